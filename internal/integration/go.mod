@@ -1,0 +1,7 @@
+module github.com/msgdelivery/delivery/internal/integration
+
+go 1.25.0
+
+require github.com/msgdelivery/delivery v0.0.0
+
+replace github.com/msgdelivery/delivery => ../../
