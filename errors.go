@@ -1,0 +1,37 @@
+package delivery
+
+import "errors"
+
+// Refusals and outcomes that callers branch on, with [errors.Is].
+var (
+	// ErrOwnMessage refuses a mark by the message's sender.
+	ErrOwnMessage = errors.New("delivery: a sender may not mark its own message")
+
+	// ErrNotRecipient refuses a mark by someone who is not among the frozen recipients.
+	// To a stranger it should look like ErrNotFound, as deliveryhttp makes it.
+	ErrNotRecipient = errors.New("delivery: not a recipient of this message")
+
+	// ErrForbidden says that the app's own rule, [Options.Authorize], said no.
+	ErrForbidden = errors.New("delivery: forbidden")
+
+	// ErrNotFound says that there is no such message.
+	ErrNotFound = errors.New("delivery: no such message")
+
+	// ErrConflict says that a message with this id exists with other content.
+	ErrConflict = errors.New("delivery: a message with this id exists with other content")
+
+	// ErrOutcomeUnknown says that the call ended before it was known whether its write
+	// committed. Repeating the call is safe and tells.
+	ErrOutcomeUnknown = errors.New("delivery: not known whether the write committed")
+
+	// ErrRunning refuses a second [Tracker.Run] at the same time.
+	ErrRunning = errors.New("delivery: this tracker is already running")
+)
+
+// InvalidError says which field of the input is not acceptable, and why. It never quotes the value.
+type InvalidError struct {
+	Field  string // as in the API, lower case: "conversation", "status", "recipients"
+	Reason string // reads on from the field: "is empty", "is longer than 128 bytes"
+}
+
+func (e *InvalidError) Error() string { return "delivery: " + e.Field + " " + e.Reason }

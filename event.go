@@ -1,0 +1,82 @@
+package delivery
+
+import "fmt"
+
+// Kind says what an [Event] tells of.
+type Kind uint8
+
+const (
+	// MessageSent tells of a new message.
+	MessageSent Kind = iota + 1
+	// StatusChanged tells of receipts that advanced.
+	StatusChanged
+)
+
+var kinds = [...]string{MessageSent: "message", StatusChanged: "status"}
+
+// Valid reports whether k is one of the kinds.
+func (k Kind) Valid() bool { return MessageSent <= k && int(k) < len(kinds) }
+
+// String returns "message" or "status", or "Kind(n)" for an invalid kind.
+func (k Kind) String() string {
+	if !k.Valid() {
+		return fmt.Sprintf("Kind(%d)", uint8(k))
+	}
+	return kinds[k]
+}
+
+// MarshalText implements [encoding.TextMarshaler]. An invalid kind is an error.
+func (k Kind) MarshalText() ([]byte, error) {
+	if !k.Valid() {
+		return nil, &InvalidError{Field: "kind", Reason: "is not message or status"}
+	}
+	return []byte(kinds[k]), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (k *Kind) UnmarshalText(text []byte) error {
+	for kind := MessageSent; kind.Valid(); kind++ {
+		if kinds[kind] == string(text) {
+			*k = kind
+			return nil
+		}
+	}
+	return &InvalidError{Field: "kind", Reason: "is not message or status"}
+}
+
+// Event is what a [Notifier] is told: changes of one conversation that were committed together.
+// It may be told more than once and out of order; versions let a receiver tell.
+type Event struct {
+	ID           int64  `json:"id"` // the outbox's own, the same at every attempt
+	Kind         Kind   `json:"kind"`
+	Conversation string `json:"conversation"`
+
+	// From and To are the range of versions the event covers, both inclusive. The events of a
+	// conversation cover each of its versions exactly once, so a receiver that holds version v
+	// has missed something if From > v+1.
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+
+	// Except, if set, is the socket that made the change and is not told of it.
+	Except string `json:"except,omitempty"`
+
+	// Updates stand in order of Version; there is at least one.
+	Updates []Update `json:"updates"`
+}
+
+// Update is one change of one message: where the message stands after it.
+type Update struct {
+	Message   string `json:"message"`
+	Sender    string `json:"sender"`
+	Version   int64  `json:"version"`
+	Status    Status `json:"status"`    // the message's, by its quorum
+	Delivered int    `json:"delivered"` // recipients whom it reached, readers included
+	Read      int    `json:"read"`
+	Total     int    `json:"total"` // frozen recipients; 0 for an open audience
+
+	// Receipt is the one that advanced; nil for a new message.
+	Receipt *Receipt `json:"receipt,omitempty"`
+
+	// Body is a new message's, if [Options.EventBodies] asks for it.
+	Body string `json:"body,omitempty"`
+}

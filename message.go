@@ -1,0 +1,155 @@
+package delivery
+
+import (
+	"cmp"
+	"time"
+)
+
+// Limits on what a caller may hand in. Longer input gets an [*InvalidError].
+const (
+	MaxID         = 128      // bytes in an id of a message, conversation, user or socket
+	MaxBody       = 64 << 10 // bytes in a message's body
+	MaxRecipients = 10_000   // frozen recipients of one message
+	MaxBatch      = 500      // messages in one call of [Tracker.Mark], and in one page
+)
+
+// Draft is a message about to be sent.
+type Draft struct {
+	// ID is any string of 1 to [MaxID] bytes of UTF-8 without NUL, compared byte for byte.
+	// Empty means a new UUIDv7. With an ID of the caller's, a repeated send is idempotent.
+	ID string
+
+	// Conversation is the scope of order, versions and channels; same form as ID.
+	Conversation string
+
+	// Sender is the user who sends, and who may never mark the message; same form as ID.
+	Sender string
+
+	// Body is up to [MaxBody] bytes of UTF-8 without NUL. It may be empty.
+	Body string
+
+	// Recipients, when not nil, freezes who may mark the message, up to [MaxRecipients];
+	// repeats and the sender are dropped, and the list may end empty. Later joins and
+	// leaves do not change it. Nil means an open audience: any non-sender whom
+	// [Options.Authorize] lets in.
+	Recipients []string
+
+	// Quorum is how many recipients must reach a status before the message has it.
+	// Defaults to 1 for an open audience and to all recipients for frozen ones. It may not
+	// exceed the number of frozen recipients.
+	Quorum int
+
+	// Socket, if set, is the connection that is not told of this message.
+	Socket string
+}
+
+// Header is the part of a message that never changes after it was sent.
+type Header struct {
+	ID           string    `json:"id"`
+	Conversation string    `json:"conversation"`
+	Sender       string    `json:"sender"`
+	Seq          int64     `json:"seq"` // the version it was sent at: its place in the conversation
+	Open         bool      `json:"open"`
+	Total        int       `json:"total"` // frozen recipients; 0 for an open audience
+	Quorum       int       `json:"quorum"`
+	SentAt       time.Time `json:"sent_at"`
+}
+
+// Message is a message and what became of it.
+type Message struct {
+	Header
+	Body string `json:"body"`
+	Tally
+
+	// Own is the viewer's receipt, where a [Query] named a viewer who has one.
+	Own *Receipt `json:"own,omitempty"`
+}
+
+// Tally is the part of a message that its receipts change.
+type Tally struct {
+	Version     int64     `json:"version"`   // of the last change, in the conversation
+	Status      Status    `json:"status"`    // what a quorum of recipients has reached
+	Delivered   int       `json:"delivered"` // recipients whom it reached, readers included
+	Read        int       `json:"read"`      // recipients who saw it
+	DeliveredAt time.Time `json:"delivered_at,omitzero"`
+	ReadAt      time.Time `json:"read_at,omitzero"`
+}
+
+// Count adds one receipt's step from one status to another, made at the given time, to the tally
+// of a message with that quorum. It is how every [Store] that computes in Go keeps its counters.
+// It leaves Version to the store.
+func (t *Tally) Count(from, to Status, at time.Time, quorum int) {
+	if !from.Reaches(Delivered) && to.Reaches(Delivered) {
+		t.Delivered++
+	}
+	if !from.Reaches(Read) && to.Reaches(Read) {
+		t.Read++
+	}
+	if t.Delivered >= quorum && t.DeliveredAt.IsZero() {
+		t.DeliveredAt = at
+		t.Status = max(t.Status, Delivered)
+	}
+	if t.Read >= quorum && t.ReadAt.IsZero() {
+		t.ReadAt = at
+		t.Status = Read
+	}
+}
+
+// Receipt is what is known of one recipient of one message.
+type Receipt struct {
+	Message     string    `json:"message"`
+	Recipient   string    `json:"recipient"`
+	Status      Status    `json:"status"`
+	Version     int64     `json:"version"` // of its last change, in the conversation
+	DeliveredAt time.Time `json:"delivered_at,omitzero"`
+	ReadAt      time.Time `json:"read_at,omitzero"`
+}
+
+// Advance moves the receipt forward to the status and reports whether that was a step forward.
+// It stamps each status the first time it is reached, and never again; it leaves Version to the
+// store. A receipt that does not exist yet is the zero Receipt.
+func (r *Receipt) Advance(to Status, at time.Time) bool {
+	if !to.Valid() || to <= r.Status {
+		return false
+	}
+	r.Status = to
+	if to.Reaches(Delivered) && r.DeliveredAt.IsZero() {
+		r.DeliveredAt = at
+	}
+	if to.Reaches(Read) {
+		r.ReadAt = cmp.Or(r.ReadAt, at)
+	}
+	return true
+}
+
+// Query asks for messages of one conversation by their place in it.
+type Query struct {
+	Conversation string
+
+	// After and Before bound the places (Seq), both exclusive. With Before unset the page is
+	// the first Limit messages after After; with Before set it is the last Limit messages before
+	// Before. [Latest] as Before asks for the newest page.
+	After, Before int64
+
+	// Limit is how many messages at most. Defaults to 50; at most [MaxBatch].
+	Limit int
+
+	// Viewer, if set, is the user whose receipts fill [Message.Own].
+	Viewer string
+}
+
+// Latest, as [Query.Before], asks for a conversation's newest messages.
+const Latest int64 = 1<<63 - 1
+
+// Page is an answer to [Tracker.Messages] or [Tracker.Changes], read at one moment.
+type Page struct {
+	// Messages stand in order of Seq, or of Version where changes were asked for.
+	Messages []Message `json:"messages"`
+
+	// Version is what to hand to [Tracker.Changes] next: the conversation's version at that
+	// moment, or, where More changes wait, that of the last one here.
+	Version int64 `json:"version"`
+
+	// More says that the page was cut at its limit.
+	More bool `json:"more"`
+}

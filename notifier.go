@@ -1,0 +1,98 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Notifier tells the outside world of committed changes: [pusheradapter] speaks to browsers, an app
+// may plug in its own. Only the relay calls it, after the commit, outside every transaction.
+//
+// The promise to the Notifier is at-least-once: an event may come again, after a crash or after an
+// unclear answer, and events of one conversation may overtake each other. What the Notifier
+// accepts is its own from then on.
+//
+// [pusheradapter]: https://pkg.go.dev/github.com/msgdelivery/delivery/pusheradapter
+type Notifier interface {
+	// Notify publishes the events, at least one, and returns nil if all were accepted.
+	//
+	// A plain error means that the endpoint failed and that nothing is known of any event: all of
+	// them are kept and come again, and none is blamed. [RetryAfter] adds when. An error made by
+	// [Refused] names the events that the endpoint examined and refused; all others were accepted.
+	// A refused event comes again a few times before it goes to the dead letters; one whose error
+	// was marked [Permanent] goes at once.
+	//
+	// Notify must return soon after ctx ends. It may be called by several goroutines at the same
+	// time. It may keep neither the slice nor what is in it.
+	Notify(ctx context.Context, events []Event) error
+}
+
+// NotifierFunc is a function as a [Notifier].
+type NotifierFunc func(ctx context.Context, events []Event) error
+
+// Notify calls f.
+func (f NotifierFunc) Notify(ctx context.Context, events []Event) error { return f(ctx, events) }
+
+// Refused returns the error by which a [Notifier] names the events it refused, by their index in
+// the slice it was given. The other events count as accepted. Refused returns nil if there are none.
+func Refused(byIndex map[int]error) error {
+	if len(byIndex) == 0 {
+		return nil
+	}
+	return &RefusedError{ByIndex: byIndex}
+}
+
+// RefusedError is the error that [Refused] makes.
+type RefusedError struct {
+	ByIndex map[int]error // index into the events of the call; no nil errors
+}
+
+func (e *RefusedError) Error() string {
+	for _, err := range e.ByIndex {
+		if len(e.ByIndex) == 1 {
+			return fmt.Sprintf("event refused: %v", err)
+		}
+	}
+	return fmt.Sprintf("%d events refused", len(e.ByIndex))
+}
+
+// Unwrap returns the refusals in no particular order.
+func (e *RefusedError) Unwrap() []error {
+	errs := make([]error, 0, len(e.ByIndex))
+	for _, err := range e.ByIndex {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+// Permanent marks the refusal of one event as final: it is never tried again.
+// It has a meaning only inside [Refused]. Permanent(nil) is nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+// RetryAfter adds to an error how long the endpoint asked to be left alone. The relay honours it
+// between one second and ten minutes. RetryAfter(nil, d) is nil.
+func RetryAfter(err error, d time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	return &retryAfterError{err, d}
+}
+
+type retryAfterError struct {
+	err   error
+	after time.Duration
+}
+
+func (e *retryAfterError) Error() string { return e.err.Error() }
+func (e *retryAfterError) Unwrap() error { return e.err }

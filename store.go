@@ -1,0 +1,226 @@
+package delivery
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// Store keeps messages, receipts and the outbox. The [Tracker] is in front of it: it makes ids,
+// validates input, stamps times, asks the app's rule and names refusals. A Store only has to be
+// atomic, forward-only and exact. The executable form of this contract is deliverytest.TestStore.
+//
+// Words. Every conversation has a version, a counter that starts at 0. A change is a new message
+// or one receipt's advance; it takes the next version of its conversation under a lock that is
+// held until the commit, so that versions become visible in order and without gaps. A message's
+// seq is the version of its sending; its version is that of its last change. Committed events that
+// the Notifier has not accepted yet are the outbox. An event is due when its time has come and
+// nobody holds it.
+//
+// For every method:
+//
+//   - It is atomic: what it changes and the events that tell of it commit together or not at all.
+//   - Ids are compared byte for byte: "A" is not "a", and trailing spaces count.
+//   - Times are kept to the microsecond and come back in UTC.
+//   - Slices handed in belong to the caller, slices handed out too: no store keeps or shares one.
+//   - It may be called by any number of goroutines and processes at the same time.
+//   - "Missing" is a result, not an error; errors are for the system. After an error nothing was
+//     changed, unless it wraps [ErrOutcomeUnknown]; repeating a call is safe in both cases.
+//   - A conflict with another writer (deadlock, serialization, busy) is retried inside, as a whole
+//     transaction. When ctx ends, so does the call.
+type Store interface {
+	// Create stores new messages of distinct ids, with a receipt at [Sent] for each frozen
+	// recipient and one [MessageSent] event each; the results stand in the order of the argument.
+	// A message whose id is taken, in whatever conversation, is not stored: its result holds what
+	// is there. The events are born under the lease and returned, or due at once if it is zero.
+	Create(ctx context.Context, messages []NewMessage, lease Lease) ([]Created, []Claimed, error)
+
+	// Advance applies marks, no two of them of the same message and user, and returns one result
+	// each in the order of the argument. A mark advances a receipt, by the rules of
+	// [Receipt.Advance], if and only if the message exists, the user is not its sender, and either
+	// the audience is frozen and the user has a receipt, or it is open and the mark is Admitted;
+	// then a receipt that does not exist yet is made. Each advance takes a version of its own, which
+	// becomes the receipt's and the message's, and is counted by [Tally.Count].
+	//
+	// Advances of one conversation and one socket make one [StatusChanged] event; different sockets
+	// never share one. The events are born under the lease and returned, or due at once if it is zero.
+	//
+	// In a batch of several conversations a store may leave out those that another transaction
+	// holds ([Marked.Held]); a batch of one conversation waits for it.
+	Advance(ctx context.Context, marks []Mark, lease Lease) ([]Marked, []Claimed, error)
+
+	// AdvanceUpTo is Advance for all messages of a conversation that stand at or before the named
+	// one, in order of seq, for one user: at most Limit of those that the user may and need
+	// advance. Messages that only lack admission are left out and counted. All advances make one
+	// event. A store should keep the user's place, so that the work is proportional to what is new.
+	AdvanceUpTo(ctx context.Context, upTo UpTo, lease Lease) (MarkedUpTo, []Claimed, error)
+
+	// Load returns the messages with these ids that exist, in any order.
+	Load(ctx context.Context, ids []string) ([]Message, error)
+
+	// List returns a page of one conversation, from one snapshot. An unknown conversation is an
+	// empty page at version 0.
+	List(ctx context.Context, list List) (Page, error)
+
+	// Receipts returns all receipts of these messages, ordered by message and recipient.
+	Receipts(ctx context.Context, ids []string) ([]Receipt, error)
+
+	// Claim puts up to limit due events under the lease, those due longest first, and counts an
+	// attempt for each: who dies holding an event has tried it. No event is held twice at a time.
+	// The store's own clock decides what is due.
+	Claim(ctx context.Context, limit int, lease Lease) ([]Claimed, error)
+
+	// Settle ends claims and moves dead letters, and returns for how many of the settlements the
+	// event was there to settle. One whose lease is not (or no longer) the event's changes nothing.
+	Settle(ctx context.Context, settlements []Settlement) (held int, err error)
+
+	// Dead returns up to limit dead letters with ids greater than after, in order of id.
+	Dead(ctx context.Context, after int64, limit int) ([]DeadLetter, error)
+
+	// Backlog counts the outbox. It fills all fields but Breaker.
+	Backlog(ctx context.Context) (Backlog, error)
+}
+
+// TxStore is a [Store] that can also write inside a transaction of the caller's. The Tx forms of
+// the [Tracker] need it; with any other store they return [errors.ErrUnsupported].
+type TxStore interface {
+	Store
+
+	// InTx returns a store whose every call runs inside the given transaction, which it neither
+	// commits nor rolls back nor retries. Leases are ignored: the events are due at the commit.
+	InTx(tx DBTX) Store
+}
+
+// DBTX is what a transaction must be able to do: [*sql.Tx] and [*sql.Conn] are such.
+type DBTX interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+var (
+	_ DBTX = (*sql.DB)(nil)
+	_ DBTX = (*sql.Tx)(nil)
+	_ DBTX = (*sql.Conn)(nil)
+)
+
+// NewMessage is a validated message to store. Its Seq is the store's to give.
+type NewMessage struct {
+	Header
+	Body       string
+	Recipients []string // distinct, sorted, without the sender; nil exactly if Open
+	Socket     string   // not told of the message, if set
+	EventBody  bool     // whether the event carries the body
+}
+
+// Created is what became of a [NewMessage].
+type Created struct {
+	Message Message // as it is stored, without Own
+	Existed bool    // the id was taken before: Message is what was there
+}
+
+// Mark is a validated claim of one user to have received or seen one message.
+type Mark struct {
+	Message  string
+	User     string
+	Socket   string // not told of the change, if set
+	Status   Status // Delivered or Read
+	At       time.Time
+	Admitted bool // the app's rule lets the user mark open messages here
+}
+
+// Marked is what became of a [Mark].
+type Marked struct {
+	Header  Header  // zero if there is no such message
+	Receipt Receipt // the user's, after the mark; zero if there is none
+	Changed bool    // this mark advanced it
+	Held    bool    // not tried: another transaction holds the conversation; only Header may be set
+}
+
+// UpTo is a validated claim of one user to have received or seen all up to a message.
+type UpTo struct {
+	Conversation string
+	Message      string // the last one that is meant
+	User         string
+	Socket       string
+	Status       Status
+	At           time.Time
+	Admitted     bool
+	Limit        int
+}
+
+// MarkedUpTo is what became of an [UpTo].
+type MarkedUpTo struct {
+	Header  Header  // of the named message; zero if it is not in the conversation
+	Receipt Receipt // the user's for the named message, after the marks; zero if there is none
+	Changed int     // receipts that advanced
+	From    int64   // the versions they took, both inclusive; 0 if none did
+	To      int64
+	LeftOut int  // messages left out for want of admission, among those looked at
+	More    bool // the limit was reached before the named message
+}
+
+// List is a validated [Query], or a request for changes.
+type List struct {
+	Conversation string
+
+	// Changes asks for messages by version: those greater than After, in order. Otherwise it is
+	// by seq: the first Limit after After, or, if Before is not 0, the last Limit before Before
+	// (and after After), in order of seq in both cases.
+	Changes       bool
+	After, Before int64
+
+	Limit  int
+	Viewer string // whose receipts fill Own, if set
+}
+
+// Lease reserves events for one holder for a while.
+type Lease struct {
+	Token int64         // random, fresh for every call; zero is no lease
+	For   time.Duration // from now, by the store's clock
+}
+
+// Claimed is an event under a lease.
+type Claimed struct {
+	Event    Event
+	Lease    int64 // the lease's token
+	Attempts int   // claims so far, this one included
+}
+
+// Outcome says how a [Settlement] ends a claim or moves a dead letter.
+type Outcome uint8
+
+const (
+	Done    Outcome = iota + 1 // accepted: the event is gone
+	Retry                      // due again After
+	Release                    // due again After, and the attempt does not count
+	Bury                       // to the dead letters, with Reason
+	Requeue                    // a dead letter becomes due at once, as Event and with no attempts
+	Discard                    // a dead letter is gone
+)
+
+// Settlement ends a claim, or moves a dead letter ([Requeue], [Discard]: no lease there).
+type Settlement struct {
+	ID      int64 // of the event
+	Lease   int64 // the token it was claimed with
+	Outcome Outcome
+	After   time.Duration
+	Reason  string
+	Event   Event // with Requeue: what the event is to say now
+}
+
+// DeadLetter is an event that the Notifier can never accept.
+type DeadLetter struct {
+	Event    Event
+	Attempts int
+	Reason   string // the last refusal
+	At       time.Time
+}
+
+// Backlog is the state of the outbox.
+type Backlog struct {
+	Waiting int           // events committed and not accepted yet
+	Oldest  time.Duration // how long ago the oldest of them was committed; 0 if there is none
+	Dead    int           // dead letters
+	Breaker BreakerState  // of this tracker's relay
+}
