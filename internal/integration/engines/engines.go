@@ -1,0 +1,108 @@
+// Package engines gives tests a fresh, empty database on every engine and driver that the library supports.
+//
+// SQLite is always there. Postgres and MariaDB come from a server named by an environment variable
+// (DELIVERY_TEST_POSTGRES, a postgres:// URL; DELIVERY_TEST_MYSQL, a DSN of go-sql-driver/mysql; the user must be allowed to
+// create databases), else from server programs found on this machine: the first test that asks starts a private, throwaway
+// server on loopback, which the other tests of the same binary share. With neither, the test is skipped, see package need.
+//
+// The servers are stopped by [Main], which the TestMain of every package that uses this one must call:
+//
+//	func TestMain(m *testing.M) { engines.Main(m) }
+package engines
+
+import (
+	"database/sql"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	_ "github.com/lib/pq"              // driver "postgres"
+)
+
+// Kind is what decides the SQL dialect.
+type Kind string
+
+// The kinds of database.
+const (
+	SQLite   Kind = "sqlite"
+	Postgres Kind = "postgres"
+	MySQL    Kind = "mysql" // MariaDB too
+)
+
+// Engine is a kind of database and the driver that speaks to it.
+type Engine struct {
+	Name   string // of subtests
+	Kind   Kind
+	Driver string // for sql.Open
+
+	settings func(dsn string) string // if not nil, adds some to a DSN
+}
+
+// All lists every engine once with every driver, in the settings most apps use.
+var All = []Engine{
+	{Name: "sqlite", Kind: SQLite, Driver: "sqlite"},
+	{Name: "postgres-pgx", Kind: Postgres, Driver: "pgx"},
+	{Name: "postgres-pq", Kind: Postgres, Driver: "postgres"},
+	{Name: "mysql", Kind: MySQL, Driver: "mysql"},
+}
+
+// Variants lists drivers in settings that change what they send or report, and that some apps use.
+var Variants = []Engine{
+	{Name: "postgres-pgx-simple", Kind: Postgres, Driver: "pgx", settings: simpleProtocol},
+	{Name: "mysql-found-rows", Kind: MySQL, Driver: "mysql", settings: foundRows},
+}
+
+// Each runs test once for each engine of [All], as subtests.
+func Each(t *testing.T, test func(t *testing.T, e Engine)) {
+	for _, e := range All {
+		t.Run(e.Name, func(t *testing.T) { test(t, e) })
+	}
+}
+
+// Open returns a pool on a fresh, empty database. Both go away at the end of the test.
+func (e Engine) Open(t testing.TB) *sql.DB {
+	t.Helper()
+	return e.Database(t).Open(t)
+}
+
+// Database makes a fresh, empty database, which is dropped at the end of the test. For a test that needs several pools on it,
+// or its address for another process; other tests use [Engine.Open].
+func (e Engine) Database(t testing.TB) Database {
+	t.Helper()
+	if e.Kind == SQLite {
+		return Database{Engine: e, DSN: sqliteFile(t)}
+	}
+	admin := sharedAdmin(t, e.Kind)
+	name := products[e.Kind].create(t, admin)
+	t.Cleanup(func() { products[e.Kind].remove(t, admin, name) })
+	return e.named(t, admin, name)
+}
+
+// named returns a database of the administrator's server.
+func (e Engine) named(t testing.TB, admin, name string) Database {
+	t.Helper()
+	dsn, err := products[e.Kind].dsn(admin, name)
+	if err != nil {
+		t.Fatalf("%s: %v", products[e.Kind].env, err)
+	}
+	if e.settings != nil {
+		dsn = e.settings(dsn)
+	}
+	return Database{Engine: e, DSN: dsn}
+}
+
+// Database is one database: its Driver and DSN are the arguments of sql.Open.
+type Database struct {
+	Engine
+	DSN string
+}
+
+// Open returns a pool, closed at the end of the test. It connects when first used.
+func (d Database) Open(t testing.TB) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(d.Driver, d.DSN)
+	if err != nil {
+		t.Fatalf("opening %s: %v", d.Name, err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
