@@ -1,0 +1,315 @@
+package pushertest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxBody bounds a request; a full batch needs a tenth of it, or two thirds
+// if every byte is escaped.
+const maxBody = 1 << 20
+
+// refusal is an error the HTTP API answers with a status.
+type refusal struct {
+	status int
+	reason string
+}
+
+func (r *refusal) Error() string { return r.reason }
+
+func refuse(status int, format string, args ...any) error {
+	return &refusal{status, fmt.Sprintf(format, args...)}
+}
+
+func badRequest(format string, args ...any) error {
+	return refuse(http.StatusBadRequest, format, args...)
+}
+
+// ServeHTTP is the HTTP API, for paths that begin with /apps/.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.enter() {
+		http.Error(w, "server closed", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.active.Done()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+
+	request, fault := s.arrived(r)
+	// The body is read before any fault, as net/http notices only then that a caller left.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		fault = Status(http.StatusRequestEntityTooLarge, "Request body too large or cut short")
+	}
+	r = r.WithContext(ctx)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+
+	answer := &statusWriter{ResponseWriter: w}
+	defer func() { s.answered(request, answer.status) }()
+	accept := func(w http.ResponseWriter, r *http.Request) { s.api(w, r, body, request.Number) }
+	if fault == nil {
+		accept(answer, r)
+	} else {
+		fault(answer, r, accept)
+	}
+}
+
+// statusWriter remembers the status for the record.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (s *Server) api(w http.ResponseWriter, r *http.Request, body []byte, number int) {
+	answer, err := s.route(r, body, number)
+	if refused := (*refusal)(nil); errors.As(err, &refused) {
+		http.Error(w, refused.reason, refused.status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(answer)
+}
+
+// route calls what a request asks for. Its error is always a *refusal.
+func (s *Server) route(r *http.Request, body []byte, number int) (any, error) {
+	app, call, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/apps/"), "/")
+	if app != s.AppID || !strings.HasPrefix(r.URL.Path, "/apps/") {
+		return nil, refuse(http.StatusNotFound, "App not found")
+	}
+	if err := s.verify(r, body); err != nil {
+		return nil, err
+	}
+	q := r.URL.Query()
+	info := strings.Split(q.Get("info"), ",")
+	words := strings.Split(call, "/")
+	switch {
+	case r.Method == "POST" && call == "events":
+		return s.postEvents(body, number)
+	case r.Method == "POST" && call == "batch_events":
+		return s.postBatch(body, number)
+	case r.Method == "POST" && len(words) == 3 && words[0] == "users" && words[2] == "terminate_connections":
+		return s.terminate(words[1])
+	case r.Method == "GET" && call == "channels":
+		return s.getChannels(q.Get("filter_by_prefix"), info)
+	case r.Method == "GET" && len(words) == 2 && words[0] == "channels":
+		return s.getChannel(words[1], info)
+	case r.Method == "GET" && len(words) == 3 && words[0] == "channels" && words[2] == "users":
+		return s.getUsers(words[1])
+	}
+	return nil, refuse(http.StatusNotFound, "Not found")
+}
+
+// trigger is an event as the API takes it. In a batch, Channels is not allowed.
+type trigger struct {
+	Name     string   `json:"name"`
+	Channel  string   `json:"channel"`
+	Channels []string `json:"channels"`
+	Data     *string  `json:"data"`
+	SocketID *string  `json:"socket_id"`
+	Info     string   `json:"info"`
+}
+
+// check refuses what hosted Pusher refuses, and makes Channels the only list.
+func (t *trigger) check() error {
+	if t.Channel != "" {
+		t.Channels = append(t.Channels, t.Channel)
+	}
+	switch {
+	case t.Name == "":
+		return badRequest("Missing event name")
+	case len(t.Name) > MaxEventName:
+		return badRequest("Event name too long (%d > %d)", len(t.Name), MaxEventName)
+	case len(t.Channels) == 0:
+		return badRequest("Missing channel")
+	case len(t.Channels) > MaxChannels:
+		return badRequest("Too many channels (%d > %d)", len(t.Channels), MaxChannels)
+	case t.Data == nil:
+		return badRequest("Missing data")
+	case len(*t.Data) > MaxEventData:
+		return refuse(http.StatusRequestEntityTooLarge,
+			"The data content of this event exceeds the allowed maximum (%d bytes)", MaxEventData)
+	case t.SocketID != nil && !socketIDPattern.MatchString(*t.SocketID):
+		return badRequest("Invalid socket id")
+	}
+	for _, channel := range t.Channels {
+		if err := checkChannelName(channel); err != nil {
+			return badRequest("%v", err)
+		}
+	}
+	return nil
+}
+
+// publish records an event and delivers it. The caller holds s.mu.
+func (s *Server) publish(t *trigger, number int) {
+	e := Event{Request: number, Time: time.Now(), Name: t.Name, Channels: t.Channels, Data: *t.Data}
+	if t.SocketID != nil {
+		e.SocketID = *t.SocketID
+	}
+	for _, channel := range t.Channels {
+		s.deliver(channel, frame{Event: t.Name, Data: rawJSON(*t.Data)}, e.SocketID)
+	}
+	s.record(e)
+}
+
+func (s *Server) postEvents(body []byte, number int) (any, error) {
+	var t trigger
+	if err := json.Unmarshal(body, &t); err != nil {
+		return nil, badRequest("Invalid JSON: expected an event")
+	}
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.publish(&t, number)
+	if t.Info == "" {
+		return struct{}{}, nil
+	}
+	infos := map[string]channelInfo{}
+	for _, channel := range t.Channels {
+		infos[channel] = s.info(channel, strings.Split(t.Info, ","))
+	}
+	return map[string]any{"channels": infos}, nil
+}
+
+// postBatch accepts all events or none.
+func (s *Server) postBatch(body []byte, number int) (any, error) {
+	var call struct {
+		Batch []trigger `json:"batch"`
+	}
+	if err := json.Unmarshal(body, &call); err != nil {
+		return nil, badRequest("Invalid JSON: expected a batch of events")
+	}
+	if n := len(call.Batch); n > MaxBatch {
+		return nil, badRequest("Batch too large (%d > %d)", n, MaxBatch)
+	}
+	asked := false
+	for i := range call.Batch {
+		t := &call.Batch[i]
+		if t.Channels != nil {
+			return nil, badRequest("An event of a batch has one channel")
+		}
+		if err := t.check(); err != nil {
+			return nil, err
+		}
+		asked = asked || t.Info != ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	infos := make([]channelInfo, len(call.Batch))
+	for i := range call.Batch {
+		t := &call.Batch[i]
+		s.publish(t, number)
+		infos[i] = s.info(t.Channel, strings.Split(t.Info, ","))
+	}
+	if !asked {
+		return struct{}{}, nil
+	}
+	return map[string]any{"batch": infos}, nil
+}
+
+// channelInfo holds the attributes that were asked for.
+type channelInfo struct {
+	Occupied          *bool `json:"occupied,omitempty"`
+	UserCount         *int  `json:"user_count,omitempty"`
+	SubscriptionCount *int  `json:"subscription_count,omitempty"`
+}
+
+// info counts a channel's users and subscribers. The caller holds s.mu.
+func (s *Server) info(name string, attributes []string) channelInfo {
+	var info channelInfo
+	users, subscribers := 0, 0
+	if ch := s.channels[name]; ch != nil {
+		users, subscribers = len(ch.members), len(ch.subscribers)
+	}
+	if slices.Contains(attributes, "user_count") && isPresence(name) {
+		info.UserCount = &users
+	}
+	if slices.Contains(attributes, "subscription_count") {
+		info.SubscriptionCount = &subscribers
+	}
+	return info
+}
+
+func (s *Server) getChannels(prefix string, attributes []string) (any, error) {
+	if slices.Contains(attributes, "user_count") && !isPresence(prefix) {
+		return nil, badRequest("user_count needs a filter_by_prefix that begins with presence-")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	infos := map[string]channelInfo{}
+	for name := range s.channels {
+		if strings.HasPrefix(name, prefix) {
+			infos[name] = s.info(name, attributes)
+		}
+	}
+	return map[string]any{"channels": infos}, nil
+}
+
+func (s *Server) getChannel(name string, attributes []string) (any, error) {
+	if err := checkChannelName(name); err != nil {
+		return nil, badRequest("%v", err)
+	}
+	if slices.Contains(attributes, "user_count") && !isPresence(name) {
+		return nil, badRequest("user_count is for presence channels only")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	info := s.info(name, attributes)
+	occupied := s.channels[name] != nil
+	info.Occupied = &occupied
+	return info, nil
+}
+
+func (s *Server) getUsers(name string) (any, error) {
+	if !isPresence(name) {
+		return nil, badRequest("Users can be listed for presence channels only")
+	}
+	type user struct {
+		ID string `json:"id"`
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	users := []user{}
+	if ch := s.channels[name]; ch != nil {
+		for _, id := range ch.userIDs() {
+			users = append(users, user{id})
+		}
+	}
+	return map[string]any{"users": users}, nil
+}
+
+// terminate ends the connections on which a user has signed in.
+func (s *Server) terminate(userID string) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		if c.user == userID {
+			s.end(c, &CloseError{closeUnauthorized, "connections of this user were terminated"})
+		}
+	}
+	return struct{}{}, nil
+}

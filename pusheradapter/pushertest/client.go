@@ -1,0 +1,281 @@
+package pushertest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// Message is what a client received: an event, or news of the protocol such as
+// pusher_internal:member_added, pusher:cache_miss and pusher:error.
+type Message struct {
+	Name    string
+	Channel string
+	Data    string // a string's content; any other JSON as it came
+	UserID  string // who sent a client event on a presence channel
+}
+
+// Authorization is what an endpoint that authorizes subscriptions answers.
+type Authorization struct {
+	Auth        string `json:"auth"`
+	ChannelData string `json:"channel_data,omitempty"`
+}
+
+// Client is a client in the same process, with no network between. What goes
+// wrong fails the test, so its methods are for the test's goroutine. They
+// wait, if at all, until the test's context or their own ends.
+type Client struct {
+	// Authorize obtains the right to subscribe to a private or presence
+	// channel. It defaults to signing with the server's secret.
+	Authorize func(socketID, channel string) (Authorization, error)
+
+	// UserID is who the default Authorize makes the client on presence
+	// channels. It defaults to the socket id.
+	UserID string
+
+	t        TB
+	server   *Server
+	socketID string
+	frames   chan []byte // to the server
+	hangUp   context.CancelFunc
+	done     chan struct{} // closed when the server has let go of the connection
+
+	mu      sync.Mutex
+	inbox   []Message
+	arrived chan struct{} // closed and replaced when a message arrives
+	cause   *CloseError   // set before done is closed
+}
+
+// Dial connects a client, which is closed when the test ends.
+func (s *Server) Dial(t TB) *Client {
+	t.Helper()
+	ctx, hangUp := context.WithCancel(context.Background())
+	c := &Client{
+		t: t, server: s, hangUp: hangUp,
+		frames: make(chan []byte), done: make(chan struct{}), arrived: make(chan struct{}),
+	}
+	c.Authorize = c.sign
+	go func() {
+		defer close(c.done)
+		c.cause = s.ServeConn(ctx, (*clientConn)(c), s.Key)
+	}()
+	t.Cleanup(c.Close)
+	var hello struct {
+		SocketID string `json:"socket_id"`
+	}
+	m := c.await(t.Context(), "the connection", func(m Message) bool { return m.Name == "pusher:connection_established" })
+	if err := json.Unmarshal([]byte(m.Data), &hello); err != nil {
+		t.Fatalf("pushertest: connecting: %v", err)
+	}
+	c.socketID = hello.SocketID
+	return c
+}
+
+// Close leaves without a word, as a page does that is closed, and waits until
+// the server has noticed.
+func (c *Client) Close() {
+	c.hangUp()
+	<-c.done
+}
+
+// SocketID names the connection, for publishing to all but it.
+func (c *Client) SocketID() string { return c.socketID }
+
+// Subscribe subscribes to a channel and waits until that is done.
+func (c *Client) Subscribe(channel string) *Client {
+	c.t.Helper()
+	if err := c.TrySubscribe(channel); err != nil {
+		c.t.Fatalf("%v", err)
+	}
+	return c
+}
+
+// TrySubscribe is Subscribe for tests that expect a refusal, by Authorize or by the server.
+func (c *Client) TrySubscribe(channel string) error {
+	c.t.Helper()
+	sub := map[string]string{"channel": channel}
+	if needsAuth(channel) {
+		a, err := c.Authorize(c.socketID, channel)
+		if err != nil {
+			return fmt.Errorf("pushertest: authorizing the subscription to %s: %w", channel, err)
+		}
+		sub["auth"] = a.Auth
+		if a.ChannelData != "" {
+			sub["channel_data"] = a.ChannelData
+		}
+	}
+	c.send("pusher:subscribe", "", sub)
+	m := c.await(c.t.Context(), "the subscription to "+channel, func(m Message) bool {
+		return m.Channel == channel && (m.Name == "pusher_internal:subscription_succeeded" || m.Name == "pusher:subscription_error") ||
+			m.Name == "pusher:error"
+	})
+	if m.Name != "pusher_internal:subscription_succeeded" {
+		return fmt.Errorf("pushertest: subscribing to %s: %s", channel, m.Data)
+	}
+	return nil
+}
+
+func (c *Client) sign(socketID, channel string) (Authorization, error) {
+	if !isPresence(channel) {
+		return Authorization{Auth: c.server.socketAuth(socketID, channel)}, nil
+	}
+	id := c.UserID
+	if id == "" {
+		id = socketID
+	}
+	data := string(rawJSON(presenceData{UserID: userID(id)}))
+	return Authorization{c.server.socketAuth(socketID, channel, data), data}, nil
+}
+
+// Unsubscribe leaves a channel. Nothing published on it afterwards arrives.
+func (c *Client) Unsubscribe(channel string) {
+	c.t.Helper()
+	c.send("pusher:unsubscribe", "", map[string]string{"channel": channel})
+	c.fence(c.t.Context())
+}
+
+// Trigger sends a client event; its name begins with "client-", its data is
+// encoded as JSON. If the server refuses it, a pusher:error arrives.
+func (c *Client) Trigger(channel, name string, data any) {
+	c.t.Helper()
+	c.send(name, channel, data)
+}
+
+// SignIn signs the client in as a user and subscribes to what is sent to the user.
+func (c *Client) SignIn(userID string) *Client {
+	c.t.Helper()
+	data := string(rawJSON(map[string]string{"id": userID}))
+	c.send("pusher:signin", "", map[string]string{
+		"auth": c.server.socketAuth(c.socketID, "", "user", "", data), "user_data": data,
+	})
+	c.await(c.t.Context(), "the sign-in", func(m Message) bool { return m.Name == "pusher:signin_success" })
+	return c.Subscribe(userChannelPrefix + userID)
+}
+
+// Send sends a message as it is, however wrong.
+func (c *Client) Send(message string) {
+	c.t.Helper()
+	select {
+	case c.frames <- []byte(message):
+	case <-c.done:
+		c.t.Fatalf("pushertest: sending: %v", c.closed())
+	}
+}
+
+func (c *Client) send(name, channel string, data any) {
+	c.t.Helper()
+	c.Send(string(frame{Event: name, Channel: channel, Data: rawJSON(data)}.encode()))
+}
+
+// Next waits for the next message.
+func (c *Client) Next(ctx context.Context) Message {
+	c.t.Helper()
+	return c.await(ctx, "a message", func(Message) bool { return true })
+}
+
+// Drain returns, without waiting for more, all messages that are on their way
+// to the client and none has read, oldest first: what was published before is
+// among them.
+func (c *Client) Drain(ctx context.Context) []Message {
+	c.t.Helper()
+	n := c.fence(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	messages := c.inbox[:n:n]
+	c.inbox = c.inbox[n:]
+	return messages
+}
+
+// Closed waits until the connection has ended and returns the server's close
+// code, or nil if there was none. Messages that came before can still be read.
+func (c *Client) Closed(ctx context.Context) *CloseError {
+	c.t.Helper()
+	select {
+	case <-c.done:
+		return c.cause
+	case <-ctx.Done():
+		c.t.Fatalf("pushertest: waiting for the end of the connection: %v", context.Cause(ctx))
+		return nil
+	}
+}
+
+// fence makes a round trip and says how many messages were there before it ended.
+func (c *Client) fence(ctx context.Context) (n int) {
+	c.t.Helper()
+	c.send("pusher:ping", "", struct{}{})
+	_, n = c.find(ctx, "the pong", func(m Message) bool { return m.Name == "pusher:pong" })
+	return n
+}
+
+func (c *Client) await(ctx context.Context, what string, match func(Message) bool) Message {
+	c.t.Helper()
+	m, _ := c.find(ctx, what, match)
+	return m
+}
+
+// find waits for a message and takes it out of the inbox. It also says how
+// many stay there that came before.
+func (c *Client) find(ctx context.Context, what string, match func(Message) bool) (Message, int) {
+	c.t.Helper()
+	looked := false
+	for {
+		c.mu.Lock()
+		for i, m := range c.inbox {
+			if match(m) {
+				c.inbox = append(c.inbox[:i:i], c.inbox[i+1:]...)
+				c.mu.Unlock()
+				return m, i
+			}
+		}
+		arrived := c.arrived
+		c.mu.Unlock()
+		if looked {
+			c.t.Fatalf("pushertest: waiting for %s: %v", what, c.closed())
+			return Message{}, 0
+		}
+		select {
+		case <-arrived:
+		case <-c.done:
+			looked = true // once more, for what came last
+		case <-ctx.Done():
+			c.t.Fatalf("pushertest: waiting for %s: %v", what, context.Cause(ctx))
+			return Message{}, 0
+		}
+	}
+}
+
+func (c *Client) closed() error {
+	if c.cause != nil {
+		return c.cause
+	}
+	return fmt.Errorf("connection closed")
+}
+
+// clientConn is the server's end of a Client.
+type clientConn Client
+
+func (c *clientConn) Read(ctx context.Context) ([]byte, error) {
+	select {
+	case message := <-c.frames:
+		return message, nil
+	case <-c.done:
+		return nil, context.Canceled
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (c *clientConn) Write(_ context.Context, message []byte) error {
+	var f frame
+	if err := json.Unmarshal(message, &f); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inbox = append(c.inbox, Message{strings.Clone(f.Event), f.Channel, f.text(), f.UserID})
+	close(c.arrived)
+	c.arrived = make(chan struct{})
+	return nil
+}

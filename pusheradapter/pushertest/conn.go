@@ -1,0 +1,276 @@
+package pushertest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Conn is a connection that carries whole text messages, such as a WebSocket.
+// One goroutine reads and one writes at the same time.
+type Conn interface {
+	// Read returns the next message. It gives an error when the connection is
+	// gone or ctx has ended.
+	Read(ctx context.Context) ([]byte, error)
+	// Write sends one message, and gives an error when the connection is gone
+	// or ctx has ended.
+	Write(ctx context.Context, message []byte) error
+}
+
+// CloseError is how the server ended a connection: a close code of the Pusher
+// protocol, which tells clients whether and when to connect again, or 1001.
+type CloseError struct {
+	Code   int
+	Reason string
+}
+
+func (e *CloseError) Error() string {
+	return fmt.Sprintf("pushertest: connection closed with code %d: %s", e.Code, e.Reason)
+}
+
+const (
+	closeGoingAway    = 1001
+	closeUnknownKey   = 4001
+	closeUnauthorized = 4009
+	closeOverCapacity = 4100
+	errClientRate     = 4301
+)
+
+const (
+	activityTimeout = 120 * time.Second // of silence, after which clients ping
+	writeTimeout    = 5 * time.Second   // for one message
+	queueLength     = 1_024             // messages to a client that doesn't read, before it is cut off
+	maxClientEvents = 10                // per second and connection
+)
+
+// conn is a client's connection. Everything but queue and done belongs to s.mu.
+type conn struct {
+	id       string
+	queue    chan []byte
+	done     chan struct{} // closed when the connection has ended
+	ended    bool
+	cause    *CloseError       // set before done is closed; nil if there is nothing to tell the client
+	channels map[string]string // subscribed to, and as which presence user
+	user     string            // signed in, or ""
+	sent     [maxClientEvents]time.Time
+	next     int // the oldest of sent
+}
+
+// ServeConn speaks the protocol on a connection until it ends, and returns the
+// close code the caller has to send, or nil if the client is gone or, after
+// Disconnect(0, ""), to be dropped without one. The key is the one in the
+// address the client connected to. The caller closes the connection in any
+// case; a Read may last until then.
+func (s *Server) ServeConn(ctx context.Context, ws Conn, key string) *CloseError {
+	if key != s.Key {
+		return &CloseError{closeUnknownKey, "application does not exist"}
+	}
+	if !s.enter() {
+		return &CloseError{closeGoingAway, "server closed"}
+	}
+	defer s.active.Done()
+	c := s.connect()
+	go s.read(ctx, ws, c)
+	for {
+		select {
+		case message := <-c.queue:
+			if !s.write(ctx, ws, c, message) {
+				return nil
+			}
+			continue
+		case <-c.done:
+		}
+		for len(c.queue) > 0 {
+			if !s.write(ctx, ws, c, <-c.queue) {
+				return nil
+			}
+		}
+		return c.cause
+	}
+}
+
+func (s *Server) connect() *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastConn++
+	c := &conn{
+		id:       fmt.Sprintf("%d.%d", s.idPrefix, s.lastConn),
+		queue:    make(chan []byte, queueLength),
+		done:     make(chan struct{}),
+		channels: map[string]string{},
+	}
+	s.conns[c.id] = c
+	s.send(c, frame{
+		Event: "pusher:connection_established",
+		Data:  inString(map[string]any{"socket_id": c.id, "activity_timeout": int(activityTimeout / time.Second)}),
+	}.encode())
+	return c
+}
+
+func (s *Server) read(ctx context.Context, ws Conn, c *conn) {
+	for {
+		message, err := ws.Read(ctx)
+		s.mu.Lock()
+		if err != nil {
+			s.end(c, nil)
+		} else if !c.ended {
+			s.handle(c, message)
+		}
+		ended := c.ended
+		s.mu.Unlock()
+		if ended {
+			return
+		}
+	}
+}
+
+func (s *Server) write(ctx context.Context, ws Conn, c *conn, message []byte) bool {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if ws.Write(ctx, message) == nil {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end(c, nil)
+	return false
+}
+
+// end takes a connection out of everything. The caller holds s.mu.
+func (s *Server) end(c *conn, cause *CloseError) {
+	if c.ended {
+		return
+	}
+	c.ended, c.cause = true, cause
+	delete(s.conns, c.id)
+	for name := range c.channels {
+		s.unsubscribe(c, name)
+	}
+	close(c.done)
+}
+
+// send queues a message. A client that doesn't read loses its connection
+// rather than hold up the others. The caller holds s.mu.
+func (s *Server) send(c *conn, message []byte) {
+	if c.ended {
+		return
+	}
+	select {
+	case c.queue <- message:
+	default:
+		s.end(c, &CloseError{closeOverCapacity, "client too slow"})
+	}
+}
+
+// sendError tells c what it did wrong; code 0 is none.
+func (s *Server) sendError(c *conn, code int, message string) {
+	data := map[string]any{"code": nil, "message": message}
+	if code != 0 {
+		data["code"] = code
+	}
+	s.send(c, frame{Event: "pusher:error", Data: inString(data)}.encode())
+}
+
+// handle does what a client's message asks for. The caller holds s.mu.
+func (s *Server) handle(c *conn, message []byte) {
+	var f frame
+	if json.Unmarshal(message, &f) != nil {
+		s.sendError(c, 0, "Invalid JSON")
+		return
+	}
+	switch {
+	case f.Event == "pusher:ping":
+		s.send(c, frame{Event: "pusher:pong", Data: inString(struct{}{})}.encode())
+	case f.Event == "pusher:pong":
+	case f.Event == "pusher:subscribe":
+		var sub subscription
+		if f.into(&sub) != nil {
+			s.sendError(c, 0, "Invalid subscription")
+			return
+		}
+		s.subscribe(c, sub)
+	case f.Event == "pusher:unsubscribe":
+		var sub subscription
+		if f.into(&sub) != nil {
+			s.sendError(c, 0, "Invalid subscription")
+			return
+		}
+		s.unsubscribe(c, sub.Channel)
+	case f.Event == "pusher:signin":
+		s.signIn(c, f)
+	case strings.HasPrefix(f.Event, "client-"):
+		s.clientEvent(c, f)
+	default:
+		s.sendError(c, 0, "Unknown event")
+	}
+}
+
+func (s *Server) signIn(c *conn, f frame) {
+	var in struct {
+		Auth     string `json:"auth"`
+		UserData string `json:"user_data"`
+	}
+	var user struct {
+		ID string `json:"id"`
+	}
+	if f.into(&in) != nil || !equal(in.Auth, s.socketAuth(c.id, "", "user", "", in.UserData)) ||
+		json.Unmarshal([]byte(in.UserData), &user) != nil || user.ID == "" {
+		s.end(c, &CloseError{closeUnauthorized, "invalid sign-in"})
+		return
+	}
+	c.user = user.ID
+	s.send(c, frame{Event: "pusher:signin_success", Data: inString(map[string]string{"user_data": in.UserData})}.encode())
+}
+
+// clientEvent passes an event on to the channel's other subscribers.
+func (s *Server) clientEvent(c *conn, f frame) {
+	id, subscribed := c.channels[f.Channel]
+	now := time.Now()
+	switch {
+	case !subscribed || !takesClientEvents(f.Channel):
+		s.sendError(c, 0, "Client event rejected: not subscribed, or not a private or presence channel")
+	case len(f.Event) > MaxEventName || len(f.Data) > MaxEventData:
+		s.sendError(c, 0, "Client event rejected: name or data too long")
+	case now.Sub(c.sent[c.next]) < time.Second:
+		s.sendError(c, errClientRate, "Client event rejected: more than 10 in a second")
+	default:
+		c.sent[c.next] = now
+		c.next = (c.next + 1) % maxClientEvents
+		s.deliver(f.Channel, frame{Event: f.Event, Data: f.Data, UserID: id}, c.id)
+	}
+}
+
+// frame is a message of the protocol.
+type frame struct {
+	Event   string          `json:"event"`
+	Channel string          `json:"channel,omitempty"`
+	Data    json.RawMessage `json:"data,omitempty"`
+	UserID  string          `json:"user_id,omitempty"`
+}
+
+func (f frame) encode() []byte { return rawJSON(f) }
+
+// into reads the data, which some clients encode twice.
+func (f frame) into(v any) error { return json.Unmarshal([]byte(f.text()), v) }
+
+// text is the data: a string's content, or else the JSON itself.
+func (f frame) text() string {
+	var text string
+	if json.Unmarshal(f.Data, &text) == nil {
+		return text
+	}
+	return string(f.Data)
+}
+
+// inString encodes v twice, as the data of the server's own messages is.
+func inString(v any) json.RawMessage { return rawJSON(string(rawJSON(v))) }
+
+func rawJSON(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // only values that can be marshaled come here
+	}
+	return b
+}

@@ -1,0 +1,178 @@
+package pushertest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// Options are the settings of New. A nil *Options or a zero field means the defaults.
+type Options struct {
+	// AppID, Key and Secret are the app's credentials. AppID and Key consist of
+	// letters, digits, - and _. They default to "1001", "pushertest-key" and
+	// "pushertest-secret".
+	AppID, Key, Secret string
+}
+
+// Server is a Pusher Channels server for tests and local work. Its methods may
+// be called from many goroutines at once.
+type Server struct {
+	// URL is the base of the HTTP API, "http://127.0.0.1:PORT". Only NewServer
+	// listens and sets it.
+	URL string
+
+	// The app's credentials; not to be changed.
+	AppID, Key, Secret string
+
+	http   *httptest.Server // nil unless NewServer made it
+	ctx    context.Context  // ends with Close
+	stop   context.CancelFunc
+	active sync.WaitGroup // requests and connections
+
+	mu       sync.Mutex // never held while waiting for anything
+	closed   bool
+	conns    map[string]*conn // by socket id
+	lastConn int
+	idPrefix uint32
+	channels map[string]*channel // with subscribers only
+	cache    map[string]cached
+
+	script   []Fault
+	choose   func(Request) Fault
+	requests []*Request
+	arrivals int
+	events   []Event
+	accepted int
+	more     chan struct{} // closed and replaced when an event is accepted
+}
+
+var credentialPattern = regexp.MustCompile(`\A[A-Za-z0-9_-]+\z`)
+
+// New returns a server that listens nowhere: mount it as the handler of
+// /apps/, or use it as the http.RoundTripper of a client with no network
+// between, which is also the way to use it inside a testing/synctest bubble.
+// Bind to a loopback address only.
+func New(opts *Options) (*Server, error) {
+	o := Options{}
+	if opts != nil {
+		o = *opts
+	}
+	s := &Server{
+		AppID:    cmp.Or(o.AppID, "1001"),
+		Key:      cmp.Or(o.Key, "pushertest-key"),
+		Secret:   cmp.Or(o.Secret, "pushertest-secret"),
+		conns:    map[string]*conn{},
+		idPrefix: rand.Uint32(),
+		channels: map[string]*channel{},
+		cache:    map[string]cached{},
+		more:     make(chan struct{}),
+	}
+	if !credentialPattern.MatchString(s.AppID) {
+		return nil, fmt.Errorf("pushertest: AppID %q has other characters than letters, digits, - and _", s.AppID)
+	}
+	if !credentialPattern.MatchString(s.Key) {
+		return nil, errors.New("pushertest: Key has other characters than letters, digits, - and _")
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// TB is what this package needs of a *testing.T, *testing.B or testing.TB.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	Context() context.Context
+	Fatalf(format string, args ...any)
+}
+
+// NewServer returns a server with default credentials whose HTTP API listens on
+// a free port of 127.0.0.1. It is closed when the test ends.
+func NewServer(t TB) *Server {
+	t.Helper()
+	s, err := New(nil)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	s.http = httptest.NewServer(s)
+	s.URL = s.http.URL
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Host is the URL without its scheme, as the Host field of pusher-http-go wants it.
+func (s *Server) Host() string { return strings.TrimPrefix(s.URL, "http://") }
+
+// Disconnect ends all connections with a close code, or with none at all, as
+// when a network breaks, if code is 0. Clients may connect again at once.
+func (s *Server) Disconnect(code int, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		if code == 0 {
+			s.end(c, nil)
+		} else {
+			s.end(c, &CloseError{code, reason})
+		}
+	}
+}
+
+// Close ends all connections with code 1001, cuts requests that a fault holds
+// back, and waits for what is under way. It takes a few seconds at most, for a
+// client that doesn't take its last messages. Closing again does nothing.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.Disconnect(closeGoingAway, "server closed")
+	s.stop()
+	if s.http != nil {
+		s.http.Close()
+	}
+	s.active.Wait()
+}
+
+// enter counts a request or connection that Close has to wait for.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.active.Add(1)
+	}
+	return !s.closed
+}
+
+// RoundTrip hands a request to the HTTP API in this process, whatever its host,
+// which makes the server usable as the Transport of an http.Client. A fault
+// that cuts the connection gives io.ErrUnexpectedEOF.
+func (s *Server) RoundTrip(r *http.Request) (answer *http.Response, err error) {
+	var body []byte
+	if r.Body != nil {
+		defer r.Body.Close()
+		if body, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
+	}
+	in := r.Clone(r.Context())
+	in.Body = io.NopCloser(bytes.NewReader(body))
+	defer func() {
+		if v := recover(); v == http.ErrAbortHandler {
+			answer, err = nil, cmp.Or(context.Cause(r.Context()), io.ErrUnexpectedEOF)
+		} else if v != nil {
+			panic(v)
+		}
+	}()
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, in)
+	answer = w.Result()
+	answer.Request = r
+	return answer, nil
+}
