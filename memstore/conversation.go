@@ -1,0 +1,173 @@
+package memstore
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// conversation is the unit of order: all that one version counter counts.
+// Its methods know nothing of locks or of other conversations.
+type conversation struct {
+	id       string
+	version  int64
+	messages []*message // in order of seq
+
+	// changes holds, in order of version, each message's last change, and among them up to as
+	// many that a later one has made stale; so it can be searched, and stays in proportion.
+	changes []change
+
+	places map[string]place // by user
+}
+
+type change struct {
+	version int64
+	message *message
+}
+
+func (c change) stale() bool { return c.message.Version != c.version }
+
+// place is, for each status, the seq up to which a user has nothing left to advance to it.
+type place [delivery.Read + 1]int64
+
+// create appends a message, and returns it and the event that tells of it.
+func (c *conversation) create(draft *delivery.NewMessage) (*message, delivery.Event) {
+	c.version++
+	m := &message{conversation: c}
+	m.Header, m.Body = draft.Header, draft.Body
+	m.SentAt = precise(draft.SentAt)
+	m.Seq, m.Version, m.Status = c.version, c.version, delivery.Sent
+	m.receipts = make(map[string]delivery.Receipt, len(draft.Recipients))
+	for _, user := range draft.Recipients {
+		m.receipts[user] = delivery.Receipt{Message: m.ID, Recipient: user, Status: delivery.Sent, Version: m.Seq}
+	}
+	c.messages = append(c.messages, m)
+	c.changed(m)
+
+	update := m.update()
+	if draft.EventBody {
+		update.Body = m.Body
+	}
+	return m, delivery.Event{
+		Kind: delivery.MessageSent, Conversation: c.id, Except: draft.Socket,
+		From: m.Seq, To: m.Seq, Updates: []delivery.Update{update},
+	}
+}
+
+// advance takes the steps, at least one, and returns the event that tells of them.
+func (c *conversation) advance(socket string, steps []step) delivery.Event {
+	event := delivery.Event{
+		Kind: delivery.StatusChanged, Conversation: c.id, Except: socket,
+		From: c.version + 1, To: c.version + int64(len(steps)),
+		Updates: make([]delivery.Update, len(steps)),
+	}
+	receipts := make([]delivery.Receipt, len(steps))
+	for i := range steps {
+		step := &steps[i]
+		c.version++
+		step.take(c.version)
+		c.changed(step.message)
+		receipts[i] = step.receipt
+		event.Updates[i] = step.message.update()
+		event.Updates[i].Receipt = &receipts[i]
+	}
+	return event
+}
+
+// changed notes that the message took the newest version.
+func (c *conversation) changed(m *message) {
+	if len(c.changes) >= 2*len(c.messages)+8 {
+		c.changes = slices.DeleteFunc(c.changes, change.stale)
+	}
+	c.changes = append(c.changes, change{m.Version, m})
+}
+
+// upTo finds the steps of a mark up to a message, and moves the user's place past what it leaves
+// nothing to do at. It counts what is left out, and never moves the place past that.
+func (c *conversation) upTo(upTo delivery.UpTo, last *message) (result delivery.MarkedUpTo, steps []step) {
+	at := c.places[upTo.User]
+	from, _ := c.search(at[upTo.Status] + 1)
+	reached := at[upTo.Status]
+	for _, m := range c.messages[from:] {
+		if m.Seq > last.Seq {
+			break
+		}
+		step, verdict := m.judge(upTo.User, upTo.Status, upTo.At, upTo.Admitted)
+		if verdict == advances && len(steps) == upTo.Limit {
+			result.More = true
+			break
+		}
+		switch verdict {
+		case advances:
+			steps = append(steps, step)
+		case lacksAdmission:
+			result.LeftOut++
+		}
+		if result.LeftOut == 0 {
+			reached = m.Seq
+		}
+	}
+	if reached > at[upTo.Status] {
+		for status := delivery.Delivered; status <= upTo.Status; status++ {
+			at[status] = max(at[status], reached)
+		}
+		if c.places == nil {
+			c.places = map[string]place{}
+		}
+		c.places[upTo.User] = at
+	}
+	return result, steps
+}
+
+// search returns the index of the first message whose seq is at least this one.
+func (c *conversation) search(seq int64) (int, bool) {
+	return slices.BinarySearchFunc(c.messages, seq, func(m *message, seq int64) int { return cmp.Compare(m.Seq, seq) })
+}
+
+// page lists by seq.
+func (c *conversation) page(list delivery.List) delivery.Page {
+	messages := c.messages
+	if list.Before != 0 {
+		end, _ := c.search(list.Before)
+		messages = messages[:end]
+	}
+	start, found := c.search(list.After)
+	if found {
+		start++
+	}
+	messages = messages[min(start, len(messages)):]
+	page := delivery.Page{Version: c.version, More: len(messages) > list.Limit}
+	switch {
+	case page.More && list.Before != 0:
+		messages = messages[len(messages)-list.Limit:]
+	case page.More:
+		messages = messages[:list.Limit]
+	}
+	page.Messages = make([]delivery.Message, len(messages))
+	for i, m := range messages {
+		page.Messages[i] = m.seenBy(list.Viewer)
+	}
+	return page
+}
+
+// changesAfter lists by version.
+func (c *conversation) changesAfter(list delivery.List) delivery.Page {
+	page := delivery.Page{Version: c.version}
+	start, found := slices.BinarySearchFunc(c.changes, list.After, func(c change, after int64) int { return cmp.Compare(c.version, after) })
+	if found {
+		start++
+	}
+	for _, change := range c.changes[start:] {
+		if change.stale() {
+			continue
+		}
+		if len(page.Messages) == list.Limit {
+			page.More = true
+			page.Version = page.Messages[list.Limit-1].Version
+			break
+		}
+		page.Messages = append(page.Messages, change.message.seenBy(list.Viewer))
+	}
+	return page
+}
