@@ -14,8 +14,8 @@ var (
 	// ErrForbidden says that the app's own rule, [Options.Authorize], said no.
 	ErrForbidden = errors.New("delivery: forbidden")
 
-	// ErrNotFound says that there is no such message.
-	ErrNotFound = errors.New("delivery: no such message")
+	// ErrNotFound says that there is no such message, or no such dead letter.
+	ErrNotFound = errors.New("delivery: not found")
 
 	// ErrConflict says that a message with this id exists with other content.
 	ErrConflict = errors.New("delivery: a message with this id exists with other content")

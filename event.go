@@ -60,7 +60,8 @@ type Event struct {
 	// Except, if set, is the socket that made the change and is not told of it.
 	Except string `json:"except,omitempty"`
 
-	// Updates stand in order of Version; there is at least one.
+	// Updates stand in order of Version; there is at least one. After a [Tracker.Replay] they tell of
+	// the state at that time, with versions that may be greater than To.
 	Updates []Update `json:"updates"`
 }
 

@@ -134,7 +134,7 @@ type Marked struct {
 	Header  Header  // zero if there is no such message
 	Receipt Receipt // the user's, after the mark; zero if there is none
 	Changed bool    // this mark advanced it
-	Held    bool    // not tried: another transaction holds the conversation; only Header may be set
+	Held    bool    // not tried: another transaction holds the conversation; only Header is set
 }
 
 // UpTo is a validated claim of one user to have received or seen all up to a message.

@@ -1,0 +1,128 @@
+package delivery
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// BreakerState says whether the relay trusts the Notifier's endpoint.
+type BreakerState uint8
+
+const (
+	BreakerClosed   BreakerState = iota // the endpoint answers
+	BreakerOpen                         // it failed several times: nothing is published for a while
+	BreakerHalfOpen                     // the while is over: one publish tries it
+)
+
+// String returns "closed", "open" or "half-open".
+func (s BreakerState) String() string {
+	switch s {
+	case BreakerClosed:
+		return "closed"
+	case BreakerOpen:
+		return "open"
+	case BreakerHalfOpen:
+		return "half-open"
+	}
+	return fmt.Sprintf("BreakerState(%d)", uint8(s))
+}
+
+const (
+	breakerTrips  = 5 // failures in a row that open it
+	firstPause    = 200 * time.Millisecond
+	longestPause  = 30 * time.Second
+	minRetryAfter = time.Second
+	maxRetryAfter = 10 * time.Minute
+)
+
+// breaker keeps the relay from hammering a failing endpoint. Only failures of the endpoint count,
+// never the refusal of an event: that proves the endpoint alive.
+type breaker struct {
+	mu       sync.Mutex
+	failures int       // in a row
+	until    time.Time // open before it, half-open after; zero is closed
+	probing  bool      // half-open, and the one publish is under way
+}
+
+func (b *breaker) state() BreakerState {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.stateLocked()
+}
+
+func (b *breaker) stateLocked() BreakerState {
+	switch {
+	case b.until.IsZero():
+		return BreakerClosed
+	case time.Now().Before(b.until):
+		return BreakerOpen
+	}
+	return BreakerHalfOpen
+}
+
+// allow reports whether one publish may go ahead, and otherwise for how long none may. A publish
+// that may must be followed by success, failure or abort.
+func (b *breaker) allow() (wait time.Duration, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch b.stateLocked() {
+	case BreakerOpen:
+		return time.Until(b.until), false
+	case BreakerHalfOpen:
+		if b.probing {
+			return firstPause, false
+		}
+		b.probing = true
+	}
+	return 0, true
+}
+
+// success closes the breaker, and reports whether that is a change.
+func (b *breaker) success() (changed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	changed = !b.until.IsZero()
+	b.failures, b.until, b.probing = 0, time.Time{}, false
+	return changed
+}
+
+// failure counts a failure and returns for how long its events should rest. It opens the breaker
+// after several in a row, or at once if the endpoint asked for a pause (retryAfter > 0), and reports
+// whether it was closed until now.
+func (b *breaker) failure(retryAfter time.Duration) (rest time.Duration, opened bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures++
+	b.probing = false
+	rest = backoff(b.failures)
+	if retryAfter > 0 {
+		rest = min(max(retryAfter, minRetryAfter), maxRetryAfter)
+	}
+	if b.failures < breakerTrips && retryAfter <= 0 && b.until.IsZero() {
+		return rest, false
+	}
+	opened = b.until.IsZero()
+	if until := time.Now().Add(rest); until.After(b.until) {
+		b.until = until
+	}
+	return rest, opened
+}
+
+// abort takes back an allowed publish that told nothing about the endpoint.
+func (b *breaker) abort() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.probing = false
+}
+
+// backoff returns a pause that doubles with each failure, up to longestPause, of which the upper half
+// is random, so that many who failed together do not come back together.
+func backoff(failures int) time.Duration {
+	d := longestPause
+	if shift := failures - 1; shift < 16 {
+		d = min(d, firstPause<<max(shift, 0))
+	}
+	return d/2 + rand.N(d/2+1)
+}

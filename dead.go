@@ -1,0 +1,112 @@
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// DeadQuery asks for a page of dead letters, in order of their events' ids.
+type DeadQuery struct {
+	After int64 // the id of the last one seen
+	Limit int   // defaults to 50; at most [MaxBatch]
+}
+
+// DeadLetters returns events that the Notifier refused for good, with the reason.
+func (t *Tracker) DeadLetters(ctx context.Context, q DeadQuery) ([]DeadLetter, error) {
+	limit, err := checkLimit(q.Limit)
+	if err != nil {
+		return nil, err
+	}
+	dead, err := t.store.Dead(ctx, q.After, limit)
+	if err != nil {
+		return nil, fmt.Errorf("delivery: listing dead letters: %w", err)
+	}
+	return dead, nil
+}
+
+// Replay puts dead letters back into the outbox, due at once and as fresh as new ones. What they say is
+// brought up to date, so that an old one cannot show anyone an old status. An id that is not among
+// the dead letters is [ErrNotFound]; the others are replayed all the same.
+func (t *Tracker) Replay(ctx context.Context, ids ...int64) error {
+	var settlements []Settlement
+	for _, id := range ids {
+		dead, err := t.store.Dead(ctx, id-1, 1)
+		if err != nil {
+			return fmt.Errorf("delivery: loading a dead letter: %w", err)
+		}
+		if len(dead) == 0 || dead[0].Event.ID != id {
+			continue // counted below
+		}
+		event, err := t.refresh(ctx, dead[0].Event)
+		if err != nil {
+			return err
+		}
+		settlements = append(settlements, Settlement{ID: id, Outcome: Requeue, Event: event})
+	}
+	err := t.settleDead(ctx, settlements, len(ids))
+	t.Wake()
+	return err
+}
+
+// Discard drops dead letters for good. An id that is not among them is [ErrNotFound]; the others are
+// dropped all the same.
+func (t *Tracker) Discard(ctx context.Context, ids ...int64) error {
+	settlements := make([]Settlement, len(ids))
+	for i, id := range ids {
+		settlements[i] = Settlement{ID: id, Outcome: Discard}
+	}
+	return t.settleDead(ctx, settlements, len(ids))
+}
+
+func (t *Tracker) settleDead(ctx context.Context, settlements []Settlement, want int) error {
+	held := 0
+	if len(settlements) > 0 {
+		var err error
+		if held, err = t.store.Settle(ctx, settlements); err != nil {
+			return fmt.Errorf("delivery: moving dead letters: %w", err)
+		}
+	}
+	if held < want {
+		return fmt.Errorf("%d of %d dead letters: %w", want-held, want, ErrNotFound)
+	}
+	return nil
+}
+
+// refresh returns the event with the present state of its messages and receipts.
+func (t *Tracker) refresh(ctx context.Context, e Event) (Event, error) {
+	ids := make([]string, len(e.Updates))
+	for i, u := range e.Updates {
+		ids[i] = u.Message
+	}
+	messages, err := t.store.Load(ctx, ids)
+	receipts, err2 := t.store.Receipts(ctx, ids)
+	if err := errors.Join(err, err2); err != nil {
+		return Event{}, fmt.Errorf("delivery: bringing a dead letter up to date: %w", err)
+	}
+	type key struct{ message, recipient string }
+	tallies := make(map[string]Tally, len(messages))
+	for _, m := range messages {
+		tallies[m.ID] = m.Tally
+	}
+	current := make(map[key]Receipt, len(receipts))
+	for _, r := range receipts {
+		current[key{r.Message, r.Recipient}] = r
+	}
+	for i := range e.Updates {
+		u := &e.Updates[i]
+		if tally, ok := tallies[u.Message]; ok {
+			u.Version, u.Status, u.Delivered, u.Read = tally.Version, tally.Status, tally.Delivered, tally.Read
+		}
+		if u.Receipt == nil {
+			continue
+		}
+		if r, ok := current[key{u.Message, u.Receipt.Recipient}]; ok {
+			u.Receipt = &r
+		}
+	}
+	slices.SortFunc(e.Updates, func(a, b Update) int { return cmp.Compare(a.Version, b.Version) })
+	return e, nil
+}

@@ -1,0 +1,170 @@
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/msgdelivery/delivery/internal/coalesce"
+)
+
+// Tracker follows what becomes of messages: it takes sends and marks, keeps them in a [Store] and
+// tells a [Notifier] of every change. It is safe for concurrent use, and cheap to keep: it starts
+// nothing until [Tracker.Run] is called.
+type Tracker struct {
+	store    Store
+	notifier Notifier
+	opts     Options
+
+	headers headerCache
+	sends   *coalesce.Group[NewMessage, created]
+	marks   *coalesce.Group[Mark, marked]
+	settles *coalesce.Group[Settlement, struct{}]
+
+	relay   relay
+	breaker breaker
+	watched atomic.Int64 // when the backlog was last looked at, in Unix nanoseconds
+	warned  atomic.Bool  // that it is old
+}
+
+// Options adjust a [Tracker]. The zero value of each field means its default.
+type Options struct {
+	// Authorize is the app's own rule: may the user do this in the conversation? It is asked for
+	// marks of messages with an open audience, and by whoever calls [Tracker.Authorize]. An error is
+	// a failure, not a refusal. It may be called concurrently. Nil lets everyone do everything.
+	Authorize func(ctx context.Context, user string, to Action, conversation string) (bool, error)
+
+	// EventBodies makes the events of new messages carry their bodies. By default they carry ids
+	// only, and whoever may view a conversation fetches the body.
+	EventBodies bool
+
+	// Lease is for how long one process may hold an event before others may publish it: the time
+	// that a crash delays what the process held. One publish may take a third of it. Defaults to
+	// [DefaultLease]; from one second to an hour.
+	Lease time.Duration
+
+	// Logger is told what needs a person: events that nobody publishes, a failing endpoint, dead
+	// letters. It never sees a body. Defaults to [slog.Default].
+	Logger *slog.Logger
+
+	// Observer is told what happens, for metrics. Defaults to nobody.
+	Observer *Observer
+}
+
+// DefaultLease is the default of [Options.Lease].
+const DefaultLease = 15 * time.Second
+
+const (
+	writeTimeout = 30 * time.Second // of one batch of writes
+	upToLimit    = 1000             // receipts that one transaction of an up-to mark advances
+)
+
+// New returns a Tracker over the store and the notifier. A nil opts means all defaults.
+// It is an error if the store or the notifier is nil or an option is out of range.
+func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
+	if store == nil {
+		return nil, &InvalidError{Field: "store", Reason: "is nil"}
+	}
+	if notifier == nil {
+		return nil, &InvalidError{Field: "notifier", Reason: "is nil"}
+	}
+	t := &Tracker{store: store, notifier: notifier}
+	if opts != nil {
+		t.opts = *opts
+	}
+	if t.opts.Lease == 0 {
+		t.opts.Lease = DefaultLease
+	}
+	if t.opts.Lease < time.Second || t.opts.Lease > time.Hour {
+		return nil, &InvalidError{Field: "lease", Reason: "is not between a second and an hour"}
+	}
+	if t.opts.Logger == nil {
+		t.opts.Logger = slog.Default()
+	}
+	if t.opts.Observer == nil {
+		t.opts.Observer = new(Observer)
+	}
+	t.sends = coalesce.New(MaxBatch, writeTimeout, t.flushSends)
+	t.marks = coalesce.New(MaxBatch, writeTimeout, t.flushMarks)
+	t.settles = coalesce.New(MaxBatch, writeTimeout, t.flushSettlements)
+	t.relay.init()
+	t.watched.Store(time.Now().UnixNano())
+	return t, nil
+}
+
+// Actor is who makes a call.
+type Actor struct {
+	// User is the app's own name for the user, from its own sign-in and never from the request's
+	// body: 1 to [MaxID] bytes of UTF-8 without NUL.
+	User string
+
+	// Socket, if set, is the connection the call came from. It is not told of the change.
+	// Up to [MaxID] bytes; what they mean is the [Notifier]'s business.
+	Socket string
+}
+
+// Action is what a user wants to do in a conversation.
+type Action uint8
+
+const (
+	ToView Action = iota + 1 // see its messages and receipts, hear its events
+	ToSend                   // send into it
+	ToMark                   // mark its open messages
+)
+
+// String returns "view", "send" or "mark".
+func (a Action) String() string {
+	switch a {
+	case ToView:
+		return "view"
+	case ToSend:
+		return "send"
+	case ToMark:
+		return "mark"
+	}
+	return fmt.Sprintf("Action(%d)", uint8(a))
+}
+
+// Authorize asks the app's rule, [Options.Authorize]: nil is yes, [ErrForbidden] is no, anything
+// else is a failure. HTTP handlers and channel-auth endpoints ask it before they show anything;
+// the Tracker's own methods, called by the app itself, ask it for marks only.
+func (t *Tracker) Authorize(ctx context.Context, user string, to Action, conversation string) error {
+	if err := cmp.Or(checkID("user", user), checkID("conversation", conversation)); err != nil {
+		return err
+	}
+	if t.opts.Authorize == nil {
+		return nil
+	}
+	ok, err := t.opts.Authorize(ctx, user, to, conversation)
+	if err != nil {
+		return fmt.Errorf("delivery: asking the app's rule: %w", err)
+	}
+	if !ok {
+		return ErrForbidden
+	}
+	return nil
+}
+
+// inTx returns the store bound to the caller's transaction.
+func (t *Tracker) inTx(tx DBTX) (Store, error) {
+	if tx == nil {
+		return nil, &InvalidError{Field: "tx", Reason: "is nil"}
+	}
+	s, ok := t.store.(TxStore)
+	if !ok {
+		return nil, fmt.Errorf("delivery: %T cannot join a transaction: %w", t.store, errors.ErrUnsupported)
+	}
+	return s.InTx(tx), nil
+}
+
+// outcome gives a failed wait for a batch its public form.
+func outcome(doing string, err error) error {
+	if errors.Is(err, coalesce.ErrUnknown) {
+		return fmt.Errorf("delivery: %s: %w: %w", doing, ErrOutcomeUnknown, errors.Unwrap(err))
+	}
+	return fmt.Errorf("delivery: %s: %w", doing, err)
+}

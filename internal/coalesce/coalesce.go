@@ -1,0 +1,161 @@
+// Package coalesce turns calls that overlap in time into batches: group commit without a timer.
+//
+// The first caller's items go out at once. Those who call while its batch is in flight form the next
+// one. So a call alone waits for nobody, and the busier it gets the larger the batches grow.
+package coalesce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// ErrUnknown is what a caller gets whose context ended while its items were in flight.
+var ErrUnknown = errors.New("left while the batch was in flight")
+
+// Func does the work for one batch, of one lane, and returns a result per item in the same order.
+// Its context is the batch's own: it carries nothing of any caller's.
+type Func[In, Out any] func(ctx context.Context, lane string, items []In) ([]Out, error)
+
+// Group batches calls. Each lane has at most one batch in flight; lanes don't wait for each other.
+type Group[In, Out any] struct {
+	do      Func[In, Out]
+	max     int
+	timeout time.Duration
+
+	mu    sync.Mutex
+	lanes map[string]*lane[In, Out] // those with a batch in flight
+}
+
+type lane[In, Out any] struct{ waiting []*call[In, Out] }
+
+type call[In, Out any] struct {
+	items []In
+	outs  []Out
+	err   error
+	taken bool // a batch has it; guarded by Group.mu
+	done  chan struct{}
+}
+
+// New returns a group whose batches hold up to max items, more only where one call brings more, and
+// are given up after the timeout.
+func New[In, Out any](max int, timeout time.Duration, do Func[In, Out]) *Group[In, Out] {
+	return &Group[In, Out]{do: do, max: max, timeout: timeout, lanes: make(map[string]*lane[In, Out])}
+}
+
+// Do has the items done, in one batch, and returns their results.
+//
+// When ctx ends first, Do leaves: with ctx's error alone if no batch had taken the items yet (then
+// they never happen), with [ErrUnknown] too if one had.
+func (g *Group[In, Out]) Do(ctx context.Context, name string, items ...In) ([]Out, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c := &call[In, Out]{items: items, done: make(chan struct{})}
+
+	g.mu.Lock()
+	l, busy := g.lanes[name]
+	if !busy {
+		l = new(lane[In, Out])
+		g.lanes[name] = l
+	}
+	l.waiting = append(l.waiting, c)
+	g.mu.Unlock()
+	if !busy {
+		go g.lead(name, l)
+	}
+
+	select {
+	case <-c.done:
+		return c.outs, c.err
+	case <-ctx.Done():
+		if g.withdraw(l, c) {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
+	}
+}
+
+// lead runs the lane's batches until nobody waits. It runs on a goroutine of its own, so that the
+// caller who started it can leave like any other.
+func (g *Group[In, Out]) lead(name string, l *lane[In, Out]) {
+	for {
+		batch := g.take(name, l)
+		if batch == nil {
+			return
+		}
+		g.run(name, batch)
+	}
+}
+
+// take removes the next batch from the lane; nil, when nobody waits, ends the lane.
+func (g *Group[In, Out]) take(name string, l *lane[In, Out]) []*call[In, Out] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n, items := 0, 0
+	for n < len(l.waiting) && (n == 0 || items+len(l.waiting[n].items) <= g.max) {
+		items += len(l.waiting[n].items)
+		l.waiting[n].taken = true
+		n++
+	}
+	if n == 0 {
+		delete(g.lanes, name)
+		return nil
+	}
+	batch := l.waiting[:n:n]
+	l.waiting = l.waiting[n:]
+	return batch
+}
+
+// withdraw takes back a call that no batch has yet.
+func (g *Group[In, Out]) withdraw(l *lane[In, Out], c *call[In, Out]) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c.taken {
+		return false
+	}
+	for i, w := range l.waiting {
+		if w == c {
+			l.waiting = append(l.waiting[:i:i], l.waiting[i+1:]...)
+			break
+		}
+	}
+	return true
+}
+
+func (g *Group[In, Out]) run(name string, batch []*call[In, Out]) {
+	items := batch[0].items
+	if len(batch) > 1 {
+		items = make([]In, 0, g.max)
+		for _, c := range batch {
+			items = append(items, c.items...)
+		}
+	}
+	outs, err := g.call(name, items)
+	for _, c := range batch {
+		if err != nil {
+			c.err = err
+		} else {
+			c.outs, outs = outs[:len(c.items):len(c.items)], outs[len(c.items):]
+		}
+		close(c.done)
+	}
+}
+
+// call runs the function so that whatever it does, everyone who waits gets an answer.
+func (g *Group[In, Out]) call(name string, items []In) (outs []Out, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	outs, err = g.do(ctx, name, items)
+	if err == nil && len(outs) != len(items) {
+		err = fmt.Errorf("%d results for %d items", len(outs), len(items))
+	}
+	return outs, err
+}

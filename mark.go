@@ -1,0 +1,255 @@
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// MarkDelivered says that the message reached the actor, and returns the actor's receipt.
+// Repeated and backward marks are no errors: they change nothing and tell nobody.
+//
+// The sender gets [ErrOwnMessage], someone who is not among the frozen recipients
+// [ErrNotRecipient], someone whom the app's rule keeps out of an open conversation [ErrForbidden].
+// Marks by frozen recipients never ask that rule. When ctx ends while the write is under way the
+// error wraps [ErrOutcomeUnknown].
+func (t *Tracker) MarkDelivered(ctx context.Context, message string, actor Actor) (Receipt, error) {
+	return t.markOne(ctx, message, actor, Delivered)
+}
+
+// MarkRead says that the actor saw the message, which implies that it was delivered.
+// It is otherwise like [Tracker.MarkDelivered].
+func (t *Tracker) MarkRead(ctx context.Context, message string, actor Actor) (Receipt, error) {
+	return t.markOne(ctx, message, actor, Read)
+}
+
+func (t *Tracker) markOne(ctx context.Context, message string, actor Actor, status Status) (Receipt, error) {
+	results, err := t.Mark(ctx, actor, status, message)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return results[0].Receipt, results[0].Err
+}
+
+// MarkResult is what became of one of the messages in a [Tracker.Mark].
+type MarkResult struct {
+	Receipt Receipt // the actor's, after the mark; zero with an Err
+	Changed bool    // this mark advanced it
+	Err     error   // a refusal as of [Tracker.MarkDelivered], or a failure that met only some
+}
+
+// Mark marks up to [MaxBatch] messages, of any conversations, for one actor and returns a result for
+// each in the same order. A refused message never fails the rest. The error is for the call as a
+// whole: invalid arguments, or a failure that met all of it.
+func (t *Tracker) Mark(ctx context.Context, actor Actor, status Status, messages ...string) ([]MarkResult, error) {
+	return t.mark(ctx, nil, actor, status, messages)
+}
+
+// MarkTx is [Tracker.Mark] inside the caller's transaction: all of it is committed with the
+// caller's own rows, or none. It needs a [TxStore]. See [Tracker.SendTx] for locks and events.
+func (t *Tracker) MarkTx(ctx context.Context, tx DBTX, actor Actor, status Status, messages ...string) ([]MarkResult, error) {
+	store, err := t.inTx(tx)
+	if err != nil {
+		return nil, err
+	}
+	return t.mark(ctx, store, actor, status, messages)
+}
+
+// mark runs a marking: through the shared batches, or, if tx is not nil, inside that store.
+func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status, messages []string) ([]MarkResult, error) {
+	if err := cmp.Or(actor.check(), checkMarking(status)); err != nil {
+		return nil, err
+	}
+	if len(messages) > MaxBatch {
+		return nil, &InvalidError{Field: "messages", Reason: "are more than 500"}
+	}
+	m := marking{t: t, tx: tx, rule: make(map[string]error), results: make([]MarkResult, len(messages))}
+	at := now()
+	todo := make([]int, 0, len(messages))
+	m.marks = make([]Mark, len(messages))
+	for i, id := range messages {
+		m.marks[i] = Mark{Message: id, User: actor.User, Socket: actor.Socket, Status: status, At: at, Admitted: t.opts.Authorize == nil}
+		if err := checkID("message", id); err != nil {
+			m.results[i].Err = err
+		} else if m.foresee(ctx, i) {
+			todo = append(todo, i)
+		}
+	}
+	if err := m.write(ctx, todo); err != nil {
+		return nil, err
+	}
+	for i, r := range m.results {
+		if r.Err == nil {
+			t.opts.Observer.marked(status, r.Changed)
+		} else {
+			t.opts.Observer.refused(actor.User, messages[i], r.Err)
+		}
+	}
+	return m.results, nil
+}
+
+// marking is one call of Mark under way.
+type marking struct {
+	t       *Tracker
+	tx      Store
+	marks   []Mark
+	results []MarkResult
+	rule    map[string]error // the app's answers so far, by conversation
+}
+
+// errUnadmitted says that the store wants the app's rule to be asked.
+var errUnadmitted = errors.New("not admitted")
+
+// judge names what the store's answer to a mark means. It is the one place where refusals are made.
+func judge(m Mark, h Header, r Receipt) error {
+	switch {
+	case h.ID == "":
+		return ErrNotFound
+	case h.Sender == m.User:
+		return ErrOwnMessage
+	case h.Open && !m.Admitted:
+		return errUnadmitted
+	case !r.Status.Reaches(m.Status):
+		return ErrNotRecipient
+	}
+	return nil
+}
+
+// foresee decides what needs no round trip, where the header is known: the sender's own mark, and
+// the app's rule. It reports whether the mark is still to be written.
+func (m *marking) foresee(ctx context.Context, i int) bool {
+	h, known := m.t.headers.get(m.marks[i].Message)
+	if !known {
+		return true
+	}
+	switch err := judge(m.marks[i], h, Receipt{}); err {
+	case ErrOwnMessage:
+		m.results[i].Err = err
+	case errUnadmitted:
+		return m.admit(ctx, i, h.Conversation)
+	default:
+		return true
+	}
+	return false
+}
+
+// admit asks the app's rule, once per conversation, and reports whether it let the mark in.
+func (m *marking) admit(ctx context.Context, i int, conversation string) bool {
+	err, asked := m.rule[conversation]
+	if !asked {
+		err = m.t.Authorize(ctx, m.marks[i].User, ToMark, conversation)
+		m.rule[conversation] = err
+	}
+	m.results[i].Err = err
+	m.marks[i].Admitted = err == nil
+	return err == nil
+}
+
+// write tries the marks at these indexes, and again those that the app's rule then lets in.
+func (m *marking) write(ctx context.Context, todo []int) error {
+	for len(todo) > 0 {
+		outs, err := m.advance(ctx, todo)
+		if err != nil {
+			return outcome("marking", err)
+		}
+		var again []int
+		for k, i := range todo {
+			out := outs[k]
+			if out.err != nil {
+				m.results[i].Err = outcome("marking", out.err)
+				continue
+			}
+			if m.tx == nil && out.Header.ID != "" {
+				m.t.headers.put(out.Header)
+			}
+			switch err := judge(m.marks[i], out.Header, out.Receipt); err {
+			case nil:
+				m.results[i] = MarkResult{Receipt: out.Receipt, Changed: out.Changed}
+			case errUnadmitted:
+				if m.admit(ctx, i, out.Header.Conversation) {
+					again = append(again, i)
+				}
+			default:
+				m.results[i].Err = err
+			}
+		}
+		todo = again
+	}
+	return nil
+}
+
+// advance writes the marks at these indexes. A conversation that someone's transaction holds is
+// waited for in a lane of its own, so that it delays nobody else's marks.
+func (m *marking) advance(ctx context.Context, todo []int) ([]marked, error) {
+	marks := pick(m.marks, todo)
+	if m.tx != nil {
+		return advance(marks, func(round []Mark) ([]Marked, error) {
+			results, _, err := m.tx.Advance(ctx, round, Lease{})
+			return results, err
+		}), nil
+	}
+	outs, err := m.t.marks.Do(ctx, "", marks...)
+	if err != nil {
+		return nil, err
+	}
+	held := make(map[string][]int)
+	for i, out := range outs {
+		if out.Held {
+			held[out.Header.Conversation] = append(held[out.Header.Conversation], i)
+		}
+	}
+	var wg sync.WaitGroup
+	for conversation, at := range held {
+		wg.Go(func() {
+			late, err := m.t.marks.Do(ctx, conversation, pick(marks, at)...)
+			for i, j := range at {
+				if err != nil {
+					outs[j] = marked{err: err}
+				} else {
+					outs[j] = late[i]
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return outs, nil
+}
+
+// marked is a mark's own result: one may fail without the others.
+type marked struct {
+	Marked
+	err error
+}
+
+// flushMarks writes a batch of marks of many callers; lane "" is of many conversations.
+func (t *Tracker) flushMarks(ctx context.Context, _ string, marks []Mark) ([]marked, error) {
+	return advance(marks, func(round []Mark) ([]Marked, error) {
+		lease, began := t.relay.lease(t.opts.Lease, &t.breaker), time.Now()
+		results, claimed, err := t.store.Advance(ctx, round, lease)
+		t.handOver(claimed, began)
+		return results, err
+	}), nil
+}
+
+// advance writes marks in rounds of distinct receipts.
+func advance(marks []Mark, write func([]Mark) ([]Marked, error)) []marked {
+	type receipt struct{ message, user string }
+	outs := make([]marked, len(marks))
+	for _, round := range rounds(marks, func(m Mark) receipt { return receipt{m.Message, m.User} }) {
+		results, err := write(pick(marks, round))
+		if err == nil && len(results) != len(round) {
+			err = fmt.Errorf("store returned %d results for %d marks", len(results), len(round))
+		}
+		for i, at := range round {
+			if err != nil {
+				outs[at].err = err
+			} else {
+				outs[at].Marked = results[i]
+			}
+		}
+	}
+	return outs
+}

@@ -1,0 +1,101 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+)
+
+// The reading methods are for the app's own code and ask no rule: whoever shows their answers to a
+// user asks [Tracker.Authorize] first, as deliveryhttp does.
+
+// Message returns a message and what became of it, or [ErrNotFound].
+func (t *Tracker) Message(ctx context.Context, id string) (Message, error) {
+	if err := checkID("message", id); err != nil {
+		return Message{}, err
+	}
+	found, err := t.store.Load(ctx, []string{id})
+	if err != nil {
+		return Message{}, fmt.Errorf("delivery: loading a message: %w", err)
+	}
+	if len(found) == 0 {
+		return Message{}, ErrNotFound
+	}
+	t.headers.put(found[0].Header)
+	return found[0], nil
+}
+
+// Messages returns a page of a conversation's messages in the order they were sent. A conversation
+// that does not exist is an empty one.
+func (t *Tracker) Messages(ctx context.Context, q Query) (Page, error) {
+	if err := checkID("conversation", q.Conversation); err != nil {
+		return Page{}, err
+	}
+	if q.Viewer != "" {
+		if err := checkID("viewer", q.Viewer); err != nil {
+			return Page{}, err
+		}
+	}
+	if q.After < 0 {
+		return Page{}, &InvalidError{Field: "after", Reason: "is negative"}
+	}
+	if q.Before < 0 {
+		return Page{}, &InvalidError{Field: "before", Reason: "is negative"}
+	}
+	limit, err := checkLimit(q.Limit)
+	if err != nil {
+		return Page{}, err
+	}
+	return t.list(ctx, List{Conversation: q.Conversation, After: q.After, Before: q.Before, Limit: limit, Viewer: q.Viewer})
+}
+
+// Changes returns the present state of every message of the conversation that was sent or changed
+// after the version, in order of their versions: what a client that holds that version has missed,
+// exactly. Call it again with [Page.Version] while there is More. A limit of 0 is 50.
+func (t *Tracker) Changes(ctx context.Context, conversation string, since int64, limit int) (Page, error) {
+	if err := checkID("conversation", conversation); err != nil {
+		return Page{}, err
+	}
+	if since < 0 {
+		return Page{}, &InvalidError{Field: "since", Reason: "is negative"}
+	}
+	limit, err := checkLimit(limit)
+	if err != nil {
+		return Page{}, err
+	}
+	return t.list(ctx, List{Conversation: conversation, Changes: true, After: since, Limit: limit})
+}
+
+func (t *Tracker) list(ctx context.Context, list List) (Page, error) {
+	page, err := t.store.List(ctx, list)
+	if err != nil {
+		return Page{}, fmt.Errorf("delivery: listing messages: %w", err)
+	}
+	return page, nil
+}
+
+// Receipts returns who got the message and who read it, and when, ordered by recipient. Frozen
+// recipients are all there, those of an open audience once they marked. A message that does not
+// exist is [ErrNotFound].
+func (t *Tracker) Receipts(ctx context.Context, message string) ([]Receipt, error) {
+	if err := checkID("message", message); err != nil {
+		return nil, err
+	}
+	receipts, err := t.store.Receipts(ctx, []string{message})
+	if err != nil {
+		return nil, fmt.Errorf("delivery: loading receipts: %w", err)
+	}
+	if len(receipts) == 0 {
+		_, err = t.Message(ctx, message)
+	}
+	return receipts, err
+}
+
+// Backlog returns the state of the outbox: what a health check and a metrics page want to know.
+func (t *Tracker) Backlog(ctx context.Context) (Backlog, error) {
+	b, err := t.store.Backlog(ctx)
+	if err != nil {
+		return Backlog{}, fmt.Errorf("delivery: counting the outbox: %w", err)
+	}
+	b.Breaker = t.breaker.state()
+	return b, nil
+}

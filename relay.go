@@ -1,0 +1,231 @@
+package delivery
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	publishers   = 4                      // publishes under way at a time
+	publishBatch = 10                     // events a publish: what one call of Pusher takes
+	claimBatch   = 100                    // events a claim
+	queueSize    = 1024                   // events held in memory
+	pollInterval = 250 * time.Millisecond // at most, between looks at the outbox
+)
+
+// held is an event that this process may publish.
+type held struct {
+	Claimed
+	since time.Time // a moment before the lease began
+}
+
+// relay is the part of a Tracker that publishes the outbox. Events come to its queue by two ways: from
+// this process's own commits, born leased to it, and from claims of what others left behind.
+type relay struct {
+	queue  chan held
+	wake   chan struct{} // look at the outbox now
+	behind atomic.Bool   // the last claim was full: there is more in the outbox
+
+	mu      sync.RWMutex
+	running bool // Run is on
+	open    bool // the queue takes events
+}
+
+func (r *relay) init() {
+	r.queue = make(chan held, queueSize)
+	r.wake = make(chan struct{}, 1)
+}
+
+// lease returns the lease that the events of a write are to be born with: none if they could not be
+// published at once anyway.
+func (r *relay) lease(d time.Duration, b *breaker) Lease {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if !r.open || len(r.queue) > queueSize/2 || b.state() != BreakerClosed {
+		return Lease{}
+	}
+	return newLease(d)
+}
+
+func newLease(d time.Duration) Lease {
+	return Lease{Token: rand.Int64N(1<<62) + 1, For: d}
+}
+
+// put adds an event to the queue, and reports whether that was possible.
+func (r *relay) put(h held) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if !r.open {
+		return false
+	}
+	select {
+	case r.queue <- h:
+		return true
+	default:
+		return false
+	}
+}
+
+// start opens the queue, unless the relay is running already.
+func (r *relay) start() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.running {
+		return false
+	}
+	r.running, r.open = true, true
+	return true
+}
+
+// close stops the queue from taking events and returns those that are in it.
+func (r *relay) close() (left []held) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open = false
+	for {
+		select {
+		case h := <-r.queue:
+			left = append(left, h)
+		default:
+			return left
+		}
+	}
+}
+
+func (r *relay) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.running = false
+}
+
+func (r *relay) isRunning() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.running
+}
+
+// Run is the relay: it publishes committed events until ctx ends, and returns nil then. Any number
+// of processes may run one over the same store; whatever one leaves behind, even by a crash, another
+// publishes when the lease has run out. A second Run of the same Tracker at the same time is
+// [ErrRunning].
+//
+// When ctx ends, Run takes on nothing new, finishes what is in flight within a third of
+// [Options.Lease], and gives the rest back for others.
+func (t *Tracker) Run(ctx context.Context) error {
+	if !t.relay.start() {
+		return ErrRunning
+	}
+	defer t.relay.stop()
+	var wg sync.WaitGroup
+	for range publishers {
+		wg.Go(func() { t.publishQueue(ctx) })
+	}
+	t.claimLoop(ctx)
+	left := t.relay.close()
+	wg.Wait()
+	t.release(left)
+	return nil
+}
+
+// Wake makes a running relay look at the outbox now: call it after the commit of a transaction in
+// which a Tx form was used. Without a Run in this process it does nothing.
+func (t *Tracker) Wake() {
+	select {
+	case t.relay.wake <- struct{}{}:
+	default:
+	}
+}
+
+// handOver gives the events of a write that this process holds to its relay, and sees to it that
+// others are found.
+func (t *Tracker) handOver(claimed []Claimed, since time.Time) {
+	var left []held
+	for _, c := range claimed {
+		if h := (held{c, since}); !t.relay.put(h) {
+			left = append(left, h)
+		}
+	}
+	t.release(left)
+	if len(claimed) == 0 && !t.relay.isRunning() {
+		t.watchBacklogAside()
+	}
+}
+
+// claimLoop feeds the queue from the outbox until ctx ends.
+func (t *Tracker) claimLoop(ctx context.Context) {
+	for ctx.Err() == nil {
+		t.watchBacklog(ctx)
+		pause := pollInterval/2 + rand.N(pollInterval/2)
+		if n := t.claimRoom(); n > 0 {
+			claimed, err := t.claim(ctx, n)
+			if err != nil && ctx.Err() == nil {
+				t.opts.Logger.Error("delivery: claiming events failed", "error", err)
+				pause = time.Second
+			}
+			t.relay.behind.Store(err == nil && claimed == n)
+			if t.relay.behind.Load() {
+				continue
+			}
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+		case <-t.relay.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// claimRoom returns how many events to claim now: none while the endpoint is not trusted, a single
+// publish's worth to try it again, and never more than the queue has room for.
+func (t *Tracker) claimRoom() int {
+	switch room := min(claimBatch, queueSize-len(t.relay.queue)); t.breaker.state() {
+	case BreakerClosed:
+		return room
+	case BreakerHalfOpen:
+		return min(room, publishBatch-len(t.relay.queue))
+	}
+	return 0
+}
+
+// claim moves up to n due events into the queue.
+func (t *Tracker) claim(ctx context.Context, n int) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	began := time.Now()
+	claimed, err := t.store.Claim(ctx, n, newLease(t.opts.Lease))
+	if err != nil {
+		return 0, err
+	}
+	t.handOver(claimed, began)
+	return len(claimed), nil
+}
+
+// publishQueue publishes what is in the queue, a batch at a time, until ctx ends.
+func (t *Tracker) publishQueue(ctx context.Context) {
+	for {
+		var batch []held
+		select {
+		case <-ctx.Done():
+			return
+		case h := <-t.relay.queue:
+			batch = append(make([]held, 0, publishBatch), h)
+		}
+		for more := true; more && len(batch) < publishBatch; {
+			select {
+			case h := <-t.relay.queue:
+				batch = append(batch, h)
+			default:
+				more = false
+			}
+		}
+		if t.relay.behind.Load() && len(t.relay.queue) < claimBatch {
+			t.Wake()
+		}
+		t.publish(context.WithoutCancel(ctx), batch)
+	}
+}

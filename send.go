@@ -1,0 +1,220 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Send stores a message and announces it. It returns when both are committed.
+//
+// With an id of the caller's, sending the same content again changes and announces nothing and
+// returns what is stored; other content under the same id is [ErrConflict]. Without one, every call
+// is a new message, so a caller that retries should choose the id.
+//
+// When ctx ends while the write is under way the error wraps [ErrOutcomeUnknown].
+func (t *Tracker) Send(ctx context.Context, draft Draft) (Message, error) {
+	m, err := t.prepare(draft)
+	if err != nil {
+		return Message{}, err
+	}
+	outs, err := t.sends.Do(ctx, m.Conversation, m)
+	if err != nil {
+		return Message{}, outcome("sending", err)
+	}
+	if outs[0].err != nil {
+		return Message{}, outcome("sending", outs[0].err)
+	}
+	msg, err := sent(ctx, t.store, m, outs[0].Created)
+	if err == nil {
+		t.headers.put(msg.Header)
+	}
+	return msg, err
+}
+
+// SendTx is [Tracker.Send] inside the caller's transaction: the message, its receipts and its event
+// exist if and only if the caller commits. It needs a [TxStore].
+//
+// The conversation's row stays locked until the caller commits, so call it last. The event is due at
+// the commit: call [Tracker.Wake] then, or wait for the next poll.
+func (t *Tracker) SendTx(ctx context.Context, tx DBTX, draft Draft) (Message, error) {
+	store, err := t.inTx(tx)
+	if err != nil {
+		return Message{}, err
+	}
+	m, err := t.prepare(draft)
+	if err != nil {
+		return Message{}, err
+	}
+	outs, _, err := store.Create(ctx, []NewMessage{m}, Lease{})
+	if err != nil {
+		return Message{}, fmt.Errorf("delivery: sending: %w", err)
+	}
+	return sent(ctx, store, m, outs[0])
+}
+
+// prepare validates a draft and fills in what it leaves open.
+func (t *Tracker) prepare(d Draft) (NewMessage, error) {
+	if d.ID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return NewMessage{}, fmt.Errorf("delivery: making an id: %w", err)
+		}
+		d.ID = id.String()
+	}
+	for _, err := range []error{
+		checkID("id", d.ID),
+		checkID("conversation", d.Conversation),
+		checkID("sender", d.Sender),
+		checkText("body", d.Body),
+		checkSocket(d.Socket),
+	} {
+		if err != nil {
+			return NewMessage{}, err
+		}
+	}
+	if len(d.Body) > MaxBody {
+		return NewMessage{}, &InvalidError{Field: "body", Reason: "is longer than 64 KiB"}
+	}
+	recipients, err := d.frozen()
+	if err != nil {
+		return NewMessage{}, err
+	}
+	open := recipients == nil
+	quorum := d.Quorum
+	switch {
+	case quorum < 0:
+		return NewMessage{}, &InvalidError{Field: "quorum", Reason: "is negative"}
+	case quorum == 0 && open:
+		quorum = 1
+	case quorum == 0:
+		quorum = max(1, len(recipients))
+	case !open && quorum > max(1, len(recipients)):
+		return NewMessage{}, &InvalidError{Field: "quorum", Reason: "is more than there are recipients"}
+	}
+	return NewMessage{
+		Header: Header{
+			ID:           d.ID,
+			Conversation: d.Conversation,
+			Sender:       d.Sender,
+			Open:         open,
+			Total:        len(recipients),
+			Quorum:       quorum,
+			SentAt:       now(),
+		},
+		Body:       d.Body,
+		Recipients: recipients,
+		Socket:     d.Socket,
+		EventBody:  t.opts.EventBodies,
+	}, nil
+}
+
+// frozen returns the recipients distinct, sorted and without the sender; nil for an open audience.
+func (d Draft) frozen() ([]string, error) {
+	if d.Recipients == nil {
+		return nil, nil
+	}
+	if len(d.Recipients) > MaxRecipients {
+		return nil, &InvalidError{Field: "recipients", Reason: "are more than 10,000"}
+	}
+	for _, r := range d.Recipients {
+		if err := checkID("recipients", r); err != nil {
+			return nil, err
+		}
+	}
+	list := slices.Sorted(slices.Values(d.Recipients))
+	list = slices.Compact(list)
+	list = slices.DeleteFunc(list, func(r string) bool { return r == d.Sender })
+	if list == nil {
+		list = []string{}
+	}
+	return list, nil
+}
+
+// created is a send's own result: one may fail without the others.
+type created struct {
+	Created
+	err error
+}
+
+// flushSends stores a batch of messages of one conversation.
+func (t *Tracker) flushSends(ctx context.Context, _ string, messages []NewMessage) ([]created, error) {
+	outs := make([]created, len(messages))
+	for _, round := range rounds(messages, func(m NewMessage) string { return m.ID }) {
+		lease, began := t.relay.lease(t.opts.Lease, &t.breaker), time.Now()
+		results, claimed, err := t.store.Create(ctx, pick(messages, round), lease)
+		if err == nil && len(results) != len(round) {
+			err = fmt.Errorf("store returned %d results for %d messages", len(results), len(round))
+		}
+		for i, at := range round {
+			if err != nil {
+				outs[at].err = err
+			} else {
+				outs[at].Created = results[i]
+			}
+		}
+		t.handOver(claimed, began)
+	}
+	return outs, nil
+}
+
+// sent judges what became of a send. An id that existed is a repeat if all that was asked for is the
+// same as what is there, and a conflict otherwise.
+func sent(ctx context.Context, store Store, m NewMessage, c Created) (Message, error) {
+	if c.Existed {
+		is, want := c.Message.Header, m.Header
+		is.Seq, is.SentAt, want.SentAt = 0, time.Time{}, time.Time{}
+		if is != want || c.Message.Body != m.Body {
+			return Message{}, ErrConflict
+		}
+		receipts, err := store.Receipts(ctx, []string{m.ID})
+		if err != nil {
+			return Message{}, fmt.Errorf("delivery: comparing recipients: %w", err)
+		}
+		same := func(r Receipt, recipient string) int { return strings.Compare(r.Recipient, recipient) }
+		slices.SortFunc(receipts, func(a, b Receipt) int { return strings.Compare(a.Recipient, b.Recipient) })
+		if !m.Open && slices.CompareFunc(receipts, m.Recipients, same) != 0 {
+			return Message{}, ErrConflict
+		}
+	}
+	return c.Message, nil
+}
+
+// rounds splits items into rounds of distinct keys, as indexes in order: a store is never given
+// the same key twice in one call.
+func rounds[T any, K comparable](items []T, key func(T) K) [][]int {
+	if len(items) == 1 {
+		return [][]int{{0}}
+	}
+	seen := make(map[K]int, len(items))
+	var out [][]int
+	for i, item := range items {
+		k := key(item)
+		n := seen[k]
+		seen[k] = n + 1
+		if n == len(out) {
+			out = append(out, nil)
+		}
+		out[n] = append(out[n], i)
+	}
+	return out
+}
+
+// pick returns the items at these indexes.
+func pick[T any](items []T, at []int) []T {
+	if len(at) == len(items) {
+		return items
+	}
+	out := make([]T, len(at))
+	for i, j := range at {
+		out[i] = items[j]
+	}
+	return out
+}
+
+// now is the one clock of what is stored: UTC, in the microseconds that every store keeps.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

@@ -1,0 +1,98 @@
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// UpToResult is what an up-to mark changed.
+type UpToResult struct {
+	Changed int   `json:"changed"` // receipts that advanced
+	From    int64 `json:"from"`    // the first and the last version they took; 0 if none did
+	To      int64 `json:"to"`
+}
+
+// MarkUpTo marks all messages of the conversation up to and including the named one, as far as the
+// actor is a recipient: what a user who comes back does once, instead of marking each. The actor's own
+// messages, and those frozen without the actor, are passed over; the named one may be such.
+//
+// An id that is not in the conversation is [ErrNotFound]. When nothing could be marked and the actor
+// neither sent nor received the named message, it is [ErrNotRecipient] or [ErrForbidden].
+// Long stretches are marked in several transactions, oldest first, so after an error a part may be
+// done; repeating the call does the rest.
+func (t *Tracker) MarkUpTo(ctx context.Context, actor Actor, status Status, conversation, message string) (UpToResult, error) {
+	return t.markUpTo(ctx, t.advanceUpTo, actor, status, conversation, message)
+}
+
+// MarkUpToTx is [Tracker.MarkUpTo] inside the caller's transaction. It needs a [TxStore]. See
+// [Tracker.SendTx] for locks and events.
+func (t *Tracker) MarkUpToTx(ctx context.Context, tx DBTX, actor Actor, status Status, conversation, message string) (UpToResult, error) {
+	store, err := t.inTx(tx)
+	if err != nil {
+		return UpToResult{}, err
+	}
+	return t.markUpTo(ctx, func(ctx context.Context, u UpTo) (MarkedUpTo, error) {
+		r, _, err := store.AdvanceUpTo(ctx, u, Lease{})
+		return r, err
+	}, actor, status, conversation, message)
+}
+
+func (t *Tracker) advanceUpTo(ctx context.Context, u UpTo) (MarkedUpTo, error) {
+	lease, began := t.relay.lease(t.opts.Lease, &t.breaker), time.Now()
+	r, claimed, err := t.store.AdvanceUpTo(ctx, u, lease)
+	t.handOver(claimed, began)
+	return r, err
+}
+
+func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, UpTo) (MarkedUpTo, error),
+	actor Actor, status Status, conversation, message string,
+) (sum UpToResult, err error) {
+	if err := cmp.Or(actor.check(), checkMarking(status), checkID("conversation", conversation), checkID("message", message)); err != nil {
+		return UpToResult{}, err
+	}
+	u := UpTo{
+		Conversation: conversation, Message: message, User: actor.User, Socket: actor.Socket,
+		Status: status, At: now(), Admitted: t.opts.Authorize == nil, Limit: upToLimit,
+	}
+	refusal := ErrNotRecipient
+	for asked := u.Admitted; ; {
+		r, err := advance(ctx, u)
+		if err != nil {
+			return sum, fmt.Errorf("delivery: marking up to a message: %w", err)
+		}
+		if r.Header.ID == "" {
+			return sum, ErrNotFound
+		}
+		if r.Changed > 0 {
+			sum.Changed += r.Changed
+			sum.To = r.To
+			if sum.From == 0 {
+				sum.From = r.From
+			}
+		}
+		if r.LeftOut > 0 && !asked {
+			asked = true
+			switch err := t.Authorize(ctx, actor.User, ToMark, conversation); {
+			case err == nil:
+				u.Admitted = true
+				continue
+			case errors.Is(err, ErrForbidden):
+				refusal = err
+			default:
+				return sum, err
+			}
+		}
+		if r.More {
+			continue
+		}
+		if sum.Changed == 0 && r.Header.Sender != actor.User && !r.Receipt.Status.Valid() {
+			t.opts.Observer.refused(actor.User, message, refusal)
+			return sum, refusal
+		}
+		t.opts.Observer.marked(status, sum.Changed > 0)
+		return sum, nil
+	}
+}

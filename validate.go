@@ -1,0 +1,61 @@
+package delivery
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// checkID checks an id of a message, conversation or user.
+func checkID(field, id string) error {
+	if id == "" {
+		return &InvalidError{Field: field, Reason: "is empty"}
+	}
+	if len(id) > MaxID {
+		return &InvalidError{Field: field, Reason: "is longer than 128 bytes"}
+	}
+	return checkText(field, id)
+}
+
+func (a Actor) check() error {
+	if err := checkID("user", a.User); err != nil {
+		return err
+	}
+	return checkSocket(a.Socket)
+}
+
+func checkSocket(socket string) error {
+	if socket == "" {
+		return nil
+	}
+	return checkID("socket", socket)
+}
+
+// checkText refuses what not every database can keep.
+func checkText(field, text string) error {
+	if !utf8.ValidString(text) {
+		return &InvalidError{Field: field, Reason: "is not valid UTF-8"}
+	}
+	if strings.ContainsRune(text, 0) {
+		return &InvalidError{Field: field, Reason: "contains NUL"}
+	}
+	return nil
+}
+
+// checkMarking checks the status of a mark: what one can claim.
+func checkMarking(s Status) error {
+	if s != Delivered && s != Read {
+		return &InvalidError{Field: "status", Reason: "is not delivered or read"}
+	}
+	return nil
+}
+
+// checkLimit applies a page's default and bound.
+func checkLimit(limit int) (int, error) {
+	switch {
+	case limit == 0:
+		return 50, nil
+	case limit < 0 || limit > MaxBatch:
+		return 0, &InvalidError{Field: "limit", Reason: "is not between 1 and 500"}
+	}
+	return limit, nil
+}
