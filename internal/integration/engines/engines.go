@@ -34,7 +34,7 @@ type Engine struct {
 	Kind   Kind
 	Driver string // for sql.Open
 
-	settings func(dsn string) string // if not nil, adds some to a DSN
+	settings func(dsn string) (string, error) // if not nil, adds some to a DSN
 }
 
 // All lists every engine once with every driver, in the settings most apps use.
@@ -80,12 +80,13 @@ func (e Engine) Database(t testing.TB) Database {
 // named returns a database of the administrator's server.
 func (e Engine) named(t testing.TB, admin, name string) Database {
 	t.Helper()
-	dsn, err := products[e.Kind].dsn(admin, name)
-	if err != nil {
-		t.Fatalf("%s: %v", products[e.Kind].env, err)
+	p := products[e.Kind]
+	dsn, err := p.dsn(admin, name)
+	if err == nil && e.settings != nil {
+		dsn, err = e.settings(dsn)
 	}
-	if e.settings != nil {
-		dsn = e.settings(dsn)
+	if err != nil {
+		t.Fatalf("%s: %v", p.env, err)
 	}
 	return Database{Engine: e, DSN: dsn}
 }

@@ -3,37 +3,49 @@ package engines
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/msgdelivery/delivery/internal/integration/need"
 )
 
-// Main runs the tests, then stops the servers they shared.
+// Main runs the tests, then removes the servers they shared. An interrupt removes all servers too.
 func Main(m *testing.M) {
 	called = true
-	defer func() {
-		for _, s := range shared {
-			if s.own != nil {
-				if err := s.own.remove(); err != nil {
-					fmt.Fprintln(os.Stderr, err)
-				}
-			}
-		}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		signal.Stop(interrupted)
+		removeAll()
+		os.Exit(1)
 	}()
+	defer removeAll()
 	m.Run()
 }
 
 var called bool // Main
+
+// servers holds every *Server that has something to remove.
+var servers sync.Map
+
+func removeAll() {
+	for s := range servers.Range {
+		if err := s.(*Server).remove(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+}
 
 // shared holds the server of each kind that all tests of this binary use.
 var shared = map[Kind]*sharedServer{Postgres: {}, MySQL: {}}
 
 type sharedServer struct {
 	once  sync.Once
-	own   *Server // nil if we did not start it
-	admin string  // the administrator's DSN, "" if there is no server
-	err   error   // of starting it
+	admin string // the administrator's DSN, "" if there is no server
+	err   error  // of starting it
 }
 
 // sharedAdmin returns the DSN of the administrator of the shared server, which it starts if need be.
@@ -48,8 +60,9 @@ func sharedAdmin(t testing.TB, kind Kind) string {
 			return
 		}
 		if programs := p.find(); programs != nil {
-			if s.own, s.err = newServer(p, programs); s.err == nil {
-				s.admin = p.admin(s.own)
+			var own *Server
+			if own, s.err = newServer(p, programs); s.err == nil {
+				s.admin = p.admin(own)
 			}
 		}
 	})

@@ -39,22 +39,21 @@ var mariadb = product{
 		return fmt.Sprintf("delivery:%s@tcp(127.0.0.1:%d)/", s.password, s.port)
 	},
 	dsn: func(admin, database string) (string, error) {
-		config, err := mysql.ParseDSN(admin)
-		if err != nil {
-			return "", err
-		}
-		config.DBName = database
-		return config.FormatDSN(), nil
+		return changed(admin, func(c *mysql.Config) { c.DBName = database })
 	},
 	drop: "DROP DATABASE %s",
 }
 
-// foundRows makes the server count matched rows as affected, and the driver put arguments into the statement's text.
-func foundRows(dsn string) string {
+// foundRows makes the server count matched rows as affected, and the driver put arguments into the text of statements.
+func foundRows(dsn string) (string, error) {
+	return changed(dsn, func(c *mysql.Config) { c.ClientFoundRows, c.InterpolateParams, c.ParseTime = true, true, true })
+}
+
+func changed(dsn string, change func(*mysql.Config)) (string, error) {
 	config, err := mysql.ParseDSN(dsn)
 	if err != nil {
-		return dsn // sql.Open will say
+		return "", err
 	}
-	config.ClientFoundRows, config.InterpolateParams, config.ParseTime = true, true, true
-	return config.FormatDSN()
+	change(config)
+	return config.FormatDSN(), nil
 }

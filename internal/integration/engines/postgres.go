@@ -1,6 +1,7 @@
 package engines
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/url"
@@ -18,14 +19,19 @@ var postgres = product{
 
 	secret: func(password string) string { return password },
 	setup: func(s *Server) *exec.Cmd {
-		return exec.Command(s.programs["initdb"], "--pgdata", s.path("data"), "--no-sync",
+		initdb := exec.Command(s.programs["initdb"], "--pgdata", s.path("data"), "--no-sync",
 			"--username", "delivery", "--pwfile", s.path("secret"), "--auth", "scram-sha-256",
+			"--encoding", "UTF8", "--locale", "C")
+		if help, _ := exec.Command(initdb.Path, "--help").Output(); bytes.Contains(help, []byte("--icu-locale")) {
 			// Text sorts by the rules of a language, so that a query which needs the order of bytes has to say so.
-			"--encoding", "UTF8", "--locale", "C", "--locale-provider", "icu", "--icu-locale", "und")
+			initdb.Args = append(initdb.Args, "--locale-provider", "icu", "--icu-locale", "und")
+		}
+		return initdb
 	},
 	command: func(s *Server) *exec.Cmd {
 		return exec.Command(s.programs["postgres"], "-D", s.path("data"),
 			"-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+s.dir,
+			"-c", "dynamic_shared_memory_type=mmap", // in its directory, so that a kill leaves none behind
 			"-c", "max_connections=300",
 			"-c", "timezone=Asia/Kathmandu") // so that a query which needs UTC has to say so
 	},
@@ -55,4 +61,13 @@ var postgres = product{
 }
 
 // simpleProtocol makes pgx send no prepared statements, as apps do behind some connection poolers.
-func simpleProtocol(dsn string) string { return dsn + "&default_query_exec_mode=simple_protocol" }
+func simpleProtocol(dsn string) (string, error) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return "", err
+	}
+	query := u.Query()
+	query.Set("default_query_exec_mode", "simple_protocol")
+	u.RawQuery = query.Encode()
+	return u.String(), nil
+}

@@ -16,6 +16,7 @@ type process struct {
 	err  error         // of cmd.Wait, set when done is closed
 }
 
+// start starts a program whose SysProcAttr childOf made.
 func start(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
@@ -30,7 +31,10 @@ func start(cmd *exec.Cmd) (*process, error) {
 			close(p.done)
 		}
 	}()
-	return p, <-started
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func (p *process) ended() bool {

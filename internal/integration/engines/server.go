@@ -76,6 +76,7 @@ func newServer(p *product, programs map[string]string) (*Server, error) {
 	}
 	port, err := freePort()
 	s := &Server{product: p, programs: programs, dir: dir, port: port, password: rand.Text()}
+	servers.Store(s, nil)
 	if err == nil {
 		err = s.setup()
 	}
@@ -157,32 +158,36 @@ func (s *Server) Start() error {
 }
 
 // Stop ends the server politely: connections are cut, then it writes everything down. A server that is not running is left so.
-func (s *Server) Stop() error { return s.signal(s.product.polite) }
+func (s *Server) Stop() error { return s.end(s.product.polite) }
 
-// Kill ends the server with SIGKILL, as a crash would. A server that is not running is left so.
-func (s *Server) Kill() error { return s.signal(syscall.SIGKILL) }
+// Kill ends all processes of the server with SIGKILL, as a crash would. A server that is not running is left so.
+func (s *Server) Kill() error { return s.end(syscall.SIGKILL) }
 
-// signal sends the server a deadly signal and waits for its end.
-func (s *Server) signal(signal syscall.Signal) error {
+// end sends the server a deadly signal and waits until it is gone.
+func (s *Server) end(signal syscall.Signal) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.process == nil || s.process.ended() {
 		return nil
 	}
-	if err := s.process.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
+	if signal == syscall.SIGKILL {
+		killFamily(s.process.cmd.Process)
+	} else {
+		s.process.cmd.Process.Signal(signal) // an error means that it has ended just now
 	}
 	select {
 	case <-s.process.done:
 		return nil
 	case <-time.After(patience):
-		return fmt.Errorf("the server did not end within %v of %v", patience, signal)
+		return fmt.Errorf("%s did not end within %v of %v", s.product.name, patience, signal)
 	}
 }
 
 // remove ends the server and deletes all it had.
 func (s *Server) remove() error {
-	return errors.Join(s.signal(s.product.abort), os.RemoveAll(s.dir))
+	err := errors.Join(s.end(s.product.abort), os.RemoveAll(s.dir))
+	servers.Delete(s) // not before: the process lives as long as there is something to remove
+	return err
 }
 
 // logTail returns the last lines of the log, for error messages.

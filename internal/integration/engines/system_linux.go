@@ -1,10 +1,13 @@
 package engines
 
 import (
+	"fmt"
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // childOf makes a program run as the named account if we are root, since servers refuse to run as root or should not; and
@@ -37,4 +40,18 @@ func ids(account string) (uid, gid int) {
 		}
 	}
 	return 65534, 65534 // what nobody is on Linux
+}
+
+// killFamily kills a process and its children and waits for the end of the children: those of Postgres go on for a moment when
+// they have lost their parent.
+func killFamily(parent *os.Process) {
+	parent.Signal(syscall.SIGSTOP) // no more children
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", parent.Pid))
+	parent.Kill()
+	for _, field := range strings.Fields(string(text)) {
+		pid, _ := strconv.Atoi(field)
+		for syscall.Kill(pid, syscall.SIGKILL) == nil {
+			time.Sleep(time.Millisecond)
+		}
+	}
 }
