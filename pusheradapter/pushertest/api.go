@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"time"
 )
 
-// maxBody bounds a request; a full batch needs a tenth of it, or two thirds
-// if every byte is escaped.
+// maxBody bounds a request. A full batch needs a tenth of it, or two thirds if
+// every byte is escaped.
 const maxBody = 1 << 20
 
 // refusal is an error the HTTP API answers with a status.
@@ -48,40 +49,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The body is read before any fault, as net/http notices only then that a caller left.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		fault = Status(http.StatusRequestEntityTooLarge, "Request body too large or cut short")
+		http.Error(w, "Request body too large or cut short", http.StatusRequestEntityTooLarge)
+		s.answered(request, http.StatusRequestEntityTooLarge)
+		return
 	}
 	r = r.WithContext(ctx)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 
-	answer := &statusWriter{ResponseWriter: w}
-	defer func() { s.answered(request, answer.status) }()
+	answer := httptest.NewRecorder()
 	accept := func(w http.ResponseWriter, r *http.Request) { s.api(w, r, body, request.Number) }
 	if fault == nil {
 		accept(answer, r)
 	} else {
 		fault(answer, r, accept)
 	}
+	s.answered(request, answer.Code)
+	replay(answer, w)
 }
-
-// statusWriter remembers the status for the record.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *statusWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(b)
-}
-
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (s *Server) api(w http.ResponseWriter, r *http.Request, body []byte, number int) {
 	answer, err := s.route(r, body, number)
@@ -93,18 +77,18 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, body []byte, number
 	json.NewEncoder(w).Encode(answer)
 }
 
-// route calls what a request asks for. Its error is always a *refusal.
+// route does what a request asks for. Its error is always a *refusal.
 func (s *Server) route(r *http.Request, body []byte, number int) (any, error) {
-	app, call, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/apps/"), "/")
-	if app != s.AppID || !strings.HasPrefix(r.URL.Path, "/apps/") {
+	call, ok := strings.CutPrefix(r.URL.Path, "/apps/"+s.AppID+"/")
+	if !ok {
 		return nil, refuse(http.StatusNotFound, "App not found")
 	}
 	if err := s.verify(r, body); err != nil {
 		return nil, err
 	}
-	q := r.URL.Query()
-	info := strings.Split(q.Get("info"), ",")
-	words := strings.Split(call, "/")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	query, words := r.URL.Query(), strings.Split(call, "/")
 	switch {
 	case r.Method == "POST" && call == "events":
 		return s.postEvents(body, number)
@@ -113,16 +97,16 @@ func (s *Server) route(r *http.Request, body []byte, number int) (any, error) {
 	case r.Method == "POST" && len(words) == 3 && words[0] == "users" && words[2] == "terminate_connections":
 		return s.terminate(words[1])
 	case r.Method == "GET" && call == "channels":
-		return s.getChannels(q.Get("filter_by_prefix"), info)
+		return s.getChannels(query.Get("filter_by_prefix"), query.Get("info"))
 	case r.Method == "GET" && len(words) == 2 && words[0] == "channels":
-		return s.getChannel(words[1], info)
+		return s.getChannel(words[1], query.Get("info"))
 	case r.Method == "GET" && len(words) == 3 && words[0] == "channels" && words[2] == "users":
 		return s.getUsers(words[1])
 	}
 	return nil, refuse(http.StatusNotFound, "Not found")
 }
 
-// trigger is an event as the API takes it. In a batch, Channels is not allowed.
+// trigger is an event as a program publishes it. In a batch there is no Channels.
 type trigger struct {
 	Name     string   `json:"name"`
 	Channel  string   `json:"channel"`
@@ -162,35 +146,37 @@ func (t *trigger) check() error {
 	return nil
 }
 
-// publish records an event and delivers it. The caller holds s.mu.
+// publish records an event and delivers it. The caller holds s.mu, as do those below.
 func (s *Server) publish(t *trigger, number int) {
 	e := Event{Request: number, Time: time.Now(), Name: t.Name, Channels: t.Channels, Data: *t.Data}
 	if t.SocketID != nil {
 		e.SocketID = *t.SocketID
 	}
-	for _, channel := range t.Channels {
-		s.deliver(channel, frame{Event: t.Name, Data: rawJSON(*t.Data)}, e.SocketID)
+	for _, name := range t.Channels {
+		message := frame{Event: t.Name, Channel: name, Data: toJSON(*t.Data)}.encode()
+		s.deliver(name, message, e.SocketID)
+		if isCache(name) {
+			s.cache[name] = cached{message, e.Time.Add(cacheTTL)}
+		}
 	}
 	s.record(e)
 }
 
 func (s *Server) postEvents(body []byte, number int) (any, error) {
 	var t trigger
-	if err := json.Unmarshal(body, &t); err != nil {
+	if json.Unmarshal(body, &t) != nil {
 		return nil, badRequest("Invalid JSON: expected an event")
 	}
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.publish(&t, number)
 	if t.Info == "" {
 		return struct{}{}, nil
 	}
 	infos := map[string]channelInfo{}
-	for _, channel := range t.Channels {
-		infos[channel] = s.info(channel, strings.Split(t.Info, ","))
+	for _, name := range t.Channels {
+		infos[name] = s.info(name, t.Info)
 	}
 	return map[string]any{"channels": infos}, nil
 }
@@ -200,30 +186,25 @@ func (s *Server) postBatch(body []byte, number int) (any, error) {
 	var call struct {
 		Batch []trigger `json:"batch"`
 	}
-	if err := json.Unmarshal(body, &call); err != nil {
+	if json.Unmarshal(body, &call) != nil {
 		return nil, badRequest("Invalid JSON: expected a batch of events")
 	}
 	if n := len(call.Batch); n > MaxBatch {
 		return nil, badRequest("Batch too large (%d > %d)", n, MaxBatch)
 	}
-	asked := false
 	for i := range call.Batch {
-		t := &call.Batch[i]
-		if t.Channels != nil {
+		if call.Batch[i].Channels != nil {
 			return nil, badRequest("An event of a batch has one channel")
 		}
-		if err := t.check(); err != nil {
+		if err := call.Batch[i].check(); err != nil {
 			return nil, err
 		}
-		asked = asked || t.Info != ""
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	infos := make([]channelInfo, len(call.Batch))
-	for i := range call.Batch {
-		t := &call.Batch[i]
-		s.publish(t, number)
-		infos[i] = s.info(t.Channel, strings.Split(t.Info, ","))
+	infos, asked := []channelInfo{}, false
+	for _, t := range call.Batch {
+		s.publish(&t, number)
+		infos = append(infos, s.info(t.Channel, t.Info))
+		asked = asked || t.Info != ""
 	}
 	if !asked {
 		return struct{}{}, nil
@@ -238,28 +219,28 @@ type channelInfo struct {
 	SubscriptionCount *int  `json:"subscription_count,omitempty"`
 }
 
-// info counts a channel's users and subscribers. The caller holds s.mu.
-func (s *Server) info(name string, attributes []string) channelInfo {
-	var info channelInfo
+func asksFor(attributes, name string) bool {
+	return slices.Contains(strings.Split(attributes, ","), name)
+}
+
+func (s *Server) info(name, attributes string) (info channelInfo) {
 	users, subscribers := 0, 0
 	if ch := s.channels[name]; ch != nil {
 		users, subscribers = len(ch.members), len(ch.subscribers)
 	}
-	if slices.Contains(attributes, "user_count") && isPresence(name) {
+	if asksFor(attributes, "user_count") && isPresence(name) {
 		info.UserCount = &users
 	}
-	if slices.Contains(attributes, "subscription_count") {
+	if asksFor(attributes, "subscription_count") {
 		info.SubscriptionCount = &subscribers
 	}
 	return info
 }
 
-func (s *Server) getChannels(prefix string, attributes []string) (any, error) {
-	if slices.Contains(attributes, "user_count") && !isPresence(prefix) {
+func (s *Server) getChannels(prefix, attributes string) (any, error) {
+	if asksFor(attributes, "user_count") && !isPresence(prefix) {
 		return nil, badRequest("user_count needs a filter_by_prefix that begins with presence-")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	infos := map[string]channelInfo{}
 	for name := range s.channels {
 		if strings.HasPrefix(name, prefix) {
@@ -269,17 +250,14 @@ func (s *Server) getChannels(prefix string, attributes []string) (any, error) {
 	return map[string]any{"channels": infos}, nil
 }
 
-func (s *Server) getChannel(name string, attributes []string) (any, error) {
+func (s *Server) getChannel(name, attributes string) (any, error) {
 	if err := checkChannelName(name); err != nil {
 		return nil, badRequest("%v", err)
 	}
-	if slices.Contains(attributes, "user_count") && !isPresence(name) {
+	if asksFor(attributes, "user_count") && !isPresence(name) {
 		return nil, badRequest("user_count is for presence channels only")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	info := s.info(name, attributes)
-	occupied := s.channels[name] != nil
+	info, occupied := s.info(name, attributes), s.channels[name] != nil
 	info.Occupied = &occupied
 	return info, nil
 }
@@ -288,15 +266,10 @@ func (s *Server) getUsers(name string) (any, error) {
 	if !isPresence(name) {
 		return nil, badRequest("Users can be listed for presence channels only")
 	}
-	type user struct {
-		ID string `json:"id"`
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	users := []user{}
+	users := []map[string]string{}
 	if ch := s.channels[name]; ch != nil {
 		for _, id := range ch.userIDs() {
-			users = append(users, user{id})
+			users = append(users, map[string]string{"id": id})
 		}
 	}
 	return map[string]any{"users": users}, nil
@@ -304,8 +277,6 @@ func (s *Server) getUsers(name string) (any, error) {
 
 // terminate ends the connections on which a user has signed in.
 func (s *Server) terminate(userID string) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, c := range s.conns {
 		if c.user == userID {
 			s.end(c, &CloseError{closeUnauthorized, "connections of this user were terminated"})

@@ -2,6 +2,7 @@ package pushertest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,7 +16,7 @@ const cacheTTL = 30 * time.Minute
 // channel exists while it has subscribers.
 type channel struct {
 	subscribers map[*conn]struct{}
-	members     map[string]*member // by user id; presence channels only
+	members     map[string]*member // by user id; on presence channels only
 }
 
 // member is a user on a presence channel, with any number of connections.
@@ -26,20 +27,15 @@ type member struct {
 
 // cached is the last event of a cache channel.
 type cached struct {
-	frame []byte
-	until time.Time
+	message []byte
+	until   time.Time
 }
 
 func (ch *channel) userIDs() []string { return slices.Sorted(maps.Keys(ch.members)) }
 
-// deliver sends a frame to a channel's subscribers but one, and keeps it if
-// that is what the channel is for. The caller holds s.mu.
-func (s *Server) deliver(name string, f frame, except string) {
-	f.Channel = name
-	message := f.encode()
-	if isCache(name) && !strings.HasPrefix(f.Event, "client-") && !strings.HasPrefix(f.Event, "pusher_internal:") {
-		s.cache[name] = cached{message, time.Now().Add(cacheTTL)}
-	}
+// deliver sends a message to the channel's subscribers but one. The caller
+// holds s.mu, as do those below.
+func (s *Server) deliver(name string, message []byte, except string) {
 	if ch := s.channels[name]; ch != nil {
 		for c := range ch.subscribers {
 			if c.id != except {
@@ -56,121 +52,124 @@ type subscription struct {
 	ChannelData string `json:"channel_data"`
 }
 
-// presenceData is what channel_data holds. User ids may be numbers.
-type presenceData struct {
-	UserID   userID          `json:"user_id"`
-	UserInfo json.RawMessage `json:"user_info,omitempty"`
+// presenceUser is what the channel_data of a presence channel holds.
+type presenceUser struct {
+	ID   userID          `json:"user_id"`
+	Info json.RawMessage `json:"user_info,omitempty"`
 }
 
+// userID is a string, or a number to those who sign with numbers.
 type userID string
 
 func (id *userID) UnmarshalJSON(b []byte) error {
-	var n json.Number
-	if json.Unmarshal(b, &n) == nil && b[0] != '"' {
-		*id = userID(n)
-		return nil
+	if b[0] == '"' {
+		return json.Unmarshal(b, (*string)(id))
 	}
-	return json.Unmarshal(b, (*string)(id))
+	var n json.Number
+	err := json.Unmarshal(b, &n)
+	*id = userID(n)
+	return err
 }
 
-// authorized says why c may not subscribe, and as whom it does on a presence channel.
-func (s *Server) authorized(c *conn, sub subscription) (who presenceData, err error) {
+// authorize says as whom c may subscribe to a presence channel, or that it
+// may not subscribe at all.
+func (s *Server) authorize(c *conn, sub subscription) (user presenceUser, err error) {
 	if err := checkChannelName(sub.Channel); err != nil {
-		return who, err
+		return user, err
 	}
-	if id, ok := strings.CutPrefix(sub.Channel, userChannelPrefix); ok {
-		if id != c.user {
-			return who, fmt.Errorf("not signed in as this user")
-		}
-		return who, nil
+	if id, ok := strings.CutPrefix(sub.Channel, userChannelPrefix); ok && id != c.user {
+		return user, errors.New("not signed in as this user")
 	}
 	if !needsAuth(sub.Channel) {
-		return who, nil
-	}
-	signed := []string{c.id, sub.Channel}
-	if isPresence(sub.Channel) {
-		signed = append(signed, sub.ChannelData)
-	}
-	if !equal(sub.Auth, s.socketAuth(signed...)) {
-		return who, fmt.Errorf("invalid signature")
+		return user, nil
 	}
 	if !isPresence(sub.Channel) {
-		return who, nil
+		if !equal(sub.Auth, s.socketAuth(c.id, sub.Channel)) {
+			return user, errors.New("invalid signature")
+		}
+		return user, nil
+	}
+	if !equal(sub.Auth, s.socketAuth(c.id, sub.Channel, sub.ChannelData)) {
+		return user, errors.New("invalid signature")
+	}
+	if json.Unmarshal([]byte(sub.ChannelData), &user) != nil || user.ID == "" {
+		return user, errors.New("channel_data has no user_id")
 	}
 	ch := s.channels[sub.Channel]
-	switch err := json.Unmarshal([]byte(sub.ChannelData), &who); {
-	case err != nil || who.UserID == "":
-		return who, fmt.Errorf("channel_data has no user_id")
-	case len(who.UserID) > MaxUserID:
-		return who, fmt.Errorf("user_id too long (%d > %d)", len(who.UserID), MaxUserID)
+	switch id := string(user.ID); {
+	case len(id) > MaxUserID:
+		return user, fmt.Errorf("user_id too long (%d > %d)", len(id), MaxUserID)
 	case len(sub.ChannelData) > MaxMember:
-		return who, fmt.Errorf("channel_data too large (%d > %d)", len(sub.ChannelData), MaxMember)
-	case ch != nil && len(ch.members) == MaxMembers && ch.members[string(who.UserID)] == nil:
-		return who, fmt.Errorf("presence channel is full (%d members)", MaxMembers)
+		return user, fmt.Errorf("channel_data too large (%d > %d)", len(sub.ChannelData), MaxMember)
+	case ch != nil && len(ch.members) >= MaxMembers && ch.members[id] == nil:
+		return user, fmt.Errorf("presence channel full (%d members)", MaxMembers)
 	}
-	return who, nil
+	return user, nil
 }
 
-// subscribe adds c to a channel and tells it so. The caller holds s.mu.
 func (s *Server) subscribe(c *conn, sub subscription) {
-	if _, twice := c.channels[sub.Channel]; twice {
-		s.sendError(c, 0, "Existing subscription to this channel")
+	name := sub.Channel
+	if _, ok := c.channels[name]; ok {
+		s.sendError(c, nil, "Existing subscription to this channel")
 		return
 	}
-	who, err := s.authorized(c, sub)
+	user, err := s.authorize(c, sub)
 	if err != nil {
-		s.send(c, frame{
-			Event:   "pusher:subscription_error",
-			Channel: sub.Channel,
-			Data:    inString(map[string]any{"type": "AuthError", "error": err.Error(), "status": 401}),
-		}.encode())
+		s.send(c, frame{Event: "pusher:subscription_error", Channel: name, Data: toJSONString(map[string]any{
+			"type": "AuthError", "error": err.Error(), "status": 401,
+		})}.encode())
 		return
 	}
-	ch := s.channels[sub.Channel]
+	ch := s.channels[name]
 	if ch == nil {
-		ch = &channel{subscribers: map[*conn]struct{}{}, members: map[string]*member{}}
-		s.channels[sub.Channel] = ch
-	}
-	id := string(who.UserID)
-	m := ch.members[id]
-	if isPresence(sub.Channel) && m == nil {
-		s.deliver(sub.Channel, frame{Event: "pusher_internal:member_added", Data: inString(who)}, c.id)
-		m = &member{info: who.UserInfo}
-		ch.members[id] = m
-	}
-	if m != nil {
-		m.conns++
+		ch = &channel{map[*conn]struct{}{}, map[string]*member{}}
+		s.channels[name] = ch
 	}
 	ch.subscribers[c] = struct{}{}
-	c.channels[sub.Channel] = id
-	s.send(c, frame{Event: "pusher_internal:subscription_succeeded", Channel: sub.Channel, Data: ch.hello(sub.Channel)}.encode())
-	if isCache(sub.Channel) {
-		if last, ok := s.cache[sub.Channel]; ok && time.Now().Before(last.until) {
-			s.send(c, last.frame)
-		} else {
-			s.send(c, frame{Event: "pusher:cache_miss", Channel: sub.Channel}.encode())
+	c.channels[name] = string(user.ID)
+	newcomer := isPresence(name) && ch.join(user)
+
+	s.send(c, frame{Event: "pusher_internal:subscription_succeeded", Channel: name, Data: ch.welcome(name)}.encode())
+	if isCache(name) {
+		last, ok := s.cache[name]
+		if !ok || time.Now().After(last.until) {
+			last.message = frame{Event: "pusher:cache_miss", Channel: name}.encode()
 		}
+		s.send(c, last.message)
+	}
+	if newcomer {
+		s.deliver(name, frame{Event: "pusher_internal:member_added", Channel: name, Data: toJSONString(user)}.encode(), c.id)
 	}
 }
 
-// hello is what a new subscriber gets to know.
-func (ch *channel) hello(name string) json.RawMessage {
+// join counts a user's connection and says whether it is the first.
+func (ch *channel) join(user presenceUser) bool {
+	m := ch.members[string(user.ID)]
+	if m == nil {
+		m = &member{info: user.Info}
+		ch.members[string(user.ID)] = m
+	}
+	m.conns++
+	return m.conns == 1
+}
+
+// welcome is what a new subscriber is told about the channel.
+func (ch *channel) welcome(name string) json.RawMessage {
 	if !isPresence(name) {
-		return inString(struct{}{})
+		return toJSONString(struct{}{})
 	}
 	hash := map[string]json.RawMessage{}
 	for id, m := range ch.members {
 		hash[id] = m.info
 	}
-	return inString(map[string]any{"presence": map[string]any{
+	return toJSONString(map[string]any{"presence": map[string]any{
 		"ids": ch.userIDs(), "hash": hash, "count": len(hash),
 	}})
 }
 
-// unsubscribe removes c from a channel. The caller holds s.mu.
 func (s *Server) unsubscribe(c *conn, name string) {
-	id, subscribed := c.channels[name]
-	if !subscribed {
+	id, ok := c.channels[name]
+	if !ok {
 		return
 	}
 	ch := s.channels[name]
@@ -179,13 +178,13 @@ func (s *Server) unsubscribe(c *conn, name string) {
 	if len(ch.subscribers) == 0 {
 		delete(s.channels, name)
 	}
-	if m := ch.members[id]; m != nil {
-		if m.conns--; m.conns == 0 {
-			delete(ch.members, id)
-			s.deliver(name, frame{
-				Event: "pusher_internal:member_removed",
-				Data:  inString(map[string]string{"user_id": id}),
-			}, "")
-		}
+	m := ch.members[id]
+	if m == nil {
+		return
+	}
+	if m.conns--; m.conns == 0 {
+		delete(ch.members, id)
+		s.deliver(name, frame{Event: "pusher_internal:member_removed", Channel: name,
+			Data: toJSONString(map[string]string{"user_id": id})}.encode(), "")
 	}
 }

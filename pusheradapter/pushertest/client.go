@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 )
 
@@ -65,7 +65,7 @@ func (s *Server) Dial(t TB) *Client {
 	var hello struct {
 		SocketID string `json:"socket_id"`
 	}
-	m := c.await(t.Context(), "the connection", func(m Message) bool { return m.Name == "pusher:connection_established" })
+	m := c.take(t.Context(), "the connection", func(m Message) bool { return m.Name == "pusher:connection_established" })
 	if err := json.Unmarshal([]byte(m.Data), &hello); err != nil {
 		t.Fatalf("pushertest: connecting: %v", err)
 	}
@@ -107,7 +107,7 @@ func (c *Client) TrySubscribe(channel string) error {
 		}
 	}
 	c.send("pusher:subscribe", "", sub)
-	m := c.await(c.t.Context(), "the subscription to "+channel, func(m Message) bool {
+	m := c.take(c.t.Context(), "the subscription to "+channel, func(m Message) bool {
 		return m.Channel == channel && (m.Name == "pusher_internal:subscription_succeeded" || m.Name == "pusher:subscription_error") ||
 			m.Name == "pusher:error"
 	})
@@ -125,15 +125,15 @@ func (c *Client) sign(socketID, channel string) (Authorization, error) {
 	if id == "" {
 		id = socketID
 	}
-	data := string(rawJSON(presenceData{UserID: userID(id)}))
+	data := string(toJSON(presenceUser{ID: userID(id)}))
 	return Authorization{c.server.socketAuth(socketID, channel, data), data}, nil
 }
 
-// Unsubscribe leaves a channel. Nothing published on it afterwards arrives.
+// Unsubscribe leaves a channel and waits until that is done.
 func (c *Client) Unsubscribe(channel string) {
 	c.t.Helper()
 	c.send("pusher:unsubscribe", "", map[string]string{"channel": channel})
-	c.fence(c.t.Context())
+	c.roundTrip(c.t.Context())
 }
 
 // Trigger sends a client event; its name begins with "client-", its data is
@@ -146,11 +146,11 @@ func (c *Client) Trigger(channel, name string, data any) {
 // SignIn signs the client in as a user and subscribes to what is sent to the user.
 func (c *Client) SignIn(userID string) *Client {
 	c.t.Helper()
-	data := string(rawJSON(map[string]string{"id": userID}))
+	data := string(toJSON(map[string]string{"id": userID}))
 	c.send("pusher:signin", "", map[string]string{
 		"auth": c.server.socketAuth(c.socketID, "", "user", "", data), "user_data": data,
 	})
-	c.await(c.t.Context(), "the sign-in", func(m Message) bool { return m.Name == "pusher:signin_success" })
+	c.take(c.t.Context(), "the sign-in", func(m Message) bool { return m.Name == "pusher:signin_success" })
 	return c.Subscribe(userChannelPrefix + userID)
 }
 
@@ -166,25 +166,25 @@ func (c *Client) Send(message string) {
 
 func (c *Client) send(name, channel string, data any) {
 	c.t.Helper()
-	c.Send(string(frame{Event: name, Channel: channel, Data: rawJSON(data)}.encode()))
+	c.Send(string(frame{Event: name, Channel: channel, Data: toJSON(data)}.encode()))
 }
 
 // Next waits for the next message.
 func (c *Client) Next(ctx context.Context) Message {
 	c.t.Helper()
-	return c.await(ctx, "a message", func(Message) bool { return true })
+	return c.take(ctx, "a message", func(Message) bool { return true })
 }
 
-// Drain returns, without waiting for more, all messages that are on their way
-// to the client and none has read, oldest first: what was published before is
-// among them.
+// Drain makes a round trip to the server and returns, oldest first, all
+// messages that came before it ended and were not read yet. What was published
+// before the call is among them, so an empty list says that nothing was sent.
 func (c *Client) Drain(ctx context.Context) []Message {
 	c.t.Helper()
-	n := c.fence(ctx)
+	c.roundTrip(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	messages := c.inbox[:n:n]
-	c.inbox = c.inbox[n:]
+	messages := c.inbox
+	c.inbox = nil
 	return messages
 }
 
@@ -201,47 +201,36 @@ func (c *Client) Closed(ctx context.Context) *CloseError {
 	}
 }
 
-// fence makes a round trip and says how many messages were there before it ended.
-func (c *Client) fence(ctx context.Context) (n int) {
+func (c *Client) roundTrip(ctx context.Context) {
 	c.t.Helper()
 	c.send("pusher:ping", "", struct{}{})
-	_, n = c.find(ctx, "the pong", func(m Message) bool { return m.Name == "pusher:pong" })
-	return n
+	c.take(ctx, "the pong", func(m Message) bool { return m.Name == "pusher:pong" })
 }
 
-func (c *Client) await(ctx context.Context, what string, match func(Message) bool) Message {
+// take waits for a message and takes it out of the inbox.
+func (c *Client) take(ctx context.Context, what string, match func(Message) bool) Message {
 	c.t.Helper()
-	m, _ := c.find(ctx, what, match)
-	return m
-}
-
-// find waits for a message and takes it out of the inbox. It also says how
-// many stay there that came before.
-func (c *Client) find(ctx context.Context, what string, match func(Message) bool) (Message, int) {
-	c.t.Helper()
-	looked := false
-	for {
+	for last := false; ; {
 		c.mu.Lock()
-		for i, m := range c.inbox {
-			if match(m) {
-				c.inbox = append(c.inbox[:i:i], c.inbox[i+1:]...)
-				c.mu.Unlock()
-				return m, i
-			}
+		i, arrived := slices.IndexFunc(c.inbox, match), c.arrived
+		if i >= 0 {
+			m := c.inbox[i]
+			c.inbox = slices.Delete(c.inbox, i, i+1)
+			c.mu.Unlock()
+			return m
 		}
-		arrived := c.arrived
 		c.mu.Unlock()
-		if looked {
+		if last {
 			c.t.Fatalf("pushertest: waiting for %s: %v", what, c.closed())
-			return Message{}, 0
+			return Message{}
 		}
 		select {
 		case <-arrived:
 		case <-c.done:
-			looked = true // once more, for what came last
+			last = true // to look once more
 		case <-ctx.Done():
 			c.t.Fatalf("pushertest: waiting for %s: %v", what, context.Cause(ctx))
-			return Message{}, 0
+			return Message{}
 		}
 	}
 }
@@ -274,7 +263,7 @@ func (c *clientConn) Write(_ context.Context, message []byte) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.inbox = append(c.inbox, Message{strings.Clone(f.Event), f.Channel, f.text(), f.UserID})
+	c.inbox = append(c.inbox, Message{f.Event, f.Channel, f.text(), f.UserID})
 	close(c.arrived)
 	c.arrived = make(chan struct{})
 	return nil

@@ -41,7 +41,7 @@ const (
 const (
 	activityTimeout = 120 * time.Second // of silence, after which clients ping
 	writeTimeout    = 5 * time.Second   // for one message
-	queueLength     = 1_024             // messages to a client that doesn't read, before it is cut off
+	queueLength     = 1_024             // messages a client may lag behind
 	maxClientEvents = 10                // per second and connection
 )
 
@@ -104,7 +104,7 @@ func (s *Server) connect() *conn {
 	s.conns[c.id] = c
 	s.send(c, frame{
 		Event: "pusher:connection_established",
-		Data:  inString(map[string]any{"socket_id": c.id, "activity_timeout": int(activityTimeout / time.Second)}),
+		Data:  toJSONString(map[string]any{"socket_id": c.id, "activity_timeout": int(activityTimeout / time.Second)}),
 	}.encode())
 	return c
 }
@@ -164,46 +164,40 @@ func (s *Server) send(c *conn, message []byte) {
 	}
 }
 
-// sendError tells c what it did wrong; code 0 is none.
-func (s *Server) sendError(c *conn, code int, message string) {
-	data := map[string]any{"code": nil, "message": message}
-	if code != 0 {
-		data["code"] = code
-	}
-	s.send(c, frame{Event: "pusher:error", Data: inString(data)}.encode())
+// sendError tells c what it did wrong. Most errors have no code, which is nil.
+func (s *Server) sendError(c *conn, code any, message string) {
+	data := toJSONString(map[string]any{"code": code, "message": message})
+	s.send(c, frame{Event: "pusher:error", Data: data}.encode())
 }
 
 // handle does what a client's message asks for. The caller holds s.mu.
 func (s *Server) handle(c *conn, message []byte) {
 	var f frame
+	var sub subscription
 	if json.Unmarshal(message, &f) != nil {
-		s.sendError(c, 0, "Invalid JSON")
+		s.sendError(c, nil, "Invalid JSON")
 		return
 	}
 	switch {
 	case f.Event == "pusher:ping":
-		s.send(c, frame{Event: "pusher:pong", Data: inString(struct{}{})}.encode())
+		s.send(c, frame{Event: "pusher:pong", Data: toJSONString(struct{}{})}.encode())
 	case f.Event == "pusher:pong":
 	case f.Event == "pusher:subscribe":
-		var sub subscription
 		if f.into(&sub) != nil {
-			s.sendError(c, 0, "Invalid subscription")
+			s.sendError(c, nil, "Invalid subscription")
 			return
 		}
 		s.subscribe(c, sub)
 	case f.Event == "pusher:unsubscribe":
-		var sub subscription
-		if f.into(&sub) != nil {
-			s.sendError(c, 0, "Invalid subscription")
-			return
+		if f.into(&sub) == nil {
+			s.unsubscribe(c, sub.Channel)
 		}
-		s.unsubscribe(c, sub.Channel)
 	case f.Event == "pusher:signin":
 		s.signIn(c, f)
 	case strings.HasPrefix(f.Event, "client-"):
 		s.clientEvent(c, f)
 	default:
-		s.sendError(c, 0, "Unknown event")
+		s.sendError(c, nil, "Unknown event")
 	}
 }
 
@@ -221,7 +215,7 @@ func (s *Server) signIn(c *conn, f frame) {
 		return
 	}
 	c.user = user.ID
-	s.send(c, frame{Event: "pusher:signin_success", Data: inString(map[string]string{"user_data": in.UserData})}.encode())
+	s.send(c, frame{Event: "pusher:signin_success", Data: toJSONString(map[string]string{"user_data": in.UserData})}.encode())
 }
 
 // clientEvent passes an event on to the channel's other subscribers.
@@ -230,15 +224,15 @@ func (s *Server) clientEvent(c *conn, f frame) {
 	now := time.Now()
 	switch {
 	case !subscribed || !takesClientEvents(f.Channel):
-		s.sendError(c, 0, "Client event rejected: not subscribed, or not a private or presence channel")
+		s.sendError(c, nil, "Client event rejected: not subscribed, or not a private or presence channel")
 	case len(f.Event) > MaxEventName || len(f.Data) > MaxEventData:
-		s.sendError(c, 0, "Client event rejected: name or data too long")
+		s.sendError(c, nil, "Client event rejected: name or data too long")
 	case now.Sub(c.sent[c.next]) < time.Second:
 		s.sendError(c, errClientRate, "Client event rejected: more than 10 in a second")
 	default:
 		c.sent[c.next] = now
 		c.next = (c.next + 1) % maxClientEvents
-		s.deliver(f.Channel, frame{Event: f.Event, Data: f.Data, UserID: id}, c.id)
+		s.deliver(f.Channel, frame{f.Event, f.Channel, f.Data, id}.encode(), c.id)
 	}
 }
 
@@ -250,7 +244,7 @@ type frame struct {
 	UserID  string          `json:"user_id,omitempty"`
 }
 
-func (f frame) encode() []byte { return rawJSON(f) }
+func (f frame) encode() []byte { return toJSON(f) }
 
 // into reads the data, which some clients encode twice.
 func (f frame) into(v any) error { return json.Unmarshal([]byte(f.text()), v) }
@@ -264,10 +258,10 @@ func (f frame) text() string {
 	return string(f.Data)
 }
 
-// inString encodes v twice, as the data of the server's own messages is.
-func inString(v any) json.RawMessage { return rawJSON(string(rawJSON(v))) }
+// toJSONString encodes v twice, as the data of the server's own messages is.
+func toJSONString(v any) json.RawMessage { return toJSON(string(toJSON(v))) }
 
-func rawJSON(v any) json.RawMessage {
+func toJSON(v any) json.RawMessage {
 	b, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // only values that can be marshaled come here

@@ -89,10 +89,12 @@ func Accepted(fault Fault) Fault {
 	return func(w http.ResponseWriter, r *http.Request, accept http.HandlerFunc) {
 		answer := httptest.NewRecorder()
 		accept(answer, r)
-		fault(w, r, func(w http.ResponseWriter, _ *http.Request) {
-			maps.Copy(w.Header(), answer.Header())
-			w.WriteHeader(answer.Code)
-			w.Write(answer.Body.Bytes())
-		})
+		fault(w, r, func(w http.ResponseWriter, _ *http.Request) { replay(answer, w) })
 	}
+}
+
+func replay(answer *httptest.ResponseRecorder, w http.ResponseWriter) {
+	maps.Copy(w.Header(), answer.Header())
+	w.WriteHeader(answer.Code)
+	w.Write(answer.Body.Bytes())
 }
