@@ -1,0 +1,128 @@
+package pusheradapter
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// MaxChannel is how many characters Pusher allows in the name of a channel, prefix included.
+const MaxChannel = 164
+
+// A conversation's channels. The part in the middle keeps the name out of Pusher's reserved
+// prefixes: a conversation "encrypted-x" must not become an encrypted channel.
+const (
+	privatePrefix  = "private-conv-"
+	presencePrefix = "presence-conv-"
+)
+
+// PrivateChannel returns the name of a conversation's private channel: "private-conv-" and the
+// conversation's id, in which every byte other than a letter, a digit and one of
+//
+//   - _ @ , . ;
+//
+// is written as "=" and two upper-case hex digits. "team:42" becomes "private-conv-team=3A42".
+//
+// Every id of up to 50 bytes fits, and one of 128 bytes if at most 11 of them are escaped. An id
+// whose name would exceed [MaxChannel], or that no message could have been sent to, is a
+// [*delivery.InvalidError].
+func PrivateChannel(conversation string) (string, error) {
+	if !validID(conversation) {
+		return "", &delivery.InvalidError{Field: "conversation", Reason: "is not an id"}
+	}
+	var name strings.Builder
+	name.WriteString(privatePrefix)
+	for _, b := range []byte(conversation) {
+		if plain(b) {
+			name.WriteByte(b)
+		} else {
+			fmt.Fprintf(&name, "=%02X", b)
+		}
+	}
+	if name.Len() > MaxChannel {
+		return "", &delivery.InvalidError{
+			Field:  "conversation",
+			Reason: fmt.Sprintf("makes a channel name of %d characters, and Pusher allows %d", name.Len(), MaxChannel),
+		}
+	}
+	return name.String(), nil
+}
+
+// ParseChannel is the inverse of [PrivateChannel]. It also accepts the presence channel of the
+// same conversation, "presence-conv-" and the escaped id, for apps that show who is there. It
+// reports false for every other name: a conversation has one private channel and one presence
+// channel, and no second spelling of either.
+func ParseChannel(channel string) (conversation string, ok bool) {
+	if len(channel) > MaxChannel {
+		return "", false
+	}
+	escaped, ok := strings.CutPrefix(channel, privatePrefix)
+	if !ok {
+		if escaped, ok = strings.CutPrefix(channel, presencePrefix); !ok {
+			return "", false
+		}
+	}
+	var id []byte
+	for i := 0; i < len(escaped); i++ {
+		b := escaped[i]
+		if b == '=' && i+2 < len(escaped) {
+			b, ok = unescape(escaped[i+1], escaped[i+2])
+			i += 2
+		} else {
+			ok = plain(b)
+		}
+		if !ok {
+			return "", false
+		}
+		id = append(id, b)
+	}
+	return string(id), validID(string(id))
+}
+
+// unescape returns the byte of two upper-case hex digits, if it is one that needs the escape.
+func unescape(high, low byte) (b byte, ok bool) {
+	const digits = "0123456789ABCDEF"
+	h, l := strings.IndexByte(digits, high), strings.IndexByte(digits, low)
+	if h < 0 || l < 0 {
+		return 0, false
+	}
+	b = byte(h<<4 | l)
+	return b, !plain(b)
+}
+
+// validID reports whether id is one that the core lets in.
+func validID(id string) bool {
+	return id != "" && len(id) <= delivery.MaxID && utf8.ValidString(id) && strings.IndexByte(id, 0) < 0
+}
+
+// plain reports whether a byte of an id stands for itself in a channel name: Pusher's charset
+// without the "=" that escapes.
+func plain(b byte) bool {
+	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || strings.IndexByte("-_@,.;", b) >= 0
+}
+
+// validChannel reports whether Pusher allows the name at all.
+func validChannel(channel string) bool {
+	return channel != "" && len(channel) <= MaxChannel && consistsOf(channel, "-_=@,.;")
+}
+
+// isEncrypted reports whether pusher-http-go and browsers would encrypt what goes there.
+func isEncrypted(channel string) bool { return strings.HasPrefix(channel, "private-encrypted-") }
+
+// validName reports whether an event may have the name.
+func validName(name string) bool {
+	return name != "" && len(name) <= 200 && utf8.ValidString(name) && !strings.ContainsFunc(name, isControl) &&
+		!strings.HasPrefix(name, "pusher:") && !strings.HasPrefix(name, "pusher_internal:")
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// socketIDs is stricter than pusher-http-go, which knows no limit of length.
+var socketIDs = regexp.MustCompile(`\A[0-9]{1,20}\.[0-9]{1,20}\z`)
+
+// validSocketID reports whether s has the form of a Pusher socket id. That it exists, or whose it
+// is, nobody can tell: such an id is a hint, never an identity.
+func validSocketID(s string) bool { return socketIDs.MatchString(s) }

@@ -1,0 +1,204 @@
+package pusheradapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/pusher/pusher-http-go/v5"
+)
+
+// DefaultTimeout bounds a call to the endpoint unless [Options] say otherwise.
+const DefaultTimeout = 5 * time.Second
+
+// maxCalls is how many calls one Notifier makes at a time.
+const maxCalls = 16
+
+// Options adjust a [Notifier].
+type Options struct {
+	// Encode decides the channels, names and data by which an event is told: any number of
+	// triggers, none included. It may be called by several goroutines at the same time.
+	// Defaults to [EncodePrivate].
+	//
+	// Its error refuses the event, which then comes again a few times before it goes to the dead
+	// letters; marked with [delivery.Permanent] it goes at once. So does a trigger that is not valid.
+	Encode func(ctx context.Context, event delivery.Event) ([]Trigger, error)
+
+	// Conversation is the inverse of Encode's channel names, for [Notifier.AuthHandler]: the
+	// conversation whose events the channel carries, or false if it is not of that kind.
+	// Defaults to [ParseChannel]; with an Encode of your own there is no default.
+	Conversation func(channel string) (conversation string, ok bool)
+
+	// Timeout bounds each call to the endpoint. Defaults to [DefaultTimeout].
+	Timeout time.Duration
+
+	// Transport makes the calls; a redirect it hands back is not followed. Defaults to one of
+	// the Notifier's own, which keeps connections open and uses the proxy that the environment names.
+	Transport http.RoundTripper
+}
+
+// Notifier publishes events through Pusher Channels. It may be used by several goroutines at the
+// same time, and need not be closed.
+type Notifier struct {
+	client       pusher.Client // copied for each call; its HTTPClient is never set
+	encode       func(context.Context, delivery.Event) ([]Trigger, error)
+	conversation func(string) (string, bool)
+	timeout      time.Duration
+	transport    http.RoundTripper
+	slots        chan struct{} // one per call at a time
+}
+
+var _ delivery.Notifier = (*Notifier)(nil)
+
+// New returns a [Notifier] for the app. Nil options mean the defaults. It does not contact the
+// endpoint; its only error is a [*ConfigError].
+func New(config Config, options *Options) (*Notifier, error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	if options == nil {
+		options = &Options{}
+	}
+	n := &Notifier{
+		client:       config.client(),
+		encode:       options.Encode,
+		conversation: options.Conversation,
+		timeout:      options.Timeout,
+		transport:    options.Transport,
+		slots:        make(chan struct{}, maxCalls),
+	}
+	if n.timeout < 0 {
+		return nil, &ConfigError{"Timeout", "is negative"}
+	}
+	if n.timeout == 0 {
+		n.timeout = DefaultTimeout
+	}
+	if n.transport == nil {
+		n.transport = newTransport()
+	}
+	if n.encode == nil {
+		n.encode = EncodePrivate
+		if n.conversation == nil {
+			n.conversation = ParseChannel
+		}
+	}
+	return n, nil
+}
+
+// Notify implements [delivery.Notifier]. It sends up to ten triggers a call, and those of one
+// channel one after another, so that they arrive in order as long as Pusher keeps it.
+//
+// What the endpoint answers decides who is to blame. With 400 and 413 it is a trigger: the batch is
+// sent again one by one, and the events at fault are refused, permanently if they are too large.
+// Anything else but a 2xx is a plain error that wraps an [*Error]; after it, nothing is known of
+// any event, even if some were accepted and others refused.
+func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
+	p := publication{notifier: n, refused: make(map[int]error)}
+	var triggers []outgoing
+	for i, event := range events {
+		encoded, err := n.encodeEvent(ctx, event)
+		if ctx.Err() != nil {
+			return fmt.Errorf("pusheradapter: encoding: %w", ctx.Err())
+		}
+		if err != nil {
+			p.refused[i] = err
+		}
+		for _, t := range encoded {
+			triggers = append(triggers, outgoing{t, i})
+		}
+	}
+	var wait sync.WaitGroup
+	for _, lane := range lanes(triggers) {
+		select {
+		case n.slots <- struct{}{}:
+			wait.Go(func() {
+				defer func() { <-n.slots }()
+				for _, batch := range lane {
+					p.send(ctx, batch)
+				}
+			})
+		case <-ctx.Done():
+			p.fail(&Error{err: ctx.Err()})
+		}
+	}
+	wait.Wait()
+	if p.failure != nil {
+		return p.failure
+	}
+	return delivery.Refused(p.refused)
+}
+
+// encodeEvent returns the event's triggers, all of them valid, or none and an error.
+func (n *Notifier) encodeEvent(ctx context.Context, event delivery.Event) ([]Trigger, error) {
+	triggers, err := n.encode(ctx, event)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range triggers {
+		if err := t.validate(); err != nil {
+			return nil, delivery.Permanent(err)
+		}
+	}
+	return triggers, nil
+}
+
+// publication is the work of one Notify.
+type publication struct {
+	notifier *Notifier
+
+	mu      sync.Mutex
+	failure error         // of the endpoint; ends the publication
+	refused map[int]error // by index of the event
+}
+
+// send publishes a batch, unless the publication has ended, and takes down what became of it.
+func (p *publication) send(ctx context.Context, batch []outgoing) {
+	if p.failed() {
+		return
+	}
+	triggers := make([]Trigger, len(batch))
+	for i, o := range batch {
+		triggers[i] = o.Trigger
+	}
+	err := p.notifier.call(ctx, triggers)
+	var answer *Error
+	switch {
+	case err == nil:
+	case !errors.As(err, &answer) || !blamesTrigger(answer.Status):
+		p.fail(err)
+	case len(batch) == 1:
+		p.refuse(batch[0].event, answer)
+	default:
+		for i := range batch {
+			p.send(ctx, batch[i:i+1])
+		}
+	}
+}
+
+func (p *publication) failed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failure != nil
+}
+
+func (p *publication) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failure == nil {
+		p.failure = err
+	}
+}
+
+func (p *publication) refuse(event int, answer *Error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if answer.Status == http.StatusRequestEntityTooLarge {
+		p.refused[event] = delivery.Permanent(answer)
+	} else if p.refused[event] == nil {
+		p.refused[event] = answer
+	}
+}

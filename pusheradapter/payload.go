@@ -1,0 +1,194 @@
+package pusheradapter
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// Payload is the data of the events that [EncodePrivate] makes. In JSON, an absent field is an
+// empty string, a zero, false or no time. What all updates have in common stands once, in Shared,
+// so that the thousand receipts of a catch-up take about seven events. A browser gets whole updates by
+//
+//	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
+//
+// and a Go program by [Payload.Expand]. See the package comment for what to do with them.
+type Payload struct {
+	Conversation string `json:"conversation"`
+
+	// From and To are the range of versions that the payload covers, both inclusive.
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+
+	// Shared holds the fields that are the same in all updates, and which these then leave out.
+	Shared PayloadUpdate `json:"shared,omitzero"`
+
+	// Updates stand in order of version; there is at least one.
+	Updates []PayloadUpdate `json:"updates"`
+}
+
+// PayloadUpdate is a [delivery.Update] as it stands in a [Payload].
+type PayloadUpdate struct {
+	Message   string          `json:"message,omitempty"`
+	Version   int64           `json:"version,omitempty"`
+	Sender    string          `json:"sender,omitempty"`
+	Status    delivery.Status `json:"status,omitempty"`    // of the message: "sent", "delivered" or "read"
+	Delivered int             `json:"delivered,omitempty"` // recipients whom it reached, readers included
+	Read      int             `json:"read,omitempty"`
+	Total     int             `json:"total,omitempty"` // frozen recipients; 0 for an open audience
+
+	// The receipt that advanced: absent in a "message" event. Its version is the update's.
+	Recipient       string          `json:"recipient,omitempty"`
+	RecipientStatus delivery.Status `json:"recipient_status,omitempty"`
+	DeliveredAt     time.Time       `json:"delivered_at,omitzero"` // RFC 3339, UTC, up to microseconds
+	ReadAt          time.Time       `json:"read_at,omitzero"`
+
+	// Body is a new message's, if events carry bodies. BodyOmitted says that there is one, too
+	// long for an event: it is to be fetched.
+	Body        string `json:"body,omitempty"`
+	BodyOmitted bool   `json:"body_omitted,omitempty"`
+}
+
+// Expand returns the updates as they were before they were encoded. An omitted body is empty.
+func (p Payload) Expand() []delivery.Update {
+	updates := make([]delivery.Update, len(p.Updates))
+	for i, u := range p.Updates {
+		updates[i] = delivery.Update{
+			Message:   cmp.Or(u.Message, p.Shared.Message),
+			Sender:    cmp.Or(u.Sender, p.Shared.Sender),
+			Version:   u.Version,
+			Status:    cmp.Or(u.Status, p.Shared.Status),
+			Delivered: cmp.Or(u.Delivered, p.Shared.Delivered),
+			Read:      cmp.Or(u.Read, p.Shared.Read),
+			Total:     cmp.Or(u.Total, p.Shared.Total),
+			Body:      u.Body,
+		}
+		recipient := cmp.Or(u.Recipient, p.Shared.Recipient)
+		if recipient == "" {
+			continue
+		}
+		updates[i].Receipt = &delivery.Receipt{
+			Message:     updates[i].Message,
+			Recipient:   recipient,
+			Status:      cmp.Or(u.RecipientStatus, p.Shared.RecipientStatus),
+			Version:     u.Version,
+			DeliveredAt: cmp.Or(u.DeliveredAt, p.Shared.DeliveredAt),
+			ReadAt:      cmp.Or(u.ReadAt, p.Shared.ReadAt),
+		}
+	}
+	return updates
+}
+
+// split encodes an event as payloads of at most [MaxData] bytes each, in order.
+func split(event delivery.Event) ([][]byte, error) {
+	if len(event.Updates) == 0 {
+		return nil, &delivery.InvalidError{Field: "updates", Reason: "are none"}
+	}
+	shared, updates := hoist(event.Updates)
+	// What a payload costs without its updates, at worst.
+	empty, err := marshal(parts{event.Conversation, math.MinInt64, math.MinInt64, shared, nil})
+	if err != nil {
+		return nil, err
+	}
+	room := MaxData - len(empty)
+
+	var payloads [][]byte
+	part := parts{Conversation: event.Conversation, From: event.From, Shared: shared}
+	size := 0
+	finish := func(to int64) error {
+		part.To = to
+		data, err := marshal(part)
+		payloads = append(payloads, data)
+		part.From, part.Updates, size = min(to+1, event.To), nil, 0
+		return err
+	}
+	for i, u := range updates {
+		data, err := marshal(u)
+		if err == nil && len(data) > room && u.Body != "" {
+			u.Body, u.BodyOmitted = "", true
+			data, err = marshal(u)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(data) > room {
+			return nil, fmt.Errorf("pusheradapter: one update of a message takes more than %d bytes", MaxData)
+		}
+		if size+len(data) > room {
+			if err := finish(max(part.From, min(updates[i-1].Version, event.To))); err != nil {
+				return nil, err
+			}
+		}
+		part.Updates = append(part.Updates, data)
+		size += len(data) + len(",")
+	}
+	return payloads, finish(event.To)
+}
+
+// parts is a [Payload] whose updates are encoded already.
+type parts struct {
+	Conversation string            `json:"conversation"`
+	From         int64             `json:"from"`
+	To           int64             `json:"to"`
+	Shared       PayloadUpdate     `json:"shared,omitzero"`
+	Updates      []json.RawMessage `json:"updates"`
+}
+
+// marshal is [json.Marshal] without the escapes that only HTML needs: they count towards the limit.
+func marshal(v any) ([]byte, error) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
+}
+
+// hoist turns updates into their payload form, what they share apart. A single one shares nothing.
+func hoist(updates []delivery.Update) (shared PayloadUpdate, rest []PayloadUpdate) {
+	rest = make([]PayloadUpdate, len(updates))
+	for i, u := range updates {
+		rest[i] = PayloadUpdate{
+			Message: u.Message, Version: u.Version, Sender: u.Sender, Status: u.Status,
+			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Body: u.Body,
+		}
+		if r := u.Receipt; r != nil {
+			rest[i].Recipient, rest[i].RecipientStatus = r.Recipient, r.Status
+			rest[i].DeliveredAt, rest[i].ReadAt = r.DeliveredAt.UTC().Round(0), r.ReadAt.UTC().Round(0)
+		}
+	}
+	if len(rest) > 1 {
+		move(&shared, rest, func(u *PayloadUpdate) *string { return &u.Message })
+		move(&shared, rest, func(u *PayloadUpdate) *string { return &u.Sender })
+		move(&shared, rest, func(u *PayloadUpdate) *delivery.Status { return &u.Status })
+		move(&shared, rest, func(u *PayloadUpdate) *int { return &u.Delivered })
+		move(&shared, rest, func(u *PayloadUpdate) *int { return &u.Read })
+		move(&shared, rest, func(u *PayloadUpdate) *int { return &u.Total })
+		move(&shared, rest, func(u *PayloadUpdate) *string { return &u.Recipient })
+		move(&shared, rest, func(u *PayloadUpdate) *delivery.Status { return &u.RecipientStatus })
+		move(&shared, rest, func(u *PayloadUpdate) *time.Time { return &u.DeliveredAt })
+		move(&shared, rest, func(u *PayloadUpdate) *time.Time { return &u.ReadAt })
+	}
+	return shared, rest
+}
+
+// move takes a field out of all updates and into shared, if it has the same value in all of them.
+func move[T comparable](shared *PayloadUpdate, updates []PayloadUpdate, field func(*PayloadUpdate) *T) {
+	common := *field(&updates[0])
+	for i := range updates {
+		if *field(&updates[i]) != common {
+			return
+		}
+	}
+	var zero T
+	*field(shared) = common
+	for i := range updates {
+		*field(&updates[i]) = zero
+	}
+}
