@@ -1,0 +1,36 @@
+// Package deliverytest tests stores and notifiers of one's own against the contract of package
+// delivery, and helps to test an app that uses them.
+//
+// # A store of your own
+//
+// [TestStore] is the contract of [delivery.Store] in executable form. Each of its subtests is one
+// rule, and the test of a new store is this:
+//
+//	package mystore_test
+//
+//	import (
+//		"testing"
+//
+//		"github.com/msgdelivery/delivery"
+//		"github.com/msgdelivery/delivery/deliverytest"
+//		"example.com/mystore"
+//	)
+//
+//	func TestStore(t *testing.T) {
+//		deliverytest.TestStore(t, func(t *testing.T) delivery.Store { return mystore.Open(t.TempDir()) })
+//	}
+//
+// [TestTxStore] does the same for what a [delivery.TxStore] adds. Run both with -race.
+//
+// # A notifier of your own
+//
+// [TestNotifier] is the contract of [delivery.Notifier]; it can test as much of it as the
+// [Endpoint] has means for.
+//
+// # An app
+//
+// A [Recorder] is a notifier that remembers what it was told, to be used with memstore and, where
+// time matters, testing/synctest. Faults are small wrappers around a real store or notifier, and
+// can be put around each other: [FailingStore], [LosingStore], [FailingNotifier],
+// [LosingNotifier], [RefusingNotifier], [SlowNotifier].
+package deliverytest

@@ -1,0 +1,183 @@
+package deliverytest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// Fault decides which calls fail. It is told the method's name, such as "Advance" or "Notify"; the
+// call fails with the error it returns, if any. It may be called concurrently.
+type Fault func(method string) error
+
+// OnCall returns a [Fault] that fails the n-th call, counted from 1, and no other. If methods are
+// named, only calls of these are counted.
+func OnCall(n int, err error, methods ...string) Fault {
+	var calls atomic.Int64
+	return func(method string) error {
+		if len(methods) > 0 && !slices.Contains(methods, method) {
+			return nil
+		}
+		if calls.Add(1) != int64(n) {
+			return nil
+		}
+		return err
+	}
+}
+
+// FailingStore returns a store whose calls fail where the fault says, and then do nothing.
+// The store is a plain one: it has no Tx forms.
+func FailingStore(store delivery.Store, fault Fault) delivery.Store {
+	return &faultyStore{store: store, before: fault}
+}
+
+// LosingStore returns a store whose calls do their work and then, where the fault says, lose the
+// answer: what a connection that breaks during a commit looks like. The fault is not asked about
+// calls that failed by themselves. The store is a plain one: it has no Tx forms.
+func LosingStore(store delivery.Store, fault Fault) delivery.Store {
+	return &faultyStore{store: store, after: fault}
+}
+
+type faultyStore struct {
+	store         delivery.Store
+	before, after Fault
+}
+
+func (s *faultyStore) call(method string, work func() error) error {
+	if s.before != nil {
+		if err := s.before(method); err != nil {
+			return err
+		}
+	}
+	if err := work(); err != nil || s.after == nil {
+		return err
+	}
+	return s.after(method)
+}
+
+// call1 is for calls with one result, which an error takes away.
+func call1[T any](s *faultyStore, method string, work func() (T, error)) (result T, err error) {
+	if err = s.call(method, func() (err error) { result, err = work(); return err }); err != nil {
+		return *new(T), err
+	}
+	return result, nil
+}
+
+// call2 is for calls with two results.
+func call2[T, U any](s *faultyStore, method string, work func() (T, U, error)) (T, U, error) {
+	var second U
+	first, err := call1(s, method, func() (first T, err error) { first, second, err = work(); return first, err })
+	if err != nil {
+		return first, *new(U), err
+	}
+	return first, second, nil
+}
+
+func (s *faultyStore) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	return call2(s, "Create", func() ([]delivery.Created, []delivery.Claimed, error) { return s.store.Create(ctx, messages, lease) })
+}
+
+func (s *faultyStore) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	return call2(s, "Advance", func() ([]delivery.Marked, []delivery.Claimed, error) { return s.store.Advance(ctx, marks, lease) })
+}
+
+func (s *faultyStore) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
+	return call2(s, "AdvanceUpTo", func() (delivery.MarkedUpTo, []delivery.Claimed, error) { return s.store.AdvanceUpTo(ctx, upTo, lease) })
+}
+
+func (s *faultyStore) Load(ctx context.Context, ids []string) ([]delivery.Message, error) {
+	return call1(s, "Load", func() ([]delivery.Message, error) { return s.store.Load(ctx, ids) })
+}
+
+func (s *faultyStore) List(ctx context.Context, list delivery.List) (delivery.Page, error) {
+	return call1(s, "List", func() (delivery.Page, error) { return s.store.List(ctx, list) })
+}
+
+func (s *faultyStore) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
+	return call1(s, "Receipts", func() ([]delivery.Receipt, error) { return s.store.Receipts(ctx, ids) })
+}
+
+func (s *faultyStore) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	return call1(s, "Claim", func() ([]delivery.Claimed, error) { return s.store.Claim(ctx, limit, lease) })
+}
+
+func (s *faultyStore) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
+	return call1(s, "Settle", func() (int, error) { return s.store.Settle(ctx, settlements) })
+}
+
+func (s *faultyStore) Dead(ctx context.Context, after int64, limit int) ([]delivery.DeadLetter, error) {
+	return call1(s, "Dead", func() ([]delivery.DeadLetter, error) { return s.store.Dead(ctx, after, limit) })
+}
+
+func (s *faultyStore) Backlog(ctx context.Context) (delivery.Backlog, error) {
+	return call1(s, "Backlog", func() (delivery.Backlog, error) { return s.store.Backlog(ctx) })
+}
+
+// FailingNotifier returns a notifier that, where the fault says, fails without telling anyone.
+func FailingNotifier(notifier delivery.Notifier, fault Fault) delivery.Notifier {
+	return delivery.NotifierFunc(func(ctx context.Context, events []delivery.Event) error {
+		if err := fault("Notify"); err != nil {
+			return err
+		}
+		return notifier.Notify(ctx, events)
+	})
+}
+
+// LosingNotifier returns a notifier that tells the events and then, where the fault says, loses the
+// answer: "perhaps delivered". The fault is not asked about calls that failed by themselves.
+func LosingNotifier(notifier delivery.Notifier, fault Fault) delivery.Notifier {
+	return delivery.NotifierFunc(func(ctx context.Context, events []delivery.Event) error {
+		if err := notifier.Notify(ctx, events); err != nil {
+			return err
+		}
+		return fault("Notify")
+	})
+}
+
+// RefusingNotifier returns a notifier that refuses the events for which refuse returns an error,
+// and hands on the others. For good is what [delivery.Permanent] makes.
+func RefusingNotifier(notifier delivery.Notifier, refuse func(delivery.Event) error) delivery.Notifier {
+	return delivery.NotifierFunc(func(ctx context.Context, events []delivery.Event) error {
+		refused := map[int]error{}
+		var rest []delivery.Event
+		var at []int // of the rest, among the events
+		for i, event := range events {
+			if err := refuse(event); err != nil {
+				refused[i] = err
+				continue
+			}
+			rest, at = append(rest, event), append(at, i)
+		}
+		if len(rest) > 0 {
+			err := notifier.Notify(ctx, rest)
+			var inner *delivery.RefusedError
+			if err != nil && !errors.As(err, &inner) {
+				return err
+			}
+			if inner != nil {
+				for i, err := range inner.ByIndex {
+					refused[at[i]] = err
+				}
+			}
+		}
+		return delivery.Refused(refused)
+	})
+}
+
+// SlowNotifier returns a notifier that waits before each call, or until ctx ends and then fails.
+func SlowNotifier(notifier delivery.Notifier, wait time.Duration) delivery.Notifier {
+	return delivery.NotifierFunc(func(ctx context.Context, events []delivery.Event) error {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return notifier.Notify(ctx, events)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
