@@ -1,0 +1,67 @@
+// Package delivery tracks what became of messages: sent, delivered, read.
+//
+// It is a library for web apps that have users, messages and a database of their own, and want to
+// show their users, live, whether a message arrived. A [Tracker] takes sends and marks, keeps them in
+// a [Store] and tells a [Notifier], such as Pusher Channels, of every change:
+//
+//	tracker, err := delivery.New(store, notifier, nil)
+//	go tracker.Run(ctx)
+//
+//	msg, err := tracker.Send(ctx, delivery.Draft{Conversation: "c1", Sender: "alice", Body: "hi"})
+//	receipt, err := tracker.MarkRead(ctx, msg.ID, delivery.Actor{User: "bob", Socket: "123.456"})
+//
+// # What is promised
+//
+//   - Only non-senders may mark a message. A sender's own mark is refused: [ErrOwnMessage].
+//   - The socket that triggered a change is not told of it; everyone else is.
+//   - Statuses only move forward, whatever the order, repetition or race of the marks.
+//   - No committed change goes unannounced. For every committed status of a recipient, the Notifier
+//     accepts at least one event that carries that status or a later one, within seconds after the
+//     last fault ends; or the event is among the dead letters, listed ([Tracker.DeadLetters]) and
+//     replayable ([Tracker.Replay]).
+//   - A client that missed events can catch up exactly: [Tracker.Changes] returns all that changed
+//     since the version it holds.
+//
+// The promise ends where the Notifier accepts an event. Pusher does not promise to bring it to every
+// browser, so clients catch up after each connection.
+//
+// # How a change travels
+//
+//	handler ──▶ Tracker ──▶ Store ─ ─ ─▶ relay ──▶ Notifier
+//	                      one commit:    at least
+//	                      state + event  once
+//
+// The Store commits a change together with the event that tells of it: the outbox. The relay,
+// [Tracker.Run], publishes the outbox outside of every transaction. What its own process commits it
+// publishes at once; what a crashed process left behind it finds when that one's lease has run out.
+// What happens when something fails:
+//
+//	a crash before the commit                nothing happened
+//	a crash after the commit                 another relay publishes, after the lease
+//	a crash between publishing and settling  the event is published again
+//	the endpoint fails                       all events are kept; a breaker spares the endpoint
+//	the endpoint refuses an event            three tries, then the dead letters
+//	the caller's context ends                [ErrOutcomeUnknown]; repeat the call and see
+//
+// Events may therefore come twice, and overtake each other. They carry versions: a receiver keeps, for
+// each message, what has the greatest version, and asks for Changes when it sees a gap.
+//
+// # Audiences
+//
+// With [Draft.Recipients] a message's audience is frozen when it is sent: these may mark it, whoever
+// joins or leaves later. Without, it is open: any non-sender may mark whom [Options.Authorize] lets in.
+// With neither, everyone may mark everything, which suits a demo and nothing else.
+// [Draft.Quorum] says how many recipients must reach a status before the message has it.
+//
+// # Transactions
+//
+// [Tracker.SendTx], [Tracker.MarkTx] and [Tracker.MarkUpToTx] write inside the app's own *sql.Tx, so
+// that the app's rows and the message exist together or not at all. Call them last, since they hold
+// the conversation's row, and [Tracker.Wake] after the commit.
+//
+// # Packages
+//
+// Stores: memstore for tests, sqlstore for Postgres, MySQL/MariaDB and SQLite. Notifiers:
+// pusheradapter, or a [NotifierFunc] of your own. deliveryhttp mounts all of it as HTTP handlers.
+// deliverytest is the executable contract for stores and notifiers of your own.
+package delivery

@@ -1,0 +1,216 @@
+package delivery_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/msgdelivery/delivery"
+)
+
+func TestSend(t *testing.T) {
+	t.Run("a message is stored and announced, except to the socket that sent it", func(t *testing.T) {
+		d := newDesk(t, nil)
+		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Body: "hi", Socket: "1.1"})
+		if id, err := uuid.Parse(m.ID); err != nil || id.Version() != 7 {
+			t.Errorf("id %q is no UUIDv7", m.ID)
+		}
+		if m.Seq != 1 || m.Version != 1 || m.Status != delivery.Sent || m.Quorum != 1 || !m.Open || m.SentAt.IsZero() {
+			t.Errorf("sent %+v", m)
+		}
+		events := d.told(t)
+		if len(events) != 1 || events[0].Kind != delivery.MessageSent || events[0].Except != "1.1" || events[0].From != 1 || events[0].To != 1 {
+			t.Fatalf("told %+v", events)
+		}
+		u := events[0].Updates[0]
+		if u.Message != m.ID || u.Sender != "alice" || u.Status != delivery.Sent || u.Receipt != nil || u.Body != "" {
+			t.Errorf("update %+v", u)
+		}
+	})
+
+	t.Run("EventBodies puts the body into the event", func(t *testing.T) {
+		d := newDesk(t, &delivery.Options{EventBodies: true})
+		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Body: "hi"})
+		if events := d.told(t); events[0].Updates[0].Body != "hi" {
+			t.Errorf("told %+v", events)
+		}
+	})
+
+	t.Run("recipients are frozen without repeats and without the sender", func(t *testing.T) {
+		d := newDesk(t, nil)
+		for _, c := range []struct {
+			recipients    []string
+			quorum        int
+			want          []string
+			wantQuorum    int
+			wantOpen      bool
+			wantFirstTick bool
+		}{
+			{nil, 0, nil, 1, true, true},
+			{nil, 7, nil, 7, true, false},
+			{[]string{}, 0, nil, 1, false, false},
+			{[]string{"alice"}, 0, nil, 1, false, false},
+			{[]string{"carol", "bob", "alice", "bob"}, 0, []string{"bob", "carol"}, 2, false, false},
+			{[]string{"bob", "carol"}, 1, []string{"bob", "carol"}, 1, false, true},
+		} {
+			m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Recipients: c.recipients, Quorum: c.quorum})
+			receipts, err := d.Receipts(t.Context(), m.ID)
+			var got []string
+			for _, r := range receipts {
+				got = append(got, r.Recipient)
+			}
+			if err != nil || !slices.Equal(got, c.want) || m.Quorum != c.wantQuorum || m.Open != c.wantOpen || m.Total != len(c.want) {
+				t.Errorf("%v: %v, %+v, %v", c.recipients, got, m.Header, err)
+			}
+			_, err = d.MarkRead(t.Context(), m.ID, bob)
+			if m, _ := d.Message(t.Context(), m.ID); (m.Status == delivery.Read) != c.wantFirstTick {
+				t.Errorf("%v, quorum %d: %v after bob read it (%v)", c.recipients, c.quorum, m.Status, err)
+			}
+		}
+	})
+
+	t.Run("the same content under the same id is one message", func(t *testing.T) {
+		d := newDesk(t, nil)
+		for _, draft := range []delivery.Draft{
+			{ID: "open", Conversation: "c", Sender: "alice", Body: "hi"},
+			{ID: "frozen", Conversation: "c", Sender: "alice", Body: "hi", Recipients: []string{"carol", "bob"}},
+		} {
+			first := d.send(t, draft)
+			d.told(t)
+			draft.Socket = "9.9"
+			slices.Reverse(draft.Recipients)
+			if again := d.send(t, draft); again != first {
+				t.Errorf("again: %+v, first %+v", again, first)
+			}
+			if events := d.told(t); len(events) != 0 {
+				t.Errorf("told again: %+v", events)
+			}
+		}
+	})
+
+	t.Run("other content under the same id is a conflict", func(t *testing.T) {
+		d := newDesk(t, nil)
+		draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice", Body: "hi", Recipients: []string{"bob", "carol"}}
+		d.send(t, draft)
+		for name, change := range map[string]func(*delivery.Draft){
+			"conversation": func(d *delivery.Draft) { d.Conversation = "d" },
+			"sender":       func(d *delivery.Draft) { d.Sender = "dave" },
+			"body":         func(d *delivery.Draft) { d.Body = "ho" },
+			"recipients":   func(d *delivery.Draft) { d.Recipients = []string{"bob", "dave"} },
+			"audience":     func(d *delivery.Draft) { d.Recipients = nil },
+			"quorum":       func(d *delivery.Draft) { d.Quorum = 1 },
+		} {
+			other := draft
+			change(&other)
+			if _, err := d.Send(t.Context(), other); !errors.Is(err, delivery.ErrConflict) {
+				t.Errorf("%s: got %v", name, err)
+			}
+		}
+		if page, _ := d.Messages(t.Context(), delivery.Query{Conversation: "c"}); len(page.Messages) != 1 || page.Version != 1 {
+			t.Errorf("stored %+v", page)
+		}
+	})
+
+	t.Run("bad drafts are errors that name the field, and leave nothing", func(t *testing.T) {
+		d := newDesk(t, nil)
+		long := strings.Repeat("x", 129)
+		for _, c := range []struct {
+			field  string
+			change func(*delivery.Draft)
+		}{
+			{"id", func(d *delivery.Draft) { d.ID = long }},
+			{"id", func(d *delivery.Draft) { d.ID = "\xff" }},
+			{"conversation", func(d *delivery.Draft) { d.Conversation = "" }},
+			{"conversation", func(d *delivery.Draft) { d.Conversation = long }},
+			{"conversation", func(d *delivery.Draft) { d.Conversation = "a\x00" }},
+			{"sender", func(d *delivery.Draft) { d.Sender = "" }},
+			{"sender", func(d *delivery.Draft) { d.Sender = long }},
+			{"body", func(d *delivery.Draft) { d.Body = "\xc3\x28" }},
+			{"body", func(d *delivery.Draft) { d.Body = "\x00" }},
+			{"body", func(d *delivery.Draft) { d.Body = strings.Repeat("x", 64<<10+1) }},
+			{"recipients", func(d *delivery.Draft) { d.Recipients = []string{"bob", ""} }},
+			{"recipients", func(d *delivery.Draft) { d.Recipients = []string{long} }},
+			{"recipients", func(d *delivery.Draft) { d.Recipients = make([]string, 10_001) }},
+			{"quorum", func(d *delivery.Draft) { d.Quorum = -1 }},
+			{"quorum", func(d *delivery.Draft) { d.Recipients, d.Quorum = []string{"bob"}, 2 }},
+			{"socket", func(d *delivery.Draft) { d.Socket = long }},
+		} {
+			draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice"}
+			c.change(&draft)
+			_, err := d.Send(t.Context(), draft)
+			var invalid *delivery.InvalidError
+			if !errors.As(err, &invalid) || invalid.Field != c.field {
+				t.Errorf("%s: got %v", c.field, err)
+			}
+		}
+		if page, _ := d.Messages(t.Context(), delivery.Query{Conversation: "c"}); page.Version != 0 {
+			t.Errorf("stored %+v", page)
+		}
+	})
+}
+
+func TestReads(t *testing.T) {
+	d := newDesk(t, nil)
+	for range 60 {
+		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+	}
+	t.Run("pages have a default size, and a viewer's own receipts", func(t *testing.T) {
+		page, err := d.Messages(t.Context(), delivery.Query{Conversation: "c", Before: delivery.Latest, Viewer: "bob"})
+		if err != nil || len(page.Messages) != 50 || !page.More || page.Version != 60 || page.Messages[49].Seq != 60 {
+			t.Errorf("%d messages, more %v, version %d, %v", len(page.Messages), page.More, page.Version, err)
+		}
+		last := page.Messages[49]
+		if last.Own != nil {
+			t.Errorf("own receipt before any mark: %+v", last.Own)
+		}
+		r, _ := d.MarkRead(t.Context(), last.ID, bob)
+		page, _ = d.Messages(t.Context(), delivery.Query{Conversation: "c", After: 59, Viewer: "bob"})
+		if len(page.Messages) != 1 || page.Messages[0].Own == nil || *page.Messages[0].Own != r {
+			t.Errorf("got %+v, want own %+v", page.Messages, r)
+		}
+		changes, err := d.Changes(t.Context(), "c", 60, 0)
+		if err != nil || len(changes.Messages) != 1 || changes.Messages[0].ID != last.ID || changes.Version != 61 {
+			t.Errorf("changes %+v, %v", changes, err)
+		}
+	})
+
+	t.Run("what is not there is not found, but an unknown conversation is an empty one", func(t *testing.T) {
+		if _, err := d.Message(t.Context(), "nowhere"); !errors.Is(err, delivery.ErrNotFound) {
+			t.Errorf("message: %v", err)
+		}
+		if _, err := d.Receipts(t.Context(), "nowhere"); !errors.Is(err, delivery.ErrNotFound) {
+			t.Errorf("receipts: %v", err)
+		}
+		if page, err := d.Messages(t.Context(), delivery.Query{Conversation: "nowhere"}); err != nil || len(page.Messages) != 0 {
+			t.Errorf("messages: %+v, %v", page, err)
+		}
+	})
+
+	t.Run("bad questions are errors that name the field", func(t *testing.T) {
+		for field, ask := range map[string]func() error{
+			"conversation": func() error { _, err := d.Messages(t.Context(), delivery.Query{}); return err },
+			"viewer": func() error {
+				_, err := d.Messages(t.Context(), delivery.Query{Conversation: "c", Viewer: "\xff"})
+				return err
+			},
+			"after": func() error {
+				_, err := d.Messages(t.Context(), delivery.Query{Conversation: "c", After: -1})
+				return err
+			},
+			"before": func() error {
+				_, err := d.Messages(t.Context(), delivery.Query{Conversation: "c", Before: -1})
+				return err
+			},
+			"limit":   func() error { _, err := d.Changes(t.Context(), "c", 0, 501); return err },
+			"since":   func() error { _, err := d.Changes(t.Context(), "c", -1, 0); return err },
+			"message": func() error { _, err := d.Receipts(t.Context(), ""); return err },
+		} {
+			var invalid *delivery.InvalidError
+			if err := ask(); !errors.As(err, &invalid) || invalid.Field != field {
+				t.Errorf("%s: got %v", field, err)
+			}
+		}
+	})
+}
