@@ -1,0 +1,54 @@
+// Quickstart sends a message from alice to bob and carol, marks it, and prints what happens: no
+// database, no network, nothing to set up.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context) error {
+	// A notifier is told of every change. This one prints; pusheradapter tells browsers.
+	notifier := delivery.NotifierFunc(func(_ context.Context, events []delivery.Event) error {
+		for _, e := range events {
+			for _, u := range e.Updates {
+				fmt.Printf("  event: version %d, %s, delivered to %d and read by %d of %d\n", u.Version, u.Status, u.Delivered, u.Read, u.Total)
+			}
+		}
+		return nil
+	})
+	tracker, err := delivery.New(memstore.New(), notifier, nil)
+	if err != nil {
+		return err
+	}
+
+	fmt.Println("alice sends")
+	msg, err := tracker.Send(ctx, delivery.Draft{Conversation: "lunch", Sender: "alice", Body: "Noon?", Recipients: []string{"bob", "carol"}})
+	if err != nil {
+		return err
+	}
+	for _, user := range []string{"bob", "carol", "alice"} {
+		if err := tracker.Flush(ctx); err != nil { // a server has tracker.Run publish instead
+			return err
+		}
+		fmt.Println(user, "reads")
+		if _, err := tracker.MarkRead(ctx, msg.ID, delivery.Actor{User: user}); err != nil {
+			fmt.Println("  refused:", err)
+		}
+	}
+	receipts, err := tracker.Receipts(ctx, msg.ID)
+	for _, r := range receipts {
+		fmt.Printf("%s: %s\n", r.Recipient, r.Status)
+	}
+	return err
+}
