@@ -147,7 +147,7 @@ func validHost(host string) bool {
 	if err != nil || u.Host != host || u.Hostname() == "" {
 		return false
 	}
-	if host[len(host)-1] == ':' {
+	if strings.Contains(u.Hostname(), ":") && host[0] != '[' || strings.HasSuffix(host, ":") {
 		return false
 	}
 	port, err := strconv.ParseUint(u.Port(), 10, 16)

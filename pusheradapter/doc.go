@@ -1,3 +1,71 @@
-// Package pusheradapter tells browsers of message delivery through Pusher Channels, hosted or
-// self-hosted. Its [Notifier] is a [delivery.Notifier]:
+// Package pusheradapter tells browsers of message delivery through Pusher Channels, Pusher's own or
+// a self-hosted server that speaks the same protocol. Its [Notifier] is a [delivery.Notifier]:
+//
+//	config, err := pusheradapter.ParseURL(os.Getenv("PUSHER_URL"))
+//	notifier, err := pusheradapter.New(config, nil)
+//	tracker, err := delivery.New(store, notifier, nil)
+//
+// and beside it stands the endpoint at which browsers ask to enter a conversation's channel:
+//
+//	auth, err := notifier.AuthHandler(tracker, identify, nil)
+//	mux.Handle("/pusher/auth", auth)
+//
+// What the Notifier accepts, Pusher has accepted. Pusher promises no more than an attempt to reach
+// the connections that are open at that moment: it may lose events, and does not promise their
+// order. This is why events carry versions, and why a page has to read the changes it missed.
+//
+// # Channels
+//
+// Every conversation has a private channel, named by [PrivateChannel]. A browser finds the name by
+//
+//	const channel = 'private-conv-' + Array.from(new TextEncoder().encode(conversation), byte => {
+//		const char = String.fromCharCode(byte)
+//		return /[A-Za-z0-9_@,.;-]/.test(char) ? char : '=' + byte.toString(16).toUpperCase().padStart(2, '0')
+//	}).join('')
+//
+// The name has at most 164 characters, so that an id of more than 50 bytes may not fit if it
+// consists of much else than letters and digits. Events of such a conversation go to the dead
+// letters. Apps with other needs, such as a channel per user, bring an [Options.Encode] and its
+// inverse.
+//
+// # Events
+//
+// An event is named "message" or "status", and its data is a [Payload]:
+//
+//	{
+//		"conversation": "c1", "from": 41, "to": 42,
+//		"shared": {
+//			"sender": "alice", "status": "read", "delivered": 1, "read": 1, "total": 1,
+//			"recipient": "bob", "recipient_status": "read", "read_at": "2025-03-01T12:30:00.25Z"
+//		},
+//		"updates": [
+//			{"message": "m1", "version": 41, "delivered_at": "2025-03-01T12:00:00.5Z"},
+//			{"message": "m2", "version": 42, "delivered_at": "2025-03-01T12:00:01Z"}
+//		]
+//	}
+//
+// What all updates of the event share stands in "shared", which a single update has not. To get
+// whole updates:
+//
+//	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
+//
+// A page that shows a conversation:
+//
+//   - loads its messages, and keeps the version that came with them;
+//   - applies an update to its message if the update's version is higher than that of the message,
+//     so that repeats and stragglers do no harm;
+//   - then, if "from" is at most its own version + 1, moves its version up to "to", and otherwise
+//     knows that it missed something and reads the changes since its version;
+//   - counts the versions in the answers to its own sends and marks in the same way, since their
+//     events exclude its socket;
+//   - reads the changes after every pusher:subscription_succeeded, which comes again with each
+//     reconnect; on a reconnect after a random part of a second or two, because all
+//     pages reconnect at the same moment;
+//   - fetches a new message whose update has no "body", or says "body_omitted".
+//
+// # Failures
+//
+// The relay decides when to try again; this package makes one attempt and says who is to blame.
+// [Notifier.Notify] tells how. The clock of the server must be right to within ten minutes, or
+// Pusher answers everything with 401.
 package pusheradapter

@@ -44,6 +44,7 @@ type Options struct {
 // Notifier publishes events through Pusher Channels. It may be used by several goroutines at the
 // same time, and need not be closed.
 type Notifier struct {
+	config       Config
 	client       pusher.Client // copied for each call; its HTTPClient is never set
 	encode       func(context.Context, delivery.Event) ([]Trigger, error)
 	conversation func(string) (string, bool)
@@ -64,6 +65,7 @@ func New(config Config, options *Options) (*Notifier, error) {
 		options = &Options{}
 	}
 	n := &Notifier{
+		config:       config,
 		client:       config.client(),
 		encode:       options.Encode,
 		conversation: options.Conversation,
@@ -88,6 +90,9 @@ func New(config Config, options *Options) (*Notifier, error) {
 	}
 	return n, nil
 }
+
+// Format implements [fmt.Formatter]: a Notifier prints as its [Config] does, without secrets.
+func (n *Notifier) Format(state fmt.State, verb rune) { n.config.Format(state, verb) }
 
 // Notify implements [delivery.Notifier]. It sends up to ten triggers a call, and those of one
 // channel one after another, so that they arrive in order as long as Pusher keeps it.

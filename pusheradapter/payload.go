@@ -42,7 +42,7 @@ type PayloadUpdate struct {
 	Read      int             `json:"read,omitempty"`
 	Total     int             `json:"total,omitempty"` // frozen recipients; 0 for an open audience
 
-	// The receipt that advanced: absent in a "message" event. Its version is the update's.
+	// The receipt that advanced, as it stands at Version; absent in a "message" event.
 	Recipient       string          `json:"recipient,omitempty"`
 	RecipientStatus delivery.Status `json:"recipient_status,omitempty"`
 	DeliveredAt     time.Time       `json:"delivered_at,omitzero"` // RFC 3339, UTC, up to microseconds
@@ -54,7 +54,8 @@ type PayloadUpdate struct {
 	BodyOmitted bool   `json:"body_omitted,omitempty"`
 }
 
-// Expand returns the updates as they were before they were encoded. An omitted body is empty.
+// Expand returns the updates as they were before they were encoded, but for bodies that were
+// omitted. The version of a receipt is that of its update.
 func (p Payload) Expand() []delivery.Update {
 	updates := make([]delivery.Update, len(p.Updates))
 	for i, u := range p.Updates {
