@@ -149,6 +149,10 @@ func (t *Tracker) Authorize(ctx context.Context, user string, to Action, convers
 	return nil
 }
 
+// Authorizes reports whether the app gave a rule for [Tracker.Authorize] to ask. Without one everyone
+// may do everything, which those who serve strangers refuse to do unless the app says that it is meant.
+func (t *Tracker) Authorizes() bool { return t.opts.Authorize != nil }
+
 // inTx returns the store bound to the caller's transaction.
 func (t *Tracker) inTx(tx DBTX) (Store, error) {
 	if tx == nil {

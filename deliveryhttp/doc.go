@@ -1,0 +1,79 @@
+// Package deliveryhttp serves a [delivery.Tracker] to browsers and other clients: sending, listing,
+// catching up, marking and receipts, as JSON over HTTP.
+//
+//	api, err := deliveryhttp.New(tracker, identify, nil)
+//	mux.Handle("/api/", http.StripPrefix("/api", api))
+//
+// A [Handler] is an [http.Handler] like any other: any router can hold it, under any prefix that is
+// stripped before.
+//
+// # Routes
+//
+//	POST /messages       {conversation, body, id?, quorum?, socket?}  sends          201 message
+//	GET  /messages       ?conversation= &after= &before= &limit=      lists          200 page
+//	GET  /changes        ?conversation= &since= &limit=               catches up     200 page
+//	GET  /receipts       ?message=                                    who got it     200 {receipts}
+//	POST /marks          {message, status, socket?}                   marks one      200 receipt
+//	POST /marks/batch    {messages, status, socket?}                  marks many     200 {results}
+//	POST /marks/up-to    {conversation, message, status, socket?}     marks all to   200 {changed, from, to}
+//
+// Ids are any strings of 1 to 128 bytes of UTF-8 without NUL, "a/b" and ".." among them, so they
+// never stand in a path, which browsers and proxies rewrite: they go in the query, percent-encoded
+// like any value there, or in the body.
+//
+// Answers have the JSON form of [delivery.Message], [delivery.Page], [delivery.Receipt] and
+// [delivery.UpToResult]. Lists are never null. They all carry versions: what a client hands to
+// /changes to learn what it missed.
+//
+// Sending takes an id of the client's choice. With one, a request whose answer was lost can be
+// repeated: it sends nothing twice and is answered like the first. Ids should be random (UUIDs, say):
+// who can guess an id that is about to be used can take it.
+//
+// Listing gives the first messages after a seq, the last ones before a seq, or, with neither, the
+// newest; 50 of them, or up to 500 with a limit.
+//
+// Status is "delivered" or "read". A mark that changes nothing, because it repeats or comes late, is
+// no error. Of a batch, up to 500 messages, each has a result of its own, in the order of the request:
+//
+//	{"results": [
+//		{"message": "m1", "changed": true, "receipt": {…}},
+//		{"message": "m2", "changed": false, "error": "own_message"}
+//	]}
+//
+// The socket, if there is one, is the connection the client listens on: it is not told of the change
+// that the request makes.
+//
+// # Who may do what
+//
+// The user is whom the app's identify function names, and never anything in the request. Sending
+// and viewing a conversation ask the app's rule through [delivery.Tracker.Authorize]; receipts are
+// for those who may view their message's conversation; marks are judged by the Tracker. To whom a
+// message does not concern it looks exactly as if it did not exist. Clients have no say in who the
+// recipients are: see [Options].
+//
+// Requests other than GET are refused if they come from another origin (see
+// [http.CrossOriginProtection]), and if their body is not application/json. Browsers too old to say
+// where a request comes from are not told apart from other programs, so session cookies still want
+// SameSite.
+//
+// # Problems
+//
+// Whatever is refused or fails is answered with a problem (RFC 9457, application/problem+json). Its
+// member "code" is the same word as a batch's "error"; "field" names the field of the request that
+// is at fault; nothing of the request is ever quoted.
+//
+//	400 invalid              the field says which, the detail why
+//	401 signed_out           there is no user
+//	403 forbidden            the app's rule said no, or the conversation does not exist: it is the same
+//	403 own_message          senders don't mark their own messages
+//	403 cross_origin         the request comes from another site
+//	404 not_found            no such message, or none of this user's
+//	404 no_route             no such path
+//	405 method_not_allowed   Allow says which are
+//	409 conflict             the id is taken by another message
+//	413 too_large            a body over 64 KiB of text, or over 392 KiB of JSON
+//	415 not_json             the body is not application/json
+//	500 internal             the cause is logged, and not told
+//	503 outcome_unknown      it may have happened; repeating it is safe (a send: with the same id)
+//	503 unavailable          it did not happen in time; repeating it is safe
+package deliveryhttp

@@ -1,0 +1,161 @@
+package deliveryhttp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// Handler serves a tracker's messages and marks. Make it with [New]. It is safe for concurrent use.
+type Handler struct {
+	tracker  *delivery.Tracker
+	identify func(*http.Request) (string, error)
+	opts     Options
+	routes   map[string]methods
+}
+
+// Options adjust a [Handler]. The zero value of each field means its default.
+type Options struct {
+	// Recipients decides who receives a message, as [delivery.Draft] has it: a list that is not nil
+	// freezes the recipients, nil leaves an open audience. It is asked once the sender may send.
+	// An error fails the request, and [delivery.ErrForbidden] refuses it. It may be called
+	// concurrently. Defaults to an open audience for every message.
+	Recipients func(ctx context.Context, sender, conversation string) ([]string, error)
+
+	// OpenConversations says that everyone who is signed in may view, send and mark everywhere.
+	// It must be set if and only if the tracker has no rule ([delivery.Options.Authorize]).
+	OpenConversations bool
+
+	// CrossOrigin decides which origins may make requests that change something. Refusals are
+	// problems: its own deny handler is not called. Defaults to the same origin only.
+	CrossOrigin *http.CrossOriginProtection
+
+	// Logger is told of requests that failed for no fault of the client's. It never sees a body.
+	// Defaults to [slog.Default].
+	Logger *slog.Logger
+}
+
+// New returns a Handler that serves the tracker to the users whom identify names: it returns the
+// user of a request by the app's own sign-in, or "" if nobody is signed in. Its error is a failure
+// and answered with a 500. It may be called concurrently. A nil opts means all defaults.
+//
+// It is an error if the tracker or identify is nil, and if the tracker has no rule and the options
+// don't say that conversations are open.
+func New(tracker *delivery.Tracker, identify func(r *http.Request) (user string, err error), opts *Options) (*Handler, error) {
+	h := &Handler{tracker: tracker, identify: identify}
+	if opts != nil {
+		h.opts = *opts
+	}
+	switch {
+	case tracker == nil:
+		return nil, errors.New("deliveryhttp: the tracker is nil")
+	case identify == nil:
+		return nil, errors.New("deliveryhttp: identify is nil")
+	case !tracker.Authorizes() && !h.opts.OpenConversations:
+		return nil, errors.New("deliveryhttp: the tracker has no rule who may do what, and OpenConversations is not set")
+	case tracker.Authorizes() && h.opts.OpenConversations:
+		return nil, errors.New("deliveryhttp: OpenConversations is set, but the tracker has a rule who may do what")
+	}
+	if h.opts.CrossOrigin == nil {
+		h.opts.CrossOrigin = http.NewCrossOriginProtection()
+	}
+	if h.opts.Logger == nil {
+		h.opts.Logger = slog.Default()
+	}
+	h.routes = map[string]methods{
+		"/messages":    {http.MethodPost: {h.send, http.StatusCreated}, http.MethodGet: {h.list, http.StatusOK}},
+		"/changes":     {http.MethodGet: {h.changes, http.StatusOK}},
+		"/receipts":    {http.MethodGet: {h.receipts, http.StatusOK}},
+		"/marks":       {http.MethodPost: {h.mark, http.StatusOK}},
+		"/marks/batch": {http.MethodPost: {h.markBatch, http.StatusOK}},
+		"/marks/up-to": {http.MethodPost: {h.markUpTo, http.StatusOK}},
+	}
+	return h, nil
+}
+
+// methods are what can be done at one path.
+type methods map[string]endpoint
+
+// endpoint answers requests of a known user: with something to be sent as JSON under its status, or
+// with an error that kindOf knows how to tell.
+type endpoint struct {
+	answer func(r *http.Request, user string) (any, error)
+	status int
+}
+
+// allow lists the methods for the header of that name.
+func (m methods) allow() string {
+	list := slices.Collect(maps.Keys(m))
+	if _, ok := m[http.MethodGet]; ok {
+		list = append(list, http.MethodHead)
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
+
+// ServeHTTP answers the routes that the package comment lists.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+
+	e, user, err := h.admit(w, r)
+	var answer any
+	if err == nil {
+		answer, err = e.answer(r, user)
+	}
+	if err != nil {
+		h.refuse(w, r, err)
+		return
+	}
+	h.write(w, r, "application/json", e.status, answer)
+}
+
+// admit finds the endpoint and the user of a request. Paths are compared whole: [http.ServeMux]
+// would redirect one that is not clean to one that lacks the prefix this handler is mounted under.
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (endpoint, string, error) {
+	at, ok := h.routes[r.URL.Path]
+	if !ok {
+		return endpoint{}, "", noRoute
+	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	e, ok := at[method]
+	if !ok {
+		w.Header().Set("Allow", at.allow())
+		return endpoint{}, "", methodNotAllowed
+	}
+	if err := h.opts.CrossOrigin.Check(r); err != nil {
+		return endpoint{}, "", crossOrigin
+	}
+	user, err := h.identify(r)
+	if err != nil {
+		return endpoint{}, "", fmt.Errorf("%w: identifying the user: %w", internal, err)
+	}
+	if user == "" {
+		return endpoint{}, "", signedOut
+	}
+	return e, user, nil
+}
+
+// write sends an answer of this package's own making as JSON.
+func (h *Handler) write(w http.ResponseWriter, r *http.Request, contentType string, status int, answer any) {
+	text, err := json.Marshal(answer)
+	if err != nil { // a store that hands out what is no status
+		h.refuse(w, r, fmt.Errorf("%w: encoding the answer: %w", internal, err))
+		return
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, _ = w.Write(text) // who does not hear it asks again
+}

@@ -1,0 +1,72 @@
+package deliveryhttp
+
+import (
+	"net/http"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// mark answers POST /marks.
+func (h *Handler) mark(r *http.Request, user string) (any, error) {
+	actor := delivery.Actor{User: user}
+	var message string
+	var status delivery.Status
+	err := fields{"message": &message, "status": &status, "socket": &actor.Socket}.decodeBody(r)
+	if err != nil {
+		return nil, err
+	}
+	results, err := h.tracker.Mark(r.Context(), actor, status, message)
+	if err != nil {
+		return nil, err
+	}
+	return results[0].Receipt, forStranger(results[0].Err)
+}
+
+// result is what became of one message of a batch.
+type result struct {
+	Message string            `json:"message"`
+	Changed bool              `json:"changed"`
+	Receipt *delivery.Receipt `json:"receipt,omitempty"`
+	Error   string            `json:"error,omitempty"` // the code of the problem it would be alone
+}
+
+// markBatch answers POST /marks/batch.
+func (h *Handler) markBatch(r *http.Request, user string) (any, error) {
+	actor := delivery.Actor{User: user}
+	var messages []string
+	var status delivery.Status
+	err := fields{"messages": &messages, "status": &status, "socket": &actor.Socket}.decodeBody(r)
+	if err != nil {
+		return nil, err
+	}
+	if messages == nil {
+		return nil, &delivery.InvalidError{Field: "messages", Reason: "is missing"}
+	}
+	marked, err := h.tracker.Mark(r.Context(), actor, status, messages...)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]result, len(marked))
+	for i, m := range marked {
+		results[i] = result{Message: messages[i], Changed: m.Changed}
+		if m.Err != nil {
+			results[i].Error = h.judge(r, forStranger(m.Err)).code
+		} else {
+			results[i].Receipt = &m.Receipt
+		}
+	}
+	return map[string]any{"results": results}, nil
+}
+
+// markUpTo answers POST /marks/up-to.
+func (h *Handler) markUpTo(r *http.Request, user string) (any, error) {
+	actor := delivery.Actor{User: user}
+	var conversation, message string
+	var status delivery.Status
+	err := fields{"conversation": &conversation, "message": &message, "status": &status, "socket": &actor.Socket}.decodeBody(r)
+	if err != nil {
+		return nil, err
+	}
+	upTo, err := h.tracker.MarkUpTo(r.Context(), actor, status, conversation, message)
+	return upTo, forStranger(err)
+}
