@@ -118,8 +118,8 @@ func judge(m Mark, h Header, r Receipt) error {
 	return nil
 }
 
-// foresee decides what needs no round trip, where the header is known: the sender's own mark, and
-// the app's rule. It reports whether the mark is still to be written.
+// foresee does what needs no round trip, where the header is known: it refuses the sender's own mark,
+// and asks the app's rule before the first try. It reports whether the mark is still to be written.
 func (m *marking) foresee(ctx context.Context, i int) bool {
 	h, known := m.t.headers.get(m.marks[i].Message)
 	if !known {
@@ -129,7 +129,9 @@ func (m *marking) foresee(ctx context.Context, i int) bool {
 	case ErrOwnMessage:
 		m.results[i].Err = err
 	case errUnadmitted:
-		return m.admit(ctx, i, h.Conversation)
+		// What the rule refuses goes to the store all the same, to be refused there: if the answer came
+		// sooner than for a message that does not exist, it would tell a stranger that this one does.
+		return m.admit(ctx, i, h.Conversation) || errors.Is(m.results[i].Err, ErrForbidden)
 	default:
 		return true
 	}
