@@ -168,7 +168,7 @@ func (t *Tracker) inTx(tx DBTX) (Store, error) {
 // outcome gives a failed wait for a batch its public form.
 func outcome(doing string, err error) error {
 	if errors.Is(err, coalesce.ErrUnknown) {
-		return fmt.Errorf("delivery: %s: %w: %w", doing, ErrOutcomeUnknown, errors.Unwrap(err))
+		return fmt.Errorf("delivery: %s: %w: %w", doing, ErrOutcomeUnknown, err)
 	}
 	return fmt.Errorf("delivery: %s: %w", doing, err)
 }

@@ -274,7 +274,9 @@ func TestRun(t *testing.T) {
 		})
 		var buried []string
 		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Observer: &delivery.Observer{
-			Buried: func(event delivery.Event, reason string) { buried = append(buried, event.Updates[0].Message+": "+reason) },
+			Buried: func(event delivery.Event, reason string) {
+				buried = append(buried, event.Updates[0].Message+": "+reason)
+			},
 		}})
 		defer run(t, tracker)()
 		sendAs(t, tracker, "bad", "good")

@@ -1,0 +1,206 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+// rowLocks is a store in which someone's transaction holds a conversation until a time.
+type rowLocks struct {
+	*memstore.Store
+	conversation string
+	until        time.Time
+
+	mu      sync.Mutex
+	waiting int // calls that wait for it
+	most    int
+	batches []int
+}
+
+func (s *rowLocks) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	s.mu.Lock()
+	s.batches = append(s.batches, len(marks))
+	s.mu.Unlock()
+	out := make([]delivery.Marked, len(marks))
+	headers, err := s.headers(ctx, marks)
+	if err != nil {
+		return nil, nil, err
+	}
+	var held, free []int
+	conversations := map[string]bool{}
+	for i, m := range marks {
+		h := headers[m.Message]
+		conversations[h.Conversation] = true
+		if h.Conversation == s.conversation && time.Now().Before(s.until) {
+			held = append(held, i)
+			out[i] = delivery.Marked{Header: h, Held: true}
+		} else {
+			free = append(free, i)
+		}
+	}
+	if len(held) > 0 && len(conversations) == 1 {
+		s.wait(1)
+		time.Sleep(time.Until(s.until))
+		s.wait(-1)
+		held, free = nil, append(held, free...)
+	}
+	var pass []delivery.Mark
+	for _, i := range free {
+		pass = append(pass, marks[i])
+	}
+	results, claimed, err := s.Store.Advance(ctx, pass, lease)
+	for k, i := range free {
+		if err == nil {
+			out[i] = results[k]
+		}
+	}
+	return out, claimed, err
+}
+
+func (s *rowLocks) wait(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting += n
+	s.most = max(s.most, s.waiting)
+}
+
+func (s *rowLocks) headers(ctx context.Context, marks []delivery.Mark) (map[string]delivery.Header, error) {
+	var ids []string
+	for _, m := range marks {
+		ids = append(ids, m.Message)
+	}
+	found, err := s.Load(ctx, ids)
+	headers := map[string]delivery.Header{}
+	for _, m := range found {
+		headers[m.ID] = m.Header
+	}
+	return headers, err
+}
+
+// A conversation that someone's transaction holds delays its own marks only, and those in one write at
+// a time.
+func TestHeldConversation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &rowLocks{Store: memstore.New(), conversation: "locked", until: time.Now().Add(10 * time.Second)}
+		tracker := newTracker(t, store, new(endpoint), nil)
+		for _, id := range []string{"locked", "free"} {
+			if _, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: id, Sender: "alice"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		var wg sync.WaitGroup
+		for _, user := range []string{"u1", "u2", "u3", "u4", "u5"} {
+			actor := delivery.Actor{User: user}
+			wg.Go(func() {
+				results, err := tracker.Mark(t.Context(), actor, delivery.Read, "locked", "free")
+				if err != nil || !results[0].Changed || !results[1].Changed {
+					t.Errorf("%s: %+v, %v", user, results, err)
+				}
+				if waited := time.Since(began); waited != 10*time.Second {
+					t.Errorf("%s waited %v for the held conversation", user, waited)
+				}
+			})
+		}
+		synctest.Wait()
+		if m, _ := tracker.Message(t.Context(), "free"); m.Read != 5 {
+			t.Errorf("%d of 5 marks of the free conversation went through", m.Read)
+		}
+		if _, err := tracker.MarkRead(t.Context(), "free", delivery.Actor{User: "late"}); err != nil || time.Since(began) != 0 {
+			t.Errorf("a later mark of the free one took %v: %v", time.Since(began), err)
+		}
+		wg.Wait()
+		if store.most != 1 {
+			t.Errorf("%d writes waited for the held one at once", store.most)
+		}
+	})
+}
+
+func TestFailingStore(t *testing.T) {
+	broken := errors.New("connection refused")
+	bubble := func(name string, f func(t *testing.T, store *faultyStore, tracker *delivery.Tracker)) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &faultyStore{Store: memstore.New()}
+				tracker := newTracker(t, store, new(endpoint), nil)
+				sendAs(t, tracker, "m")
+				f(t, store, tracker)
+			})
+		})
+	}
+
+	bubble("its error reaches the caller of a mark and of a send", func(t *testing.T, store *faultyStore, tracker *delivery.Tracker) {
+		store.fault = func(context.Context) error { return broken }
+		if _, err := tracker.MarkRead(t.Context(), "m", bob); !errors.Is(err, broken) {
+			t.Errorf("mark: %v", err)
+		}
+		if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice"}); !errors.Is(err, broken) {
+			t.Errorf("send: %v", err)
+		}
+	})
+
+	bubble("its panic is an error for those who wait, and no more", func(t *testing.T, store *faultyStore, tracker *delivery.Tracker) {
+		store.fault = func(context.Context) error { panic("index out of range") }
+		if _, err := tracker.MarkRead(t.Context(), "m", bob); err == nil {
+			t.Error("no error")
+		}
+		store.fault = nil
+		if _, err := tracker.MarkRead(t.Context(), "m", bob); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+
+	bubble("a caller who leaves during the write is told that the outcome is unknown", func(t *testing.T, store *faultyStore, tracker *delivery.Tracker) {
+		store.fault = func(context.Context) error { time.Sleep(time.Second); return nil }
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_, err := tracker.MarkRead(ctx, "m", carol)
+		if !errors.Is(err, delivery.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		pass(time.Second)
+		store.fault = nil
+		results, err := tracker.Mark(t.Context(), carol, delivery.Read, "m")
+		if err != nil || results[0].Err != nil || results[0].Changed {
+			t.Errorf("repeating it: %+v, %v; the first one was written", results, err)
+		}
+	})
+
+	bubble("a write that takes too long is given up for those who wait", func(t *testing.T, store *faultyStore, tracker *delivery.Tracker) {
+		store.fault = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		began := time.Now()
+		if _, err := tracker.MarkRead(t.Context(), "m", bob); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > time.Minute {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+	})
+}
+
+type faultyStore struct {
+	*memstore.Store
+	fault func(context.Context) error
+}
+
+func (s *faultyStore) Create(ctx context.Context, m []delivery.NewMessage, l delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	if s.fault != nil {
+		if err := s.fault(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	return s.Store.Create(ctx, m, l)
+}
+
+func (s *faultyStore) Advance(ctx context.Context, m []delivery.Mark, l delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	if s.fault != nil {
+		if err := s.fault(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	return s.Store.Advance(ctx, m, l)
+}
