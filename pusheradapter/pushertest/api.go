@@ -36,7 +36,8 @@ func badRequest(format string, args ...any) error {
 
 // ServeHTTP is the HTTP API, for paths that begin with /apps/.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.enter() {
+	request, fault := s.arrived(r)
+	if request == nil {
 		http.Error(w, "server closed", http.StatusServiceUnavailable)
 		return
 	}
@@ -45,7 +46,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 
-	request, fault := s.arrived(r)
 	// The body is read before any fault, as net/http notices only then that a caller left.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {

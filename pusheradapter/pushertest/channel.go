@@ -85,12 +85,12 @@ func (s *Server) authorize(c *conn, sub subscription) (user presenceUser, err er
 	}
 	if !isPresence(sub.Channel) {
 		if !equal(sub.Auth, s.socketAuth(c.id, sub.Channel)) {
-			return user, errors.New("invalid signature")
+			return user, errors.New("invalid signature of socket_id:channel")
 		}
 		return user, nil
 	}
 	if !equal(sub.Auth, s.socketAuth(c.id, sub.Channel, sub.ChannelData)) {
-		return user, errors.New("invalid signature")
+		return user, errors.New("invalid signature of socket_id:channel:channel_data")
 	}
 	if json.Unmarshal([]byte(sub.ChannelData), &user) != nil || user.ID == "" {
 		return user, errors.New("channel_data has no user_id")

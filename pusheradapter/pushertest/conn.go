@@ -45,17 +45,16 @@ const (
 	maxClientEvents = 10                // per second and connection
 )
 
-// conn is a client's connection. Everything but queue and done belongs to s.mu.
+// conn is a client's connection. All but reading from queue is under s.mu.
 type conn struct {
 	id       string
-	queue    chan []byte
-	done     chan struct{} // closed when the connection has ended
+	queue    chan []byte // messages to the client; closed when the connection has ended
 	ended    bool
-	cause    *CloseError       // set before done is closed; nil if there is nothing to tell the client
+	cause    *CloseError       // set before queue is closed; nil if the client is not to be told
 	channels map[string]string // subscribed to, and as which presence user
 	user     string            // signed in, or ""
 	sent     [maxClientEvents]time.Time
-	next     int // the oldest of sent
+	oldest   int // index in sent
 }
 
 // ServeConn speaks the protocol on a connection until it ends, and returns the
@@ -67,38 +66,42 @@ func (s *Server) ServeConn(ctx context.Context, ws Conn, key string) *CloseError
 	if key != s.Key {
 		return &CloseError{closeUnknownKey, "application does not exist"}
 	}
-	if !s.enter() {
+	c := s.connect()
+	if c == nil {
 		return &CloseError{closeGoingAway, "server closed"}
 	}
 	defer s.active.Done()
-	c := s.connect()
 	go s.read(ctx, ws, c)
-	for {
-		select {
-		case message := <-c.queue:
-			if !s.write(ctx, ws, c, message) {
-				return nil
-			}
-			continue
-		case <-c.done:
+	for message := range c.queue {
+		if write(ctx, ws, message) != nil {
+			s.mu.Lock()
+			s.end(c, nil)
+			s.mu.Unlock()
+			break
 		}
-		for len(c.queue) > 0 {
-			if !s.write(ctx, ws, c, <-c.queue) {
-				return nil
-			}
-		}
-		return c.cause
 	}
+	return c.cause
 }
 
+func write(ctx context.Context, ws Conn, message []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	return ws.Write(ctx, message)
+}
+
+// connect makes a connection, or nil if the server is closed. It is one step,
+// so that Close finds every connection it has to wait for.
 func (s *Server) connect() *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.active.Add(1)
 	s.lastConn++
 	c := &conn{
 		id:       fmt.Sprintf("%d.%d", s.idPrefix, s.lastConn),
 		queue:    make(chan []byte, queueLength),
-		done:     make(chan struct{}),
 		channels: map[string]string{},
 	}
 	s.conns[c.id] = c
@@ -126,18 +129,6 @@ func (s *Server) read(ctx context.Context, ws Conn, c *conn) {
 	}
 }
 
-func (s *Server) write(ctx context.Context, ws Conn, c *conn, message []byte) bool {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
-	if ws.Write(ctx, message) == nil {
-		return true
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.end(c, nil)
-	return false
-}
-
 // end takes a connection out of everything. The caller holds s.mu.
 func (s *Server) end(c *conn, cause *CloseError) {
 	if c.ended {
@@ -148,7 +139,7 @@ func (s *Server) end(c *conn, cause *CloseError) {
 	for name := range c.channels {
 		s.unsubscribe(c, name)
 	}
-	close(c.done)
+	close(c.queue)
 }
 
 // send queues a message. A client that doesn't read loses its connection
@@ -227,11 +218,11 @@ func (s *Server) clientEvent(c *conn, f frame) {
 		s.sendError(c, nil, "Client event rejected: not subscribed, or not a private or presence channel")
 	case len(f.Event) > MaxEventName || len(f.Data) > MaxEventData:
 		s.sendError(c, nil, "Client event rejected: name or data too long")
-	case now.Sub(c.sent[c.next]) < time.Second:
+	case now.Sub(c.sent[c.oldest]) < time.Second:
 		s.sendError(c, errClientRate, "Client event rejected: more than 10 in a second")
 	default:
-		c.sent[c.next] = now
-		c.next = (c.next + 1) % maxClientEvents
+		c.sent[c.oldest] = now
+		c.oldest = (c.oldest + 1) % maxClientEvents
 		s.deliver(f.Channel, frame{f.Event, f.Channel, f.Data, id}.encode(), c.id)
 	}
 }

@@ -31,13 +31,13 @@
 //
 // # Fake time
 //
-// Inside a testing/synctest bubble use New, whose server has no listener, and
-// let the program under test call it by RoundTrip:
+// Inside a testing/synctest bubble make the server with New, which has no
+// listener, and let the program under test call it by RoundTrip:
 //
 //	srv, err := pushertest.New(nil)
 //	client := &http.Client{Transport: srv}
 //
-// Dial works there as everywhere.
+// Dial works there as everywhere. Close the server before the bubble ends.
 //
 // # Browsers
 //

@@ -71,10 +71,15 @@ func (s *Server) WaitEvents(ctx context.Context, n int) ([]Event, error) {
 	}
 }
 
-// arrived notes a request and chooses its fault.
+// arrived notes a request, which Close then waits for, and chooses its fault.
+// It returns nil if the server is closed.
 func (s *Server) arrived(r *http.Request) (*Request, Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil
+	}
+	s.active.Add(1)
 	s.arrivals++
 	request := &Request{
 		Number: s.arrivals, Time: time.Now(), Method: r.Method, Path: r.URL.Path, RemoteAddr: r.RemoteAddr,

@@ -58,9 +58,9 @@ type Server struct {
 var credentialPattern = regexp.MustCompile(`\A[A-Za-z0-9_-]+\z`)
 
 // New returns a server that listens nowhere: mount it as the handler of
-// /apps/, or use it as the http.RoundTripper of a client with no network
-// between, which is also the way to use it inside a testing/synctest bubble.
-// Bind to a loopback address only.
+// /apps/, on a loopback address only, or use it as the http.RoundTripper of a
+// client with no network between. It starts no goroutine, and made inside a
+// testing/synctest bubble it is the server for that bubble.
 func New(opts *Options) (*Server, error) {
 	o := Options{}
 	if opts != nil {
@@ -126,8 +126,8 @@ func (s *Server) Disconnect(code int, reason string) {
 }
 
 // Close ends all connections with code 1001, cuts requests that a fault holds
-// back, and waits for what is under way. It takes a few seconds at most, for a
-// client that doesn't take its last messages. Closing again does nothing.
+// back, and waits for calls of ServeConn and ServeHTTP to return. A client that
+// has stopped reading delays that by 5 seconds. Closing again does nothing.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -138,16 +138,6 @@ func (s *Server) Close() {
 		s.http.Close()
 	}
 	s.active.Wait()
-}
-
-// enter counts a request or connection that Close has to wait for.
-func (s *Server) enter() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.active.Add(1)
-	}
-	return !s.closed
 }
 
 // RoundTrip hands a request to the HTTP API in this process, whatever its host,
