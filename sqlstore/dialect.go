@@ -1,0 +1,66 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// Dialect says which SQL a database speaks. The zero Dialect is none of them.
+type Dialect uint8
+
+const (
+	// Postgres is PostgreSQL 12 or newer, through jackc/pgx/v5/stdlib or lib/pq.
+	Postgres Dialect = iota + 1
+	// MySQL is MariaDB 10.6 or newer, or MySQL 8.0.1 or newer, through go-sql-driver/mysql.
+	MySQL
+	// SQLite is SQLite 3.42 or newer, through modernc.org/sqlite.
+	SQLite
+)
+
+var dialects = [...]*dialect{Postgres: &postgres, MySQL: &mysql, SQLite: &sqlite}
+
+// String returns the name of the dialect's folder of migrations: "postgres", "mysql" or "sqlite".
+func (d Dialect) String() string {
+	impl, err := d.impl()
+	if err != nil {
+		return fmt.Sprintf("Dialect(%d)", uint8(d))
+	}
+	return impl.name
+}
+
+func (d Dialect) impl() (*dialect, error) {
+	if d == 0 || int(d) >= len(dialects) {
+		return nil, fmt.Errorf("sqlstore: the dialect is none of Postgres, MySQL and SQLite")
+	}
+	return dialects[d], nil
+}
+
+// dialect is what the package knows of a kind of database. Each has a file of its own.
+type dialect struct {
+	name string
+
+	begin    []string                                                                       // start a transaction of the store's own
+	intent   string                                                                         // starts the writing in a caller's transaction: takes the locks that must come before any read; "" if there are none
+	serial   bool                                                                           // writers of this process queue up, since the database lets in one at a time
+	classify func(err error) fate                                                           // of an error that came from the database
+	reads    reads                                                                          // the texts of the reading operations
+	writes   writes                                                                         // the writing operations
+	tables   string                                                                         // lists the names of all tables, as far as they may be ours
+	migrate  func(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error // runs apply while no other process does
+}
+
+// writes is a dialect's way to do the writing operations of a [delivery.Store]. The arguments are
+// never empty, and a lease's token is zero inside a caller's transaction.
+//
+// An implementation runs its statements by the session, which makes the transactions, repeats them
+// after conflicts and tells unknown outcomes: a function it hands to the session may run several
+// times, and must set its results anew each time.
+type writes interface {
+	create(ctx context.Context, s *session, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error)
+	advance(ctx context.Context, s *session, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error)
+	advanceUpTo(ctx context.Context, s *session, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error)
+	claim(ctx context.Context, s *session, limit int, lease delivery.Lease) ([]delivery.Claimed, error)
+	settle(ctx context.Context, s *session, settlements []delivery.Settlement) (held int, err error)
+}

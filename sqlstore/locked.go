@@ -1,0 +1,210 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// locked writes in transactions that lock conversations, read what is there, compute in Go and write
+// that back: for databases that cannot do all of it in one statement.
+//
+// The lock of a conversation is its row. Who changes anything in it holds that row until the commit,
+// so under the lock nothing that was read is overtaken. Rows are locked in order of their keys.
+//
+// Its fields are texts. Batches travel as one argument, a JSON array of rows; [a, b] says that such
+// an array is wanted, and what stands in a row. The key of a conversation is its internal number.
+type locked struct {
+	// Sending.
+	known       string               // [conversation] → conversation: those that exist, as far as the transaction can see
+	found       string               // conversation: makes it unless it exists
+	lock        string               // [conversation] → conversation, key, version; locked
+	loadNewest  string               // is reads.load, but of what was committed last, whatever the transaction can see
+	addMessages string               // [key, seq, id, sender, body, open, total, quorum, sent at]
+	addStates   string               // [key, seq, version, status]
+	addReceipts string               // [key, seq, recipient, status, version]
+	duplicate   func(err error) bool // whether addMessages failed because an id is taken
+
+	// Marking.
+	headers     string // [message] → key, header…
+	lockFree    string // [key] → key: those that nobody holds, locked; "" if nobody ever does
+	standing    string // [index, key, seq, recipient] → index, conversation's version, tally…, receipt without its ids; locked
+	putReceipts string // [key, seq, recipient, status, version, delivered at, read at]
+	putStates   string // [key, seq, version, status, delivered, read, delivered at, read at]
+	putVersions string // [key, version]
+
+	// Marking up to a message.
+	reader    string // reader, seq, reader, key → conversation's version, delivered place, read place, receipt without its ids; locked
+	pending   string // recipient, key, after seq, up to seq, recipient, status, admitted, limit → header…, tally…, receipt without its ids; locked
+	leftOut   string // recipient, key, after seq, up to seq, recipient, status → count
+	putReader string // key, reader, delivered place, read place: moved forward to these
+
+	// The outbox.
+	addEvents string // microseconds, token, attempts, [payload]
+	newest    string // token, limit → id; the last ones first
+	anyDue    string // → whether some event is due
+	due       string // limit → id, attempts, payload; locked, in order
+	hold      string // token, microseconds, [id]
+	done      string // [id, token]
+	again     string // [id, token, microseconds, attempts to forget]
+	bury      string // [id, token, reason]: copies to the dead letters
+	requeue   string // [id, payload]: copies from the dead letters
+	discard   string // [id]
+}
+
+// row is a row of a batch.
+type row []any
+
+// changes gathers what one transaction changes by marks.
+type changes struct {
+	versions map[int64]int64 // of the conversations, by key
+	tallies  map[spot]*delivery.Tally
+	receipts []placed
+	events   []delivery.Event
+}
+
+// spot is a message's place among all conversations.
+type spot struct{ key, seq int64 }
+
+func (p spot) compare(q spot) int {
+	return cmp.Or(cmp.Compare(p.key, q.key), cmp.Compare(p.seq, q.seq))
+}
+
+type placed struct {
+	spot
+	receipt delivery.Receipt
+}
+
+// standing is how things stand with a user's receipt of a message, which may not exist yet.
+type standing struct {
+	mark    int // index of the mark that asks
+	user    string
+	key     int64
+	header  delivery.Header
+	version int64 // of the conversation
+	tally   delivery.Tally
+	receipt delivery.Receipt
+}
+
+func (s *standing) spot() spot { return spot{s.key, s.header.Seq} }
+
+// set fills in what was read.
+func (s *standing) set(version int64, tally delivery.Tally, receipt delivery.Receipt) {
+	s.version, s.tally, s.receipt = version, tally, receipt
+	if receipt.Status.Valid() {
+		s.receipt.Message, s.receipt.Recipient = s.header.ID, s.user
+	}
+}
+
+// markable reports whether the user, who is not the sender, may mark the message.
+func (s *standing) markable(admitted bool) bool {
+	if s.header.Open {
+		return admitted
+	}
+	return s.receipt.Status.Valid()
+}
+
+// advance moves a receipt forward and reports whether that was a step. Steps that share a
+// conversation and a socket come one after the other: they make one event.
+func (c *changes) advance(s *standing, socket string, to delivery.Status, at time.Time) bool {
+	from := s.receipt.Status
+	at = precise(at)
+	if !s.receipt.Advance(to, at) {
+		return false
+	}
+	if c.versions == nil {
+		c.versions, c.tallies = map[int64]int64{}, map[spot]*delivery.Tally{}
+	}
+	version := cmp.Or(c.versions[s.key], s.version) + 1
+	c.versions[s.key] = version
+	s.receipt.Message, s.receipt.Recipient, s.receipt.Version = s.header.ID, s.user, version
+
+	tally := c.tallies[s.spot()] // another user's step may have moved it
+	if tally == nil {
+		tally = &s.tally
+		c.tallies[s.spot()] = tally
+	}
+	tally.Count(from, to, at, s.header.Quorum)
+	tally.Version = version
+	c.receipts = append(c.receipts, placed{s.spot(), s.receipt})
+
+	n := len(c.events)
+	if n == 0 || c.events[n-1].Conversation != s.header.Conversation || c.events[n-1].Except != socket {
+		c.events = append(c.events, delivery.Event{
+			Kind: delivery.StatusChanged, Conversation: s.header.Conversation, From: version, Except: socket,
+		})
+		n++
+	}
+	receipt := s.receipt
+	update := updateOf(s.header, *tally)
+	update.Receipt = &receipt
+	event := &c.events[n-1]
+	event.To = version
+	event.Updates = append(event.Updates, update)
+	return true
+}
+
+// put writes the changes and their events.
+func (l *locked) put(ctx context.Context, q delivery.DBTX, c *changes, lease delivery.Lease) ([]delivery.Claimed, error) {
+	if len(c.events) == 0 {
+		return nil, nil
+	}
+	var receipts, states, versions []row
+	slices.SortFunc(c.receipts, func(a, b placed) int {
+		return cmp.Or(a.compare(b.spot), cmp.Compare(a.receipt.Recipient, b.receipt.Recipient))
+	})
+	for _, r := range c.receipts {
+		receipts = append(receipts, row{r.key, r.seq, r.receipt.Recipient, uint8(r.receipt.Status), r.receipt.Version, micros(r.receipt.DeliveredAt), micros(r.receipt.ReadAt)})
+	}
+	for _, p := range sortedKeys(c.tallies, spot.compare) {
+		t := c.tallies[p]
+		states = append(states, row{p.key, p.seq, t.Version, uint8(t.Status), t.Delivered, t.Read, micros(t.DeliveredAt), micros(t.ReadAt)})
+	}
+	for _, key := range sortedKeys(c.versions, cmp.Compare[int64]) {
+		versions = append(versions, row{key, c.versions[key]})
+	}
+	if err := execAll(ctx, q, batch{l.putReceipts, receipts}, batch{l.putStates, states}, batch{l.putVersions, versions}); err != nil {
+		return nil, err
+	}
+	return l.announce(ctx, q, c.events, lease)
+}
+
+// batch is a statement and the rows that it writes.
+type batch struct {
+	text string
+	rows []row
+}
+
+func execAll(ctx context.Context, q delivery.DBTX, batches ...batch) error {
+	for _, b := range batches {
+		if len(b.rows) == 0 {
+			continue
+		}
+		if _, err := q.ExecContext(ctx, b.text, toJSON(b.rows)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func updateOf(h delivery.Header, t delivery.Tally) delivery.Update {
+	return delivery.Update{
+		Message: h.ID, Sender: h.Sender, Version: t.Version, Status: t.Status,
+		Delivered: t.Delivered, Read: t.Read, Total: h.Total,
+	}
+}
+
+func sortedKeys[K comparable, V any](m map[K]V, compare func(a, b K) int) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, compare)
+	return keys
+}
+
+// precise is a time as the store keeps it.
+func precise(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

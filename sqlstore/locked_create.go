@@ -1,0 +1,157 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"slices"
+
+	"github.com/msgdelivery/delivery"
+)
+
+func (l *locked) create(ctx context.Context, s *session, messages []delivery.NewMessage, lease delivery.Lease) (created []delivery.Created, claimed []delivery.Claimed, err error) {
+	err = s.write(ctx, func(q delivery.DBTX) error {
+		created, claimed, err = l.createIn(ctx, q, s, messages, lease)
+		return err
+	})
+	return created, claimed, err
+}
+
+func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	conversations, err := l.lockConversations(ctx, q, messages)
+	if err != nil {
+		return nil, nil, err
+	}
+	created, err := l.add(ctx, q, s, messages, conversations)
+	if err != nil {
+		return nil, nil, err
+	}
+	var states, receipts, versions []row
+	var events []delivery.Event
+	for i, m := range messages {
+		if created[i].Existed {
+			continue
+		}
+		message := created[i].Message
+		key := conversations[m.Conversation].key
+		states = append(states, row{key, message.Seq, message.Version, uint8(message.Status)})
+		for _, user := range m.Recipients {
+			receipts = append(receipts, row{key, message.Seq, user, uint8(delivery.Sent), message.Version})
+		}
+		update := updateOf(message.Header, message.Tally)
+		if m.EventBody {
+			update.Body = m.Body
+		}
+		events = append(events, delivery.Event{
+			Kind: delivery.MessageSent, Conversation: m.Conversation, From: message.Seq, To: message.Seq,
+			Except: m.Socket, Updates: []delivery.Update{update},
+		})
+	}
+	if len(events) == 0 {
+		return created, nil, nil
+	}
+	for _, c := range conversations {
+		versions = append(versions, row{c.key, c.version})
+	}
+	slices.SortFunc(versions, func(a, b row) int { return cmp.Compare(a[0].(int64), b[0].(int64)) })
+	if err := execAll(ctx, q, batch{l.addStates, states}, batch{l.addReceipts, receipts}, batch{l.putVersions, versions}); err != nil {
+		return nil, nil, err
+	}
+	claimed, err := l.announce(ctx, q, events, lease)
+	return created, claimed, err
+}
+
+// conversation is a locked one.
+type conversation struct {
+	id           string
+	key, version int64
+}
+
+func scanConversation(rows *sql.Rows) (*conversation, error) {
+	var c conversation
+	err := rows.Scan(&c.id, &c.key, &c.version)
+	return &c, err
+}
+
+// lockConversations locks the conversations of the messages, and makes those that are new.
+func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, messages []delivery.NewMessage) (map[string]*conversation, error) {
+	ids := make([]string, len(messages))
+	for i, m := range messages {
+		ids[i] = m.Conversation
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	// To lock a row that does not exist locks the gap at its place, if the caller's transaction is
+	// REPEATABLE READ: two who did so could not insert any more. So first see what exists.
+	known, err := query(ctx, q, scanString, l.known, toJSON(ids))
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if !slices.Contains(known, id) {
+			if _, err := q.ExecContext(ctx, l.found, id); err != nil {
+				return nil, err
+			}
+		}
+	}
+	rows, err := query(ctx, q, scanConversation, l.lock, toJSON(ids))
+	conversations := make(map[string]*conversation, len(rows))
+	for _, c := range rows {
+		conversations[c.id] = c
+	}
+	return conversations, err
+}
+
+// add stores the messages whose ids are free, and gives them the next versions of their conversations.
+func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, conversations map[string]*conversation) ([]delivery.Created, error) {
+	ids := make([]string, len(messages))
+	for i, m := range messages {
+		ids[i] = m.ID
+	}
+	list, load, free := idList(ids), s.reads.load, len(messages)+1
+	for {
+		there, err := query(ctx, q, scanMessage, load, list)
+		if err != nil {
+			return nil, err
+		}
+		created, rows := place(messages, there, conversations)
+		if len(rows) == 0 {
+			return created, nil
+		}
+		_, err = q.ExecContext(ctx, l.addMessages, toJSON(rows))
+		switch {
+		case err == nil:
+			for _, c := range created {
+				if !c.Existed {
+					conversations[c.Message.Conversation].version++
+				}
+			}
+			return created, nil
+		case !l.duplicate(err) || len(rows) >= free:
+			return nil, err
+		}
+		// Someone took an id for another conversation, or did so before the transaction of the
+		// caller looked at the database for the first time. Look again; that one exists now.
+		load, free = l.loadNewest, len(rows)
+	}
+}
+
+// place says what will become of the messages, given those that are there, and returns the rows to add.
+func place(messages []delivery.NewMessage, there []delivery.Message, conversations map[string]*conversation) ([]delivery.Created, []row) {
+	created := make([]delivery.Created, len(messages))
+	added := map[string]int64{}
+	var rows []row
+	for i, m := range messages {
+		if at := slices.IndexFunc(there, func(t delivery.Message) bool { return t.ID == m.ID }); at >= 0 {
+			created[i] = delivery.Created{Message: there[at], Existed: true}
+			continue
+		}
+		c := conversations[m.Conversation]
+		added[c.id]++
+		h := m.Header
+		h.Seq, h.SentAt = c.version+added[c.id], precise(h.SentAt)
+		created[i].Message = delivery.Message{Header: h, Body: m.Body, Tally: delivery.Tally{Version: h.Seq, Status: delivery.Sent}}
+		rows = append(rows, row{c.key, h.Seq, h.ID, h.Sender, m.Body, bit(h.Open), h.Total, h.Quorum, h.SentAt.UnixMicro()})
+	}
+	return created, rows
+}

@@ -1,0 +1,128 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"slices"
+
+	"github.com/msgdelivery/delivery"
+)
+
+func (l *locked) advance(ctx context.Context, s *session, marks []delivery.Mark, lease delivery.Lease) (marked []delivery.Marked, claimed []delivery.Claimed, err error) {
+	err = s.write(ctx, func(q delivery.DBTX) error {
+		marked, claimed, err = l.advanceIn(ctx, q, marks, lease, s.tx == nil)
+		return err
+	})
+	return marked, claimed, err
+}
+
+// advanceIn applies marks inside a transaction. It may pass by conversations that are held; but not
+// in a caller's transaction, where coming back for them would lock out of order.
+func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease delivery.Lease, passBy bool) ([]delivery.Marked, []delivery.Claimed, error) {
+	found, err := l.find(ctx, q, marks)
+	if err != nil {
+		return nil, nil, err
+	}
+	marked := make([]delivery.Marked, len(marks))
+	var receipts []*standing
+	for i, m := range marks {
+		f := found[m.Message]
+		marked[i].Header = f.header
+		if f.key != 0 && m.User != f.header.Sender {
+			receipts = append(receipts, &standing{mark: i, user: m.User, key: f.key, header: f.header})
+		}
+	}
+	if passBy && l.lockFree != "" {
+		if receipts, err = l.free(ctx, q, receipts, marked); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := l.read(ctx, q, receipts); err != nil {
+		return nil, nil, err
+	}
+	// What shares an event goes together, and in the order of the marks.
+	slices.SortFunc(receipts, func(a, b *standing) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(marks[a.mark].Socket, marks[b.mark].Socket), cmp.Compare(a.mark, b.mark))
+	})
+	var c changes
+	for _, r := range receipts {
+		m := marks[r.mark]
+		changed := r.markable(m.Admitted) && c.advance(r, m.Socket, m.Status, m.At)
+		marked[r.mark].Receipt, marked[r.mark].Changed = r.receipt, changed
+	}
+	claimed, err := l.put(ctx, q, &c, lease)
+	return marked, claimed, err
+}
+
+// find returns where the marked messages stand, as far as they exist.
+func (l *locked) find(ctx context.Context, q delivery.DBTX, marks []delivery.Mark) (map[string]standing, error) {
+	ids := make([]string, len(marks))
+	for i, m := range marks {
+		ids[i] = m.Message
+	}
+	rows, err := query(ctx, q, scanHeader, l.headers, idList(ids))
+	found := make(map[string]standing, len(rows))
+	for _, r := range rows {
+		found[r.header.ID] = r
+	}
+	return found, err
+}
+
+// free locks the conversations that nobody holds, if there are several, and returns the receipts in
+// these. The marks of the others it notes as held.
+func (l *locked) free(ctx context.Context, q delivery.DBTX, receipts []*standing, marked []delivery.Marked) ([]*standing, error) {
+	var keys []int64
+	for _, r := range receipts {
+		keys = append(keys, r.key)
+	}
+	slices.Sort(keys)
+	if keys = slices.Compact(keys); len(keys) < 2 {
+		return receipts, nil
+	}
+	free, err := query(ctx, q, scanInt, l.lockFree, toJSON(keys))
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(receipts, func(r *standing) bool {
+		held := !slices.Contains(free, r.key)
+		marked[r.mark].Held = held
+		return held
+	}), nil
+}
+
+// read locks what it takes to advance the receipts, and fills it in.
+func (l *locked) read(ctx context.Context, q delivery.DBTX, receipts []*standing) error {
+	if len(receipts) == 0 {
+		return nil
+	}
+	slices.SortFunc(receipts, func(a, b *standing) int {
+		return cmp.Or(a.spot().compare(b.spot()), cmp.Compare(a.user, b.user))
+	})
+	wanted := make([]row, len(receipts))
+	for i, r := range receipts {
+		wanted[i] = row{i, r.key, r.header.Seq, r.user}
+	}
+	rows, err := q.QueryContext(ctx, l.standing, toJSON(wanted))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var i int
+		var version int64
+		var tally delivery.Tally
+		var receipt delivery.Receipt
+		columns := append([]any{&i, &version}, tallyColumns(&tally)...)
+		if err := rows.Scan(append(columns, progressColumns(&receipt)...)...); err != nil {
+			return err
+		}
+		receipts[i].set(version, tally, receipt)
+	}
+	return rows.Err()
+}
+
+func scanHeader(rows *sql.Rows) (s standing, err error) {
+	err = rows.Scan(append([]any{&s.key}, headerColumns(&s.header)...)...)
+	return s, err
+}

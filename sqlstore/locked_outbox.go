@@ -1,0 +1,138 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"slices"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// announce puts the events of a transaction into the outbox.
+func (l *locked) announce(ctx context.Context, q delivery.DBTX, events []delivery.Event, lease delivery.Lease) ([]delivery.Claimed, error) {
+	payloads := make([]string, len(events))
+	for i, e := range events {
+		var err error
+		if payloads[i], err = encodeEvent(e); err != nil {
+			return nil, err
+		}
+	}
+	attempts := 0
+	if lease.Token != 0 {
+		attempts = 1 // who dies holding an event has tried it
+	} else {
+		lease.For = 0
+	}
+	result, err := q.ExecContext(ctx, l.addEvents, lease.For.Microseconds(), lease.Token, attempts, toJSON(payloads))
+	if err != nil || lease.Token == 0 {
+		return nil, err
+	}
+	ids, err := l.bornIDs(ctx, q, result, lease.Token, len(events))
+	if err != nil {
+		return nil, err
+	}
+	claimed := make([]delivery.Claimed, len(events))
+	for i, e := range events {
+		e.ID = ids[i]
+		claimed[i] = delivery.Claimed{Event: e, Lease: lease.Token, Attempts: attempts}
+	}
+	return claimed, nil
+}
+
+// bornIDs returns the ids that n new events under the lease got, in order.
+func (l *locked) bornIDs(ctx context.Context, q delivery.DBTX, result sql.Result, token int64, n int) ([]int64, error) {
+	if n == 1 {
+		id, err := result.LastInsertId()
+		return []int64{id}, err
+	}
+	ids, err := query(ctx, q, scanInt, l.newest, token, n)
+	slices.Reverse(ids)
+	return ids, err
+}
+
+func (l *locked) claim(ctx context.Context, s *session, limit int, lease delivery.Lease) (claimed []delivery.Claimed, err error) {
+	// Mostly nothing is due, and to see that takes no lock.
+	var due bool
+	err = s.read(ctx, func(q delivery.DBTX) error { return q.QueryRowContext(ctx, l.anyDue).Scan(&due) })
+	if err != nil || !due {
+		return nil, err
+	}
+	err = s.write(ctx, func(q delivery.DBTX) error {
+		claimed, err = query(ctx, q, scanClaimed, l.due, limit)
+		if err != nil || len(claimed) == 0 {
+			return err
+		}
+		ids := make([]int64, len(claimed))
+		for i := range claimed {
+			c := &claimed[i]
+			ids[i] = c.Event.ID
+			c.Lease = lease.Token
+			c.Attempts++
+		}
+		slices.Sort(ids)
+		_, err = q.ExecContext(ctx, l.hold, lease.Token, lease.For.Microseconds(), toJSON(ids))
+		return err
+	})
+	return claimed, err
+}
+
+func scanClaimed(rows *sql.Rows) (c delivery.Claimed, err error) {
+	var id int64
+	var payload []byte
+	if err := rows.Scan(&id, &c.Attempts, &payload); err != nil {
+		return c, err
+	}
+	c.Event, err = decodeEvent(id, payload)
+	return c, err
+}
+
+func (l *locked) settle(ctx context.Context, s *session, settlements []delivery.Settlement) (held int, err error) {
+	settlements = slices.Clone(settlements)
+	slices.SortStableFunc(settlements, func(a, b delivery.Settlement) int { return cmp.Compare(a.ID, b.ID) })
+	var done, again, bury, requeue, discard []row
+	for _, x := range settlements {
+		switch x.Outcome {
+		case delivery.Done:
+			done = append(done, row{x.ID, x.Lease})
+		case delivery.Retry:
+			again = append(again, row{x.ID, x.Lease, x.After.Microseconds(), 0})
+		case delivery.Release:
+			again = append(again, row{x.ID, x.Lease, x.After.Microseconds(), 1})
+		case delivery.Bury:
+			bury = append(bury, row{x.ID, x.Lease, x.Reason})
+			done = append(done, row{x.ID, x.Lease})
+		case delivery.Requeue:
+			payload, err := encodeEvent(x.Event)
+			if err != nil {
+				return 0, err
+			}
+			requeue = append(requeue, row{x.ID, payload})
+			discard = append(discard, row{x.ID})
+		case delivery.Discard:
+			discard = append(discard, row{x.ID})
+		}
+	}
+	err = s.write(ctx, func(q delivery.DBTX) error {
+		held = 0
+		if err := execAll(ctx, q, batch{l.bury, bury}, batch{l.requeue, requeue}); err != nil {
+			return err
+		}
+		for _, b := range []batch{{l.done, done}, {l.again, again}, {l.discard, discard}} {
+			if len(b.rows) == 0 {
+				continue
+			}
+			result, err := q.ExecContext(ctx, b.text, toJSON(b.rows))
+			if err != nil {
+				return err
+			}
+			n, err := result.RowsAffected()
+			if err != nil {
+				return err
+			}
+			held += int(n)
+		}
+		return nil
+	})
+	return held, err
+}

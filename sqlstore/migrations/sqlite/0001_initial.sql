@@ -1,0 +1,87 @@
+-- Times are microseconds since 1970. Text is compared byte for byte, as is SQLite's way.
+
+CREATE TABLE IF NOT EXISTS delivery_migrations (
+	version    INTEGER PRIMARY KEY,
+	applied_at INTEGER NOT NULL
+);
+
+-- A conversation's version counts the changes in it.
+CREATE TABLE delivery_conversations (
+	conv    INTEGER PRIMARY KEY,
+	id      TEXT NOT NULL UNIQUE,
+	version INTEGER NOT NULL
+);
+
+-- What never changes about a message. Its place in the conversation (seq) is the version it was sent at.
+CREATE TABLE delivery_messages (
+	conv    INTEGER NOT NULL,
+	seq     INTEGER NOT NULL,
+	id      TEXT NOT NULL UNIQUE,
+	sender  TEXT NOT NULL,
+	body    TEXT NOT NULL,
+	open    INTEGER NOT NULL,
+	total   INTEGER NOT NULL,
+	quorum  INTEGER NOT NULL,
+	sent_at INTEGER NOT NULL,
+	PRIMARY KEY (conv, seq)
+) WITHOUT ROWID;
+
+-- What its receipts change about a message, apart from the wide row that never does.
+CREATE TABLE delivery_states (
+	conv            INTEGER NOT NULL,
+	seq             INTEGER NOT NULL,
+	version         INTEGER NOT NULL,
+	status          INTEGER NOT NULL CHECK (status BETWEEN 1 AND 3),
+	delivered_count INTEGER NOT NULL,
+	read_count      INTEGER NOT NULL,
+	delivered_at    INTEGER,
+	read_at         INTEGER,
+	PRIMARY KEY (conv, seq)
+) WITHOUT ROWID;
+
+CREATE UNIQUE INDEX delivery_states_version ON delivery_states (conv, version);
+
+-- How far a message has come with each recipient. Frozen recipients have theirs from the start.
+CREATE TABLE delivery_receipts (
+	conv         INTEGER NOT NULL,
+	seq          INTEGER NOT NULL,
+	recipient    TEXT NOT NULL,
+	status       INTEGER NOT NULL CHECK (status BETWEEN 1 AND 3),
+	version      INTEGER NOT NULL,
+	delivered_at INTEGER,
+	read_at      INTEGER,
+	PRIMARY KEY (conv, seq, recipient)
+) WITHOUT ROWID;
+
+-- Up to where nothing is left to do for a reader, so that marks up to a message look only at what is new.
+CREATE TABLE delivery_readers (
+	conv          INTEGER NOT NULL,
+	reader        TEXT NOT NULL,
+	delivered_seq INTEGER NOT NULL,
+	read_seq      INTEGER NOT NULL,
+	PRIMARY KEY (conv, reader)
+) WITHOUT ROWID;
+
+-- Events that were committed and not accepted yet. ready_at is the schedule and the end of the lease in one, on the
+-- clock of the database.
+CREATE TABLE delivery_outbox (
+	id         INTEGER PRIMARY KEY AUTOINCREMENT,
+	ready_at   INTEGER NOT NULL,
+	lease      INTEGER NOT NULL,
+	attempts   INTEGER NOT NULL,
+	created_at INTEGER NOT NULL,
+	payload    TEXT NOT NULL
+);
+
+CREATE INDEX delivery_outbox_ready ON delivery_outbox (ready_at, id, created_at);
+
+-- Events that can never be accepted, under the ids they had in the outbox.
+CREATE TABLE delivery_dead (
+	id       INTEGER PRIMARY KEY,
+	attempts INTEGER NOT NULL,
+	reason   TEXT NOT NULL,
+	at       INTEGER NOT NULL,
+	payload  TEXT NOT NULL
+);
+
+INSERT INTO delivery_migrations (version, applied_at) VALUES (1, unixepoch() * 1000000);

@@ -1,0 +1,119 @@
+package sqlstore
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// payload is an event as a row of the outbox keeps it: in JSON, with keys of one letter, kinds and
+// statuses as numbers, times in microseconds since 1970. Postgres makes the same JSON in SQL. Rows
+// outlive the program that wrote them, so a key never changes its meaning.
+//
+// The event's id is the row's.
+type payload struct {
+	Kind         uint8           `json:"k"`
+	Conversation string          `json:"c"`
+	From         int64           `json:"f"`
+	To           int64           `json:"t"`
+	Except       string          `json:"x,omitempty"`
+	Updates      []payloadUpdate `json:"u"`
+}
+
+type payloadUpdate struct {
+	Message   string          `json:"i"`
+	Sender    string          `json:"s"`
+	Version   int64           `json:"v"`
+	Status    uint8           `json:"m"`
+	Delivered int             `json:"d"`
+	Read      int             `json:"r"`
+	Total     int             `json:"n"`
+	Body      string          `json:"b,omitempty"`
+	Receipt   *payloadReceipt `json:"p,omitempty"`
+}
+
+// payloadReceipt is a receipt of the update's message. Its version is left out where it is the
+// update's; it differs in a dead letter that was brought up to date. Times may be absent or null.
+type payloadReceipt struct {
+	Recipient   string `json:"u"`
+	Status      uint8  `json:"s"`
+	Version     *int64 `json:"v,omitempty"`
+	DeliveredAt *int64 `json:"d,omitempty"`
+	ReadAt      *int64 `json:"r,omitempty"`
+}
+
+// encodeEvent returns the payload of an event.
+func encodeEvent(e delivery.Event) (string, error) {
+	p := payload{
+		Kind: uint8(e.Kind), Conversation: e.Conversation, From: e.From, To: e.To, Except: e.Except,
+		Updates: make([]payloadUpdate, len(e.Updates)),
+	}
+	for i, u := range e.Updates {
+		p.Updates[i] = payloadUpdate{
+			Message: u.Message, Sender: u.Sender, Version: u.Version, Status: uint8(u.Status),
+			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Body: u.Body,
+		}
+		r := u.Receipt
+		if r == nil {
+			continue
+		}
+		p.Updates[i].Receipt = &payloadReceipt{
+			Recipient: r.Recipient, Status: uint8(r.Status), DeliveredAt: micros(r.DeliveredAt), ReadAt: micros(r.ReadAt),
+		}
+		if r.Version != u.Version {
+			p.Updates[i].Receipt.Version = &r.Version
+		}
+	}
+	text, err := json.Marshal(p)
+	return string(text), err
+}
+
+// decodeEvent returns the event with that id and payload.
+func decodeEvent(id int64, text []byte) (delivery.Event, error) {
+	var p payload
+	if err := json.Unmarshal(text, &p); err != nil {
+		return delivery.Event{}, fmt.Errorf("payload of event %d: %w", id, err)
+	}
+	e := delivery.Event{
+		ID: id, Kind: delivery.Kind(p.Kind), Conversation: p.Conversation, From: p.From, To: p.To, Except: p.Except,
+		Updates: make([]delivery.Update, len(p.Updates)),
+	}
+	for i, u := range p.Updates {
+		e.Updates[i] = delivery.Update{
+			Message: u.Message, Sender: u.Sender, Version: u.Version, Status: delivery.Status(u.Status),
+			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Body: u.Body,
+		}
+		r := u.Receipt
+		if r == nil {
+			continue
+		}
+		receipt := &delivery.Receipt{
+			Message: u.Message, Recipient: r.Recipient, Status: delivery.Status(r.Status), Version: u.Version,
+			DeliveredAt: fromMicros(r.DeliveredAt), ReadAt: fromMicros(r.ReadAt),
+		}
+		if r.Version != nil {
+			receipt.Version = *r.Version
+		}
+		e.Updates[i].Receipt = receipt
+	}
+	return e, nil
+}
+
+// micros returns a time as the store keeps it, nil for the zero time.
+func micros(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	us := t.UnixMicro()
+	return &us
+}
+
+// fromMicros is the inverse of micros.
+func fromMicros(us *int64) time.Time {
+	if us == nil {
+		return time.Time{}
+	}
+	return time.UnixMicro(*us).UTC()
+}

@@ -1,0 +1,112 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// reads holds a dialect's texts of the reading operations, with their arguments and columns. Ids
+// travel as a JSON array of strings. Booleans may come as 0 and 1, times as NULL, as microseconds
+// since 1970 or as the driver's [time.Time].
+//
+// A message is: id, conversation's id, sender, seq, open, total, quorum, sent at, body, version,
+// status, delivered, read, delivered at, read at. A receipt is: message's id, recipient, status,
+// version, delivered at, read at.
+type reads struct {
+	load     string // ids → message…
+	receipts string // ids → receipt…, ordered by message and recipient
+
+	// Lists: conversation's version, message…, own receipt…, as a LEFT JOIN makes them: for an empty
+	// page of a conversation that exists, one row with its version and NULLs.
+	after   string // after, before, viewer, conversation, limit; the first ones in order of seq
+	before  string // the same; the last ones, in descending order of seq
+	changes string // after, viewer, conversation, limit; in order of version
+
+	dead    string // after, limit → id, payload, attempts, reason, at
+	backlog string // → waiting, microseconds since the oldest was committed or NULL, dead
+}
+
+func (s *session) load(ctx context.Context, ids []string) (messages []delivery.Message, err error) {
+	list := idList(ids)
+	err = s.read(ctx, func(q delivery.DBTX) error {
+		messages, err = query(ctx, q, scanMessage, s.reads.load, list)
+		return err
+	})
+	return messages, err
+}
+
+func (s *session) receipts(ctx context.Context, ids []string) (receipts []delivery.Receipt, err error) {
+	list := idList(ids)
+	err = s.read(ctx, func(q delivery.DBTX) error {
+		receipts, err = query(ctx, q, scanReceipt, s.reads.receipts, list)
+		return err
+	})
+	return receipts, err
+}
+
+// listed is one row of a list.
+type listed struct {
+	version int64
+	message delivery.Message
+}
+
+func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page, err error) {
+	text, args := s.reads.after, []any{l.After, l.Before, l.Viewer, l.Conversation, l.Limit + 1}
+	switch {
+	case l.Changes:
+		text, args = s.reads.changes, []any{l.After, l.Viewer, l.Conversation, l.Limit + 1}
+	case l.Before != 0:
+		text = s.reads.before
+	default:
+		args[1] = int64(math.MaxInt64)
+	}
+	var rows []listed
+	err = s.read(ctx, func(q delivery.DBTX) error {
+		rows, err = query(ctx, q, scanListed, text, args...)
+		return err
+	})
+	if err != nil || len(rows) == 0 {
+		return delivery.Page{}, err
+	}
+	page.Version = rows[0].version
+	if rows[0].message.ID == "" {
+		return page, nil
+	}
+	if page.More = len(rows) > l.Limit; page.More {
+		rows = rows[:l.Limit]
+	}
+	page.Messages = make([]delivery.Message, len(rows))
+	for i, row := range rows {
+		page.Messages[i] = row.message
+	}
+	switch {
+	case l.Changes && page.More:
+		page.Version = page.Messages[l.Limit-1].Version
+	case !l.Changes && l.Before != 0:
+		slices.Reverse(page.Messages)
+	}
+	return page, nil
+}
+
+func (s *session) dead(ctx context.Context, after int64, limit int) (dead []delivery.DeadLetter, err error) {
+	err = s.read(ctx, func(q delivery.DBTX) error {
+		dead, err = query(ctx, q, scanDead, s.reads.dead, after, limit)
+		return err
+	})
+	return dead, err
+}
+
+func (s *session) backlog(ctx context.Context) (b delivery.Backlog, err error) {
+	err = s.read(ctx, func(q delivery.DBTX) error {
+		var oldest sql.NullInt64
+		err := q.QueryRowContext(ctx, s.reads.backlog).Scan(&b.Waiting, &oldest, &b.Dead)
+		b.Oldest = max(0, time.Duration(oldest.Int64)*time.Microsecond)
+		return err
+	})
+	return b, err
+}

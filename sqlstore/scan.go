@@ -1,0 +1,158 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// query returns all rows of a query, each read by scan.
+func query[T any](ctx context.Context, q delivery.DBTX, scan func(*sql.Rows) (T, error), text string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		row, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, row)
+	}
+	return all, rows.Err()
+}
+
+func scanInt(rows *sql.Rows) (n int64, err error) {
+	err = rows.Scan(&n)
+	return n, err
+}
+
+func scanString(rows *sql.Rows) (s string, err error) {
+	err = rows.Scan(&s)
+	return s, err
+}
+
+func scanMessage(rows *sql.Rows) (m delivery.Message, err error) {
+	err = rows.Scan(messageColumns(&m)...)
+	return m, err
+}
+
+func scanReceipt(rows *sql.Rows) (r delivery.Receipt, err error) {
+	err = rows.Scan(receiptColumns(&r)...)
+	return r, err
+}
+
+func scanListed(rows *sql.Rows) (l listed, err error) {
+	var own delivery.Receipt
+	columns := append([]any{&l.version}, messageColumns(&l.message)...)
+	err = rows.Scan(append(columns, receiptColumns(&own)...)...)
+	if own.Status.Valid() {
+		l.message.Own = &own
+	}
+	return l, err
+}
+
+func scanDead(rows *sql.Rows) (d delivery.DeadLetter, err error) {
+	var id int64
+	var payload []byte
+	if err := rows.Scan(&id, &payload, &d.Attempts, &d.Reason, timestamp{&d.At}); err != nil {
+		return d, err
+	}
+	d.Event, err = decodeEvent(id, payload)
+	return d, err
+}
+
+func messageColumns(m *delivery.Message) []any {
+	return append(headerColumns(&m.Header), append([]any{orZero[string]{&m.Body}}, tallyColumns(&m.Tally)...)...)
+}
+
+func headerColumns(h *delivery.Header) []any {
+	return []any{
+		orZero[string]{&h.ID}, orZero[string]{&h.Conversation}, orZero[string]{&h.Sender}, orZero[int64]{&h.Seq},
+		orZero[bool]{&h.Open}, orZero[int]{&h.Total}, orZero[int]{&h.Quorum}, timestamp{&h.SentAt},
+	}
+}
+
+func tallyColumns(t *delivery.Tally) []any {
+	return []any{
+		orZero[int64]{&t.Version}, status{&t.Status}, orZero[int]{&t.Delivered}, orZero[int]{&t.Read},
+		timestamp{&t.DeliveredAt}, timestamp{&t.ReadAt},
+	}
+}
+
+func receiptColumns(r *delivery.Receipt) []any {
+	return append([]any{orZero[string]{&r.Message}, orZero[string]{&r.Recipient}}, progressColumns(r)...)
+}
+
+// progressColumns are those of a receipt without its ids.
+func progressColumns(r *delivery.Receipt) []any {
+	return []any{status{&r.Status}, orZero[int64]{&r.Version}, timestamp{&r.DeliveredAt}, timestamp{&r.ReadAt}}
+}
+
+// orZero scans a column into *to, NULL as the zero value.
+type orZero[T any] struct{ to *T }
+
+func (o orZero[T]) Scan(src any) error {
+	var n sql.Null[T]
+	err := n.Scan(src)
+	*o.to = n.V
+	return err
+}
+
+// status scans a column into *to, NULL as the zero Status.
+type status struct{ to *delivery.Status }
+
+func (s status) Scan(src any) error {
+	var n sql.Null[uint8]
+	err := n.Scan(src)
+	*s.to = delivery.Status(n.V)
+	return err
+}
+
+// timestamp scans a column of microseconds or of a database's own type for times into *to, NULL as
+// the zero time.
+type timestamp struct{ to *time.Time }
+
+func (t timestamp) Scan(src any) error {
+	if at, ok := src.(time.Time); ok {
+		*t.to = at.UTC()
+		return nil
+	}
+	var n sql.Null[int64]
+	err := n.Scan(src)
+	*t.to = time.Time{}
+	if n.Valid {
+		*t.to = time.UnixMicro(n.V).UTC()
+	}
+	return err
+}
+
+// bit returns a boolean as JSON carries it to every database.
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// idList returns distinct ids as the JSON array that travels to the database.
+func idList(ids []string) string {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	return toJSON(slices.Compact(ids))
+}
+
+// toJSON returns a batch of rows as the one argument of a statement.
+func toJSON[T any](rows []T) string {
+	text, err := json.Marshal(rows)
+	if err != nil {
+		panic(err) // rows hold strings, numbers and nothing else
+	}
+	return string(text)
+}

@@ -1,0 +1,195 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/msgdelivery/delivery"
+)
+
+var sqlite = dialect{
+	name: "sqlite",
+
+	// A transaction that begins with a read and then writes fails at once if someone else wrote in
+	// between, however long it is willing to wait.
+	begin:    []string{"BEGIN IMMEDIATE"},
+	intent:   "UPDATE delivery_conversations SET version = version WHERE false",
+	serial:   true,
+	classify: sqliteFate,
+	tables:   "SELECT name FROM sqlite_master WHERE type = 'table'",
+	migrate: func(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error {
+		return s.write(ctx, apply)
+	},
+	reads:  sqliteReads,
+	writes: &sqliteWrites,
+}
+
+// sqliteFate tells the fates of errors by the result codes of SQLite, as modernc.org/sqlite has them.
+func sqliteFate(err error) fate {
+	const (
+		busy   = 5
+		locked = 6
+		full   = 13
+		ioerr  = 10
+	)
+	var coded interface{ Code() int }
+	if !errors.As(err, &coded) {
+		return unknown
+	}
+	switch coded.Code() & 0xff { // the rest says more about the same
+	case busy, locked:
+		return conflict
+	case ioerr, full:
+		return unknown
+	}
+	return refused
+}
+
+// sqliteNow is the clock, in microseconds. It ticks in milliseconds.
+const sqliteNow = "CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000"
+
+const (
+	sqliteHeader   = "m.id, c.id, m.sender, m.seq, m.open, m.total, m.quorum, m.sent_at"
+	sqliteTally    = "t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at"
+	sqliteProgress = "r.status, r.version, r.delivered_at, r.read_at"
+	sqliteReceipt  = "m.id, r.recipient, " + sqliteProgress
+	sqliteListed   = "c.version, " + sqliteHeader + ", m.body, " + sqliteTally + ", " + sqliteReceipt
+)
+
+var sqliteReads = reads{
+	load: `
+SELECT ` + sqliteHeader + `, m.body, ` + sqliteTally + `
+FROM delivery_messages m
+JOIN delivery_conversations c USING (conv)
+JOIN delivery_states t USING (conv, seq)
+WHERE m.id IN (SELECT value FROM json_each(?))`,
+
+	receipts: `
+SELECT ` + sqliteReceipt + `
+FROM delivery_messages m
+JOIN delivery_receipts r USING (conv, seq)
+WHERE m.id IN (SELECT value FROM json_each(?))
+ORDER BY m.id, r.recipient`,
+
+	after: `
+SELECT ` + sqliteListed + `
+FROM delivery_conversations c
+LEFT JOIN delivery_messages m ON m.conv = c.conv AND m.seq > ? AND m.seq < ?
+LEFT JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
+LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
+WHERE c.id = ?
+ORDER BY m.seq LIMIT ?`,
+
+	before: `
+SELECT ` + sqliteListed + `
+FROM delivery_conversations c
+LEFT JOIN delivery_messages m ON m.conv = c.conv AND m.seq > ? AND m.seq < ?
+LEFT JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
+LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
+WHERE c.id = ?
+ORDER BY m.seq DESC LIMIT ?`,
+
+	changes: `
+SELECT ` + sqliteListed + `
+FROM delivery_conversations c
+LEFT JOIN delivery_states t ON t.conv = c.conv AND t.version > ?
+LEFT JOIN delivery_messages m ON m.conv = t.conv AND m.seq = t.seq
+LEFT JOIN delivery_receipts r ON r.conv = t.conv AND r.seq = t.seq AND r.recipient = ?
+WHERE c.id = ?
+ORDER BY t.version LIMIT ?`,
+
+	dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > ? ORDER BY id LIMIT ?`,
+
+	backlog: `
+SELECT count(*), ` + sqliteNow + ` - min(created_at), (SELECT count(*) FROM delivery_dead)
+FROM delivery_outbox`,
+}
+
+var sqliteWrites = locked{
+	known: `SELECT id FROM delivery_conversations WHERE id IN (SELECT value FROM json_each(?))`,
+	found: `INSERT INTO delivery_conversations (id, version) VALUES (?, 0) ON CONFLICT DO NOTHING`,
+	lock:  `SELECT id, conv, version FROM delivery_conversations WHERE id IN (SELECT value FROM json_each(?))`,
+	addMessages: `
+INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8 FROM json_each(?)`,
+	duplicate: func(error) bool { return false }, // nobody else writes
+	addStates: `
+INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
+SELECT value->>0, value->>1, value->>2, value->>3, 0, 0 FROM json_each(?)`,
+	addReceipts: `
+INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)`,
+
+	headers: `
+SELECT c.conv, ` + sqliteHeader + `
+FROM delivery_messages m
+JOIN delivery_conversations c USING (conv)
+WHERE m.id IN (SELECT value FROM json_each(?))`,
+	standing: `
+SELECT j.value->>0, c.version, ` + sqliteTally + `, ` + sqliteProgress + `
+FROM json_each(?) j
+CROSS JOIN delivery_conversations c ON c.conv = j.value->>1
+CROSS JOIN delivery_states t ON t.conv = c.conv AND t.seq = j.value->>2
+LEFT JOIN delivery_receipts r ON r.conv = t.conv AND r.seq = t.seq AND r.recipient = j.value->>3`,
+	putReceipts: `
+INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 FROM json_each(?) WHERE true
+ON CONFLICT (conv, seq, recipient) DO UPDATE SET status = excluded.status, version = excluded.version,
+	delivered_at = excluded.delivered_at, read_at = excluded.read_at`,
+	putStates: `
+UPDATE delivery_states AS t SET version = j.value->>2, status = j.value->>3,
+	delivered_count = j.value->>4, read_count = j.value->>5, delivered_at = j.value->>6, read_at = j.value->>7
+FROM json_each(?) j WHERE t.conv = j.value->>0 AND t.seq = j.value->>1`,
+	putVersions: `
+UPDATE delivery_conversations AS c SET version = j.value->>1 FROM json_each(?) j WHERE c.conv = j.value->>0`,
+
+	reader: `
+SELECT c.version, p.delivered_seq, p.read_seq, ` + sqliteProgress + `
+FROM delivery_conversations c
+LEFT JOIN delivery_receipts r ON r.conv = c.conv AND r.recipient = ? AND r.seq = ?
+LEFT JOIN delivery_readers p ON p.conv = c.conv AND p.reader = ?
+WHERE c.conv = ?`,
+	pending: `
+SELECT ` + sqliteHeader + `, ` + sqliteTally + `, ` + sqliteProgress + `
+FROM delivery_messages m
+JOIN delivery_conversations c USING (conv)
+JOIN delivery_states t USING (conv, seq)
+LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
+WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND coalesce(r.status, 0) < ?
+	AND CASE WHEN m.open THEN ? ELSE r.status IS NOT NULL END
+ORDER BY m.seq LIMIT ?`,
+	leftOut: `
+SELECT count(*)
+FROM delivery_messages m
+LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
+WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND coalesce(r.status, 0) < ? AND m.open`,
+	putReader: `
+INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET delivered_seq = excluded.delivered_seq, read_seq = excluded.read_seq`,
+
+	addEvents: `
+INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload)
+SELECT ` + sqliteNow + ` + ?, ?, ?, ` + sqliteNow + `, value FROM json_each(?) ORDER BY key`,
+	newest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
+	anyDue: `SELECT EXISTS (SELECT 1 FROM delivery_outbox WHERE ready_at <= ` + sqliteNow + `)`,
+	due: `
+SELECT id, attempts, payload FROM delivery_outbox WHERE ready_at <= ` + sqliteNow + ` ORDER BY ready_at, id LIMIT ?`,
+	hold: `
+UPDATE delivery_outbox SET lease = ?, ready_at = ` + sqliteNow + ` + ?, attempts = attempts + 1
+WHERE id IN (SELECT value FROM json_each(?))`,
+	done: `
+DELETE FROM delivery_outbox
+WHERE lease <> 0 AND (id, lease) IN (SELECT value->>0, value->>1 FROM json_each(?))`,
+	again: `
+UPDATE delivery_outbox AS o SET lease = 0, ready_at = ` + sqliteNow + ` + (j.value->>2), attempts = attempts - (j.value->>3)
+FROM json_each(?) j WHERE o.id = j.value->>0 AND o.lease = j.value->>1 AND o.lease <> 0`,
+	bury: `
+INSERT INTO delivery_dead (id, attempts, reason, at, payload)
+SELECT o.id, o.attempts, j.value->>2, ` + sqliteNow + `, o.payload
+FROM json_each(?) j JOIN delivery_outbox o ON o.id = j.value->>0 AND o.lease = j.value->>1 AND o.lease <> 0`,
+	requeue: `
+INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
+SELECT d.id, ` + sqliteNow + `, 0, 0, ` + sqliteNow + `, j.value->>1
+FROM json_each(?) j JOIN delivery_dead d ON d.id = j.value->>0`,
+	discard: `DELETE FROM delivery_dead WHERE id IN (SELECT value->>0 FROM json_each(?))`,
+}
