@@ -77,6 +77,9 @@ func (s *Server) authorize(c *conn, sub subscription) (user presenceUser, err er
 	if err := checkChannelName(sub.Channel); err != nil {
 		return user, err
 	}
+	if _, ok := c.channels[sub.Channel]; ok {
+		return user, errors.New("already subscribed")
+	}
 	if id, ok := strings.CutPrefix(sub.Channel, userChannelPrefix); ok && id != c.user {
 		return user, errors.New("not signed in as this user")
 	}
@@ -109,10 +112,6 @@ func (s *Server) authorize(c *conn, sub subscription) (user presenceUser, err er
 
 func (s *Server) subscribe(c *conn, sub subscription) {
 	name := sub.Channel
-	if _, ok := c.channels[name]; ok {
-		s.sendError(c, nil, "Existing subscription to this channel")
-		return
-	}
 	user, err := s.authorize(c, sub)
 	if err != nil {
 		s.send(c, frame{Event: "pusher:subscription_error", Channel: name, Data: toJSONString(map[string]any{

@@ -108,8 +108,7 @@ func (c *Client) TrySubscribe(channel string) error {
 	}
 	c.send("pusher:subscribe", "", sub)
 	m := c.take(c.t.Context(), "the subscription to "+channel, func(m Message) bool {
-		return m.Channel == channel && (m.Name == "pusher_internal:subscription_succeeded" || m.Name == "pusher:subscription_error") ||
-			m.Name == "pusher:error"
+		return m.Channel == channel && (m.Name == "pusher_internal:subscription_succeeded" || m.Name == "pusher:subscription_error")
 	})
 	if m.Name != "pusher_internal:subscription_succeeded" {
 		return fmt.Errorf("pushertest: subscribing to %s: %s", channel, m.Data)

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Fault takes the place of the HTTP API for one request. It may call accept,
-// which is the API, before, after or instead of answering by itself. The
+// Fault takes the place of the HTTP API for one request. It may answer by
+// itself or call accept, which is the API. What it wrote is sent when it
+// returns; if it panics with http.ErrAbortHandler the connection is cut. The
 // request's context ends when the caller leaves or the server closes.
 type Fault func(w http.ResponseWriter, r *http.Request, accept http.HandlerFunc)
 

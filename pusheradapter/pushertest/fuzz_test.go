@@ -8,7 +8,8 @@ import (
 )
 
 func FuzzChannelName(f *testing.F) {
-	for _, name := range []string{"", "a", "private-a_=@,.;B9", "a b", "a\n", "ä", "#server-to-user-ä b", "#server-to-user-", strings.Repeat("a", 165)} {
+	for _, name := range []string{"", "a", "private-a_=@,.;B9", "a b", "a\n", "ä", "#server-to-user-ä b", "#server-to-user-", strings.Repeat("a", 165),
+		"#server-to-user-" + strings.Repeat("a", 200)} {
 		f.Add(name)
 	}
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-=@,.;"

@@ -11,9 +11,9 @@ const (
 	MaxEventData   = 10_240 // bytes of one event's data; more is answered with 413
 	MaxBatch       = 10     // events in one batch_events call
 	MaxChannels    = 100    // channels in one events call
-	MaxChannelName = 164    // characters of a channel name, its prefix included
-	MaxEventName   = 200    // characters of an event name
-	MaxUserID      = 128    // characters of a presence member's id
+	MaxChannelName = 164    // bytes of a channel name, its prefix included
+	MaxEventName   = 200    // bytes of an event name
+	MaxUserID      = 128    // bytes of a presence member's id
 	MaxMembers     = 100    // users on one presence channel
 	MaxMember      = 1_024  // bytes of a presence member's channel_data
 )
@@ -26,7 +26,7 @@ var (
 )
 
 // checkChannelName accepts the channels an event may be published on, among
-// them those of signed-in users, whose ids know no charset.
+// them those of signed-in users, whose ids may be any 1 to 199 bytes.
 func checkChannelName(name string) error {
 	rest, ofUser := strings.CutPrefix(name, userChannelPrefix)
 	switch {

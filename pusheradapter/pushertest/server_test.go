@@ -104,12 +104,12 @@ func TestPublishing(t *testing.T) {
 			w.Errorf("counts of plain: %+v", p)
 		}
 		many, err := w.app.TriggerBatch([]pusher.Event{
-			{Channel: "plain", Name: "e", Data: "d"}, {Channel: "plain", Name: "e", Data: "d", Info: &info},
+			{Channel: "plain", Name: "e", Data: "d", Info: &info}, {Channel: "plain", Name: "e", Data: "d"},
 		})
 		if err != nil {
 			w.Fatal(err)
 		}
-		if len(many.Batch) != 2 || many.Batch[0].SubscriptionCount != nil || *many.Batch[1].SubscriptionCount != 1 {
+		if len(many.Batch) != 2 || many.Batch[1].SubscriptionCount != nil || *many.Batch[0].SubscriptionCount != 1 {
 			w.Errorf("counts of the batch: %+v", many.Batch)
 		}
 	})
@@ -246,5 +246,46 @@ func TestServerOnLoopback(t *testing.T) {
 	}
 	if err := app.Trigger("private-room", "e", "d"); err == nil {
 		t.Error("a closed server accepted an event")
+	}
+}
+
+func TestEverythingAtOnceUntilClose(t *testing.T) {
+	srv := pushertest.NewServer(t)
+	var clients, publishers sync.WaitGroup
+	for i := range 8 {
+		c := srv.Dial(t)
+		c.UserID = fmt.Sprint(i % 3)
+		clients.Go(func() {
+			for {
+				select {
+				case <-t.Context().Done():
+					return
+				default:
+				}
+				if c.TrySubscribe("presence-p") != nil {
+					t.Error("could not subscribe")
+					return
+				}
+				c.Trigger("presence-p", "client-e", i)
+				c.Unsubscribe("presence-p")
+				if len(srv.Events()) > 50 {
+					return
+				}
+			}
+		})
+		publishers.Go(func() {
+			app := publisher(srv, nil)
+			for range 10 {
+				if err := app.Trigger("presence-p", "e", "d"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	publishers.Wait()
+	clients.Wait()
+	srv.Close()
+	if got := len(srv.Events()); got != 80 {
+		t.Errorf("%d events accepted, want 80", got)
 	}
 }
