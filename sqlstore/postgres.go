@@ -1,0 +1,89 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/msgdelivery/delivery"
+)
+
+var postgres = dialect{
+	name:     "postgres",
+	begin:    []string{"BEGIN ISOLATION LEVEL READ COMMITTED"},
+	classify: pgClassify,
+	reads:    pgReads,
+	writes:   postgresWrites{},
+	tables:   `select tablename from pg_catalog.pg_tables where schemaname = any (current_schemas(false))`,
+	migrate:  pgMigrate,
+}
+
+// postgresWrites does each write in one statement, which holds the change and its events and is
+// committed by itself. Batches travel as one JSON argument, so no driver's array types are needed.
+type postgresWrites struct{}
+
+// Fragments of statements that write events, in the format of type payload. They stand where u is
+// one change of a message: its counters after it and the receipt that made it.
+const (
+	pgStatus = `case when u.read >= u.quorum then 3 when u.delivered >= u.quorum then 2 else 1 end`
+
+	pgUpdate = `json_build_object('i', u.message, 's', u.sender, 'v', u.version, 'm', ` + pgStatus + `,
+		'd', u.delivered, 'r', u.read, 'n', u.total, 'p', json_build_object('u', u."user", 's', u.status,
+			'd', (extract(epoch from u.delivered_at) * 1000000)::bigint, 'r', (extract(epoch from u.read_at) * 1000000)::bigint))`
+)
+
+// pgEvent is an event in a row of a statement's result, if there is one.
+type pgEvent struct {
+	id      int64
+	payload []byte
+}
+
+func (e *pgEvent) columns() []any { return []any{orZero[int64]{&e.id}, &e.payload} }
+
+// pgClaimed returns the events as they were born under the lease.
+func pgClaimed(events []pgEvent, lease delivery.Lease) ([]delivery.Claimed, error) {
+	var claimed []delivery.Claimed
+	for _, e := range events {
+		if e.id == 0 {
+			continue
+		}
+		event, err := decodeEvent(e.id, e.payload)
+		if err != nil {
+			return nil, err
+		}
+		claimed = append(claimed, delivery.Claimed{Event: event, Lease: lease.Token, Attempts: 1})
+	}
+	return claimed, nil
+}
+
+// pgMigrate runs apply in one transaction, under a lock that ends with it.
+func pgMigrate(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error {
+	return s.write(ctx, func(q delivery.DBTX) error {
+		if _, err := q.ExecContext(ctx, `select pg_advisory_xact_lock(hashtext('delivery_migrations'))`); err != nil {
+			return err
+		}
+		return apply(q)
+	})
+}
+
+// pgClassify goes by the five characters of the SQLSTATE, which both drivers' errors tell.
+func pgClassify(err error) fate {
+	var e interface{ SQLState() string }
+	if !errors.As(err, &e) || len(e.SQLState()) != 5 {
+		return unknown
+	}
+	switch state := e.SQLState(); state {
+	case "40001", // serialization failure
+		"40P01", // deadlock
+		"55P03", // a lock timeout
+		"23505": // unique violation: someone stored the same message first, the next try finds it
+		return conflict
+	case "40003", // statement completion unknown
+		"57P01", "57P02", "57P05": // the server ended the connection
+		return unknown
+	default:
+		if state[:2] == "08" { // so did something between
+			return unknown
+		}
+		return refused
+	}
+}

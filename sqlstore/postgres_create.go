@@ -1,0 +1,152 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// pgCreate stores new messages: $1 pgDrafts, $2 the lease's length, $3 its token.
+//
+// It needs no look at the conversation but its newest version, which the upsert takes under the lock.
+// An id that someone else stores at the same time breaks the unique index and with it the whole
+// statement, so that no version is taken that could become a gap; the next try finds the message.
+const pgCreate = `
+with draft as materialized (
+	select d.* from json_to_recordset($1::json) as d(ord int, id text, conversation text, sender text, body text, open boolean,
+		total int, quorum int, sent_at timestamptz, recipients json, socket text, event_body boolean)
+	where not exists (select from delivery_messages where id = d.id)
+),
+conversation as (
+	insert into delivery_conversations as c (id, version)
+	select conversation, count(*) from draft group by conversation order by conversation collate "C"
+	on conflict (id) do update set version = c.version + excluded.version
+	returning conv, id as conversation, version
+),
+message as materialized (
+	select d.*, conv, version - count(*) over (partition by conv)
+		+ row_number() over (partition by conv order by ord) as seq
+	from draft d join conversation using (conversation)
+),
+stored as (
+	insert into delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
+	select conv, seq, id, sender, body, open, total, quorum, sent_at from message
+),
+state as (
+	insert into delivery_states (conv, seq, version, status, delivered_count, read_count)
+	select conv, seq, seq, 1, 0, 0 from message
+),
+receipt as (
+	insert into delivery_receipts (conv, seq, recipient, status, version)
+	select conv, seq, recipient, 1, seq from message, json_array_elements_text(recipients) recipient
+),
+event as (
+	insert into delivery_outbox (ready_at, lease, attempts, payload)
+	select clock_timestamp() + $2::bigint * interval '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
+		json_build_object('k', 1, 'c', conversation, 'f', seq, 't', seq, 'x', socket, 'u', json_build_array(
+			json_build_object('i', id, 's', sender, 'v', seq, 'm', 1, 'd', 0, 'r', 0, 'n', total,
+				'b', case when event_body then body else '' end)))
+	from message order by ord
+	returning id, payload
+)
+select message.ord, message.seq, e.id, e.payload
+from message
+left join (select row_number() over () as n, id, payload from event where $3::bigint <> 0) e
+	on e.n = (select count(*) from message m where m.ord <= message.ord)`
+
+// pgLockNew waits for the rows of conversations, and makes those that are not there: $1 their ids.
+const pgLockNew = `
+insert into delivery_conversations as c (id, version)
+select id, 0 from json_array_elements_text($1::json) id order by id collate "C"
+on conflict (id) do update set version = c.version`
+
+// pgDraft is one message on its way to pgCreate.
+type pgDraft struct {
+	Ord          int       `json:"ord"`
+	ID           string    `json:"id"`
+	Conversation string    `json:"conversation"`
+	Sender       string    `json:"sender"`
+	Body         string    `json:"body"`
+	Open         bool      `json:"open"`
+	Total        int       `json:"total"`
+	Quorum       int       `json:"quorum"`
+	SentAt       time.Time `json:"sent_at"`
+	Recipients   []string  `json:"recipients,omitempty"`
+	Socket       string    `json:"socket"`
+	EventBody    bool      `json:"event_body"`
+}
+
+func (postgresWrites) create(ctx context.Context, s *session, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	drafts := make([]pgDraft, len(messages))
+	conversations := make([]string, len(messages))
+	for i := range messages {
+		m := &messages[i]
+		conversations[i] = m.Conversation
+		drafts[i] = pgDraft{
+			Ord: i, ID: m.ID, Conversation: m.Conversation, Sender: m.Sender, Body: m.Body, Open: m.Open,
+			Total: m.Total, Quorum: m.Quorum, SentAt: precise(m.SentAt), Recipients: m.Recipients,
+			Socket: m.Socket, EventBody: m.EventBody,
+		}
+	}
+	batch := toJSON(drafts)
+
+	var rows []pgCreated
+	err := s.single(ctx, func(q delivery.DBTX) (err error) {
+		if s.tx != nil { // where no statement can be tried again: look for the ids under the lock
+			if _, err := q.ExecContext(ctx, pgLockNew, idList(conversations)); err != nil {
+				return err
+			}
+		}
+		rows, err = query(ctx, q, scanPgCreated, pgCreate, batch, lease.For.Microseconds(), lease.Token)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	created := make([]delivery.Created, len(messages))
+	var events []pgEvent
+	for _, row := range rows {
+		m := &messages[row.ord]
+		header := m.Header
+		header.Seq, header.SentAt = row.seq, drafts[row.ord].SentAt
+		created[row.ord].Message = delivery.Message{
+			Header: header, Body: m.Body, Tally: delivery.Tally{Version: row.seq, Status: delivery.Sent},
+		}
+		events = append(events, row.event)
+	}
+	claimed, err := pgClaimed(events, lease)
+	if err != nil || len(rows) == len(messages) {
+		return created, claimed, err
+	}
+	return created, claimed, pgExisting(ctx, s, messages, created)
+}
+
+// pgExisting fills in the results of messages whose ids were taken.
+func pgExisting(ctx context.Context, s *session, messages []delivery.NewMessage, created []delivery.Created) error {
+	index := make(map[string]int)
+	var ids []string
+	for i := range created {
+		if created[i].Message.ID == "" {
+			index[messages[i].ID] = i
+			ids = append(ids, messages[i].ID)
+		}
+	}
+	there, err := s.load(ctx, ids)
+	for _, m := range there {
+		created[index[m.ID]] = delivery.Created{Message: m, Existed: true}
+	}
+	return err
+}
+
+// pgCreated is a row of what pgCreate returns.
+type pgCreated struct {
+	ord   int
+	seq   int64
+	event pgEvent
+}
+
+func scanPgCreated(rows *sql.Rows) (c pgCreated, err error) {
+	return c, rows.Scan(append([]any{&c.ord, &c.seq}, c.event.columns()...)...)
+}
