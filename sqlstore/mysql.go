@@ -1,3 +1,265 @@
 package sqlstore
 
-var mysql = dialect{name: "mysql"}
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"reflect"
+
+	"github.com/msgdelivery/delivery"
+)
+
+var mysql = dialect{
+	name: "mysql",
+
+	// The default, REPEATABLE READ, locks the gaps between rows and reads what was true when the
+	// transaction began.
+	begin:    []string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"},
+	classify: mysqlFate,
+	tables:   "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
+	migrate:  mysqlMigrate,
+	reads:    mysqlReads,
+	writes:   &mysqlWrites,
+}
+
+// mysqlNow is the clock, in microseconds.
+const mysqlNow = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))"
+
+// mysqlIDs is a batch of ids.
+const mysqlIDs = "JSON_TABLE(?, '$[*]' COLUMNS (id VARCHAR(128) CHARACTER SET utf8mb4 PATH '$'))"
+
+const (
+	mysqlHeader   = "m.id, c.id, m.sender, m.seq, m.open, m.total, m.quorum, m.sent_at"
+	mysqlTally    = "t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at"
+	mysqlProgress = "r.status, r.version, r.delivered_at, r.read_at"
+	mysqlReceipt  = "m.id, r.recipient, " + mysqlProgress
+	mysqlListed   = "c.version, " + mysqlHeader + ", m.body, " + mysqlTally + ", " + mysqlReceipt
+)
+
+var mysqlReads = reads{
+	load: `
+SELECT ` + mysqlHeader + `, m.body, ` + mysqlTally + `
+FROM delivery_messages m
+JOIN delivery_conversations c USING (conv)
+JOIN delivery_states t USING (conv, seq)
+WHERE m.id IN (SELECT j.id FROM ` + mysqlIDs + ` j)`,
+
+	receipts: `
+SELECT ` + mysqlReceipt + `
+FROM delivery_messages m
+JOIN delivery_receipts r USING (conv, seq)
+WHERE m.id IN (SELECT j.id FROM ` + mysqlIDs + ` j)
+ORDER BY m.id, r.recipient`,
+
+	after: `
+SELECT ` + mysqlListed + `
+FROM delivery_conversations c
+LEFT JOIN delivery_messages m ON m.conv = c.conv AND m.seq > ? AND m.seq < ?
+LEFT JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
+LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
+WHERE c.id = ?
+ORDER BY m.seq LIMIT ?`,
+
+	before: `
+SELECT ` + mysqlListed + `
+FROM delivery_conversations c
+LEFT JOIN delivery_messages m ON m.conv = c.conv AND m.seq > ? AND m.seq < ?
+LEFT JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
+LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
+WHERE c.id = ?
+ORDER BY m.seq DESC LIMIT ?`,
+
+	changes: `
+SELECT ` + mysqlListed + `
+FROM delivery_conversations c
+LEFT JOIN delivery_states t ON t.conv = c.conv AND t.version > ?
+LEFT JOIN delivery_messages m ON m.conv = t.conv AND m.seq = t.seq
+LEFT JOIN delivery_receipts r ON r.conv = t.conv AND r.seq = t.seq AND r.recipient = ?
+WHERE c.id = ?
+ORDER BY t.version LIMIT ?`,
+
+	dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > ? ORDER BY id LIMIT ?`,
+
+	backlog: `
+SELECT COUNT(*), ` + mysqlNow + ` - MIN(created_at), (SELECT COUNT(*) FROM delivery_dead)
+FROM delivery_outbox`,
+}
+
+var mysqlWrites = locked{
+	known: `SELECT id FROM delivery_conversations WHERE id IN (SELECT j.id FROM ` + mysqlIDs + ` j)`,
+	// INSERT IGNORE would take a shared lock first, and two of them would wait for each other.
+	found: `INSERT INTO delivery_conversations (id, version) VALUES (?, 0) ON DUPLICATE KEY UPDATE version = version`,
+	lock: `
+SELECT STRAIGHT_JOIN c.id, c.conv, c.version
+FROM ` + mysqlIDs + ` j
+JOIN delivery_conversations c ON c.id = j.id
+FOR UPDATE`,
+	loadNewest: mysqlReads.load + ` LOCK IN SHARE MODE`,
+	addMessages: `
+INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
+SELECT j.conv, j.seq, j.id, j.sender, j.body, j.open, j.total, j.quorum, j.sent_at
+FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', id VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[2]', sender VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[3]', body MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$[4]', open TINYINT PATH '$[5]', total INT PATH '$[6]', quorum INT PATH '$[7]', sent_at BIGINT PATH '$[8]')) j`,
+	duplicate: mysqlDuplicate,
+	addStates: `
+INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
+SELECT j.conv, j.seq, j.version, j.status, 0, 0
+FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', version BIGINT PATH '$[2]', status TINYINT PATH '$[3]')) j`,
+	addReceipts: `
+INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
+SELECT j.conv, j.seq, j.recipient, j.status, j.version
+FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[2]', status TINYINT PATH '$[3]', version BIGINT PATH '$[4]')) j`,
+
+	headers: `
+SELECT c.conv, ` + mysqlHeader + `
+FROM delivery_messages m
+JOIN delivery_conversations c USING (conv)
+WHERE m.id IN (SELECT j.id FROM ` + mysqlIDs + ` j)`,
+	lockFree: `
+SELECT STRAIGHT_JOIN c.conv
+FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$')) j
+JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
+FOR UPDATE SKIP LOCKED`,
+	standing: `
+SELECT STRAIGHT_JOIN j.i, c.version, ` + mysqlTally + `, ` + mysqlProgress + `
+FROM JSON_TABLE(?, '$[*]' COLUMNS (i BIGINT PATH '$[0]', conv BIGINT PATH '$[1]', seq BIGINT PATH '$[2]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[3]')) j
+JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
+JOIN delivery_states t FORCE INDEX (PRIMARY) ON t.conv = j.conv AND t.seq = j.seq
+LEFT JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient
+FOR UPDATE`,
+	putReceipts: `
+INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
+SELECT j.conv, j.seq, j.recipient, j.status, j.version, j.delivered_at, j.read_at
+FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[2]', status TINYINT PATH '$[3]', version BIGINT PATH '$[4]', delivered_at BIGINT PATH '$[5]', read_at BIGINT PATH '$[6]')) j
+ON DUPLICATE KEY UPDATE status = VALUES(status), version = VALUES(version),
+	delivered_at = VALUES(delivered_at), read_at = VALUES(read_at)`,
+	putStates: `
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', version BIGINT PATH '$[2]', status TINYINT PATH '$[3]', delivered_count INT PATH '$[4]', read_count INT PATH '$[5]', delivered_at BIGINT PATH '$[6]', read_at BIGINT PATH '$[7]')) j
+STRAIGHT_JOIN delivery_states t FORCE INDEX (PRIMARY) ON t.conv = j.conv AND t.seq = j.seq
+SET t.version = j.version, t.status = j.status, t.delivered_count = j.delivered_count, t.read_count = j.read_count,
+	t.delivered_at = j.delivered_at, t.read_at = j.read_at`,
+	putVersions: `
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', version BIGINT PATH '$[1]')) j
+STRAIGHT_JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
+SET c.version = j.version`,
+
+	reader: `
+SELECT STRAIGHT_JOIN c.version, p.delivered_seq, p.read_seq, ` + mysqlProgress + `
+FROM delivery_conversations c
+LEFT JOIN delivery_receipts r ON r.conv = c.conv AND r.recipient = ? AND r.seq = ?
+LEFT JOIN delivery_readers p ON p.conv = c.conv AND p.reader = ?
+WHERE c.conv = ?
+FOR UPDATE`,
+	pending: `
+SELECT STRAIGHT_JOIN ` + mysqlHeader + `, ` + mysqlTally + `, ` + mysqlProgress + `
+FROM delivery_messages m FORCE INDEX (PRIMARY)
+JOIN delivery_conversations c USING (conv)
+JOIN delivery_states t FORCE INDEX (PRIMARY) USING (conv, seq)
+LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
+WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ?
+	AND CASE WHEN m.open THEN ? ELSE r.status IS NOT NULL END
+ORDER BY m.seq LIMIT ?
+FOR UPDATE`,
+	leftOut: `
+SELECT COUNT(*)
+FROM delivery_messages m
+LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
+WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ? AND m.open`,
+	putReader: `
+INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq) VALUES (?, ?, ?, ?)
+ON DUPLICATE KEY UPDATE delivered_seq = VALUES(delivered_seq), read_seq = VALUES(read_seq)`,
+
+	addEvents: `
+INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload)
+SELECT ` + mysqlNow + ` + ?, ?, ?, ` + mysqlNow + `, j.payload
+FROM JSON_TABLE(?, '$[*]' COLUMNS (i FOR ORDINALITY, payload MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$')) j
+ORDER BY j.i`,
+	newest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
+	anyDue: `SELECT EXISTS (SELECT 1 FROM delivery_outbox WHERE ready_at <= ` + mysqlNow + `)`,
+	due: `
+SELECT id, attempts, payload FROM delivery_outbox FORCE INDEX (delivery_outbox_ready)
+WHERE ready_at <= ` + mysqlNow + ` ORDER BY ready_at, id LIMIT ? FOR UPDATE SKIP LOCKED`,
+	hold: `
+UPDATE delivery_outbox SET lease = ?, ready_at = ` + mysqlNow + ` + ?, attempts = attempts + 1
+WHERE id IN (SELECT j.id FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) j)`,
+	done: `
+DELETE o FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', lease BIGINT PATH '$[1]')) j
+STRAIGHT_JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id AND o.lease = j.lease
+WHERE o.lease <> 0`,
+	again: `
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', lease BIGINT PATH '$[1]', after BIGINT PATH '$[2]', forget INT PATH '$[3]')) j
+STRAIGHT_JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id AND o.lease = j.lease
+SET o.lease = 0, o.ready_at = ` + mysqlNow + ` + j.after, o.attempts = o.attempts - j.forget
+WHERE o.lease <> 0`,
+	bury: `
+INSERT INTO delivery_dead (id, attempts, reason, at, payload)
+SELECT STRAIGHT_JOIN o.id, o.attempts, j.reason, ` + mysqlNow + `, o.payload
+FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', lease BIGINT PATH '$[1]', reason MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$[2]')) j
+JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id AND o.lease = j.lease
+WHERE o.lease <> 0`,
+	requeue: `
+INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
+SELECT STRAIGHT_JOIN d.id, ` + mysqlNow + `, 0, 0, ` + mysqlNow + `, j.payload
+FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', payload MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$[1]')) j
+JOIN delivery_dead d FORCE INDEX (PRIMARY) ON d.id = j.id`,
+	discard: `
+DELETE d FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]')) j
+STRAIGHT_JOIN delivery_dead d FORCE INDEX (PRIMARY) ON d.id = j.id`,
+}
+
+// mysqlFate tells the fates of errors by the numbers of MySQL and MariaDB.
+func mysqlFate(err error) fate {
+	switch mysqlNumber(err) {
+	case 1213, // deadlock
+		1205, // lock wait timeout
+		1020: // the row changed since the transaction's snapshot
+		return conflict
+	case 0, // not an answer
+		1053, // server shutdown
+		1180, // error during COMMIT
+		1317, // query interrupted
+		1927, // connection killed
+		3024: // query timeout
+		return unknown
+	}
+	return refused
+}
+
+func mysqlDuplicate(err error) bool { return mysqlNumber(err) == 1062 }
+
+// mysqlNumber returns the number of a server's error, 0 if it is none. The driver's error type has it
+// in a field, which no interface can ask for.
+func mysqlNumber(err error) uint64 {
+	for ; err != nil; err = errors.Unwrap(err) {
+		v := reflect.Indirect(reflect.ValueOf(err))
+		if v.Kind() != reflect.Struct {
+			continue
+		}
+		if number := v.FieldByName("Number"); number.IsValid() && number.Kind() == reflect.Uint16 {
+			return number.Uint()
+		}
+	}
+	return 0
+}
+
+// mysqlMigrate holds a lock by name, since a transaction holds none over a CREATE.
+func mysqlMigrate(ctx context.Context, s *session, apply func(q delivery.DBTX) error) (err error) {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	const name = "CONCAT('delivery.', MD5(DATABASE()))" // such locks are the server's, not the database's
+	for locked := false; !locked; {
+		var got sql.NullBool
+		if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK("+name+", 1)").Scan(&got); err != nil {
+			return err
+		}
+		locked = got.Bool
+	}
+	defer func() {
+		if _, unlockErr := conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK("+name+")"); unlockErr != nil {
+			drop(conn)
+		}
+	}()
+	return apply(conn)
+}

@@ -115,8 +115,13 @@ func rollback(ctx context.Context, conn *sql.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 	defer cancel()
 	if _, err := conn.ExecContext(ctx, "ROLLBACK"); err != nil {
-		conn.Raw(func(any) error { return driver.ErrBadConn }) // the pool drops it
+		drop(conn)
 	}
+}
+
+// drop makes the pool close a connection.
+func drop(conn *sql.Conn) {
+	conn.Raw(func(any) error { return driver.ErrBadConn })
 }
 
 // outcome marks the error of a commit that may have succeeded.
