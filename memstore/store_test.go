@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverytest"
 	"github.com/msgdelivery/delivery/memstore"
 )
 
@@ -27,4 +28,8 @@ func TestLeasesRunOnFakeTimeInABubble(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestStoreKeepsTheContract(t *testing.T) {
+	deliverytest.TestStore(t, func(*testing.T) delivery.Store { return memstore.New() })
 }

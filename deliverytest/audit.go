@@ -1,0 +1,138 @@
+package deliverytest
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// audit checks, for every conversation of the test, that its events cover each version once, that
+// what they tell follows from the event before, and that all together they tell what is stored.
+func (p *probe) audit() {
+	p.Helper()
+	if p.Failed() {
+		return // whatever it would find, the cause is reported already
+	}
+	p.drain()
+	byConversation := map[string][]delivery.Event{}
+	for _, event := range p.seen {
+		byConversation[event.Conversation] = append(byConversation[event.Conversation], event)
+	}
+	for conversation := range p.conversations {
+		events := byConversation[conversation]
+		delete(byConversation, conversation)
+		slices.SortFunc(events, func(a, b delivery.Event) int { return cmp.Compare(a.From, b.From) })
+		p.auditConversation(conversation, events)
+	}
+	for conversation := range byConversation {
+		p.Errorf("there are events of a conversation %q in which nothing was sent", conversation)
+	}
+}
+
+func (p *probe) auditConversation(conversation string, events []delivery.Event) {
+	p.Helper()
+	l := ledger{probe: p, messages: map[string]delivery.Message{}, receipts: map[string]map[string]delivery.Receipt{}}
+	stored, version := p.all(conversation)
+	for _, m := range stored {
+		l.messages[m.ID] = delivery.Message{Header: m.Header, Body: m.Body}
+	}
+	next := int64(1)
+	for _, event := range events {
+		if event.From != next {
+			p.Fatalf("in conversation %q an event begins at version %d, and the one before ended at %d", conversation, event.From, next-1)
+		}
+		l.enter(event)
+		next = event.To + 1
+	}
+	if next != version+1 {
+		p.Fatalf("conversation %q is at version %d, and its events end at %d", conversation, version, next-1)
+	}
+	for _, m := range stored {
+		p.same("message "+m.ID+" is not what the events say: it", m, l.messages[m.ID])
+		p.same("the receipts of message "+m.ID+" are not what the events say: they", l.beyondSent(m.ID), l.told(m.ID))
+	}
+}
+
+// all returns all messages of a conversation, by seq, and its version.
+func (p *probe) all(conversation string) (messages []delivery.Message, version int64) {
+	p.Helper()
+	list := delivery.List{Conversation: conversation, Limit: 100}
+	for {
+		page := p.list(list)
+		messages = append(messages, page.Messages...)
+		if !page.More {
+			return messages, page.Version
+		}
+		if len(page.Messages) == 0 {
+			p.Fatalf("a page of conversation %q after seq %d is empty and yet there is more", conversation, list.After)
+		}
+		list.After = page.Messages[len(page.Messages)-1].Seq
+	}
+}
+
+// ledger is the state of a conversation as its events tell it.
+type ledger struct {
+	*probe
+	messages map[string]delivery.Message
+	receipts map[string]map[string]delivery.Receipt // by message and recipient
+}
+
+// enter checks an event against what was told before, and books it.
+func (l *ledger) enter(event delivery.Event) {
+	l.Helper()
+	if event.To-event.From+1 != int64(len(event.Updates)) || len(event.Updates) == 0 {
+		l.Fatalf("event %d covers versions %d to %d with %d updates", event.ID, event.From, event.To, len(event.Updates))
+	}
+	for i, update := range event.Updates {
+		m, ok := l.messages[update.Message]
+		if !ok {
+			l.Fatalf("event %d tells of message %q, which is not in conversation %q", event.ID, update.Message, event.Conversation)
+		}
+		receipt := update.Receipt
+		switch {
+		case event.Kind == delivery.MessageSent && receipt == nil && update.Version == m.Seq:
+			m.Status = delivery.Sent
+			l.receipts[m.ID] = map[string]delivery.Receipt{}
+		case event.Kind == delivery.StatusChanged && receipt != nil && receipt.Message == m.ID && receipt.Version == update.Version:
+			before := l.receipts[m.ID][receipt.Recipient]
+			if receipt.Status <= before.Status {
+				l.Fatalf("event %d moves %s's receipt of message %q from %v to %v", event.ID, receipt.Recipient, m.ID, before.Status, receipt.Status)
+			}
+			m.Count(before.Status, receipt.Status, markedAt(*receipt), m.Quorum)
+			l.receipts[m.ID][receipt.Recipient] = *receipt
+		default:
+			l.Fatalf("event %d of kind %v has an update that does not fit: %+v with receipt %+v", event.ID, event.Kind, update, receipt)
+		}
+		m.Version = event.From + int64(i)
+		l.messages[m.ID] = m
+		l.same("an update of event", update, delivery.Update{
+			Message: m.ID, Sender: m.Sender, Version: m.Version,
+			Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total,
+			Receipt: receipt, Body: update.Body,
+		})
+	}
+}
+
+// markedAt is the time of the mark that advanced the receipt last.
+func markedAt(r delivery.Receipt) time.Time {
+	if r.Status == delivery.Read {
+		return r.ReadAt
+	}
+	return r.DeliveredAt
+}
+
+// told returns the receipts that the events told of, in order of recipient.
+func (l *ledger) told(message string) []delivery.Receipt {
+	return slices.SortedFunc(maps.Values(l.receipts[message]), func(a, b delivery.Receipt) int {
+		return cmp.Compare(a.Recipient, b.Recipient)
+	})
+}
+
+// beyondSent returns the stored receipts that have advanced.
+func (l *ledger) beyondSent(message string) []delivery.Receipt {
+	l.Helper()
+	return slices.DeleteFunc(l.probe.receipts(message), func(r delivery.Receipt) bool { return r.Status == delivery.Sent })
+}

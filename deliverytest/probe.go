@@ -1,0 +1,323 @@
+package deliverytest
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// probe is a store under test: it calls the store, fails the test if the call does, and remembers
+// the events it saw. Its methods belong to the test's goroutine.
+type probe struct {
+	testing.TB
+	ctx   context.Context
+	rule  string
+	store delivery.Store
+
+	conversations map[string]bool          // that messages were created in
+	seen          map[int64]delivery.Event // by id
+}
+
+func newProbe(t testing.TB, rule string, store delivery.Store) *probe {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	return &probe{
+		TB: t, ctx: ctx, rule: rule, store: store,
+		conversations: map[string]bool{}, seen: map[int64]delivery.Event{},
+	}
+}
+
+// Errorf fails the test and quotes the rule.
+func (p *probe) Errorf(format string, args ...any) {
+	p.Helper()
+	p.TB.Errorf("the rule: %s\nbut "+format, slices.Concat([]any{p.rule}, args)...)
+}
+
+// Fatalf is Errorf and the end of the test.
+func (p *probe) Fatalf(format string, args ...any) {
+	p.Helper()
+	p.Errorf(format, args...)
+	p.FailNow()
+}
+
+// same fails the test if got is not want.
+func (p *probe) same(what string, got, want any) {
+	p.Helper()
+	if d := diff(got, want); d != "" {
+		p.Errorf("%s: %s", what, d)
+	}
+}
+
+// must ends the test if the call failed.
+func (p *probe) must(call string, err error) {
+	p.Helper()
+	if err != nil {
+		p.Fatalf("%s failed: %v", call, err)
+	}
+}
+
+// saw remembers events. An event stays as it is, whoever sees it and whenever.
+func (p *probe) saw(claimed []delivery.Claimed) []delivery.Claimed {
+	p.Helper()
+	for _, c := range claimed {
+		if before, ok := p.seen[c.Event.ID]; ok {
+			p.same("an event seen again", c.Event, before)
+		}
+		p.seen[c.Event.ID] = c.Event
+	}
+	return claimed
+}
+
+// create stores messages whose events are due at once.
+func (p *probe) create(messages ...delivery.NewMessage) []delivery.Created {
+	p.Helper()
+	for _, m := range messages {
+		p.conversations[m.Conversation] = true
+	}
+	created, claimed, err := p.store.Create(p.ctx, messages, delivery.Lease{})
+	p.must("Create", err)
+	if len(created) != len(messages) || len(claimed) != 0 {
+		p.Fatalf("Create returned %d results and %d claims for %d messages and no lease", len(created), len(claimed), len(messages))
+	}
+	return created
+}
+
+// mark applies marks whose events are due at once.
+func (p *probe) mark(marks ...delivery.Mark) []delivery.Marked {
+	p.Helper()
+	marked, claimed, err := p.store.Advance(p.ctx, marks, delivery.Lease{})
+	p.must("Advance", err)
+	if len(marked) != len(marks) || len(claimed) != 0 {
+		p.Fatalf("Advance returned %d results and %d claims for %d marks and no lease", len(marked), len(claimed), len(marks))
+	}
+	for i := range marked {
+		if marked[i].Held {
+			p.Fatalf("Advance left out mark %d as held, when nobody else was there", i)
+		}
+	}
+	return marked
+}
+
+// markUpTo applies an up-to mark whose event is due at once.
+func (p *probe) markUpTo(upTo delivery.UpTo) delivery.MarkedUpTo {
+	p.Helper()
+	marked, claimed, err := p.store.AdvanceUpTo(p.ctx, upTo, delivery.Lease{})
+	p.must("AdvanceUpTo", err)
+	if len(claimed) != 0 {
+		p.Fatalf("AdvanceUpTo returned %d claims for no lease", len(claimed))
+	}
+	return marked
+}
+
+func (p *probe) load(ids ...string) []delivery.Message {
+	p.Helper()
+	messages, err := p.store.Load(p.ctx, ids)
+	p.must("Load", err)
+	return messages
+}
+
+// message loads one message that must be there.
+func (p *probe) message(id string) delivery.Message {
+	p.Helper()
+	messages := p.load(id)
+	if len(messages) != 1 {
+		p.Fatalf("Load of message %q returned %d messages", id, len(messages))
+	}
+	return messages[0]
+}
+
+func (p *probe) list(list delivery.List) delivery.Page {
+	p.Helper()
+	page, err := p.store.List(p.ctx, list)
+	p.must("List", err)
+	return page
+}
+
+func (p *probe) version(conversation string) int64 {
+	p.Helper()
+	return p.list(delivery.List{Conversation: conversation, Limit: 1}).Version
+}
+
+func (p *probe) receipts(ids ...string) []delivery.Receipt {
+	p.Helper()
+	receipts, err := p.store.Receipts(p.ctx, ids)
+	p.must("Receipts", err)
+	return receipts
+}
+
+// claim claims due events under a lease that outlasts the test.
+func (p *probe) claim(limit int) []delivery.Claimed {
+	p.Helper()
+	return p.claimFor(limit, long)
+}
+
+func (p *probe) claimFor(limit int, d time.Duration) []delivery.Claimed {
+	p.Helper()
+	claimed, err := p.store.Claim(p.ctx, limit, lease(d))
+	p.must("Claim", err)
+	if len(claimed) > limit {
+		p.Fatalf("Claim returned %d events for a limit of %d", len(claimed), limit)
+	}
+	return p.saw(claimed)
+}
+
+// claimOne claims the only due event.
+func (p *probe) claimOne() delivery.Claimed {
+	p.Helper()
+	claimed := p.claim(10)
+	if len(claimed) != 1 {
+		p.Fatalf("%d events are due, want 1", len(claimed))
+	}
+	return claimed[0]
+}
+
+func (p *probe) settle(settlements ...delivery.Settlement) int {
+	p.Helper()
+	held, err := p.store.Settle(p.ctx, settlements)
+	p.must("Settle", err)
+	return held
+}
+
+func (p *probe) dead(after int64, limit int) []delivery.DeadLetter {
+	p.Helper()
+	dead, err := p.store.Dead(p.ctx, after, limit)
+	p.must("Dead", err)
+	return dead
+}
+
+func (p *probe) backlog() delivery.Backlog {
+	p.Helper()
+	backlog, err := p.store.Backlog(p.ctx)
+	p.must("Backlog", err)
+	return backlog
+}
+
+// drain takes all due events out of the outbox and returns them in order of id.
+func (p *probe) drain() []delivery.Event {
+	p.Helper()
+	var events []delivery.Event
+	for {
+		claimed := p.claim(100)
+		if len(claimed) == 0 {
+			slices.SortFunc(events, func(a, b delivery.Event) int { return int(a.ID - b.ID) })
+			return events
+		}
+		settlements := make([]delivery.Settlement, len(claimed))
+		for i, c := range claimed {
+			events = append(events, c.Event)
+			settlements[i] = settlement(c, delivery.Done)
+		}
+		if held := p.settle(settlements...); held != len(claimed) {
+			p.Fatalf("Settle held %d of %d events just claimed", held, len(claimed))
+		}
+	}
+}
+
+// until waits for something that the store's clock brings about.
+func (p *probe) until(what string, done func() bool) {
+	p.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			p.Fatalf("it took too long until %s", what)
+		}
+	}
+}
+
+// together runs n workers at the same time and fails the test if one of them does.
+func (p *probe) together(n int, work func(worker int) error) {
+	p.Helper()
+	errs := make([]error, n)
+	start := make(chan struct{})
+	var workers sync.WaitGroup
+	for i := range n {
+		workers.Go(func() {
+			<-start
+			errs[i] = work(i)
+		})
+	}
+	close(start)
+	workers.Wait()
+	for i, err := range errs {
+		if err != nil {
+			p.Fatalf("worker %d failed: %v", i, err)
+		}
+	}
+}
+
+const (
+	long  = time.Hour             // a lease that outlasts the test
+	short = 50 * time.Millisecond // a lease whose end the test waits for
+	grain = 5 * time.Millisecond  // how coarse a store's clock may be
+)
+
+func lease(d time.Duration) delivery.Lease {
+	return delivery.Lease{Token: 1 + rand.Int64N(1<<62), For: d}
+}
+
+func settlement(c delivery.Claimed, outcome delivery.Outcome) delivery.Settlement {
+	return delivery.Settlement{ID: c.Event.ID, Lease: c.Lease, Outcome: outcome}
+}
+
+// noon is when the tests' messages are sent; minute n is when they are marked.
+var noon = time.Date(2024, time.May, 6, 12, 0, 0, 123456000, time.UTC)
+
+func minute(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
+
+// frozen is a message to frozen recipients, who must all reach a status.
+func frozen(conversation, id, sender string, recipients ...string) delivery.NewMessage {
+	slices.Sort(recipients)
+	return delivery.NewMessage{
+		Header: delivery.Header{
+			ID: id, Conversation: conversation, Sender: sender,
+			Total: len(recipients), Quorum: max(1, len(recipients)), SentAt: noon,
+		},
+		Body:       "the body of " + id,
+		Recipients: slices.Concat([]string{}, recipients),
+	}
+}
+
+// open is a message to an open audience, one of whom must reach a status.
+func open(conversation, id, sender string) delivery.NewMessage {
+	return delivery.NewMessage{
+		Header: delivery.Header{ID: id, Conversation: conversation, Sender: sender, Open: true, Quorum: 1, SentAt: noon},
+		Body:   "the body of " + id,
+	}
+}
+
+// asSent is what is stored of a message that was just sent.
+func asSent(m delivery.NewMessage, seq int64) delivery.Message {
+	stored := delivery.Message{Header: m.Header, Body: m.Body}
+	stored.Seq, stored.Version, stored.Status = seq, seq, delivery.Sent
+	return stored
+}
+
+func delivered(message, user string, at time.Time) delivery.Mark {
+	return delivery.Mark{Message: message, User: user, Status: delivery.Delivered, At: at}
+}
+
+func read(message, user string, at time.Time) delivery.Mark {
+	return delivery.Mark{Message: message, User: user, Status: delivery.Read, At: at}
+}
+
+// admitted is the mark after the app's rule said yes.
+func admitted(m delivery.Mark) delivery.Mark {
+	m.Admitted = true
+	return m
+}
+
+// from is the mark from a socket.
+func from(socket string, m delivery.Mark) delivery.Mark {
+	m.Socket = socket
+	return m
+}

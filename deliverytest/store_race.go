@@ -1,0 +1,284 @@
+package deliverytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// After each of these the audit finds out whether versions, counters and events are exact.
+var raceCases = []storeCase{
+	{"whatever marks race, each receipt ends at the highest, and takes each step once", func(p *probe) {
+		const workers, calls = 64, 8
+		users := []string{"bob", "carol", "dave", "erin"}
+		messages := []delivery.NewMessage{
+			frozen("c", "m1", "alice", users...), open("c", "m2", "alice"),
+			frozen("d", "m3", "alice", users...), open("d", "m4", "alice"),
+		}
+		p.create(messages...)
+		type receipt struct{ message, user string }
+		var mu sync.Mutex
+		highest, steps := map[receipt]delivery.Status{}, map[receipt][]delivery.Receipt{}
+		p.together(workers, func(worker int) error {
+			random := rand.New(rand.NewPCG(uint64(worker), 0))
+			for range calls {
+				var marks []delivery.Mark
+				for _, i := range random.Perm(len(messages) * len(users))[:1+random.IntN(4)] {
+					mark := admitted(delivered(messages[i/len(users)].ID, users[i%len(users)], minute(worker)))
+					mark.Status += delivery.Status(random.IntN(2))
+					mark.Socket = []string{"", "1.1"}[random.IntN(2)]
+					marks = append(marks, mark)
+				}
+				marked, err := advance(p.ctx, p.store, marks)
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				for i, m := range marks {
+					key := receipt{m.Message, m.User}
+					highest[key] = max(highest[key], m.Status)
+					if marked[i].Changed {
+						steps[key] = append(steps[key], marked[i].Receipt)
+					}
+				}
+				mu.Unlock()
+			}
+			return nil
+		})
+		for key, highest := range highest {
+			taken := steps[key]
+			slices.SortFunc(taken, func(a, b delivery.Receipt) int { return int(a.Version - b.Version) })
+			for i := range taken[:max(0, len(taken)-1)] {
+				if taken[i].Status >= taken[i+1].Status {
+					p.Errorf("the receipt of %s for %s went from %v at version %d to %v at %d", key.user, key.message, taken[i].Status, taken[i].Version, taken[i+1].Status, taken[i+1].Version)
+				}
+			}
+			for _, stored := range p.receipts(key.message) {
+				if stored.Recipient == key.user && stored.Status != highest {
+					p.Errorf("the receipt of %s for %s ended at %v, want %v", key.user, key.message, stored.Status, highest)
+				}
+			}
+			if len(taken) == 0 || taken[len(taken)-1].Status != highest {
+				p.Errorf("no mark was told that it moved the receipt of %s for %s to %v", key.user, key.message, highest)
+			}
+		}
+	}},
+	{"whatever sends race, the seqs of a conversation are contiguous", func(p *probe) {
+		const workers, calls = 16, 8
+		p.conversations["c"] = true
+		var mu sync.Mutex
+		var seqs []int64
+		p.together(workers, func(worker int) error {
+			for call := range calls {
+				messages := []delivery.NewMessage{open("c", fmt.Sprint(worker, "a", call), "alice"), open("c", fmt.Sprint(worker, "b", call), "alice")}
+				created, _, err := p.store.Create(p.ctx, messages[:1+call%2], delivery.Lease{})
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				for _, c := range created {
+					seqs = append(seqs, c.Message.Seq)
+				}
+				mu.Unlock()
+			}
+			return nil
+		})
+		slices.Sort(seqs)
+		for i, seq := range seqs {
+			if seq != int64(i+1) {
+				p.Fatalf("the seqs of %d messages are not 1 to %d: %v", len(seqs), len(seqs), seqs)
+			}
+		}
+	}},
+	{"of racing sends with one id one is stored, and all are told of that one", func(p *probe) {
+		const workers, ids = 16, 8
+		p.conversations["c"], p.conversations["d"] = true, true
+		created := make([][]delivery.Created, workers)
+		p.together(workers, func(worker int) error {
+			for i := range ids {
+				conversation := []string{"c", "d"}[worker%2]
+				c, _, err := p.store.Create(p.ctx, []delivery.NewMessage{frozen(conversation, fmt.Sprint("m", i), "alice", "bob")}, delivery.Lease{})
+				if err != nil {
+					return err
+				}
+				created[worker] = append(created[worker], c...)
+			}
+			return nil
+		})
+		for i := range ids {
+			stored, news := p.message(fmt.Sprint("m", i)), 0
+			for worker := range workers {
+				p.same("Create", created[worker][i].Message, stored)
+				if !created[worker][i].Existed {
+					news++
+				}
+			}
+			p.same("the number of sends told that theirs is new", news, 1)
+		}
+	}},
+	{"who reads changes by version misses none, whatever is written meanwhile", func(p *probe) {
+		const writers, readers, each = 8, 4, 12
+		var messages []delivery.NewMessage
+		for i := range writers * each {
+			messages = append(messages, open("c", fmt.Sprint("m", i), "alice"))
+		}
+		p.create(messages...)
+		p.together(writers+readers, func(worker int) error {
+			if worker < writers {
+				for i := range each {
+					if _, err := advance(p.ctx, p.store, []delivery.Mark{admitted(delivered(fmt.Sprint("m", worker*each+i), "bob", noon))}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			reached := map[string]bool{}
+			list := delivery.List{Conversation: "c", Changes: true, Limit: 5}
+			for list.After < 2*writers*each {
+				page, err := p.store.List(p.ctx, list)
+				if err != nil {
+					return err
+				}
+				for _, m := range page.Messages {
+					if m.Version <= list.After || page.More && m.Version > page.Version {
+						return fmt.Errorf("changes after version %d up to %d hold version %d", list.After, page.Version, m.Version)
+					}
+					reached[m.ID] = m.Delivered == 1
+				}
+				list.After = page.Version
+			}
+			for _, m := range messages {
+				if !reached[m.ID] {
+					return fmt.Errorf("a reader at version %d has not seen the change of message %s", list.After, m.ID)
+				}
+			}
+			return nil
+		})
+	}},
+	{"a change and its event are there at the same moment", func(p *probe) {
+		const writes = 100
+		p.create(open("c", "m", "alice"))
+		done := make(chan struct{})
+		p.together(2, func(worker int) error {
+			if worker == 0 {
+				defer close(done)
+				for i := range writes {
+					if _, err := advance(p.ctx, p.store, []delivery.Mark{admitted(delivered("m", fmt.Sprint("user ", i), noon))}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			for {
+				before, err1 := p.store.Backlog(p.ctx)
+				page, err2 := p.store.List(p.ctx, delivery.List{Conversation: "c", Limit: 1})
+				after, err3 := p.store.Backlog(p.ctx)
+				if err := errors.Join(err1, err2, err3); err != nil {
+					return err
+				}
+				if changes := int(page.Version); changes < before.Waiting || changes > after.Waiting {
+					return fmt.Errorf("there were %d events, then %d changes, then %d events", before.Waiting, changes, after.Waiting)
+				}
+				select {
+				case <-done:
+					return nil
+				default:
+				}
+			}
+		})
+	}},
+	{"a call that ctx cuts short has changed nothing, or says that nobody knows", func(p *probe) {
+		const calls = 60
+		p.create(open("c", "m", "alice"))
+		for i := range calls {
+			before := p.version("c")
+			ctx, cancel := context.WithTimeout(p.ctx, time.Duration(i*i)*time.Microsecond)
+			_, _, err := p.store.Advance(ctx, []delivery.Mark{admitted(delivered("m", fmt.Sprint("user ", i), noon))}, delivery.Lease{})
+			cancel()
+			changed := p.version("c") != before
+			if changed != (err == nil) && !errors.Is(err, delivery.ErrOutcomeUnknown) {
+				p.Errorf("the call returned the error %v, and that it changed something is %t", err, changed)
+			}
+		}
+	}},
+	{"marks, up-to marks and sends may race in one conversation", func(p *probe) {
+		const workers, calls = 16, 10
+		users := []string{"alice", "bob", "carol", "dave"}
+		p.create(frozen("c", "0", "alice", "bob", "carol"), open("c", "1", "bob"), frozen("c", "2", "carol", "alice", "dave"))
+		p.together(workers, func(worker int) error {
+			random := rand.New(rand.NewPCG(uint64(worker), 1))
+			for call := range calls {
+				id, user := fmt.Sprint(random.IntN(3)), users[random.IntN(len(users))]
+				status := delivery.Delivered + delivery.Status(random.IntN(2))
+				var err error
+				switch random.IntN(4) {
+				case 0:
+					sender := users[random.IntN(len(users))]
+					message := open("c", fmt.Sprint(worker, "/", call), sender)
+					_, _, err = p.store.Create(p.ctx, []delivery.NewMessage{message}, delivery.Lease{})
+				case 1:
+					_, err = advance(p.ctx, p.store, []delivery.Mark{{Message: id, User: user, Status: status, At: noon, Admitted: true}})
+				default:
+					last := fmt.Sprint(random.IntN(workers), "/", random.IntN(calls))
+					if random.IntN(3) == 0 {
+						last = id
+					}
+					_, _, err = p.store.AdvanceUpTo(p.ctx, delivery.UpTo{
+						Conversation: "c", Message: last, User: user, Status: status, At: noon,
+						Admitted: random.IntN(2) == 0, Limit: 1 + random.IntN(20),
+					}, delivery.Lease{})
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		// Nobody's place may have moved past what is still to be marked.
+		messages, _ := p.all("c")
+		for _, user := range users {
+			last := messages[len(messages)-1]
+			p.markUpTo(delivery.UpTo{Conversation: "c", Message: last.ID, User: user, Status: delivery.Read, At: noon, Admitted: true, Limit: 1000})
+			for _, m := range p.list(delivery.List{Conversation: "c", Limit: 1000, Viewer: user}).Messages {
+				if mine := m.Own != nil; (mine || m.Open && m.Sender != user) && (!mine || m.Own.Status != delivery.Read) {
+					p.Errorf("after %s read up to the last message, the own receipt of message %s is %+v", user, m.ID, m.Own)
+				}
+			}
+		}
+	}},
+}
+
+// advance applies marks whose events are due at once. Those in conversations that were held by
+// others it tries again on their own, as the contract has it.
+func advance(ctx context.Context, store delivery.Store, marks []delivery.Mark) ([]delivery.Marked, error) {
+	marked, _, err := store.Advance(ctx, marks, delivery.Lease{})
+	if err != nil {
+		return nil, err
+	}
+	if len(marked) != len(marks) {
+		return nil, fmt.Errorf("Advance returned %d results for %d marks", len(marked), len(marks))
+	}
+	for i, m := range marked {
+		if !m.Held {
+			continue
+		}
+		if m.Changed {
+			return nil, fmt.Errorf("Advance changed mark %d, which it left out as held", i)
+		}
+		alone, _, err := store.Advance(ctx, marks[i:i+1], delivery.Lease{})
+		if err != nil {
+			return nil, err
+		}
+		if len(alone) != 1 || alone[0].Held {
+			return nil, fmt.Errorf("Advance left out a mark that was alone")
+		}
+		marked[i] = alone[0]
+	}
+	return marked, nil
+}
