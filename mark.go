@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -66,10 +67,9 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 	if len(messages) > MaxBatch {
 		return nil, &InvalidError{Field: "messages", Reason: "are more than 500"}
 	}
-	m := marking{t: t, tx: tx, rule: make(map[string]error), results: make([]MarkResult, len(messages))}
-	at := now()
+	m := marking{t: t, tx: tx, marks: make([]Mark, len(messages)), results: make([]MarkResult, len(messages))}
 	todo := make([]int, 0, len(messages))
-	m.marks = make([]Mark, len(messages))
+	at := now()
 	for i, id := range messages {
 		m.marks[i] = Mark{Message: id, User: actor.User, Socket: actor.Socket, Status: status, At: at, Admitted: t.opts.Authorize == nil}
 		if err := checkID("message", id); err != nil {
@@ -143,6 +143,9 @@ func (m *marking) admit(ctx context.Context, i int, conversation string) bool {
 	err, asked := m.rule[conversation]
 	if !asked {
 		err = m.t.Authorize(ctx, m.marks[i].User, ToMark, conversation)
+		if m.rule == nil {
+			m.rule = make(map[string]error)
+		}
 		m.rule[conversation] = err
 	}
 	m.results[i].Err = err
@@ -183,8 +186,8 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 	return nil
 }
 
-// advance writes the marks at these indexes. A conversation that someone's transaction holds is
-// waited for in a lane of its own, so that it delays nobody else's marks.
+// advance writes the marks at these indexes, with those of other callers. A conversation that
+// someone's transaction holds is waited for in a lane of its own, so that it delays nobody else's marks.
 func (m *marking) advance(ctx context.Context, todo []int) ([]marked, error) {
 	marks := pick(m.marks, todo)
 	if m.tx != nil {
@@ -197,6 +200,14 @@ func (m *marking) advance(ctx context.Context, todo []int) ([]marked, error) {
 	if err != nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(outs, func(out marked) bool { return out.Held }) {
+		m.await(ctx, marks, outs)
+	}
+	return outs, nil
+}
+
+// await writes those of the marks whose conversations were held, each in its conversation's lane.
+func (m *marking) await(ctx context.Context, marks []Mark, outs []marked) {
 	held := make(map[string][]int)
 	for i, out := range outs {
 		if out.Held {
@@ -217,7 +228,6 @@ func (m *marking) advance(ctx context.Context, todo []int) ([]marked, error) {
 		})
 	}
 	wg.Wait()
-	return outs, nil
 }
 
 // marked is a mark's own result: one may fail without the others.

@@ -188,7 +188,7 @@ func sent(ctx context.Context, store Store, m NewMessage, c Created) (Message, e
 // the same key twice in one call.
 func rounds[T any, K comparable](items []T, key func(T) K) [][]int {
 	if len(items) == 1 {
-		return [][]int{{0}}
+		return single
 	}
 	seen := make(map[K]int, len(items))
 	var out [][]int
@@ -203,6 +203,8 @@ func rounds[T any, K comparable](items []T, key func(T) K) [][]int {
 	}
 	return out
 }
+
+var single = [][]int{{0}}
 
 // pick returns the items at these indexes.
 func pick[T any](items []T, at []int) []T {
