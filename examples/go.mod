@@ -2,19 +2,40 @@ module github.com/msgdelivery/delivery/examples
 
 go 1.25.0
 
-require github.com/msgdelivery/delivery v0.0.0
+require (
+	// Sessions of the demo users.
+	github.com/alexedwards/scs/v2 v2.9.0
+	// The WebSocket under the Pusher server that runs in the examples' own process.
+	github.com/coder/websocket v1.8.15
+	// The MySQL and MariaDB driver, for -db mysql://.
+	github.com/go-sql-driver/mysql v1.10.1
+	// The Postgres driver, for -db postgres://.
+	github.com/jackc/pgx/v5 v5.12.0
+	// What the examples are examples of.
+	github.com/msgdelivery/delivery v0.0.0
+	// bcrypt, for the demo users' passwords.
+	golang.org/x/crypto v0.45.0
+	// The SQLite driver, which needs no C compiler.
+	modernc.org/sqlite v1.55.0
+)
 
 require (
+	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/mattn/go-isatty v0.0.20 // indirect
 	github.com/ncruces/go-strftime v1.0.0 // indirect
+	github.com/pusher/pusher-http-go/v5 v5.1.1 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
+	golang.org/x/sync v0.22.0 // indirect
 	golang.org/x/sys v0.46.0 // indirect
+	golang.org/x/text v0.41.0 // indirect
 	modernc.org/libc v1.74.1 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.11.0 // indirect
-	modernc.org/sqlite v1.55.0 // indirect
 )
 
 replace github.com/msgdelivery/delivery => ../

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"embed"
+	"encoding/json"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliveryhttp"
+	"github.com/msgdelivery/delivery/examples/internal/demo"
+	"github.com/msgdelivery/delivery/pusheradapter"
+	"github.com/msgdelivery/delivery/sqlstore"
+)
+
+//go:embed web/*.html
+var templates embed.FS
+
+//go:embed web/*.js web/*.css web/*.svg
+var assets embed.FS
+
+var pages = template.Must(template.ParseFS(templates, "web/*.html"))
+
+// server is the chat.
+type server struct {
+	tracker  *delivery.Tracker
+	api      http.Handler // the library's routes
+	auth     http.Handler // the library's endpoint that lets browsers into channels
+	accounts *demo.Accounts
+	pusher   *demo.Pusher
+	pusherJS string
+}
+
+// newServer puts the library together: a store in the app's database, a notifier that reaches browsers by
+// Pusher, the tracker that coordinates them, and two handlers for the routes that pages call.
+func newServer(db *demo.DB, pusher *demo.Pusher, pusherJS string) (*server, error) {
+	store, err := sqlstore.New(db.DB, db.Dialect)
+	if err != nil {
+		return nil, err
+	}
+	notifier, err := pusheradapter.New(pusher.Config, &pusheradapter.Options{Transport: pusher.Transport})
+	if err != nil {
+		return nil, err
+	}
+	tracker, err := delivery.New(store, notifier, &delivery.Options{Authorize: authorize})
+	if err != nil {
+		return nil, err
+	}
+	accounts := demo.NewAccounts(db, "chat_session")
+	api, err := deliveryhttp.New(tracker, accounts.Identify, &deliveryhttp.Options{Recipients: recipients})
+	if err != nil {
+		return nil, err
+	}
+	auth, err := notifier.AuthHandler(tracker, accounts.Identify, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &server{tracker, api, auth, accounts, pusher, pusherJS}, nil
+}
+
+// handler returns the chat's routes.
+func (s *server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.showChat)
+	mux.HandleFunc("GET /login", s.showLogin)
+	mux.HandleFunc("POST /login", s.signIn)
+	mux.HandleFunc("POST /logout", s.signOut)
+	mux.Handle("/api/", http.StripPrefix("/api", s.api))
+	mux.Handle("POST /pusher/auth", s.auth)
+	mux.HandleFunc("GET /app/{key}", s.pusher.ServeSocket)
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /web/{file}", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, assets, r.URL.Path) })
+	if s.pusherJS != "" {
+		mux.HandleFunc("GET /pusher.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, s.pusherJS) })
+	}
+	return s.guard(http.NewCrossOriginProtection().Handler(s.accounts.Load(mux)))
+}
+
+// guard has browsers enforce what the page keeps to anyway: scripts, styles and connections of this origin
+// only, and no text that becomes a part of the page as anything but text.
+func (s *server) guard(next http.Handler) http.Handler {
+	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' " + s.pusher.Origin +
+		"; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cache-Control", "no-cache")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// showChat shows the page, or the way to it.
+func (s *server) showChat(w http.ResponseWriter, r *http.Request) {
+	user, err := s.accounts.Identify(r)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	if user == "" {
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		return
+	}
+	conversations, err := roomsOf(user)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	config, err := json.Marshal(map[string]any{
+		"user":          user,
+		"conversations": conversations,
+		"pusher":        map[string]string{"key": s.pusher.Config.Key, "origin": s.pusher.Origin},
+	})
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	s.render(w, http.StatusOK, "index.html", map[string]any{"User": user, "Config": string(config), "PusherJS": s.pusherJS != ""})
+}
+
+func (s *server) showLogin(w http.ResponseWriter, r *http.Request) {
+	s.render(w, http.StatusOK, "login.html", nil)
+}
+
+func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
+	user := r.PostFormValue("username")
+	ok, err := s.accounts.SignIn(r, user, r.PostFormValue("password"))
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	if !ok {
+		s.render(w, http.StatusUnauthorized, "login.html", map[string]string{"Username": user, "Problem": "This is not the name and password of a user."})
+		return
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
+	if err := s.accounts.SignOut(r); err != nil {
+		s.fail(w, err)
+		return
+	}
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+}
+
+// health tells how the outbox is doing. Events that wait are no illness of this process: they are kept, so
+// only a database that does not answer makes it unhealthy.
+func (s *server) health(w http.ResponseWriter, r *http.Request) {
+	backlog, err := s.tracker.Backlog(r.Context())
+	if err != nil {
+		slog.Error("chat: health", "error", err)
+		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"waiting":     backlog.Waiting,
+		"oldest":      backlog.Oldest.Round(time.Millisecond).String(),
+		"deadLetters": backlog.Dead,
+		"breaker":     backlog.Breaker.String(),
+	})
+}
+
+func (s *server) render(w http.ResponseWriter, status int, page string, data any) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	if err := pages.ExecuteTemplate(w, page, data); err != nil {
+		slog.Error("chat: rendering", "page", page, "error", err)
+	}
+}
+
+func (s *server) fail(w http.ResponseWriter, err error) {
+	slog.Error("chat: request failed", "error", err)
+	http.Error(w, "Something went wrong here. Try again.", http.StatusInternalServerError)
+}

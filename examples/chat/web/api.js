@@ -1,0 +1,34 @@
+// The server's routes, as functions. They throw a Refusal if asking again is useless, and any other error
+// if it is not.
+
+const PATIENCE = 10_000; // ms
+
+export class Refusal extends Error {}
+
+async function call(method, path, fields) {
+  const request = { method, signal: AbortSignal.timeout(PATIENCE) };
+  let url = `/api/${path}`;
+  if (method === 'GET') {
+    url += `?${new URLSearchParams(fields)}`;
+  } else {
+    request.headers = { 'Content-Type': 'application/json' };
+    request.body = JSON.stringify(fields);
+  }
+  const answer = await fetch(url, request);
+  if (answer.status === 401) {
+    location.assign('/login'); // what is still to be told waits in the outbox
+  }
+  if (!answer.ok) {
+    const problem = await answer.json().catch(() => ({}));
+    const final = answer.status < 500 && ![401, 408, 429].includes(answer.status);
+    throw new (final ? Refusal : Error)(problem.detail ?? problem.title ?? `status ${answer.status}`);
+  }
+  return answer.json();
+}
+
+export const messages = (conversation, range = {}) => call('GET', 'messages', { conversation, ...range });
+export const changes = (conversation, since) => call('GET', 'changes', { conversation, since, limit: 200 });
+export const receipts = (message) => call('GET', 'receipts', { message });
+export const send = (draft) => call('POST', 'messages', draft);
+export const mark = (marks) => call('POST', 'marks/batch', marks);
+export const markUpTo = (mark) => call('POST', 'marks/up-to', mark);

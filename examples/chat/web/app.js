@@ -1,0 +1,79 @@
+// The page: it connects the server's events and answers with what the user sees and does.
+
+import { Conversation } from './conversation.js';
+import { Outbox } from './outbox.js';
+import { Pusher as OwnPusher } from './pusher.js';
+import * as receipts from './receipts.js';
+import { backoff } from './task.js';
+import { View } from './view.js';
+
+const RETURN_JITTER = 2_000; // ms over which the pages that lost a server come back to it
+
+const config = JSON.parse(document.body.dataset.config);
+const conversations = new Map(config.conversations.map((each) => [each.id, new Conversation(each, config.user)]));
+
+// Live events: the official pusher-js, if the server was started with it, or else this page's own client.
+const Pusher = window.Pusher ?? OwnPusher;
+const endpoint = new URL(config.pusher.origin || location.origin);
+const pusher = new Pusher(config.pusher.key, {
+  cluster: 'unused', // pusher-js insists on a name, though wsHost is given
+  wsHost: endpoint.hostname,
+  wsPort: endpoint.port || 80,
+  wssPort: endpoint.port || 443,
+  forceTLS: endpoint.protocol === 'https:',
+  enabledTransports: ['ws', 'wss'],
+  channelAuthorization: { endpoint: '/pusher/auth' },
+});
+
+const outbox = new Outbox(config.user, conversations, () => pusher.connection.socket_id ?? undefined);
+
+const view = new View(config.user, [...conversations.values()], {
+  send: (conversation, body) => outbox.send(conversation, body),
+  seen: (conversation, message) => outbox.readUpTo(conversation, message),
+  earlier: (conversation) => conversation.loadEarlier(),
+  ask: (message, ticks) => receipts.open(message, ticks),
+});
+
+for (const conversation of conversations.values()) {
+  conversation.addEventListener('message', ({ detail: message }) => {
+    if (message.sender !== config.user && message.own === 'sent') {
+      outbox.delivered(conversation, message.id); // it has arrived; the mark makes it come by again
+      return;
+    }
+    view.showMessage(conversation, message);
+    view.showUnread(conversation);
+    receipts.refresh(message.id);
+  });
+  conversation.addEventListener('synced', () => view.showSynced(conversation));
+  conversation.sync();
+  follow(conversation);
+}
+outbox.resume();
+
+// follow listens to a conversation's channel. Events that were published while the page was away never come, so it
+// asks for what it missed after every subscription, not only the first: not before, lest something falls between.
+function follow(conversation) {
+  const channel = pusher.subscribe(conversation.channel);
+  let subscriptions = 0;
+  let refusals = 0;
+  channel.bind('pusher:subscription_succeeded', () => {
+    refusals = 0;
+    conversation.sync(subscriptions++ > 0 ? Math.random() * RETURN_JITTER : 0);
+  });
+  channel.bind('pusher:subscription_error', ({ status }) => {
+    if (status === 401) location.assign('/login');
+    else if (status !== 403) setTimeout(() => pusher.subscribe(conversation.channel), backoff(++refusals));
+  });
+  channel.bind('message', (event) => conversation.onMessage(event));
+  channel.bind('status', (event) => conversation.onStatus(event));
+}
+
+// A connection that comes back is a sign that the server does.
+function showConnection() {
+  view.showConnection(pusher.connection.state);
+  if (pusher.connection.state !== 'connected') return;
+  outbox.hurry();
+  for (const conversation of conversations.values()) conversation.hurry();
+}
+pusher.connection.bind('state_change', showConnection);
+showConnection();

@@ -1,0 +1,148 @@
+// A Conversation is what this page knows of one: its messages, and how far its knowledge goes.
+//
+// Every change in a conversation has a version, counted from 1 without gaps. Events may come late, twice or
+// never, so nobody relies on them: whenever one is missing, the page asks for all that has changed since the
+// version up to which it knows everything.
+
+import * as api from './api.js';
+import { Task } from './task.js';
+
+const GAP_PATIENCE = 300; // ms that an event may be late before the page asks
+
+const RANK = { sent: 1, delivered: 2, read: 3 };
+
+const further = (a, b) => ((RANK[b] ?? 0) > (RANK[a] ?? 0) ? b : a);
+
+export class Conversation extends EventTarget {
+  // By id: {id, sender, body, sentAt, seq, version, status, delivered, read, total, own}. A message has a
+  // seq of Infinity until it is sent, and own is how far one's own receipt has come.
+  messages = new Map();
+  more = false; // there are messages before the first one here
+  #me;
+  #version = -1; // everything up to here is known; -1: nothing is
+  #ahead = []; // [from, to] of what is known beyond that
+  #sync = new Task(() => this.#catchUp());
+
+  constructor({ id, title, members, channel }, me) {
+    super();
+    Object.assign(this, { id, title, members, channel });
+    this.#me = me;
+  }
+
+  // sync asks what has changed, after a delay in milliseconds.
+  sync(delay = 0) {
+    this.#sync.request(delay);
+  }
+
+  // hurry ends the pause after a failure.
+  hurry() {
+    this.#sync.hurry();
+  }
+
+  // onMessage takes an event that tells of a new message. It has no text: that is not for third parties.
+  onMessage() {
+    this.sync();
+  }
+
+  // onStatus takes an event that tells of receipts. What all its updates share stands in it once.
+  onStatus({ from, to, shared, updates }) {
+    for (const part of updates) {
+      const u = { delivered: 0, read: 0, total: 0, ...shared, ...part };
+      if (!this.messages.has(u.message)) {
+        this.sync(); // and with the message comes the rest of the event
+        return;
+      }
+      const { version, status, delivered, read, total } = u;
+      const own = u.recipient === this.#me ? u.recipient_status : undefined;
+      this.#merge({ id: u.message, own }, { version, status, delivered, read, total });
+    }
+    this.learned(from, to);
+  }
+
+  // learned notes that the page knows the changes of these versions, and sees whether any before are missing.
+  learned(from, to) {
+    if (this.#version < 0) return;
+    this.#ahead.push([from, to]);
+    this.#ahead.sort((a, b) => a[0] - b[0]);
+    while (this.#ahead.length && this.#ahead[0][0] <= this.#version + 1) {
+      this.#version = Math.max(this.#version, this.#ahead.shift()[1]);
+    }
+    if (this.#ahead.length) this.sync(GAP_PATIENCE);
+  }
+
+  // add takes a message of one's own that has still to be sent.
+  add({ id, body, at }) {
+    this.#merge({ id, body, sender: this.#me, sentAt: new Date(at), seq: Infinity }, { version: 0, status: 'sending' });
+  }
+
+  // sent takes the server's answer to it.
+  sent(message) {
+    this.#take(message);
+    this.learned(message.seq, message.seq);
+  }
+
+  // refused says that the server will not have it.
+  refused(id, reason) {
+    this.#merge({ id, reason }, { version: 0, status: 'failed' });
+  }
+
+  // marked notes how far one's own receipt of a message has come.
+  marked(id, status) {
+    if (this.messages.has(id)) this.#merge({ id, own: status });
+  }
+
+  // received returns the messages of others up to a seq.
+  received(upTo = Infinity) {
+    return [...this.messages.values()].filter((m) => m.sender !== this.#me && m.seq <= upTo);
+  }
+
+  // unread counts those that are still to be read.
+  unread() {
+    return this.received().filter((m) => m.own !== 'read').length;
+  }
+
+  // loadEarlier fetches messages before the first one here.
+  async loadEarlier() {
+    const page = await api.messages(this.id, { before: this.#first() });
+    this.more = page.more;
+    page.messages.forEach((message) => this.#take(message));
+    this.dispatchEvent(new Event('synced'));
+  }
+
+  async #catchUp() {
+    if (this.#version < 0) {
+      const page = await api.messages(this.id);
+      this.more = page.more;
+      page.messages.forEach((message) => this.#take(message));
+      this.#version = page.version;
+    } else {
+      for (let page = { more: true }; page.more; ) {
+        page = await api.changes(this.id, this.#version);
+        const here = (m) => !this.more || m.seq >= this.#first() || this.messages.has(m.id);
+        page.messages.filter(here).forEach((message) => this.#take(message));
+        this.#version = Math.max(this.#version, page.version);
+      }
+    }
+    this.learned(0, this.#version);
+    this.dispatchEvent(new Event('synced'));
+  }
+
+  // first returns the seq of the first message here.
+  #first() {
+    return Math.min(...[...this.messages.values()].map((m) => m.seq));
+  }
+
+  // take merges a message as the server tells it.
+  #take({ id, sender, body, seq, sent_at, own, version, status, delivered, read, total }) {
+    this.#merge({ id, sender, body, seq, sentAt: new Date(sent_at), own: own?.status }, { version, status, delivered, read, total });
+  }
+
+  // merge lets in no old news: of two accounts of a message that with the higher version is right.
+  #merge(header, tally = {}) {
+    const known = this.messages.get(header.id) ?? { version: -1, own: 'sent' };
+    const message = { ...known, ...header, own: further(known.own, header.own) };
+    if (tally.version >= known.version) Object.assign(message, tally);
+    this.messages.set(message.id, message);
+    this.dispatchEvent(new CustomEvent('message', { detail: message }));
+  }
+}

@@ -1,0 +1,46 @@
+// The little window that tells who got a message, who read it, and when.
+
+import * as api from './api.js';
+import { clone, drawAvatar } from './view.js';
+
+const box = document.getElementById('receipts');
+const whenFormat = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+
+let shown = null; // the id of the message
+
+// open opens the window beside the ticks of a message.
+export async function open(message, ticks) {
+  shown = message;
+  await refresh(message);
+  box.showPopover();
+  const at = ticks.getBoundingClientRect();
+  const { offsetWidth: width, offsetHeight: height } = box;
+  const above = at.top - height - 8;
+  box.style.left = `${Math.max(8, Math.min(at.right - width, innerWidth - width - 8))}px`;
+  box.style.top = `${above > 8 ? above : at.bottom + 8}px`;
+}
+
+// refresh draws the window anew if it shows that message.
+export async function refresh(message) {
+  if (message !== shown) return;
+  const { receipts } = await api.receipts(message).catch(() => ({ receipts: [] })); // no answer: nothing to tell
+  box.querySelector('ul').replaceChildren(...receipts.map(draw));
+}
+
+function draw({ recipient, status, delivered_at, read_at }) {
+  const item = clone('receipt');
+  item.dataset.recipient = recipient;
+  item.dataset.status = status;
+  drawAvatar(item.querySelector('.avatar'), recipient);
+  item.querySelector('.name').textContent = recipient;
+  const when = (at) => whenFormat.format(new Date(at));
+  const words = { sent: () => 'Not yet', delivered: () => `Delivered ${when(delivered_at)}`, read: () => `Read ${when(read_at)}` };
+  const line = item.querySelector('.when');
+  line.textContent = words[status]();
+  if (status === 'read') line.title = `Delivered ${when(delivered_at)}`;
+  return item;
+}
+
+box.addEventListener('toggle', ({ newState }) => {
+  if (newState === 'closed') shown = null;
+});

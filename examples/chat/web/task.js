@@ -1,0 +1,65 @@
+// A Task is a job that has to succeed in the end: it is tried again, with growing pauses, until it does.
+
+const FIRST_PAUSE = 500;
+const LONGEST_PAUSE = 15_000;
+
+// backoff returns how many milliseconds to wait after so many failures in a row: twice as long each time,
+// and by chance up to half as long, so that pages which lost the same server don't all come back at once.
+export function backoff(failures) {
+  const longest = Math.min(FIRST_PAUSE * 2 ** (failures - 1), LONGEST_PAUSE);
+  return longest * (1 - Math.random() / 2);
+}
+
+export class Task {
+  #job;
+  #timer = 0;
+  #due = Infinity; // when the timer fires
+  #failures = 0;
+  #running = false;
+  #again = false; // asked for while running: what runs may have looked too early
+
+  // job is an async function that throws if it has to be tried again.
+  constructor(job) {
+    this.#job = job;
+  }
+
+  // request has the job done after a delay in milliseconds, unless it is to be done sooner anyway. A job
+  // that has failed keeps to its pause.
+  request(delay = 0) {
+    if (this.#running) {
+      this.#again = true;
+    } else if (this.#failures === 0 || this.#due === Infinity) {
+      this.#schedule(delay);
+    }
+  }
+
+  // hurry ends the pause after a failure: there is reason to hope.
+  hurry() {
+    this.#failures = 0;
+    if (this.#due < Infinity) this.#schedule(0);
+  }
+
+  #schedule(delay) {
+    const due = Date.now() + delay;
+    if (due >= this.#due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => this.#run(), delay);
+  }
+
+  async #run() {
+    this.#due = Infinity;
+    this.#running = true;
+    this.#again = false;
+    try {
+      await this.#job();
+      this.#failures = 0;
+    } catch (error) {
+      console.warn(error);
+      this.#failures++;
+      this.#again = true;
+    }
+    this.#running = false;
+    if (this.#again) this.#schedule(this.#failures ? backoff(this.#failures) : 0);
+  }
+}

@@ -1,0 +1,68 @@
+package demo
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// Users are the names of those who can sign in.
+var Users = []string{"alice", "bob", "carol"}
+
+// Password is everybody's.
+const Password = "password"
+
+// hashes are bcrypt's of [Password], made with a salt for each user.
+var hashes = map[string]string{
+	"alice": "$2a$10$d43q.5DmG3irGaiv7ySXruxMybzKHvZXQAvQMgHX9X8RWM043yNfS",
+	"bob":   "$2a$10$RLFL1Y2REl4E1lrcyQXA7.3mA0SgDDGX736lT9scyG/M.A.Xts122",
+	"carol": "$2a$10$84o.MGZhUuCWOFRGwDKOzOFh4Z4w7QzgoGrh8Il4rPSyD9xbRjXeC",
+}
+
+// Accounts knows who is signed in, by a session that a cookie names and the database keeps, so that a server
+// that starts again still knows its users.
+type Accounts struct {
+	sessions *scs.SessionManager
+}
+
+// NewAccounts returns the accounts whose sessions the database keeps under a cookie of this name.
+func NewAccounts(db *DB, cookie string) *Accounts {
+	s := scs.New()
+	s.Store = sessionStore{db}
+	s.HashTokenInStore = true // who reads the database can't sign in with what is there
+	s.Lifetime = 7 * 24 * time.Hour
+	s.Cookie.Name = cookie
+	s.Cookie.HttpOnly = true
+	s.Cookie.SameSite = http.SameSiteLaxMode // Secure is missing only because the examples speak plain HTTP on loopback
+	return &Accounts{s}
+}
+
+// Load makes the other methods work in the requests of a handler.
+func (a *Accounts) Load(next http.Handler) http.Handler { return a.sessions.LoadAndSave(next) }
+
+// Identify returns the user who makes a request, or "" if nobody is signed in. It has the form in
+// which the library asks for users.
+func (a *Accounts) Identify(r *http.Request) (user string, err error) {
+	return a.sessions.GetString(r.Context(), "user"), nil
+}
+
+// SignIn signs a user in if the password is right.
+func (a *Accounts) SignIn(r *http.Request, user, password string) (ok bool, err error) {
+	hash, known := hashes[user]
+	if !known {
+		hash = hashes[Users[0]] // takes as long, so that time does not tell who exists
+	}
+	if bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) != nil || !known {
+		return false, nil
+	}
+	if err := a.sessions.RenewToken(r.Context()); err != nil {
+		return false, err
+	}
+	a.sessions.Put(r.Context(), "user", user)
+	return true, nil
+}
+
+// SignOut ends the session.
+func (a *Accounts) SignOut(r *http.Request) error { return a.sessions.Destroy(r.Context()) }

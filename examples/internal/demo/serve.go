@@ -1,0 +1,49 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// grace is how long requests may take to finish when the server stops.
+const grace = 5 * time.Second
+
+// Serve listens on the address, calls started with the server's URL, and serves requests and runs the relay beside
+// them until ctx ends. Then it stops both in the order that loses nothing: new requests, open requests, relay.
+func Serve(ctx context.Context, addr string, handler http.Handler, relay func(context.Context) error, started func(url string)) error {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+
+	relayCtx, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var running sync.WaitGroup
+	var relayErr, serveErr error
+	running.Go(func() {
+		defer stop()
+		relayErr = relay(relayCtx)
+	})
+	running.Go(func() {
+		defer stop()
+		serveErr = server.Serve(listener)
+	})
+	started("http://" + listener.Addr().String())
+
+	<-ctx.Done()
+	graceCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	shutdownErr := server.Shutdown(graceCtx)
+	stopRelay()
+	running.Wait()
+	if errors.Is(serveErr, http.ErrServerClosed) {
+		serveErr = nil
+	}
+	return errors.Join(serveErr, shutdownErr, relayErr)
+}
