@@ -3,6 +3,7 @@ package pusheradapter
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
@@ -21,53 +22,70 @@ type Authorizer interface {
 	Authorize(ctx context.Context, user string, to delivery.Action, conversation string) error
 }
 
-// AuthOptions adjust an [Notifier.AuthHandler].
+// AuthOptions adjust a [Notifier.AuthHandler]. The zero value of each field means its default.
 type AuthOptions struct {
-	// CrossOrigin decides which pages may ask. Defaults to those of the handler's own origin.
+	// OpenConversations says that everyone who is signed in may hear every conversation. It must
+	// be set if the authorizer is a tracker that has no rule ([delivery.Options.Authorize]).
+	OpenConversations bool
+
+	// CrossOrigin decides the pages of which origins may ask. Defaults to the same origin only.
 	CrossOrigin *http.CrossOriginProtection
+
+	// Logger is told of requests that failed for no fault of the browser's. Defaults to [slog.Default].
+	Logger *slog.Logger
 }
 
 // AuthHandler returns the endpoint at which browsers ask to enter private and presence channels.
-// Nil options mean the defaults; a missing argument is a [*ConfigError].
+// A nil opts means all defaults. A missing argument, or a tracker without a rule that the options
+// don't know of, is a [*ConfigError].
 //
-// It takes the POST that pusher-js makes, a form with socket_id and channel_name, and signs the
-// channel for that socket, with status 200, if all of this holds: identify knows the user (else
-// 401), the channel is one of [Options.Conversation], and the authorizer lets the user view that
+// The endpoint takes the POST that pusher-js makes, a form with socket_id and channel_name, and
+// signs the channel for that socket, with status 200, if all of this holds: identify names a user
+// (else 401), the channel is one of [Options.Conversation], and the authorizer lets the user view that
 // conversation (else 403, the same answer for both). On a presence channel the user is present
-// under the id that identify returned. Encrypted channels and sign-in are not supported.
+// under the name that identify returned. Encrypted channels and sign-in are not supported.
 //
-// An error of identify is answered with 500, as is one of the authorizer; neither is shown. An
-// empty user without an error is one who is not signed in.
-func (n *Notifier) AuthHandler(authorizer Authorizer, identify func(*http.Request) (user string, err error), options *AuthOptions) (http.Handler, error) {
-	switch {
+// Identify returns the user of a request by the app's own sign-in, or "" if nobody is signed in. Its
+// error is a failure and answered with 500, without a reason, as is a failure of the authorizer.
+func (n *Notifier) AuthHandler(authorizer Authorizer, identify func(*http.Request) (user string, err error), opts *AuthOptions) (http.Handler, error) {
+	h := &authHandler{notifier: n, authorizer: authorizer, identify: identify}
+	if opts != nil {
+		h.opts = *opts
+	}
+	switch rule, ok := authorizer.(interface{ Authorizes() bool }); {
 	case authorizer == nil:
 		return nil, &ConfigError{"authorizer", "is nil"}
 	case identify == nil:
 		return nil, &ConfigError{"identify", "is nil"}
 	case n.conversation == nil:
 		return nil, &ConfigError{"Options.Conversation", "is nil, and Options.Encode is not"}
+	case ok && !rule.Authorizes() && !h.opts.OpenConversations:
+		return nil, &ConfigError{"authorizer", "has no rule who may view what, and AuthOptions.OpenConversations is not set"}
 	}
-	h := &authHandler{notifier: n, authorizer: authorizer, identify: identify}
-	if options != nil {
-		h.crossOrigin = options.CrossOrigin
+	if h.opts.CrossOrigin == nil {
+		h.opts.CrossOrigin = http.NewCrossOriginProtection()
 	}
-	if h.crossOrigin == nil {
-		h.crossOrigin = http.NewCrossOriginProtection()
+	if h.opts.Logger == nil {
+		h.opts.Logger = slog.Default()
 	}
 	return h, nil
 }
 
 type authHandler struct {
-	notifier    *Notifier
-	authorizer  Authorizer
-	identify    func(*http.Request) (string, error)
-	crossOrigin *http.CrossOriginProtection
+	notifier   *Notifier
+	authorizer Authorizer
+	identify   func(*http.Request) (string, error)
+	opts       AuthOptions
 }
 
 // ServeHTTP implements [http.Handler].
 func (h *authHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	answer, status := h.answer(w, r)
+	answer, status, err := h.answer(w, r)
+	if err != nil {
+		status = http.StatusInternalServerError
+		h.opts.Logger.ErrorContext(r.Context(), "pusheradapter: authorizing a channel failed", "error", err)
+	}
 	if status != http.StatusOK {
 		http.Error(w, http.StatusText(status), status)
 		return
@@ -77,43 +95,40 @@ func (h *authHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write(answer)
 }
 
-// answer returns what to answer with status 200, or another status.
-func (h *authHandler) answer(w http.ResponseWriter, r *http.Request) ([]byte, int) {
+// answer returns what to answer with status 200, or another status, or a failure.
+func (h *authHandler) answer(w http.ResponseWriter, r *http.Request) ([]byte, int, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		return nil, http.StatusMethodNotAllowed
+		return nil, http.StatusMethodNotAllowed, nil
 	}
-	if h.crossOrigin.Check(r) != nil {
-		return nil, http.StatusForbidden
+	if h.opts.CrossOrigin.Check(r) != nil {
+		return nil, http.StatusForbidden, nil
 	}
 	user, err := h.identify(r)
 	if err != nil {
-		return nil, http.StatusInternalServerError
+		return nil, 0, err
 	}
 	if user == "" {
-		return nil, http.StatusUnauthorized
+		return nil, http.StatusUnauthorized, nil
 	}
 	socket, channel, status := readForm(w, r)
 	if status != http.StatusOK {
-		return nil, status
+		return nil, status, nil
 	}
 	conversation, ok := h.parse(channel)
 	if !ok {
-		return nil, http.StatusForbidden
+		return nil, http.StatusForbidden, nil
 	}
 	var invalid *delivery.InvalidError
 	err = h.authorizer.Authorize(r.Context(), user, delivery.ToView, conversation)
 	if errors.Is(err, delivery.ErrForbidden) || errors.As(err, &invalid) {
-		return nil, http.StatusForbidden
+		return nil, http.StatusForbidden, nil
 	}
 	if err != nil {
-		return nil, http.StatusInternalServerError
+		return nil, 0, err
 	}
 	answer, err := h.sign(socket, channel, user)
-	if err != nil {
-		return nil, http.StatusInternalServerError
-	}
-	return answer, http.StatusOK
+	return answer, http.StatusOK, err
 }
 
 // readForm returns the two fields of the request's form, or a status to refuse it with.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
 	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
 )
@@ -57,7 +59,7 @@ func newAuthHandler(t testing.TB, options *pusheradapter.Options) (http.Handler,
 		t.Fatal(err)
 	}
 	rule := &rule{allowed: map[string]string{"bob": "team:42"}}
-	handler, err := notifier.AuthHandler(rule, identify, nil)
+	handler, err := notifier.AuthHandler(rule, identify, &pusheradapter.AuthOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,6 +273,66 @@ func TestAuthHandlerNeedsItsArguments(t *testing.T) {
 	}
 	if _, err := notifier.AuthHandler(&rule{}, nil, nil); !errors.As(err, &typed) {
 		t.Errorf("without identify: %v", err)
+	}
+}
+
+func TestAuthNeedsARule(t *testing.T) {
+	notifier := newNotifier(t, pushertest.NewServer(t), nil)
+	open, err := delivery.New(memstore.New(), notifier, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var typed *pusheradapter.ConfigError
+	if _, err := notifier.AuthHandler(open, identify, nil); !errors.As(err, &typed) {
+		t.Errorf("a tracker without a rule: %v", err)
+	}
+	handler, err := notifier.AuthHandler(open, identify, &pusheradapter.AuthOptions{OpenConversations: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := ask(handler, "anyone", "1.1", "private-conv-c1"); w.Code != 200 {
+		t.Errorf("open conversations: %d", w.Code)
+	}
+	if w := ask(handler, strings.Repeat("x", 129), "1.1", "private-conv-c1"); w.Code != 403 {
+		t.Errorf("a user whose id is too long: %d", w.Code)
+	}
+	closed, err := delivery.New(memstore.New(), notifier, &delivery.Options{
+		Authorize: func(_ context.Context, user string, _ delivery.Action, _ string) (bool, error) {
+			return user == "bob", nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if handler, err = notifier.AuthHandler(closed, identify, nil); err != nil {
+		t.Fatal(err)
+	}
+	for user, want := range map[string]int{"bob": 200, "carol": 403} {
+		if w := ask(handler, user, "1.1", "private-conv-c1"); w.Code != want {
+			t.Errorf("%s: %d, want %d", user, w.Code, want)
+		}
+	}
+}
+
+func TestAuthLogsFailuresAndNothingElse(t *testing.T) {
+	notifier := newNotifier(t, pushertest.NewServer(t), nil)
+	var log strings.Builder
+	rule := &rule{allowed: map[string]string{"bob": "c1"}}
+	handler, err := notifier.AuthHandler(rule, identify, &pusheradapter.AuthOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask(handler, "bob", "1.1", "private-conv-c1")
+	ask(handler, "carol", "1.1", "private-conv-c1")
+	ask(handler, "", "1.1", "private-conv-c1")
+	if log.Len() > 0 {
+		t.Errorf("logged without a failure: %s", &log)
+	}
+	ask(handler, "broken", "1.1", "private-conv-c1")
+	rule.err = errors.New("canary: no database")
+	ask(handler, "bob", "1.1", "private-conv-c1")
+	if text := log.String(); !strings.Contains(text, "the sessions are gone") || !strings.Contains(text, "no database") {
+		t.Errorf("logged: %s", text)
 	}
 }
 

@@ -18,7 +18,7 @@ const DefaultTimeout = 5 * time.Second
 // maxCalls is how many calls one Notifier makes at a time.
 const maxCalls = 16
 
-// Options adjust a [Notifier].
+// Options adjust a [Notifier]. The zero value of each field means its default.
 type Options struct {
 	// Encode decides the channels, names and data by which an event is told: any number of
 	// triggers, none included. It may be called by several goroutines at the same time.
@@ -55,22 +55,22 @@ type Notifier struct {
 
 var _ delivery.Notifier = (*Notifier)(nil)
 
-// New returns a [Notifier] for the app. Nil options mean the defaults. It does not contact the
+// New returns a [Notifier] for the app. A nil opts means all defaults. It does not contact the
 // endpoint; its only error is a [*ConfigError].
-func New(config Config, options *Options) (*Notifier, error) {
+func New(config Config, opts *Options) (*Notifier, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	if options == nil {
-		options = &Options{}
+	if opts == nil {
+		opts = &Options{}
 	}
 	n := &Notifier{
 		config:       config,
 		client:       config.client(),
-		encode:       options.Encode,
-		conversation: options.Conversation,
-		timeout:      options.Timeout,
-		transport:    options.Transport,
+		encode:       opts.Encode,
+		conversation: opts.Conversation,
+		timeout:      opts.Timeout,
+		transport:    opts.Transport,
 		slots:        make(chan struct{}, maxCalls),
 	}
 	if n.timeout < 0 {
