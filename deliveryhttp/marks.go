@@ -1,6 +1,7 @@
 package deliveryhttp
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/msgdelivery/delivery"
@@ -47,13 +48,21 @@ func (h *Handler) markBatch(r *http.Request, user string) (any, error) {
 		return nil, err
 	}
 	results := make([]result, len(marked))
+	var failure error // the first: one usually meets many
 	for i, m := range marked {
 		results[i] = result{Message: messages[i], Changed: m.Changed}
-		if m.Err != nil {
-			results[i].Error = h.judge(r, forStranger(m.Err)).code
-		} else {
+		if m.Err == nil {
 			results[i].Receipt = &m.Receipt
+			continue
 		}
+		k := kindOf(forStranger(m.Err))
+		results[i].Error = k.code
+		if k.failure() {
+			failure = cmp.Or(failure, m.Err)
+		}
+	}
+	if failure != nil {
+		h.report(r, failure)
 	}
 	return map[string]any{"results": results}, nil
 }

@@ -17,6 +17,9 @@ type kind struct {
 
 func (k *kind) Error() string { return k.title }
 
+// failure reports whether the client is not to blame.
+func (k *kind) failure() bool { return k.status >= http.StatusInternalServerError }
+
 var (
 	invalid          = &kind{http.StatusBadRequest, "invalid", "Not acceptable input"}
 	signedOut        = &kind{http.StatusUnauthorized, "signed_out", "Not signed in"}
@@ -93,7 +96,8 @@ const problemTypes = "https://pkg.go.dev/github.com/msgdelivery/delivery/deliver
 
 // refuse answers with the problem that an error is.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	k := h.judge(r, err)
+	h.report(r, err)
+	k := kindOf(err)
 	p := problem{Type: problemTypes + k.code, Title: k.title, Status: k.status, Code: k.code}
 	if fault := faultOf(err); fault != nil {
 		p.Field, p.Detail = fault.Field, fault.Field+" "+fault.Reason
@@ -104,12 +108,10 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	h.write(w, r, "application/problem+json", k.status, p)
 }
 
-// judge returns an error's kind and logs it if it is no fault of the client's. A client that left is
-// the usual cause of a request that ended early, and not worth a line.
-func (h *Handler) judge(r *http.Request, err error) *kind {
-	k := kindOf(err)
-	if k.status >= http.StatusInternalServerError && !errors.Is(r.Context().Err(), context.Canceled) {
+// report logs an error that is no fault of the client's. A client that left is the usual cause of a
+// request that ended early, and not worth a line.
+func (h *Handler) report(r *http.Request, err error) {
+	if kindOf(err).failure() && !errors.Is(r.Context().Err(), context.Canceled) {
 		h.opts.Logger.ErrorContext(r.Context(), "deliveryhttp: request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
-	return k
 }

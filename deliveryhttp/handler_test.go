@@ -1,0 +1,265 @@
+package deliveryhttp_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliveryhttp"
+	"github.com/msgdelivery/delivery/deliverytest"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+// overTheWire speaks to a real server.
+type overTheWire struct{ base string }
+
+func (c *overTheWire) get(t *testing.T, user, path string, query url.Values) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", c.base+path+"?"+query.Encode(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.do(t, user, r, http.StatusOK)
+}
+
+func (c *overTheWire) post(t *testing.T, user, path string, body map[string]any, status int) string {
+	t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "POST", c.base+path, bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json; charset=utf-8")
+	return c.do(t, user, r, status)
+}
+
+func (c *overTheWire) do(t *testing.T, user string, r *http.Request, status int) string {
+	t.Helper()
+	r.Header.Set("X-User", user)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != status {
+		t.Errorf("%s %s: answered %d %s, %v", r.Method, r.URL, answer.StatusCode, text, err)
+	}
+	return string(text)
+}
+
+func quote(t *testing.T, s string) string {
+	t.Helper()
+	text, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestNew(t *testing.T) {
+	tracker := func(rule func(context.Context, string, delivery.Action, string) (bool, error)) *delivery.Tracker {
+		tracker, err := delivery.New(memstore.New(), &deliverytest.Recorder{}, &delivery.Options{Authorize: rule})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tracker
+	}
+	open := &deliveryhttp.Options{OpenConversations: true}
+	for _, c := range []struct {
+		name     string
+		tracker  *delivery.Tracker
+		identify func(*http.Request) (string, error)
+		opts     *deliveryhttp.Options
+		want     string // in the error; none if empty
+	}{
+		{"a rule and nothing else is enough", tracker(rule), identify, nil, ""},
+		{"no rule is refused", tracker(nil), identify, nil, "no rule"},
+		{"no rule is refused with other options too", tracker(nil), identify, &deliveryhttp.Options{Recipients: recipients}, "no rule"},
+		{"no rule is fine where conversations are open", tracker(nil), identify, open, ""},
+		{"a rule where conversations are open is refused", tracker(rule), identify, open, "OpenConversations"},
+		{"nobody to identify users is refused", tracker(rule), nil, nil, "identify"},
+		{"no tracker is refused", nil, identify, nil, "tracker"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h, err := deliveryhttp.New(c.tracker, c.identify, c.opts)
+			if c.want == "" && (err != nil || h == nil) {
+				t.Errorf("got %v, %v", h, err)
+			}
+			if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || h != nil) {
+				t.Errorf("got %v, %v; want an error about %s", h, err, c.want)
+			}
+		})
+	}
+}
+
+func TestMethods(t *testing.T) {
+	d := newDesk(t, nil)
+	for path, allow := range map[string]string{
+		"/messages": "GET, HEAD, POST", "/changes": "GET, HEAD", "/receipts": "GET, HEAD",
+		"/marks": "POST", "/marks/batch": "POST", "/marks/up-to": "POST",
+	} {
+		for _, method := range []string{"PUT", "OPTIONS", "TRACE", "CONNECT", "GETT"} {
+			answer, _ := d.do(request{"bob", method, path, "", nil})
+			if answer.Code != http.StatusMethodNotAllowed || answer.Header().Get("Allow") != allow {
+				t.Errorf("%s %s: answered %d, Allow %q", method, path, answer.Code, answer.Header().Get("Allow"))
+			}
+		}
+	}
+	t.Run("HEAD is GET without a body", func(t *testing.T) {
+		server := httptest.NewServer(d)
+		defer server.Close()
+		r, err := http.NewRequestWithContext(t.Context(), "HEAD", server.URL+"/messages?conversation=room", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := (&overTheWire{}).do(t, "bob", r, http.StatusOK); text != "" {
+			t.Errorf("got %s", text)
+		}
+	})
+}
+
+func TestCrossOrigin(t *testing.T) {
+	t.Run("refuses before anything is asked or read", func(t *testing.T) {
+		d := newDesk(t, nil)
+		q := routes[0].with("Sec-Fetch-Site", "cross-site").with("X-Sessions", "down")
+		answer, _ := d.do(q)
+		refused(t, q, answer, http.StatusForbidden, "cross_origin")
+	})
+	t.Run("lets the same origin in", func(t *testing.T) {
+		d := newDesk(t, nil)
+		for _, q := range []request{
+			routes[0].with("Sec-Fetch-Site", "same-origin"),
+			routes[0].with("Origin", "http://example.com"), // which is where httptest's requests go
+		} {
+			if answer, _ := d.do(q); answer.Code != http.StatusCreated {
+				t.Errorf("answered %d %s", answer.Code, answer.Body)
+			}
+		}
+	})
+	t.Run("lets in whom the app's own protection trusts, and only them", func(t *testing.T) {
+		protection := http.NewCrossOriginProtection()
+		if err := protection.AddTrustedOrigin("https://app.example"); err != nil {
+			t.Fatal(err)
+		}
+		protection.SetDenyHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the deny handler was called") }))
+		d := newDesk(t, &deliveryhttp.Options{CrossOrigin: protection})
+		q := routes[0].with("Sec-Fetch-Site", "cross-site")
+		if answer, _ := d.do(q.with("Origin", "https://app.example")); answer.Code != http.StatusCreated {
+			t.Errorf("answered %d %s", answer.Code, answer.Body)
+		}
+		answer, _ := d.do(q.with("Origin", "https://app.example.evil"))
+		refused(t, q, answer, http.StatusForbidden, "cross_origin")
+	})
+}
+
+func TestFailures(t *testing.T) {
+	const body = `{"conversation": "room", "body": "canary-body", "id": "m1"}`
+	send := request{"alice", "POST", "/messages", body, nil}
+
+	t.Run("the store's are logged, without bodies, and not told", func(t *testing.T) {
+		for _, q := range append(routes[1:len(routes):len(routes)], send) {
+			d := newDesk(t, nil)
+			d.furnish(t)
+			before := d.state(t)
+			d.fault = func(string) error { return errors.New("connection to 10.0.0.7 refused") }
+			answer, _ := d.do(q)
+			if !strings.HasPrefix(q.url, "/marks/batch") { // whose results fail one by one
+				if p := refused(t, q, answer, http.StatusInternalServerError, "internal"); p.Detail != "" {
+					t.Errorf("%v: told %q", q, p.Detail)
+				}
+			}
+			if strings.Contains(answer.Body.String(), "10.0.0.7") {
+				t.Errorf("%v: told %s", q, answer.Body)
+			}
+			if log := d.logged(); !strings.Contains(log, "10.0.0.7") || strings.Contains(log, "canary") {
+				t.Errorf("%v: logged %s", q, log)
+			}
+			d.fault = nil
+			if after := d.state(t); after != before {
+				t.Errorf("%v: the state changed", q)
+			}
+		}
+	})
+
+	t.Run("a refusal is not logged", func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.furnish(t)
+		for route, request := range about {
+			d.do(request("mallory", "frozen"))
+			if log := d.logged(); log != "" {
+				t.Errorf("%s: logged %s", route, log)
+			}
+		}
+	})
+
+	t.Run("a write whose end was not seen is safe to repeat, and says so", func(t *testing.T) {
+		for _, c := range []struct {
+			q      request
+			method string
+		}{{send, "Create"}, {about["mark"]("bob", "frozen"), "Advance"}, {about["batch"]("bob", "frozen"), "Advance"}} {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t, nil)
+				d.furnish(t)
+				hang := make(chan struct{})
+				d.fault = func(method string) error {
+					if method == c.method {
+						<-hang
+					}
+					return nil
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 1e9)
+				defer cancel()
+				answer, _ := d.doContext(ctx, c.q)
+				p := refused(t, c.q, answer, http.StatusServiceUnavailable, "outcome_unknown")
+				if answer.Header().Get("Retry-After") != "1" || !strings.Contains(p.Title, "safe") {
+					t.Errorf("%v: answered %v %+v", c.q, answer.Header(), p)
+				}
+				close(hang)
+				synctest.Wait()
+				d.fault = nil
+				done := d.state(t)
+				if again, _ := d.do(c.q); again.Code/100 != 2 {
+					t.Errorf("%v: repeated, answered %d %s", c.q, again.Code, again.Body)
+				}
+				if d.state(t) != done {
+					t.Errorf("%v: repeated, the state changed", c.q)
+				}
+			})
+		}
+	})
+
+	t.Run("a read that ran out of time may be tried again", func(t *testing.T) {
+		d := newDesk(t, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 0)
+		defer cancel()
+		q := routes[1]
+		answer, _ := d.doContext(ctx, q)
+		refused(t, q, answer, http.StatusServiceUnavailable, "unavailable")
+		if answer.Header().Get("Retry-After") != "1" || d.logged() == "" {
+			t.Errorf("answered %v, logged %q", answer.Header(), d.logged())
+		}
+	})
+
+	t.Run("a client that left is not worth a line", func(t *testing.T) {
+		d := newDesk(t, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		d.doContext(ctx, routes[1])
+		if log := d.logged(); log != "" {
+			t.Errorf("logged %s", log)
+		}
+	})
+}

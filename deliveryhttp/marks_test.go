@@ -1,0 +1,139 @@
+package deliveryhttp_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/msgdelivery/delivery"
+)
+
+func TestMark(t *testing.T) {
+	d := newDesk(t, nil)
+	d.furnish(t)
+	mark := func(status string) request {
+		return request{"bob", "POST", "/marks", fmt.Sprintf(`{"message": "frozen", "status": %q, "socket": "1.2"}`, status), nil}
+	}
+	read := good[delivery.Receipt](t, d, mark("read"), http.StatusOK)
+	if read.Recipient != "bob" || read.Status != delivery.Read || read.Version != 3 || read.DeliveredAt.IsZero() || read.ReadAt.IsZero() {
+		t.Errorf("got %+v", read)
+	}
+	t.Run("a repeat and a step back are no errors and change nothing", func(t *testing.T) {
+		before := d.state(t)
+		for _, status := range []string{"read", "delivered"} {
+			if again := good[delivery.Receipt](t, d, mark(status), http.StatusOK); again != read {
+				t.Errorf("%s: got %+v; first %+v", status, again, read)
+			}
+		}
+		if d.state(t) != before {
+			t.Error("the state changed")
+		}
+	})
+	t.Run("all are told but the socket", func(t *testing.T) {
+		events := d.told.Events()
+		if last := events[len(events)-1]; last.Kind != delivery.StatusChanged || last.Except != "1.2" || last.To != read.Version {
+			t.Errorf("told %+v", last)
+		}
+	})
+	t.Run("a socket that no notifier knows is no reason to lose the mark", func(t *testing.T) {
+		q := request{"dan", "POST", "/marks", `{"message": "frozen", "status": "delivered", "socket": "not a socket"}`, nil}
+		if r := good[delivery.Receipt](t, d, q, http.StatusOK); r.Status != delivery.Delivered {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
+type results struct {
+	Results []struct {
+		Message string
+		Changed bool
+		Receipt *delivery.Receipt
+		Error   string
+	}
+}
+
+func TestMarkBatch(t *testing.T) {
+	t.Run("each message has a result of its own, in order", func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.furnish(t)
+		d.send(t, delivery.Draft{Conversation: "room", ID: "mine", Sender: "bob"})
+		q := request{"bob", "POST", "/marks/batch", `{"messages": ["frozen", "mine", "secret", "", "opened", "frozen", "absent", "a\u0000"], "status": "read"}`, nil}
+		got := good[results](t, d, q, http.StatusOK).Results
+		want := []struct {
+			message, error string
+			changed        bool
+		}{
+			{"frozen", "", true}, {"mine", "own_message", false}, {"secret", "not_found", false}, {"", "invalid", false},
+			{"opened", "", true}, {"frozen", "", false}, {"absent", "not_found", false}, {"a\x00", "invalid", false},
+		}
+		if len(got) != len(want) {
+			t.Fatalf("got %+v", got)
+		}
+		for i, r := range got {
+			if r.Message != want[i].message || r.Error != want[i].error || r.Changed != want[i].changed || (r.Receipt == nil) != (r.Error != "") {
+				t.Errorf("%d: got %+v; want %+v", i, r, want[i])
+			}
+			if r.Receipt != nil && (r.Receipt.Message != r.Message || r.Receipt.Status != delivery.Read || r.Receipt.Version == 0) {
+				t.Errorf("%d: receipt %+v", i, r.Receipt)
+			}
+		}
+	})
+
+	t.Run("no messages is no result", func(t *testing.T) {
+		d := newDesk(t, nil)
+		answer, _ := d.do(request{"bob", "POST", "/marks/batch", `{"messages": [], "status": "read"}`, nil})
+		if answer.Code != http.StatusOK || answer.Body.String() != `{"results":[]}` {
+			t.Errorf("answered %d %s", answer.Code, answer.Body)
+		}
+	})
+
+	t.Run("500 of the longest ids may be written wholly in escapes", func(t *testing.T) {
+		d := newDesk(t, nil)
+		ids := make([]string, delivery.MaxBatch)
+		for i := range ids {
+			id := fmt.Sprintf("%0128d", i)
+			d.send(t, delivery.Draft{Conversation: "room", ID: id, Sender: "alice"})
+			for _, digit := range id {
+				ids[i] += fmt.Sprintf(`\u%04x`, digit)
+			}
+		}
+		q := request{"bob", "POST", "/marks/batch", `{"messages": ["` + strings.Join(ids, `", "`) + `"], "status": "delivered", "socket": "1.2"}`, nil}
+		got := good[results](t, d, q, http.StatusOK).Results
+		for _, r := range got {
+			if !r.Changed {
+				t.Errorf("got %+v", r)
+			}
+		}
+		if len(got) != delivery.MaxBatch {
+			t.Errorf("got %d results", len(got))
+		}
+	})
+
+	t.Run("what fails fails alone where it can, and is logged once", func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.furnish(t)
+		d.fault = func(string) error { return errors.New("disk full") }
+		q := request{"bob", "POST", "/marks/batch", `{"messages": ["frozen", "", "opened"], "status": "read"}`, nil}
+		got := good[results](t, d, q, http.StatusOK).Results
+		if len(got) != 3 || got[0].Error != "internal" || got[1].Error != "invalid" || got[2].Error != "internal" || strings.Count(d.logged(), "disk full") != 1 {
+			t.Errorf("got %+v, logged %s", got, d.logged())
+		}
+	})
+}
+
+func TestMarkUpTo(t *testing.T) {
+	d := newDesk(t, nil)
+	d.furnish(t)
+	q := about["up-to"]("bob", "opened")
+	if got := good[delivery.UpToResult](t, d, q, http.StatusOK); got != (delivery.UpToResult{Changed: 2, From: 3, To: 4}) {
+		t.Errorf("got %+v", got)
+	}
+	if got := good[delivery.UpToResult](t, d, q, http.StatusOK); got != (delivery.UpToResult{}) {
+		t.Errorf("repeated: got %+v", got)
+	}
+	q = request{"bob", "POST", "/marks/up-to", `{"conversation": "den", "message": "opened", "status": "read"}`, nil}
+	answer, _ := d.do(q)
+	refused(t, q, answer, http.StatusNotFound, "not_found")
+}

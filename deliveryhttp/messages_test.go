@@ -1,0 +1,298 @@
+package deliveryhttp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliveryhttp"
+)
+
+// recipients freezes messages to whoever is present.
+func recipients(_ context.Context, _, conversation string) ([]string, error) {
+	switch conversation {
+	case "down":
+		return nil, errors.New("directory down")
+	case "read-only":
+		return nil, fmt.Errorf("no sending here: %w", delivery.ErrForbidden)
+	case "malformed":
+		return []string{""}, nil
+	}
+	return present[conversation], nil
+}
+
+func TestSend(t *testing.T) {
+	hi := request{"alice", "POST", "/messages", `{"conversation": "room", "id": "m1", "body": "hi", "socket": "1.2"}`, nil}
+
+	t.Run("the message is stored as the user's own and told to all but the socket", func(t *testing.T) {
+		d := newDesk(t, nil)
+		m := good[delivery.Message](t, d, hi, http.StatusCreated)
+		if m.ID != "m1" || m.Sender != "alice" || m.Body != "hi" || !m.Open || m.Seq != 1 || m.Version != 1 || m.Status != delivery.Sent {
+			t.Errorf("got %+v", m)
+		}
+		if err := d.tracker.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if events := d.told.Events(); len(events) != 1 || events[0].Except != "1.2" || events[0].Kind != delivery.MessageSent {
+			t.Errorf("told %+v", events)
+		}
+	})
+
+	t.Run("without an id it gets a new one each time", func(t *testing.T) {
+		d := newDesk(t, nil)
+		q := request{"alice", "POST", "/messages", `{"conversation": "room", "body": ""}`, nil}
+		one, two := good[delivery.Message](t, d, q, http.StatusCreated), good[delivery.Message](t, d, q, http.StatusCreated)
+		if one.ID == "" || one.ID == two.ID || two.Seq != 2 {
+			t.Errorf("got %+v and %+v", one, two)
+		}
+	})
+
+	t.Run("a repeat is answered like the first and changes nothing", func(t *testing.T) {
+		d := newDesk(t, nil)
+		first := good[delivery.Message](t, d, hi, http.StatusCreated)
+		before := d.state(t)
+		if again := good[delivery.Message](t, d, hi, http.StatusCreated); again != first {
+			t.Errorf("got %+v; first %+v", again, first)
+		}
+		if d.state(t) != before {
+			t.Error("the state changed")
+		}
+	})
+
+	t.Run("a repeat after members came and went is still a repeat", func(t *testing.T) {
+		now := []string{"alice", "bob"}
+		d := newDesk(t, &deliveryhttp.Options{Recipients: func(context.Context, string, string) ([]string, error) { return now, nil }})
+		first := good[delivery.Message](t, d, hi, http.StatusCreated)
+		before := d.state(t)
+		for _, now = range [][]string{{"alice", "bob", "carol"}, {"alice", "carol"}, {}, nil} {
+			if again := good[delivery.Message](t, d, hi, http.StatusCreated); again != first {
+				t.Errorf("with %q: got %+v; first %+v", now, again, first)
+			}
+		}
+		if d.state(t) != before {
+			t.Error("the state changed")
+		}
+	})
+
+	t.Run("an id that is another message's is a conflict, which tells nothing of it", func(t *testing.T) {
+		for _, c := range []struct{ name, user, body string }{
+			{"another body", "alice", `{"conversation": "room", "id": "m1", "body": "ho"}`},
+			{"another sender", "bob", `{"conversation": "room", "id": "m1", "body": "hi"}`},
+			{"another conversation", "mallory", `{"conversation": "den", "id": "m1", "body": "hi"}`},
+			{"another quorum", "alice", `{"conversation": "room", "id": "m1", "body": "hi", "quorum": 2}`},
+		} {
+			for _, frozen := range []bool{false, true} {
+				var opts deliveryhttp.Options
+				if frozen {
+					opts.Recipients = recipients
+				}
+				d := newDesk(t, &opts)
+				d.send(t, delivery.Draft{Conversation: "room", ID: "m1", Sender: "alice", Body: "hi", Recipients: nil, Quorum: 1})
+				before := d.state(t)
+				q := request{c.user, "POST", "/messages", c.body, nil}
+				answer, _ := d.do(q)
+				if p := refused(t, q, answer, http.StatusConflict, "conflict"); p.Field+p.Detail != "" {
+					t.Errorf("%s: told %+v", c.name, p)
+				}
+				if d.state(t) != before {
+					t.Errorf("%s: the state changed", c.name)
+				}
+			}
+		}
+	})
+
+	t.Run("the app decides who receives it", func(t *testing.T) {
+		d := newDesk(t, &deliveryhttp.Options{Recipients: recipients})
+		m := good[delivery.Message](t, d, hi, http.StatusCreated)
+		if m.Open || m.Total != 2 || m.Quorum != 2 {
+			t.Errorf("got %+v", m)
+		}
+		one := good[delivery.Message](t, d, request{"alice", "POST", "/messages", `{"conversation": "room", "body": "hi", "quorum": 1}`, nil}, http.StatusCreated)
+		if one.Quorum != 1 {
+			t.Errorf("got %+v", one)
+		}
+		many := request{"alice", "POST", "/messages", `{"conversation": "room", "body": "hi", "quorum": 3}`, nil}
+		answer, _ := d.do(many)
+		if p := refused(t, many, answer, http.StatusBadRequest, "invalid"); p.Field != "quorum" {
+			t.Errorf("got %+v", p)
+		}
+	})
+
+	t.Run("who may not send is refused before the app is asked for recipients", func(t *testing.T) {
+		d := newDesk(t, &deliveryhttp.Options{Recipients: func(context.Context, string, string) ([]string, error) {
+			t.Error("asked")
+			return nil, nil
+		}})
+		q := within["send"]("mallory", "room")
+		answer, _ := d.do(q)
+		refused(t, q, answer, http.StatusForbidden, "forbidden")
+	})
+
+	t.Run("what goes wrong in the app is its own fault, unless it refuses", func(t *testing.T) {
+		present := map[string]struct {
+			status int
+			code   string
+		}{"down": {500, "internal"}, "malformed": {500, "internal"}, "read-only": {403, "forbidden"}}
+		for conversation, want := range present {
+			d := newDesk(t, &deliveryhttp.Options{Recipients: recipients, OpenConversations: true})
+			q := within["send"]("alice", conversation)
+			answer, _ := d.do(q)
+			if p := refused(t, q, answer, want.status, want.code); p.Field+p.Detail != "" {
+				t.Errorf("%s: told %+v", conversation, p)
+			}
+		}
+	})
+
+	t.Run("a full body may be written wholly in escapes", func(t *testing.T) {
+		d := newDesk(t, nil)
+		q := request{"alice", "POST", "/messages", `{"conversation": "room", "body": "` + strings.Repeat(`\u0001`, delivery.MaxBody) + `"}`, nil}
+		if m := good[delivery.Message](t, d, q, http.StatusCreated); m.Body != strings.Repeat("\x01", delivery.MaxBody) {
+			t.Errorf("got %d bytes", len(m.Body))
+		}
+	})
+
+	t.Run("text comes back as it was", func(t *testing.T) {
+		d := newDesk(t, nil)
+		for escaped, want := range map[string]string{
+			`\ud83d\ude00`: "😀", `😀`: "😀", `\\ud83d`: `\ud83d`, `\ufffd`: "\ufffd", `\\\\\ud83d\ude00\n`: `\\` + "😀\n", `a\/b\u2028`: "a/b\u2028",
+		} {
+			q := request{"alice", "POST", "/messages", `{"conversation": "room", "body": "` + escaped + `"}`, nil}
+			if m := good[delivery.Message](t, d, q, http.StatusCreated); m.Body != want {
+				t.Errorf("%s: got %q", escaped, m.Body)
+			}
+		}
+	})
+}
+
+func TestList(t *testing.T) {
+	d := newDesk(t, nil)
+	for i := range 60 {
+		d.send(t, delivery.Draft{Conversation: "room", ID: fmt.Sprint(i + 1), Sender: "alice"})
+	}
+	if _, err := d.tracker.MarkRead(t.Context(), "60", delivery.Actor{User: "bob"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, query string
+		first, last int64
+		more        bool
+	}{
+		{"without bounds it is the newest 50", "", 11, 60, true},
+		{"with a limit it is the newest of that many", "&limit=2", 59, 60, true},
+		{"after is exclusive, and starts at the oldest", "&after=10&limit=3", 11, 13, true},
+		{"after 0 is all from the start", "&after=0&limit=500", 1, 60, false},
+		{"before is exclusive, and ends there", "&before=11&limit=3", 8, 10, true},
+		{"both bound", "&after=8&before=11", 9, 10, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			page := good[delivery.Page](t, d, request{"bob", "GET", "/messages?conversation=room" + c.query, "", nil}, http.StatusOK)
+			if len(page.Messages) == 0 || page.Messages[0].Seq != c.first || page.Messages[len(page.Messages)-1].Seq != c.last || page.More != c.more {
+				t.Errorf("got %+v", page)
+			}
+			if page.Version != 61 {
+				t.Errorf("at version %d", page.Version)
+			}
+		})
+	}
+	t.Run("it holds the viewer's own receipts and nobody else's", func(t *testing.T) {
+		for user, want := range map[string]bool{"bob": true, "carol": false} {
+			page := good[delivery.Page](t, d, request{user, "GET", "/messages?conversation=room&limit=1", "", nil}, http.StatusOK)
+			if own := page.Messages[0].Own; (own != nil && own.Recipient == user && own.Status == delivery.Read) != want {
+				t.Errorf("%s: own is %+v", user, own)
+			}
+		}
+	})
+	t.Run("an empty list is a list", func(t *testing.T) {
+		for _, url := range []string{"/messages?conversation=den", "/changes?conversation=den&since=7"} {
+			answer, _ := d.do(request{"mallory", "GET", url, "", nil})
+			if got := answer.Body.String(); got != `{"messages":[],"version":0,"more":false}` {
+				t.Errorf("%s: got %s", url, got)
+			}
+		}
+	})
+}
+
+func TestChanges(t *testing.T) {
+	d := newDesk(t, nil)
+	d.furnish(t)
+	read := good[delivery.Receipt](t, d, about["mark"]("bob", "frozen"), http.StatusOK)
+	t.Run("a client that holds a version gets all that changed since, in order", func(t *testing.T) {
+		page := good[delivery.Page](t, d, request{"bob", "GET", "/changes?conversation=room&since=1", "", nil}, http.StatusOK)
+		if len(page.Messages) != 2 || page.Messages[0].ID != "opened" || page.Messages[1].ID != "frozen" || page.Messages[1].Version != read.Version || page.Version != 3 || page.More {
+			t.Errorf("got %+v", page)
+		}
+	})
+	t.Run("in steps it is the same", func(t *testing.T) {
+		var got []string
+		since, more := int64(0), true
+		for more {
+			page := good[delivery.Page](t, d, request{"bob", "GET", fmt.Sprintf("/changes?conversation=room&limit=1&since=%d", since), "", nil}, http.StatusOK)
+			for _, m := range page.Messages {
+				got = append(got, m.ID)
+			}
+			since, more = page.Version, page.More
+		}
+		if !slices.Equal(got, []string{"opened", "frozen"}) {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestReceipts(t *testing.T) {
+	type answer struct{ Receipts []delivery.Receipt }
+	d := newDesk(t, nil)
+	d.furnish(t)
+	good[delivery.Receipt](t, d, about["mark"]("bob", "frozen"), http.StatusOK)
+	got := good[answer](t, d, about["receipts"]("carol", "frozen"), http.StatusOK).Receipts
+	if len(got) != 2 || got[0].Recipient != "bob" || got[0].Status != delivery.Read || got[0].ReadAt.IsZero() ||
+		got[1].Recipient != "dan" || got[1].Status != delivery.Sent {
+		t.Errorf("got %+v", got)
+	}
+	if none, _ := d.do(about["receipts"]("alice", "opened")); none.Body.String() != `{"receipts":[]}` {
+		t.Errorf("got %s", none.Body)
+	}
+}
+
+func TestEveryIDWorksEverywhere(t *testing.T) {
+	ids := []string{
+		"a", "a/b", "/", "//", ".", "..", "../..", "a/../b", " ", "trailing ", "a+b", "a b", "%", "%2e", "%2F", "?", "#", "&=;",
+		"a\nb", "\x01", "\x7f", "日本語", "é", "e\u0301", "😀", "\ufffd", "\u2028", "<script>", `"`, `\`, "A", "null", "0",
+		strings.Repeat("x", 128), strings.Repeat("😀", 32),
+	}
+	d := newDesk(t, &deliveryhttp.Options{OpenConversations: true})
+	mux := http.NewServeMux()
+	mux.Handle("/deep/er/", http.StripPrefix("/deep/er", d))
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	client := &overTheWire{server.URL + "/deep/er"}
+
+	for _, id := range ids {
+		client.post(t, "alice", "/messages", map[string]any{"conversation": id, "id": id, "body": id}, 201)
+		client.post(t, "bob", "/marks", map[string]any{"message": id, "status": "delivered"}, 200)
+		client.post(t, "carol", "/marks/up-to", map[string]any{"conversation": id, "message": id, "status": "read"}, 200)
+	}
+	batch := client.post(t, "bob", "/marks/batch", map[string]any{"messages": ids, "status": "read"}, 200)
+	if strings.Contains(batch, "error") || strings.Count(batch, `"changed":true`) != len(ids) {
+		t.Errorf("got %s", batch)
+	}
+	for _, id := range ids {
+		for _, path := range []string{"/messages", "/changes"} {
+			page := client.get(t, "bob", path, url.Values{"conversation": {id}})
+			if strings.Count(page, `"id":`) != 1 || !strings.Contains(page, `"id":`+quote(t, id)+`,"conversation":`+quote(t, id)) ||
+				!strings.Contains(page, `"read":2`) {
+				t.Errorf("%s of %q: got %s", path, id, page)
+			}
+		}
+		receipts := client.get(t, "bob", "/receipts", url.Values{"message": {id}})
+		if strings.Count(receipts, `{"message":`+quote(t, id)+`,`) != 2 {
+			t.Errorf("receipts of %q: got %s", id, receipts)
+		}
+	}
+}
