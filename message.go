@@ -36,7 +36,7 @@ type Draft struct {
 
 	// Quorum is how many recipients must reach a status before the message has it.
 	// Defaults to 1 for an open audience and to all recipients for frozen ones. It may not
-	// exceed the number of frozen recipients.
+	// exceed the number of frozen recipients, nor [MaxRecipients].
 	Quorum int
 
 	// Socket, if set, is the connection that is not told of this message.

@@ -89,6 +89,8 @@ func (t *Tracker) prepare(d Draft) (NewMessage, error) {
 	switch {
 	case quorum < 0:
 		return NewMessage{}, &InvalidError{Field: "quorum", Reason: "is negative"}
+	case quorum > MaxRecipients:
+		return NewMessage{}, &InvalidError{Field: "quorum", Reason: "is more than 10,000"}
 	case quorum == 0 && open:
 		quorum = 1
 	case quorum == 0:

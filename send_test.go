@@ -134,6 +134,7 @@ func TestSend(t *testing.T) {
 			{"recipients", func(d *delivery.Draft) { d.Recipients = []string{long} }},
 			{"recipients", func(d *delivery.Draft) { d.Recipients = make([]string, 10_001) }},
 			{"quorum", func(d *delivery.Draft) { d.Quorum = -1 }},
+			{"quorum", func(d *delivery.Draft) { d.Quorum = delivery.MaxRecipients + 1 }},
 			{"quorum", func(d *delivery.Draft) { d.Recipients, d.Quorum = []string{"bob"}, 2 }},
 			{"socket", func(d *delivery.Draft) { d.Socket = long }},
 		} {

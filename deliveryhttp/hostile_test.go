@@ -137,6 +137,7 @@ var hostileByRoute = map[string][]hostile{
 		hostile{"a negative quorum", more(`"quorum": -1`), 400, "invalid", "quorum"},
 		hostile{"a quorum with a fraction", more(`"quorum": 1.5`), 400, "invalid", "quorum"},
 		hostile{"a quorum that is no number", more(`"quorum": "1"`), 400, "invalid", "quorum"},
+		hostile{"a quorum that no recipients could reach", more(`"quorum": 10001`), 400, "invalid", "quorum"},
 		hostile{"a quorum too large to be read", more(`"quorum": 99999999999999999999`), 400, "invalid", "quorum"},
 		hostile{"a sender", more(`"sender": "alice"`), 400, "invalid", "request"},
 	),
