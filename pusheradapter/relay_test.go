@@ -1,0 +1,122 @@
+package pusheradapter_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
+	"github.com/msgdelivery/delivery/pusheradapter"
+	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
+)
+
+// runTracker runs a test in fake time, with a tracker whose relay publishes to the server.
+func runTracker(t *testing.T, test func(t *testing.T, srv *pushertest.Server, tracker *delivery.Tracker)) {
+	synctest.Test(t, func(t *testing.T) {
+		srv, err := pushertest.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer srv.Close()
+		notifier := newNotifier(t, srv, &pusheradapter.Options{Transport: srv})
+		tracker, err := delivery.New(memstore.New(), notifier, &delivery.Options{EventBodies: true, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- tracker.Run(ctx) }()
+		defer func() {
+			cancel()
+			<-ended
+		}()
+		test(t, srv, tracker)
+	})
+}
+
+func TestACatchUpReachesTheAuthorInFewEvents(t *testing.T) {
+	runTracker(t, func(t *testing.T, srv *pushertest.Server, tracker *delivery.Tracker) {
+		var last delivery.Message
+		for i := range 1000 {
+			var err error
+			last, err = tracker.Send(t.Context(), delivery.Draft{Conversation: "c1", Sender: "alice", Recipients: []string{"bob"}, Body: fmt.Sprint("hello ", i)})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		alice, bob := srv.Dial(t).Subscribe("private-conv-c1"), srv.Dial(t).Subscribe("private-conv-c1")
+		upTo, err := tracker.MarkUpTo(t.Context(), delivery.Actor{User: "bob", Socket: bob.SocketID()}, delivery.Read, "c1", last.ID)
+		if err != nil || upTo.Changed != 1000 {
+			t.Fatalf("%+v, %v", upTo, err)
+		}
+		synctest.Wait()
+		heard := alice.Drain(t.Context())
+		if got := versions(t, heard); len(got) != 1000 || got[0] != upTo.From || got[999] != upTo.To {
+			t.Errorf("the author heard of %d changes", len(got))
+		}
+		if len(heard) > 10 {
+			t.Errorf("in %d events", len(heard))
+		}
+		if echo := bob.Drain(t.Context()); len(echo) != 0 {
+			t.Errorf("the reader's own socket heard %d events", len(echo))
+		}
+	})
+}
+
+func TestTheRelayKeepsThePauses(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault    pushertest.Fault
+		atLeast  time.Duration
+		accepted int // by the faulty call
+	}{
+		"that the endpoint asks for": {pushertest.RetryAfter(http.StatusTooManyRequests, 7*time.Second), 7 * time.Second, 0},
+		"after a 401":                {pushertest.Status(http.StatusUnauthorized, ""), 30 * time.Second, 0},
+		"after a 401 in a 200":       {pushertest.ErrorInOK(http.StatusUnauthorized, ""), 30 * time.Second, 0},
+		"after a 403":                {pushertest.Status(http.StatusForbidden, ""), time.Minute, 0},
+		"after nothing known":        {pushertest.Accepted(pushertest.Hang), pusheradapter.DefaultTimeout, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runTracker(t, func(t *testing.T, srv *pushertest.Server, tracker *delivery.Tracker) {
+				srv.Script(test.fault)
+				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c1", Sender: "alice"}); err != nil {
+					t.Fatal(err)
+				}
+				events, err := srv.WaitEvents(t.Context(), test.accepted+1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				requests := srv.Requests()
+				if pause := requests[1].Time.Sub(requests[0].Time); len(requests) != 2 || pause < test.atLeast || pause > test.atLeast+time.Minute {
+					t.Errorf("%d calls, the second after %v", len(requests), pause)
+				}
+				if len(events) != test.accepted+1 {
+					t.Errorf("%d events", len(events))
+				}
+			})
+		})
+	}
+}
+
+func TestWhatPusherCannotTakeBecomesADeadLetter(t *testing.T) {
+	runTracker(t, func(t *testing.T, srv *pushertest.Server, tracker *delivery.Tracker) {
+		for _, conversation := range []string{"c1", "////////////////////////////////////////////////////////////////", "c2"} {
+			if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: conversation, Sender: "alice"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		dead, err := tracker.DeadLetters(t.Context(), delivery.DeadQuery{})
+		if err != nil || len(dead) != 1 || dead[0].Attempts != 1 {
+			t.Errorf("dead letters: %v, %v", dead, err)
+		}
+		if len(srv.Events()) != 2 {
+			t.Errorf("%d events", len(srv.Events()))
+		}
+	})
+}
