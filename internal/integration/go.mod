@@ -9,6 +9,8 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0
 	// The other Postgres driver.
 	github.com/lib/pq v1.12.3
+	// What is tested.
+	github.com/msgdelivery/delivery v0.0.0
 	// The SQLite driver, which needs no C compiler.
 	modernc.org/sqlite v1.55.0
 )
