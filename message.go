@@ -138,7 +138,7 @@ type Query struct {
 	Viewer string
 }
 
-// Latest, as [Query.Before], asks for a conversation's newest messages.
+// Latest is a [Query.Before] that asks for a conversation's newest messages.
 const Latest int64 = 1<<63 - 1
 
 // Page is an answer to [Tracker.Messages] or [Tracker.Changes], read at one moment.

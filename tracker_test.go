@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -20,7 +19,6 @@ type desk struct {
 
 	mu     sync.Mutex
 	events []delivery.Event
-	log    strings.Builder
 }
 
 func newDesk(t *testing.T, opts *delivery.Options) *desk {
