@@ -46,8 +46,8 @@ type locked struct {
 	addEvents string // microseconds, token, attempts, [payload]
 	newest    string // token, limit → id; the last ones first
 	anyDue    string // → whether some event is due
-	due       string // limit → id, attempts, payload; locked, in order
-	hold      string // token, microseconds, [id]
+	due       string // limit → id, attempts, payload: those due longest that nobody else is claiming; locked
+	hold      string // [id], token, microseconds
 	done      string // [id, token]
 	again     string // [id, token, microseconds, attempts to forget]
 	bury      string // [id, token, reason]: copies to the dead letters

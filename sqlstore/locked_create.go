@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"maps"
 	"slices"
 
 	"github.com/msgdelivery/delivery"
@@ -50,10 +51,9 @@ func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, mess
 	if len(events) == 0 {
 		return created, nil, nil
 	}
-	for _, c := range conversations {
+	for _, c := range slices.SortedFunc(maps.Values(conversations), func(a, b *conversation) int { return cmp.Compare(a.key, b.key) }) {
 		versions = append(versions, row{c.key, c.version})
 	}
-	slices.SortFunc(versions, func(a, b row) int { return cmp.Compare(a[0].(int64), b[0].(int64)) })
 	if err := execAll(ctx, q, batch{l.addStates, states}, batch{l.addReceipts, receipts}, batch{l.putVersions, versions}); err != nil {
 		return nil, nil, err
 	}
@@ -67,39 +67,53 @@ type conversation struct {
 	key, version int64
 }
 
-func scanConversation(rows *sql.Rows) (*conversation, error) {
-	var c conversation
-	err := rows.Scan(&c.id, &c.key, &c.version)
-	return &c, err
-}
-
 // lockConversations locks the conversations of the messages, and makes those that are new.
 func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, messages []delivery.NewMessage) (map[string]*conversation, error) {
 	ids := make([]string, len(messages))
 	for i, m := range messages {
 		ids[i] = m.Conversation
 	}
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
-	// To lock a row that does not exist locks the gap at its place, if the caller's transaction is
-	// REPEATABLE READ: two who did so could not insert any more. So first see what exists.
-	known, err := query(ctx, q, scanString, l.known, toJSON(ids))
+	known, err := query(ctx, q, scanKnown, l.known, idList(ids))
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range ids {
-		if !slices.Contains(known, id) {
-			if _, err := q.ExecContext(ctx, l.found, id); err != nil {
-				return nil, err
-			}
-		}
+	conversations := make(map[string]*conversation, len(ids))
+	byKey := make(map[int64]*conversation, len(ids))
+	for _, c := range known {
+		conversations[c.id], byKey[c.key] = c, c
 	}
-	rows, err := query(ctx, q, scanConversation, l.lock, toJSON(ids))
-	conversations := make(map[string]*conversation, len(rows))
-	for _, c := range rows {
-		conversations[c.id] = c
+	slices.Sort(ids)
+	for _, id := range ids {
+		if conversations[id] != nil {
+			continue
+		}
+		result, err := q.ExecContext(ctx, l.found, id)
+		if err != nil {
+			return nil, err
+		}
+		key, err := result.LastInsertId()
+		if err != nil {
+			return nil, err
+		}
+		c := &conversation{id: id, key: key}
+		conversations[id], byKey[key] = c, c
+	}
+	locked, err := query(ctx, q, scanLocked, l.lock, toJSON(sortedKeys(byKey, cmp.Compare[int64])))
+	for _, c := range locked {
+		byKey[c.key].version = c.version
 	}
 	return conversations, err
+}
+
+func scanKnown(rows *sql.Rows) (*conversation, error) {
+	var c conversation
+	err := rows.Scan(&c.id, &c.key)
+	return &c, err
+}
+
+func scanLocked(rows *sql.Rows) (c conversation, err error) {
+	err = rows.Scan(&c.key, &c.version)
+	return c, err
 }
 
 // add stores the messages whose ids are free, and gives them the next versions of their conversations.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"fmt"
 	"slices"
 
 	"github.com/msgdelivery/delivery"
@@ -108,7 +109,8 @@ func (l *locked) read(ctx context.Context, q delivery.DBTX, receipts []*standing
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() {
+	n := 0
+	for ; rows.Next(); n++ {
 		var i int
 		var version int64
 		var tally delivery.Tally
@@ -119,7 +121,13 @@ func (l *locked) read(ctx context.Context, q delivery.DBTX, receipts []*standing
 		}
 		receipts[i].set(version, tally, receipt)
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	if n != len(receipts) {
+		return fmt.Errorf("%d of %d messages have lost their state", len(receipts)-n, len(receipts))
+	}
+	return nil
 }
 
 func scanHeader(rows *sql.Rows) (s standing, err error) {

@@ -71,7 +71,7 @@ func (l *locked) claim(ctx context.Context, s *session, limit int, lease deliver
 			c.Attempts++
 		}
 		slices.Sort(ids)
-		_, err = q.ExecContext(ctx, l.hold, lease.Token, lease.For.Microseconds(), toJSON(ids))
+		_, err = q.ExecContext(ctx, l.hold, toJSON(ids), lease.Token, lease.For.Microseconds())
 		return err
 	})
 	return claimed, err
@@ -89,7 +89,8 @@ func scanClaimed(rows *sql.Rows) (c delivery.Claimed, err error) {
 
 func (l *locked) settle(ctx context.Context, s *session, settlements []delivery.Settlement) (held int, err error) {
 	settlements = slices.Clone(settlements)
-	slices.SortStableFunc(settlements, func(a, b delivery.Settlement) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortStableFunc(settlements, compareClaims)
+	settlements = slices.CompactFunc(settlements, func(a, b delivery.Settlement) bool { return compareClaims(a, b) == 0 }) // the first one ends the claim
 	var done, again, bury, requeue, discard []row
 	for _, x := range settlements {
 		switch x.Outcome {
@@ -135,4 +136,8 @@ func (l *locked) settle(ctx context.Context, s *session, settlements []delivery.
 		return nil
 	})
 	return held, err
+}
+
+func compareClaims(a, b delivery.Settlement) int {
+	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Lease, b.Lease))
 }

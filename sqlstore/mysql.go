@@ -86,13 +86,13 @@ FROM delivery_outbox`,
 }
 
 var mysqlWrites = locked{
-	known: `SELECT id FROM delivery_conversations WHERE id IN (SELECT j.id FROM ` + mysqlIDs + ` j)`,
+	known: `SELECT id, conv FROM delivery_conversations WHERE id IN (SELECT j.id FROM ` + mysqlIDs + ` j)`,
 	// INSERT IGNORE would take a shared lock first, and two of them would wait for each other.
-	found: `INSERT INTO delivery_conversations (id, version) VALUES (?, 0) ON DUPLICATE KEY UPDATE version = version`,
+	found: `INSERT INTO delivery_conversations (id, version) VALUES (?, 0) ON DUPLICATE KEY UPDATE conv = LAST_INSERT_ID(conv)`,
 	lock: `
-SELECT STRAIGHT_JOIN c.id, c.conv, c.version
-FROM ` + mysqlIDs + ` j
-JOIN delivery_conversations c ON c.id = j.id
+SELECT STRAIGHT_JOIN c.conv, c.version
+FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$')) j
+JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 FOR UPDATE`,
 	loadNewest: mysqlReads.load + ` LOCK IN SHARE MODE`,
 	addMessages: `
@@ -163,7 +163,8 @@ FOR UPDATE`,
 SELECT COUNT(*)
 FROM delivery_messages m
 LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
-WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ? AND m.open`,
+WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ? AND m.open
+FOR UPDATE`,
 	putReader: `
 INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq) VALUES (?, ?, ?, ?)
 ON DUPLICATE KEY UPDATE delivered_seq = VALUES(delivered_seq), read_seq = VALUES(read_seq)`,
@@ -179,8 +180,9 @@ ORDER BY j.i`,
 SELECT id, attempts, payload FROM delivery_outbox FORCE INDEX (delivery_outbox_ready)
 WHERE ready_at <= ` + mysqlNow + ` ORDER BY ready_at, id LIMIT ? FOR UPDATE SKIP LOCKED`,
 	hold: `
-UPDATE delivery_outbox SET lease = ?, ready_at = ` + mysqlNow + ` + ?, attempts = attempts + 1
-WHERE id IN (SELECT j.id FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) j)`,
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) j
+STRAIGHT_JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id
+SET o.lease = ?, o.ready_at = ` + mysqlNow + ` + ?, o.attempts = o.attempts + 1`,
 	done: `
 DELETE o FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', lease BIGINT PATH '$[1]')) j
 STRAIGHT_JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id AND o.lease = j.lease

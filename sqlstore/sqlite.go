@@ -106,9 +106,9 @@ FROM delivery_outbox`,
 }
 
 var sqliteWrites = locked{
-	known: `SELECT id FROM delivery_conversations WHERE id IN (SELECT value FROM json_each(?))`,
-	found: `INSERT INTO delivery_conversations (id, version) VALUES (?, 0) ON CONFLICT DO NOTHING`,
-	lock:  `SELECT id, conv, version FROM delivery_conversations WHERE id IN (SELECT value FROM json_each(?))`,
+	known: `SELECT id, conv FROM delivery_conversations WHERE id IN (SELECT value FROM json_each(?))`,
+	found: `INSERT INTO delivery_conversations (id, version) VALUES (?, 0)`,
+	lock:  `SELECT conv, version FROM delivery_conversations WHERE conv IN (SELECT value FROM json_each(?))`,
 	addMessages: `
 INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8 FROM json_each(?)`,
@@ -175,11 +175,12 @@ SELECT ` + sqliteNow + ` + ?, ?, ?, ` + sqliteNow + `, value FROM json_each(?) O
 	due: `
 SELECT id, attempts, payload FROM delivery_outbox WHERE ready_at <= ` + sqliteNow + ` ORDER BY ready_at, id LIMIT ?`,
 	hold: `
-UPDATE delivery_outbox SET lease = ?, ready_at = ` + sqliteNow + ` + ?, attempts = attempts + 1
-WHERE id IN (SELECT value FROM json_each(?))`,
+WITH due (id) AS (SELECT value FROM json_each(?))
+UPDATE delivery_outbox SET lease = ?, ready_at = ` + sqliteNow + ` + ?, attempts = attempts + 1 WHERE id IN due`,
 	done: `
 DELETE FROM delivery_outbox
-WHERE lease <> 0 AND (id, lease) IN (SELECT value->>0, value->>1 FROM json_each(?))`,
+WHERE id IN (
+	SELECT o.id FROM json_each(?) j JOIN delivery_outbox o ON o.id = j.value->>0 AND o.lease = j.value->>1 AND o.lease <> 0)`,
 	again: `
 UPDATE delivery_outbox AS o SET lease = 0, ready_at = ` + sqliteNow + ` + (j.value->>2), attempts = attempts - (j.value->>3)
 FROM json_each(?) j WHERE o.id = j.value->>0 AND o.lease = j.value->>1 AND o.lease <> 0`,
