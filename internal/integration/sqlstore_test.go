@@ -1,0 +1,54 @@
+package integration
+
+import (
+	"database/sql"
+	"testing"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverytest"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/sqlstore"
+)
+
+// dialects says which dialect each kind of database speaks.
+var dialects = map[engines.Kind]sqlstore.Dialect{
+	engines.SQLite:   sqlstore.SQLite,
+	engines.Postgres: sqlstore.Postgres,
+	engines.MySQL:    sqlstore.MySQL,
+}
+
+// migrated returns a pool on a fresh database with the tables in it, and a store on it.
+func migrated(t testing.TB, e engines.Engine) (*sql.DB, *sqlstore.Store) {
+	t.Helper()
+	db := e.Open(t)
+	if err := sqlstore.Migrate(t.Context(), db, dialects[e.Kind]); err != nil {
+		t.Fatal(err)
+	}
+	return db, open(t, db, e)
+}
+
+func open(t testing.TB, db *sql.DB, e engines.Engine) *sqlstore.Store {
+	t.Helper()
+	store, err := sqlstore.New(db, dialects[e.Kind])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+func TestSQLStoreKeepsTheContract(t *testing.T) {
+	each(t, func(t *testing.T, e engines.Engine) {
+		deliverytest.TestStore(t, func(t *testing.T) delivery.Store {
+			_, store := migrated(t, e)
+			return store
+		})
+	})
+}
+
+// each runs test on every engine and in every setting of it.
+func each(t *testing.T, test func(t *testing.T, e engines.Engine)) {
+	engines.Each(t, test)
+	for _, e := range engines.Variants {
+		t.Run(e.Name, func(t *testing.T) { test(t, e) })
+	}
+}
