@@ -144,18 +144,35 @@ func TestEndlessAnswersAreCutOff(t *testing.T) {
 			}
 			ended <- sent
 		}))
-		config := pusheradapter.Config{AppID: "1", Key: "k", Secret: "s", Host: strings.TrimPrefix(endless.URL, "http://")}
-		notifier, err := pusheradapter.New(config, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := notifier.Notify(t.Context(), newEvents(1)); (err == nil) != (status == 200) {
+		if err := newNotifierAt(t, endless.URL).Notify(t.Context(), newEvents(1)); (err == nil) != (status == 200) {
 			t.Errorf("%d: %v", status, err)
 		}
 		if sent := <-ended; sent > 64<<20 { // what the buffers on the way take, and no more
 			t.Errorf("%d: %d bytes were sent", status, sent)
 		}
 		endless.Close()
+	}
+}
+
+func TestAnswersThatBreakOff(t *testing.T) {
+	for status, want := range map[int]int{
+		200: 0, // accepted, or an error in what did not come
+		500: 500,
+		413: 413,
+	} {
+		breaking := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, `{"code":`)
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}))
+		err := newNotifierAt(t, breaking.URL).Notify(t.Context(), newEvents(1))
+		var answer *pusheradapter.Error
+		if !errors.As(err, &answer) || answer.Status != want {
+			t.Errorf("%d: %v", status, err)
+		}
+		breaking.Close()
 	}
 }
 
@@ -219,6 +236,30 @@ func TestNotifyReturnsWhenItsContextEnds(t *testing.T) {
 		}
 		if len(srv.Requests()) != before {
 			t.Error("a call was made for a context that had ended")
+		}
+	})
+}
+
+func TestNotifyReturnsWhileItWaitsItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv, err := pushertest.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer srv.Close()
+		srv.FaultFunc(func(pushertest.Request) pushertest.Fault { return pushertest.Delay(4 * time.Second) })
+		notifier := newNotifier(t, srv, &pusheradapter.Options{Transport: srv})
+		first := make(chan error)
+		go func() { first <- notifier.Notify(t.Context(), newEvents(160)) }() // as many calls as there may be
+		synctest.Wait()
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := notifier.Notify(ctx, newEvents(1)); !isPlain(err) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the one that waits: %v", err)
+		}
+		if err := <-first; err != nil {
+			t.Errorf("those before it: %v", err)
 		}
 	})
 }

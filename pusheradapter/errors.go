@@ -92,11 +92,8 @@ func parseRetryAfter(header string) (time.Duration, bool) {
 // signature that is good for ten minutes, so only what it wraps is kept; and if the rest still
 // tells a secret, only its cleaned text is kept, and whether it was the context's end.
 func redact(err error, secrets ...string) error {
-	for {
-		var withURL *url.Error
-		if !errors.As(err, &withURL) || withURL.Err == nil {
-			break
-		}
+	var withURL *url.Error
+	if errors.As(err, &withURL) && withURL.Err != nil {
 		err = withURL.Err
 	}
 	text := err.Error()

@@ -26,6 +26,17 @@ func newNotifier(t testing.TB, srv *pushertest.Server, options *pusheradapter.Op
 	return notifier
 }
 
+// newNotifierAt returns a Notifier for a server that checks no signature.
+func newNotifierAt(t testing.TB, url string) *pusheradapter.Notifier {
+	t.Helper()
+	config := pusheradapter.Config{AppID: "1", Key: "k", Secret: "s", Host: strings.TrimPrefix(url, "http://")}
+	notifier, err := pusheradapter.New(config, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return notifier
+}
+
 // newEvent returns the event of a new message, m-version, in a conversation.
 func newEvent(conversation string, version int64) delivery.Event {
 	update := delivery.Update{Message: fmt.Sprint("m", version), Sender: "alice", Version: version, Status: delivery.Sent, Total: 1}

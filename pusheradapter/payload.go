@@ -161,7 +161,7 @@ func hoist(updates []delivery.Update) (shared PayloadUpdate, rest []PayloadUpdat
 		}
 		if r := u.Receipt; r != nil {
 			rest[i].Recipient, rest[i].RecipientStatus = r.Recipient, r.Status
-			rest[i].DeliveredAt, rest[i].ReadAt = r.DeliveredAt.UTC().Round(0), r.ReadAt.UTC().Round(0)
+			rest[i].DeliveredAt, rest[i].ReadAt = r.DeliveredAt.UTC(), r.ReadAt.UTC()
 		}
 	}
 	if len(rest) > 1 {

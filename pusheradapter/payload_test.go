@@ -159,6 +159,18 @@ func TestASingleUpdateStandsByItself(t *testing.T) {
 	}
 }
 
+func TestTimesAreToldInUTC(t *testing.T) {
+	event := catchUp(2, func(i int) string { return fmt.Sprint("m", i) })
+	for i, zone := range []*time.Location{time.UTC, time.FixedZone("", 7200)} {
+		r := event.Updates[i].Receipt
+		r.DeliveredAt, r.ReadAt = r.DeliveredAt.In(zone), r.ReadAt.In(zone)
+	}
+	triggers, err := pusheradapter.EncodePrivate(t.Context(), event)
+	if err != nil || strings.Count(string(triggers[0].Data), `"2025-03-01T12:30:00.123456Z"`) != 2 {
+		t.Errorf("%v, data is %s", err, triggers[0].Data)
+	}
+}
+
 func TestMixedUpdatesComeBackAsTheyWere(t *testing.T) {
 	at := time.Date(2025, 3, 1, 12, 30, 0, 0, time.UTC)
 	bob := delivery.Receipt{Message: "m1", Recipient: "bob", Status: delivery.Delivered, Version: 2, DeliveredAt: at}

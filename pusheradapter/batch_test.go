@@ -1,0 +1,59 @@
+package pusheradapter
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestLanes(t *testing.T) {
+	// A trigger is written as its channel, and as the channel and "L" if it is of the largest size.
+	tests := []struct{ name, triggers, want string }{
+		{"nothing", "", ""},
+		{"one", "a", "a"},
+		{"ten of one channel", "a a a a a a a a a a", "a a a a a a a a a a"},
+		{"eleven of one channel go one batch after another", "a a a a a a a a a a a", "a a a a a a a a a a, a"},
+		{"eleven of as many channels go at the same time", "a b c d e f g h i j k", "a b c d e f g h i j; k"},
+		{"a channel stays together", "a b a c b a", "a a a b b c"},
+		{"a channel that would be cut gets a batch of its own", "a a a a a a a b b b b b c", "a a a a a a a; b b b b b c"},
+		{"a channel of many batches leaves the others to theirs", "a b b b b b b b b b b b c", "b b b b b b b b b b, b; a c"},
+		{"a batch has a limit of bytes", "aL aL aL aL aL aL aL aL", "aL aL aL aL aL aL, aL aL"},
+		{"and so have channels that share one", "aL bL cL dL eL fL g hL", "aL bL cL dL eL fL g; hL"},
+	}
+	large := []byte(strings.Repeat("x", MaxData))
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var triggers []outgoing
+			for i, s := range strings.Fields(test.triggers) {
+				o := outgoing{Trigger{Channel: s[:1]}, i}
+				if strings.HasSuffix(s, "L") {
+					o.Data = large
+				}
+				triggers = append(triggers, o)
+			}
+			var got []string
+			order := make(map[string]int)
+			for _, lane := range lanes(triggers) {
+				var batches []string
+				for _, batch := range lane {
+					var names []string
+					for _, o := range batch {
+						name := o.Channel
+						if len(o.Data) > 0 {
+							name += "L"
+						}
+						names = append(names, name)
+						if o.event < order[o.Channel] {
+							t.Errorf("trigger %d comes after %d", o.event, order[o.Channel])
+						}
+						order[o.Channel] = o.event
+					}
+					batches = append(batches, strings.Join(names, " "))
+				}
+				got = append(got, strings.Join(batches, ", "))
+			}
+			if text := strings.Join(got, "; "); text != test.want {
+				t.Errorf("lanes are %s, want %s", text, test.want)
+			}
+		})
+	}
+}
