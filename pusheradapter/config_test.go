@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -184,6 +185,49 @@ func TestTLSIsLeftOutForLoopbackOnly(t *testing.T) {
 	if got := fmt.Sprint(cluster); got != "https://api-eu.pusher.com/apps/1" {
 		t.Errorf("cluster: %s", got)
 	}
+}
+
+func TestCallsGoWhereTheConfigSays(t *testing.T) {
+	for want, config := range map[string]pusheradapter.Config{
+		"https://api-eu.pusher.com/apps/1/events":  {AppID: "1", Cluster: "eu"},
+		"https://example.com:8443/apps/a-b/events": {AppID: "a-b", Host: "example.com:8443"},
+		"http://example.com/apps/1/events":         {AppID: "1", Host: "example.com", Scheme: "http"},
+		"http://127.0.0.1:6001/apps/1/events":      {AppID: "1", Host: "127.0.0.1:6001"},
+		"https://localhost/apps/1/events":          {AppID: "1", Host: "localhost", Scheme: "https"},
+	} {
+		config.Key, config.Secret = "k", "s"
+		var got string
+		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+			got, _, _ = strings.Cut(r.URL.String(), "?")
+			return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+		})
+		notifier, err := pusheradapter.New(config, &pusheradapter.Options{Transport: transport})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := notifier.Notify(t.Context(), newEvents(1)); err != nil || got != want {
+			t.Errorf("called %s, %v; want %s", got, err, want)
+		}
+	}
+}
+
+func FuzzParseURL(f *testing.F) {
+	for _, seed := range []string{"example.com/apps/1", "127.0.0.1:6001/apps/1", "[::1]/apps/a", "/apps/1", "a%zz/apps/1", "example.com/apps/1?x", ":0/apps/1"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, rest string) {
+		config, err := pusheradapter.ParseURL("https://topkey:topsecret@" + rest)
+		if text := fmt.Sprint(config, err); strings.Contains(text, "top") && !strings.Contains(rest, "top") {
+			t.Errorf("%q: prints %s", rest, text)
+		}
+		if err != nil {
+			return
+		}
+		again, err := pusheradapter.ParseURL("https://topkey:topsecret@" + strings.TrimPrefix(fmt.Sprint(config), "https://"))
+		if err != nil || again.Host != config.Host || again.AppID != config.AppID {
+			t.Errorf("%q: comes back as %v, %v", rest, again, err)
+		}
+	})
 }
 
 func TestNoVerbPrintsASecret(t *testing.T) {

@@ -63,6 +63,17 @@
 //     pages reconnect at the same moment;
 //   - fetches a new message whose update has no "body", or says "body_omitted".
 //
+// # Trust
+//
+// Whoever may enter a conversation's channel hears all its events: who has read what, and the bodies
+// of messages if [delivery.Options.EventBodies] puts them there. The secret stays on the server; it is in
+// no error and in nothing that is printed. TLS is left out for loopback hosts only, unless the
+// [Config] asks for it.
+//
+// Socket ids come from browsers, and nobody can tell whose they are. Who names the socket of
+// someone else hides an event from it, until it reads the changes; so the id is good for an exclusion, and for
+// nothing else. One that is malformed excludes nobody.
+//
 // # Failures
 //
 // The relay decides when to try again; this package makes one attempt and says who is to blame.
