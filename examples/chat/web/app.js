@@ -21,7 +21,7 @@ const pusher = new Pusher(config.pusher.key, {
   wsPort: endpoint.port || 80,
   wssPort: endpoint.port || 443,
   forceTLS: endpoint.protocol === 'https:',
-  enabledTransports: ['ws', 'wss'],
+  enabledTransports: ['ws'], // and nothing that needs other hosts
   channelAuthorization: { endpoint: '/pusher/auth' },
 });
 

@@ -88,7 +88,8 @@ export class Conversation extends EventTarget {
 
   // marked notes how far one's own receipt of a message has come.
   marked(id, status) {
-    if (this.messages.has(id)) this.#merge({ id, own: status });
+    const own = this.messages.get(id)?.own;
+    if (own && further(own, status) !== own) this.#merge({ id, own: status });
   }
 
   // received returns the messages of others up to a seq.

@@ -54,10 +54,13 @@ export class Outbox {
     this.#tasks.delivered.request(BATCH_PAUSE);
   }
 
-  // readUpTo tells the senders that all messages up to one were seen.
+  // readUpTo tells the senders that all messages up to one were seen, and so delivered.
   readUpTo(conversation, { id, seq }) {
-    for (const message of conversation.received(seq)) conversation.marked(message.id, 'read');
     this.#put('read', id, { message: id, seq, conversation: conversation.id });
+    for (const message of conversation.received(seq)) {
+      this.#remove('delivered', message.id);
+      conversation.marked(message.id, 'read');
+    }
     this.#tasks.read.request();
   }
 

@@ -4,7 +4,7 @@ import * as api from './api.js';
 import { clone, drawAvatar } from './view.js';
 
 const box = document.getElementById('receipts');
-const whenFormat = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const whenFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit', second: '2-digit' });
 
 let shown = null; // the id of the message
 
@@ -15,9 +15,9 @@ export async function open(message, ticks) {
   box.showPopover();
   const at = ticks.getBoundingClientRect();
   const { offsetWidth: width, offsetHeight: height } = box;
-  const above = at.top - height - 8;
+  const below = at.bottom + 8;
   box.style.left = `${Math.max(8, Math.min(at.right - width, innerWidth - width - 8))}px`;
-  box.style.top = `${above > 8 ? above : at.bottom + 8}px`;
+  box.style.top = `${below + height < innerHeight - 8 ? below : at.top - height - 8}px`;
 }
 
 // refresh draws the window anew if it shows that message.

@@ -55,7 +55,7 @@ export class Task {
       await this.#job();
       this.#failures = 0;
     } catch (error) {
-      console.warn(error);
+      console.warn(`To be tried again: ${error.message}`);
       this.#failures++;
       this.#again = true;
     }

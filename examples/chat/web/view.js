@@ -4,7 +4,7 @@
 const GROUP_PAUSE = 5 * 60_000; // ms between messages of one sender that are shown as one group
 
 const dayFormat = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
-const timeFormat = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const timeFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
 
 // clone returns a copy of the one element in a template.
 export function clone(template) {
@@ -123,7 +123,7 @@ export class View {
   #select(conversation) {
     this.selected = conversation;
     document.getElementById('title').textContent = conversation.title;
-    document.getElementById('members').textContent = conversation.members.join(', ');
+    document.getElementById('members').textContent = conversation.members.length > 2 ? conversation.members.join(', ') : 'Only you two';
     for (const [each, { link, log }] of this.#panes) {
       log.hidden = each !== conversation;
       if (log.hidden) link.removeAttribute('aria-current');
@@ -131,6 +131,7 @@ export class View {
     }
     const { log } = this.#panes.get(conversation);
     log.scrollTop = log.scrollHeight;
+    if (matchMedia('(hover: hover)').matches) document.getElementById('composer').elements.body.focus(); // touch would bring up a keyboard
   }
 
   // reportSeen says which message is the last that is in view, if somebody is there to look.
