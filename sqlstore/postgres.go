@@ -13,7 +13,7 @@ var postgres = dialect{
 	classify: pgClassify,
 	reads:    pgReads,
 	writes:   postgresWrites{},
-	tables:   `select tablename from pg_catalog.pg_tables where schemaname = any (current_schemas(false))`,
+	tables:   `SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY (current_schemas(false))`,
 	migrate:  pgMigrate,
 }
 
@@ -24,11 +24,11 @@ type postgresWrites struct{}
 // Fragments of statements that write events, in the format of type payload. They stand where u is
 // one change of a message: its counters after it and the receipt that made it.
 const (
-	pgStatus = `case when u.read >= u.quorum then 3 when u.delivered >= u.quorum then 2 else 1 end`
+	pgStatus = `CASE WHEN u.read >= u.quorum THEN 3 WHEN u.delivered >= u.quorum THEN 2 ELSE 1 END`
 
 	pgUpdate = `json_build_object('i', u.message, 's', u.sender, 'v', u.version, 'm', ` + pgStatus + `,
 		'd', u.delivered, 'r', u.read, 'n', u.total, 'p', json_build_object('u', u."user", 's', u.status,
-			'd', (extract(epoch from u.delivered_at) * 1000000)::bigint, 'r', (extract(epoch from u.read_at) * 1000000)::bigint))`
+			'd', (extract(epoch FROM u.delivered_at) * 1000000)::bigint, 'r', (extract(epoch FROM u.read_at) * 1000000)::bigint))`
 )
 
 // pgEvent is an event in a row of a statement's result, if there is one.
@@ -58,7 +58,7 @@ func pgClaimed(events []pgEvent, lease delivery.Lease) ([]delivery.Claimed, erro
 // pgMigrate runs apply in one transaction, under a lock that ends with it.
 func pgMigrate(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error {
 	return s.write(ctx, func(q delivery.DBTX) error {
-		if _, err := q.ExecContext(ctx, `select pg_advisory_xact_lock(hashtext('delivery_migrations'))`); err != nil {
+		if _, err := q.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext('delivery_migrations'))`); err != nil {
 			return err
 		}
 		return apply(q)

@@ -28,142 +28,142 @@ import (
 // The lateral lookups with their limits keep the plan to the indexes, even one that was made while
 // the tables were empty. Each event of the result stands in any row: there are no more than marks.
 const pgAdvance = `
-with mark as materialized (
-	select k.*, m.*, c.id as conversation, c.version as seen,
-		coalesce(r.status, 0) as was, r.version as last, r.delivered_at, r.read_at,
-		m.sender <> k."user" and k.status > coalesce(r.status, 0)
-			and case when m.open then k.admitted else r.status is not null end as needed
-	from json_to_recordset($1::json) as k(ord int, message text, "user" text, socket text, status int, at timestamptz, admitted boolean)
-	left join lateral (
-		select id, conv, seq, sender, open, total, quorum, sent_at from delivery_messages where id = k.message limit 1
-	) m on true
-	left join lateral (select id, version from delivery_conversations where conv = m.conv limit 1) c on true
-	left join lateral (
-		select status, version, delivered_at, read_at from delivery_receipts
-		where conv = m.conv and seq = m.seq and recipient = k."user" limit 1
-	) r on true
+WITH mark AS MATERIALIZED (
+	SELECT k.*, m.*, c.id AS conversation, c.version AS seen,
+		coalesce(r.status, 0) AS was, r.version AS last, r.delivered_at, r.read_at,
+		m.sender <> k."user" AND k.status > coalesce(r.status, 0)
+			AND CASE WHEN m.open THEN k.admitted ELSE r.status IS NOT NULL END AS needed
+	FROM json_to_recordset($1::json) AS k(ord int, message text, "user" text, socket text, status int, at timestamptz, admitted boolean)
+	LEFT JOIN LATERAL (
+		SELECT id, conv, seq, sender, open, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
+	) m ON true
+	LEFT JOIN LATERAL (SELECT id, version FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c ON true
+	LEFT JOIN LATERAL (
+		SELECT status, version, delivered_at, read_at FROM delivery_receipts
+		WHERE conv = m.conv AND seq = m.seq AND recipient = k."user" LIMIT 1
+	) r ON true
 ),
-wanted as materialized (
-	select conv, seen, count(*) as steps from mark where needed group by conv, seen
+wanted AS MATERIALIZED (
+	SELECT conv, seen, count(*) AS steps FROM mark WHERE needed GROUP BY conv, seen
 ),
-turn as materialized (
-	select c.conv, w.steps from delivery_conversations c join wanted w on c.conv = w.conv and c.version = w.seen
-	for no key update of c skip locked
+turn AS MATERIALIZED (
+	SELECT c.conv, w.steps FROM delivery_conversations c JOIN wanted w ON c.conv = w.conv AND c.version = w.seen
+	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
-taken as (
-	update delivery_conversations c set version = c.version + turn.steps from turn where c.conv = turn.conv
-	returning c.conv
+taken AS (
+	UPDATE delivery_conversations c SET version = c.version + turn.steps FROM turn WHERE c.conv = turn.conv
+	RETURNING c.conv
 ),
-step as materialized (
-	select ord, conv, seq, conversation, message, sender, total, quorum, "user", socket, was, status, at,
-		coalesce(delivered_at, at) as delivered_at, case when status = 3 then at end as read_at,
-		seen + row_number() over (partition by conv order by socket collate "C", ord) as version
-	from mark join taken using (conv) where needed
+step AS MATERIALIZED (
+	SELECT ord, conv, seq, conversation, message, sender, total, quorum, "user", socket, was, status, at,
+		coalesce(delivered_at, at) AS delivered_at, CASE WHEN status = 3 THEN at END AS read_at,
+		seen + row_number() OVER (PARTITION BY conv ORDER BY socket COLLATE "C", ord) AS version
+	FROM mark JOIN taken USING (conv) WHERE needed
 ),
-receipt as (
-	insert into delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
-	select conv, seq, "user", status, version, delivered_at, read_at from step
-	on conflict (conv, seq, recipient) do update set
+receipt AS (
+	INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
+	SELECT conv, seq, "user", status, version, delivered_at, read_at FROM step
+	ON CONFLICT (conv, seq, recipient) DO UPDATE SET
 		status = excluded.status, version = excluded.version,
 		delivered_at = excluded.delivered_at, read_at = excluded.read_at
 ),
-tally as materialized (
-	select s.*,
-		t.delivered_count + count(*) filter (where s.was < 2) over earlier as delivered,
-		t.read_count + count(*) filter (where s.status = 3) over earlier as read
-	from step s join delivery_states t on t.conv = s.conv and t.seq = s.seq
-	window earlier as (partition by s.conv, s.seq order by s.version)
+tally AS MATERIALIZED (
+	SELECT s.*,
+		t.delivered_count + count(*) FILTER (WHERE s.was < 2) OVER earlier AS delivered,
+		t.read_count + count(*) FILTER (WHERE s.status = 3) OVER earlier AS read
+	FROM step s JOIN delivery_states t ON t.conv = s.conv AND t.seq = s.seq
+	WINDOW earlier AS (PARTITION BY s.conv, s.seq ORDER BY s.version)
 ),
-state as (
-	update delivery_states t set
+state AS (
+	UPDATE delivery_states t SET
 		version = u.version, delivered_count = u.delivered, read_count = u.read, status = ` + pgStatus + `,
 		delivered_at = coalesce(t.delivered_at, u.delivered_at), read_at = coalesce(t.read_at, u.read_at)
-	from (
-		select conv, seq, quorum, max(version) as version, max(delivered) as delivered, max(read) as read,
-			max(at) filter (where was < 2 and delivered = quorum) as delivered_at,
-			max(at) filter (where status = 3 and read = quorum) as read_at
-		from tally group by conv, seq, quorum
+	FROM (
+		SELECT conv, seq, quorum, max(version) AS version, max(delivered) AS delivered, max(read) AS read,
+			max(at) FILTER (WHERE was < 2 AND delivered = quorum) AS delivered_at,
+			max(at) FILTER (WHERE status = 3 AND read = quorum) AS read_at
+		FROM tally GROUP BY conv, seq, quorum
 	) u
-	where t.conv = u.conv and t.seq = u.seq
+	WHERE t.conv = u.conv AND t.seq = u.seq
 ),
-event as (
-	insert into delivery_outbox (ready_at, lease, attempts, payload)
-	select clock_timestamp() + $2::bigint * interval '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
+event AS (
+	INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
+	SELECT clock_timestamp() + $2::bigint * INTERVAL '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
 		json_build_object('k', 2, 'c', conversation, 'f', min(version), 't', max(version), 'x', socket,
-			'u', json_agg(` + pgUpdate + ` order by version))
-	from tally u group by conversation, socket
-	returning id, payload
+			'u', json_agg(` + pgUpdate + ` ORDER BY version))
+	FROM tally u GROUP BY conversation, socket
+	RETURNING id, payload
 )
-select mark.ord, mark.id, conversation, mark.sender, mark.seq, open, mark.total, mark.quorum, sent_at,
+SELECT mark.ord, mark.id, conversation, mark.sender, mark.seq, open, mark.total, mark.quorum, sent_at,
 	coalesce(step.status, mark.was), coalesce(step.version, mark.last),
 	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at),
-	step.ord is not null, needed and step.ord is null, e.id, e.payload
-from mark
-left join (select ord, status, version, delivered_at, read_at from step) step using (ord)
-left join (select row_number() over () as ord, id, payload from event where $3::bigint <> 0) e using (ord)`
+	step.ord IS NOT NULL, needed AND step.ord IS NULL, e.id, e.payload
+FROM mark
+LEFT JOIN (SELECT ord, status, version, delivered_at, read_at FROM step) step USING (ord)
+LEFT JOIN (SELECT row_number() OVER () AS ord, id, payload FROM event WHERE $3::bigint <> 0) e USING (ord)`
 
 // pgAdvanceOne is pgAdvance for one mark, in half the time: $1 message, $2 user, $3 socket, $4 status,
 // $5 at, $6 admitted, $7 the lease's length, $8 its token.
 const pgAdvanceOne = `
-with mark as materialized (
-	select m.id, m.conv, m.seq, m.sender, m.open, m.total, m.quorum, m.sent_at, c.id as conversation, c.version as seen,
-		coalesce(r.status, 0) as was, r.version as last, r.delivered_at, r.read_at, t.delivered_count, t.read_count,
-		m.sender <> $2::text and $4::int > coalesce(r.status, 0)
-			and case when m.open then $6::boolean else r.status is not null end as needed
-	from delivery_messages m
-	join delivery_conversations c on c.conv = m.conv
-	join delivery_states t on t.conv = m.conv and t.seq = m.seq
-	left join delivery_receipts r on r.conv = m.conv and r.seq = m.seq and r.recipient = $2::text
-	where m.id = $1::text
+WITH mark AS MATERIALIZED (
+	SELECT m.id, m.conv, m.seq, m.sender, m.open, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen,
+		coalesce(r.status, 0) AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count,
+		m.sender <> $2::text AND $4::int > coalesce(r.status, 0)
+			AND CASE WHEN m.open THEN $6::boolean ELSE r.status IS NOT NULL END AS needed
+	FROM delivery_messages m
+	JOIN delivery_conversations c ON c.conv = m.conv
+	JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
+	LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = $2::text
+	WHERE m.id = $1::text
 ),
-turn as materialized (
-	select c.conv from delivery_conversations c join mark on c.conv = mark.conv and c.version = mark.seen
-	where needed
-	for no key update of c skip locked
+turn AS MATERIALIZED (
+	SELECT c.conv FROM delivery_conversations c JOIN mark ON c.conv = mark.conv AND c.version = mark.seen
+	WHERE needed
+	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
-taken as (
-	update delivery_conversations c set version = c.version + 1 from turn where c.conv = turn.conv
-	returning c.version
+taken AS (
+	UPDATE delivery_conversations c SET version = c.version + 1 FROM turn WHERE c.conv = turn.conv
+	RETURNING c.version
 ),
-step as materialized (
-	select conv, seq, conversation, id as message, sender, total, quorum, $2::text as "user", $4::int as status, taken.version,
-		coalesce(delivered_at, $5::timestamptz) as delivered_at, case when $4::int = 3 then $5::timestamptz end as read_at,
-		delivered_count + (was < 2)::int as delivered, read_count + ($4::int = 3)::int as read
-	from mark, taken
+step AS MATERIALIZED (
+	SELECT conv, seq, conversation, id AS message, sender, total, quorum, $2::text AS "user", $4::int AS status, taken.version,
+		coalesce(delivered_at, $5::timestamptz) AS delivered_at, CASE WHEN $4::int = 3 THEN $5::timestamptz END AS read_at,
+		delivered_count + (was < 2)::int AS delivered, read_count + ($4::int = 3)::int AS read
+	FROM mark, taken
 ),
-receipt as (
-	insert into delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
-	select conv, seq, "user", status, version, delivered_at, read_at from step
-	on conflict (conv, seq, recipient) do update set
+receipt AS (
+	INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
+	SELECT conv, seq, "user", status, version, delivered_at, read_at FROM step
+	ON CONFLICT (conv, seq, recipient) DO UPDATE SET
 		status = excluded.status, version = excluded.version,
 		delivered_at = excluded.delivered_at, read_at = excluded.read_at
 ),
-state as (
-	update delivery_states t set
+state AS (
+	UPDATE delivery_states t SET
 		version = u.version, delivered_count = u.delivered, read_count = u.read, status = ` + pgStatus + `,
-		delivered_at = coalesce(t.delivered_at, case when u.delivered >= u.quorum then $5::timestamptz end),
-		read_at = coalesce(t.read_at, case when u.read >= u.quorum then $5::timestamptz end)
-	from step u where t.conv = u.conv and t.seq = u.seq
+		delivered_at = coalesce(t.delivered_at, CASE WHEN u.delivered >= u.quorum THEN $5::timestamptz END),
+		read_at = coalesce(t.read_at, CASE WHEN u.read >= u.quorum THEN $5::timestamptz END)
+	FROM step u WHERE t.conv = u.conv AND t.seq = u.seq
 ),
-event as (
-	insert into delivery_outbox (ready_at, lease, attempts, payload)
-	select clock_timestamp() + $7::bigint * interval '1 microsecond', $8::bigint, ($8::bigint <> 0)::int,
+event AS (
+	INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
+	SELECT clock_timestamp() + $7::bigint * INTERVAL '1 microsecond', $8::bigint, ($8::bigint <> 0)::int,
 		json_build_object('k', 2, 'c', conversation, 'f', version, 't', version, 'x', $3::text,
 			'u', json_build_array(` + pgUpdate + `))
-	from step u
-	returning id, payload
+	FROM step u
+	RETURNING id, payload
 )
-select 1, mark.id, mark.conversation, mark.sender, mark.seq, open, mark.total, mark.quorum, sent_at,
+SELECT 1, mark.id, mark.conversation, mark.sender, mark.seq, open, mark.total, mark.quorum, sent_at,
 	coalesce(step.status, was), coalesce(step.version, last),
 	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at),
-	step.version is not null, needed and step.version is null, e.id, e.payload
-from mark left join step on true left join (select id, payload from event where $8::bigint <> 0) e on true`
+	step.version IS NOT NULL, needed AND step.version IS NULL, e.id, e.payload
+FROM mark LEFT JOIN step ON true LEFT JOIN (SELECT id, payload FROM event WHERE $8::bigint <> 0) e ON true`
 
 // pgLock waits for the rows of the conversations that these messages are in: $1 their ids.
 const pgLock = `
-select from delivery_conversations
-where conv in (select conv from delivery_messages where id in (select json_array_elements_text($1::json)))
-order by id for no key update`
+SELECT FROM delivery_conversations
+WHERE conv IN (SELECT conv FROM delivery_messages WHERE id IN (SELECT json_array_elements_text($1::json)))
+ORDER BY id FOR NO KEY UPDATE`
 
 // pgMark is one mark on its way to pgAdvance.
 type pgMark struct {

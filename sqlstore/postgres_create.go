@@ -14,53 +14,53 @@ import (
 // An id that someone else stores at the same time breaks the unique index and with it the whole
 // statement, so that no version is taken that could become a gap; the next try finds the message.
 const pgCreate = `
-with draft as materialized (
-	select d.* from json_to_recordset($1::json) as d(ord int, id text, conversation text, sender text, body text, open boolean,
+WITH draft AS MATERIALIZED (
+	SELECT d.* FROM json_to_recordset($1::json) AS d(ord int, id text, conversation text, sender text, body text, open boolean,
 		total int, quorum int, sent_at timestamptz, recipients json, socket text, event_body boolean)
-	where not exists (select from delivery_messages where id = d.id)
+	WHERE NOT EXISTS (SELECT FROM delivery_messages WHERE id = d.id)
 ),
-conversation as (
-	insert into delivery_conversations as c (id, version)
-	select conversation, count(*) from draft group by conversation order by conversation collate "C"
-	on conflict (id) do update set version = c.version + excluded.version
-	returning conv, id as conversation, version
+conversation AS (
+	INSERT INTO delivery_conversations AS c (id, version)
+	SELECT conversation, count(*) FROM draft GROUP BY conversation ORDER BY conversation COLLATE "C"
+	ON CONFLICT (id) DO UPDATE SET version = c.version + excluded.version
+	RETURNING conv, id AS conversation, version
 ),
-message as materialized (
-	select d.*, conv, version - count(*) over (partition by conv)
-		+ row_number() over (partition by conv order by ord) as seq
-	from draft d join conversation using (conversation)
+message AS MATERIALIZED (
+	SELECT d.*, conv, version - count(*) OVER (PARTITION BY conv)
+		+ row_number() OVER (PARTITION BY conv ORDER BY ord) AS seq
+	FROM draft d JOIN conversation USING (conversation)
 ),
-stored as (
-	insert into delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
-	select conv, seq, id, sender, body, open, total, quorum, sent_at from message
+stored AS (
+	INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
+	SELECT conv, seq, id, sender, body, open, total, quorum, sent_at FROM message
 ),
-state as (
-	insert into delivery_states (conv, seq, version, status, delivered_count, read_count)
-	select conv, seq, seq, 1, 0, 0 from message
+state AS (
+	INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
+	SELECT conv, seq, seq, 1, 0, 0 FROM message
 ),
-receipt as (
-	insert into delivery_receipts (conv, seq, recipient, status, version)
-	select conv, seq, recipient, 1, seq from message, json_array_elements_text(recipients) recipient
+receipt AS (
+	INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
+	SELECT conv, seq, recipient, 1, seq FROM message, json_array_elements_text(recipients) recipient
 ),
-event as (
-	insert into delivery_outbox (ready_at, lease, attempts, payload)
-	select clock_timestamp() + $2::bigint * interval '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
+event AS (
+	INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
+	SELECT clock_timestamp() + $2::bigint * INTERVAL '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
 		json_build_object('k', 1, 'c', conversation, 'f', seq, 't', seq, 'x', socket, 'u', json_build_array(
 			json_build_object('i', id, 's', sender, 'v', seq, 'm', 1, 'd', 0, 'r', 0, 'n', total,
-				'b', case when event_body then body else '' end)))
-	from message order by ord
-	returning id, payload
+				'b', CASE WHEN event_body THEN body ELSE '' END)))
+	FROM message ORDER BY ord
+	RETURNING id, payload
 )
-select message.ord, message.seq, e.id, e.payload
-from message
-left join (select row_number() over () as n, id, payload from event where $3::bigint <> 0) e
-	on e.n = (select count(*) from message m where m.ord <= message.ord)`
+SELECT message.ord, message.seq, e.id, e.payload
+FROM message
+LEFT JOIN (SELECT row_number() OVER () AS n, id, payload FROM event WHERE $3::bigint <> 0) e
+	ON e.n = (SELECT count(*) FROM message m WHERE m.ord <= message.ord)`
 
 // pgLockNew waits for the rows of conversations, and makes those that are not there: $1 their ids.
 const pgLockNew = `
-insert into delivery_conversations as c (id, version)
-select id, 0 from json_array_elements_text($1::json) id order by id collate "C"
-on conflict (id) do update set version = c.version`
+INSERT INTO delivery_conversations AS c (id, version)
+SELECT id, 0 FROM json_array_elements_text($1::json) id ORDER BY id COLLATE "C"
+ON CONFLICT (id) DO UPDATE SET version = c.version`
 
 // pgDraft is one message on its way to pgCreate.
 type pgDraft struct {

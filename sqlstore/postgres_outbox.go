@@ -13,19 +13,19 @@ import (
 // would skip what it had locked and take more each time. It compares with the statement's time, which
 // unlike the clock's can search an index.
 const pgClaim = `
-with due as materialized (
-	select id, ready_at as since from delivery_outbox
-	where ready_at <= statement_timestamp()
-	order by ready_at, id limit $1::bigint
-	for update skip locked
+WITH due AS MATERIALIZED (
+	SELECT id, ready_at AS since FROM delivery_outbox
+	WHERE ready_at <= statement_timestamp()
+	ORDER BY ready_at, id LIMIT $1::bigint
+	FOR UPDATE SKIP LOCKED
 ),
-claimed as (
-	update delivery_outbox o set
-		lease = $2::bigint, attempts = attempts + 1, ready_at = clock_timestamp() + $3::bigint * interval '1 microsecond'
-	from due where o.id = due.id
-	returning o.id, payload, attempts, since
+claimed AS (
+	UPDATE delivery_outbox o SET
+		lease = $2::bigint, attempts = attempts + 1, ready_at = clock_timestamp() + $3::bigint * INTERVAL '1 microsecond'
+	FROM due WHERE o.id = due.id
+	RETURNING o.id, payload, attempts, since
 )
-select id, payload, attempts from claimed order by since, id`
+SELECT id, payload, attempts FROM claimed ORDER BY since, id`
 
 func (postgresWrites) claim(ctx context.Context, s *session, limit int, lease delivery.Lease) (claimed []delivery.Claimed, err error) {
 	err = s.single(ctx, func(q delivery.DBTX) error {
@@ -46,34 +46,34 @@ func (postgresWrites) claim(ctx context.Context, s *session, limit int, lease de
 
 // pgSettle settles: $1 pgSettlements. Outcomes stand as in [delivery.Outcome].
 const pgSettle = `
-with s as materialized (
-	select * from json_to_recordset($1::json) as s(id bigint, lease bigint, outcome int, after bigint, reason text, payload text)
+WITH s AS MATERIALIZED (
+	SELECT * FROM json_to_recordset($1::json) AS s(id bigint, lease bigint, outcome int, after bigint, reason text, payload text)
 ),
-ended as (
-	delete from delivery_outbox o using s
-	where o.id = s.id and o.lease = s.lease and s.lease <> 0 and outcome in (1, 4)
-	returning o.id, o.attempts, o.payload, outcome, reason
+ended AS (
+	DELETE FROM delivery_outbox o USING s
+	WHERE o.id = s.id AND o.lease = s.lease AND s.lease <> 0 AND outcome IN (1, 4)
+	RETURNING o.id, o.attempts, o.payload, outcome, reason
 ),
-buried as (
-	insert into delivery_dead (id, attempts, reason, at, payload)
-	select id, attempts, reason, clock_timestamp(), payload from ended where outcome = 4
+buried AS (
+	INSERT INTO delivery_dead (id, attempts, reason, at, payload)
+	SELECT id, attempts, reason, clock_timestamp(), payload FROM ended WHERE outcome = 4
 ),
-deferred as (
-	update delivery_outbox o set
-		lease = 0, attempts = attempts - (outcome = 3)::int, ready_at = clock_timestamp() + after * interval '1 microsecond'
-	from s
-	where o.id = s.id and o.lease = s.lease and s.lease <> 0 and outcome in (2, 3)
-	returning o.id
+deferred AS (
+	UPDATE delivery_outbox o SET
+		lease = 0, attempts = attempts - (outcome = 3)::int, ready_at = clock_timestamp() + after * INTERVAL '1 microsecond'
+	FROM s
+	WHERE o.id = s.id AND o.lease = s.lease AND s.lease <> 0 AND outcome IN (2, 3)
+	RETURNING o.id
 ),
-raised as (
-	delete from delivery_dead d using s where d.id = s.id and outcome in (5, 6)
-	returning d.id, outcome, s.payload
+raised AS (
+	DELETE FROM delivery_dead d USING s WHERE d.id = s.id AND outcome IN (5, 6)
+	RETURNING d.id, outcome, s.payload
 ),
-requeued as (
-	insert into delivery_outbox (id, ready_at, lease, attempts, payload)
-	select id, clock_timestamp(), 0, 0, payload from raised where outcome = 5
+requeued AS (
+	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, payload)
+	SELECT id, clock_timestamp(), 0, 0, payload FROM raised WHERE outcome = 5
 )
-select (select count(*) from ended) + (select count(*) from deferred) + (select count(*) from raised)`
+SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM deferred) + (SELECT count(*) FROM raised)`
 
 // pgSettlement is one settlement on its way to pgSettle.
 type pgSettlement struct {

@@ -11,104 +11,104 @@ import (
 // of others that are not where the mark wants them; a frozen message without the user is none.
 // The scalar subselects let the index deliver the order, so that a limit ends the search.
 const pgNeeds = `
-	select m.seq, m.id, m.sender, m.total, m.quorum, coalesce(r.status, 0) as was, r.delivered_at
-	from delivery_messages m
-	left join lateral (
-		select status, delivered_at from delivery_receipts
-		where conv = m.conv and seq = m.seq and recipient = $3::text limit 1
-	) r on true
-	where m.conv = (select conv from named) and m.seq > (select place from named) and m.seq <= (select seq from named)
-		and m.sender <> $3::text and (m.open or r.status is not null) and $5::int > coalesce(r.status, 0)`
+	SELECT m.seq, m.id, m.sender, m.total, m.quorum, coalesce(r.status, 0) AS was, r.delivered_at
+	FROM delivery_messages m
+	LEFT JOIN LATERAL (
+		SELECT status, delivered_at FROM delivery_receipts
+		WHERE conv = m.conv AND seq = m.seq AND recipient = $3::text LIMIT 1
+	) r ON true
+	WHERE m.conv = (SELECT conv FROM named) AND m.seq > (SELECT place FROM named) AND m.seq <= (SELECT seq FROM named)
+		AND m.sender <> $3::text AND (m.open OR r.status IS NOT NULL) AND $5::int > coalesce(r.status, 0)`
 
 // pgAdvanceUpTo applies an up-to mark: $1 conversation, $2 message, $3 user, $4 socket, $5 status, $6 at,
 // $7 admitted, $8 limit, $9 the lease's length, $10 its token. It takes the conversation's row as
 // pgAdvance does. The place is safe without: what it passes over can never need a step again.
 const pgAdvanceUpTo = `
-with named as materialized (
-	select m.conv, m.seq, m.id, m.sender, m.open, m.total, m.quorum, m.sent_at, c.id as conversation, c.version as seen,
+WITH named AS MATERIALIZED (
+	SELECT m.conv, m.seq, m.id, m.sender, m.open, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen,
 		r.status, r.version, r.delivered_at, r.read_at,
 		coalesce((
-			select case when $5::int = 3 then read_seq else delivered_seq end from delivery_readers
-			where conv = m.conv and reader = $3::text
-		), 0) as place
-	from delivery_messages m
-	join delivery_conversations c on c.conv = m.conv
-	left join delivery_receipts r on r.conv = m.conv and r.seq = m.seq and r.recipient = $3::text
-	where m.id = $2::text and c.id = $1::text
+			SELECT CASE WHEN $5::int = 3 THEN read_seq ELSE delivered_seq END FROM delivery_readers
+			WHERE conv = m.conv AND reader = $3::text
+		), 0) AS place
+	FROM delivery_messages m
+	JOIN delivery_conversations c ON c.conv = m.conv
+	LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = $3::text
+	WHERE m.id = $2::text AND c.id = $1::text
 ),
-found as materialized (
-	select *, row_number() over (order by seq) as n
-	from (` + pgNeeds + ` and (not m.open or $7::boolean) order by m.seq limit $8::bigint + 1) f
+found AS MATERIALIZED (
+	SELECT *, row_number() OVER (ORDER BY seq) AS n
+	FROM (` + pgNeeds + ` AND (NOT m.open OR $7::boolean) ORDER BY m.seq LIMIT $8::bigint + 1) f
 ),
 -- Up to where this statement looks: to the named message, or to before the first step beyond the limit.
-looked as materialized (
-	select coalesce((select seq - 1 from found where n > $8::bigint), named.seq) as till from named
+looked AS MATERIALIZED (
+	SELECT coalesce((SELECT seq - 1 FROM found WHERE n > $8::bigint), named.seq) AS till FROM named
 ),
-left_out as materialized (
-	select count(*) as messages, min(seq) as first
-	from (` + pgNeeds + ` and m.open and not $7::boolean) o where seq <= (select till from looked)
+left_out AS MATERIALIZED (
+	SELECT count(*) AS messages, min(seq) AS first
+	FROM (` + pgNeeds + ` AND m.open AND NOT $7::boolean) o WHERE seq <= (SELECT till FROM looked)
 ),
-turn as materialized (
-	select c.conv, (select count(*) from found where n <= $8::bigint) as steps
-	from delivery_conversations c join named on c.conv = named.conv and c.version = named.seen
-	where exists (select from found)
-	for no key update of c skip locked
+turn AS MATERIALIZED (
+	SELECT c.conv, (SELECT count(*) FROM found WHERE n <= $8::bigint) AS steps
+	FROM delivery_conversations c JOIN named ON c.conv = named.conv AND c.version = named.seen
+	WHERE EXISTS (SELECT FROM found)
+	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
-taken as (
-	update delivery_conversations c set version = c.version + turn.steps from turn where c.conv = turn.conv
-	returning c.conv
+taken AS (
+	UPDATE delivery_conversations c SET version = c.version + turn.steps FROM turn WHERE c.conv = turn.conv
+	RETURNING c.conv
 ),
-step as materialized (
-	select named.conv, conversation, f.seq, f.id as message, f.sender, f.total, f.quorum, $3::text as "user", $5::int as status,
-		coalesce(f.delivered_at, $6::timestamptz) as delivered_at, case when $5::int = 3 then $6::timestamptz end as read_at,
-		t.delivered_count + (f.was < 2)::int as delivered, t.read_count + ($5::int = 3)::int as read, named.seen + f.n as version
-	from named
-	join taken using (conv)
-	join found f on f.n <= $8::bigint
-	join delivery_states t on t.conv = named.conv and t.seq = f.seq
+step AS MATERIALIZED (
+	SELECT named.conv, conversation, f.seq, f.id AS message, f.sender, f.total, f.quorum, $3::text AS "user", $5::int AS status,
+		coalesce(f.delivered_at, $6::timestamptz) AS delivered_at, CASE WHEN $5::int = 3 THEN $6::timestamptz END AS read_at,
+		t.delivered_count + (f.was < 2)::int AS delivered, t.read_count + ($5::int = 3)::int AS read, named.seen + f.n AS version
+	FROM named
+	JOIN taken USING (conv)
+	JOIN found f ON f.n <= $8::bigint
+	JOIN delivery_states t ON t.conv = named.conv AND t.seq = f.seq
 ),
-receipt as (
-	insert into delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
-	select conv, seq, "user", status, version, delivered_at, read_at from step
-	on conflict (conv, seq, recipient) do update set
+receipt AS (
+	INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
+	SELECT conv, seq, "user", status, version, delivered_at, read_at FROM step
+	ON CONFLICT (conv, seq, recipient) DO UPDATE SET
 		status = excluded.status, version = excluded.version,
 		delivered_at = excluded.delivered_at, read_at = excluded.read_at
 ),
-state as (
-	update delivery_states t set
+state AS (
+	UPDATE delivery_states t SET
 		version = u.version, delivered_count = u.delivered, read_count = u.read, status = ` + pgStatus + `,
-		delivered_at = coalesce(t.delivered_at, case when u.delivered >= u.quorum then $6::timestamptz end),
-		read_at = coalesce(t.read_at, case when u.read >= u.quorum then $6::timestamptz end)
-	from step u where t.conv = u.conv and t.seq = u.seq
+		delivered_at = coalesce(t.delivered_at, CASE WHEN u.delivered >= u.quorum THEN $6::timestamptz END),
+		read_at = coalesce(t.read_at, CASE WHEN u.read >= u.quorum THEN $6::timestamptz END)
+	FROM step u WHERE t.conv = u.conv AND t.seq = u.seq
 ),
-place as (
-	insert into delivery_readers as p (conv, reader, delivered_seq, read_seq)
-	select conv, $3::text, reached, case when $5::int = 3 then reached else 0 end
-	from (select conv, place, least(till, left_out.first - 1) as reached from named, looked, left_out) r
-	where reached > place and (not exists (select from found) or exists (select from taken))
-	on conflict (conv, reader) do update set
+place AS (
+	INSERT INTO delivery_readers AS p (conv, reader, delivered_seq, read_seq)
+	SELECT conv, $3::text, reached, CASE WHEN $5::int = 3 THEN reached ELSE 0 END
+	FROM (SELECT conv, place, least(till, left_out.first - 1) AS reached FROM named, looked, left_out) r
+	WHERE reached > place AND (NOT EXISTS (SELECT FROM found) OR EXISTS (SELECT FROM taken))
+	ON CONFLICT (conv, reader) DO UPDATE SET
 		delivered_seq = greatest(p.delivered_seq, excluded.delivered_seq), read_seq = greatest(p.read_seq, excluded.read_seq)
 ),
-event as (
-	insert into delivery_outbox (ready_at, lease, attempts, payload)
-	select clock_timestamp() + $9::bigint * interval '1 microsecond', $10::bigint, ($10::bigint <> 0)::int,
+event AS (
+	INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
+	SELECT clock_timestamp() + $9::bigint * INTERVAL '1 microsecond', $10::bigint, ($10::bigint <> 0)::int,
 		json_build_object('k', 2, 'c', conversation, 'f', min(version), 't', max(version), 'x', $4::text,
-			'u', json_agg(` + pgUpdate + ` order by version))
-	from step u group by conversation
-	returning id, payload
+			'u', json_agg(` + pgUpdate + ` ORDER BY version))
+	FROM step u GROUP BY conversation
+	RETURNING id, payload
 )
-select named.id, named.conversation, named.sender, named.seq, open, named.total, named.quorum, sent_at,
+SELECT named.id, named.conversation, named.sender, named.seq, open, named.total, named.quorum, sent_at,
 	coalesce(own.status, named.status), coalesce(own.version, named.version),
 	coalesce(own.delivered_at, named.delivered_at), coalesce(own.read_at, named.read_at),
 	taken.changed, taken.first, taken.last, left_out.messages,
-	(select count(*) from found) > $8::bigint,
-	taken.changed = 0 and exists (select from found),
+	(SELECT count(*) FROM found) > $8::bigint,
+	taken.changed = 0 AND EXISTS (SELECT FROM found),
 	e.id, e.payload
-from named
-cross join left_out
-cross join (select count(*) as changed, min(version) as first, max(version) as last from step) taken
-left join step own on own.seq = named.seq
-left join (select id, payload from event where $10::bigint <> 0) e on true`
+FROM named
+CROSS JOIN left_out
+CROSS JOIN (SELECT count(*) AS changed, min(version) AS first, max(version) AS last FROM step) taken
+LEFT JOIN step own ON own.seq = named.seq
+LEFT JOIN (SELECT id, payload FROM event WHERE $10::bigint <> 0) e ON true`
 
 func (postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo delivery.UpTo, lease delivery.Lease) (marked delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
 	var row pgMarkedUpTo
