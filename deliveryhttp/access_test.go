@@ -226,3 +226,28 @@ func TestOpenConversationsAreOpenToAllWhoAreSignedIn(t *testing.T) {
 	answer, _ := d.do(q)
 	refused(t, q, answer, http.StatusNotFound, "not_found")
 }
+
+func TestEveryActionIsAskedForItself(t *testing.T) {
+	for route, request := range within {
+		for _, action := range []delivery.Action{delivery.ToView, delivery.ToSend, delivery.ToMark} {
+			d := newDesk(t, nil)
+			may := (action == delivery.ToSend) == (route == "send") && action != delivery.ToMark
+			answer, _ := d.do(request(action.String(), "room"))
+			if allowed := answer.Code/100 == 2; allowed != may {
+				t.Errorf("%s by who may %v: answered %d %s", route, action, answer.Code, answer.Body)
+			}
+		}
+	}
+	for route, request := range about {
+		for _, action := range []delivery.Action{delivery.ToView, delivery.ToSend, delivery.ToMark} {
+			d := newDesk(t, nil)
+			d.furnish(t)
+			may := (action == delivery.ToView) == (route == "receipts") && action != delivery.ToSend
+			q := request(action.String(), "opened")
+			answer, _ := d.do(q)
+			if allowed := outcome(t, q, answer) == "200 "; allowed != may {
+				t.Errorf("%s by who may %v: answered %d %s", route, action, answer.Code, answer.Body)
+			}
+		}
+	}
+}

@@ -37,8 +37,9 @@ type desk struct {
 // of its first message.
 var present = map[string][]string{"room": {"alice", "bob", "carol"}, "den": {"mallory"}}
 
-func rule(_ context.Context, user string, _ delivery.Action, conversation string) (bool, error) {
-	return slices.Contains(present[conversation], user), nil
+// rule lets members do everything, and users named "view", "send" and "mark" do that everywhere.
+func rule(_ context.Context, user string, to delivery.Action, conversation string) (bool, error) {
+	return slices.Contains(present[conversation], user) || user == to.String(), nil
 }
 
 // identify believes a header, as no app should.

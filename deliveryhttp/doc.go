@@ -59,8 +59,8 @@
 // # Problems
 //
 // Whatever is refused or fails is answered with a problem (RFC 9457, application/problem+json). Its
-// member "code" is the same word as a batch's "error"; "field" names the field of the request that
-// is at fault; nothing of the request is ever quoted.
+// member "code" is the same word as a batch's "error", and the end of its "type"; "field" names the
+// field of the request that is at fault; nothing of the request is ever quoted.
 //
 //	400 invalid              the field says which, the detail why
 //	401 signed_out           there is no user

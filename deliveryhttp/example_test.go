@@ -2,11 +2,12 @@ package deliveryhttp_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
-	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 
 	"github.com/msgdelivery/delivery"
@@ -19,12 +20,11 @@ import (
 var members = map[string][]string{"c1": {"alice", "bob"}}
 
 func isMember(_ context.Context, user string, _ delivery.Action, conversation string) (bool, error) {
-	for _, member := range members[conversation] {
-		if member == user {
-			return true, nil
-		}
-	}
-	return false, nil
+	return slices.Contains(members[conversation], user), nil
+}
+
+func membersOf(_ context.Context, _, conversation string) ([]string, error) {
+	return members[conversation], nil
 }
 
 // signedIn stands for the app's own sessions.
@@ -33,44 +33,88 @@ func signedIn(r *http.Request) (string, error) {
 	return user, nil
 }
 
+// call makes a request as a browser would, and returns the status of the answer and what it says.
+func call(handler http.Handler, user, method, url, body string) (int, map[string]any) {
+	r := httptest.NewRequest(method, url, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.SetBasicAuth(user, "")
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	var answer map[string]any
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+		log.Fatal(err)
+	}
+	return w.Code, answer
+}
+
 func Example() {
 	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), &delivery.Options{Authorize: isMember})
 	if err != nil {
 		log.Fatal(err)
 	}
-	api, err := deliveryhttp.New(tracker, signedIn, &deliveryhttp.Options{
-		Recipients: func(_ context.Context, _, conversation string) ([]string, error) {
-			return append([]string{}, members[conversation]...), nil
-		},
-	})
+	api, err := deliveryhttp.New(tracker, signedIn, &deliveryhttp.Options{Recipients: membersOf})
 	if err != nil {
 		log.Fatal(err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/api/", http.StripPrefix("/api", api))
 
-	call := func(user, method, url, body string) {
-		r := httptest.NewRequest(method, url, strings.NewReader(body))
-		r.Header.Set("Content-Type", "application/json")
-		r.SetBasicAuth(user, "")
-		w := httptest.NewRecorder()
-		mux.ServeHTTP(w, r)
-		answer, _ := io.ReadAll(w.Result().Body)
-		fmt.Println(w.Code, firstWords(answer))
-	}
-	call("alice", "POST", "/api/messages", `{"conversation": "c1", "id": "m1", "body": "hi"}`)
-	call("bob", "POST", "/api/marks", `{"message": "m1", "status": "read", "socket": "123.456"}`)
-	call("alice", "POST", "/api/marks", `{"message": "m1", "status": "read"}`)
-	call("mallory", "POST", "/api/marks", `{"message": "m1", "status": "read"}`)
+	code, message := call(mux, "alice", "POST", "/api/messages", `{"conversation": "c1", "id": "m1", "body": "hi"}`)
+	fmt.Println(code, message["sender"], message["body"], message["status"])
+
+	code, receipt := call(mux, "bob", "POST", "/api/marks", `{"message": "m1", "status": "read", "socket": "123.456"}`)
+	fmt.Println(code, receipt["recipient"], receipt["status"], receipt["version"])
+
+	code, problem := call(mux, "alice", "POST", "/api/marks", `{"message": "m1", "status": "read"}`)
+	fmt.Println(code, problem["code"])
+
+	code, problem = call(mux, "mallory", "POST", "/api/marks", `{"message": "m1", "status": "read"}`)
+	fmt.Println(code, problem["code"])
 	// Output:
-	// 201 {"id":"m1","conversation":"c1","sender":"alice","seq":1
-	// 200 {"message":"m1","recipient":"bob","status":"read","version":2
-	// 403 {"type":"https://pkg.go.dev/github.com/msgdelivery/delivery/deliveryhttp#own_message","title":"Senders do not mark their own messages","status":403,"code":"own_message"
-	// 404 {"type":"https://pkg.go.dev/github.com/msgdelivery/delivery/deliveryhttp#not_found","title":"No such message","status":404,"code":"not_found"
+	// 201 alice hi sent
+	// 200 bob read 2
+	// 403 own_message
+	// 404 not_found
 }
 
-// firstWords returns the first four members of an answer: those that are the same on every day.
-func firstWords(answer []byte) string {
-	members := strings.SplitN(strings.TrimSuffix(string(answer), "}"), ",", 5)
-	return strings.Join(members[:4], ",")
+// A client that was away asks for what changed since the version it holds.
+func Example_catchUp() {
+	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), &delivery.Options{Authorize: isMember})
+	if err != nil {
+		log.Fatal(err)
+	}
+	api, err := deliveryhttp.New(tracker, signedIn, &deliveryhttp.Options{Recipients: membersOf})
+	if err != nil {
+		log.Fatal(err)
+	}
+	call(api, "alice", "POST", "/messages", `{"conversation": "c1", "id": "m1", "body": "hi"}`)
+	_, page := call(api, "alice", "GET", "/messages?conversation=c1", "")
+	version := page["version"]
+
+	call(api, "bob", "POST", "/marks/up-to", `{"conversation": "c1", "message": "m1", "status": "read"}`)
+
+	_, page = call(api, "alice", "GET", fmt.Sprintf("/changes?conversation=c1&since=%v", version), "")
+	for _, m := range page["messages"].([]any) {
+		message := m.(map[string]any)
+		fmt.Println(message["id"], message["status"])
+	}
+	fmt.Println("from version", version, "to", page["version"])
+	// Output:
+	// m1 read
+	// from version 1 to 2
+}
+
+// That everyone may do everything has to be said.
+func ExampleNew_openConversations() {
+	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), nil) // without a rule
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = deliveryhttp.New(tracker, signedIn, nil)
+	fmt.Println(err)
+	_, err = deliveryhttp.New(tracker, signedIn, &deliveryhttp.Options{OpenConversations: true})
+	fmt.Println(err)
+	// Output:
+	// deliveryhttp: the tracker has no rule who may do what, and OpenConversations is not set
+	// <nil>
 }

@@ -5,12 +5,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"runtime"
 	"strings"
 	"testing"
-
-	"github.com/msgdelivery/delivery"
 )
 
 // routes holds a good request for every route.
@@ -249,45 +246,6 @@ func TestHostileInput(t *testing.T) {
 					t.Errorf("the state changed:\n%s\n%s", before, after)
 				}
 			})
-		}
-	}
-}
-
-func TestProblemsQuoteNothing(t *testing.T) {
-	const canary = "<img src=x onerror=alert(1)>"
-	d := newDesk(t, nil)
-	d.furnish(t)
-	quoted := fmt.Sprintf("%q", canary)
-	escaped := url.QueryEscape(canary)
-	for _, q := range []request{
-		{"bob", "POST", "/messages", `{` + quoted + `: 1}`, nil},
-		{"bob", "POST", "/messages", `{"conversation": ` + quoted + `, "body": "hi"}`, nil},
-		{"bob", "POST", "/marks", `{"message": "frozen", "status": ` + quoted + `}`, nil},
-		{"bob", "POST", "/marks", `{"message": ` + quoted + `, "status": "read"}`, nil},
-		{"bob", "GET", "/messages?" + escaped + "=1", "", nil},
-		{"bob", "GET", "/messages?conversation=" + escaped, "", nil},
-		{"bob", "GET", "/messages?conversation=room&limit=" + escaped, "", nil},
-		{"bob", "GET", "/receipts?message=" + escaped, "", nil},
-		{"bob", "GET", "/" + escaped, "", nil},
-		{canary + strings.Repeat("x", 128), "GET", "/messages?conversation=room", "", nil},
-	} {
-		answer, _ := d.do(q)
-		if answer.Code < 400 || strings.Contains(answer.Body.String(), "img") {
-			t.Errorf("%v: answered %d %s", q, answer.Code, answer.Body)
-		}
-	}
-}
-
-func TestAnswersCannotBecomeMarkup(t *testing.T) {
-	const canary = "<img src=x onerror=alert(1)>"
-	d := newDesk(t, nil)
-	d.send(t, delivery.Draft{Conversation: "room", ID: canary, Sender: "alice", Body: canary})
-	for _, q := range []request{
-		{"bob", "GET", "/messages?conversation=room", "", nil},
-		{"bob", "POST", "/marks/batch", fmt.Sprintf(`{"messages": [%q, "</script>"], "status": "read"}`, canary), nil},
-	} {
-		if answer, _ := d.do(q); answer.Code != http.StatusOK || strings.ContainsAny(answer.Body.String(), "<>") {
-			t.Errorf("%v: answered %d %s", q, answer.Code, answer.Body)
 		}
 	}
 }

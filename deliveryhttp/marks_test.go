@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,12 +30,6 @@ func TestMark(t *testing.T) {
 		}
 		if d.state(t) != before {
 			t.Error("the state changed")
-		}
-	})
-	t.Run("all are told but the socket", func(t *testing.T) {
-		events := d.told.Events()
-		if last := events[len(events)-1]; last.Kind != delivery.StatusChanged || last.Except != "1.2" || last.To != read.Version {
-			t.Errorf("told %+v", last)
 		}
 	})
 	t.Run("a socket that no notifier knows is no reason to lose the mark", func(t *testing.T) {
@@ -136,4 +131,25 @@ func TestMarkUpTo(t *testing.T) {
 	q = request{"bob", "POST", "/marks/up-to", `{"conversation": "den", "message": "opened", "status": "read"}`, nil}
 	answer, _ := d.do(q)
 	refused(t, q, answer, http.StatusNotFound, "not_found")
+}
+
+func TestTheSocketIsNotToldOfWhatItDid(t *testing.T) {
+	for _, q := range routes {
+		if q.method != http.MethodPost {
+			continue
+		}
+		d := newDesk(t, nil)
+		d.furnish(t)
+		d.state(t) // which publishes what was sent
+		told := len(d.told.Events())
+		q = more(`"socket": "1.2"`)(q)
+		if answer, _ := d.do(q); answer.Code/100 != 2 {
+			t.Errorf("%v: answered %d %s", q, answer.Code, answer.Body)
+		}
+		d.state(t)
+		events := d.told.Events()[told:]
+		if len(events) == 0 || slices.ContainsFunc(events, func(e delivery.Event) bool { return e.Except != "1.2" }) {
+			t.Errorf("%v: told %+v", q, events)
+		}
+	}
 }

@@ -86,10 +86,11 @@ func TestSend(t *testing.T) {
 			{"another body", "alice", `{"conversation": "room", "id": "m1", "body": "ho"}`},
 			{"another sender", "bob", `{"conversation": "room", "id": "m1", "body": "hi"}`},
 			{"another conversation", "mallory", `{"conversation": "den", "id": "m1", "body": "hi"}`},
+			{"another conversation of the sender's", "alice", `{"conversation": "den", "id": "m1", "body": "hi"}`},
 			{"another quorum", "alice", `{"conversation": "room", "id": "m1", "body": "hi", "quorum": 2}`},
 		} {
 			for _, frozen := range []bool{false, true} {
-				var opts deliveryhttp.Options
+				opts := deliveryhttp.Options{OpenConversations: true}
 				if frozen {
 					opts.Recipients = recipients
 				}
@@ -136,11 +137,10 @@ func TestSend(t *testing.T) {
 	})
 
 	t.Run("what goes wrong in the app is its own fault, unless it refuses", func(t *testing.T) {
-		present := map[string]struct {
+		for conversation, want := range map[string]struct {
 			status int
 			code   string
-		}{"down": {500, "internal"}, "malformed": {500, "internal"}, "read-only": {403, "forbidden"}}
-		for conversation, want := range present {
+		}{"down": {500, "internal"}, "malformed": {500, "internal"}, "read-only": {403, "forbidden"}} {
 			d := newDesk(t, &deliveryhttp.Options{Recipients: recipients, OpenConversations: true})
 			q := within["send"]("alice", conversation)
 			answer, _ := d.do(q)
