@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -232,9 +233,9 @@ func TestPagesKeepToTheirPolicy(t *testing.T) {
 	alice := signedIn(t, url, "alice")
 	inline := regexp.MustCompile(`(?i)<script(>| [^>]*>[^<]|[^>]*[^"]>)|<style|\sstyle=|\son[a-z]+=|javascript:`)
 
-	for _, path := range []string{"/", "/login"} {
-		t.Run("the page at "+path+" has a strict policy and nothing inline", func(t *testing.T) {
-			answer, err := alice.client.Get(url + path)
+	for _, at := range []string{"/", "/login"} {
+		t.Run("the page at "+at+" has a strict policy and nothing inline", func(t *testing.T) {
+			answer, err := alice.client.Get(url + at)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -264,7 +265,8 @@ func TestPagesKeepToTheirPolicy(t *testing.T) {
 	})
 	t.Run("every file that the page and its modules name is there", func(t *testing.T) {
 		_, page := alice.get("/")
-		names := regexp.MustCompile(`"/web/([a-z.]+)"`).FindAllStringSubmatch(page, -1)
+		names := regexp.MustCompile(`"(/web/[a-z.]+)"`).FindAllStringSubmatch(page, -1)
+		imports := regexp.MustCompile(`from '(\S+)'`)
 		seen := map[string]bool{}
 		for len(names) > 0 {
 			name := names[0][1]
@@ -273,13 +275,18 @@ func TestPagesKeepToTheirPolicy(t *testing.T) {
 				continue
 			}
 			seen[name] = true
-			status, body := alice.get("/web/" + name)
+			status, body := alice.get(name)
 			if status != http.StatusOK {
 				t.Errorf("%s: status %d", name, status)
 			}
-			names = append(names, regexp.MustCompile(`from '\./([a-z.]+)'`).FindAllStringSubmatch(body, -1)...)
+			for _, found := range imports.FindAllStringSubmatch(body, -1) {
+				if !path.IsAbs(found[1]) {
+					found[1] = path.Join(path.Dir(name), found[1])
+				}
+				names = append(names, found)
+			}
 		}
-		if !seen["app.js"] || !seen["conversation.js"] {
+		if !seen["/web/conversation.js"] || !seen["/client/backoff.js"] {
 			t.Errorf("found only %v", seen)
 		}
 	})

@@ -71,27 +71,12 @@ func (s *server) handler() http.Handler {
 	mux.Handle("POST /pusher/auth", s.auth)
 	mux.HandleFunc("GET /app/{key}", s.pusher.ServeSocket)
 	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /client/{file}", demo.ServeClient)
 	mux.HandleFunc("GET /web/{file}", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, assets, r.URL.Path) })
 	if s.pusherJS != "" {
 		mux.HandleFunc("GET /pusher.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, s.pusherJS) })
 	}
-	return s.guard(http.NewCrossOriginProtection().Handler(s.accounts.Load(mux)))
-}
-
-// guard has browsers enforce what the page keeps to anyway: scripts, styles and connections of this origin
-// only, and no text that becomes a part of the page as anything but text.
-func (s *server) guard(next http.Handler) http.Handler {
-	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' " + s.pusher.Origin +
-		"; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cache-Control", "no-cache")
-		next.ServeHTTP(w, r)
-	})
+	return demo.Guard(s.pusher, http.NewCrossOriginProtection().Handler(s.accounts.Load(mux)))
 }
 
 // showChat shows the page, or the way to it.

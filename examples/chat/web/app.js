@@ -1,10 +1,10 @@
 // The page: it connects the server's events and answers with what the user sees and does.
 
+import { backoff } from '/client/backoff.js';
+import { Pusher as OwnPusher } from '/client/pusher.js';
 import { Conversation } from './conversation.js';
 import { Outbox } from './outbox.js';
-import { Pusher as OwnPusher } from './pusher.js';
 import * as receipts from './receipts.js';
-import { backoff } from './task.js';
 import { View } from './view.js';
 
 const RETURN_JITTER = 2_000; // ms over which the pages that lost a server come back to it
@@ -12,9 +12,9 @@ const RETURN_JITTER = 2_000; // ms over which the pages that lost a server come 
 const config = JSON.parse(document.body.dataset.config);
 const conversations = new Map(config.conversations.map((each) => [each.id, new Conversation(each, config.user)]));
 
-// Live events: the official pusher-js, if the server was started with it, or else this page's own client.
+// Live events: by the official pusher-js, if the server was started with it, or else by the examples' own client.
 const Pusher = window.Pusher ?? OwnPusher;
-const endpoint = new URL(config.pusher.origin || location.origin);
+const endpoint = new URL(config.pusher.origin.replace(/^ws/, 'http') || location.origin);
 const pusher = new Pusher(config.pusher.key, {
   cluster: 'unused', // pusher-js insists on a name, though wsHost is given
   wsHost: endpoint.hostname,

@@ -1,7 +1,7 @@
-// A minimal client of the Pusher Channels protocol. It has the names and the behaviour of those parts
-// of the official pusher-js that this page uses, and can be replaced by it.
+// A minimal client of the Pusher Channels protocol, for public and private channels. It has the names and the
+// behaviour of those parts of the official pusher-js that the examples use, and can be replaced by it.
 
-import { backoff } from './task.js';
+import { backoff } from './backoff.js';
 
 const PATIENCE = 10_000; // ms for a connection, and for the answer to a ping
 
@@ -55,7 +55,7 @@ export class Pusher {
   constructor(key, { wsHost, wsPort, wssPort, forceTLS, channelAuthorization }) {
     const origin = forceTLS ? `wss://${wsHost}:${wssPort}` : `ws://${wsHost}:${wsPort}`;
     this.#url = `${origin}/app/${key}?protocol=7&client=chat-example&version=1.0`;
-    this.#authEndpoint = channelAuthorization.endpoint;
+    this.#authEndpoint = channelAuthorization?.endpoint;
     addEventListener('online', () => this.#socket || this.connect());
     this.connect();
   }
@@ -140,26 +140,26 @@ export class Pusher {
     }
   }
 
-  // subscribe asks the app's server to sign the channel for this connection, and enters with that.
+  // subscribe enters a channel. For one that is not public, the app's server signs that this connection may.
   async #subscribe(channel) {
     if (channel.subscribed || channel.pending) return;
     channel.pending = true;
     const socketID = this.connection.socket_id;
+    const entry = { channel: channel.name };
     let status = 0;
     try {
-      const answer = await fetch(this.#authEndpoint, {
-        method: 'POST',
-        body: new URLSearchParams({ socket_id: socketID, channel_name: channel.name }),
-      });
-      status = answer.status;
-      if (status !== 200) throw new Error(`authorization answered ${status}`);
-      const { auth } = await answer.json();
-      if (socketID !== this.connection.socket_id) return; // the connection is another by now
-      this.#transmit('pusher:subscribe', { channel: channel.name, auth });
+      if (channel.name.startsWith('private-')) {
+        const form = new URLSearchParams({ socket_id: socketID, channel_name: channel.name });
+        const answer = await fetch(this.#authEndpoint, { method: 'POST', body: form });
+        status = answer.status;
+        if (status !== 200) throw new Error(`authorization answered ${status}`);
+        entry.auth = (await answer.json()).auth;
+      }
+      if (socketID === this.connection.socket_id) this.#transmit('pusher:subscribe', entry);
     } catch (error) {
-      if (socketID !== this.connection.socket_id) return;
+      if (socketID !== this.connection.socket_id) return; // the connection is another by now
       channel.pending = false;
-      channel.emit('pusher:subscription_error', { type: 'AuthError', error: String(error), status });
+      channel.emit('pusher:subscription_error', { type: 'AuthError', error: error.message, status });
     }
   }
 }

@@ -1,0 +1,30 @@
+package demo
+
+import (
+	"embed"
+	"net/http"
+)
+
+//go:embed client
+var client embed.FS
+
+// ServeClient serves the files of the examples' own Pusher client at GET /client/{file}.
+func ServeClient(w http.ResponseWriter, r *http.Request) {
+	http.ServeFileFS(w, r, client, "client/"+r.PathValue("file"))
+}
+
+// Guard has browsers enforce what the examples' pages keep to anyway: scripts, styles and connections of their
+// own origin only, besides Pusher's, and no text that becomes a part of the page as anything but text.
+func Guard(pusher *Pusher, next http.Handler) http.Handler {
+	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' " + pusher.Origin +
+		"; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cache-Control", "no-cache")
+		next.ServeHTTP(w, r)
+	})
+}
