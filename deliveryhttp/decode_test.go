@@ -103,14 +103,21 @@ func FuzzDecodeQuery(f *testing.F) {
 	for _, seed := range []string{
 		"", "text=a", "text=a&text=b", "text", "text=%2e%2e", "text=a+b", "text=%ff", "text=%", "a;b", "number=1", "number=+1", "number=%2B1",
 		"number=1_000", "number=0x1", "number=", "long=-9223372036854775808", "long=9223372036854775808", "&&", "=", "Text=a", "text=a&number=2&long=3",
+		"text&text&number=x&long=y&a=b",
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		var in input
-		err := fields{"text": &in.Text, "number": &in.Number, "long": &in.Long}.decodeQuery(&http.Request{URL: &url.URL{RawQuery: query}})
+		decode := func() (in input, err error) {
+			r := &http.Request{URL: &url.URL{RawQuery: query}}
+			return in, fields{"text": &in.Text, "number": &in.Number, "long": &in.Long}.decodeQuery(r)
+		}
+		in, err := decode()
 		if err != nil {
 			mustBlame(t, err, query)
+			if _, again := decode(); again == nil || again.Error() != err.Error() {
+				t.Errorf("%q: %v, and then %v", query, err, again)
+			}
 			return
 		}
 		values, err := url.ParseQuery(query)

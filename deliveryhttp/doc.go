@@ -47,8 +47,8 @@
 //
 // The user is whom the app's identify function names, and never anything in the request. Sending
 // and viewing a conversation ask the app's rule through [delivery.Tracker.Authorize]; receipts are
-// for those who may view their message's conversation; marks are judged by the Tracker. To whom a
-// message does not concern it looks exactly as if it did not exist. Clients have no say in who the
+// for those who may view their message's conversation; marks are judged by the Tracker. To those whom
+// a message does not concern it looks exactly as if it did not exist. Clients have no say in who the
 // recipients are: see [Options].
 //
 // Requests other than GET are refused if they come from another origin (see
@@ -75,5 +75,5 @@
 //	415 not_json             the body is not application/json
 //	500 internal             the cause is logged, and not told
 //	503 outcome_unknown      it may have happened; repeating it is safe (a send: with the same id)
-//	503 unavailable          it did not happen in time; repeating it is safe
+//	503 unavailable          there was no time for it, or for all of it; repeating it is safe
 package deliveryhttp
