@@ -1,0 +1,319 @@
+package integration
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/sqlstore"
+)
+
+// openMessage stores a message that anyone admitted may mark.
+func openMessage(t *testing.T, store *sqlstore.Store, conversation, id string) {
+	t.Helper()
+	_, _, err := store.Create(t.Context(), []delivery.NewMessage{{Header: delivery.Header{
+		ID: id, Conversation: conversation, Sender: "ann", Open: true, Quorum: 1, SentAt: time.Now(),
+	}}}, delivery.Lease{})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func markBy(user, message string) delivery.Mark {
+	return delivery.Mark{Message: message, User: user, Status: delivery.Delivered, At: time.Now(), Admitted: true}
+}
+
+// begin starts a transaction of somebody else's.
+func begin(t *testing.T, db *sql.DB) *sql.Tx {
+	t.Helper()
+	tx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tx.Rollback() })
+	return tx
+}
+
+// hold locks a conversation, as someone's transaction does.
+func hold(t *testing.T, db *sql.DB, conversation string) *sql.Tx {
+	t.Helper()
+	tx := begin(t, db)
+	if _, err := tx.Exec("select from delivery_conversations where id = $1 for update", conversation); err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
+
+// waiting returns when as many locks are waited for in the database.
+func waiting(t *testing.T, db *sql.DB, locks int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for n := 0; n < locks; {
+		err := db.QueryRowContext(ctx, "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").Scan(&n)
+		if err != nil {
+			t.Fatalf("waiting for %d locks to be waited for: %v", locks, err)
+		}
+	}
+}
+
+func TestPostgresLetsOthersPassAHeldConversation(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
+		openMessage(t, store, "held", "h")
+		openMessage(t, store, "free", "f")
+		hold(t, db, "held")
+		got, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("bob", "h"), markBy("bob", "f"), markBy("bob", "none")}, delivery.Lease{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held := got[0]; !held.Held || held.Changed || held.Header.ID != "h" || held.Receipt != (delivery.Receipt{}) {
+			t.Errorf("the mark in the held conversation is %+v", held)
+		}
+		if free := got[1]; free.Held || !free.Changed || free.Receipt.Version != 2 {
+			t.Errorf("the mark in the free conversation is %+v", free)
+		}
+		if got[2] != (delivery.Marked{}) {
+			t.Errorf("the mark of no message is %+v", got[2])
+		}
+	})
+}
+
+func TestPostgresMarksThatNeedNoStepPassAHeldConversation(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
+		openMessage(t, store, "held", "h")
+		if _, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("bob", "h")}, delivery.Lease{}); err != nil {
+			t.Fatal(err)
+		}
+		hold(t, db, "held")
+		for _, user := range []string{"ann", "bob"} { // the sender, and one who has marked
+			got, _, err := store.Advance(t.Context(), []delivery.Mark{markBy(user, "h")}, delivery.Lease{})
+			if err != nil || got[0].Changed || got[0].Held || got[0].Header.ID != "h" {
+				t.Errorf("the mark by %s is %+v, %v", user, got, err)
+			}
+		}
+	})
+}
+
+// While three callers wait for a conversation, its holder marks the same message. What they read
+// before they waited is out of date then.
+func TestPostgresCountsFromTheNewestStateAfterAWait(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
+		openMessage(t, store, "c", "m")
+		openMessage(t, store, "c", "m2")
+		tx := begin(t, db)
+		if _, _, err := store.InTx(tx).Advance(t.Context(), []delivery.Mark{markBy("bob", "m")}, delivery.Lease{}); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { // one mark
+			got, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("cem", "m")}, delivery.Lease{})
+			if err != nil || !got[0].Changed {
+				t.Errorf("the mark alone is %+v, %v", got, err)
+			}
+		})
+		wg.Go(func() { // a batch, with one that the holder has marked
+			got, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("bob", "m"), markBy("dan", "m")}, delivery.Lease{})
+			if err != nil || got[0].Changed || got[0].Receipt.Version != 3 || !got[1].Changed {
+				t.Errorf("the batch is %+v, %v", got, err)
+			}
+		})
+		wg.Go(func() { // up to
+			got, _, err := store.AdvanceUpTo(t.Context(), delivery.UpTo{
+				Conversation: "c", Message: "m2", User: "bob", Status: delivery.Delivered, At: time.Now(), Admitted: true, Limit: 9,
+			}, delivery.Lease{})
+			if err != nil || got.Changed != 1 || got.To-got.From != 0 {
+				t.Errorf("the mark up to m2 is %+v, %v", got, err)
+			}
+		})
+		waiting(t, db, 3)
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		wantTally(t, store, "m", 3)
+		wantVersions(t, store, "c", 6)
+	})
+}
+
+// A statement may see the past although it waits for nobody: the holder of a conversation commits
+// after the statement began to read and before it takes the row. A view in place of a table stops
+// statements in between.
+func TestPostgresDoesNotWriteByAStaleSnapshot(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
+		openMessage(t, store, "c", "m")
+		openMessage(t, store, "d", "n")
+		for _, statement := range []string{
+			`create function gate() returns boolean language plpgsql as
+				'begin perform pg_advisory_lock_shared(1), pg_advisory_unlock_shared(1); return true; end'`,
+			"alter table delivery_messages rename to messages",
+			"create view delivery_messages as select * from messages where gate()",
+		} {
+			if _, err := db.Exec(statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tx, gate := begin(t, db), begin(t, db)
+		if _, _, err := store.InTx(tx).Advance(t.Context(), []delivery.Mark{markBy("bob", "m")}, delivery.Lease{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := gate.Exec("select pg_advisory_xact_lock(1)"); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { // one mark
+			got, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("cem", "m")}, delivery.Lease{})
+			if err != nil || !got[0].Changed {
+				t.Errorf("the mark alone is %+v, %v", got, err)
+			}
+		})
+		wg.Go(func() { // a batch of two conversations
+			got, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("dan", "m"), markBy("dan", "n")}, delivery.Lease{})
+			if err != nil || !got[0].Held || !got[1].Changed {
+				t.Errorf("the batch is %+v, %v", got, err)
+			}
+		})
+		wg.Go(func() { // up to
+			got, _, err := store.AdvanceUpTo(t.Context(), delivery.UpTo{
+				Conversation: "c", Message: "m", User: "eve", Status: delivery.Delivered, At: time.Now(), Admitted: true, Limit: 9,
+			}, delivery.Lease{})
+			if err != nil || got.Changed != 1 {
+				t.Errorf("the mark up to m is %+v, %v", got, err)
+			}
+		})
+		waiting(t, db, 3)
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if err := gate.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		wantTally(t, store, "m", 3)
+		wantVersions(t, store, "c", 4)
+	})
+}
+
+func TestPostgresStoresAnIDOnceAndLeavesNoGap(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
+		const callers, ids, conversations = 32, 8, 2
+		var mu sync.Mutex
+		stored := map[string]int{}
+		var wg sync.WaitGroup
+		for caller := range callers {
+			wg.Go(func() {
+				for id := range ids {
+					m := delivery.NewMessage{Header: delivery.Header{
+						ID: fmt.Sprint("m", id), Conversation: fmt.Sprint("c", caller%conversations), Sender: "ann", Open: true, Quorum: 1,
+					}}
+					created, _, err := store.Create(t.Context(), []delivery.NewMessage{m}, delivery.Lease{})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if !created[0].Existed {
+						mu.Lock()
+						stored[created[0].Message.Conversation]++
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if total := stored["c0"] + stored["c1"]; total != ids {
+			t.Errorf("%d ids were stored %d times", ids, total)
+		}
+		for conversation, n := range stored {
+			wantVersions(t, store, conversation, int64(n))
+		}
+	})
+}
+
+func TestPostgresReportsAConflictInTheCallersTransaction(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
+		openMessage(t, store, "c", "m")
+		for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
+			user := "bob at " + level.String()
+			tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := store.InTx(tx).Load(t.Context(), []string{"m"}); err != nil { // takes the snapshot
+				t.Fatal(err)
+			}
+			if _, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("before "+user, "m")}, delivery.Lease{}); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err = store.InTx(tx).Advance(t.Context(), []delivery.Mark{markBy(user, "m")}, delivery.Lease{})
+			if sqlState(err) != "40001" {
+				t.Errorf("at %v a conflict is %v", level, err)
+			}
+			tx.Rollback()
+		}
+		wantTally(t, store, "m", 2)
+	})
+}
+
+func TestPostgresNeverClaimsMoreThanTheLimit(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
+		const events, limit = 600, 7
+		// The planner believes that the outbox is all but empty.
+		for _, statement := range []string{
+			"alter table delivery_outbox set (autovacuum_enabled = false)",
+			"analyze delivery_outbox",
+			"insert into delivery_outbox (ready_at, lease, attempts, payload) select now(), 0, 0, '{}' from generate_series(1, " + fmt.Sprint(events) + ")",
+		} {
+			if _, err := db.Exec(statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var mu sync.Mutex
+		var ids []int64
+		var wg sync.WaitGroup
+		for worker := range 8 {
+			wg.Go(func() {
+				for {
+					claimed, err := store.Claim(t.Context(), limit, delivery.Lease{Token: int64(worker + 1), For: time.Hour})
+					if err != nil || len(claimed) > limit {
+						t.Errorf("claimed %d events, %v", len(claimed), err)
+						return
+					}
+					if len(claimed) == 0 {
+						return
+					}
+					mu.Lock()
+					for _, c := range claimed {
+						ids = append(ids, c.Event.ID)
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		slices.Sort(ids)
+		if n := len(slices.Compact(slices.Clone(ids))); n != len(ids) || n != events {
+			t.Errorf("of %d events %d were claimed, %d times", events, n, len(ids))
+		}
+	})
+}
+
+func wantTally(t *testing.T, store *sqlstore.Store, message string, delivered int) {
+	t.Helper()
+	messages, err := store.Load(t.Context(), []string{message})
+	if err != nil || len(messages) != 1 || messages[0].Delivered != delivered {
+		t.Errorf("%d receipts make %+v, %v", delivered, messages, err)
+	}
+}
+
+// wantVersions checks a conversation's version, which counts all changes in it: a gap would add to it.
+func wantVersions(t *testing.T, store *sqlstore.Store, conversation string, version int64) {
+	t.Helper()
+	page, err := store.List(t.Context(), delivery.List{Conversation: conversation, Limit: 1})
+	if err != nil || page.Version != version {
+		t.Errorf("conversation %s is at version %d, want %d: %v", conversation, page.Version, version, err)
+	}
+}
