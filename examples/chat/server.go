@@ -72,7 +72,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /app/{key}", s.pusher.ServeSocket)
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /client/{file}", demo.ServeClient)
-	mux.HandleFunc("GET /web/{file}", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, assets, r.URL.Path) })
+	mux.HandleFunc("GET /web/{file}", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, assets, "web/"+r.PathValue("file")) })
 	if s.pusherJS != "" {
 		mux.HandleFunc("GET /pusher.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, s.pusherJS) })
 	}

@@ -6,12 +6,12 @@ import { clone, drawAvatar } from './view.js';
 const box = document.getElementById('receipts');
 const whenFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit', second: '2-digit' });
 
-let shown = null; // the id of the message
+let asked = null; // the id of the message that was asked for last
 
 // open opens the window beside the ticks of a message.
 export async function open(message, ticks) {
-  shown = message;
-  await refresh(message);
+  asked = message;
+  await load(message);
   box.showPopover();
   const at = ticks.getBoundingClientRect();
   const { offsetWidth: width, offsetHeight: height } = box;
@@ -21,10 +21,13 @@ export async function open(message, ticks) {
 }
 
 // refresh draws the window anew if it shows that message.
-export async function refresh(message) {
-  if (message !== shown) return;
+export function refresh(message) {
+  if (message === asked && box.matches(':popover-open')) load(message);
+}
+
+async function load(message) {
   const { receipts } = await api.receipts(message).catch(() => ({ receipts: [] })); // no answer: nothing to tell
-  box.querySelector('ul').replaceChildren(...receipts.map(draw));
+  if (message === asked) box.querySelector('ul').replaceChildren(...receipts.map(draw));
 }
 
 function draw({ recipient, status, delivered_at, read_at }) {
@@ -40,7 +43,3 @@ function draw({ recipient, status, delivered_at, read_at }) {
   if (status === 'read') line.title = `Delivered ${when(delivered_at)}`;
   return item;
 }
-
-box.addEventListener('toggle', ({ newState }) => {
-  if (newState === 'closed') shown = null;
-});

@@ -20,7 +20,7 @@ export class Task {
   request(delay = 0) {
     if (this.#running) {
       this.#again = true;
-    } else if (this.#failures === 0 || this.#due === Infinity) {
+    } else if (this.#failures === 0) {
       this.#schedule(delay);
     }
   }

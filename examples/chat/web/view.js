@@ -156,7 +156,10 @@ export class View {
     time.textContent = timeFormat.format(message.sentAt);
     const ticks = item.querySelector('.ticks');
     ticks.hidden = !own;
-    if (!own) return;
+    if (!own) {
+      item.dataset.own = message.own;
+      return;
+    }
     item.dataset.status = message.status;
     item.dataset.delivered = message.delivered ?? 0;
     item.dataset.read = message.read ?? 0;
