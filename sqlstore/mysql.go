@@ -18,75 +18,18 @@ var mysql = dialect{
 	classify: mysqlFate,
 	tables:   "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
 	migrate:  mysqlMigrate,
-	reads:    mysqlReads,
+	reads:    lockedReads(mysqlIDs, mysqlNow),
 	writes:   &mysqlWrites,
 }
 
 // mysqlNow is the clock, in microseconds.
 const mysqlNow = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))"
 
-// mysqlIDs is a batch of ids.
-const mysqlIDs = "JSON_TABLE(?, '$[*]' COLUMNS (id VARCHAR(128) CHARACTER SET utf8mb4 PATH '$'))"
-
-const (
-	mysqlHeader   = "m.id, c.id, m.sender, m.seq, m.open, m.total, m.quorum, m.sent_at"
-	mysqlTally    = "t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at"
-	mysqlProgress = "r.status, r.version, r.delivered_at, r.read_at"
-	mysqlReceipt  = "m.id, r.recipient, " + mysqlProgress
-	mysqlListed   = "c.version, " + mysqlHeader + ", m.body, " + mysqlTally + ", " + mysqlReceipt
-)
-
-var mysqlReads = reads{
-	load: `
-SELECT ` + mysqlHeader + `, m.body, ` + mysqlTally + `
-FROM delivery_messages m
-JOIN delivery_conversations c USING (conv)
-JOIN delivery_states t USING (conv, seq)
-WHERE m.id IN (SELECT j.id FROM ` + mysqlIDs + ` j)`,
-
-	receipts: `
-SELECT ` + mysqlReceipt + `
-FROM delivery_messages m
-JOIN delivery_receipts r USING (conv, seq)
-WHERE m.id IN (SELECT j.id FROM ` + mysqlIDs + ` j)
-ORDER BY m.id, r.recipient`,
-
-	after: `
-SELECT ` + mysqlListed + `
-FROM delivery_conversations c
-LEFT JOIN delivery_messages m ON m.conv = c.conv AND m.seq > ? AND m.seq < ?
-LEFT JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
-LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
-WHERE c.id = ?
-ORDER BY m.seq LIMIT ?`,
-
-	before: `
-SELECT ` + mysqlListed + `
-FROM delivery_conversations c
-LEFT JOIN delivery_messages m ON m.conv = c.conv AND m.seq > ? AND m.seq < ?
-LEFT JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
-LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
-WHERE c.id = ?
-ORDER BY m.seq DESC LIMIT ?`,
-
-	changes: `
-SELECT ` + mysqlListed + `
-FROM delivery_conversations c
-LEFT JOIN delivery_states t ON t.conv = c.conv AND t.version > ?
-LEFT JOIN delivery_messages m ON m.conv = t.conv AND m.seq = t.seq
-LEFT JOIN delivery_receipts r ON r.conv = t.conv AND r.seq = t.seq AND r.recipient = ?
-WHERE c.id = ?
-ORDER BY t.version LIMIT ?`,
-
-	dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > ? ORDER BY id LIMIT ?`,
-
-	backlog: `
-SELECT COUNT(*), ` + mysqlNow + ` - MIN(created_at), (SELECT COUNT(*) FROM delivery_dead)
-FROM delivery_outbox`,
-}
+// mysqlIDs turns a batch of ids into a list.
+const mysqlIDs = "SELECT j.id FROM JSON_TABLE(?, '$[*]' COLUMNS (id VARCHAR(128) CHARACTER SET utf8mb4 PATH '$')) j"
 
 var mysqlWrites = locked{
-	known: `SELECT id, conv FROM delivery_conversations WHERE id IN (SELECT j.id FROM ` + mysqlIDs + ` j)`,
+	known: `SELECT id, conv FROM delivery_conversations WHERE id IN (` + mysqlIDs + `)`,
 	// INSERT IGNORE would take a shared lock first, and two of them would wait for each other.
 	found: `INSERT INTO delivery_conversations (id, version) VALUES (?, 0) ON DUPLICATE KEY UPDATE conv = LAST_INSERT_ID(conv)`,
 	lock: `
@@ -94,7 +37,7 @@ SELECT STRAIGHT_JOIN c.conv, c.version
 FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$')) j
 JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 FOR UPDATE`,
-	loadNewest: mysqlReads.load + ` LOCK IN SHARE MODE`,
+	loadNewest: lockedReads(mysqlIDs, mysqlNow).load + ` LOCK IN SHARE MODE`,
 	addMessages: `
 INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
 SELECT j.conv, j.seq, j.id, j.sender, j.body, j.open, j.total, j.quorum, j.sent_at
@@ -110,17 +53,17 @@ SELECT j.conv, j.seq, j.recipient, j.status, j.version
 FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[2]', status TINYINT PATH '$[3]', version BIGINT PATH '$[4]')) j`,
 
 	headers: `
-SELECT c.conv, ` + mysqlHeader + `
+SELECT c.conv, ` + headerCols + `
 FROM delivery_messages m
-JOIN delivery_conversations c USING (conv)
-WHERE m.id IN (SELECT j.id FROM ` + mysqlIDs + ` j)`,
+JOIN delivery_conversations c ON c.conv = m.conv
+WHERE m.id IN (` + mysqlIDs + `)`,
 	lockFree: `
 SELECT STRAIGHT_JOIN c.conv
 FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$')) j
 JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 FOR UPDATE SKIP LOCKED`,
 	standing: `
-SELECT STRAIGHT_JOIN j.i, c.version, ` + mysqlTally + `, ` + mysqlProgress + `
+SELECT STRAIGHT_JOIN j.i, c.version, ` + tallyCols + `, ` + progressCols + `
 FROM JSON_TABLE(?, '$[*]' COLUMNS (i BIGINT PATH '$[0]', conv BIGINT PATH '$[1]', seq BIGINT PATH '$[2]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[3]')) j
 JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 JOIN delivery_states t FORCE INDEX (PRIMARY) ON t.conv = j.conv AND t.seq = j.seq
@@ -143,17 +86,17 @@ STRAIGHT_JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 SET c.version = j.version`,
 
 	reader: `
-SELECT STRAIGHT_JOIN c.version, p.delivered_seq, p.read_seq, ` + mysqlProgress + `
+SELECT STRAIGHT_JOIN c.version, p.delivered_seq, p.read_seq, ` + progressCols + `
 FROM delivery_conversations c
 LEFT JOIN delivery_receipts r ON r.conv = c.conv AND r.recipient = ? AND r.seq = ?
 LEFT JOIN delivery_readers p ON p.conv = c.conv AND p.reader = ?
 WHERE c.conv = ?
 FOR UPDATE`,
 	pending: `
-SELECT STRAIGHT_JOIN ` + mysqlHeader + `, ` + mysqlTally + `, ` + mysqlProgress + `
+SELECT STRAIGHT_JOIN ` + headerCols + `, ` + tallyCols + `, ` + progressCols + `
 FROM delivery_messages m FORCE INDEX (PRIMARY)
-JOIN delivery_conversations c USING (conv)
-JOIN delivery_states t FORCE INDEX (PRIMARY) USING (conv, seq)
+JOIN delivery_conversations c ON c.conv = m.conv
+JOIN delivery_states t FORCE INDEX (PRIMARY) ON t.conv = m.conv AND t.seq = m.seq
 LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
 WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ?
 	AND CASE WHEN m.open THEN ? ELSE r.status IS NOT NULL END

@@ -10,51 +10,51 @@ const (
 
 	// A page: the conversation's version in every row, and in the one row of an empty page.
 	pgPage = `
-select c.version, page.*
-from delivery_conversations c
-left join lateral (
-	select ` + pgMessage + `, m.id, r.recipient, r.status, r.version as own_version, r.delivered_at, r.read_at
-	from delivery_messages m
-	join delivery_states t on t.conv = m.conv and t.seq = m.seq
-	left join delivery_receipts r on r.conv = m.conv and r.seq = m.seq and r.recipient = `
+SELECT c.version, page.*
+FROM delivery_conversations c
+LEFT JOIN LATERAL (
+	SELECT ` + pgMessage + `, m.id, r.recipient, r.status, r.version AS own_version, r.delivered_at, r.read_at
+	FROM delivery_messages m
+	JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
+	LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = `
 
-	pgPageBySeq = pgPage + `$3::text
-	where m.conv = c.conv and m.seq > $1::bigint and m.seq < $2::bigint
-	order by m.seq %[1]s limit $5::bigint
-) page on true
-where c.id = $4::text order by page.seq %[1]s`
+	pgPageBySeq = pgPage + `$5::text
+	WHERE m.conv = c.conv AND m.seq > $2::bigint AND m.seq < $3::bigint
+	ORDER BY m.seq %[1]s LIMIT $4::bigint
+) page ON true
+WHERE c.id = $1::text ORDER BY page.seq %[1]s`
 
-	pgPageByVersion = pgPage + `$2::text
-	where t.conv = c.conv and t.version > $1::bigint
-	order by t.version limit $4::bigint
-) page on true
-where c.id = $3::text order by page.version`
+	pgPageByVersion = pgPage + `$4::text
+	WHERE t.conv = c.conv AND t.version > $2::bigint
+	ORDER BY t.version LIMIT $3::bigint
+) page ON true
+WHERE c.id = $1::text ORDER BY page.version`
 )
 
 var pgReads = reads{
 	load: `
-select ` + pgMessage + `
-from delivery_messages m
-join delivery_conversations c on c.conv = m.conv
-join delivery_states t on t.conv = m.conv and t.seq = m.seq
-where m.id in (select json_array_elements_text($1::json))`,
+SELECT ` + pgMessage + `
+FROM delivery_messages m
+JOIN delivery_conversations c ON c.conv = m.conv
+JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
+WHERE m.id IN (SELECT json_array_elements_text($1::json))`,
 
 	receipts: `
-select ` + pgReceipt + `
-from delivery_messages m
-join delivery_receipts r on r.conv = m.conv and r.seq = m.seq
-where m.id in (select json_array_elements_text($1::json))
-order by m.id, r.recipient`,
+SELECT ` + pgReceipt + `
+FROM delivery_messages m
+JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq
+WHERE m.id IN (SELECT json_array_elements_text($1::json))
+ORDER BY m.id, r.recipient`,
 
 	after:   fmt.Sprintf(pgPageBySeq, "asc"),
 	before:  fmt.Sprintf(pgPageBySeq, "desc"),
 	changes: pgPageByVersion,
 
 	dead: `
-select id, payload, attempts, reason, at from delivery_dead where id > $1::bigint order by id limit $2::bigint`,
+SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > $1::bigint ORDER BY id LIMIT $2::bigint`,
 
 	backlog: `
-select count(*), (extract(epoch from clock_timestamp() - min(created_at)) * 1000000)::bigint,
-	(select count(*) from delivery_dead)
-from delivery_outbox`,
+SELECT count(*), (extract(epoch FROM clock_timestamp() - min(created_at)) * 1000000)::bigint,
+	(SELECT count(*) FROM delivery_dead)
+FROM delivery_outbox`,
 }

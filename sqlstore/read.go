@@ -23,9 +23,9 @@ type reads struct {
 
 	// Lists: conversation's version, message…, own receipt…, as a LEFT JOIN makes them: for an empty
 	// page of a conversation that exists, one row with its version and NULLs.
-	after   string // after, before, viewer, conversation, limit; the first ones in order of seq
+	after   string // conversation, after, before, limit, viewer; the first ones in order of seq
 	before  string // the same; the last ones, in descending order of seq
-	changes string // after, viewer, conversation, limit; in order of version
+	changes string // conversation, after, limit, viewer; in order of version
 
 	dead    string // after, limit → id, payload, attempts, reason, at
 	backlog string // → waiting, microseconds since the oldest was committed or NULL, dead
@@ -56,14 +56,14 @@ type listed struct {
 }
 
 func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page, err error) {
-	text, args := s.reads.after, []any{l.After, l.Before, l.Viewer, l.Conversation, l.Limit + 1}
+	text, args := s.reads.after, []any{l.Conversation, l.After, l.Before, l.Limit + 1, l.Viewer}
 	switch {
 	case l.Changes:
-		text, args = s.reads.changes, []any{l.After, l.Viewer, l.Conversation, l.Limit + 1}
+		text, args = s.reads.changes, []any{l.Conversation, l.After, l.Limit + 1, l.Viewer}
 	case l.Before != 0:
 		text = s.reads.before
 	default:
-		args[1] = int64(math.MaxInt64)
+		args[2] = int64(math.MaxInt64)
 	}
 	var rows []listed
 	err = s.read(ctx, func(q delivery.DBTX) error {

@@ -20,7 +20,7 @@ var sqlite = dialect{
 	migrate: func(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error {
 		return s.write(ctx, apply)
 	},
-	reads:  sqliteReads,
+	reads:  lockedReads(sqliteIDs, sqliteNow),
 	writes: &sqliteWrites,
 }
 
@@ -45,70 +45,16 @@ func sqliteFate(err error) fate {
 	return refused
 }
 
+// sqliteIDs turns a batch of ids, or of keys, into a list.
+const sqliteIDs = "SELECT value FROM json_each(?)"
+
 // sqliteNow is the clock, in microseconds. It ticks in milliseconds.
 const sqliteNow = "CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000"
 
-const (
-	sqliteHeader   = "m.id, c.id, m.sender, m.seq, m.open, m.total, m.quorum, m.sent_at"
-	sqliteTally    = "t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at"
-	sqliteProgress = "r.status, r.version, r.delivered_at, r.read_at"
-	sqliteReceipt  = "m.id, r.recipient, " + sqliteProgress
-	sqliteListed   = "c.version, " + sqliteHeader + ", m.body, " + sqliteTally + ", " + sqliteReceipt
-)
-
-var sqliteReads = reads{
-	load: `
-SELECT ` + sqliteHeader + `, m.body, ` + sqliteTally + `
-FROM delivery_messages m
-JOIN delivery_conversations c USING (conv)
-JOIN delivery_states t USING (conv, seq)
-WHERE m.id IN (SELECT value FROM json_each(?))`,
-
-	receipts: `
-SELECT ` + sqliteReceipt + `
-FROM delivery_messages m
-JOIN delivery_receipts r USING (conv, seq)
-WHERE m.id IN (SELECT value FROM json_each(?))
-ORDER BY m.id, r.recipient`,
-
-	after: `
-SELECT ` + sqliteListed + `
-FROM delivery_conversations c
-LEFT JOIN delivery_messages m ON m.conv = c.conv AND m.seq > ? AND m.seq < ?
-LEFT JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
-LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
-WHERE c.id = ?
-ORDER BY m.seq LIMIT ?`,
-
-	before: `
-SELECT ` + sqliteListed + `
-FROM delivery_conversations c
-LEFT JOIN delivery_messages m ON m.conv = c.conv AND m.seq > ? AND m.seq < ?
-LEFT JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
-LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
-WHERE c.id = ?
-ORDER BY m.seq DESC LIMIT ?`,
-
-	changes: `
-SELECT ` + sqliteListed + `
-FROM delivery_conversations c
-LEFT JOIN delivery_states t ON t.conv = c.conv AND t.version > ?
-LEFT JOIN delivery_messages m ON m.conv = t.conv AND m.seq = t.seq
-LEFT JOIN delivery_receipts r ON r.conv = t.conv AND r.seq = t.seq AND r.recipient = ?
-WHERE c.id = ?
-ORDER BY t.version LIMIT ?`,
-
-	dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > ? ORDER BY id LIMIT ?`,
-
-	backlog: `
-SELECT count(*), ` + sqliteNow + ` - min(created_at), (SELECT count(*) FROM delivery_dead)
-FROM delivery_outbox`,
-}
-
 var sqliteWrites = locked{
-	known: `SELECT id, conv FROM delivery_conversations WHERE id IN (SELECT value FROM json_each(?))`,
+	known: `SELECT id, conv FROM delivery_conversations WHERE id IN (` + sqliteIDs + `)`,
 	found: `INSERT INTO delivery_conversations (id, version) VALUES (?, 0)`,
-	lock:  `SELECT conv, version FROM delivery_conversations WHERE conv IN (SELECT value FROM json_each(?))`,
+	lock:  `SELECT conv, version FROM delivery_conversations WHERE conv IN (` + sqliteIDs + `)`,
 	addMessages: `
 INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8 FROM json_each(?)`,
@@ -121,12 +67,12 @@ INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)`,
 
 	headers: `
-SELECT c.conv, ` + sqliteHeader + `
+SELECT c.conv, ` + headerCols + `
 FROM delivery_messages m
-JOIN delivery_conversations c USING (conv)
-WHERE m.id IN (SELECT value FROM json_each(?))`,
+JOIN delivery_conversations c ON c.conv = m.conv
+WHERE m.id IN (` + sqliteIDs + `)`,
 	standing: `
-SELECT j.value->>0, c.version, ` + sqliteTally + `, ` + sqliteProgress + `
+SELECT j.value->>0, c.version, ` + tallyCols + `, ` + progressCols + `
 FROM json_each(?) j
 CROSS JOIN delivery_conversations c ON c.conv = j.value->>1
 CROSS JOIN delivery_states t ON t.conv = c.conv AND t.seq = j.value->>2
@@ -144,16 +90,16 @@ FROM json_each(?) j WHERE t.conv = j.value->>0 AND t.seq = j.value->>1`,
 UPDATE delivery_conversations AS c SET version = j.value->>1 FROM json_each(?) j WHERE c.conv = j.value->>0`,
 
 	reader: `
-SELECT c.version, p.delivered_seq, p.read_seq, ` + sqliteProgress + `
+SELECT c.version, p.delivered_seq, p.read_seq, ` + progressCols + `
 FROM delivery_conversations c
 LEFT JOIN delivery_receipts r ON r.conv = c.conv AND r.recipient = ? AND r.seq = ?
 LEFT JOIN delivery_readers p ON p.conv = c.conv AND p.reader = ?
 WHERE c.conv = ?`,
 	pending: `
-SELECT ` + sqliteHeader + `, ` + sqliteTally + `, ` + sqliteProgress + `
+SELECT ` + headerCols + `, ` + tallyCols + `, ` + progressCols + `
 FROM delivery_messages m
-JOIN delivery_conversations c USING (conv)
-JOIN delivery_states t USING (conv, seq)
+JOIN delivery_conversations c ON c.conv = m.conv
+JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
 LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
 WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND coalesce(r.status, 0) < ?
 	AND CASE WHEN m.open THEN ? ELSE r.status IS NOT NULL END
