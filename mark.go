@@ -194,7 +194,7 @@ func (m *marking) advance(ctx context.Context, todo []int) ([]marked, error) {
 		return advance(marks, func(round []Mark) ([]Marked, error) {
 			results, _, err := m.tx.Advance(ctx, round, Lease{})
 			return results, err
-		}), nil
+		})
 	}
 	outs, err := m.t.marks.Do(ctx, "", marks...)
 	if err != nil {
@@ -243,17 +243,20 @@ func (t *Tracker) flushMarks(ctx context.Context, _ string, marks []Mark) ([]mar
 		results, claimed, err := t.store.Advance(ctx, round, lease)
 		t.handOver(claimed, began)
 		return results, err
-	}), nil
+	})
 }
 
-// advance writes marks in rounds of distinct receipts.
-func advance(marks []Mark, write func([]Mark) ([]Marked, error)) []marked {
+// advance writes marks in rounds of distinct receipts. What fails in the first round fails them all.
+func advance(marks []Mark, write func([]Mark) ([]Marked, error)) ([]marked, error) {
 	type receipt struct{ message, user string }
 	outs := make([]marked, len(marks))
-	for _, round := range rounds(marks, func(m Mark) receipt { return receipt{m.Message, m.User} }) {
+	for n, round := range rounds(marks, func(m Mark) receipt { return receipt{m.Message, m.User} }) {
 		results, err := write(pick(marks, round))
 		if err == nil && len(results) != len(round) {
 			err = fmt.Errorf("store returned %d results for %d marks", len(results), len(round))
+		}
+		if err != nil && n == 0 {
+			return nil, err
 		}
 		for i, at := range round {
 			if err != nil {
@@ -263,5 +266,5 @@ func advance(marks []Mark, write func([]Mark) ([]Marked, error)) []marked {
 			}
 		}
 	}
-	return outs
+	return outs, nil
 }

@@ -109,11 +109,33 @@ func TestMarkBatch(t *testing.T) {
 	t.Run("what fails fails alone where it can, and is logged once", func(t *testing.T) {
 		d := newDesk(t, nil)
 		d.furnish(t)
-		d.fault = func(string) error { return errors.New("disk full") }
-		q := request{"bob", "POST", "/marks/batch", `{"messages": ["frozen", "", "opened"], "status": "read"}`, nil}
+		writes := 0
+		d.fault = func(method string) error {
+			if method != "Advance" {
+				return nil
+			}
+			if writes++; writes == 1 {
+				return nil
+			}
+			return errors.New("disk full")
+		}
+		// The second mark of the same message is a write of its own.
+		q := request{"bob", "POST", "/marks/batch", `{"messages": ["frozen", "", "frozen"], "status": "read"}`, nil}
 		got := good[results](t, d, q, http.StatusOK).Results
-		if len(got) != 3 || got[0].Error != "internal" || got[1].Error != "invalid" || got[2].Error != "internal" || strings.Count(d.logged(), "disk full") != 1 {
+		if len(got) != 3 || !got[0].Changed || got[1].Error != "invalid" || got[2].Error != "internal" || strings.Count(d.logged(), "disk full") != 1 {
 			t.Errorf("got %+v, logged %s", got, d.logged())
+		}
+	})
+
+	t.Run("what fails as a whole is one problem, logged once", func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.furnish(t)
+		d.fault = func(string) error { return errors.New("disk full") }
+		q := request{"bob", "POST", "/marks/batch", `{"messages": ["frozen", "opened"], "status": "read"}`, nil}
+		answer, _ := d.do(q)
+		refused(t, q, answer, http.StatusInternalServerError, "internal")
+		if strings.Count(d.logged(), "disk full") != 1 {
+			t.Errorf("logged %s", d.logged())
 		}
 	})
 }
