@@ -1,0 +1,78 @@
+package chaos
+
+import (
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+)
+
+var (
+	full    = flag.Bool("full", false, "run the scenarios at full size")
+	seed    = flag.Uint64("seed", 0, "of all choices; by default another one each time")
+	recheck = flag.String("recheck", "", "the directory of a run that TestRecheck is to check")
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(nodeEnv) != "" {
+		RunNode()
+		return
+	}
+	engines.Main(m)
+}
+
+// Scenario is a row of the matrix.
+type Scenario struct {
+	Row, Name string
+	Engines   []string // those it applies to
+	Own       bool     // it needs a database server of its own
+	Size      Size     // short
+	Full      func(engine string) Size
+	Run       func(r *Run)
+}
+
+var (
+	everyEngine = []string{"sqlite", "postgres-pgx", "mysql"}
+	servers     = []string{"postgres-pgx", "mysql"}
+	scenarios   = slices.Concat(processScenarios)
+)
+
+// small is a world whose receipts can take some ten thousand marks.
+var small = World{Conversations: 40, Messages: 20, Users: 40}
+
+func TestChaos(t *testing.T) {
+	for _, s := range scenarios {
+		t.Run(s.Row+" "+s.Name, func(t *testing.T) {
+			for _, e := range engines.All {
+				if !slices.Contains(s.Engines, e.Name) {
+					continue
+				}
+				t.Run(e.Name, func(t *testing.T) {
+					t.Parallel()
+					size := s.Size
+					if *full && s.Full != nil {
+						size = s.Full(e.Name)
+					}
+					r := newRun(t, s.Row, e, size, seedOf(t), s.Own)
+					r.Full = *full
+					s.Run(r)
+				})
+			}
+		})
+	}
+}
+
+// seedOf is the seed of a test.
+func seedOf(t *testing.T) uint64 {
+	if *seed != 0 {
+		return *seed
+	}
+	h := fnv.New32()
+	fmt.Fprint(h, t.Name(), time.Now().UnixNano())
+	return uint64(h.Sum32())
+}

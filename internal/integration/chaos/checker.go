@@ -1,0 +1,272 @@
+package chaos
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/pusheradapter"
+)
+
+// Verdict is what the checker found.
+type Verdict struct {
+	Lost       Findings // acknowledged or committed, and neither announced nor a dead letter; or acknowledged and not there
+	Unexpected Findings // there or announced, though nobody asked for it; or announced where it does not belong
+	Backwards  Findings // receipts, or what was told of them, that did not move forward
+	Duplicates Findings // events accepted more than once
+
+	Marks, Changed    int // acknowledged, and those that advanced
+	Events            int // accepted, duplicates among them
+	Failures, Unknown int // calls that failed, and those that did not learn the outcome
+	LeaseLost         int // events that were published under a lease that had run out
+	Late              int // milliseconds that a call took beyond its deadline, at most
+	Ended             int // nodes that ended cleanly
+	Leaked            int // goroutines, in nodes that ended
+	Dead              int
+	Outbox, Leased    int // left
+	Idle              int // sessions that hold a transaction and do nothing, in the end
+
+	failures map[string]int // by reason
+}
+
+// Findings counts, and keeps a few samples.
+type Findings struct {
+	Count   int
+	Samples []string
+}
+
+func (f *Findings) add(format string, args ...any) {
+	f.Count++
+	if len(f.Samples) < 5 {
+		f.Samples = append(f.Samples, fmt.Sprintf(format, args...))
+	}
+}
+
+// String is the line of figures.
+func (v *Verdict) String() string {
+	return fmt.Sprintf("marks=%d changed=%d events=%d lost=%d unexpected=%d backwards=%d duplicates=%d dead=%d outbox=%d leased=%d idle=%d goroutines=%d failures=%d unknown=%d lease_lost=%d",
+		v.Marks, v.Changed, v.Events, v.Lost.Count, v.Unexpected.Count, v.Backwards.Count, v.Duplicates.Count,
+		v.Dead, v.Outbox, v.Leased, v.Idle, v.Leaked, v.Failures, v.Unknown, v.LeaseLost)
+}
+
+// receiptKey names a receipt.
+type receiptKey struct{ message, recipient string }
+
+// history is what is known of one receipt.
+type history struct {
+	asked   [delivery.Read + 1]bool // who asked for which status, and from where
+	sockets [delivery.Read + 1][]string
+	acked   delivery.Status
+	changed [delivery.Read + 1]int // how often a call was told that it advanced
+	stored  delivery.Status
+	told    delivery.Status // the highest that was accepted by the sink, or is in a dead letter
+	steps   []step
+}
+
+// step is a receipt's status as it was told, and the version at which it had that.
+type step struct {
+	version int64
+	status  delivery.Status
+}
+
+// span is a range of versions that an event covers.
+type span struct {
+	conversation string
+	from, to     int64
+}
+
+// checker gathers all that a run wrote down.
+type checker struct {
+	verdict   Verdict
+	world     World
+	state     *State
+	receipts  map[receiptKey]*history
+	asked     map[string]bool // messages, sent by nodes
+	acked     map[string]bool
+	announced map[string]bool
+	stored    map[string]delivery.Header
+	spans     map[span]int
+}
+
+// Check judges a run by what is in its directory.
+func Check(dir string, world World) (*Verdict, error) {
+	c := &checker{
+		world: world, receipts: map[receiptKey]*history{}, asked: map[string]bool{}, acked: map[string]bool{},
+		announced: map[string]bool{}, stored: map[string]delivery.Header{}, spans: map[span]int{},
+	}
+	c.verdict.failures = map[string]int{}
+	var err error
+	if c.state, err = loadState(dir); err != nil {
+		return nil, err
+	}
+	nodes, err := filepath.Glob(filepath.Join(dir, "node-*.jsonl"))
+	for _, path := range nodes {
+		if err == nil {
+			err = readJournal(path, c.readEntry)
+		}
+	}
+	if err == nil {
+		err = readJournal(filepath.Join(dir, "sink.jsonl"), c.readAccepted)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.readTables()
+	c.judge()
+	return &c.verdict, nil
+}
+
+func (c *checker) receipt(message, recipient string) *history {
+	key := receiptKey{message, recipient}
+	h := c.receipts[key]
+	if h == nil {
+		h = new(history)
+		c.receipts[key] = h
+	}
+	return h
+}
+
+// readEntry takes in a line of a node's.
+func (c *checker) readEntry(e Entry) error {
+	v := &c.verdict
+	switch e.What {
+	case failed:
+		v.Failures++
+		if strings.HasPrefix(e.Reason, "unknown: ") {
+			v.Unknown++
+		}
+		v.failures[e.Reason]++
+	case lateness:
+		v.Late = max(v.Late, int(e.N))
+	case leaseLost:
+		v.LeaseLost += int(e.N)
+	case ends:
+		v.Ended++
+		v.Leaked += int(e.N)
+	case asks, acked:
+		c.readCall(e)
+	default:
+		return fmt.Errorf("entry of an unknown kind: %q", e.What)
+	}
+	return nil
+}
+
+func (c *checker) readCall(e Entry) {
+	switch {
+	case e.Send && e.What == asks:
+		c.asked[e.Messages[0]] = true
+	case e.Send:
+		c.acked[e.Messages[0]] = true
+	case e.What == asks:
+		for _, message := range c.meant(e) {
+			h := c.receipt(message, e.User)
+			h.asked[e.Status] = true
+			if !slices.Contains(h.sockets[e.Status], e.Socket) {
+				h.sockets[e.Status] = append(h.sockets[e.Status], e.Socket)
+			}
+		}
+	default:
+		c.verdict.Marks += len(e.Messages)
+		for _, message := range c.meant(e) {
+			h := c.receipt(message, e.User)
+			h.acked = max(h.acked, e.Status)
+		}
+		for i, changed := range e.Changed {
+			if changed {
+				c.verdict.Changed++
+				c.receipt(e.Messages[i], e.User).changed[e.Status]++
+			}
+		}
+	}
+}
+
+// meant returns the messages that a mark is for.
+func (c *checker) meant(e Entry) []string {
+	if !e.UpTo {
+		return e.Messages
+	}
+	var conversation, last int
+	fmt.Sscanf(e.Messages[0], "c%d-%d", &conversation, &last)
+	var ids []string
+	for m := range last + 1 {
+		if c.world.sender(m) != e.User {
+			ids = append(ids, messageID(conversation, m))
+		}
+	}
+	return ids
+}
+
+// readAccepted takes in a call that the sink accepted.
+func (c *checker) readAccepted(a Accepted) error {
+	triggers, err := decodeCall(a.Body)
+	if err != nil {
+		return err
+	}
+	for _, t := range triggers {
+		var p pusheradapter.Payload
+		if err := json.Unmarshal([]byte(t.Data), &p); err != nil {
+			return err
+		}
+		c.verdict.Events++
+		s := span{p.Conversation, p.From, p.To}
+		if c.spans[s]++; c.spans[s] > 1 {
+			c.verdict.Duplicates.add("%s, versions %d to %d", p.Conversation, p.From, p.To)
+		}
+		if channel, err := pusheradapter.PrivateChannel(p.Conversation); err != nil || channel != t.Channel {
+			c.verdict.Unexpected.add("an event of %s on %s", p.Conversation, t.Channel)
+		}
+		for _, u := range p.Expand() {
+			c.tell(u, t.SocketID)
+			if conversationOf(u.Message) != p.Conversation {
+				c.verdict.Unexpected.add("an update of %s in an event of %s", u.Message, p.Conversation)
+			}
+			if u.Body != "" {
+				c.verdict.Unexpected.add("a body in an update of %s", u.Message)
+			}
+		}
+	}
+	return nil
+}
+
+// tell takes in an update that the sink accepted.
+func (c *checker) tell(u delivery.Update, except string) {
+	if u.Receipt == nil {
+		c.announced[u.Message] = true
+		return
+	}
+	h := c.receipt(u.Message, u.Receipt.Recipient)
+	h.told = max(h.told, u.Receipt.Status)
+	h.steps = append(h.steps, step{u.Receipt.Version, u.Receipt.Status})
+	if sockets := h.sockets[u.Receipt.Status]; len(sockets) > 0 && !slices.Contains(sockets, except) {
+		c.verdict.Unexpected.add("%s made %s %v from %q, and the event leaves out %q", u.Receipt.Recipient, u.Message, u.Receipt.Status, sockets, except)
+	}
+}
+
+// readTables takes in what the run left in the database.
+func (c *checker) readTables() {
+	s, v := c.state, &c.verdict
+	v.Outbox, v.Leased, v.Idle, v.Dead = s.Outbox, s.Leased, s.Idle, len(s.Dead)
+	for _, what := range s.Backwards {
+		v.Backwards.add("a receipt went from %s", what)
+	}
+	for _, m := range s.Messages {
+		c.stored[m.ID] = m
+	}
+	for _, r := range s.Receipts {
+		c.receipt(r.Message, r.Recipient).stored = r.Status
+	}
+	for _, d := range s.Dead {
+		c.spans[span{d.Event.Conversation, d.Event.From, d.Event.To}]++
+		for _, u := range d.Event.Updates {
+			if u.Receipt == nil {
+				c.announced[u.Message] = true
+			} else {
+				h := c.receipt(u.Message, u.Receipt.Recipient)
+				h.told = max(h.told, u.Receipt.Status)
+			}
+		}
+	}
+}

@@ -1,0 +1,200 @@
+package chaos
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/pprof"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/pusheradapter"
+	"github.com/msgdelivery/delivery/sqlstore"
+)
+
+// NodeConfig is what a node process is told, as JSON in the environment variable nodeEnv.
+type NodeConfig struct {
+	Index      int // of the node, the same when it is started again
+	Generation int // counts the starts
+	Seed       uint64
+	Dir        string // of the run
+
+	Kind        engines.Kind
+	Driver, DSN string
+	Pool        int // connections; 0 is no limit
+	Sink        string
+	Lease       time.Duration
+
+	World   World
+	Markers int           // goroutines; 0 for a relay only
+	Batch   int           // messages a mark, at most
+	Spread  int           // conversations a mark
+	Pause   time.Duration // between the marks of a marker
+	Timeout time.Duration // of a mark
+
+	Skew   time.Duration // of the clock that stamps
+	Harm   string        // what the node does to itself, see harms
+	HarmAt int           // the how many-th time
+	Mutant string        // what is wrong with it, see mutants
+}
+
+const nodeEnv = "DELIVERY_CHAOS_NODE"
+
+// journalPath is where a node writes.
+func (c *NodeConfig) journalPath() string {
+	return filepath.Join(c.Dir, fmt.Sprintf("node-%d-%d.jsonl", c.Index, c.Generation))
+}
+
+// dialects says which dialect each kind of database speaks.
+var dialects = map[engines.Kind]sqlstore.Dialect{
+	engines.SQLite:   sqlstore.SQLite,
+	engines.Postgres: sqlstore.Postgres,
+	engines.MySQL:    sqlstore.MySQL,
+}
+
+// node is a node process.
+type node struct {
+	NodeConfig
+	journal *Journal
+	tracker *delivery.Tracker
+	marks   atomic.Int64 // acknowledged
+	late    atomic.Int64 // milliseconds that a call took beyond its time, at most
+}
+
+// RunNode is what the test binary does instead of testing if it was started as a node. It marks and publishes until its
+// standard input says to be quiet, then it only publishes; it ends by SIGTERM, or when its standard input does.
+func RunNode() {
+	var n node
+	if err := json.Unmarshal([]byte(os.Getenv(nodeEnv)), &n.NodeConfig); err != nil {
+		fatal(err)
+	}
+	var err error
+	if n.journal, err = newJournal(n.journalPath()); err != nil {
+		fatal(err)
+	}
+	db, err := n.open()
+	if err != nil {
+		fatal(err)
+	}
+	if n.tracker, err = n.track(db); err != nil {
+		fatal(err)
+	}
+
+	running, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	marking, quiet := context.WithCancel(running)
+	go listen(quiet)
+	go n.progress()
+
+	var markers, relay sync.WaitGroup
+	relay.Go(func() {
+		if err := n.tracker.Run(running); err != nil {
+			fatal(err)
+		}
+	})
+	for i := range n.Markers {
+		markers.Go(func() { newMarker(&n, i).run(marking) })
+	}
+	markers.Wait()
+	relay.Wait()
+	db.Close()
+	if ms := n.late.Load(); ms > 0 {
+		n.journal.write(Entry{At: now(), What: lateness, N: ms})
+	}
+	n.journal.write(Entry{At: now(), What: ends, N: leaked()})
+}
+
+func fatal(err error) {
+	fmt.Fprintln(os.Stderr, "node:", err)
+	os.Exit(2)
+}
+
+// listen waits for the word to be quiet, and ends the process when nobody can say anything any more.
+func listen(quiet func()) {
+	for words := bufio.NewScanner(os.Stdin); words.Scan(); {
+		quiet()
+	}
+	os.Exit(3)
+}
+
+// progress tells how many marks were acknowledged.
+func (n *node) progress() {
+	for told := int64(-1); ; time.Sleep(20 * time.Millisecond) {
+		if marks := n.marks.Load(); marks != told {
+			told = marks
+			fmt.Println(marks)
+		}
+	}
+}
+
+func (n *node) open() (*sql.DB, error) {
+	db, err := sql.Open(n.Driver, n.DSN)
+	if err != nil {
+		return nil, err
+	}
+	if n.watchesStatements() {
+		inner := db.Driver()
+		db.Close()
+		db = sql.OpenDB(&watchedConnector{driver: inner, dsn: n.DSN, watch: n.watchStatements()})
+	}
+	db.SetMaxOpenConns(n.Pool)
+	db.SetMaxIdleConns(max(n.Pool, 16))
+	return db, nil
+}
+
+// track builds the tracker, and into it what harm the node does to itself.
+func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
+	sqlStore, err := sqlstore.New(db, dialects[n.Kind])
+	if err != nil {
+		return nil, err
+	}
+	config, err := pusheradapter.ParseURL(n.Sink)
+	if err != nil {
+		return nil, err
+	}
+	adapter, err := pusheradapter.New(config, nil)
+	if err != nil {
+		return nil, err
+	}
+	store, notifier := n.mutate(sqlStore, adapter, db)
+	store, notifier = n.harm(store, notifier)
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return delivery.New(store, notifier, &delivery.Options{
+		Lease:  n.Lease,
+		Logger: log,
+		Observer: &delivery.Observer{
+			LeaseLost: func(events int) { n.journal.write(Entry{At: now(), What: leaseLost, N: int64(events)}) },
+		},
+	})
+}
+
+// leaked counts the goroutines that the library left behind. Those who are about to end get a moment to do so.
+func leaked() (count int64) {
+	for range 50 {
+		var stacks bytes.Buffer
+		pprof.Lookup("goroutine").WriteTo(&stacks, 2)
+		count = 0
+		for _, stack := range strings.Split(stacks.String(), "\n\n") {
+			if strings.Contains(stack, "msgdelivery/delivery") && !strings.Contains(stack, "/chaos.") {
+				count++
+			}
+		}
+		if count == 0 {
+			return 0
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return count
+}

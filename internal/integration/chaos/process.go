@@ -1,0 +1,114 @@
+package chaos
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Process is a node that runs.
+type Process struct {
+	config  NodeConfig
+	cmd     *exec.Cmd
+	words   io.WriteCloser // its standard input
+	marks   atomic.Int64   // that it says were acknowledged
+	done    chan struct{}  // closed when it has ended
+	err     error          // of that, set when done is closed
+	sentEnd atomic.Bool    // we killed it, or it was to kill itself
+}
+
+// startProcess starts a node.
+func startProcess(config NodeConfig) (*Process, error) {
+	text, err := json.Marshal(config)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	stderr, err := os.OpenFile(filepath.Join(config.Dir, fmt.Sprintf("node-%d.log", config.Index)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer stderr.Close()
+	p := &Process{config: config, cmd: exec.Command(self), done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), nodeEnv+"="+string(text))
+	p.cmd.Stderr = stderr
+	p.cmd.SysProcAttr = childOf()
+	if p.words, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	says, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // whose end would be the node's
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		p.listen(says)
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	return p, <-started
+}
+
+func (p *Process) listen(says io.Reader) {
+	for lines := bufio.NewScanner(says); lines.Scan(); {
+		if marks, err := strconv.ParseInt(lines.Text(), 10, 64); err == nil {
+			p.marks.Store(marks)
+		}
+	}
+}
+
+func (p *Process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// quiet has the node stop marking. It goes on publishing.
+func (p *Process) quiet() { io.WriteString(p.words, "quiet\n") }
+
+// kill ends the node as a crash does.
+func (p *Process) kill() {
+	p.sentEnd.Store(true)
+	p.cmd.Process.Kill()
+	<-p.done
+}
+
+func (p *Process) signal(s syscall.Signal) { p.cmd.Process.Signal(s) }
+
+// stop ends the node cleanly and returns how long that took.
+func (p *Process) stop() (time.Duration, error) {
+	began := time.Now()
+	p.signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(time.Minute):
+		p.kill()
+		return time.Since(began), fmt.Errorf("node %d did not end within a minute of SIGTERM", p.config.Index)
+	}
+	if p.err != nil {
+		return time.Since(began), fmt.Errorf("node %d ended: %w", p.config.Index, p.err)
+	}
+	return time.Since(began), nil
+}

@@ -1,0 +1,372 @@
+package chaos
+
+import (
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/sqlstore"
+)
+
+// Size is how much of everything a run has.
+type Size struct {
+	World World
+	Marks int // to be acknowledged before it ends, at least
+	Nodes int
+	Times int // that the harm is done
+}
+
+// Run is one run of a scenario.
+type Run struct {
+	testing.TB
+	Size
+	Row    string
+	Engine engines.Engine
+	Seed   uint64
+	Full   bool
+	Node   NodeConfig // what its nodes have in common
+
+	dir      string
+	random   *rand.Rand // of the scenario
+	began    time.Time
+	schedule *Journal
+	server   *engines.Server // its own, or nil
+	database engines.Database
+	db       *sql.DB
+	store    *sqlstore.Store
+	sink     *Sink
+	nodes    []*Process // the latest of each index
+	past     int64      // marks of nodes that are no more
+	kills    int        // of nodes
+	figures  []string   // that the scenario adds to the line
+	bound    int        // of duplicates, that the scenario adds
+	drain    time.Duration
+}
+
+const (
+	publishers   = 4  // publishes that a node has under way at a time
+	publishBatch = 10 // events in each
+)
+
+// newRun prepares a run: a database with the world in it, and a sink. With own, the database server is the run's own.
+func newRun(t testing.TB, name string, e engines.Engine, size Size, seed uint64, own bool) *Run {
+	t.Helper()
+	r := &Run{TB: t, Size: size, Row: name, Engine: e, Seed: seed, random: rand.New(rand.NewPCG(seed, 0)), began: time.Now()}
+	var err error
+	if r.dir, err = os.MkdirTemp("", "chaos-"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if !t.Failed() {
+			os.RemoveAll(r.dir)
+			return
+		}
+		t.Logf("the run is kept: go test ./internal/integration/chaos -run Recheck -recheck %s", r.dir)
+	})
+	if r.schedule, err = newJournal(filepath.Join(r.dir, "schedule.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.schedule.close() })
+
+	if own {
+		r.server = e.Server(t)
+		r.database = r.server.Database(t)
+	} else {
+		r.database = e.Database(t)
+	}
+	r.db = r.database.Open(t)
+	if err := sqlstore.Migrate(t.Context(), r.db, dialects[e.Kind]); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range watchers[e.Kind] {
+		if _, err := r.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.store, err = sqlstore.New(r.db, dialects[e.Kind]); err != nil {
+		t.Fatal(err)
+	}
+	r.sink = newSink(t, r.dir, seed)
+	r.Node = NodeConfig{
+		Seed: seed, Dir: r.dir, Kind: e.Kind, Driver: r.database.Driver, DSN: r.database.DSN, Sink: r.sink.url(r.sink.server.Host()),
+		Lease: 2 * time.Second, World: size.World, Markers: 4, Batch: 20, Spread: 2, Pool: 8,
+	}
+	r.note("a run begins", "name", name, "engine", e.Name, "seed", seed, "size", size)
+	r.seed()
+	return r
+}
+
+// seed stores the messages of the world. Their events are for the nodes to publish.
+func (r *Run) seed() {
+	w := r.World
+	users := w.users()
+	slices.Sort(users)
+	var batch []delivery.NewMessage
+	flush := func() {
+		if _, _, err := r.store.Create(r.Context(), batch, delivery.Lease{}); err != nil {
+			r.Fatal(err)
+		}
+		batch = batch[:0]
+	}
+	add := func(conversation, id string, m int, frozen bool) {
+		message := delivery.NewMessage{
+			Header: delivery.Header{ID: id, Conversation: conversation, Sender: w.sender(m), Open: true, Quorum: 1, SentAt: time.Now()},
+			Body:   "a body that no event may carry",
+		}
+		if frozen {
+			message.Recipients = slices.DeleteFunc(slices.Clone(users), func(u string) bool { return u == message.Sender })
+			message.Open, message.Total, message.Quorum = false, len(message.Recipients), len(message.Recipients)
+		}
+		if batch = append(batch, message); len(batch) == 200 {
+			flush()
+		}
+	}
+	for p := range w.Poison {
+		add(poisonID(p), poisonID(p)+"-0", 0, false)
+	}
+	for c := range w.Conversations {
+		for m := range w.Messages {
+			add(conversationID(c), messageID(c, m), m, w.frozen(m))
+		}
+	}
+	flush()
+}
+
+// note writes to the schedule.
+func (r *Run) note(what string, pairs ...any) {
+	line := map[string]any{"at": now(), "what": what}
+	for i := 0; i < len(pairs); i += 2 {
+		line[pairs[i].(string)] = pairs[i+1]
+	}
+	r.schedule.write(line)
+}
+
+// figure adds to the line of figures.
+func (r *Run) figure(format string, args ...any) {
+	r.figures = append(r.figures, fmt.Sprintf(format, args...))
+}
+
+// start starts the nodes of the run.
+func (r *Run) start() {
+	for i := range r.Nodes {
+		r.startNode(i, nil)
+	}
+}
+
+// startNode starts a node, or starts it again. Change adjusts what is special about it.
+func (r *Run) startNode(i int, change func(*NodeConfig)) *Process {
+	r.Helper()
+	config := r.Node
+	config.Index = i
+	for len(r.nodes) <= i {
+		r.nodes = append(r.nodes, nil)
+	}
+	if before := r.nodes[i]; before != nil {
+		config.Generation = before.config.Generation + 1
+		r.past += before.marks.Load()
+	}
+	if change != nil {
+		change(&config)
+	}
+	p, err := startProcess(config)
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.nodes[i] = p
+	r.Cleanup(p.kill)
+	r.note("a node starts", "node", i, "harm", config.Harm)
+	return p
+}
+
+// killNode kills a node at once.
+func (r *Run) killNode(i int) {
+	r.check(i)
+	r.note("a node is killed", "node", i)
+	r.nodes[i].kill()
+	r.kills++
+}
+
+// check fails the run if a node has ended by itself.
+func (r *Run) check(i int) {
+	r.Helper()
+	if p := r.nodes[i]; p.ended() && !p.sentEnd.Load() && p.err != nil {
+		r.Fatalf("node %d ended by itself: %v; see %s", i, p.err, filepath.Join(r.dir, fmt.Sprintf("node-%d.log", i)))
+	}
+}
+
+// acknowledged counts the marks that nodes say were acknowledged.
+func (r *Run) acknowledged() int {
+	sum := r.past
+	for _, p := range r.nodes {
+		sum += p.marks.Load()
+	}
+	return int(sum)
+}
+
+// until waits until a condition holds, and fails the run if it does not in time.
+func (r *Run) until(what string, limit time.Duration, condition func() bool) {
+	r.Helper()
+	for end := time.Now().Add(limit); !condition(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			r.Fatalf("%s: not within %v", what, limit)
+		}
+		for i := range r.nodes {
+			r.check(i)
+		}
+	}
+}
+
+// untilMarks waits until the nodes have n marks acknowledged since the run began.
+func (r *Run) untilMarks(n int) {
+	r.Helper()
+	start, since := r.acknowledged(), time.Now()
+	r.until(fmt.Sprintf("%d marks", n), 4*time.Hour, func() bool {
+		if got := r.acknowledged(); got > start {
+			start, since = got, time.Now()
+		} else if time.Since(since) > 2*time.Minute {
+			r.Fatalf("no mark was acknowledged for two minutes")
+		}
+		return r.acknowledged() >= n
+	})
+}
+
+// each does harm as often as the size says, evenly over the marks of the run.
+func (r *Run) each(harm func(i int)) {
+	r.Helper()
+	for i := range r.Times {
+		r.untilMarks((i + 1) * r.Marks / (r.Times + 1))
+		harm(i)
+	}
+	r.untilMarks(r.Marks)
+}
+
+// quiet has all nodes stop marking.
+func (r *Run) quiet() {
+	r.note("quiet")
+	for _, p := range r.nodes {
+		p.quiet()
+	}
+}
+
+// waiting counts the events that were not accepted yet.
+func (r *Run) waiting() int {
+	n, err := outbox(r.Context(), r.db)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return n
+}
+
+// settle waits until nothing is left to publish, and then ends the nodes.
+func (r *Run) settle(limit time.Duration) {
+	r.Helper()
+	began := time.Now()
+	for end := began.Add(limit); r.waiting() > 0 && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+		for i := range r.nodes {
+			r.check(i)
+		}
+	}
+	r.drain = time.Since(began)
+	r.stop()
+}
+
+// stop ends the nodes.
+func (r *Run) stop() {
+	r.Helper()
+	for _, p := range r.nodes {
+		if p.ended() {
+			continue
+		}
+		if _, err := p.stop(); err != nil {
+			r.Errorf("%v; see %s", err, r.dir)
+		}
+	}
+}
+
+// verdict has the checker judge the run, and prints the line of figures.
+func (r *Run) verdict() *Verdict {
+	r.Helper()
+	time.Sleep(10 * time.Millisecond) // for the server to notice that connections are closed
+	state, err := readState(r.Context(), r.db, r.Engine.Kind, r.store)
+	if err == nil {
+		err = state.save(r.dir)
+	}
+	var v *Verdict
+	if err == nil {
+		v, err = Check(r.dir, r.World)
+	}
+	if err != nil {
+		r.Fatalf("checking the run: %v", err)
+	}
+	r.Logf("%s %s: %s %s seed=%d in %.1fs", r.Row, r.Engine.Name, v, strings.Join(r.figures, " "), r.Seed, time.Since(r.began).Seconds())
+	return v
+}
+
+// duplicateBound is how many duplicates the run can explain: what a killed node had under way, what was accepted in
+// calls whose answer was withheld, and what outlived its lease.
+func (r *Run) duplicateBound(v *Verdict) int {
+	return r.bound + r.kills*publishers*publishBatch + int(r.sink.swallowed.Load()) + v.LeaseLost
+}
+
+// expectKept fails the run unless the promise was kept, with so many dead letters.
+func (r *Run) expectKept(v *Verdict, dead int) {
+	r.Helper()
+	for _, word := range []struct {
+		name string
+		Findings
+	}{{"lost", v.Lost}, {"unexpected", v.Unexpected}, {"backwards", v.Backwards}} {
+		if word.Count > 0 {
+			r.Errorf("%d %s, such as:\n\t%s", word.Count, word.name, strings.Join(word.Samples, "\n\t"))
+		}
+	}
+	if bound := r.duplicateBound(v); v.Duplicates.Count > bound {
+		r.Errorf("%d duplicates, at most %d can be explained", v.Duplicates.Count, bound)
+	}
+	if v.Dead != dead {
+		r.Errorf("%d dead letters, want %d", v.Dead, dead)
+	}
+	if v.Outbox > 0 || v.Leased > 0 || v.Idle > 0 || v.Leaked > 0 {
+		r.Errorf("left behind: %d events, %d of them leased, %d idle transactions, %d goroutines", v.Outbox, v.Leased, v.Idle, v.Leaked)
+	}
+	if v.Changed == 0 && r.Marks > 0 {
+		r.Error("no mark advanced anything")
+	}
+}
+
+// through has the nodes reach the database through a proxy.
+func (r *Run) through() *Proxy {
+	r.Helper()
+	var p *Proxy
+	switch r.Engine.Kind {
+	case engines.Postgres:
+		u, err := url.Parse(r.database.DSN)
+		if err != nil {
+			r.Fatal("not a URL")
+		}
+		p = newProxy(r, u.Host, r.Seed)
+		u.Host = p.addr()
+		r.Node.DSN = u.String()
+	case engines.MySQL:
+		config, err := mysql.ParseDSN(r.database.DSN)
+		if err != nil {
+			r.Fatal("not a DSN")
+		}
+		p = newProxy(r, config.Addr, r.Seed)
+		config.Net, config.Addr = "tcp", p.addr()
+		r.Node.DSN = config.FormatDSN()
+	default:
+		r.Fatalf("%s has no connections to cut", r.Engine.Name)
+	}
+	return p
+}

@@ -1,0 +1,193 @@
+package chaos
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
+)
+
+// Sink is a Pusher server that can be made to fail, and that writes down what it accepted.
+type Sink struct {
+	server  *pushertest.Server
+	journal *Journal
+	weather atomic.Pointer[Weather]
+
+	accepted  atomic.Int64 // triggers
+	lastTime  atomic.Int64 // of the last one, as [now]
+	swallowed atomic.Int64 // triggers accepted in calls whose answer was withheld
+	failed    atomic.Int64 // triggers of calls that were neither accepted nor refused
+	calls     atomic.Int64
+
+	mu       sync.Mutex
+	random   *rand.Rand
+	arrivals []int64       // of calls, as [now]
+	longest  time.Duration // that a call was held back
+}
+
+// Weather is how the sink fails.
+type Weather struct {
+	Fail     float64          // the share of calls that meet Fault, which accepts nothing
+	Fault    pushertest.Fault // Unavailable if nil
+	CutAfter float64          // the share of other calls that are accepted and then cut
+	Poison   int              // the status that poison gets, and a batch with it; 0 if it is good
+	Delay    time.Duration    // of every call
+}
+
+// Unavailable answers 503.
+var Unavailable = pushertest.Status(http.StatusServiceUnavailable, "")
+
+// newSink returns a sink that accepts everything until it is told otherwise, and its Config's URL.
+func newSink(t testing.TB, dir string, seed uint64) *Sink {
+	t.Helper()
+	s := &Sink{server: pushertest.NewServer(t), random: rand.New(rand.NewPCG(seed, 1))}
+	var err error
+	if s.journal, err = newJournal(filepath.Join(dir, "sink.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.journal.close() })
+	s.become(Weather{})
+	s.server.FaultFunc(func(pushertest.Request) pushertest.Fault { return s.serve })
+	return s
+}
+
+// url is where a node finds the sink, by way of addr.
+func (s *Sink) url(addr string) string {
+	return fmt.Sprintf("http://%s:%s@%s/apps/%s", s.server.Key, s.server.Secret, addr, s.server.AppID)
+}
+
+// become changes how the sink fails.
+func (s *Sink) become(w Weather) { s.weather.Store(&w) }
+
+// serve is the fault of every call.
+func (s *Sink) serve(w http.ResponseWriter, r *http.Request, accept http.HandlerFunc) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	weather := s.weather.Load()
+	began := time.Now()
+	s.calls.Add(1)
+	s.mu.Lock()
+	s.arrivals = append(s.arrivals, now())
+	fail, cut := s.random.Float64() < weather.Fail, s.random.Float64() < weather.CutAfter
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.longest = max(s.longest, time.Since(began))
+	}()
+	if weather.Delay > 0 {
+		wait(r, weather.Delay)
+	}
+	if fail {
+		s.failed.Add(int64(triggers(body)))
+		fault := weather.Fault
+		if fault == nil {
+			fault = Unavailable
+		}
+		fault(w, r, accept)
+		return
+	}
+	if weather.Poison != 0 && bytes.Contains(body, []byte("private-conv-"+poison)) {
+		w.WriteHeader(weather.Poison)
+		return
+	}
+	answer := httptest.NewRecorder()
+	accept(answer, r)
+	if answer.Code == http.StatusOK {
+		s.journal.write(Accepted{now(), body})
+		s.accepted.Add(int64(triggers(body)))
+		s.lastTime.Store(now())
+		if cut {
+			s.swallowed.Add(int64(triggers(body)))
+			panic(http.ErrAbortHandler)
+		}
+	}
+	w.WriteHeader(answer.Code)
+	w.Write(answer.Body.Bytes())
+}
+
+// wait holds a call back, until its caller leaves.
+func wait(r *http.Request, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-r.Context().Done():
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// slowest is for how long a call was held back at most, until it was answered or the caller left.
+func (s *Sink) slowest() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.longest
+}
+
+// after returns the times of the calls that arrived after a time.
+func (s *Sink) after(at int64) (times []int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.arrivals {
+		if t > at {
+			times = append(times, t)
+		}
+	}
+	return times
+}
+
+// tooMany answers 429 with a Retry-After of that text.
+func tooMany(retryAfter func() string) pushertest.Fault {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+		w.Header().Set("Retry-After", retryAfter())
+		w.WriteHeader(http.StatusTooManyRequests)
+	}
+}
+
+func inSeconds(n int) func() string { return func() string { return strconv.Itoa(n) } }
+
+func inDate(n int) func() string {
+	return func() string { return time.Now().Add(time.Duration(n) * time.Second).UTC().Format(http.TimeFormat) }
+}
+
+// trigger is an event as Pusher's HTTP API takes it.
+type trigger struct {
+	Name     string   `json:"name"`
+	Channel  string   `json:"channel"`
+	Channels []string `json:"channels"`
+	Data     string   `json:"data"`
+	SocketID string   `json:"socket_id"`
+}
+
+// decodeCall returns the triggers in the body of a call, each with its Channel.
+func decodeCall(body []byte) ([]trigger, error) {
+	var call struct {
+		trigger
+		Batch []trigger `json:"batch"`
+	}
+	if err := json.Unmarshal(body, &call); err != nil {
+		return nil, err
+	}
+	if call.Batch != nil {
+		return call.Batch, nil
+	}
+	if len(call.Channels) == 1 {
+		call.Channel = call.Channels[0]
+	}
+	return []trigger{call.trigger}, nil
+}
+
+// triggers counts the triggers in the body of a call, at little cost.
+func triggers(body []byte) int { return bytes.Count(body, []byte(`"data":`)) }

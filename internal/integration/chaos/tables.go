@@ -1,0 +1,173 @@
+package chaos
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+)
+
+// watchers are the statements that have a database write down, in the table chaos_backwards, what must never happen to a
+// receipt: a change that is no step forward, or its end.
+var watchers = map[engines.Kind][]string{
+	engines.SQLite: {
+		`CREATE TABLE chaos_backwards (what TEXT NOT NULL)`,
+		`CREATE TRIGGER chaos_update AFTER UPDATE ON delivery_receipts WHEN NEW.status <= OLD.status OR NEW.version <= OLD.version BEGIN
+			INSERT INTO chaos_backwards VALUES (OLD.conv || ' ' || OLD.seq || ' ' || OLD.recipient || ': ' || OLD.status || ' to ' || NEW.status);
+		END`,
+		`CREATE TRIGGER chaos_delete AFTER DELETE ON delivery_receipts BEGIN
+			INSERT INTO chaos_backwards VALUES (OLD.conv || ' ' || OLD.seq || ' ' || OLD.recipient || ': ' || OLD.status || ' to nothing');
+		END`,
+	},
+	engines.Postgres: {
+		`CREATE TABLE chaos_backwards (what text NOT NULL)`,
+		`CREATE FUNCTION chaos_backwards() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			INSERT INTO chaos_backwards VALUES (concat_ws(' ', OLD.conv, OLD.seq, OLD.recipient, OLD.status, 'to', NEW.status));
+			RETURN NULL;
+		END $$`,
+		`CREATE TRIGGER chaos_update AFTER UPDATE ON delivery_receipts FOR EACH ROW
+			WHEN (NEW.status <= OLD.status OR NEW.version <= OLD.version) EXECUTE FUNCTION chaos_backwards()`,
+		`CREATE TRIGGER chaos_delete AFTER DELETE ON delivery_receipts FOR EACH ROW EXECUTE FUNCTION chaos_backwards()`,
+	},
+	engines.MySQL: {
+		`CREATE TABLE chaos_backwards (what TEXT NOT NULL) ENGINE=InnoDB`,
+		`CREATE TRIGGER chaos_update AFTER UPDATE ON delivery_receipts FOR EACH ROW
+			IF NEW.status <= OLD.status OR NEW.version <= OLD.version THEN
+				INSERT INTO chaos_backwards VALUES (CONCAT_WS(' ', OLD.conv, OLD.seq, OLD.recipient, OLD.status, 'to', NEW.status));
+			END IF`,
+		`CREATE TRIGGER chaos_delete AFTER DELETE ON delivery_receipts FOR EACH ROW
+			INSERT INTO chaos_backwards VALUES (CONCAT_WS(' ', OLD.conv, OLD.seq, OLD.recipient, OLD.status, 'to nothing'))`,
+	},
+}
+
+// idle counts the sessions of this database that hold a transaction and have left it alone for longer than a second.
+var idle = map[engines.Kind]string{
+	engines.SQLite: `SELECT 0`,
+	engines.Postgres: `
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '1 second'`,
+	engines.MySQL: `
+SELECT count(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
+WHERE p.db = DATABASE() AND p.command = 'Sleep' AND p.time_ms > 1000`,
+}
+
+// State is what a run left in the tables.
+type State struct {
+	Messages  []delivery.Header     `json:"messages"`
+	Receipts  []StoredReceipt       `json:"receipts"`
+	Versions  map[string]int64      `json:"versions"` // by conversation
+	Dead      []delivery.DeadLetter `json:"dead"`
+	Backwards []string              `json:"backwards"` // that the triggers wrote down
+	Outbox    int                   `json:"outbox"`
+	Leased    int                   `json:"leased"` // of the outbox
+	Idle      int                   `json:"idle"`   // sessions that hold a transaction and do nothing
+}
+
+// StoredReceipt is a receipt that is beyond [delivery.Sent].
+type StoredReceipt struct {
+	Message   string          `json:"message"`
+	Recipient string          `json:"recipient"`
+	Status    delivery.Status `json:"status"`
+}
+
+const stateFile = "state.json"
+
+// readState reads the tables.
+func readState(ctx context.Context, db *sql.DB, kind engines.Kind, store delivery.Store) (*State, error) {
+	s := &State{Versions: map[string]int64{}}
+	for _, count := range []struct {
+		query string
+		to    *int
+	}{
+		{`SELECT count(*) FROM delivery_outbox`, &s.Outbox},
+		{`SELECT count(*) FROM delivery_outbox WHERE lease <> 0`, &s.Leased},
+		{idle[kind], &s.Idle},
+	} {
+		if err := db.QueryRowContext(ctx, count.query).Scan(count.to); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	s.Messages, err = rows(ctx, db, func(rows *sql.Rows) (h delivery.Header, err error) {
+		return h, rows.Scan(&h.ID, &h.Conversation, &h.Sender, &h.Seq)
+	}, `SELECT m.id, c.id, m.sender, m.seq FROM delivery_messages m JOIN delivery_conversations c ON c.conv = m.conv`)
+	if err != nil {
+		return nil, err
+	}
+	s.Receipts, err = rows(ctx, db, func(rows *sql.Rows) (r StoredReceipt, err error) {
+		return r, rows.Scan(&r.Message, &r.Recipient, (*uint8)(&r.Status))
+	}, `SELECT m.id, r.recipient, r.status FROM delivery_receipts r JOIN delivery_messages m ON m.conv = r.conv AND m.seq = r.seq WHERE r.status > 1`)
+	if err != nil {
+		return nil, err
+	}
+	s.Backwards, err = rows(ctx, db, func(rows *sql.Rows) (what string, err error) { return what, rows.Scan(&what) }, `SELECT what FROM chaos_backwards`)
+	if err != nil {
+		return nil, err
+	}
+	type conversation struct {
+		id      string
+		version int64
+	}
+	conversations, err := rows(ctx, db, func(rows *sql.Rows) (c conversation, err error) { return c, rows.Scan(&c.id, &c.version) },
+		`SELECT id, version FROM delivery_conversations`)
+	for _, c := range conversations {
+		s.Versions[c.id] = c.version
+	}
+	for after := int64(0); err == nil; {
+		var dead []delivery.DeadLetter
+		if dead, err = store.Dead(ctx, after, delivery.MaxBatch); len(dead) == 0 {
+			break
+		}
+		s.Dead = append(s.Dead, dead...)
+		after = dead[len(dead)-1].Event.ID
+	}
+	return s, err
+}
+
+func rows[T any](ctx context.Context, db *sql.DB, scan func(*sql.Rows) (T, error), query string) (all []T, err error) {
+	result, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer result.Close()
+	for result.Next() {
+		row, err := scan(result)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, row)
+	}
+	return all, result.Err()
+}
+
+func (s *State) save(dir string) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, stateFile), text, 0o600)
+}
+
+func loadState(dir string) (*State, error) {
+	text, err := os.ReadFile(filepath.Join(dir, stateFile))
+	if err != nil {
+		return nil, err
+	}
+	s := new(State)
+	return s, json.Unmarshal(text, s)
+}
+
+// outbox counts the events that wait, and goes on trying while the database is away.
+func outbox(ctx context.Context, db *sql.DB) (n int, err error) {
+	for {
+		if err = db.QueryRowContext(ctx, `SELECT count(*) FROM delivery_outbox`).Scan(&n); err == nil || ctx.Err() != nil {
+			return n, err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}

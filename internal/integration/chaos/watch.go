@@ -1,0 +1,98 @@
+package chaos
+
+import (
+	"context"
+	"database/sql/driver"
+)
+
+// watch is what is done at the statements of a connection.
+type watch struct {
+	before, after func(query string)
+	retry         func(error) bool // if not nil, a statement that fails so is run once more
+}
+
+// watchedConnector makes connections of another driver, whose statements are watched.
+type watchedConnector struct {
+	driver driver.Driver
+	dsn    string
+	watch  watch
+}
+
+func (c *watchedConnector) Driver() driver.Driver { return c.driver }
+
+func (c *watchedConnector) Connect(context.Context) (driver.Conn, error) {
+	conn, err := c.driver.Open(c.dsn)
+	if err != nil {
+		return nil, err
+	}
+	return &watchedConn{conn.(fullConn), c.watch}, nil
+}
+
+// fullConn is what the connections of all drivers in use can do.
+type fullConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+}
+
+type watchedConn struct {
+	fullConn
+	watch watch
+}
+
+// CheckNamedValue implements [driver.NamedValueChecker] as far as the driver does.
+func (c *watchedConn) CheckNamedValue(v *driver.NamedValue) error {
+	if checker, ok := c.fullConn.(driver.NamedValueChecker); ok {
+		return checker.CheckNamedValue(v)
+	}
+	return driver.ErrSkip
+}
+
+func (c *watchedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	return watched(c, query, func() (driver.Result, error) { return c.exec(ctx, query, args) })
+}
+
+func (c *watchedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	return watched(c, query, func() (driver.Rows, error) { return c.query(ctx, query, args) })
+}
+
+func watched[T any](c *watchedConn, query string, run func() (T, error)) (T, error) {
+	c.watch.before(query)
+	result, err := run()
+	if err != nil && c.watch.retry != nil && c.watch.retry(err) {
+		result, err = run()
+	}
+	c.watch.after(query)
+	return result, err
+}
+
+// exec runs a statement, prepared if the driver wants that.
+func (c *watchedConn) exec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	result, err := c.fullConn.ExecContext(ctx, query, args)
+	if err != driver.ErrSkip {
+		return result, err
+	}
+	stmt, err := c.Prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Close()
+	return stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+}
+
+// query is exec for statements with rows. What was prepared for them ends with the connection.
+func (c *watchedConn) query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	rows, err := c.fullConn.QueryContext(ctx, query, args)
+	if err != driver.ErrSkip {
+		return rows, err
+	}
+	stmt, err := c.Prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+}
