@@ -201,6 +201,7 @@ func (p *probe) backlog() delivery.Backlog {
 func (p *probe) drain() []delivery.Event {
 	p.Helper()
 	var events []delivery.Event
+	drained := map[int64]bool{}
 	for {
 		claimed := p.claim(100)
 		if len(claimed) == 0 {
@@ -209,6 +210,10 @@ func (p *probe) drain() []delivery.Event {
 		}
 		settlements := make([]delivery.Settlement, len(claimed))
 		for i, c := range claimed {
+			if drained[c.Event.ID] {
+				p.Fatalf("event %d is due again after it was done", c.Event.ID)
+			}
+			drained[c.Event.ID] = true
 			events = append(events, c.Event)
 			settlements[i] = settlement(c, delivery.Done)
 		}

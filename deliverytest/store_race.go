@@ -51,8 +51,16 @@ var raceCases = []storeCase{
 			}
 			return nil
 		})
+		versions := map[string][]int64{} // that marks were told they took, by conversation
 		for key, highest := range highest {
 			taken := steps[key]
+			for _, step := range taken {
+				conversation := p.message(key.message).Conversation
+				if slices.Contains(versions[conversation], step.Version) {
+					p.Errorf("version %d of conversation %q went to two marks", step.Version, conversation)
+				}
+				versions[conversation] = append(versions[conversation], step.Version)
+			}
 			slices.SortFunc(taken, func(a, b delivery.Receipt) int { return int(a.Version - b.Version) })
 			for i := range taken[:max(0, len(taken)-1)] {
 				if taken[i].Status >= taken[i+1].Status {

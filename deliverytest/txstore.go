@@ -1,0 +1,287 @@
+package deliverytest
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// TestTxStore tests what a [delivery.TxStore] promises beyond a [delivery.Store]: what its calls
+// inside a transaction of the caller's do. [TestStore] is to be run as well. Each subtest gets an
+// empty store from open, and the database whose transactions the store can join. Transactions
+// are begun with default options.
+func TestTxStore(t *testing.T, open func(t *testing.T) (delivery.TxStore, *sql.DB)) {
+	for _, c := range txCases {
+		t.Run(c.rule, func(t *testing.T) {
+			store, db := open(t)
+			c.run(t, store, db)
+		})
+	}
+}
+
+// txCase is one rule of transactions, and the test that a store keeps it.
+type txCase struct {
+	rule string
+	test func(*txProbe)
+}
+
+func (c txCase) run(t testing.TB, store delivery.TxStore, db *sql.DB) {
+	p := &txProbe{probe: newProbe(t, c.rule, store), txStore: store, db: db}
+	c.test(p)
+	p.audit()
+}
+
+// txProbe is a probe of the store outside of transactions.
+type txProbe struct {
+	*probe
+	txStore delivery.TxStore
+	db      *sql.DB
+}
+
+// begin begins a transaction and returns a probe of the store inside it.
+func (p *txProbe) begin() (*sql.Tx, *probe) {
+	p.Helper()
+	tx, err := p.db.BeginTx(p.ctx, nil)
+	p.must("BeginTx", err)
+	p.Cleanup(func() { tx.Rollback() }) // in case the test ends early
+	inside := *p.probe
+	inside.store = p.txStore.InTx(tx)
+	return tx, &inside
+}
+
+var txCases = []txCase{
+	{"after a rollback there is nothing: no message, no mark, no version, no event, no reader's place", func(p *txProbe) {
+		p.five()
+		before, version := p.all("c")
+		p.drain()
+		tx, inside := p.begin()
+		inside.create(frozen("c", "m6", "alice", "bob"), frozen("d", "m7", "alice", "bob"))
+		inside.mark(read("m1", "bob", noon))
+		inside.markUpTo(upTo("m6", delivery.Delivered))
+		p.must("Rollback", tx.Rollback())
+
+		after, still := p.all("c")
+		p.same("the messages", after, before)
+		p.same("the version", still, version)
+		p.same("the new conversation", p.list(delivery.List{Conversation: "d", Limit: 1}), delivery.Page{})
+		p.same("a message created", p.load("m6", "m7"), []delivery.Message{})
+		p.same("the outbox", p.counts(), delivery.Backlog{})
+
+		p.same("Create again", p.create(frozen("c", "m6", "alice", "bob")), []delivery.Created{{Message: asSent(frozen("c", "m6", "alice", "bob"), version+1)}})
+		p.same("AdvanceUpTo again", p.markUpTo(upTo("m6", delivery.Delivered)).Changed, 6)
+	}},
+	{"after a commit all is there, with its events due at once, under no lease", func(p *txProbe) {
+		p.five()
+		p.drain()
+		tx, inside := p.begin()
+		created, one, err := inside.store.Create(p.ctx, []delivery.NewMessage{frozen("c", "m6", "alice", "bob")}, lease(long))
+		p.must("Create", err)
+		marked, two, err := inside.store.Advance(p.ctx, []delivery.Mark{read("m6", "bob", minute(1))}, lease(long))
+		p.must("Advance", err)
+		upTo, three, err := inside.store.AdvanceUpTo(p.ctx, upTo("m6", delivery.Delivered), lease(long))
+		p.must("AdvanceUpTo", err)
+		p.same("the events returned under leases", []int{len(one), len(two), len(three)}, []int{0, 0, 0})
+		p.must("Commit", tx.Commit())
+
+		p.same("Create", created, []delivery.Created{{Message: asSent(frozen("c", "m6", "alice", "bob"), 6)}})
+		p.same("the receipt", p.receipts("m6"), []delivery.Receipt{marked[0].Receipt})
+		p.same("AdvanceUpTo", []any{upTo.Changed, upTo.From, upTo.To}, []any{5, int64(8), int64(12)})
+		p.same("the version", p.version("c"), int64(12))
+		events := p.claim(10)
+		p.same("the number of events due", len(events), 3)
+		for _, c := range events {
+			p.same("the attempts", c.Attempts, 1)
+		}
+	}},
+	{"nobody sees a change or its event before the commit", func(p *txProbe) {
+		p.create(frozen("c", "m", "alice", "bob"))
+		p.drain()
+		tx, inside := p.begin()
+		inside.mark(delivered("m", "bob", noon))
+		// Outside, a call may also wait for the transaction, until its ctx ends.
+		p.briefly(func(ctx context.Context) {
+			if claimed, err := p.store.Claim(ctx, 10, lease(long)); err == nil {
+				p.same("the events due before the commit", claimed, []delivery.Claimed{})
+			}
+		})
+		p.briefly(func(ctx context.Context) {
+			if page, err := p.store.List(ctx, delivery.List{Conversation: "c", Limit: 10}); err == nil {
+				p.same("the version before the commit", page.Version, int64(1))
+			}
+		})
+		p.briefly(func(ctx context.Context) {
+			if backlog, err := p.store.Backlog(ctx); err == nil {
+				p.same("the outbox before the commit", backlog, delivery.Backlog{})
+			}
+		})
+		p.must("Commit", tx.Commit())
+		p.same("the events due after the commit", len(p.claim(10)), 1)
+		p.same("the version after the commit", p.version("c"), int64(2))
+	}},
+	{"reads inside a transaction see what was written in it", func(p *txProbe) {
+		tx, inside := p.begin()
+		inside.create(frozen("c", "m", "alice", "bob"))
+		inside.mark(read("m", "bob", minute(1)))
+		want := asSent(frozen("c", "m", "alice", "bob"), 1)
+		want.Tally = delivery.Tally{Version: 2, Status: delivery.Read, Delivered: 1, Read: 1, DeliveredAt: minute(1), ReadAt: minute(1)}
+		p.same("Load", inside.load("m"), []delivery.Message{want})
+		p.same("List", inside.list(delivery.List{Conversation: "c", Limit: 10}), delivery.Page{Messages: []delivery.Message{want}, Version: 2})
+		p.same("List of changes", inside.list(delivery.List{Conversation: "c", Changes: true, After: 1, Limit: 10}), delivery.Page{Messages: []delivery.Message{want}, Version: 2})
+		p.same("the receipt's status", inside.receiptOf("m").Status, delivery.Read)
+		p.must("Commit", tx.Commit())
+		p.same("Load after the commit", p.load("m"), []delivery.Message{want})
+	}},
+	{"a repeated send inside a transaction changes nothing", func(p *txProbe) {
+		m := frozen("c", "m", "alice", "bob")
+		p.create(m)
+		tx, inside := p.begin()
+		p.same("Create of what is there", inside.create(m), []delivery.Created{{Message: asSent(m, 1), Existed: true}})
+		n := frozen("c", "n", "alice", "bob")
+		p.same("Create", inside.create(n), []delivery.Created{{Message: asSent(n, 2)}})
+		p.same("Create of what was just created", inside.create(n), []delivery.Created{{Message: asSent(n, 2), Existed: true}})
+		p.must("Commit", tx.Commit())
+		p.same("the version", p.version("c"), int64(2))
+		p.same("the outbox", p.counts(), delivery.Backlog{Waiting: 2})
+	}},
+	{"marks inside a transaction are refused as they are outside", func(p *txProbe) {
+		p.create(frozen("c", "m1", "alice", "bob"), open("c", "m2", "alice"))
+		m1, m2 := p.message("m1").Header, p.message("m2").Header
+		tx, inside := p.begin()
+		p.same("Advance", inside.mark(read("missing", "bob", noon), read("m1", "alice", noon), read("m1", "carol", noon), read("m2", "bob", noon)),
+			[]delivery.Marked{{}, {Header: m1}, {Header: m1}, {Header: m2}})
+		p.same("AdvanceUpTo", inside.markUpTo(upTo("missing", delivery.Read)), delivery.MarkedUpTo{})
+		p.must("Commit", tx.Commit())
+		p.same("the version", p.version("c"), int64(2))
+	}},
+	{"transactions on one conversation take turns", func(p *txProbe) {
+		p.create(frozen("c", "m", "alice", "bob", "carol"))
+		tx, inside := p.begin()
+		first := inside.mark(delivered("m", "bob", minute(1)))[0]
+		second, failed := make(chan delivery.Marked, 1), make(chan error, 1)
+		go func() {
+			marked, err := p.inOwnTx(delivered("m", "carol", minute(2)))
+			if err != nil {
+				failed <- err
+				return
+			}
+			second <- marked
+		}()
+		select {
+		case marked := <-second:
+			p.Errorf("a second transaction committed %+v before the first had", marked)
+		case <-time.After(short):
+		case err := <-failed:
+			p.Fatalf("the second transaction failed: %v", err)
+		}
+		p.must("Commit", tx.Commit())
+		select {
+		case marked := <-second:
+			p.same("the versions", []int64{first.Receipt.Version, marked.Receipt.Version}, []int64{2, 3})
+		case err := <-failed:
+			p.Fatalf("the second transaction failed: %v", err)
+		}
+		p.same("the deliveries", p.message("m").Delivered, 2)
+	}},
+	{"a mark of a conversation that a transaction holds is left out as held, or waits", func(p *txProbe) {
+		p.create(frozen("c", "m1", "alice", "bob", "carol"), frozen("d", "m2", "alice", "carol"))
+		tx, inside := p.begin()
+		inside.mark(delivered("m1", "bob", minute(1)))
+		type answer struct {
+			marked []delivery.Marked
+			err    error
+		}
+		answers := make(chan answer, 1)
+		go func() {
+			marked, _, err := p.store.Advance(p.ctx, []delivery.Mark{delivered("m1", "carol", minute(2)), delivered("m2", "carol", minute(2))}, delivery.Lease{})
+			answers <- answer{marked, err}
+		}()
+		var a answer
+		select {
+		case a = <-answers:
+			p.must("Advance", a.err)
+			if !a.marked[0].Held {
+				p.Errorf("the mark in the conversation that is held returned %+v", a.marked[0])
+			}
+			p.must("Commit", tx.Commit())
+		case <-time.After(4 * short):
+			p.must("Commit", tx.Commit())
+			a = <-answers
+			p.must("Advance", a.err)
+		}
+		if held := a.marked[0]; held.Held && (held.Changed || held.Receipt != delivery.Receipt{}) {
+			p.Errorf("the mark that was left out returned %+v", held)
+		}
+		p.same("the mark beside it", a.marked[1].Changed, true)
+		again, err := advance(p.ctx, p.store, []delivery.Mark{delivered("m1", "carol", minute(2))})
+		p.must("Advance", err)
+		p.same("the version of the mark in the end", again[0].Receipt.Version, int64(3))
+	}},
+	{"whatever transactions race, committed or not, versions are contiguous and events exact", func(p *txProbe) {
+		const workers, calls = 8, 6
+		p.conversations["c"] = true
+		p.create(open("c", "m", "alice"))
+		p.together(workers, func(worker int) error {
+			for call := range calls {
+				user := fmt.Sprint(worker, "/", call)
+				if call%2 == 0 {
+					if _, err := p.inOwnTx(admitted(delivered("m", user, noon))); err != nil {
+						return err
+					}
+					continue
+				}
+				if _, err := advance(p.ctx, p.store, []delivery.Mark{admitted(read("m", user, noon))}); err != nil {
+					return err
+				}
+				if err := p.inTx((*sql.Tx).Rollback, func(store delivery.Store) error {
+					_, _, err := store.AdvanceUpTo(p.ctx, delivery.UpTo{Conversation: "c", Message: "m", User: user + " too", Status: delivery.Read, At: noon, Admitted: true, Limit: 1}, delivery.Lease{})
+					return err
+				}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		p.same("the deliveries", p.message("m").Delivered, workers*calls)
+	}},
+}
+
+// inOwnTx applies a mark in a transaction of its own. It may be called on any goroutine.
+func (p *txProbe) inOwnTx(mark delivery.Mark) (result delivery.Marked, err error) {
+	err = p.inTx((*sql.Tx).Commit, func(store delivery.Store) error {
+		marked, _, err := store.Advance(p.ctx, []delivery.Mark{mark}, delivery.Lease{})
+		if err == nil && (len(marked) != 1 || marked[0].Held) {
+			err = fmt.Errorf("Advance of one mark inside a transaction returned %+v", marked)
+		}
+		if err == nil {
+			result = marked[0]
+		}
+		return err
+	})
+	return result, err
+}
+
+// inTx runs a transaction, and as its owner tries it again after a conflict, as any other error.
+func (p *txProbe) inTx(end func(*sql.Tx) error, work func(delivery.Store) error) (err error) {
+	for range 20 {
+		var tx *sql.Tx
+		if tx, err = p.db.BeginTx(p.ctx, nil); err != nil {
+			return err
+		}
+		if err = work(p.txStore.InTx(tx)); err == nil {
+			return end(tx)
+		}
+		tx.Rollback()
+	}
+	return err
+}
+
+// briefly makes a call that may have to wait for a transaction of this test.
+func (p *txProbe) briefly(call func(ctx context.Context)) {
+	ctx, cancel := context.WithTimeout(p.ctx, 4*short)
+	defer cancel()
+	call(ctx)
+}
