@@ -1,0 +1,44 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+func (s *server) showLogin(w http.ResponseWriter, r *http.Request) {
+	render(w, http.StatusOK, "login.html", nil)
+}
+
+func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		fail(w, badForm{err})
+		return
+	}
+	ok, err := s.accounts.SignIn(r, r.PostForm.Get("username"), r.PostForm.Get("password"))
+	switch {
+	case err != nil:
+		fail(w, err)
+	case !ok:
+		render(w, http.StatusUnauthorized, "login.html", "This is not the name and password of a user.")
+	default:
+		http.Redirect(w, r, local(r.Form.Get("next")), http.StatusFound)
+	}
+}
+
+func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
+	if err := s.accounts.SignOut(r); err != nil {
+		fail(w, err)
+		return
+	}
+	http.Redirect(w, r, "/login/", http.StatusFound)
+}
+
+// local returns the page to go to after signing in, which is never on another site.
+func local(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.Contains(next, "\\") {
+		return "/"
+	}
+	return next
+}

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"log/slog"
+	"net/http"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/examples/internal/demo"
+	"github.com/msgdelivery/delivery/pusheradapter"
+	"github.com/msgdelivery/delivery/sqlstore"
+)
+
+// The tutorial knows one conversation, and tells of it on one public channel.
+const (
+	conversation = "tutorial"
+	channel      = "a_channel"
+)
+
+//go:embed web
+var web embed.FS
+
+var pages = template.Must(template.ParseFS(web, "web/*.html"))
+
+// object is a message as the tutorial shows it, in answers and in events.
+type object struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"` // of the sender
+	Message string `json:"message"`
+	Status  string `json:"status"` // "Sent" or "Delivered"
+}
+
+func show(m delivery.Message) object {
+	status := "Sent"
+	if m.Status.Reaches(delivery.Delivered) {
+		status = "Delivered"
+	}
+	return object{m.ID, m.Sender, m.Body, status}
+}
+
+type server struct {
+	tracker  *delivery.Tracker
+	accounts *demo.Accounts
+	pusher   *demo.Pusher
+	pusherJS string
+}
+
+func build(db *demo.DB, pusher *demo.Pusher, flags demo.Flags) (http.Handler, func(context.Context) error, error) {
+	store, err := sqlstore.New(db.DB, db.Dialect)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &server{accounts: demo.NewAccounts(db, "tutorial_session"), pusher: pusher, pusherJS: flags.PusherJS}
+	notifier, err := pusheradapter.New(pusher.Config, &pusheradapter.Options{Transport: pusher.Transport, Encode: s.encode})
+	if err != nil {
+		return nil, nil, err
+	}
+	// No rule: everyone who is signed in may read and mark everything, as in the tutorial.
+	s.tracker, err = delivery.New(store, notifier, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.handler(), s.tracker.Run, nil
+}
+
+// encode tells of an event in the tutorial's words. The library's events hold no bodies, so it loads what the
+// tutorial's hold; by then the message may have moved on, and the event tells so.
+func (s *server) encode(ctx context.Context, event delivery.Event) ([]pusheradapter.Trigger, error) {
+	name := map[delivery.Kind]string{delivery.MessageSent: "an_event", delivery.StatusChanged: "delivered_message"}[event.Kind]
+	var triggers []pusheradapter.Trigger
+	for _, update := range event.Updates {
+		m, err := s.tracker.Message(ctx, update.Message)
+		if err != nil {
+			return nil, err
+		}
+		data, err := json.Marshal(show(m))
+		if err != nil {
+			return nil, err
+		}
+		triggers = append(triggers, pusheradapter.Trigger{Channel: channel, Name: name, Data: data, Except: event.Except})
+	}
+	return triggers, nil
+}
+
+func (s *server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.index)
+	mux.HandleFunc("GET /login/{$}", s.showLogin)
+	mux.HandleFunc("POST /login/{$}", s.signIn)
+	mux.HandleFunc("GET /logout/{$}", s.signOut)
+	mux.HandleFunc("POST /conversation", s.signedIn(s.send))
+	mux.HandleFunc("GET /conversations", s.signedIn(s.list))
+	mux.HandleFunc("GET /conversations/{$}", s.signedIn(s.list))
+	mux.HandleFunc("POST /conversations/{id}/delivered", s.signedIn(s.delivered))
+	mux.HandleFunc("GET /app/{key}", s.pusher.ServeSocket)
+	mux.HandleFunc("GET /client/{file}", demo.ServeClient)
+	mux.Handle("GET /web/", http.FileServerFS(web))
+	if s.pusherJS != "" {
+		mux.HandleFunc("GET /pusher.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, s.pusherJS) })
+	}
+	return demo.Guard(s.pusher, http.NewCrossOriginProtection().Handler(limit(s.accounts.Load(mux))))
+}
+
+// limit caps what a request may bring along: a message in a form, where each byte may take three.
+func limit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, 3*delivery.MaxBody+1<<10)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// signedIn hands on who asks, and answers 401 to those who are not signed in.
+func (s *server) signedIn(next func(w http.ResponseWriter, r *http.Request, user string)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		user, err := s.accounts.Identify(r)
+		if err == nil && user == "" {
+			http.Error(w, "sign in first", http.StatusUnauthorized)
+			return
+		}
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		if err := r.ParseForm(); err != nil {
+			fail(w, badForm{err})
+			return
+		}
+		next(w, r, user)
+	}
+}
+
+func (s *server) send(w http.ResponseWriter, r *http.Request, user string) {
+	body := r.PostForm.Get("message")
+	if len(body) > delivery.MaxBody {
+		fail(w, &http.MaxBytesError{Limit: delivery.MaxBody})
+		return
+	}
+	m, err := s.tracker.Send(r.Context(), delivery.Draft{Conversation: conversation, Sender: user, Body: body})
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	answer(w, show(m))
+}
+
+func (s *server) list(w http.ResponseWriter, r *http.Request, _ string) {
+	all := []object{}
+	query := delivery.Query{Conversation: conversation, Limit: delivery.MaxBatch}
+	for more := true; more; {
+		page, err := s.tracker.Messages(r.Context(), query)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		for _, m := range page.Messages {
+			all = append(all, show(m))
+			query.After = m.Seq
+		}
+		more = page.More
+	}
+	answer(w, all)
+}
+
+func (s *server) delivered(w http.ResponseWriter, r *http.Request, user string) {
+	actor := delivery.Actor{User: user, Socket: r.PostForm.Get("socket_id")}
+	text := "ok"
+	_, err := s.tracker.MarkDelivered(r.Context(), r.PathValue("id"), actor)
+	if errors.Is(err, delivery.ErrOwnMessage) {
+		text, err = "Awaiting Delivery", nil
+	}
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte(text))
+}
+
+func (s *server) index(w http.ResponseWriter, r *http.Request) {
+	user, err := s.accounts.Identify(r)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	if user == "" {
+		http.Redirect(w, r, "/login/?next=/", http.StatusFound)
+		return
+	}
+	render(w, http.StatusOK, "index.html", map[string]any{"User": user, "Key": s.pusher.Config.Key, "Origin": s.pusher.Origin, "PusherJS": s.pusherJS != ""})
+}
+
+// badForm is a request whose form cannot be read.
+type badForm struct{ error }
+
+func (b badForm) Unwrap() error { return b.error }
+
+// fail answers with the status that an error deserves, and with no more than its kind.
+func fail(w http.ResponseWriter, err error) {
+	var tooLarge *http.MaxBytesError
+	var invalid *delivery.InvalidError
+	var bad badForm
+	switch {
+	case errors.As(err, &tooLarge):
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+	case errors.As(err, &bad):
+		http.Error(w, "not a form", http.StatusBadRequest)
+	case errors.As(err, &invalid):
+		http.Error(w, invalid.Field+" "+invalid.Reason, http.StatusBadRequest)
+	case errors.Is(err, delivery.ErrNotFound):
+		http.Error(w, "no such message", http.StatusNotFound)
+	default:
+		slog.Error("tutorial: request failed", "error", err)
+		http.Error(w, "something went wrong", http.StatusInternalServerError)
+	}
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func render(w http.ResponseWriter, status int, page string, data any) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	if err := pages.ExecuteTemplate(w, page, data); err != nil {
+		slog.Error("tutorial: rendering", "page", page, "error", err)
+	}
+}
