@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -36,6 +37,12 @@ func NewAccounts(db *DB, cookie string) *Accounts {
 	s.Cookie.Name = cookie
 	s.Cookie.HttpOnly = true
 	s.Cookie.SameSite = http.SameSiteLaxMode // Secure is missing only because the examples speak plain HTTP on loopback
+	s.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
+		if r.Context().Err() == nil { // a browser that left is no trouble
+			slog.Error("demo: loading or saving a session failed", "error", err)
+		}
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+	}
 	return &Accounts{s}
 }
 
