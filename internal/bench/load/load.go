@@ -1,0 +1,72 @@
+// Package load makes callers call, and says how long that took.
+package load
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Limit ends a run: whichever comes first.
+type Limit struct {
+	Calls int
+	For   time.Duration
+}
+
+// Result is what a run did.
+type Result struct {
+	Calls int // that returned without an error
+	Start time.Time
+	Took  time.Duration   // from the first call to the end of the last
+	Waits []time.Duration // of the calls, in order of length
+}
+
+// Rate is calls a second.
+func (r Result) Rate() float64 { return float64(r.Calls) / r.Took.Seconds() }
+
+// Quantile returns the wait that a share q of the calls did not exceed; 0 if there were no calls.
+func (r Result) Quantile(q float64) time.Duration { return Quantile(r.Waits, q) }
+
+// Quantile returns the value that a share q of the sorted values does not exceed; 0 if there are none.
+func Quantile(sorted []time.Duration, q float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
+
+// Run has so many callers call do, each one call after another, until the limit or the first error. The calls get
+// consecutive numbers from *next on; the next run goes on from there.
+func Run(ctx context.Context, callers int, limit Limit, next *atomic.Int64, do func(ctx context.Context, i int) error) (Result, error) {
+	// The deadline only stops new calls: one that has begun is finished, and counts.
+	deadline := time.Now().Add(limit.For)
+	var begun atomic.Int64
+	waits := make([][]time.Duration, callers)
+	errs := make([]error, callers)
+	var wg sync.WaitGroup
+	result := Result{Start: time.Now()}
+	for caller := range callers {
+		wg.Go(func() {
+			for ctx.Err() == nil && begun.Add(1) <= int64(limit.Calls) {
+				began := time.Now()
+				if began.After(deadline) {
+					return
+				}
+				if errs[caller] = do(ctx, int(next.Add(1)-1)); errs[caller] != nil {
+					begun.Store(int64(limit.Calls)) // nobody needs to go on
+					return
+				}
+				waits[caller] = append(waits[caller], time.Since(began))
+			}
+		})
+	}
+	wg.Wait()
+	result.Took = time.Since(result.Start)
+	result.Waits = slices.Concat(waits...)
+	slices.Sort(result.Waits)
+	result.Calls = len(result.Waits)
+	return result, errors.Join(append(errs, ctx.Err())...)
+}

@@ -1,0 +1,83 @@
+package peer
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/sqlstore"
+)
+
+// fill writes the messages into the library's tables. It goes by SQL and not by Tracker.Send, since there may be millions.
+var fill = []string{
+	`INSERT INTO delivery_conversations (id, version)
+	SELECT {conversation}, {each} FROM {numbers:conversations} ORDER BY n`,
+
+	`INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
+	SELECT n % {conversations} + 1, {seq}, {id}, '{sender}', '{body}', {true}, 0, 1, {now} FROM {numbers:messages}`,
+
+	`INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
+	SELECT n % {conversations} + 1, {seq}, {seq}, 1, 0, 0 FROM {numbers:messages}`,
+}
+
+// words are what the kinds of database call things: {x:n} stands for n numbers from 0.
+var words = map[engines.Kind]map[string]string{
+	engines.Postgres: {
+		"conversation": "'conversation-' || lpad((n + 1)::text, 6, '0')",
+		"id":           "'01890000-0000-7000-8000-' || lpad(n::text, 12, '0')",
+		"seq":          "n / {conversations} + 1",
+		"true":         "true",
+		"now":          "now()",
+		"numbers":      "generate_series(0, %d) n",
+	},
+	engines.MySQL: {
+		"conversation": "concat('conversation-', lpad(n + 1, 6, '0'))",
+		"id":           "concat('01890000-0000-7000-8000-', lpad(n, 12, '0'))",
+		"seq":          "n DIV {conversations} + 1",
+		"true":         "1",
+		"now":          "1700000000000000",
+		"numbers":      "(SELECT seq AS n FROM seq_0_to_%d) numbers",
+	},
+	engines.SQLite: {
+		"conversation": "printf('conversation-%06d', n + 1)",
+		"id":           "printf('01890000-0000-7000-8000-%012d', n)",
+		"seq":          "n / {conversations} + 1",
+		"true":         "1",
+		"now":          "1700000000000000",
+		"numbers":      "(WITH RECURSIVE t(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM t WHERE n < %d) SELECT n FROM t)",
+	},
+}
+
+var sqlDialects = map[engines.Kind]sqlstore.Dialect{
+	engines.Postgres: sqlstore.Postgres, engines.MySQL: sqlstore.MySQL, engines.SQLite: sqlstore.SQLite,
+}
+
+// prepareOurs makes the library's tables and fills them.
+func prepareOurs(ctx context.Context, e Env) error {
+	if err := sqlstore.Migrate(ctx, e.Pool, sqlDialects[e.Kind]); err != nil {
+		return err
+	}
+	return Fill(ctx, e)
+}
+
+// Fill writes the messages into the library's empty tables.
+func Fill(ctx context.Context, e Env) error {
+	w := words[e.Kind]
+	numbers := func(n int) string { return fmt.Sprintf(w["numbers"], n-1) }
+	replacer := strings.NewReplacer(
+		"{conversation}", w["conversation"], "{id}", w["id"], "{true}", w["true"], "{now}", w["now"],
+		"{seq}", strings.ReplaceAll(w["seq"], "{conversations}", strconv.Itoa(e.Conversations)),
+		"{each}", strconv.Itoa(e.Messages/e.Conversations),
+		"{conversations}", strconv.Itoa(e.Conversations),
+		"{numbers:conversations}", numbers(e.Conversations), "{numbers:messages}", numbers(e.Messages),
+		"{sender}", Sender, "{body}", Body,
+	)
+	for _, statement := range fill {
+		if err := e.execute(ctx, replacer.Replace(statement)); err != nil {
+			return err
+		}
+	}
+	return e.Settle(ctx)
+}
