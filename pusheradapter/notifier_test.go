@@ -1,7 +1,6 @@
 package pusheradapter_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -170,123 +169,6 @@ func TestAFailureOfTheEndpointWinsOverRefusals(t *testing.T) {
 		events[0].Conversation = strings.Repeat("/", 128)
 		if err := notifier.Notify(t.Context(), events); !isPlain(err) {
 			t.Errorf("got %v", err)
-		}
-	})
-}
-
-func TestAnEventThatCannotBeEncodedIsRefusedAlone(t *testing.T) {
-	srv := pushertest.NewServer(t)
-	events := newEvents(3)
-	events[1].Conversation = strings.Repeat("/", 128)
-	refused := refusals(t, newNotifier(t, srv, nil).Notify(t.Context(), events))
-	if len(refused) != 1 || !isPermanent(refused[1]) {
-		t.Errorf("refused: %v", refused)
-	}
-	if len(srv.Events()) != 2 {
-		t.Errorf("%d events accepted", len(srv.Events()))
-	}
-}
-
-func TestEncodersOfTheApp(t *testing.T) {
-	trigger := pusheradapter.Trigger{Channel: "a_channel", Name: "an_event", Data: []byte(`{"id":1}`)}
-	encode := func(triggers ...pusheradapter.Trigger) *pusheradapter.Options {
-		return &pusheradapter.Options{Encode: func(context.Context, delivery.Event) ([]pusheradapter.Trigger, error) { return triggers, nil }}
-	}
-	t.Run("no triggers: the event is accepted and nothing is sent", func(t *testing.T) {
-		srv := pushertest.NewServer(t)
-		if err := newNotifier(t, srv, encode()).Notify(t.Context(), newEvents(3)); err != nil || len(srv.Requests()) != 0 {
-			t.Errorf("%v, %d calls", err, len(srv.Requests()))
-		}
-	})
-	t.Run("several triggers of an event share its fate", func(t *testing.T) {
-		srv := pushertest.NewServer(t)
-		srv.Script(pushertest.Status(400, ""), nil, nil, nil, pushertest.Status(400, ""))
-		refused := refusals(t, newNotifier(t, srv, encode(trigger, trigger)).Notify(t.Context(), newEvents(3)))
-		if len(refused) != 1 || refused[1] == nil || len(srv.Events()) != 5 {
-			t.Errorf("refused %v, accepted %d", refused, len(srv.Events()))
-		}
-	})
-	t.Run("an error is the event's, permanent only if it says so", func(t *testing.T) {
-		srv := pushertest.NewServer(t)
-		cause := errors.New("no such user")
-		options := &pusheradapter.Options{Encode: func(_ context.Context, e delivery.Event) ([]pusheradapter.Trigger, error) {
-			switch e.Conversation {
-			case "c0":
-				return nil, cause
-			case "c1":
-				return nil, delivery.Permanent(cause)
-			}
-			return []pusheradapter.Trigger{trigger}, nil
-		}}
-		refused := refusals(t, newNotifier(t, srv, options).Notify(t.Context(), newEvents(3)))
-		if len(refused) != 2 || !errors.Is(refused[0], cause) || isPermanent(refused[0]) || !isPermanent(refused[1]) {
-			t.Errorf("refused: %v", refused)
-		}
-	})
-	t.Run("the end of the context is nobody's fault", func(t *testing.T) {
-		srv := pushertest.NewServer(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		options := &pusheradapter.Options{Encode: func(ctx context.Context, _ delivery.Event) ([]pusheradapter.Trigger, error) {
-			cancel()
-			return nil, ctx.Err()
-		}}
-		if err := newNotifier(t, srv, options).Notify(ctx, newEvents(3)); !isPlain(err) || !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v", err)
-		}
-	})
-}
-
-func TestTriggersThatPusherWouldNotTake(t *testing.T) {
-	good := pusheradapter.Trigger{Channel: "private-x", Name: "status", Data: []byte(`{}`)}
-	tests := []struct {
-		name, field string
-		spoil       func(*pusheradapter.Trigger)
-	}{
-		{"no channel", "Channel", func(t *pusheradapter.Trigger) { t.Channel = "" }},
-		{"a channel with a colon", "Channel", func(t *pusheradapter.Trigger) { t.Channel = "private-a:b" }},
-		{"a channel with a line break", "Channel", func(t *pusheradapter.Trigger) { t.Channel = "private-a\n" }},
-		{"a channel that isn't ASCII", "Channel", func(t *pusheradapter.Trigger) { t.Channel = "private-é" }},
-		{"a channel of 165 characters", "Channel", func(t *pusheradapter.Trigger) { t.Channel = strings.Repeat("x", 165) }},
-		{"a user's own channel of Pusher's", "Channel", func(t *pusheradapter.Trigger) { t.Channel = "#server-to-user-1" }},
-		{"an encrypted channel", "Channel", func(t *pusheradapter.Trigger) { t.Channel = "private-encrypted-x" }},
-		{"no name", "Name", func(t *pusheradapter.Trigger) { t.Name = "" }},
-		{"a name of 201 bytes", "Name", func(t *pusheradapter.Trigger) { t.Name = strings.Repeat("x", 201) }},
-		{"a name of the protocol's", "Name", func(t *pusheradapter.Trigger) { t.Name = "pusher:error" }},
-		{"an internal name of the protocol's", "Name", func(t *pusheradapter.Trigger) { t.Name = "pusher_internal:x" }},
-		{"a name with a line break", "Name", func(t *pusheradapter.Trigger) { t.Name = "a\nb" }},
-		{"a name that isn't UTF-8", "Name", func(t *pusheradapter.Trigger) { t.Name = "\xff" }},
-		{"no data", "Data", func(t *pusheradapter.Trigger) { t.Data = nil }},
-		{"data that isn't JSON", "Data", func(t *pusheradapter.Trigger) { t.Data = []byte("hello") }},
-		{"data of 10,241 bytes", "Data", func(t *pusheradapter.Trigger) { t.Data = []byte(`"` + strings.Repeat("x", 10_239) + `"`) }},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			srv := pushertest.NewServer(t)
-			options := &pusheradapter.Options{Encode: func(_ context.Context, e delivery.Event) ([]pusheradapter.Trigger, error) {
-				bad := good
-				if e.Conversation == "c0" {
-					test.spoil(&bad)
-				}
-				return []pusheradapter.Trigger{good, bad}, nil
-			}}
-			refused := refusals(t, newNotifier(t, srv, options).Notify(t.Context(), newEvents(2)))
-			var typed *pusheradapter.TriggerError
-			if len(refused) != 1 || !errors.As(refused[0], &typed) || typed.Field != test.field || !isPermanent(refused[0]) {
-				t.Errorf("refused: %v", refused)
-			}
-			if len(srv.Events()) != 2 {
-				t.Errorf("%d triggers sent, want those of the other event", len(srv.Events()))
-			}
-		})
-	}
-	t.Run("the largest and longest that are allowed", func(t *testing.T) {
-		srv := pushertest.NewServer(t)
-		options := &pusheradapter.Options{Encode: func(context.Context, delivery.Event) ([]pusheradapter.Trigger, error) {
-			data := []byte(`"` + strings.Repeat("x", 10_238) + `"`)
-			return []pusheradapter.Trigger{{Channel: strings.Repeat("x", 164), Name: strings.Repeat("x", 200), Data: data}}, nil
-		}}
-		if err := newNotifier(t, srv, options).Notify(t.Context(), newEvents(10)); err != nil {
-			t.Error(err)
 		}
 	})
 }
