@@ -106,9 +106,26 @@ func Validate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 		for i, m := range missing {
 			names[i] = m.name
 		}
-		return fmt.Errorf("sqlstore: the database lacks migrations %s: call Migrate", strings.Join(names, ", "))
+		return fmt.Errorf("sqlstore: the %v database lacks migrations: %s", dialect, strings.Join(names, ", "))
+	}
+	there, err := query(ctx, db, scanString, s.tables)
+	if err != nil {
+		return fmt.Errorf("sqlstore: validating the tables: %w", err)
+	}
+	for _, table := range tables {
+		if !slices.Contains(there, table) {
+			return fmt.Errorf("sqlstore: the %v database lacks the table %s, though its migration is recorded", dialect, table)
+		}
 	}
 	return nil
+}
+
+const migrationsTable = "delivery_migrations"
+
+// tables are what the migrations make.
+var tables = []string{
+	migrationsTable, "delivery_conversations", "delivery_messages", "delivery_states", "delivery_receipts",
+	"delivery_readers", "delivery_outbox", "delivery_dead",
 }
 
 func schema(db *sql.DB, dialect Dialect) (*session, []migration, error) {
@@ -119,8 +136,6 @@ func schema(db *sql.DB, dialect Dialect) (*session, []migration, error) {
 	all, err := migrationsIn(Migrations(dialect))
 	return store.session, all, err
 }
-
-const migrationsTable = "delivery_migrations"
 
 // missing returns the migrations that have not been applied.
 func (s *session) missing(ctx context.Context, all []migration) (missing []migration, err error) {

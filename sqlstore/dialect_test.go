@@ -1,0 +1,119 @@
+package sqlstore
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestNewRefusesWhatCannotWork(t *testing.T) {
+	db := sql.OpenDB(&scripted{})
+	defer db.Close()
+	for name, test := range map[string]struct {
+		db      *sql.DB
+		dialect Dialect
+	}{
+		"no database":        {nil, SQLite},
+		"no dialect":         {db, 0},
+		"an unknown dialect": {db, SQLite + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if store, err := New(test.db, test.dialect); err == nil || store != nil {
+				t.Errorf("New returns %v, %v", store, err)
+			}
+		})
+	}
+	for _, dialect := range []Dialect{Postgres, MySQL, SQLite} {
+		if _, err := New(db, dialect); err != nil {
+			t.Errorf("%v: %v", dialect, err)
+		}
+	}
+}
+
+// mysqlError is shaped like that of go-sql-driver/mysql.
+type mysqlError struct {
+	Number   uint16
+	SQLState [5]byte
+	Message  string
+}
+
+func (*mysqlError) Error() string { return "mysql" }
+
+// sqliteError is shaped like that of modernc.org/sqlite.
+type sqliteError struct{ code int }
+
+func (*sqliteError) Error() string { return "sqlite" }
+func (e *sqliteError) Code() int   { return e.code }
+
+// postgresError is shaped like those of pgx and lib/pq.
+type postgresError struct{ state string }
+
+func (*postgresError) Error() string      { return "postgres" }
+func (e *postgresError) SQLState() string { return e.state }
+
+func TestErrorsAreToldApart(t *testing.T) {
+	for _, test := range []struct {
+		dialect *dialect
+		err     error
+		want    fate
+	}{
+		{&mysql, &mysqlError{Number: 1213}, conflict},
+		{&mysql, &mysqlError{Number: 1205}, conflict},
+		{&mysql, &mysqlError{Number: 1020}, conflict},
+		{&mysql, &mysqlError{Number: 1062}, refused},
+		{&mysql, &mysqlError{Number: 1146}, refused},
+		{&mysql, &mysqlError{Number: 1053}, unknown},
+		{&mysql, errors.New("Error 1213 in a text"), unknown},
+		{&sqlite, &sqliteError{5}, conflict},
+		{&sqlite, &sqliteError{5 | 1<<8}, conflict}, // SQLITE_BUSY_RECOVERY
+		{&sqlite, &sqliteError{5 | 2<<8}, conflict}, // SQLITE_BUSY_SNAPSHOT
+		{&sqlite, &sqliteError{6 | 1<<8}, conflict}, // SQLITE_LOCKED_SHAREDCACHE
+		{&sqlite, &sqliteError{19}, refused},
+		{&sqlite, &sqliteError{10 | 4<<8}, unknown}, // SQLITE_IOERR_FSYNC
+		{&postgres, &postgresError{"40001"}, conflict},
+		{&postgres, &postgresError{"40P01"}, conflict},
+		{&postgres, &postgresError{"55P03"}, conflict},
+		{&postgres, &postgresError{"42P01"}, refused},
+		{&postgres, &postgresError{"57P01"}, unknown},
+		{&postgres, &postgresError{"08006"}, unknown},
+	} {
+		for _, err := range []error{test.err, fmt.Errorf("wrapped: %w", test.err)} {
+			if got := test.dialect.classify(err); got != test.want {
+				t.Errorf("%s: %#v is of fate %d, want %d", test.dialect.name, err, got, test.want)
+			}
+		}
+	}
+}
+
+func TestMigrationsAreWellFormed(t *testing.T) {
+	for _, dialect := range []Dialect{Postgres, MySQL, SQLite} {
+		t.Run(dialect.String(), func(t *testing.T) {
+			all, err := migrationsIn(Migrations(dialect))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(all) == 0 {
+				t.Fatal("there is none")
+			}
+			for i, m := range all {
+				if m.version != i+1 {
+					t.Errorf("%s stands at place %d", m.name, i+1)
+				}
+				last := strings.ToLower(m.statements[len(m.statements)-1])
+				if !strings.Contains(last, "into "+migrationsTable) || !strings.Contains(last, fmt.Sprintf("values (%d,", m.version)) {
+					t.Errorf("%s does not record itself at its end, but says %q", m.name, last)
+				}
+				for _, statement := range m.statements {
+					if strings.Contains(statement, ";") {
+						t.Errorf("%s: a semicolon within a statement: %q", m.name, statement)
+					}
+				}
+			}
+		})
+	}
+	if all, err := migrationsIn(Migrations(0)); err != nil || len(all) != 0 {
+		t.Errorf("no dialect has migrations %v, %v", all, err)
+	}
+}

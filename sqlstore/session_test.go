@@ -1,0 +1,297 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+var (
+	errConflict = errors.New("conflict")
+	errRefused  = errors.New("refused")
+	errLost     = errors.New("connection lost")
+)
+
+// scripted is a driver that records statements and fails them as it is told.
+type scripted struct {
+	mu     sync.Mutex
+	log    []string
+	fail   map[string][]error // by statement: its next outcomes
+	opened int
+}
+
+func (s *scripted) Connect(context.Context) (driver.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opened++
+	return scriptedConn{s}, nil
+}
+
+func (s *scripted) Driver() driver.Driver { return nil }
+
+type scriptedConn struct{ *scripted }
+
+func (c scriptedConn) ExecContext(_ context.Context, query string, _ []driver.NamedValue) (driver.Result, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log = append(c.log, query)
+	if next := c.fail[query]; len(next) > 0 {
+		c.fail[query] = next[1:]
+		return nil, next[0]
+	}
+	return driver.RowsAffected(1), nil
+}
+
+func (scriptedConn) Prepare(string) (driver.Stmt, error) { return nil, errors.ErrUnsupported }
+func (scriptedConn) Begin() (driver.Tx, error)           { return nil, errors.ErrUnsupported }
+func (scriptedConn) Close() error                        { return nil }
+
+// script returns a session on a scripted driver.
+func script(t *testing.T, serial bool, fail map[string][]error) (*session, *scripted) {
+	s := &scripted{fail: fail}
+	db := sql.OpenDB(s)
+	t.Cleanup(func() { db.Close() })
+	return newSession(db, &dialect{begin: []string{"BEGIN"}, serial: serial, classify: func(err error) fate {
+		switch {
+		case errors.Is(err, errConflict):
+			return conflict
+		case errors.Is(err, errRefused):
+			return refused
+		}
+		return unknown
+	}}), s
+}
+
+func work(ctx context.Context) func(q delivery.DBTX) error {
+	return func(q delivery.DBTX) error {
+		_, err := q.ExecContext(ctx, "WORK")
+		return err
+	}
+}
+
+func TestTransactions(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		fail    map[string][]error
+		want    error // nil, or what the error is
+		unknown bool  // whether it says so
+		log     []string
+		opened  int
+	}{
+		{
+			name:   "a transaction commits last",
+			log:    []string{"BEGIN", "WORK", "COMMIT"},
+			opened: 1,
+		}, {
+			name:   "an error rolls back and is not repeated",
+			fail:   map[string][]error{"WORK": {errRefused}},
+			want:   errRefused,
+			log:    []string{"BEGIN", "WORK", "ROLLBACK"},
+			opened: 1,
+		}, {
+			name:   "a conflict repeats the whole transaction",
+			fail:   map[string][]error{"WORK": {errConflict, errConflict}},
+			log:    []string{"BEGIN", "WORK", "ROLLBACK", "BEGIN", "WORK", "ROLLBACK", "BEGIN", "WORK", "COMMIT"},
+			opened: 1,
+		}, {
+			name:   "a conflict at the commit repeats it too",
+			fail:   map[string][]error{"COMMIT": {errConflict}},
+			log:    []string{"BEGIN", "WORK", "COMMIT", "ROLLBACK", "BEGIN", "WORK", "COMMIT"},
+			opened: 1,
+		}, {
+			name:   "a refused commit has changed nothing",
+			fail:   map[string][]error{"COMMIT": {errRefused}},
+			want:   errRefused,
+			log:    []string{"BEGIN", "WORK", "COMMIT", "ROLLBACK"},
+			opened: 1,
+		}, {
+			name:    "a commit without an answer is an unknown outcome",
+			fail:    map[string][]error{"COMMIT": {errLost}},
+			want:    errLost,
+			unknown: true,
+			log:     []string{"BEGIN", "WORK", "COMMIT", "ROLLBACK"},
+			opened:  1,
+		}, {
+			name:    "a connection found broken at the commit may have been broken by it",
+			fail:    map[string][]error{"COMMIT": {driver.ErrBadConn}},
+			want:    driver.ErrBadConn,
+			unknown: true,
+			log:     []string{"BEGIN", "WORK", "COMMIT"},
+			opened:  1,
+		}, {
+			name:   "a connection lost before the commit has changed nothing",
+			fail:   map[string][]error{"WORK": {errLost}},
+			want:   errLost,
+			log:    []string{"BEGIN", "WORK", "ROLLBACK"},
+			opened: 1,
+		}, {
+			name:   "a connection that went stale in the pool is replaced",
+			fail:   map[string][]error{"BEGIN": {driver.ErrBadConn, driver.ErrBadConn}},
+			log:    []string{"BEGIN", "BEGIN", "BEGIN", "WORK", "COMMIT"},
+			opened: 3,
+		}, {
+			name:   "a database that only breaks connections is given up",
+			fail:   map[string][]error{"BEGIN": slices.Repeat([]error{driver.ErrBadConn}, 100)},
+			want:   driver.ErrBadConn,
+			log:    slices.Repeat([]string{"BEGIN"}, maxStale+1),
+			opened: maxStale + 1,
+		}, {
+			name:   "a connection that cannot roll back is dropped",
+			fail:   map[string][]error{"WORK": {errConflict}, "ROLLBACK": {errRefused}},
+			log:    []string{"BEGIN", "WORK", "ROLLBACK", "BEGIN", "WORK", "COMMIT"},
+			opened: 2,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, d := script(t, false, test.fail)
+			err := s.write(t.Context(), work(t.Context()))
+			if !errors.Is(err, test.want) {
+				t.Errorf("the error is %v, want %v", err, test.want)
+			}
+			if got := errors.Is(err, delivery.ErrOutcomeUnknown); got != test.unknown {
+				t.Errorf("%v says that the outcome is unknown: %t, want %t", err, got, test.unknown)
+			}
+			if !slices.Equal(d.log, test.log) {
+				t.Errorf("the statements are %q, want %q", d.log, test.log)
+			}
+			if d.opened != test.opened {
+				t.Errorf("%d connections were opened, want %d", d.opened, test.opened)
+			}
+		})
+	}
+}
+
+func TestAPanicRollsBack(t *testing.T) {
+	s, d := script(t, true, nil)
+	func() {
+		defer func() {
+			if recover() != "boom" {
+				t.Error("the panic did not go on")
+			}
+		}()
+		s.write(t.Context(), func(delivery.DBTX) error { panic("boom") })
+	}()
+	if err := s.write(t.Context(), work(t.Context())); err != nil {
+		t.Errorf("the next transaction fails: %v", err)
+	}
+	if want := []string{"BEGIN", "ROLLBACK", "BEGIN", "WORK", "COMMIT"}; !slices.Equal(d.log, want) {
+		t.Errorf("the statements are %q, want %q", d.log, want)
+	}
+	if d.opened != 1 {
+		t.Errorf("%d connections were opened, want the first one back", d.opened)
+	}
+}
+
+func TestAContextThatEndsBeforeTheCommitRollsBack(t *testing.T) {
+	s, d := script(t, false, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	err := s.write(ctx, func(delivery.DBTX) error {
+		cancel()
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) || errors.Is(err, delivery.ErrOutcomeUnknown) {
+		t.Errorf("the error is %v", err)
+	}
+	if want := []string{"BEGIN", "ROLLBACK"}; !slices.Equal(d.log, want) {
+		t.Errorf("the statements are %q, want %q", d.log, want)
+	}
+}
+
+func TestConflictsAreRepeatedUntilTheContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, d := script(t, false, map[string][]error{"WORK": slices.Repeat([]error{errConflict}, 1000)})
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		began := time.Now()
+		err := s.write(ctx, work(ctx))
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errConflict) {
+			t.Errorf("the error is %v, want both the deadline and the conflict", err)
+		}
+		if took := time.Since(began); took != 3*time.Second {
+			t.Errorf("the call took %v of its 3 s", took)
+		}
+		// With pauses of 0 to 100 ms it is some 60 times.
+		if n := len(d.log) / 3; n < 30 || n > 200 {
+			t.Errorf("it was tried %d times in 3 s", n)
+		}
+	})
+}
+
+func TestSerialWritersQueueUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, d := script(t, true, nil)
+		first := make(chan error)
+		release := make(chan struct{})
+		go func() {
+			first <- s.write(t.Context(), func(delivery.DBTX) error {
+				<-release
+				return nil
+			})
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := s.write(ctx, work(ctx)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the second writer did not wait for the first: %v", err)
+		}
+		close(release)
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		if want := []string{"BEGIN", "COMMIT"}; !slices.Equal(d.log, want) {
+			t.Errorf("the statements are %q, want %q", d.log, want)
+		}
+		if err := s.write(t.Context(), work(t.Context())); err != nil {
+			t.Errorf("a writer after them: %v", err)
+		}
+	})
+}
+
+func TestSingleStatements(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		fail    []error
+		want    error
+		unknown bool
+		tried   int
+	}{
+		{name: "a statement that succeeds runs once", tried: 1},
+		{name: "a conflict repeats it", fail: []error{errConflict}, tried: 2},
+		{name: "a refusal ends it", fail: []error{errRefused}, want: errRefused, tried: 1},
+		{name: "a missing answer is an unknown outcome", fail: []error{errLost}, want: errLost, unknown: true, tried: 1},
+		{name: "a statement that was never sent is repeated", fail: []error{driver.ErrBadConn}, tried: 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, d := script(t, false, map[string][]error{"WORK": test.fail})
+			err := s.single(t.Context(), work(t.Context()))
+			if !errors.Is(err, test.want) || errors.Is(err, delivery.ErrOutcomeUnknown) != test.unknown {
+				t.Errorf("the error is %v, want %v, unknown: %t", err, test.want, test.unknown)
+			}
+			if len(d.log) != test.tried {
+				t.Errorf("it was tried %d times, want %d", len(d.log), test.tried)
+			}
+		})
+	}
+}
+
+func TestInACallersTransactionNothingIsBegunEndedOrRepeated(t *testing.T) {
+	s, d := script(t, true, map[string][]error{"WORK": {errConflict}})
+	d.fail["INTENT"] = nil
+	s.intent = "INTENT"
+	inner := *s
+	inner.tx = s.db
+	if err := inner.write(t.Context(), work(t.Context())); err != errConflict {
+		t.Errorf("the error is %v, want the conflict as it came", err)
+	}
+	if want := []string{"INTENT", "WORK"}; !slices.Equal(d.log, want) {
+		t.Errorf("the statements are %q, want %q", d.log, want)
+	}
+}
