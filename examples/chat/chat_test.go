@@ -36,22 +36,22 @@ func startChat(t *testing.T, pusherJS string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(pusher.Close)
-	s, err := newServer(db, pusher, pusherJS)
+	handler, relay, err := build(db, pusher, demo.Flags{PusherJS: pusherJS})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	stopped := make(chan error)
-	go func() { stopped <- s.tracker.Run(ctx) }()
+	go func() { stopped <- relay(ctx) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-stopped; err != nil {
 			t.Error(err)
 		}
 	})
-	http := httptest.NewServer(s.handler())
-	t.Cleanup(http.Close)
-	return http.URL
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // browser is a user's browser: it keeps cookies and follows no redirect.
@@ -396,7 +396,7 @@ func TestOthersHearOfWhatATabDid(t *testing.T) {
 	}
 }
 
-func TestRunServesUntilItsContextEndsAndStartsWhereItStopped(t *testing.T) {
+func TestTheChatStartsWhereItStopped(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "folder", "chat?.db")
 	var alice browser
 
@@ -404,7 +404,7 @@ func TestRunServesUntilItsContextEndsAndStartsWhereItStopped(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		out, in := io.Pipe()
 		ended := make(chan error)
-		go func() { ended <- run(ctx, demo.Flags{Addr: "127.0.0.1:0", DB: file}, in) }()
+		go func() { ended <- demo.Run(ctx, demo.Flags{Addr: "127.0.0.1:0", DB: file}, in, build) }()
 		lines := bufio.NewReader(out)
 		line, err := lines.ReadString('\n')
 		if err != nil {

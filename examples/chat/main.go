@@ -11,45 +11,19 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"log"
-	"os"
-	"os/signal"
-	"syscall"
+	"net/http"
 
 	"github.com/msgdelivery/delivery/examples/internal/demo"
 )
 
-func main() {
-	flags := demo.ParseFlags("chat")
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, flags, os.Stdout); err != nil {
-		log.Fatal("chat: ", err)
-	}
-}
+func main() { demo.Main("chat", build) }
 
-// run is the program: it serves until ctx ends, and says on out where. The first line it writes is
-// "Listening on " and the URL.
-func run(ctx context.Context, flags demo.Flags, out io.Writer) error {
-	db, err := demo.OpenDB(ctx, flags.DB)
+// build makes the chat. The relay, which publishes what was committed, runs beside the server that serves the
+// handler, and ends after it.
+func build(db *demo.DB, pusher *demo.Pusher, flags demo.Flags) (handler http.Handler, relay func(context.Context) error, err error) {
+	s, err := newServer(db, pusher, flags.PusherJS)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer db.Close()
-	pusher, err := demo.OpenPusher(flags.Pusher)
-	if err != nil {
-		return err
-	}
-	defer pusher.Close()
-	server, err := newServer(db, pusher, flags.PusherJS)
-	if err != nil {
-		return err
-	}
-	return demo.Serve(ctx, flags.Addr, server.handler(), server.tracker.Run, func(url string) {
-		fmt.Fprintf(out, "Listening on %s\n", url)
-		fmt.Fprintf(out, "Sign in as alice, bob or carol with the password %q; open a private window to be two of them.\n", demo.Password)
-		fmt.Fprintf(out, "Messages are kept in %s\n", db.Name)
-	})
+	return s.handler(), s.tracker.Run, nil
 }
