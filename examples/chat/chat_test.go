@@ -303,11 +303,13 @@ func TestPagesKeepToTheirPolicy(t *testing.T) {
 	})
 	t.Run("the health check counts the outbox", func(t *testing.T) {
 		var health struct {
-			Waiting, DeadLetters *int
-			Oldest, Breaker      string
+			Waiting     *int
+			DeadLetters *int     `json:"dead_letters"`
+			Oldest      *float64 `json:"oldest_seconds"`
+			Breaker     string
 		}
 		_, body := newBrowser(t, url).get("/healthz")
-		if err := json.Unmarshal([]byte(body), &health); err != nil || health.Waiting == nil || health.DeadLetters == nil || health.Breaker != "closed" {
+		if err := json.Unmarshal([]byte(body), &health); err != nil || health.Waiting == nil || health.DeadLetters == nil || health.Oldest == nil || health.Breaker != "closed" {
 			t.Errorf("%v: %s", err, body)
 		}
 	})

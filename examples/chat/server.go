@@ -6,7 +6,6 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliveryhttp"
@@ -72,7 +71,9 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /app/{key}", s.pusher.ServeSocket)
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /client/{file}", demo.ServeClient)
-	mux.HandleFunc("GET /web/{file}", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, assets, "web/"+r.PathValue("file")) })
+	mux.HandleFunc("GET /web/{file}", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFileFS(w, r, assets, "web/"+r.PathValue("file"))
+	})
 	if s.pusherJS != "" {
 		mux.HandleFunc("GET /pusher.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, s.pusherJS) })
 	}
@@ -145,10 +146,10 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{
-		"waiting":     backlog.Waiting,
-		"oldest":      backlog.Oldest.Round(time.Millisecond).String(),
-		"deadLetters": backlog.Dead,
-		"breaker":     backlog.Breaker.String(),
+		"waiting":        backlog.Waiting,
+		"oldest_seconds": backlog.Oldest.Seconds(),
+		"dead_letters":   backlog.Dead,
+		"breaker":        backlog.Breaker.String(),
 	})
 }
 

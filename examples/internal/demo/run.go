@@ -27,6 +27,11 @@ func Main(program string, build Build) {
 // Run serves an example until ctx ends, and says on out where. The first line it writes is
 // "Listening on " and the URL.
 func Run(ctx context.Context, flags Flags, out io.Writer, build Build) error {
+	if flags.PusherJS != "" {
+		if _, err := os.Stat(flags.PusherJS); err != nil {
+			return err
+		}
+	}
 	db, err := OpenDB(ctx, flags.DB)
 	if err != nil {
 		return err
