@@ -21,11 +21,34 @@ var postgres = dialect{
 // committed by itself. Batches travel as one JSON argument, so no driver's array types are needed.
 type postgresWrites struct{}
 
-// Fragments of statements that write events, in the format of type payload. They stand where u is
-// one change of a message: its counters after it and the receipt that made it.
+// Nothing tells the planner of Postgres how few rows a batch has and how many a conversation may have,
+// and its guesses get worse with each join: it would rather read whole tables, or whole conversations.
+// What keeps the statements to the indexes, in every state of the statistics:
+//
+//   - LATERAL (… LIMIT 1): a lookup by the whole key, which counts as one row
+//   - key = ANY (ARRAY(…)) beside a join: an array counts as few
+//   - INSERT … ON CONFLICT DO UPDATE, also where the row is known to exist: it looks into the index
+
+// Fragments of the statements that mark. They read a step, or u: one receipt's advance, with the
+// counters of its message after it.
 const (
+	pgPutReceipts = `
+	INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
+	SELECT conv, seq, "user", status, version, delivered_at, read_at FROM step
+	ON CONFLICT (conv, seq, recipient) DO UPDATE SET
+		status = excluded.status, version = excluded.version,
+		delivered_at = excluded.delivered_at, read_at = excluded.read_at
+`
+
+	pgPutState = `
+	ON CONFLICT (conv, seq) DO UPDATE SET
+		version = excluded.version, status = excluded.status,
+		delivered_count = excluded.delivered_count, read_count = excluded.read_count,
+		delivered_at = coalesce(t.delivered_at, excluded.delivered_at), read_at = coalesce(t.read_at, excluded.read_at)`
+
 	pgStatus = `CASE WHEN u.read >= u.quorum THEN 3 WHEN u.delivered >= u.quorum THEN 2 ELSE 1 END`
 
+	// pgUpdate is a step as a payloadUpdate.
 	pgUpdate = `json_build_object('i', u.message, 's', u.sender, 'v', u.version, 'm', ` + pgStatus + `,
 		'd', u.delivered, 'r', u.read, 'n', u.total, 'p', json_build_object('u', u."user", 's', u.status,
 			'd', (extract(epoch FROM u.delivered_at) * 1000000)::bigint, 'r', (extract(epoch FROM u.read_at) * 1000000)::bigint))`

@@ -25,12 +25,11 @@ import (
 
 // pgAdvance applies a batch: $1 pgMarks, $2 the lease's length, $3 its token.
 //
-// The lateral lookups with their limits keep the plan to the indexes, even one that was made while
-// the tables were empty. Each event of the result stands in any row: there are no more than marks.
+// Each event of the result stands in any row: there are no more of them than marks.
 const pgAdvance = `
 WITH mark AS MATERIALIZED (
 	SELECT k.*, m.*, c.id AS conversation, c.version AS seen,
-		coalesce(r.status, 0) AS was, r.version AS last, r.delivered_at, r.read_at,
+		coalesce(r.status, 0) AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count,
 		m.sender <> k."user" AND k.status > coalesce(r.status, 0)
 			AND CASE WHEN m.open THEN k.admitted ELSE r.status IS NOT NULL END AS needed
 	FROM json_to_recordset($1::json) AS k(ord int, message text, "user" text, socket text, status int, at timestamptz, admitted boolean)
@@ -38,9 +37,9 @@ WITH mark AS MATERIALIZED (
 		SELECT id, conv, seq, sender, open, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
 	) m ON true
 	LEFT JOIN LATERAL (SELECT id, version FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c ON true
+	LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true
 	LEFT JOIN LATERAL (
-		SELECT status, version, delivered_at, read_at FROM delivery_receipts
-		WHERE conv = m.conv AND seq = m.seq AND recipient = k."user" LIMIT 1
+		SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = k."user" LIMIT 1
 	) r ON true
 ),
 wanted AS MATERIALIZED (
@@ -48,50 +47,36 @@ wanted AS MATERIALIZED (
 ),
 turn AS MATERIALIZED (
 	SELECT c.conv, w.steps FROM delivery_conversations c JOIN wanted w ON c.conv = w.conv AND c.version = w.seen
+	WHERE c.conv = ANY (ARRAY(SELECT conv FROM wanted))
 	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
 taken AS (
-	UPDATE delivery_conversations c SET version = c.version + turn.steps FROM turn WHERE c.conv = turn.conv
+	UPDATE delivery_conversations c SET version = c.version + turn.steps FROM turn
+	WHERE c.conv = turn.conv AND c.conv = ANY (ARRAY(SELECT conv FROM turn))
 	RETURNING c.conv
 ),
 step AS MATERIALIZED (
 	SELECT ord, conv, seq, conversation, message, sender, total, quorum, "user", socket, was, status, at,
 		coalesce(delivered_at, at) AS delivered_at, CASE WHEN status = 3 THEN at END AS read_at,
-		seen + row_number() OVER (PARTITION BY conv ORDER BY socket COLLATE "C", ord) AS version
+		seen + row_number() OVER (PARTITION BY conv ORDER BY socket COLLATE "C", ord) AS version,
+		delivered_count + count(*) FILTER (WHERE was < 2) OVER earlier AS delivered,
+		read_count + count(*) FILTER (WHERE status = 3) OVER earlier AS read
 	FROM mark JOIN taken USING (conv) WHERE needed
+	WINDOW earlier AS (PARTITION BY conv, seq ORDER BY socket COLLATE "C", ord)
 ),
-receipt AS (
-	INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
-	SELECT conv, seq, "user", status, version, delivered_at, read_at FROM step
-	ON CONFLICT (conv, seq, recipient) DO UPDATE SET
-		status = excluded.status, version = excluded.version,
-		delivered_at = excluded.delivered_at, read_at = excluded.read_at
-),
-tally AS MATERIALIZED (
-	SELECT s.*,
-		t.delivered_count + count(*) FILTER (WHERE s.was < 2) OVER earlier AS delivered,
-		t.read_count + count(*) FILTER (WHERE s.status = 3) OVER earlier AS read
-	FROM step s JOIN delivery_states t ON t.conv = s.conv AND t.seq = s.seq
-	WINDOW earlier AS (PARTITION BY s.conv, s.seq ORDER BY s.version)
-),
+receipt AS (` + pgPutReceipts + `),
 state AS (
-	UPDATE delivery_states t SET
-		version = u.version, delivered_count = u.delivered, read_count = u.read, status = ` + pgStatus + `,
-		delivered_at = coalesce(t.delivered_at, u.delivered_at), read_at = coalesce(t.read_at, u.read_at)
-	FROM (
-		SELECT conv, seq, quorum, max(version) AS version, max(delivered) AS delivered, max(read) AS read,
-			max(at) FILTER (WHERE was < 2 AND delivered = quorum) AS delivered_at,
-			max(at) FILTER (WHERE status = 3 AND read = quorum) AS read_at
-		FROM tally GROUP BY conv, seq, quorum
-	) u
-	WHERE t.conv = u.conv AND t.seq = u.seq
+	INSERT INTO delivery_states AS t (conv, seq, version, status, delivered_count, read_count, delivered_at, read_at)
+	SELECT conv, seq, max(version), max(` + pgStatus + `), max(delivered), max(read),
+		max(at) FILTER (WHERE was < 2 AND delivered = quorum), max(at) FILTER (WHERE status = 3 AND read = quorum)
+	FROM step u GROUP BY conv, seq ` + pgPutState + `
 ),
 event AS (
 	INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
 	SELECT clock_timestamp() + $2::bigint * INTERVAL '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
 		json_build_object('k', 2, 'c', conversation, 'f', min(version), 't', max(version), 'x', socket,
 			'u', json_agg(` + pgUpdate + ` ORDER BY version))
-	FROM tally u GROUP BY conversation, socket
+	FROM step u GROUP BY conversation, socket
 	RETURNING id, payload
 )
 SELECT mark.ord, mark.id, conversation, mark.sender, mark.seq, open, mark.total, mark.quorum, sent_at,
@@ -112,9 +97,11 @@ WITH mark AS MATERIALIZED (
 			AND CASE WHEN m.open THEN $6::boolean ELSE r.status IS NOT NULL END AS needed
 	FROM delivery_messages m
 	JOIN delivery_conversations c ON c.conv = m.conv
-	JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
-	LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = $2::text
-	WHERE m.id = $1::text
+	CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t
+	LEFT JOIN LATERAL (
+		SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = $2::text LIMIT 1
+	) r ON true
+	WHERE m.id = $1::text LIMIT 1
 ),
 turn AS MATERIALIZED (
 	SELECT c.conv FROM delivery_conversations c JOIN mark ON c.conv = mark.conv AND c.version = mark.seen
@@ -131,19 +118,12 @@ step AS MATERIALIZED (
 		delivered_count + (was < 2)::int AS delivered, read_count + ($4::int = 3)::int AS read
 	FROM mark, taken
 ),
-receipt AS (
-	INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
-	SELECT conv, seq, "user", status, version, delivered_at, read_at FROM step
-	ON CONFLICT (conv, seq, recipient) DO UPDATE SET
-		status = excluded.status, version = excluded.version,
-		delivered_at = excluded.delivered_at, read_at = excluded.read_at
-),
+receipt AS (` + pgPutReceipts + `),
 state AS (
-	UPDATE delivery_states t SET
-		version = u.version, delivered_count = u.delivered, read_count = u.read, status = ` + pgStatus + `,
-		delivered_at = coalesce(t.delivered_at, CASE WHEN u.delivered >= u.quorum THEN $5::timestamptz END),
-		read_at = coalesce(t.read_at, CASE WHEN u.read >= u.quorum THEN $5::timestamptz END)
-	FROM step u WHERE t.conv = u.conv AND t.seq = u.seq
+	INSERT INTO delivery_states AS t (conv, seq, version, status, delivered_count, read_count, delivered_at, read_at)
+	SELECT conv, seq, version, ` + pgStatus + `, delivered, read,
+		CASE WHEN delivered >= quorum THEN $5::timestamptz END, CASE WHEN read >= quorum THEN $5::timestamptz END
+	FROM step u ` + pgPutState + `
 ),
 event AS (
 	INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
@@ -162,7 +142,8 @@ FROM mark LEFT JOIN step ON true LEFT JOIN (SELECT id, payload FROM event WHERE 
 // pgLock waits for the rows of the conversations that these messages are in: $1 their ids.
 const pgLock = `
 SELECT FROM delivery_conversations
-WHERE conv IN (SELECT conv FROM delivery_messages WHERE id IN (SELECT json_array_elements_text($1::json)))
+WHERE conv = ANY (ARRAY(
+	SELECT conv FROM delivery_messages WHERE id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))))
 ORDER BY id FOR NO KEY UPDATE`
 
 // pgMark is one mark on its way to pgAdvance.

@@ -17,7 +17,8 @@ const pgCreate = `
 WITH draft AS MATERIALIZED (
 	SELECT d.* FROM json_to_recordset($1::json) AS d(ord int, id text, conversation text, sender text, body text, open boolean,
 		total int, quorum int, sent_at timestamptz, recipients json, socket text, event_body boolean)
-	WHERE NOT EXISTS (SELECT FROM delivery_messages WHERE id = d.id)
+	LEFT JOIN LATERAL (SELECT id FROM delivery_messages WHERE id = d.id LIMIT 1) taken ON true
+	WHERE taken.id IS NULL
 ),
 conversation AS (
 	INSERT INTO delivery_conversations AS c (id, version)
@@ -26,8 +27,8 @@ conversation AS (
 	RETURNING conv, id AS conversation, version
 ),
 message AS MATERIALIZED (
-	SELECT d.*, conv, version - count(*) OVER (PARTITION BY conv)
-		+ row_number() OVER (PARTITION BY conv ORDER BY ord) AS seq
+	SELECT d.*, conv, row_number() OVER (ORDER BY ord) AS n,
+		version - count(*) OVER (PARTITION BY conv) + row_number() OVER (PARTITION BY conv ORDER BY ord) AS seq
 	FROM draft d JOIN conversation USING (conversation)
 ),
 stored AS (
@@ -53,8 +54,7 @@ event AS (
 )
 SELECT message.ord, message.seq, e.id, e.payload
 FROM message
-LEFT JOIN (SELECT row_number() OVER () AS n, id, payload FROM event WHERE $3::bigint <> 0) e
-	ON e.n = (SELECT count(*) FROM message m WHERE m.ord <= message.ord)`
+LEFT JOIN (SELECT row_number() OVER () AS n, id, payload FROM event WHERE $3::bigint <> 0) e USING (n)`
 
 // pgLockNew waits for the rows of conversations, and makes those that are not there: $1 their ids.
 const pgLockNew = `

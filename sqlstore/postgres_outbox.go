@@ -20,12 +20,12 @@ WITH due AS MATERIALIZED (
 	FOR UPDATE SKIP LOCKED
 ),
 claimed AS (
-	UPDATE delivery_outbox o SET
+	UPDATE delivery_outbox SET
 		lease = $2::bigint, attempts = attempts + 1, ready_at = clock_timestamp() + $3::bigint * INTERVAL '1 microsecond'
-	FROM due WHERE o.id = due.id
-	RETURNING o.id, payload, attempts, since
+	WHERE id = ANY (ARRAY(SELECT id FROM due))
+	RETURNING id, payload, attempts
 )
-SELECT id, payload, attempts FROM claimed ORDER BY since, id`
+SELECT id, payload, attempts FROM claimed JOIN due USING (id) ORDER BY since, id`
 
 func (postgresWrites) claim(ctx context.Context, s *session, limit int, lease delivery.Lease) (claimed []delivery.Claimed, err error) {
 	err = s.single(ctx, func(q delivery.DBTX) error {
@@ -51,7 +51,7 @@ WITH s AS MATERIALIZED (
 ),
 ended AS (
 	DELETE FROM delivery_outbox o USING s
-	WHERE o.id = s.id AND o.lease = s.lease AND s.lease <> 0 AND outcome IN (1, 4)
+	WHERE o.id = ANY (ARRAY(SELECT id FROM s)) AND o.id = s.id AND o.lease = s.lease AND s.lease <> 0 AND outcome IN (1, 4)
 	RETURNING o.id, o.attempts, o.payload, outcome, reason
 ),
 buried AS (
@@ -62,7 +62,7 @@ deferred AS (
 	UPDATE delivery_outbox o SET
 		lease = 0, attempts = attempts - (outcome = 3)::int, ready_at = clock_timestamp() + after * INTERVAL '1 microsecond'
 	FROM s
-	WHERE o.id = s.id AND o.lease = s.lease AND s.lease <> 0 AND outcome IN (2, 3)
+	WHERE o.id = ANY (ARRAY(SELECT id FROM s)) AND o.id = s.id AND o.lease = s.lease AND s.lease <> 0 AND outcome IN (2, 3)
 	RETURNING o.id
 ),
 raised AS (

@@ -8,50 +8,55 @@ const (
 
 	pgReceipt = `m.id, r.recipient, r.status, r.version, r.delivered_at, r.read_at`
 
-	// A page: the conversation's version in every row, and in the one row of an empty page.
+	// pgNamed finds messages by their ids.
+	pgNamed = `
+FROM json_array_elements_text($1::json) AS named(id)
+CROSS JOIN LATERAL (SELECT * FROM delivery_messages WHERE id = named.id LIMIT 1) m`
+
+	// A page is found in one table and filled from the others.
 	pgPage = `
-SELECT c.version, page.*
-FROM delivery_conversations c
+SELECT c.version, ` + pgMessage + `, ` + pgReceipt + `
+FROM delivery_conversations c`
+
+	pgPageBySeq = pgPage + `
 LEFT JOIN LATERAL (
-	SELECT ` + pgMessage + `, m.id, r.recipient, r.status, r.version AS own_version, r.delivered_at, r.read_at
-	FROM delivery_messages m
-	JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
-	LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = `
+	SELECT * FROM delivery_messages WHERE conv = c.conv AND seq > $2::bigint AND seq < $3::bigint
+	ORDER BY seq %[1]s LIMIT $4::bigint
+) m ON true
+LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true
+LEFT JOIN LATERAL (
+	SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = $5::text LIMIT 1
+) r ON true
+WHERE c.id = $1::text ORDER BY m.seq %[1]s`
 
-	pgPageBySeq = pgPage + `$5::text
-	WHERE m.conv = c.conv AND m.seq > $2::bigint AND m.seq < $3::bigint
-	ORDER BY m.seq %[1]s LIMIT $4::bigint
-) page ON true
-WHERE c.id = $1::text ORDER BY page.seq %[1]s`
-
-	pgPageByVersion = pgPage + `$4::text
-	WHERE t.conv = c.conv AND t.version > $2::bigint
-	ORDER BY t.version LIMIT $3::bigint
-) page ON true
-WHERE c.id = $1::text ORDER BY page.version`
+	pgPageByVersion = pgPage + `
+LEFT JOIN LATERAL (
+	SELECT * FROM delivery_states WHERE conv = c.conv AND version > $2::bigint
+	ORDER BY version LIMIT $3::bigint
+) t ON true
+LEFT JOIN LATERAL (SELECT * FROM delivery_messages WHERE conv = t.conv AND seq = t.seq LIMIT 1) m ON true
+LEFT JOIN LATERAL (
+	SELECT * FROM delivery_receipts WHERE conv = t.conv AND seq = t.seq AND recipient = $4::text LIMIT 1
+) r ON true
+WHERE c.id = $1::text ORDER BY t.version`
 )
 
 var pgReads = reads{
 	load: `
-SELECT ` + pgMessage + `
-FROM delivery_messages m
-JOIN delivery_conversations c ON c.conv = m.conv
-JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
-WHERE m.id IN (SELECT json_array_elements_text($1::json))`,
+SELECT ` + pgMessage + pgNamed + `
+CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
+CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t`,
 
 	receipts: `
-SELECT ` + pgReceipt + `
-FROM delivery_messages m
-JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq
-WHERE m.id IN (SELECT json_array_elements_text($1::json))
+SELECT ` + pgReceipt + pgNamed + `
+CROSS JOIN LATERAL (SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq OFFSET 0) r
 ORDER BY m.id, r.recipient`,
 
-	after:   fmt.Sprintf(pgPageBySeq, "asc"),
-	before:  fmt.Sprintf(pgPageBySeq, "desc"),
+	after:   fmt.Sprintf(pgPageBySeq, "ASC"),
+	before:  fmt.Sprintf(pgPageBySeq, "DESC"),
 	changes: pgPageByVersion,
 
-	dead: `
-SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > $1::bigint ORDER BY id LIMIT $2::bigint`,
+	dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > $1::bigint ORDER BY id LIMIT $2::bigint`,
 
 	backlog: `
 SELECT count(*), (extract(epoch FROM clock_timestamp() - min(created_at)) * 1000000)::bigint,

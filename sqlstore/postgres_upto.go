@@ -14,8 +14,7 @@ const pgNeeds = `
 	SELECT m.seq, m.id, m.sender, m.total, m.quorum, coalesce(r.status, 0) AS was, r.delivered_at
 	FROM delivery_messages m
 	LEFT JOIN LATERAL (
-		SELECT status, delivered_at FROM delivery_receipts
-		WHERE conv = m.conv AND seq = m.seq AND recipient = $3::text LIMIT 1
+		SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = $3::text LIMIT 1
 	) r ON true
 	WHERE m.conv = (SELECT conv FROM named) AND m.seq > (SELECT place FROM named) AND m.seq <= (SELECT seq FROM named)
 		AND m.sender <> $3::text AND (m.open OR r.status IS NOT NULL) AND $5::int > coalesce(r.status, 0)`
@@ -33,8 +32,10 @@ WITH named AS MATERIALIZED (
 		), 0) AS place
 	FROM delivery_messages m
 	JOIN delivery_conversations c ON c.conv = m.conv
-	LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = $3::text
-	WHERE m.id = $2::text AND c.id = $1::text
+	LEFT JOIN LATERAL (
+		SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = $3::text LIMIT 1
+	) r ON true
+	WHERE m.id = $2::text AND c.id = $1::text LIMIT 1
 ),
 found AS MATERIALIZED (
 	SELECT *, row_number() OVER (ORDER BY seq) AS n
@@ -65,21 +66,14 @@ step AS MATERIALIZED (
 	FROM named
 	JOIN taken USING (conv)
 	JOIN found f ON f.n <= $8::bigint
-	JOIN delivery_states t ON t.conv = named.conv AND t.seq = f.seq
+	CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = named.conv AND seq = f.seq LIMIT 1) t
 ),
-receipt AS (
-	INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
-	SELECT conv, seq, "user", status, version, delivered_at, read_at FROM step
-	ON CONFLICT (conv, seq, recipient) DO UPDATE SET
-		status = excluded.status, version = excluded.version,
-		delivered_at = excluded.delivered_at, read_at = excluded.read_at
-),
+receipt AS (` + pgPutReceipts + `),
 state AS (
-	UPDATE delivery_states t SET
-		version = u.version, delivered_count = u.delivered, read_count = u.read, status = ` + pgStatus + `,
-		delivered_at = coalesce(t.delivered_at, CASE WHEN u.delivered >= u.quorum THEN $6::timestamptz END),
-		read_at = coalesce(t.read_at, CASE WHEN u.read >= u.quorum THEN $6::timestamptz END)
-	FROM step u WHERE t.conv = u.conv AND t.seq = u.seq
+	INSERT INTO delivery_states AS t (conv, seq, version, status, delivered_count, read_count, delivered_at, read_at)
+	SELECT conv, seq, version, ` + pgStatus + `, delivered, read,
+		CASE WHEN delivered >= quorum THEN $6::timestamptz END, CASE WHEN read >= quorum THEN $6::timestamptz END
+	FROM step u ` + pgPutState + `
 ),
 place AS (
 	INSERT INTO delivery_readers AS p (conv, reader, delivered_seq, read_seq)
