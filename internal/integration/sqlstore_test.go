@@ -45,6 +45,15 @@ func TestSQLStoreKeepsTheContract(t *testing.T) {
 	})
 }
 
+func TestSQLStoreKeepsTheContractOfTransactions(t *testing.T) {
+	each(t, func(t *testing.T, e engines.Engine) {
+		deliverytest.TestTxStore(t, func(t *testing.T) (delivery.TxStore, *sql.DB) {
+			db, store := migrated(t, e)
+			return store, db
+		})
+	})
+}
+
 // each runs test on every engine and in every setting of it.
 func each(t *testing.T, test func(t *testing.T, e engines.Engine)) {
 	engines.Each(t, test)
