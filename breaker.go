@@ -96,7 +96,7 @@ func (b *breaker) failure(retryAfter time.Duration) (rest time.Duration, opened 
 	defer b.mu.Unlock()
 	b.failures++
 	b.probing = false
-	rest = backoff(b.failures)
+	rest = backoff(max(b.failures-breakerTrips, 0) + 1)
 	if retryAfter > 0 {
 		rest = min(max(retryAfter, minRetryAfter), maxRetryAfter)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	publishers   = 4                      // publishes under way at a time
+	publishers   = 16                     // publishes under way at a time: what hides an endpoint's latency
 	publishBatch = 10                     // events a publish: what one call of Pusher takes
 	claimBatch   = 100                    // events a claim
 	queueSize    = 1024                   // events held in memory
