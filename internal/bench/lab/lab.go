@@ -164,3 +164,9 @@ type CPU struct {
 
 // Sub returns what was used between two readings.
 func (c CPU) Sub(earlier CPU) CPU { return CPU{c.Client - earlier.Client, c.Server - earlier.Server} }
+
+// Dir makes an empty folder, which goes away with the lab.
+func (l *Lab) Dir() (dir string, err error) {
+	err = l.t.do(func() { dir = l.t.TempDir() })
+	return dir, err
+}

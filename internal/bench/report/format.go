@@ -129,3 +129,6 @@ func (t *Table) numeric(column int) bool {
 	}
 	return true
 }
+
+// Empty reports whether there are no rows.
+func (t *Table) Empty() bool { return len(t.rows) == 0 }

@@ -4,6 +4,7 @@ package report
 import (
 	"cmp"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -109,13 +110,7 @@ type Ratio struct {
 func (l *Log) WriteRaw(w io.Writer) error {
 	writer := benchfmt.NewWriter(w)
 	for _, name := range l.names {
-		units := slices.Sorted(func(yield func(string) bool) {
-			for unit := range l.values[name] {
-				if !yield(unit) {
-					return
-				}
-			}
-		})
+		units := slices.Sorted(maps.Keys(l.values[name]))
 		for round := 0; ; round++ {
 			result := &benchfmt.Result{Name: benchfmt.Name(name), Iters: 1}
 			for _, unit := range units {

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/bench/load"
+	"github.com/msgdelivery/delivery/internal/bench/peer"
+	"github.com/msgdelivery/delivery/internal/bench/report"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+// growthName names marks in a store of so many messages, of the newest of them or of any.
+func growthName(store string, messages int, which string, callers int) string {
+	return fmt.Sprintf("Growth/store=%s/messages=%d/which=%s/callers=%d", store, messages, which, callers)
+}
+
+const (
+	newestMessages = "newest"
+	anyMessages    = "any"
+
+	growthConversations = 1000
+)
+
+var growthCallers = []int{1, 256}
+
+// grown is a store of a certain size.
+type grown struct {
+	store    string
+	messages int
+	which    string
+	place    *place // its marks are counted here; with no database for memory
+	marker   func() (peer.Marker, error)
+}
+
+// growth compares marks in two stores of very different size: of the newest messages, as many in both, and of any.
+func (b *bench) growth() experiment {
+	var stores []grown
+	return experiment{
+		name: "growth",
+		prepare: func(ctx context.Context) error {
+			if b.huge == 0 {
+				return nil
+			}
+			for _, messages := range []int{b.messages, b.huge} {
+				log.Printf("filling stores with %d messages", messages)
+				inPostgres, err := b.growInPostgres(ctx, messages)
+				if err != nil {
+					return err
+				}
+				inMemory, err := b.growInMemory(ctx, messages)
+				if err != nil {
+					return err
+				}
+				stores = append(append(stores, inPostgres...), inMemory...)
+			}
+			return nil
+		},
+		round: func(ctx context.Context, _ int) error {
+			for _, callers := range growthCallers {
+				for _, s := range stores {
+					if err := b.growthCell(ctx, s, callers); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func (b *bench) growthCell(ctx context.Context, s grown, callers int) error {
+	marker, err := s.marker()
+	if err != nil {
+		return err
+	}
+	defer marker.Close()
+	_, err = load.Run(ctx, callers, load.Limit{Calls: 10 * warmUps, For: warmUpMayGo}, &s.place.next, marker.Mark)
+	if err != nil {
+		return err
+	}
+	before := s.place.CPU()
+	done, err := load.Run(ctx, callers, load.Limit{Calls: maxCalls, For: b.turn}, &s.place.next, marker.Mark)
+	if err != nil {
+		return err
+	}
+	cpu := s.place.CPU().Sub(before)
+	b.log.Add(growthName(s.store, s.messages, s.which, callers),
+		report.Value{Unit: unitMarks, Number: done.Rate()},
+		report.Value{Unit: unitP99, Number: done.Quantile(0.99).Seconds()},
+		report.Value{Unit: unitClient, Number: cpu.Client.Seconds() / float64(done.Calls)},
+		report.Value{Unit: unitServer, Number: cpu.Server.Seconds() / float64(done.Calls)},
+	)
+	return nil
+}
+
+// fixtures returns both ways to mark in a store of so many messages. That of any message has users of its own.
+func (b *bench) fixtures(messages int) map[string]peer.Fixture {
+	f := peer.Fixture{Messages: messages, Conversations: min(growthConversations, b.messages/100), Recent: b.messages}
+	wide := f
+	wide.Recent = messages
+	return map[string]peer.Fixture{newestMessages: f, anyMessages: wide}
+}
+
+// otherUsers is how many passes over the messages lie between the users of the two ways.
+const otherUsers = 1000
+
+func (b *bench) growInPostgres(ctx context.Context, messages int) (stores []grown, err error) {
+	p := peer.OursUnpublished(engines.Postgres)
+	fixtures := b.fixtures(messages)
+	began := time.Now()
+	at, err := b.newPlace(ctx, p, fixtures[newestMessages])
+	if err != nil {
+		return nil, err
+	}
+	log.Printf("that took Postgres %v", time.Since(began).Round(time.Second))
+	for _, which := range []string{newestMessages, anyMessages} {
+		f := fixtures[which]
+		own := &place{Env: at.Env}
+		own.Fixture = f
+		if which == anyMessages {
+			own.next.Store(int64(otherUsers * f.Recent))
+		}
+		stores = append(stores, grown{"postgres", messages, which, own, func() (peer.Marker, error) {
+			if err := p.Forget(ctx, own.Env); err != nil {
+				return nil, err
+			}
+			return p.Open(ctx, own.Env)
+		}})
+	}
+	return stores, nil
+}
+
+func (b *bench) growInMemory(ctx context.Context, messages int) (stores []grown, err error) {
+	fixtures := b.fixtures(messages)
+	store := memstore.New()
+	if err := fillStore(ctx, store, fixtures[newestMessages]); err != nil {
+		return nil, err
+	}
+	for _, which := range []string{newestMessages, anyMessages} {
+		f := fixtures[which]
+		own := &place{Env: peer.Env{Fixture: f}}
+		if which == anyMessages {
+			own.next.Store(int64(otherUsers * f.Recent))
+		}
+		stores = append(stores, grown{"memory", messages, which, own, func() (peer.Marker, error) {
+			tracker, err := newQuietTracker(store)
+			if err != nil {
+				return nil, err
+			}
+			return &memoryMarker{f, tracker, peer.Relay(tracker)}, nil
+		}})
+	}
+	return stores, nil
+}
+
+// memoryMarker marks in memory; a relay that tells nobody keeps the outbox empty.
+type memoryMarker struct {
+	peer.Fixture
+	tracker *delivery.Tracker
+	stop    func()
+}
+
+func (m *memoryMarker) Mark(ctx context.Context, i int) error {
+	mark := m.Marked(i)
+	_, err := m.tracker.MarkDelivered(ctx, mark.ID(), delivery.Actor{User: mark.User, Socket: mark.Socket})
+	return err
+}
+
+func (m *memoryMarker) Close() error {
+	m.stop()
+	return nil
+}

@@ -1,0 +1,99 @@
+package report
+
+import (
+	"bytes"
+	"image/color"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// Chart is a bar chart: a group of bars for each label, a bar in it for each series.
+type Chart struct {
+	Title  string
+	Axis   string // of the values
+	Labels []string
+	Series []Series
+}
+
+// Series is one peer's values, one for each label.
+type Series struct {
+	Name   string
+	Values []float64
+}
+
+// palette is Okabe and Ito's, which the colour-blind can tell apart.
+var palette = []color.Color{
+	color.RGBA{0xE6, 0x9F, 0x00, 0xFF}, color.RGBA{0x56, 0xB4, 0xE9, 0xFF}, color.RGBA{0xCC, 0x79, 0xA7, 0xFF},
+	color.RGBA{0x99, 0x99, 0x99, 0xFF}, color.RGBA{0xD5, 0x5E, 0x00, 0xFF}, color.RGBA{0xF0, 0xE4, 0x42, 0xFF},
+}
+
+// oursColor marks the library's bars in every chart.
+var oursColor = color.RGBA{0x00, 0x72, 0xB2, 0xFF}
+
+const (
+	chartWidth  = 20 * vg.Centimeter
+	chartHeight = 9 * vg.Centimeter
+	groupWidth  = 96 // points, of all bars of a label
+)
+
+// SVG draws the chart.
+func (c Chart) SVG() ([]byte, error) {
+	p := plot.New()
+	p.Title.Text, p.Title.Padding = c.Title, vg.Points(6)
+	p.Y.Label.Text, p.Y.Min = c.Axis, 0
+	p.Y.Tick.Marker = thousands{}
+	p.Legend.Top, p.Legend.Left = true, true
+	p.Legend.Padding = vg.Points(2)
+
+	grid := plotter.NewGrid()
+	grid.Vertical.Width = 0
+	grid.Horizontal.Color = color.Gray{0xDD}
+	p.Add(grid)
+
+	width := vg.Points(groupWidth / float64(len(c.Series)))
+	others := 0
+	for i, s := range c.Series {
+		bars, err := plotter.NewBarChart(plotter.Values(s.Values), width)
+		if err != nil {
+			return nil, err
+		}
+		bars.LineStyle.Width = 0
+		bars.Offset = width * vg.Length(float64(i)-float64(len(c.Series)-1)/2)
+		if s.Name == "ours" {
+			bars.Color = oursColor
+		} else {
+			bars.Color = palette[others%len(palette)]
+			others++
+		}
+		p.Add(bars)
+		p.Legend.Add(s.Name, bars)
+	}
+	p.NominalX(c.Labels...)
+
+	canvas := vgsvg.New(chartWidth, chartHeight)
+	background := draw.New(canvas)
+	background.FillPolygon(color.White, background.ClipPolygonXY([]vg.Point{
+		{}, {X: chartWidth}, {X: chartWidth, Y: chartHeight}, {Y: chartHeight},
+	}))
+	p.Draw(draw.Crop(background, vg.Points(6), -vg.Points(10), vg.Points(6), -vg.Points(8)))
+	var svg bytes.Buffer
+	_, err := canvas.WriteTo(&svg)
+	return svg.Bytes(), err
+}
+
+// thousands labels an axis with "5k".
+type thousands struct{}
+
+func (thousands) Ticks(min, max float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(min, max)
+	for i := range ticks {
+		if ticks[i].Label != "" {
+			ticks[i].Label = Count(ticks[i].Value)
+		}
+	}
+	return ticks
+}
