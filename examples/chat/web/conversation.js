@@ -104,18 +104,24 @@ export class Conversation extends EventTarget {
 
   // loadEarlier fetches messages before the first one here.
   async loadEarlier() {
-    const page = await api.messages(this.id, { before: this.#first() });
+    await this.#load({ before: this.#first() });
+    this.dispatchEvent(new Event('synced'));
+  }
+
+  async #load(range) {
+    const page = await api.messages(this.id, range);
     this.more = page.more;
     page.messages.forEach((message) => this.#take(message));
-    this.dispatchEvent(new Event('synced'));
+    return page;
   }
 
   async #catchUp() {
     if (this.#version < 0) {
-      const page = await api.messages(this.id);
-      this.more = page.more;
-      page.messages.forEach((message) => this.#take(message));
-      this.#version = page.version;
+      let page = await this.#load();
+      const { version } = page;
+      // Back to what was sent from here while nothing could be loaded, if there was such a while.
+      while (page.more && page.messages[0].seq > this.#first()) page = await this.#load({ before: page.messages[0].seq });
+      this.#version = version;
     } else {
       for (let page = { more: true }; page.more; ) {
         page = await api.changes(this.id, this.#version);
