@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 
 	"github.com/msgdelivery/delivery"
@@ -41,14 +42,26 @@ func (d Dialect) impl() (*dialect, error) {
 type dialect struct {
 	name string
 
-	begin    []string                                                                       // start a transaction of the store's own
-	intent   string                                                                         // starts the writing in a caller's transaction: takes the locks that must come before any read; "" if there are none
-	serial   bool                                                                           // writers of this process queue up, since the database lets in one at a time
-	classify func(err error) fate                                                           // of an error that came from the database
-	reads    reads                                                                          // the texts of the reading operations
-	writes   writes                                                                         // the writing operations
-	tables   string                                                                         // lists the names of all tables, as far as they may be ours
-	migrate  func(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error // runs apply while no other process does
+	// begin starts a transaction of the store's own.
+	begin func(ctx context.Context, conn *sql.Conn) error
+
+	// intent, if set, is the first statement of a write in a caller's transaction.
+	intent string
+
+	// serial says that the database lets in one writer at a time, so that ours should queue up.
+	serial bool
+
+	// classify tells the fate of what failed with an error from the database.
+	classify func(err error) fate
+
+	// tables lists the names of tables, ours among them.
+	tables string
+
+	// migrate runs apply while no other process does.
+	migrate func(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error
+
+	reads  reads
+	writes writes
 }
 
 // writes is a dialect's way to do the writing operations of a [delivery.Store]. The arguments are
@@ -63,4 +76,16 @@ type writes interface {
 	advanceUpTo(ctx context.Context, s *session, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error)
 	claim(ctx context.Context, s *session, limit int, lease delivery.Lease) ([]delivery.Claimed, error)
 	settle(ctx context.Context, s *session, settlements []delivery.Settlement) (held int, err error)
+}
+
+// begin returns the way to start a transaction that takes these statements.
+func begin(statements ...string) func(ctx context.Context, conn *sql.Conn) error {
+	return func(ctx context.Context, conn *sql.Conn) error {
+		for _, statement := range statements {
+			if _, err := conn.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }

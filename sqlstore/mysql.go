@@ -14,7 +14,7 @@ var mysql = dialect{
 
 	// The default, REPEATABLE READ, locks the gaps between rows and reads what was true when the
 	// transaction began.
-	begin:    []string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"},
+	begin:    begin("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"),
 	classify: mysqlFate,
 	tables:   "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
 	migrate:  mysqlMigrate,

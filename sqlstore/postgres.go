@@ -3,13 +3,14 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/msgdelivery/delivery"
 )
 
 var postgres = dialect{
 	name:     "postgres",
-	begin:    []string{"BEGIN ISOLATION LEVEL READ COMMITTED"},
+	begin:    begin("BEGIN ISOLATION LEVEL READ COMMITTED"),
 	classify: pgClassify,
 	reads:    pgReads,
 	writes:   postgresWrites{},
@@ -88,23 +89,27 @@ func pgMigrate(ctx context.Context, s *session, apply func(q delivery.DBTX) erro
 	})
 }
 
-// pgClassify goes by the five characters of the SQLSTATE, which both drivers' errors tell.
+// pgClassify goes by the SQLSTATE, which both drivers' errors tell.
 func pgClassify(err error) fate {
 	var e interface{ SQLState() string }
-	if !errors.As(err, &e) || len(e.SQLState()) != 5 {
+	if !errors.As(err, &e) {
 		return unknown
 	}
 	switch state := e.SQLState(); state {
 	case "40001", // serialization failure
 		"40P01", // deadlock
-		"55P03", // a lock timeout
-		"23505": // unique violation: someone stored the same message first, the next try finds it
+		"55P03": // lock timeout
 		return conflict
+	case "23505": // unique violation
+		if strings.Contains(err.Error(), "delivery_messages_id_key") {
+			return conflict // someone stored the same message first: the next try finds it
+		}
+		return refused
 	case "40003", // statement completion unknown
 		"57P01", "57P02", "57P05": // the server ended the connection
 		return unknown
 	default:
-		if state[:2] == "08" { // so did something between
+		if strings.HasPrefix(state, "08") { // something else did
 			return unknown
 		}
 		return refused

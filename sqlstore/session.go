@@ -92,10 +92,8 @@ func (s *session) transact(ctx context.Context, fn func(q delivery.DBTX) error) 
 			rollback(ctx, conn)
 		}
 	}()
-	for _, begin := range s.begin {
-		if _, err := conn.ExecContext(ctx, begin); err != nil {
-			return err
-		}
+	if err := s.begin(ctx, conn); err != nil {
+		return err
 	}
 	if err := fn(conn); err != nil {
 		return err
@@ -114,7 +112,15 @@ const rollbackTimeout = 5 * time.Second
 func rollback(ctx context.Context, conn *sql.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 	defer cancel()
-	if _, err := conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+	_, err := conn.ExecContext(ctx, "ROLLBACK")
+	if err != nil {
+		// SQLite may have rolled back by itself. Then a transaction can begin, and the connection stays:
+		// a database in memory would go with it.
+		if _, err = conn.ExecContext(ctx, "BEGIN"); err == nil {
+			_, err = conn.ExecContext(ctx, "ROLLBACK")
+		}
+	}
+	if err != nil {
 		drop(conn)
 	}
 }

@@ -45,7 +45,9 @@ func (c scriptedConn) ExecContext(_ context.Context, query string, _ []driver.Na
 	c.log = append(c.log, query)
 	if next := c.fail[query]; len(next) > 0 {
 		c.fail[query] = next[1:]
-		return nil, next[0]
+		if next[0] != nil {
+			return nil, next[0]
+		}
 	}
 	return driver.RowsAffected(1), nil
 }
@@ -59,7 +61,7 @@ func script(t *testing.T, serial bool, fail map[string][]error) (*session, *scri
 	s := &scripted{fail: fail}
 	db := sql.OpenDB(s)
 	t.Cleanup(func() { db.Close() })
-	return newSession(db, &dialect{begin: []string{"BEGIN"}, serial: serial, classify: func(err error) fate {
+	return newSession(db, &dialect{begin: begin("BEGIN"), serial: serial, classify: func(err error) fate {
 		switch {
 		case errors.Is(err, errConflict):
 			return conflict
@@ -145,9 +147,14 @@ func TestTransactions(t *testing.T) {
 			opened: maxStale + 1,
 		}, {
 			name:   "a connection that cannot roll back is dropped",
-			fail:   map[string][]error{"WORK": {errConflict}, "ROLLBACK": {errRefused}},
-			log:    []string{"BEGIN", "WORK", "ROLLBACK", "BEGIN", "WORK", "COMMIT"},
+			fail:   map[string][]error{"WORK": {errConflict}, "ROLLBACK": {errRefused}, "BEGIN": {nil, errRefused}},
+			log:    []string{"BEGIN", "WORK", "ROLLBACK", "BEGIN", "BEGIN", "WORK", "COMMIT"},
 			opened: 2,
+		}, {
+			name:   "a connection that has rolled back by itself is kept",
+			fail:   map[string][]error{"WORK": {errConflict}, "ROLLBACK": {errRefused}},
+			log:    []string{"BEGIN", "WORK", "ROLLBACK", "BEGIN", "ROLLBACK", "BEGIN", "WORK", "COMMIT"},
+			opened: 1,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

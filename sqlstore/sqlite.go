@@ -2,7 +2,9 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -10,9 +12,9 @@ import (
 var sqlite = dialect{
 	name: "sqlite",
 
-	// A transaction that begins with a read and then writes fails at once if someone else wrote in
-	// between, however long it is willing to wait.
-	begin:    []string{"BEGIN IMMEDIATE"},
+	begin: sqliteBegin,
+	// A transaction that reads before it writes fails at once if someone else wrote in between, however
+	// long it is willing to wait.
 	intent:   "UPDATE delivery_conversations SET version = version WHERE false",
 	serial:   true,
 	classify: sqliteFate,
@@ -22,6 +24,27 @@ var sqlite = dialect{
 	},
 	reads:  lockedReads(sqliteIDs, sqliteNow),
 	writes: &sqliteWrites,
+}
+
+// sqliteBegin begins a transaction with the lock to write, whatever the driver was told of BEGIN. For
+// this one moment it takes the connection its patience: SQLite would wait on when ctx has ended.
+func sqliteBegin(ctx context.Context, conn *sql.Conn) error {
+	var patience int
+	if err := conn.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&patience); err != nil {
+		return err
+	}
+	if patience > 0 {
+		if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
+			return err
+		}
+		defer func() {
+			if _, err := conn.ExecContext(context.WithoutCancel(ctx), fmt.Sprint("PRAGMA busy_timeout = ", patience)); err != nil {
+				drop(conn)
+			}
+		}()
+	}
+	_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+	return err
 }
 
 // sqliteFate tells the fates of errors by the result codes of SQLite, as modernc.org/sqlite has them.
