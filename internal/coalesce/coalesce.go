@@ -27,6 +27,7 @@ type Group[In, Out any] struct {
 
 	mu    sync.Mutex
 	lanes map[string]*lane[In, Out] // those with a batch in flight
+	calls sync.Pool                 // of *call, at rest
 }
 
 type lane[In, Out any] struct{ waiting []*call[In, Out] }
@@ -35,14 +36,16 @@ type call[In, Out any] struct {
 	items []In
 	outs  []Out
 	err   error
-	taken bool // a batch has it; guarded by Group.mu
-	done  chan struct{}
+	taken bool          // a batch has it; guarded by Group.mu
+	done  chan struct{} // holds one word, so that who says it never waits
 }
 
 // New returns a group whose batches hold up to max items, more only where one call brings more, and
 // are given up after the timeout.
 func New[In, Out any](max int, timeout time.Duration, do Func[In, Out]) *Group[In, Out] {
-	return &Group[In, Out]{do: do, max: max, timeout: timeout, lanes: make(map[string]*lane[In, Out])}
+	g := &Group[In, Out]{do: do, max: max, timeout: timeout, lanes: make(map[string]*lane[In, Out])}
+	g.calls.New = func() any { return &call[In, Out]{done: make(chan struct{}, 1)} }
+	return g
 }
 
 // Do has the items done, in one batch, and returns their results.
@@ -53,7 +56,8 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, items ...In) ([]Ou
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c := &call[In, Out]{items: items, done: make(chan struct{})}
+	c := g.calls.Get().(*call[In, Out])
+	c.items = items
 
 	g.mu.Lock()
 	l, busy := g.lanes[name]
@@ -69,7 +73,10 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, items ...In) ([]Ou
 
 	select {
 	case <-c.done:
-		return c.outs, c.err
+		outs, err := c.outs, c.err
+		*c = call[In, Out]{done: c.done}
+		g.calls.Put(c) // one that its caller left is never reused: a batch may hold it
+		return outs, err
 	case <-ctx.Done():
 		if g.withdraw(l, c) {
 			return nil, ctx.Err()
@@ -140,7 +147,7 @@ func (g *Group[In, Out]) run(name string, batch []*call[In, Out]) {
 		} else {
 			c.outs, outs = outs[:len(c.items):len(c.items)], outs[len(c.items):]
 		}
-		close(c.done)
+		c.done <- struct{}{}
 	}
 }
 
