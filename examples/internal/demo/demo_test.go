@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -148,6 +149,29 @@ func TestServe(t *testing.T) {
 		})
 		if err := errors.Join(err, <-asked); err != nil {
 			t.Error(err)
+		}
+	})
+	t.Run("a connection on which nothing came does not hold it up", func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+		relay := func(ctx context.Context) error { <-ctx.Done(); return nil }
+		var stopped time.Time
+		err := Serve(ctx, "127.0.0.1:0", handler, relay, func(url string) {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+			answer, err := http.Get(url) // accepted after the other
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			stopped = time.Now()
+			stop()
+		})
+		if took := time.Since(stopped); err != nil || took > 3*time.Second {
+			t.Errorf("it took %v: %v", took, err)
 		}
 	})
 	t.Run("a relay that fails ends the server, and is the error", func(t *testing.T) {

@@ -20,6 +20,7 @@ func Serve(ctx context.Context, addr string, handler http.Handler, relay func(co
 		return err
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	hangUpOnSilent(server)
 
 	relayCtx, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, stop := context.WithCancel(ctx)
@@ -46,4 +47,23 @@ func Serve(ctx context.Context, addr string, handler http.Handler, relay func(co
 		serveErr = nil
 	}
 	return errors.Join(serveErr, shutdownErr, relayErr)
+}
+
+// hangUpOnSilent makes a server that stops close connections on which nothing has come yet. Browsers open such in
+// advance, and Shutdown gives each of them five seconds.
+func hangUpOnSilent(server *http.Server) {
+	var silent sync.Map
+	server.ConnState = func(conn net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			silent.Store(conn, nil)
+		} else {
+			silent.Delete(conn)
+		}
+	}
+	server.RegisterOnShutdown(func() {
+		silent.Range(func(conn, _ any) bool {
+			_ = conn.(net.Conn).Close()
+			return true
+		})
+	})
 }
