@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -158,29 +159,52 @@ type pgMark struct {
 }
 
 func (postgresWrites) advance(ctx context.Context, s *session, marks []delivery.Mark, lease delivery.Lease) (marked []delivery.Marked, claimed []delivery.Claimed, err error) {
-	apply := func(q delivery.DBTX) (err error) {
-		marked, claimed, err = pgApply(ctx, q, marks, lease)
-		return err
-	}
 	if s.tx == nil {
-		err = s.single(ctx, apply)
-		if err != nil || !anyHeld(marked) || severalConversations(marked) {
+		err = s.single(ctx, func(q delivery.DBTX) error {
+			marked, claimed, err = pgApply(ctx, q, marks, lease)
+			return err
+		})
+		if err != nil || len(heldOf(marked)) == 0 || severalConversations(marked) {
 			return marked, claimed, err
 		}
 	}
-	ids := make([]string, len(marks))
-	for i := range marks {
-		ids[i] = marks[i].Message
-	}
 	err = s.write(ctx, func(q delivery.DBTX) error {
-		if _, err := q.ExecContext(ctx, pgLock, idList(ids)); err != nil {
-			return err
-		}
-		return apply(q)
+		marked, claimed, err = pgApplyLocked(ctx, q, marks, lease)
+		return err
 	})
 	return marked, claimed, err
 }
 
+// pgApplyLocked waits for the conversations and then applies the marks.
+func pgApplyLocked(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	messages := make([]string, len(marks))
+	for i := range marks {
+		messages[i] = marks[i].Message
+	}
+	if _, err := q.ExecContext(ctx, pgLock, idList(messages)); err != nil {
+		return nil, nil, err
+	}
+	marked, claimed, err := pgApply(ctx, q, marks, lease)
+	held := heldOf(marked)
+	if err != nil || len(held) == 0 {
+		return marked, claimed, err
+	}
+	// These messages came between the two statements: their conversation was not waited for.
+	late := make([]delivery.Mark, len(held))
+	for i, at := range held {
+		late[i] = marks[at]
+	}
+	lateMarked, lateClaimed, err := pgApplyLocked(ctx, q, late, lease)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, at := range held {
+		marked[at] = lateMarked[i]
+	}
+	return marked, append(claimed, lateClaimed...), nil
+}
+
+// pgApply applies the marks in one statement, as far as it may without waiting.
 func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
 	var rows []pgMarked
 	var err error
@@ -230,21 +254,19 @@ func scanPgMarked(rows *sql.Rows) (m pgMarked, err error) {
 	return m, rows.Scan(append(columns, m.event.columns()...)...)
 }
 
-func anyHeld(marked []delivery.Marked) bool {
+// heldOf returns the indexes of the marks that were not tried.
+func heldOf(marked []delivery.Marked) (held []int) {
 	for i := range marked {
 		if marked[i].Held {
-			return true
+			held = append(held, i)
 		}
 	}
-	return false
+	return held
 }
 
 // severalConversations reports whether a batch was of more than one; what does not exist is another.
 func severalConversations(marked []delivery.Marked) bool {
-	for i := range marked {
-		if marked[i].Header.Conversation != marked[0].Header.Conversation {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(marked, func(m delivery.Marked) bool {
+		return m.Header.Conversation != marked[0].Header.Conversation
+	})
 }

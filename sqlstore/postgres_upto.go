@@ -121,10 +121,15 @@ func (postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo delivery
 	}
 	if s.tx != nil || err == nil && row.held {
 		err = s.write(ctx, func(q delivery.DBTX) error {
-			if _, err := q.ExecContext(ctx, pgLock, idList([]string{upTo.Message})); err != nil {
-				return err
+			for row.held = true; row.held; { // twice if the message came between the two statements
+				if _, err := q.ExecContext(ctx, pgLock, idList([]string{upTo.Message})); err != nil {
+					return err
+				}
+				if err := apply(q); err != nil {
+					return err
+				}
 			}
-			return apply(q)
+			return nil
 		})
 	}
 	if err != nil {

@@ -1,0 +1,116 @@
+package integration
+
+import (
+	"database/sql"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/sqlstore"
+)
+
+func TestPostgresStoresAnIDOnceAndLeavesNoGap(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
+		const callers, ids, conversations = 32, 8, 2
+		var mu sync.Mutex
+		stored := map[string]int{}
+		var wg sync.WaitGroup
+		for caller := range callers {
+			wg.Go(func() {
+				for id := range ids {
+					m := delivery.NewMessage{Header: delivery.Header{
+						ID: fmt.Sprint("m", id), Conversation: fmt.Sprint("c", caller%conversations), Sender: "ann", Open: true, Quorum: 1,
+					}}
+					created, _, err := store.Create(t.Context(), []delivery.NewMessage{m}, delivery.Lease{})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if !created[0].Existed {
+						mu.Lock()
+						stored[created[0].Message.Conversation]++
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if total := stored["c0"] + stored["c1"]; total != ids {
+			t.Errorf("%d ids were stored %d times", ids, total)
+		}
+		for conversation, n := range stored {
+			wantVersions(t, store, conversation, int64(n))
+		}
+	})
+}
+
+func TestPostgresReportsAConflictInTheCallersTransaction(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
+		openMessage(t, store, "c", "m")
+		for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
+			user := "bob at " + level.String()
+			tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := store.InTx(tx).Load(t.Context(), []string{"m"}); err != nil { // takes the snapshot
+				t.Fatal(err)
+			}
+			if _, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("before "+user, "m")}, delivery.Lease{}); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err = store.InTx(tx).Advance(t.Context(), []delivery.Mark{markBy(user, "m")}, delivery.Lease{})
+			if sqlState(err) != "40001" {
+				t.Errorf("at %v a conflict is %v", level, err)
+			}
+			tx.Rollback()
+		}
+		wantTally(t, store, "m", 2)
+	})
+}
+
+func TestPostgresNeverClaimsMoreThanTheLimit(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
+		const events, limit = 600, 7
+		// The planner believes that the outbox is all but empty.
+		for _, statement := range []string{
+			"alter table delivery_outbox set (autovacuum_enabled = false)",
+			"analyze delivery_outbox",
+			"insert into delivery_outbox (ready_at, lease, attempts, payload) select now(), 0, 0, '{}' from generate_series(1, " + fmt.Sprint(events) + ")",
+		} {
+			if _, err := db.Exec(statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var mu sync.Mutex
+		var ids []int64
+		var wg sync.WaitGroup
+		for worker := range 8 {
+			wg.Go(func() {
+				for {
+					claimed, err := store.Claim(t.Context(), limit, delivery.Lease{Token: int64(worker + 1), For: time.Hour})
+					if err != nil || len(claimed) > limit {
+						t.Errorf("claimed %d events, %v", len(claimed), err)
+						return
+					}
+					if len(claimed) == 0 {
+						return
+					}
+					mu.Lock()
+					for _, c := range claimed {
+						ids = append(ids, c.Event.ID)
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		slices.Sort(ids)
+		if n := len(slices.Compact(slices.Clone(ids))); n != len(ids) || n != events {
+			t.Errorf("of %d events %d were claimed, %d times", events, n, len(ids))
+		}
+	})
+}
