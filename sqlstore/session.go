@@ -139,7 +139,7 @@ func (s *session) outcome(err error) error {
 }
 
 const (
-	maxBackoff = 100 * time.Millisecond // between repetitions
+	maxBackoff = 25 * time.Millisecond // between repetitions
 	maxStale   = 10                     // connections found broken before use, by one call
 )
 
