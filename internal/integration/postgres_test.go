@@ -196,7 +196,7 @@ func (c *contest) inTx(marks []delivery.Mark) {
 	defer tx.Rollback()
 	results, _, err := c.store.InTx(tx).Advance(c.t.Context(), marks, delivery.Lease{})
 	switch {
-	case err != nil && sqlState(err) != "40P01":
+	case err != nil && !isConflict(err):
 		c.t.Error(err)
 	case err != nil || rand.N(3) == 0:
 		return

@@ -21,10 +21,15 @@ var dialects = map[engines.Kind]sqlstore.Dialect{
 func migrated(t testing.TB, e engines.Engine) (*sql.DB, *sqlstore.Store) {
 	t.Helper()
 	db := e.Open(t)
+	migrate(t, e, db)
+	return db, open(t, db, e)
+}
+
+func migrate(t testing.TB, e engines.Engine, db *sql.DB) {
+	t.Helper()
 	if err := sqlstore.Migrate(t.Context(), db, dialects[e.Kind]); err != nil {
 		t.Fatal(err)
 	}
-	return db, open(t, db, e)
 }
 
 func open(t testing.TB, db *sql.DB, e engines.Engine) *sqlstore.Store {

@@ -1,0 +1,145 @@
+package integration
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+)
+
+// sqliteEngine is the one of its kind.
+var sqliteEngine = engines.Engine{Name: "sqlite", Kind: engines.SQLite, Driver: "sqlite"}
+
+// withPragmas returns a pool on the same file with no settings but these.
+func withPragmas(t *testing.T, database engines.Database, pragmas ...string) *sql.DB {
+	file, _, _ := strings.Cut(database.DSN, "?")
+	database.DSN = file + "?" + url.Values{"_pragma": pragmas}.Encode()
+	return database.Open(t)
+}
+
+// A caller's transaction that is begun without IMMEDIATE gets its lock by the store's first statement,
+// and waits for it; to get it by a later one would fail at once when someone else wrote in between.
+func TestSQLiteTransactionsBegunWithoutALockWaitForIt(t *testing.T) {
+	database := sqliteEngine.Database(t)
+	migrate(t, sqliteEngine, database.Open(t))
+	db := withPragmas(t, database, "busy_timeout(60000)")
+	store := open(t, db, sqliteEngine)
+	const callers, calls = 8, 10
+	var wg sync.WaitGroup
+	for caller := range callers {
+		wg.Go(func() {
+			for i := range calls {
+				if err := sendAndMarkInTx(t.Context(), db, store, fmt.Sprintf("m-%d-%d", caller, i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	page, err := store.List(t.Context(), delivery.List{Conversation: "c", Limit: 1})
+	if want := int64(callers * calls * 2); err != nil || page.Version != want {
+		t.Errorf("the conversation is at version %d of %d, %v", page.Version, want, err)
+	}
+}
+
+func sendAndMarkInTx(ctx context.Context, db *sql.DB, store delivery.TxStore, id string) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	inside := store.InTx(tx)
+	if _, _, err := inside.Create(ctx, []delivery.NewMessage{{Header: delivery.Header{ID: id, Conversation: "c", Sender: "alice", Open: true, Quorum: 1}}}, delivery.Lease{}); err != nil {
+		return err
+	}
+	marked, _, err := inside.Advance(ctx, []delivery.Mark{{Message: id, User: "bob", Status: delivery.Read, At: time.Now(), Admitted: true}}, delivery.Lease{})
+	if err != nil {
+		return err
+	}
+	if !marked[0].Changed {
+		return fmt.Errorf("the mark of %s changed nothing", id)
+	}
+	return tx.Commit()
+}
+
+// Someone else's lock is waited for as long as the call may take, however patient the connection is.
+func TestSQLiteWaitsForOtherWritersUntilTheContextEnds(t *testing.T) {
+	for _, patience := range []string{"busy_timeout(0)", "busy_timeout(60000)"} {
+		t.Run(patience, func(t *testing.T) {
+			database := sqliteEngine.Database(t)
+			others := database.Open(t)
+			migrate(t, sqliteEngine, others)
+			db := withPragmas(t, database, patience)
+			store := open(t, db, sqliteEngine)
+			message := []delivery.NewMessage{{Header: delivery.Header{ID: "m", Conversation: "c", Sender: "alice", Open: true, Quorum: 1}}}
+
+			other, err := others.BeginTx(t.Context(), nil) // immediate
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Rollback()
+			began := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			if _, _, err := store.Create(ctx, message, delivery.Lease{}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, delivery.ErrOutcomeUnknown) {
+				t.Errorf("Create says %v while another holds the lock", err)
+			}
+			if took := time.Since(began); took < 100*time.Millisecond || took > 10*time.Second {
+				t.Errorf("Create took %v of its 100 ms", took)
+			}
+
+			done := make(chan error)
+			go func() {
+				_, _, err := store.Create(t.Context(), message, delivery.Lease{})
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				t.Fatalf("Create did not wait: %v", err)
+			case <-time.After(100 * time.Millisecond):
+			}
+			other.Rollback()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+
+			var after string
+			if err := db.QueryRow("PRAGMA busy_timeout").Scan(&after); err != nil || !strings.Contains(patience, "("+after+")") {
+				t.Errorf("the connection's patience became %s, %v", after, err)
+			}
+		})
+	}
+}
+
+// A database in memory is gone with its connection, so a call whose context ends may not cost it.
+func TestSQLiteKeepsItsConnectionWhenAContextEnds(t *testing.T) {
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	migrate(t, sqliteEngine, db)
+	store := open(t, db, sqliteEngine)
+	for i := range 300 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*50*time.Microsecond)
+		store.Create(ctx, []delivery.NewMessage{{Header: delivery.Header{ID: fmt.Sprint(i), Conversation: "c", Sender: "alice", Open: true, Quorum: 1}}}, delivery.Lease{})
+		cancel()
+	}
+	if _, _, err := store.Create(t.Context(), []delivery.NewMessage{{Header: delivery.Header{ID: "last", Conversation: "c", Sender: "alice", Open: true, Quorum: 1}}}, delivery.Lease{}); err != nil {
+		t.Fatal(err)
+	}
+	page, err := store.List(t.Context(), delivery.List{Conversation: "c", Limit: 500})
+	if err != nil || len(page.Messages) == 0 || page.Version != int64(len(page.Messages)) {
+		t.Errorf("there are %d messages at version %d, %v", len(page.Messages), page.Version, err)
+	}
+	t.Logf("%d of 300 calls were in time", len(page.Messages)-1)
+}
