@@ -3,6 +3,10 @@ module github.com/msgdelivery/delivery/internal/integration
 go 1.25.0
 
 require (
+	// Drives Chromium, for the tests of the examples' pages.
+	github.com/chromedp/chromedp v0.23.0
+	// The WebSocket under the Pusher server that pusher-js is tested against.
+	github.com/coder/websocket v1.8.15
 	// The MySQL and MariaDB driver.
 	github.com/go-sql-driver/mysql v1.10.1
 	// One Postgres driver, through its database/sql face.
@@ -15,9 +19,13 @@ require (
 	modernc.org/sqlite v1.55.0
 )
 
+require github.com/chromedp/cdproto v0.159.0
+
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
+	github.com/anishathalye/porcupine v1.3.1 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
@@ -33,6 +41,7 @@ require (
 	modernc.org/libc v1.74.1 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.11.0 // indirect
+	pgregory.net/rapid v1.3.0 // indirect
 )
 
 replace github.com/msgdelivery/delivery => ../../

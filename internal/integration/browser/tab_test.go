@@ -1,0 +1,299 @@
+package browser
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+const (
+	patience = time.Minute // with a page: the machine has other things to do, and pusher-js waits long before it tries again
+	pause    = 20 * time.Millisecond
+)
+
+//go:embed testdata/watch.js
+var watchJS string
+
+// tab is a tab of a user's browser. What it has to complain about, such as an error on the console or a request to another
+// host, fails the test at its end unless it is pardoned.
+type tab struct {
+	*user
+	ctx   context.Context
+	close func() // checks it too
+
+	mu       sync.Mutex
+	host     string        // the only one that it may speak to
+	frames   []frame       // that came by WebSocket
+	more     chan struct{} // closed and replaced when a frame comes
+	troubles []string
+	pardons  []string
+}
+
+// frame is a message of the Pusher protocol that came by WebSocket.
+type frame struct{ Event, Channel, Data string }
+
+// newTab opens a blank tab in front of the user's others, for a site that will be the only one it may speak to.
+func (u *user) newTab(site string) *tab {
+	u.t.Helper()
+	at, err := url.Parse(site)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	p := &tab{user: u, host: at.Host, more: make(chan struct{})}
+	ctx, stop := chromedp.NewContext(u.ctx, chromedp.WithNewWindow(false), chromedp.WithListener(p.heard))
+	p.ctx = ctx
+	p.close = sync.OnceFunc(func() {
+		p.check()
+		stop()
+	})
+	u.t.Cleanup(p.close)
+	if err := chromedp.Do(ctx); err != nil { // which opens it, and lasts as long as the context of this first call
+		u.t.Fatalf("opening a tab: %v", err)
+	}
+	call(p, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watchJS})
+	return p
+}
+
+func (p *tab) visit(at string) {
+	p.t.Helper()
+	p.do(chromedp.Navigate(at))
+}
+
+func (p *tab) reload() {
+	p.t.Helper()
+	p.do(chromedp.Reload())
+}
+
+// look brings the tab to the front.
+func (p *tab) look() {
+	p.t.Helper()
+	call(p, page.BringToFront, cdp.Empty{})
+}
+
+// call runs a command of the DevTools protocol on the page.
+func call[P, R any](p *tab, command cdp.Command[P, R], params P) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.Call(ctx, command, params); err != nil {
+		p.t.Fatalf("%s's page: %s: %v", p.name, command.Method, err)
+	}
+}
+
+func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		p.t.Fatalf("%s's page: %v", p.name, err)
+	}
+}
+
+// script returns an expression with each %s replaced by an argument, written as JavaScript writes it.
+func script(expression string, args ...any) string {
+	for i, arg := range args {
+		text, err := json.Marshal(arg)
+		if err != nil {
+			panic(err)
+		}
+		args[i] = text
+	}
+	return fmt.Sprintf(expression, args...)
+}
+
+// eval returns what an expression, or the promise that it is, becomes on the page.
+func eval[T any](p *tab, expression string, args ...any) T {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	expression = script(expression, args...)
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.t.Fatalf("%s's page: %s: %v", p.name, expression, err)
+	}
+	return value
+}
+
+// wait waits until a condition holds on the page.
+func (p *tab) wait(condition string, args ...any) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	condition = script(condition, args...)
+	for {
+		holds, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`Boolean(`+condition+`)`))
+		if holds {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			p.fail("no %s (%v)", condition, err)
+		case <-time.After(pause):
+		}
+	}
+}
+
+// waitFrame waits for a frame that came by WebSocket.
+func (p *tab) waitFrame(what string, is func(frame) bool) {
+	p.t.Helper()
+	timeout := time.After(patience)
+	for {
+		p.mu.Lock()
+		came, more := slices.ContainsFunc(p.frames, is), p.more
+		p.mu.Unlock()
+		if came {
+			return
+		}
+		select {
+		case <-more:
+		case <-timeout:
+			p.fail("no frame %s", what)
+		}
+	}
+}
+
+// got returns the frames that came so far and are of a kind.
+func (p *tab) got(is func(frame) bool) (frames []frame) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range p.frames {
+		if is(f) {
+			frames = append(frames, f)
+		}
+	}
+	return frames
+}
+
+func (p *tab) fail(format string, args ...any) {
+	p.t.Helper()
+	text, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string](`document.body.innerText`))
+	p.shoot("failed")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.t.Fatalf("%s's page: %s\ntroubles: %q\nit shows:\n%s", p.name, fmt.Sprintf(format, args...), p.troubles, text)
+}
+
+// shoot keeps a picture of the page, if pictures are wanted.
+func (p *tab) shoot(stage string) {
+	dir := os.Getenv("DELIVERY_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	p.t.Helper()
+	picture, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	if err == nil {
+		name := strings.NewReplacer("/", "-", " ", "_", "'", "").Replace(p.t.Name() + "-" + stage + "-" + p.name + ".png")
+		err = os.WriteFile(filepath.Join(dir, name), picture, 0o600)
+	}
+	if err != nil {
+		p.t.Error(err)
+	}
+}
+
+// heard notes what happens on the page.
+func (p *tab) heard(event any) {
+	switch e := event.(type) {
+	case *network.EventWebSocketFrameReceived:
+		var f struct {
+			Event, Channel string
+			Data           json.RawMessage
+		}
+		if err := json.Unmarshal(e.Response.PayloadData, &f); err != nil {
+			p.trouble("a frame that is not JSON: %v", err)
+			return
+		}
+		data := string(f.Data)
+		json.Unmarshal(f.Data, &data) // the protocol encodes it twice
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.frames = append(p.frames, frame{f.Event, f.Channel, data})
+		close(p.more)
+		p.more = make(chan struct{})
+	case *network.EventRequestWillBeSent:
+		p.sees(e.Request.URL)
+	case *network.EventWebSocketCreated:
+		p.sees(e.URL)
+	case *log.EventEntryAdded:
+		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
+			p.trouble("%s: %s", e.Entry.Text, e.Entry.URL)
+		}
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning {
+			var words []string
+			for _, arg := range e.Args {
+				words = append(words, string(arg.Value)+arg.Description)
+			}
+			p.trouble("console: %s", strings.Join(words, " "))
+		}
+	case *runtime.EventExceptionThrown:
+		p.trouble("exception: %v", e.ExceptionDetails)
+	case *page.EventJavascriptDialogOpening:
+		p.trouble("a dialog: %s", e.Message)
+		go chromedp.Call(p.ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: true})
+	}
+}
+
+// sees complains of requests to other hosts.
+func (p *tab) sees(address string) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host != p.host && address != "about:blank" {
+		p.trouble("a request to %s", address)
+	}
+}
+
+func (p *tab) trouble(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.troubles = append(p.troubles, fmt.Sprintf(format, args...))
+}
+
+// pardon lets pass troubles that contain one of these texts.
+func (p *tab) pardon(texts ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pardons = append(p.pardons, texts...)
+}
+
+// troubled returns the troubles that contain a text.
+func (p *tab) troubled(text string) (troubles []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, trouble := range p.troubles {
+		if strings.Contains(trouble, text) {
+			troubles = append(troubles, trouble)
+		}
+	}
+	return troubles
+}
+
+// check fails the test if something was wrong with the page.
+func (p *tab) check() {
+	p.t.Helper()
+	if !p.t.Failed() {
+		for _, back := range eval[[]string](p, `window.watch.backwards`) {
+			p.t.Errorf("%s's page: a tick went backwards: %s", p.name, back)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, trouble := range p.troubles {
+		if !slices.ContainsFunc(p.pardons, func(text string) bool { return strings.Contains(trouble, text) }) {
+			p.t.Errorf("%s's page: %s", p.name, trouble)
+		}
+	}
+}
