@@ -8,14 +8,27 @@ replace (
 )
 
 require (
+	// A peer: the forwarder.
 	github.com/ThreeDotsLabs/watermill v1.5.1
+	// The forwarder's outbox.
 	github.com/ThreeDotsLabs/watermill-sql/v3 v3.1.0
+	// The Postgres driver of all peers.
 	github.com/jackc/pgx/v5 v5.12.0
+	// What is measured.
 	github.com/msgdelivery/delivery v0.0.0
+	// Private database servers.
 	github.com/msgdelivery/delivery/internal/integration v0.0.0-00010101000000-000000000000
+	// How the other peers tell Pusher.
 	github.com/pusher/pusher-http-go/v5 v5.1.1
+	// A peer: a job queue in Postgres.
 	github.com/riverqueue/river v0.51.1
+	// River's driver.
 	github.com/riverqueue/river/riverdriver/riverpgxv5 v0.51.1
+)
+
+require (
+	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da
+	gonum.org/v1/plot v0.17.0
 )
 
 require (
@@ -24,6 +37,7 @@ require (
 	codeberg.org/go-pdf/fpdf v0.11.1 // indirect
 	filippo.io/edwards25519 v1.2.0 // indirect
 	git.sr.ht/~sbinet/gg v0.7.0 // indirect
+	github.com/aclements/go-moremath v0.0.0-20210112150236-f10218a38794 // indirect
 	github.com/ajstarks/svgo v0.0.0-20211024235047-1546f124cd8b // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/go-sql-driver/mysql v1.10.1 // indirect
@@ -48,13 +62,11 @@ require (
 	github.com/tidwall/sjson v1.2.5 // indirect
 	golang.org/x/crypto v0.57.0 // indirect
 	golang.org/x/image v0.46.0 // indirect
-	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
-	gonum.org/v1/plot v0.17.0 // indirect
 	modernc.org/libc v1.79.0 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
-	modernc.org/sqlite v1.61.1 // indirect
+	modernc.org/sqlite v1.55.0 // indirect
 )

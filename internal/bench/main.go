@@ -111,7 +111,8 @@ func run(ctx context.Context, size size, only, out, raw string) error {
 	for _, phase := range [][]func() experiment{
 		{b.marks, b.idleSystem, b.catchUp, b.group, b.tutorial},
 		{b.upTo},
-		{b.growth},
+		{b.growPostgres},
+		{b.growMemory},
 		{b.memory},
 	} {
 		if err := b.phase(ctx, phase, only); err != nil {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -94,13 +95,13 @@ func (b *bench) drawCharts(dir string) (markdown string, err error) {
 		peers                   []string
 		name                    func(peer string, callers int) string
 	}{
-		{"benchmarks-stored.svg", "Marks a second, to the commit, Postgres", "marks/s", unitMarks, []string{"inline", "single", "floor", "ours"}, storedName},
-		{"benchmarks-accepted.svg", "Marks a second until Pusher (20 ms) has accepted them, Postgres", "accepted marks/s", unitAccepted, []string{"inline", "river", "watermill", "ours"},
+		{"benchmarks-stored.svg", "Marks a second, to the commit, Postgres", "marks/s, by callers", unitMarks, []string{"inline", "single", "floor", "ours"}, storedName},
+		{"benchmarks-accepted.svg", "Marks a second until Pusher (20 ms) has accepted them, Postgres", "accepted marks/s, by callers", unitAccepted, []string{"inline", "river", "watermill", "ours"},
 			func(peer string, callers int) string { return acceptedName(peer, callers, 20*time.Millisecond) }},
 	} {
 		chart := report.Chart{Title: c.title, Axis: c.axis}
 		for _, callers := range callerCounts {
-			chart.Labels = append(chart.Labels, fmt.Sprintf("%d callers", callers))
+			chart.Labels = append(chart.Labels, strconv.Itoa(callers))
 		}
 		for _, p := range c.peers {
 			s := report.Series{Name: p}

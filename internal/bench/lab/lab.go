@@ -107,6 +107,7 @@ func tune(ctx context.Context, kind engines.Kind, server *engines.Server, d engi
 			"alter system set shared_buffers = '1GB'",
 			"alter system set max_wal_size = '8GB'", // checkpoints come by time, not in the middle of someone's turn
 			"alter system set checkpoint_timeout = '30min'",
+			"alter system set maintenance_work_mem = '512MB'", // for the indexes of millions of rows
 		},
 		engines.MySQL: {"SET GLOBAL innodb_buffer_pool_size = 1 << 30"},
 	}

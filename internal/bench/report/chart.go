@@ -5,6 +5,7 @@ import (
 	"image/color"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -25,14 +26,10 @@ type Series struct {
 	Values []float64
 }
 
-// palette is Okabe and Ito's, which the colour-blind can tell apart.
+// palette is part of Okabe and Ito's, which the colour-blind can tell apart.
 var palette = []color.Color{
-	color.RGBA{0xE6, 0x9F, 0x00, 0xFF}, color.RGBA{0x56, 0xB4, 0xE9, 0xFF}, color.RGBA{0xCC, 0x79, 0xA7, 0xFF},
-	color.RGBA{0x99, 0x99, 0x99, 0xFF}, color.RGBA{0xD5, 0x5E, 0x00, 0xFF}, color.RGBA{0xF0, 0xE4, 0x42, 0xFF},
+	color.RGBA{0xE6, 0x9F, 0x00, 0xFF}, color.RGBA{0x56, 0xB4, 0xE9, 0xFF}, color.Gray{0x99}, color.RGBA{0x00, 0x72, 0xB2, 0xFF},
 }
-
-// oursColor marks the library's bars in every chart.
-var oursColor = color.RGBA{0x00, 0x72, 0xB2, 0xFF}
 
 const (
 	chartWidth  = 20 * vg.Centimeter
@@ -42,6 +39,7 @@ const (
 
 // SVG draws the chart.
 func (c Chart) SVG() ([]byte, error) {
+	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	p := plot.New()
 	p.Title.Text, p.Title.Padding = c.Title, vg.Points(6)
 	p.Y.Label.Text, p.Y.Min = c.Axis, 0
@@ -55,7 +53,6 @@ func (c Chart) SVG() ([]byte, error) {
 	p.Add(grid)
 
 	width := vg.Points(groupWidth / float64(len(c.Series)))
-	others := 0
 	for i, s := range c.Series {
 		bars, err := plotter.NewBarChart(plotter.Values(s.Values), width)
 		if err != nil {
@@ -63,12 +60,7 @@ func (c Chart) SVG() ([]byte, error) {
 		}
 		bars.LineStyle.Width = 0
 		bars.Offset = width * vg.Length(float64(i)-float64(len(c.Series)-1)/2)
-		if s.Name == "ours" {
-			bars.Color = oursColor
-		} else {
-			bars.Color = palette[others%len(palette)]
-			others++
-		}
+		bars.Color = palette[i%len(palette)]
 		p.Add(bars)
 		p.Legend.Add(s.Name, bars)
 	}

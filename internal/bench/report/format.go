@@ -14,22 +14,18 @@ type Format func(float64) string
 
 // Count shows "12.3k".
 func Count(v float64) string {
-	switch {
-	case v == 0:
-		return "0"
-	case v < 1000 && v == math.Trunc(v):
-		return fmt.Sprint(v)
-	case v < 1000:
+	if math.Abs(v) < 1000 {
 		return fmt.Sprintf("%.3g", v)
 	}
-	return benchunit.Scale(v, benchunit.Decimal)
+	scaler := benchunit.CommonScale([]float64{v}, benchunit.Decimal)
+	return fmt.Sprintf("%.3g%s", v/scaler.Factor, scaler.Prefix)
 }
 
 // Seconds shows "1.23 ms".
 func Seconds(v float64) string {
 	switch abs := math.Abs(v); {
 	case abs == 0:
-		return "0"
+		return "0 ms"
 	case abs < 1e-6:
 		return fmt.Sprintf("%.3g ns", v*1e9)
 	case abs < 1e-3:
