@@ -21,7 +21,8 @@ const pgNeeds = `
 
 // pgAdvanceUpTo applies an up-to mark: $1 conversation, $2 message, $3 user, $4 socket, $5 status, $6 at,
 // $7 admitted, $8 limit, $9 the lease's length, $10 its token. It takes the conversation's row as
-// pgAdvance does. The place is safe without: what it passes over can never need a step again.
+// pgAdvance does. The place is safe without: what it passes over can never need a step again. Strangers
+// leave no place behind.
 const pgAdvanceUpTo = `
 WITH named AS MATERIALIZED (
 	SELECT m.conv, m.seq, m.id, m.sender, m.open, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen,
@@ -78,8 +79,9 @@ state AS (
 place AS (
 	INSERT INTO delivery_readers AS p (conv, reader, delivered_seq, read_seq)
 	SELECT conv, $3::text, reached, CASE WHEN $5::int = 3 THEN reached ELSE 0 END
-	FROM (SELECT conv, place, least(till, left_out.first - 1) AS reached FROM named, looked, left_out) r
-	WHERE reached > place AND (NOT EXISTS (SELECT FROM found) OR EXISTS (SELECT FROM taken))
+	FROM (SELECT *, least(till, left_out.first - 1) AS reached FROM named, looked, left_out) r
+	WHERE reached > place
+		AND CASE WHEN EXISTS (SELECT FROM found) THEN EXISTS (SELECT FROM taken) ELSE status IS NOT NULL OR sender = $3::text END
 	ON CONFLICT (conv, reader) DO UPDATE SET
 		delivered_seq = greatest(p.delivered_seq, excluded.delivered_seq), read_seq = greatest(p.read_seq, excluded.read_seq)
 ),
@@ -94,13 +96,13 @@ event AS (
 SELECT named.id, named.conversation, named.sender, named.seq, open, named.total, named.quorum, sent_at,
 	coalesce(own.status, named.status), coalesce(own.version, named.version),
 	coalesce(own.delivered_at, named.delivered_at), coalesce(own.read_at, named.read_at),
-	taken.changed, taken.first, taken.last, left_out.messages,
+	steps.taken, steps.first, steps.last, left_out.messages,
 	(SELECT count(*) FROM found) > $8::bigint,
-	taken.changed = 0 AND EXISTS (SELECT FROM found),
+	steps.taken = 0 AND EXISTS (SELECT FROM found),
 	e.id, e.payload
 FROM named
 CROSS JOIN left_out
-CROSS JOIN (SELECT count(*) AS changed, min(version) AS first, max(version) AS last FROM step) taken
+CROSS JOIN (SELECT count(*) AS taken, min(version) AS first, max(version) AS last FROM step) steps
 LEFT JOIN step own ON own.seq = named.seq
 LEFT JOIN (SELECT id, payload FROM event WHERE $10::bigint <> 0) e ON true`
 
