@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -161,29 +162,24 @@ var txCases = []txCase{
 		p.create(frozen("c", "m", "alice", "bob", "carol"))
 		tx, inside := p.begin()
 		first := inside.mark(delivered("m", "bob", minute(1)))[0]
-		second, failed := make(chan delivery.Marked, 1), make(chan error, 1)
+		type answer struct {
+			marked delivery.Marked
+			err    error
+		}
+		answers := make(chan answer, 1)
 		go func() {
 			marked, err := p.inOwnTx(delivered("m", "carol", minute(2)))
-			if err != nil {
-				failed <- err
-				return
-			}
-			second <- marked
+			answers <- answer{marked, err}
 		}()
 		select {
-		case marked := <-second:
-			p.Errorf("a second transaction committed %+v before the first had", marked)
+		case second := <-answers:
+			p.Fatalf("before the first transaction had ended, a second one returned %+v and the error %v", second.marked, second.err)
 		case <-time.After(short):
-		case err := <-failed:
-			p.Fatalf("the second transaction failed: %v", err)
 		}
 		p.must("Commit", tx.Commit())
-		select {
-		case marked := <-second:
-			p.same("the versions", []int64{first.Receipt.Version, marked.Receipt.Version}, []int64{2, 3})
-		case err := <-failed:
-			p.Fatalf("the second transaction failed: %v", err)
-		}
+		second := <-answers
+		p.must("the second transaction", second.err)
+		p.same("the versions", []int64{first.Receipt.Version, second.marked.Receipt.Version}, []int64{2, 3})
 		p.same("the deliveries", p.message("m").Delivered, 2)
 	}},
 	{"a mark of a conversation that a transaction holds is left out as held, or waits", func(p *txProbe) {
@@ -221,23 +217,29 @@ var txCases = []txCase{
 		p.same("the version of the mark in the end", again[0].Receipt.Version, int64(3))
 	}},
 	{"whatever transactions race, committed or not, versions are contiguous and events exact", func(p *txProbe) {
-		const workers, calls = 8, 6
+		const workers, calls = 8, 4
 		p.conversations["c"] = true
 		p.create(open("c", "m", "alice"))
+		var mu sync.Mutex
+		told := map[string]delivery.Receipt{} // by user
 		p.together(workers, func(worker int) error {
 			for call := range calls {
 				user := fmt.Sprint(worker, "/", call)
-				if call%2 == 0 {
-					if _, err := p.inOwnTx(admitted(delivered("m", user, noon))); err != nil {
-						return err
-					}
-					continue
+				mark := admitted(delivered("m", user, noon))
+				marked, err := p.inOwnTx(mark)
+				if err != nil {
+					return err
 				}
-				if _, err := advance(p.ctx, p.store, []delivery.Mark{admitted(read("m", user, noon))}); err != nil {
+				mu.Lock()
+				told[user] = marked.Receipt
+				mu.Unlock()
+				mark.Status = delivery.Read
+				mark.User += " too"
+				if _, err := advance(p.ctx, p.store, []delivery.Mark{mark}); err != nil {
 					return err
 				}
 				if err := p.inTx((*sql.Tx).Rollback, func(store delivery.Store) error {
-					_, _, err := store.AdvanceUpTo(p.ctx, delivery.UpTo{Conversation: "c", Message: "m", User: user + " too", Status: delivery.Read, At: noon, Admitted: true, Limit: 1}, delivery.Lease{})
+					_, _, err := store.AdvanceUpTo(p.ctx, delivery.UpTo{Conversation: "c", Message: "m", User: user + " three", Status: delivery.Read, At: noon, Admitted: true, Limit: 1}, delivery.Lease{})
 					return err
 				}); err != nil {
 					return err
@@ -245,7 +247,12 @@ var txCases = []txCase{
 			}
 			return nil
 		})
-		p.same("the deliveries", p.message("m").Delivered, workers*calls)
+		p.same("the deliveries", p.message("m").Delivered, 2*workers*calls)
+		for _, receipt := range p.receipts("m") {
+			if told, ok := told[receipt.Recipient]; ok {
+				p.same("a receipt, by what its mark was told,", receipt, told)
+			}
+		}
 	}},
 }
 
