@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"strings"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -89,7 +90,10 @@ func (postgresWrites) settle(ctx context.Context, s *session, settlements []deli
 	batch := make([]pgSettlement, len(settlements))
 	for i := range settlements {
 		s := &settlements[i]
-		batch[i] = pgSettlement{ID: s.ID, Lease: s.Lease, Outcome: uint8(s.Outcome), After: s.After.Microseconds(), Reason: s.Reason}
+		batch[i] = pgSettlement{
+			ID: s.ID, Lease: s.Lease, Outcome: uint8(s.Outcome), After: s.After.Microseconds(),
+			Reason: strings.ReplaceAll(s.Reason, "\x00", "\uFFFD"), // Postgres has no NUL, an endpoint's answer may
+		}
 		if s.Outcome == delivery.Requeue {
 			if batch[i].Payload, err = encodeEvent(s.Event); err != nil {
 				return 0, err

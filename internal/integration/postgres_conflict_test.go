@@ -114,3 +114,23 @@ func TestPostgresNeverClaimsMoreThanTheLimit(t *testing.T) {
 		}
 	})
 }
+
+func TestPostgresKeepsAReasonWithNUL(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
+		openMessage(t, store, "c", "m")
+		claimed, err := store.Claim(t.Context(), 1, delivery.Lease{Token: 1, For: time.Hour})
+		if err != nil || len(claimed) != 1 {
+			t.Fatal(claimed, err)
+		}
+		held, err := store.Settle(t.Context(), []delivery.Settlement{
+			{ID: claimed[0].Event.ID, Lease: 1, Outcome: delivery.Bury, Reason: "bad\x00\\u0000 gateway"},
+		})
+		if err != nil || held != 1 {
+			t.Fatalf("settled %d, %v", held, err)
+		}
+		dead, err := store.Dead(t.Context(), 0, 1)
+		if err != nil || len(dead) != 1 || dead[0].Reason != "bad\uFFFD\\u0000 gateway" {
+			t.Errorf("the dead letters are %+v, %v", dead, err)
+		}
+	})
+}
