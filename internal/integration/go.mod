@@ -3,6 +3,10 @@ module github.com/msgdelivery/delivery/internal/integration
 go 1.25.0
 
 require (
+	// Decides whether a history of concurrent calls is linearizable, for the tests of package model.
+	github.com/anishathalye/porcupine v1.3.1
+	// The commands that chromedp gives to Chromium.
+	github.com/chromedp/cdproto v0.159.0
 	// Drives Chromium, for the tests of the examples' pages.
 	github.com/chromedp/chromedp v0.23.0
 	// The WebSocket under the Pusher server that pusher-js is tested against.
@@ -15,15 +19,16 @@ require (
 	github.com/lib/pq v1.12.3
 	// What is tested.
 	github.com/msgdelivery/delivery v0.0.0
+	// An app's side of Pusher, for testing pushertest by what is not ours.
+	github.com/pusher/pusher-http-go/v5 v5.1.1
 	// The SQLite driver, which needs no C compiler.
 	modernc.org/sqlite v1.55.0
+	// Makes random sequences of calls and shrinks those that fail, for the tests of package model.
+	pgregory.net/rapid v1.3.0
 )
-
-require github.com/chromedp/cdproto v0.159.0
 
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
-	github.com/anishathalye/porcupine v1.3.1 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/google/uuid v1.6.0 // indirect
@@ -32,7 +37,6 @@ require (
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/mattn/go-isatty v0.0.20 // indirect
 	github.com/ncruces/go-strftime v1.0.0 // indirect
-	github.com/pusher/pusher-http-go/v5 v5.1.1 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	golang.org/x/crypto v0.45.0 // indirect
 	golang.org/x/sync v0.22.0 // indirect
@@ -41,7 +45,6 @@ require (
 	modernc.org/libc v1.74.1 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.11.0 // indirect
-	pgregory.net/rapid v1.3.0 // indirect
 )
 
 replace github.com/msgdelivery/delivery => ../../

@@ -1,0 +1,216 @@
+package model
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"pgregory.net/rapid"
+)
+
+func TestMachineNoticesEveryBrokenStore(t *testing.T) {
+	set(t, "rapid.nofailfile", "true")
+	set(t, "rapid.shrinktime", "0s")
+	set(t, "rapid.checks", "3000")
+	for name, broken := range map[string]subject{
+		"users are compared without regard to case":         inMemory().over(func(s delivery.Store) delivery.Store { return caseless{s} }),
+		"the events of some batches are lost":               inMemory().over(func(s delivery.Store) delivery.Store { return forgetful{s} }),
+		"a refused event is dropped":                        inMemory().over(func(s delivery.Store) delivery.Store { return dropping{s} }),
+		"a page that is cut does not say so":                inMemory().over(func(s delivery.Store) delivery.Store { return cutting{s} }),
+		"an up-to mark stops before the message":            inMemory().over(func(s delivery.Store) delivery.Store { return stopping{s} }),
+		"an up-to mark does not ask for admission":          inMemory().over(func(s delivery.Store) delivery.Store { return admitting{s} }),
+		"what is dead comes back as it was":                 inMemory().over(func(s delivery.Store) delivery.Store { return &embalming{Store: s} }),
+		"a repeated mark takes a new time":                  inMemory().over(func(s delivery.Store) delivery.Store { return stamping{s} }),
+		"a repeated send takes the new body":                inMemory().over(func(s delivery.Store) delivery.Store { return rewriting{s} }),
+		"one excluded socket goes for all events":           inMemory().over(func(s delivery.Store) delivery.Store { return excluding{s} }),
+		"a transaction that is rolled back is kept":         {stores: inMemory().stores, commit: true},
+		"a transaction that is rolled back is kept, by SQL": committing(inDatabase(t, engines.All[0])),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var v verdict
+			v.of(t, func(t rapid.TB) {
+				rapid.Check(t, func(rt *rapid.T) { runMachine(context.Background(), rt, broken) })
+			})
+			if !v.failed {
+				t.Fatal("not noticed")
+			}
+			t.Log(v.reason())
+		})
+	}
+}
+
+func committing(s subject) subject {
+	s.commit = true
+	return s
+}
+
+// verdict is what a test that should fail says.
+type verdict struct {
+	rapid.TB
+	failed bool
+	log    bytes.Buffer
+}
+
+// of runs a test in a goroutine of its own, which the test may end.
+func (v *verdict) of(t *testing.T, test func(t rapid.TB)) {
+	v.TB = t
+	var done sync.WaitGroup
+	done.Go(func() { test(v) })
+	done.Wait()
+}
+
+func (v *verdict) Logf(format string, args ...any)   { fmt.Fprintf(&v.log, format+"\n", args...) }
+func (v *verdict) Log(args ...any)                   { fmt.Fprintln(&v.log, args...) }
+func (v *verdict) Errorf(format string, args ...any) { v.Logf(format, args...); v.Fail() }
+func (v *verdict) Error(args ...any)                 { v.Log(args...); v.Fail() }
+func (v *verdict) Fatalf(format string, args ...any) { v.Logf(format, args...); v.FailNow() }
+func (v *verdict) Fatal(args ...any)                 { v.Log(args...); v.FailNow() }
+func (v *verdict) Fail()                             { v.failed = true }
+func (v *verdict) FailNow()                          { v.failed = true; runtime.Goexit() }
+func (v *verdict) Failed() bool                      { return v.failed }
+
+// reason is the line that says what was wrong.
+func (v *verdict) reason() string {
+	first, _, _ := strings.Cut(v.log.String(), "\nTo reproduce")
+	return first
+}
+
+// caseless takes Bob for bob.
+type caseless struct{ delivery.Store }
+
+func (s caseless) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	marks = slices.Clone(marks)
+	for i := range marks {
+		marks[i].User = strings.ToLower(marks[i].User)
+	}
+	return s.Store.Advance(ctx, marks, lease)
+}
+
+// forgetful writes no event of a batch that comes from one socket.
+type forgetful struct{ delivery.Store }
+
+func (s forgetful) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	if len(marks) < 2 || marks[0].Socket != "2.2" {
+		return s.Store.Advance(ctx, marks, lease)
+	}
+	marked, claimed, err := s.Store.Advance(ctx, marks, delivery.Lease{Token: 1, For: time.Hour})
+	for _, c := range claimed {
+		s.Settle(ctx, []delivery.Settlement{{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.Done}})
+	}
+	return marked, nil, err
+}
+
+// dropping has no dead letters.
+type dropping struct{ delivery.Store }
+
+func (s dropping) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
+	for i := range settlements {
+		if settlements[i].Outcome == delivery.Bury {
+			settlements[i].Outcome = delivery.Done
+		}
+	}
+	return s.Store.Settle(ctx, settlements)
+}
+
+// cutting says that every page is the last, and at the conversation's version.
+type cutting struct{ delivery.Store }
+
+func (s cutting) List(ctx context.Context, list delivery.List) (delivery.Page, error) {
+	page, err := s.Store.List(ctx, list)
+	page.More = false
+	return page, err
+}
+
+// stopping marks up to the message before.
+type stopping struct{ delivery.Store }
+
+func (s stopping) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
+	named, err := s.Load(ctx, []string{upTo.Message})
+	if err != nil || len(named) == 0 {
+		return delivery.MarkedUpTo{}, nil, err
+	}
+	before, err := s.List(ctx, delivery.List{Conversation: upTo.Conversation, Before: named[0].Seq, Limit: 1})
+	if err != nil || len(before.Messages) == 0 {
+		return delivery.MarkedUpTo{Header: named[0].Header}, nil, err
+	}
+	upTo.Message = before.Messages[0].ID
+	return s.Store.AdvanceUpTo(ctx, upTo, lease)
+}
+
+// admitting lets everyone mark.
+type admitting struct{ delivery.Store }
+
+func (s admitting) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
+	upTo.Admitted = true
+	return s.Store.AdvanceUpTo(ctx, upTo, lease)
+}
+
+// embalming requeues events as they were.
+type embalming struct {
+	delivery.Store
+	dead map[int64]delivery.Event
+}
+
+func (s *embalming) Dead(ctx context.Context, after int64, limit int) ([]delivery.DeadLetter, error) {
+	letters, err := s.Store.Dead(ctx, after, limit)
+	if s.dead == nil {
+		s.dead = map[int64]delivery.Event{}
+	}
+	for _, d := range letters {
+		d.Event.Updates = slices.Clone(d.Event.Updates)
+		s.dead[d.Event.ID] = d.Event
+	}
+	return letters, err
+}
+
+func (s *embalming) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
+	for i := range settlements {
+		if settlements[i].Outcome == delivery.Requeue {
+			settlements[i].Event = s.dead[settlements[i].ID]
+		}
+	}
+	return s.Store.Settle(ctx, settlements)
+}
+
+// stamping answers a repeated mark with its own time.
+type stamping struct{ delivery.Store }
+
+func (s stamping) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	marked, claimed, err := s.Store.Advance(ctx, marks, lease)
+	for i := range marked {
+		if !marked[i].Receipt.DeliveredAt.IsZero() {
+			marked[i].Receipt.DeliveredAt = marks[i].At
+		}
+	}
+	return marked, claimed, err
+}
+
+// rewriting takes every send for a repetition if the id is there.
+type rewriting struct{ delivery.Store }
+
+func (s rewriting) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	created, claimed, err := s.Store.Create(ctx, messages, lease)
+	for i := range created {
+		created[i].Message.Body = messages[i].Body
+	}
+	return created, claimed, err
+}
+
+// excluding gives events that are claimed together the first one's excluded socket.
+type excluding struct{ delivery.Store }
+
+func (s excluding) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	claimed, err := s.Store.Claim(ctx, limit, lease)
+	for i := range claimed {
+		claimed[i].Event.Except = claimed[0].Event.Except
+	}
+	return claimed, err
+}

@@ -1,0 +1,276 @@
+package model
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"pgregory.net/rapid"
+)
+
+// What the sequences are about: names that a careless database takes for the same, and few of them, so that they meet.
+var (
+	conversations = rapid.SampledFrom([]string{"c", "C", "c "})
+	users         = rapid.SampledFrom([]string{"alice", "bob", "Bob", "bob ", "zoë", "'; --"})
+	ids           = rapid.SampledFrom([]string{"m", "M", "m ", "m%", "m_", "é", "e\u0301", "🐟", "\\", "9"})
+	sockets       = rapid.SampledFrom([]string{"", "1.1", "2.2"})
+	statuses      = rapid.SampledFrom([]delivery.Status{delivery.Delivered, delivery.Read})
+)
+
+func TestMachine(t *testing.T) {
+	each(t, func(t *testing.T, s subject) {
+		if s.db == nil {
+			multiply(t, "rapid.checks", 20)
+		}
+		rapid.Check(t, func(rt *rapid.T) { runMachine(t.Context(), rt, s) })
+	})
+}
+
+// runs tells the sequences apart that share a database.
+var runs atomic.Int64
+
+// machine is one sequence under way, on a store and on the reference.
+type machine struct {
+	*rapid.T
+	ctx      context.Context
+	subject  subject
+	prefix   string // of its conversations and messages
+	trackers [2]*delivery.Tracker
+	endpoint *endpoint
+	clock    clock
+	ref      *reference
+}
+
+func runMachine(ctx context.Context, t *rapid.T, s subject) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	if err := s.drain(ctx); err != nil {
+		t.Fatalf("emptying the outbox: %v", err)
+	}
+	m := &machine{T: t, ctx: ctx, subject: s, prefix: fmt.Sprint(runs.Add(1), "/"), endpoint: &endpoint{}, ref: newReference()}
+	var err error
+	m.trackers, err = s.over(func(store delivery.Store) delivery.Store { return impatient{store} }).trackers(m.endpoint, delivery.Options{
+		Authorize: func(_ context.Context, user string, to delivery.Action, conversation string) (bool, error) {
+			return to == delivery.ToMark && m.ref.members[conversation][user], nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Repeat(map[string]func(*rapid.T){
+		"send":      func(t *rapid.T) { m.on(t).send(m.tracker()) },
+		"send more": func(t *rapid.T) { m.on(t).send(m.tracker()) },
+		"mark":      func(t *rapid.T) { m.on(t).mark(m.tracker()) },
+		"mark more": func(t *rapid.T) { m.on(t).mark(m.tracker()) },
+		"mark up":   func(t *rapid.T) { m.on(t).markUpTo(m.tracker()) },
+		"transact":  func(t *rapid.T) { m.on(t).transact() },
+		"join":      func(t *rapid.T) { m.on(t).join(true) },
+		"leave":     func(t *rapid.T) { m.on(t).join(false) },
+		"list":      func(t *rapid.T) { m.on(t).list() },
+		"catch up":  func(t *rapid.T) { m.on(t).catchUp() },
+		"look":      func(t *rapid.T) { m.on(t).look() },
+		"flush":     func(t *rapid.T) { m.on(t).flush(rapid.SampledFrom(behaviours).Draw(t, "endpoint")) },
+		"replay":    func(t *rapid.T) { m.on(t).replay() },
+		"discard":   func(t *rapid.T) { m.on(t).discard() },
+	})
+	m.all()
+}
+
+// on returns the machine for one action.
+func (m *machine) on(t *rapid.T) *machine {
+	m.T = t
+	return m
+}
+
+// tracker draws which process acts.
+func (m *machine) tracker() *delivery.Tracker {
+	return m.trackers[rapid.IntRange(0, 1).Draw(m.T, "process")]
+}
+
+func (m *machine) conversation() string { return m.prefix + conversations.Draw(m.T, "conversation") }
+
+func (m *machine) id() string { return m.prefix + ids.Draw(m.T, "message") }
+
+func (m *machine) actor() delivery.Actor {
+	return delivery.Actor{User: users.Draw(m.T, "user"), Socket: sockets.Draw(m.T, "socket")}
+}
+
+func (m *machine) send(on calls) {
+	m.Helper()
+	draft := delivery.Draft{
+		ID: m.id(), Conversation: m.conversation(), Sender: users.Draw(m.T, "sender"),
+		Body:   rapid.SampledFrom([]string{"", "hi", "ho"}).Draw(m.T, "body"),
+		Socket: sockets.Draw(m.T, "socket"),
+		Quorum: rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(m.T, "quorum"),
+	}
+	if rapid.Bool().Draw(m.T, "frozen") {
+		draft.Recipients = rapid.SliceOfN(users, 0, 4).Draw(m.T, "recipients")
+	}
+	if sent, ok := m.ref.messages[draft.ID]; ok && rapid.Bool().Draw(m.T, "repeat") {
+		draft.Conversation, draft.Sender, draft.Body, draft.Quorum = sent.Conversation, sent.Sender, sent.Body, sent.Quorum
+		if draft.Recipients = nil; !sent.Open {
+			draft.Recipients = append([]string{}, m.ref.recipients(draft.ID)...)
+		}
+	}
+	at := m.clock.tick()
+	got, err := on.Send(m.ctx, draft)
+	want, wantErr := m.ref.send(draft, at)
+	m.same("Send", m.message(got), want)
+	m.sameError("Send", err, wantErr)
+}
+
+func (m *machine) mark(on calls) {
+	m.Helper()
+	actor, status := m.actor(), statuses.Draw(m.T, "status")
+	messages := make([]string, rapid.SampledFrom([]int{1, 1, 2, 4}).Draw(m.T, "messages"))
+	for i := range messages {
+		messages[i] = m.id()
+	}
+	at := m.clock.tick()
+	got, err := on.Mark(m.ctx, actor, status, messages...)
+	if err != nil || len(got) != len(messages) {
+		m.Fatalf("Mark of %d messages returned %d results, %v", len(messages), len(got), err)
+	}
+	// In which order the marks of one call take their versions is the library's to choose.
+	order := make([]int, len(got))
+	for i := range got {
+		order[i] = i
+		got[i].Receipt = m.receipt(got[i].Receipt)
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(got[a].Receipt.Version, got[b].Receipt.Version) })
+	for _, i := range order {
+		refusal := m.ref.refusal(actor.User, messages[i])
+		m.sameError("Mark", got[i].Err, refusal)
+		var want delivery.Receipt
+		changed := false
+		if refusal == nil {
+			want, changed = m.ref.mark(actor, messages[i], status, at)
+		}
+		m.same("Mark", got[i].Receipt, want)
+		m.same("whether Mark changed anything", got[i].Changed, changed)
+	}
+}
+
+func (m *machine) markUpTo(on calls) {
+	m.Helper()
+	actor, status, conversation, message := m.actor(), statuses.Draw(m.T, "status"), m.conversation(), m.id()
+	if there, ok := m.ref.messages[message]; ok && rapid.Bool().Draw(m.T, "where it is") {
+		conversation = there.Conversation
+	}
+	at := m.clock.tick()
+	got, err := on.MarkUpTo(m.ctx, actor, status, conversation, message)
+	want, wantErr := m.ref.markUpTo(actor, status, conversation, message, at)
+	m.same("MarkUpTo", got, want)
+	m.sameError("MarkUpTo", err, wantErr)
+}
+
+// transact makes some calls in a transaction, and commits it or not.
+func (m *machine) transact() {
+	m.Helper()
+	commit := rapid.Bool().Draw(m.T, "commit")
+	tracker := m.tracker()
+	var on calls = tracker
+	end := func() error { return nil }
+	before := m.ref.clone()
+	if m.subject.db != nil {
+		tx, err := m.subject.db.BeginTx(m.ctx, nil)
+		if err != nil {
+			m.Fatalf("beginning: %v", err)
+		}
+		defer tx.Rollback() // where it has not ended
+		on, end = transaction{tracker, tx}, tx.Commit
+		if !commit && !m.subject.commit {
+			end = tx.Rollback
+		}
+	} else if !commit && !m.subject.commit {
+		return // which memory does by itself
+	}
+	for range rapid.IntRange(1, 3).Draw(m.T, "calls") {
+		call := rapid.SampledFrom([]func(calls){m.send, m.mark, m.markUpTo}).Draw(m.T, "call")
+		call(on)
+	}
+	if err := end(); err != nil {
+		m.Fatalf("ending: %v", err)
+	}
+	if !commit {
+		m.ref = before
+	}
+}
+
+// join lets a user into a conversation or out of it.
+func (m *machine) join(in bool) {
+	conversation := m.conversation()
+	if m.ref.members[conversation] == nil {
+		m.ref.members[conversation] = map[string]bool{}
+	}
+	m.ref.members[conversation][users.Draw(m.T, "user")] = in
+}
+
+func (m *machine) list() {
+	m.Helper()
+	query := delivery.Query{Conversation: m.conversation(), Limit: rapid.IntRange(1, 3).Draw(m.T, "limit"), Viewer: users.Draw(m.T, "viewer")}
+	version := int(m.ref.versions[query.Conversation])
+	query.After = int64(rapid.IntRange(0, version+1).Draw(m.T, "after"))
+	query.Before = rapid.SampledFrom([]int64{0, delivery.Latest, int64(version/2 + 1)}).Draw(m.T, "before")
+	got, err := m.tracker().Messages(m.ctx, query)
+	m.samePage("Messages", got, err, m.ref.list(query))
+}
+
+// catchUp reads all changes since a version, page by page.
+func (m *machine) catchUp() {
+	m.Helper()
+	tracker, conversation := m.tracker(), m.conversation()
+	since := int64(rapid.IntRange(0, int(m.ref.versions[conversation])+1).Draw(m.T, "since"))
+	limit := rapid.IntRange(1, 3).Draw(m.T, "limit")
+	for more := true; more; {
+		got, err := tracker.Changes(m.ctx, conversation, since, limit)
+		m.samePage("Changes", got, err, m.ref.changes(conversation, since, limit))
+		more, since = got.More, got.Version
+	}
+}
+
+// look reads one message.
+func (m *machine) look() {
+	m.Helper()
+	m.lookAt(m.tracker(), m.id())
+}
+
+func (m *machine) lookAt(tracker *delivery.Tracker, id string) {
+	m.Helper()
+	want, exists := m.ref.messages[id]
+	var wantErr error
+	if !exists {
+		wantErr = delivery.ErrNotFound
+	}
+	got, err := tracker.Message(m.ctx, id)
+	m.sameError("Message", err, wantErr)
+	m.same("Message", m.message(got), want)
+	receipts, err := tracker.Receipts(m.ctx, id)
+	m.sameError("Receipts", err, wantErr)
+	for i := range receipts {
+		receipts[i] = m.receipt(receipts[i])
+	}
+	m.same("Receipts", slices.Concat(receipts), slices.Concat(m.ref.receiptsOf(id)))
+}
+
+// all looks at everything there is, when the endpoint has been told of it.
+func (m *machine) all() {
+	m.Helper()
+	m.flush(accepting)
+	for _, id := range slices.Sorted(maps.Keys(m.ref.messages)) {
+		m.lookAt(m.trackers[0], id)
+	}
+	for _, conversation := range slices.Sorted(maps.Keys(m.ref.versions)) {
+		query := delivery.Query{Conversation: conversation, Limit: delivery.MaxBatch}
+		got, err := m.trackers[1].Messages(m.ctx, query)
+		m.samePage("Messages", got, err, m.ref.list(query))
+		got, err = m.trackers[1].Changes(m.ctx, conversation, 0, delivery.MaxBatch)
+		m.samePage("Changes", got, err, m.ref.changes(conversation, 0, delivery.MaxBatch))
+	}
+}

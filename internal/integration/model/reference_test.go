@@ -1,0 +1,291 @@
+package model
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// reference is what a store and the trackers over it should be, for one goroutine: the contract at its plainest. Nothing is
+// kept that can be counted. Times are whatever its caller says.
+type reference struct {
+	versions map[string]int64                // by conversation
+	messages map[string]delivery.Message     // by id
+	receipts map[receiptKey]delivery.Receipt // those that exist
+	members  map[string]map[string]bool      // by conversation: whom the app's rule lets mark
+	pending  map[place]change                // committed, and in no event that the notifier has seen for good
+	replayed map[place]delivery.Event        // by the first version: what was dead and is waiting again
+	dead     map[place]delivery.Event        // by the first version
+}
+
+type receiptKey struct{ message, recipient string }
+
+// place is a version of a conversation.
+type place struct {
+	conversation string
+	version      int64
+}
+
+// change is what happened at a place, as an event has to tell it.
+type change struct {
+	Kind   delivery.Kind
+	Except string
+	Update delivery.Update
+}
+
+func newReference() *reference {
+	return &reference{
+		versions: map[string]int64{},
+		messages: map[string]delivery.Message{},
+		receipts: map[receiptKey]delivery.Receipt{},
+		members:  map[string]map[string]bool{},
+		pending:  map[place]change{},
+		replayed: map[place]delivery.Event{},
+		dead:     map[place]delivery.Event{},
+	}
+}
+
+// clone is the reference as a transaction sees it that may be rolled back. It shares the members.
+func (r *reference) clone() *reference {
+	return &reference{
+		maps.Clone(r.versions), maps.Clone(r.messages), maps.Clone(r.receipts), r.members,
+		maps.Clone(r.pending), maps.Clone(r.replayed), maps.Clone(r.dead),
+	}
+}
+
+func (r *reference) send(d delivery.Draft, at time.Time) (delivery.Message, error) {
+	recipients := slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(d.Recipients))), func(user string) bool { return user == d.Sender })
+	open := d.Recipients == nil
+	quorum := d.Quorum
+	if !open && quorum > max(1, len(recipients)) {
+		return delivery.Message{}, &delivery.InvalidError{Field: "quorum"}
+	}
+	if quorum == 0 {
+		quorum = max(1, len(recipients))
+	}
+	header := delivery.Header{
+		ID: d.ID, Conversation: d.Conversation, Sender: d.Sender, Open: open, Total: len(recipients), Quorum: quorum,
+	}
+	if there, ok := r.messages[d.ID]; ok {
+		same := there.Header
+		same.Seq, same.SentAt = 0, time.Time{}
+		frozen := open || slices.Equal(recipients, r.recipients(d.ID))
+		if same != header || there.Body != d.Body || !frozen {
+			return delivery.Message{}, delivery.ErrConflict
+		}
+		return there, nil
+	}
+	version := r.next(d.Conversation)
+	header.Seq, header.SentAt = version, at
+	m := delivery.Message{Header: header, Body: d.Body, Tally: delivery.Tally{Version: version, Status: delivery.Sent}}
+	r.messages[d.ID] = m
+	for _, user := range recipients {
+		r.receipts[receiptKey{d.ID, user}] = delivery.Receipt{Message: d.ID, Recipient: user, Status: delivery.Sent, Version: version}
+	}
+	r.pending[place{d.Conversation, version}] = change{delivery.MessageSent, d.Socket, update(m)}
+	return m, nil
+}
+
+// refusal is why the user may not mark a message, or nil.
+func (r *reference) refusal(user, id string) error {
+	m, exists := r.messages[id]
+	_, frozen := r.receipts[receiptKey{id, user}]
+	switch {
+	case !exists:
+		return delivery.ErrNotFound
+	case m.Sender == user:
+		return delivery.ErrOwnMessage
+	case m.Open && !r.members[m.Conversation][user]:
+		return delivery.ErrForbidden
+	case !m.Open && !frozen:
+		return delivery.ErrNotRecipient
+	}
+	return nil
+}
+
+// advances reports whether a mark by someone who may would change anything.
+func (r *reference) advances(user, id string, to delivery.Status) bool {
+	return r.receipts[receiptKey{id, user}].Status < to
+}
+
+// mark advances a receipt if that is a step.
+func (r *reference) mark(actor delivery.Actor, id string, to delivery.Status, at time.Time) (delivery.Receipt, bool) {
+	key := receiptKey{id, actor.User}
+	if !r.advances(actor.User, id, to) {
+		return r.receipts[key], false
+	}
+	m, receipt := r.messages[id], r.receipts[key]
+	version := r.next(m.Conversation)
+	receipt.Message, receipt.Recipient, receipt.Status, receipt.Version = id, actor.User, to, version
+	receipt.DeliveredAt = cmp.Or(receipt.DeliveredAt, at)
+	if to == delivery.Read {
+		receipt.ReadAt = at
+	}
+	r.receipts[key] = receipt
+
+	m.Version = version
+	m.Delivered, m.Read = r.count(id, delivery.Delivered), r.count(id, delivery.Read)
+	if m.Delivered >= m.Quorum && m.Status == delivery.Sent {
+		m.Status, m.DeliveredAt = delivery.Delivered, at
+	}
+	if m.Read >= m.Quorum && m.Status == delivery.Delivered {
+		m.Status, m.ReadAt = delivery.Read, at
+	}
+	r.messages[id] = m
+	told := update(m)
+	told.Receipt = &receipt
+	r.pending[place{m.Conversation, version}] = change{delivery.StatusChanged, actor.Socket, told}
+	return receipt, true
+}
+
+func (r *reference) markUpTo(actor delivery.Actor, to delivery.Status, conversation, last string, at time.Time) (delivery.UpToResult, error) {
+	end, exists := r.messages[last]
+	if !exists || end.Conversation != conversation {
+		return delivery.UpToResult{}, delivery.ErrNotFound
+	}
+	var frozen, open []string
+	for _, m := range r.inOrder(conversation) {
+		if m.Seq > end.Seq || m.Sender == actor.User || !r.advances(actor.User, m.ID, to) {
+			continue
+		}
+		if m.Open {
+			open = append(open, m.ID)
+		} else if r.refusal(actor.User, m.ID) == nil {
+			frozen = append(frozen, m.ID)
+		}
+	}
+	// The rule is asked only when something depends on it, and then the frozen ones are done.
+	refusal := delivery.ErrNotRecipient
+	todo := slices.Concat(frozen, open)
+	if len(open) > 0 && !r.members[conversation][actor.User] {
+		refusal, todo = delivery.ErrForbidden, frozen
+	}
+	_, received := r.receipts[receiptKey{last, actor.User}]
+	if len(todo) == 0 {
+		if end.Sender != actor.User && !received {
+			return delivery.UpToResult{}, refusal
+		}
+		return delivery.UpToResult{}, nil
+	}
+	result := delivery.UpToResult{Changed: len(todo), From: r.versions[conversation] + 1}
+	for _, id := range todo {
+		r.mark(actor, id, to, at)
+	}
+	result.To = r.versions[conversation]
+	return result, nil
+}
+
+// refresh is what a dead event says when it is replayed now.
+func (r *reference) refresh(e delivery.Event) delivery.Event {
+	e.Updates = slices.Clone(e.Updates)
+	for i, u := range e.Updates {
+		now := update(r.messages[u.Message])
+		if u.Receipt != nil {
+			receipt := r.receipts[receiptKey{u.Message, u.Receipt.Recipient}]
+			now.Receipt = &receipt
+		}
+		e.Updates[i] = now
+	}
+	return canonical(e)
+}
+
+// canonical returns the event with its updates in an order that depends on nothing else.
+func canonical(e delivery.Event) delivery.Event {
+	e.Updates = slices.SortedFunc(slices.Values(e.Updates), func(a, b delivery.Update) int {
+		if a.Receipt == nil || b.Receipt == nil {
+			return cmp.Compare(a.Version, b.Version)
+		}
+		return cmp.Or(cmp.Compare(a.Version, b.Version), cmp.Compare(a.Receipt.Version, b.Receipt.Version))
+	})
+	return e
+}
+
+func (r *reference) next(conversation string) int64 {
+	r.versions[conversation]++
+	return r.versions[conversation]
+}
+
+func (r *reference) count(id string, status delivery.Status) (n int) {
+	for _, receipt := range r.receiptsOf(id) {
+		if receipt.Status >= status {
+			n++
+		}
+	}
+	return n
+}
+
+// receiptsOf returns a message's receipts in order of recipient.
+func (r *reference) receiptsOf(id string) []delivery.Receipt {
+	var of []delivery.Receipt
+	for key, receipt := range r.receipts {
+		if key.message == id {
+			of = append(of, receipt)
+		}
+	}
+	slices.SortFunc(of, func(a, b delivery.Receipt) int { return cmp.Compare(a.Recipient, b.Recipient) })
+	return of
+}
+
+func (r *reference) recipients(id string) []string {
+	var users []string
+	for _, receipt := range r.receiptsOf(id) {
+		users = append(users, receipt.Recipient)
+	}
+	return users
+}
+
+// inOrder returns a conversation's messages by their places in it.
+func (r *reference) inOrder(conversation string) []delivery.Message {
+	var in []delivery.Message
+	for _, m := range r.messages {
+		if m.Conversation == conversation {
+			in = append(in, m)
+		}
+	}
+	slices.SortFunc(in, func(a, b delivery.Message) int { return cmp.Compare(a.Seq, b.Seq) })
+	return in
+}
+
+// list is a page by seq.
+func (r *reference) list(q delivery.Query) delivery.Page {
+	var in []delivery.Message
+	for _, m := range r.inOrder(q.Conversation) {
+		if m.Seq <= q.After || q.Before != 0 && m.Seq >= q.Before {
+			continue
+		}
+		if own, ok := r.receipts[receiptKey{m.ID, q.Viewer}]; ok {
+			m.Own = &own
+		}
+		in = append(in, m)
+	}
+	page := delivery.Page{Messages: in, Version: r.versions[q.Conversation]}
+	if page.More = len(in) > q.Limit; page.More {
+		page.Messages = in[:q.Limit]
+		if q.Before != 0 {
+			page.Messages = in[len(in)-q.Limit:]
+		}
+	}
+	return page
+}
+
+// changes is a page by version.
+func (r *reference) changes(conversation string, since int64, limit int) delivery.Page {
+	in := slices.DeleteFunc(r.inOrder(conversation), func(m delivery.Message) bool { return m.Version <= since })
+	slices.SortFunc(in, func(a, b delivery.Message) int { return cmp.Compare(a.Version, b.Version) })
+	page := delivery.Page{Messages: in, Version: r.versions[conversation]}
+	if page.More = len(in) > limit; page.More {
+		page.Messages = in[:limit]
+		page.Version = in[limit-1].Version
+	}
+	return page
+}
+
+func update(m delivery.Message) delivery.Update {
+	return delivery.Update{
+		Message: m.ID, Sender: m.Sender, Version: m.Version,
+		Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total,
+	}
+}

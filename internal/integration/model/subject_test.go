@@ -1,0 +1,134 @@
+package model
+
+import (
+	"context"
+	"database/sql"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/memstore"
+	"github.com/msgdelivery/delivery/sqlstore"
+)
+
+// subject is a store under test.
+type subject struct {
+	stores [2]delivery.Store // two faces of the same store, as two processes have them
+	db     *sql.DB           // nil if it has no transactions
+	commit bool              // even what is to be rolled back
+}
+
+// each runs test on memory and on every engine.
+func each(t *testing.T, test func(t *testing.T, s subject)) {
+	t.Run("memory", func(t *testing.T) { test(t, inMemory()) })
+	engines.Each(t, func(t *testing.T, e engines.Engine) { test(t, inDatabase(t, e)) })
+}
+
+func inMemory() subject {
+	store := memstore.New()
+	return subject{stores: [2]delivery.Store{store, store}}
+}
+
+func inDatabase(t *testing.T, e engines.Engine) (s subject) {
+	t.Helper()
+	dialect := map[engines.Kind]sqlstore.Dialect{
+		engines.SQLite: sqlstore.SQLite, engines.Postgres: sqlstore.Postgres, engines.MySQL: sqlstore.MySQL,
+	}[e.Kind]
+	database := e.Database(t)
+	for i := range s.stores {
+		s.db = database.Open(t)
+		if err := sqlstore.Migrate(t.Context(), s.db, dialect); err != nil {
+			t.Fatal(err)
+		}
+		store, err := sqlstore.New(s.db, dialect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.stores[i] = store
+	}
+	return s
+}
+
+// over returns the subject with both faces of its store changed.
+func (s subject) over(change func(delivery.Store) delivery.Store) subject {
+	for i, store := range s.stores {
+		s.stores[i] = change(store)
+	}
+	return s
+}
+
+// trackers returns a tracker over each face of the store.
+func (s subject) trackers(notifier delivery.Notifier, opts delivery.Options) (both [2]*delivery.Tracker, err error) {
+	opts.Logger = slog.New(slog.DiscardHandler)
+	for i, store := range s.stores {
+		if both[i], err = delivery.New(store, notifier, &opts); err != nil {
+			return both, err
+		}
+	}
+	return both, nil
+}
+
+// drain empties the outbox and the dead letters.
+func (s subject) drain(ctx context.Context) error {
+	for {
+		claimed, err := s.stores[0].Claim(ctx, 100, delivery.Lease{Token: 1, For: time.Minute})
+		if err != nil {
+			return err
+		}
+		dead, err := s.stores[0].Dead(ctx, 0, 100)
+		if err != nil || len(claimed)+len(dead) == 0 {
+			return err
+		}
+		var settlements []delivery.Settlement
+		for _, c := range claimed {
+			settlements = append(settlements, delivery.Settlement{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.Done})
+		}
+		for _, d := range dead {
+			settlements = append(settlements, delivery.Settlement{ID: d.Event.ID, Outcome: delivery.Discard})
+		}
+		if _, err := s.stores[0].Settle(ctx, settlements); err != nil {
+			return err
+		}
+	}
+}
+
+// impatient is a store in which nothing that failed has to rest.
+type impatient struct{ delivery.Store }
+
+func (s impatient) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
+	for i := range settlements {
+		settlements[i].After = 0
+	}
+	return s.Store.Settle(ctx, settlements)
+}
+
+func (s impatient) InTx(tx delivery.DBTX) delivery.Store { return s.Store.(delivery.TxStore).InTx(tx) }
+
+// calls are what both a tracker and a transaction of the app's offer.
+type calls interface {
+	Send(ctx context.Context, draft delivery.Draft) (delivery.Message, error)
+	Mark(ctx context.Context, actor delivery.Actor, status delivery.Status, messages ...string) ([]delivery.MarkResult, error)
+	MarkUpTo(ctx context.Context, actor delivery.Actor, status delivery.Status, conversation, message string) (delivery.UpToResult, error)
+}
+
+var _ calls = (*delivery.Tracker)(nil)
+
+// transaction makes the calls of a tracker inside a transaction.
+type transaction struct {
+	*delivery.Tracker
+	tx *sql.Tx
+}
+
+func (t transaction) Send(ctx context.Context, draft delivery.Draft) (delivery.Message, error) {
+	return t.SendTx(ctx, t.tx, draft)
+}
+
+func (t transaction) Mark(ctx context.Context, actor delivery.Actor, status delivery.Status, messages ...string) ([]delivery.MarkResult, error) {
+	return t.MarkTx(ctx, t.tx, actor, status, messages...)
+}
+
+func (t transaction) MarkUpTo(ctx context.Context, actor delivery.Actor, status delivery.Status, conversation, message string) (delivery.UpToResult, error) {
+	return t.MarkUpToTx(ctx, t.tx, actor, status, conversation, message)
+}
