@@ -1,0 +1,182 @@
+package deliverytest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+var errFault = errors.New("fault")
+
+// call calls every method of a store and returns the errors by the methods' names.
+func call(t *testing.T, store delivery.Store) map[string]error {
+	ctx, errs := t.Context(), map[string]error{}
+	created, claimed, err := store.Create(ctx, []delivery.NewMessage{frozen("c", "m", "alice", "bob")}, lease(long))
+	errs["Create"] = err
+	marked, advanced, err := store.Advance(ctx, []delivery.Mark{delivered("m", "bob", noon)}, lease(long))
+	errs["Advance"] = err
+	upTo, upped, err := store.AdvanceUpTo(ctx, upTo("m", delivery.Read), lease(long))
+	errs["AdvanceUpTo"] = err
+	loaded, err := store.Load(ctx, []string{"m"})
+	errs["Load"] = err
+	page, err := store.List(ctx, delivery.List{Conversation: "c", Limit: 1})
+	errs["List"] = err
+	receipts, err := store.Receipts(ctx, []string{"m"})
+	errs["Receipts"] = err
+	_, errs["Claim"] = store.Claim(ctx, 1, lease(long))
+	_, errs["Settle"] = store.Settle(ctx, nil)
+	_, errs["Dead"] = store.Dead(ctx, 0, 1)
+	_, errs["Backlog"] = store.Backlog(ctx)
+	for method, results := range map[string]int{
+		"Create": len(created) + len(claimed), "Advance": len(marked) + len(advanced), "AdvanceUpTo": upTo.Changed + len(upped),
+		"Load": len(loaded), "List": len(page.Messages), "Receipts": len(receipts),
+	} {
+		if errs[method] != nil && results != 0 {
+			t.Errorf("%s returned an error and results too", method)
+		}
+	}
+	return errs
+}
+
+func TestFaultsHitEveryMethod(t *testing.T) {
+	for name, wrap := range map[string]func(delivery.Store, Fault) delivery.Store{"FailingStore": FailingStore, "LosingStore": LosingStore} {
+		t.Run(name, func(t *testing.T) {
+			methods := map[string]int{}
+			for method, err := range call(t, wrap(memstore.New(), func(method string) error { methods[method]++; return errFault })) {
+				if err != errFault || methods[method] != 1 {
+					t.Errorf("%s returned %v and asked the fault %d times", method, err, methods[method])
+				}
+			}
+			for method, err := range call(t, wrap(memstore.New(), func(string) error { return nil })) {
+				if err != nil {
+					t.Errorf("without a fault %s returned %v", method, err)
+				}
+			}
+		})
+	}
+}
+
+func TestAFailingStoreDoesNothingAndALosingOneDoesIt(t *testing.T) {
+	for _, c := range []struct {
+		wrap func(delivery.Store, Fault) delivery.Store
+		want int
+	}{{FailingStore, 0}, {LosingStore, 1}} {
+		store := memstore.New()
+		_, _, err := c.wrap(store, OnCall(1, errFault)).Create(t.Context(), []delivery.NewMessage{open("c", "m", "alice")}, delivery.Lease{})
+		there, _ := store.Load(t.Context(), []string{"m"})
+		if err != errFault || len(there) != c.want {
+			t.Errorf("Create returned %v and left %d messages, want %d", err, len(there), c.want)
+		}
+	}
+}
+
+func TestOnCallCountsTheCallsOfTheNamedMethods(t *testing.T) {
+	fault := OnCall(2, errFault, "Claim", "Settle")
+	for i, c := range []struct {
+		method string
+		want   error
+	}{{"Claim", nil}, {"Load", nil}, {"Settle", errFault}, {"Claim", nil}} {
+		if got := fault(c.method); got != c.want {
+			t.Errorf("call %d, of %s, fails with %v, want %v", i+1, c.method, got, c.want)
+		}
+	}
+}
+
+func TestAFailingNotifierTellsNobodyAndALosingOneDoes(t *testing.T) {
+	for _, c := range []struct {
+		wrap func(delivery.Notifier, Fault) delivery.Notifier
+		want int
+	}{{FailingNotifier, 1}, {LosingNotifier, 2}} {
+		var recorder Recorder
+		notifier := c.wrap(&recorder, OnCall(1, errFault, "Notify"))
+		if err := notifier.Notify(t.Context(), told(1)); err != errFault {
+			t.Errorf("the first Notify returned %v", err)
+		}
+		if err := notifier.Notify(t.Context(), told(1)); err != nil {
+			t.Errorf("the second Notify returned %v", err)
+		}
+		if got := len(recorder.Events()); got != c.want {
+			t.Errorf("%d events were told, want %d", got, c.want)
+		}
+	}
+}
+
+func TestRefusingNotifiersKeepTheIndexesStraight(t *testing.T) {
+	refuse := func(id int64) func(delivery.Event) error {
+		return func(event delivery.Event) error {
+			if event.ID == id {
+				return delivery.Permanent(errFault)
+			}
+			return nil
+		}
+	}
+	var recorder Recorder
+	notifier := RefusingNotifier(RefusingNotifier(&recorder, refuse(4)), refuse(1))
+	err := notifier.Notify(t.Context(), told(1, 2, 3, 4, 5))
+	var refused *delivery.RefusedError
+	if !errors.As(err, &refused) || len(refused.ByIndex) != 2 || !errors.Is(refused.ByIndex[0], errFault) || !errors.Is(refused.ByIndex[3], errFault) {
+		t.Fatalf("Notify returned %v, want refusals of 0 and 3", err)
+	}
+	if d := diff(recorder.Events(), told(2, 3, 5)); d != "" {
+		t.Errorf("the events told%s", d)
+	}
+	if err := notifier.Notify(t.Context(), told(1)); !errors.As(err, &refused) || len(recorder.Events()) != 3 {
+		t.Errorf("with nothing left to tell Notify returned %v", err)
+	}
+	failing := RefusingNotifier(FailingNotifier(&recorder, func(string) error { return errFault }), refuse(1))
+	if err := failing.Notify(t.Context(), told(1, 2)); err != errFault {
+		t.Errorf("over a failing endpoint Notify returned %v, want its plain error", err)
+	}
+}
+
+func TestASlowNotifierWaitsOrEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var recorder Recorder
+		notifier := SlowNotifier(&recorder, time.Hour)
+		start := time.Now()
+		if err := notifier.Notify(t.Context(), told(1)); err != nil || time.Since(start) != time.Hour {
+			t.Errorf("Notify returned %v after %v, want nil after an hour", err, time.Since(start))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := notifier.Notify(ctx, told(2)); !errors.Is(err, context.DeadlineExceeded) || len(recorder.Events()) != 1 {
+			t.Errorf("Notify returned %v and told %d events, want a deadline exceeded and 1", err, len(recorder.Events()))
+		}
+	})
+}
+
+func TestDiffNamesTheFirstDifference(t *testing.T) {
+	type inner struct {
+		N  int
+		At time.Time
+	}
+	type outer struct {
+		List []inner
+		One  *inner
+	}
+	east := time.FixedZone("east", 3600)
+	for _, c := range []struct {
+		got, want outer
+		diff      string
+	}{
+		{outer{}, outer{List: []inner{}}, ""},
+		{outer{List: []inner{{At: noon}}}, outer{List: []inner{{At: noon.In(east)}}}, ""},
+		{outer{List: []inner{{}, {N: 1}}}, outer{List: []inner{{}, {N: 2}}}, ".List[1].N is 1, want 2"},
+		{outer{List: []inner{{}}}, outer{}, ".List has 1 elements, want 0"},
+		{outer{One: &inner{N: 1}}, outer{One: &inner{N: 1}}, ""},
+		{outer{One: &inner{N: 1}}, outer{One: &inner{N: 3}}, ".One.N is 1, want 3"},
+		{outer{}, outer{One: &inner{N: 3}}, ".One is nil, want {N:3 At:0001-01-01 00:00:00 +0000 UTC}"},
+	} {
+		if got := diff(c.got, c.want); got != c.diff {
+			t.Errorf("diff is %q, want %q", got, c.diff)
+		}
+	}
+	if got, want := diff("a\n", "b"), ` is "a\n", want "b"`; got != want {
+		t.Errorf("diff is %q, want %q", got, want)
+	}
+}
