@@ -39,11 +39,21 @@ type Scenario struct {
 var (
 	everyEngine = []string{"sqlite", "postgres-pgx", "mysql"}
 	servers     = []string{"postgres-pgx", "mysql"}
-	scenarios   = slices.Concat(processScenarios)
+	scenarios   = slices.Concat(processScenarios, databaseScenarios, endpointScenarios)
 )
 
-// small is a world whose receipts can take some ten thousand marks.
-var small = World{Conversations: 40, Messages: 20, Users: 40}
+// Worlds whose receipts can take ten thousands of marks, or a million. In a wide one there are more conversations.
+var (
+	small = World{Conversations: 40, Messages: 20, Users: 40}
+	wide  = World{Conversations: 200, Messages: 4, Users: 20}
+	large = World{Conversations: 200, Messages: 50, Users: 50}
+)
+
+// patience is what a limit is exceeded by on a busy machine.
+const patience = 2 * time.Second
+
+// always is the same size on every engine.
+func always(size Size) func(string) Size { return func(string) Size { return size } }
 
 func TestChaos(t *testing.T) {
 	for _, s := range scenarios {

@@ -18,13 +18,15 @@ type Verdict struct {
 	Backwards  Findings // receipts, or what was told of them, that did not move forward
 	Duplicates Findings // events accepted more than once
 
-	Marks, Changed    int // acknowledged, and those that advanced
-	Events            int // accepted, duplicates among them
-	Failures, Unknown int // calls that failed, and those that did not learn the outcome
-	LeaseLost         int // events that were published under a lease that had run out
-	Late              int // milliseconds that a call took beyond its deadline, at most
-	Ended             int // nodes that ended cleanly
-	Leaked            int // goroutines, in nodes that ended
+	Marks, Changed    int   // acknowledged, and those that advanced
+	Events            int   // accepted, duplicates among them
+	Failures, Unknown int   // calls that failed, and those that did not learn the outcome
+	LeaseLost         int   // events that were published under a lease that had run out
+	Unsettled         int   // events whose settlement failed
+	Late              int   // milliseconds that a call took beyond its deadline, at most
+	Heap              int64 // bytes that a node had in use, at most
+	Ended             int   // nodes that ended cleanly
+	Leaked            int   // goroutines, in nodes that ended
 	Dead              int
 	Outbox, Leased    int // left
 	Idle              int // sessions that hold a transaction and do nothing, in the end
@@ -47,9 +49,9 @@ func (f *Findings) add(format string, args ...any) {
 
 // String is the line of figures.
 func (v *Verdict) String() string {
-	return fmt.Sprintf("marks=%d changed=%d events=%d lost=%d unexpected=%d backwards=%d duplicates=%d dead=%d outbox=%d leased=%d idle=%d goroutines=%d failures=%d unknown=%d lease_lost=%d",
+	return fmt.Sprintf("marks=%d changed=%d events=%d lost=%d unexpected=%d backwards=%d duplicates=%d dead=%d outbox=%d leased=%d idle=%d goroutines=%d failures=%d unknown=%d lease_lost=%d unsettled=%d late=%dms heap=%dMiB",
 		v.Marks, v.Changed, v.Events, v.Lost.Count, v.Unexpected.Count, v.Backwards.Count, v.Duplicates.Count,
-		v.Dead, v.Outbox, v.Leased, v.Idle, v.Leaked, v.Failures, v.Unknown, v.LeaseLost)
+		v.Dead, v.Outbox, v.Leased, v.Idle, v.Leaked, v.Failures, v.Unknown, v.LeaseLost, v.Unsettled, v.Late, v.Heap>>20)
 }
 
 // receiptKey names a receipt.
@@ -139,6 +141,10 @@ func (c *checker) readEntry(e Entry) error {
 			v.Unknown++
 		}
 		v.failures[e.Reason]++
+	case unsettled:
+		v.Unsettled += int(e.N)
+	case heap:
+		v.Heap = max(v.Heap, e.N)
 	case lateness:
 		v.Late = max(v.Late, int(e.N))
 	case leaseLost:

@@ -68,7 +68,7 @@ func (n *node) harm(store delivery.Store, notifier delivery.Notifier) (delivery.
 	case n.Harm == panicking:
 		var calls atomic.Int64
 		point := func(point string) {
-			if (point == "before Advance" || point == "after Claim" || point == "before Notify") && calls.Add(1)%50 == 0 {
+			if (point == "before Advance" || point == "before Notify") && calls.Add(1)%50 == 0 {
 				panic("on purpose")
 			}
 		}

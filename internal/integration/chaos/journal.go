@@ -51,6 +51,8 @@ const (
 	failed    = "failed"     // was told that it failed, or not told at all
 	lateness  = "late"       // a call ended after its deadline: N milliseconds
 	leaseLost = "lease lost" // N events
+	unsettled = "unsettled"  // N events, since the store failed
+	heap      = "heap"       // had N bytes in use, at most
 	ends      = "ends"       // ended cleanly, with N goroutines left
 )
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/metrics"
 	"runtime/pprof"
 	"strings"
 	"sync"
@@ -50,6 +51,8 @@ type NodeConfig struct {
 	Mutant string        // what is wrong with it, see mutants
 }
 
+const isQuiet = "quiet" // says a node that marks no more
+
 const nodeEnv = "DELIVERY_CHAOS_NODE"
 
 // journalPath is where a node writes.
@@ -71,6 +74,7 @@ type node struct {
 	tracker *delivery.Tracker
 	marks   atomic.Int64 // acknowledged
 	late    atomic.Int64 // milliseconds that a call took beyond its time, at most
+	heap    atomic.Int64 // bytes in use, at most
 }
 
 // RunNode is what the test binary does instead of testing if it was started as a node. It marks and publishes until its
@@ -108,11 +112,13 @@ func RunNode() {
 		markers.Go(func() { newMarker(&n, i).run(marking) })
 	}
 	markers.Wait()
+	fmt.Println(isQuiet)
 	relay.Wait()
 	db.Close()
 	if ms := n.late.Load(); ms > 0 {
 		n.journal.write(Entry{At: now(), What: lateness, N: ms})
 	}
+	n.journal.write(Entry{At: now(), What: heap, N: n.heap.Load()})
 	n.journal.write(Entry{At: now(), What: ends, N: leaked()})
 }
 
@@ -129,9 +135,12 @@ func listen(quiet func()) {
 	os.Exit(3)
 }
 
-// progress tells how many marks were acknowledged.
+// progress tells how many marks were acknowledged, and looks at the heap.
 func (n *node) progress() {
+	size := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	for told := int64(-1); ; time.Sleep(20 * time.Millisecond) {
+		metrics.Read(size)
+		n.heap.Store(max(n.heap.Load(), int64(size[0].Value.Uint64())))
 		if marks := n.marks.Load(); marks != told {
 			told = marks
 			fmt.Println(marks)
@@ -170,6 +179,7 @@ func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
 	}
 	store, notifier := n.mutate(sqlStore, adapter, db)
 	store, notifier = n.harm(store, notifier)
+	store = &settlingStore{store, n.journal}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return delivery.New(store, notifier, &delivery.Options{
 		Lease:  n.Lease,
@@ -178,6 +188,20 @@ func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
 			LeaseLost: func(events int) { n.journal.write(Entry{At: now(), What: leaseLost, N: int64(events)}) },
 		},
 	})
+}
+
+// settlingStore notes the events that were accepted and could not be settled: they come again.
+type settlingStore struct {
+	delivery.Store
+	journal *Journal
+}
+
+func (s *settlingStore) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
+	held, err := s.Store.Settle(ctx, settlements)
+	if err != nil {
+		s.journal.write(Entry{At: now(), What: unsettled, N: int64(len(settlements))})
+	}
+	return held, err
 }
 
 // leaked counts the goroutines that the library left behind. Those who are about to end get a moment to do so.

@@ -21,6 +21,7 @@ type Process struct {
 	cmd     *exec.Cmd
 	words   io.WriteCloser // its standard input
 	marks   atomic.Int64   // that it says were acknowledged
+	silent  atomic.Bool    // it says that it marks no more
 	done    chan struct{}  // closed when it has ended
 	err     error          // of that, set when done is closed
 	sentEnd atomic.Bool    // we killed it, or it was to kill itself
@@ -70,7 +71,9 @@ func startProcess(config NodeConfig) (*Process, error) {
 
 func (p *Process) listen(says io.Reader) {
 	for lines := bufio.NewScanner(says); lines.Scan(); {
-		if marks, err := strconv.ParseInt(lines.Text(), 10, 64); err == nil {
+		if lines.Text() == isQuiet {
+			p.silent.Store(true)
+		} else if marks, err := strconv.ParseInt(lines.Text(), 10, 64); err == nil {
 			p.marks.Store(marks)
 		}
 	}

@@ -1,6 +1,11 @@
 package chaos
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
 
 // What befalls the nodes.
 var processScenarios = []Scenario{
@@ -8,27 +13,196 @@ var processScenarios = []Scenario{
 		Row: "M1", Name: "nodes are killed", Engines: everyEngine,
 		Size: Size{World: small, Marks: 20_000, Nodes: 3, Times: 5},
 		Full: func(engine string) Size {
-			size := Size{World: World{Conversations: 200, Messages: 50, Users: 50}, Marks: 300_000, Nodes: 3, Times: 50}
+			size := Size{World: large, Marks: 300_000, Nodes: 3, Times: 50}
 			switch engine {
 			case "sqlite":
-				size.Nodes, size.Times = 2, 20
+				size.Times = 20
 			case "postgres-pgx":
 				size.Marks = 1_000_000
 			}
 			return size
 		},
 		Run: func(r *Run) {
+			killNodes(r)
+			r.expectKept(r.verdict(), 0)
+		},
+	},
+	{
+		Row: "M2", Name: "nodes kill themselves at chosen points", Engines: everyEngine,
+		Size: Size{World: small, Nodes: 2, Times: 1},
+		Full: always(Size{World: large, Nodes: 2, Times: 200}),
+		Run:  killPointwise,
+	},
+	{
+		Row: "M3", Name: "nodes are paused beyond their leases", Engines: everyEngine,
+		Size: Size{World: small, Nodes: 2, Times: 3},
+		Full: always(Size{World: large, Nodes: 2, Times: 200}),
+		Run: func(r *Run) {
+			r.Node.Lease = time.Second
 			r.start()
-			r.each(func(int) {
-				victim := r.random.IntN(r.Nodes)
-				r.killNode(victim)
-				r.startNode(victim, nil)
-			})
+			for i := range r.Times {
+				r.untilMarks(r.acknowledged() + 100)
+				p := r.nodes[i%r.Nodes]
+				p.signal(syscall.SIGSTOP)
+				time.Sleep(r.Node.Lease * 3 / 2)
+				p.signal(syscall.SIGCONT)
+			}
 			r.quiet()
 			r.settle(time.Minute)
 			v := r.verdict()
-			r.figure("kills=%d", r.kills)
 			r.expectKept(v, 0)
+			if v.LeaseLost == 0 {
+				r.Error("no lease was lost")
+			}
 		},
 	},
+	{
+		Row: "M21", Name: "clocks of nodes are wrong", Engines: everyEngine,
+		Size: Size{World: small, Marks: 3_000, Nodes: 3},
+		Full: always(Size{World: large, Marks: 100_000, Nodes: 3}),
+		Run: func(r *Run) {
+			for i, skew := range []time.Duration{0, 10 * time.Minute, -10 * time.Minute} {
+				r.startNode(i, func(c *NodeConfig) { c.Skew = skew })
+			}
+			r.untilMarks(r.Marks)
+			r.quiet()
+			r.settle(time.Minute)
+			r.expectKept(r.verdict(), 0)
+		},
+	},
+	{
+		Row: "M23", Name: "nodes come and go", Engines: everyEngine,
+		Size: Size{World: small, Marks: 6_000, Nodes: 3},
+		Full: always(Size{World: large, Marks: 100_000, Nodes: 3}),
+		Run: func(r *Run) {
+			r.start()
+			r.untilMarks(r.Marks / 3)
+			for i := range 3 {
+				r.startNode(r.Nodes+i, nil)
+			}
+			r.untilMarks(2 * r.Marks / 3)
+			var slowest time.Duration
+			for _, p := range r.nodes[1:] {
+				took, err := p.stop()
+				if err != nil {
+					r.Error(err)
+				}
+				slowest = max(slowest, took)
+			}
+			r.untilMarks(r.Marks)
+			r.quiet()
+			r.settle(time.Minute)
+			r.figure("slowest_stop=%v", slowest.Round(time.Millisecond))
+			r.expectKept(r.verdict(), 0)
+			if slowest > 5*time.Second {
+				r.Errorf("a clean stop took %v", slowest)
+			}
+		},
+	},
+	{
+		Row: "M24", Name: "a node ends with a full queue", Engines: everyEngine,
+		Size: Size{World: small, Nodes: 1},
+		Full: always(Size{World: World{Conversations: 200, Messages: 50, Users: 20}, Nodes: 1}),
+		Run:  endWithQueue,
+	},
+	{
+		Row: "M25", Name: "store and notifier panic", Engines: everyEngine,
+		Size: Size{World: World{Conversations: 40, Messages: 20, Users: 40, Poison: 3}, Marks: 3_000, Nodes: 2},
+		Full: always(Size{World: World{Conversations: 200, Messages: 50, Users: 50, Poison: 20}, Marks: 100_000, Nodes: 3}),
+		Run: func(r *Run) {
+			r.Node.Harm = panicking
+			r.start()
+			r.untilMarks(r.Marks)
+			r.quiet()
+			r.settle(time.Minute)
+			v := r.verdict()
+			r.expectKept(v, r.World.Poison)
+			if v.Failures == 0 {
+				r.Error("no call failed")
+			}
+		},
+	},
+}
+
+// killNodes kills nodes while they mark. On SQLite one of them marks, and the others stand by.
+func killNodes(r *Run) {
+	standby := func(c *NodeConfig) {
+		if r.Engine.Name == "sqlite" && c.Index > 0 {
+			c.Markers = 0
+		}
+	}
+	if r.Engine.Name == "sqlite" {
+		r.Nodes = 2
+		if !r.Full {
+			r.Marks, r.Times = r.Marks/4, 3
+		}
+	}
+	for i := range r.Nodes {
+		r.startNode(i, standby)
+	}
+	r.each(func(int) {
+		victim := r.random.IntN(r.Nodes)
+		r.killNode(victim)
+		r.startNode(victim, standby)
+	})
+	r.quiet()
+	r.settle(time.Minute)
+	r.figure("kills=%d", r.kills)
+}
+
+// killPointwise starts a node again and again that kills itself, each time at another point, next to one that doesn't.
+func killPointwise(r *Run) {
+	r.Node.Markers, r.Node.Lease = 2, time.Second
+	r.startNode(0, nil)
+	died := map[string]int{}
+	for range r.Times {
+		for i, point := range killPoints {
+			if !r.Full && i%len(everyEngine) != slices.Index(everyEngine, r.Engine.Name) {
+				continue
+			}
+			p := r.startNode(1, func(c *NodeConfig) { c.Harm, c.HarmAt = point, 1+r.random.IntN(5) })
+			select {
+			case <-p.done:
+				died[point]++
+				r.kills++
+			case <-time.After(3 * time.Second):
+				r.killNode(1) // there is nothing of that kind on this engine, or too little
+			}
+		}
+	}
+	r.startNode(1, nil)
+	r.quiet()
+	r.settle(time.Minute)
+	r.figure("kills=%d at %d points", r.kills, len(died))
+	r.expectKept(r.verdict(), 0)
+	for _, point := range killPoints {
+		if r.Full && died[point] == 0 && !(r.Engine.Name == "postgres-pgx" && strings.HasSuffix(point, "COMMIT")) {
+			r.Errorf("no node died %s", point)
+		}
+	}
+}
+
+// endWithQueue ends a node while the sink is slow and much is waiting.
+func endWithQueue(r *Run) {
+	r.sink.become(Weather{Delay: 100 * time.Millisecond})
+	r.Node.Markers = 0
+	p := r.startNode(0, nil)
+	r.until("some events are accepted", time.Minute, func() bool { return r.sink.accepted.Load() >= 2*publishers*publishBatch })
+	took, err := p.stop()
+	if err != nil {
+		r.Error(err)
+	}
+	var leased int
+	if err := r.db.QueryRowContext(r.Context(), `SELECT count(*) FROM delivery_outbox WHERE lease <> 0`).Scan(&leased); err != nil {
+		r.Fatal(err)
+	}
+	left := r.waiting()
+	r.figure("stop=%v left=%d leased_then=%d", took.Round(time.Millisecond), left, leased)
+	if limit := r.Node.Lease/3 + patience; took > limit || leased > 0 || left == 0 {
+		r.Errorf("the node ended in %v, want at most %v, and left %d events, %d of them leased", took, limit, left, leased)
+	}
+	r.sink.become(Weather{})
+	r.start()
+	r.settle(time.Minute)
+	r.expectKept(r.verdict(), 0)
 }

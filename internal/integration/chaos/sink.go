@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -20,12 +21,12 @@ import (
 
 // Sink is a Pusher server that can be made to fail, and that writes down what it accepted.
 type Sink struct {
-	server  *pushertest.Server
+	api     *pushertest.Server
+	front   *httptest.Server // that listens
 	journal *Journal
 	weather atomic.Pointer[Weather]
 
 	accepted  atomic.Int64 // triggers
-	lastTime  atomic.Int64 // of the last one, as [now]
 	swallowed atomic.Int64 // triggers accepted in calls whose answer was withheld
 	failed    atomic.Int64 // triggers of calls that were neither accepted nor refused
 	calls     atomic.Int64
@@ -33,6 +34,7 @@ type Sink struct {
 	mu       sync.Mutex
 	random   *rand.Rand
 	arrivals []int64       // of calls, as [now]
+	counts   []count       // of accepted triggers, as they grew
 	longest  time.Duration // that a call was held back
 }
 
@@ -48,30 +50,40 @@ type Weather struct {
 // Unavailable answers 503.
 var Unavailable = pushertest.Status(http.StatusServiceUnavailable, "")
 
-// newSink returns a sink that accepts everything until it is told otherwise, and its Config's URL.
+// newSink returns a sink that accepts everything until it is told otherwise.
 func newSink(t testing.TB, dir string, seed uint64) *Sink {
 	t.Helper()
-	s := &Sink{server: pushertest.NewServer(t), random: rand.New(rand.NewPCG(seed, 1))}
-	var err error
+	api, err := pushertest.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Sink{api: api, random: rand.New(rand.NewPCG(seed, 1))}
 	if s.journal, err = newJournal(filepath.Join(dir, "sink.jsonl")); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.journal.close() })
 	s.become(Weather{})
-	s.server.FaultFunc(func(pushertest.Request) pushertest.Fault { return s.serve })
+	s.front = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.front.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.front.Start()
+	t.Cleanup(func() {
+		s.front.CloseClientConnections()
+		s.api.Close()
+		s.front.Close()
+	})
 	return s
 }
 
-// url is where a node finds the sink, by way of addr.
-func (s *Sink) url(addr string) string {
-	return fmt.Sprintf("http://%s:%s@%s/apps/%s", s.server.Key, s.server.Secret, addr, s.server.AppID)
+// url is where a node finds the sink.
+func (s *Sink) url() string {
+	return fmt.Sprintf("http://%s:%s@%s/apps/%s", s.api.Key, s.api.Secret, s.front.Listener.Addr(), s.api.AppID)
 }
 
 // become changes how the sink fails.
 func (s *Sink) become(w Weather) { s.weather.Store(&w) }
 
-// serve is the fault of every call.
-func (s *Sink) serve(w http.ResponseWriter, r *http.Request, accept http.HandlerFunc) {
+// serve answers a call of the HTTP API.
+func (s *Sink) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -98,7 +110,7 @@ func (s *Sink) serve(w http.ResponseWriter, r *http.Request, accept http.Handler
 		if fault == nil {
 			fault = Unavailable
 		}
-		fault(w, r, accept)
+		fault(w, r, s.api.ServeHTTP)
 		return
 	}
 	if weather.Poison != 0 && bytes.Contains(body, []byte("private-conv-"+poison)) {
@@ -106,11 +118,10 @@ func (s *Sink) serve(w http.ResponseWriter, r *http.Request, accept http.Handler
 		return
 	}
 	answer := httptest.NewRecorder()
-	accept(answer, r)
+	s.api.ServeHTTP(answer, r)
 	if answer.Code == http.StatusOK {
 		s.journal.write(Accepted{now(), body})
-		s.accepted.Add(int64(triggers(body)))
-		s.lastTime.Store(now())
+		s.count(triggers(body))
 		if cut {
 			s.swallowed.Add(int64(triggers(body)))
 			panic(http.ErrAbortHandler)
@@ -118,6 +129,30 @@ func (s *Sink) serve(w http.ResponseWriter, r *http.Request, accept http.Handler
 	}
 	w.WriteHeader(answer.Code)
 	w.Write(answer.Body.Bytes())
+}
+
+// count is how many triggers had been accepted at a time.
+type count struct {
+	at       time.Time
+	accepted int
+}
+
+func (s *Sink) count(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts = append(s.counts, count{time.Now(), int(s.accepted.Add(int64(n)))})
+}
+
+// timeOf is when the n-th trigger was accepted.
+func (s *Sink) timeOf(n int) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.counts {
+		if c.accepted >= n {
+			return c.at
+		}
+	}
+	return time.Time{}
 }
 
 // wait holds a call back, until its caller leaves.
@@ -153,6 +188,23 @@ func tooMany(retryAfter func() string) pushertest.Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
 		w.Header().Set("Retry-After", retryAfter())
 		w.WriteHeader(http.StatusTooManyRequests)
+	}
+}
+
+// dripping answers with a byte at a time.
+func dripping(w http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
+	for w.WriteHeader(http.StatusOK); ; http.NewResponseController(w).Flush() {
+		w.Write([]byte(" "))
+		wait(r, 50*time.Millisecond)
+	}
+}
+
+// endless answers with a body that never ends.
+func endless(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+	for piece := bytes.Repeat([]byte(" "), 16<<10); ; {
+		if _, err := w.Write(piece); err != nil {
+			panic(http.ErrAbortHandler)
+		}
 	}
 }
 

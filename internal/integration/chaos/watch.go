@@ -36,7 +36,6 @@ type fullConn interface {
 	driver.QueryerContext
 	driver.Pinger
 	driver.SessionResetter
-	driver.Validator
 }
 
 type watchedConn struct {
@@ -50,6 +49,12 @@ func (c *watchedConn) CheckNamedValue(v *driver.NamedValue) error {
 		return checker.CheckNamedValue(v)
 	}
 	return driver.ErrSkip
+}
+
+// IsValid implements [driver.Validator] as far as the driver does.
+func (c *watchedConn) IsValid() bool {
+	validator, ok := c.fullConn.(driver.Validator)
+	return !ok || validator.IsValid()
 }
 
 func (c *watchedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {

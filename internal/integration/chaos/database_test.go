@@ -1,0 +1,332 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+)
+
+// What befalls the database, and the ways to it.
+var databaseScenarios = []Scenario{
+	{
+		Row: "M4", Name: "the database is killed", Engines: servers, Own: true,
+		Size: Size{World: small, Marks: 5_000, Nodes: 3, Times: 3},
+		Full: always(Size{World: large, Marks: 250_000, Nodes: 3, Times: 50}),
+		Run: func(r *Run) {
+			r.start()
+			recover := recovery(r, r.server.Kill)
+			r.each(func(int) { recover() })
+			finish(r)
+		},
+	},
+	{
+		Row: "M5", Name: "the database is restarted, and connections are terminated", Engines: servers, Own: true,
+		Size: Size{World: small, Marks: 5_000, Nodes: 3, Times: 6},
+		Full: always(Size{World: large, Marks: 250_000, Nodes: 3, Times: 100}),
+		Run: func(r *Run) {
+			r.start()
+			recover := recovery(r, r.server.Stop)
+			terminated := 0
+			r.each(func(i int) {
+				if i%2 == 0 {
+					recover()
+				} else {
+					terminated += terminate(r)
+				}
+			})
+			r.figure("terminated=%d", terminated)
+			finish(r)
+			if terminated == 0 {
+				r.Error("no connection was terminated")
+			}
+		},
+	},
+	{
+		Row: "M6", Name: "connections are cut around commits", Engines: servers,
+		Size: Size{World: small, Marks: 3_000, Nodes: 2, Times: 40},
+		Full: always(Size{World: large, Marks: 100_000, Nodes: 3, Times: 2_000}),
+		Run: func(r *Run) {
+			proxy := r.through()
+			r.start()
+			proxy.do(Harm{Cut: func(request []byte) float64 {
+				if bytes.Contains(request, []byte("COMMIT")) {
+					return 0.1
+				}
+				return 0.01
+			}})
+			r.untilMarks(r.Marks)
+			r.until("enough cuts", time.Hour, func() bool { return proxy.count() >= r.Times })
+			proxy.do(Harm{})
+			r.figure("cuts=%d", proxy.count())
+			v := finish(r)
+			if v.Unknown == 0 {
+				r.Error("no call was left without an outcome")
+			}
+		},
+	},
+	{
+		Row: "M7", Name: "the database is slow", Engines: servers,
+		Size: Size{World: small, Marks: 200, Nodes: 1},
+		Full: always(Size{World: small, Marks: 2_000, Nodes: 2}),
+		Run: func(r *Run) {
+			proxy := r.through()
+			r.Node.Lease, r.Node.Pool, r.Node.Markers, r.Node.Timeout = 15*time.Second, 4, 16, time.Second
+			harm := Harm{Delay: 50 * time.Millisecond}
+			if r.Full {
+				harm.Delay = 2 * time.Second
+				r.Node.Lease, r.Node.Timeout = 5*time.Minute, 25*time.Second
+			}
+			r.startNode(0, func(c *NodeConfig) { c.Markers = 0 }) // connects while that is quick
+			r.start()
+			proxy.do(harm)
+			r.untilMarks(r.Marks)
+			proxy.do(Harm{})
+			v := finish(r)
+			if limit := int((100*time.Millisecond + patience).Milliseconds()); v.Late > limit {
+				r.Errorf("a caller was answered %d ms after its deadline, want at most %d", v.Late, limit)
+			}
+			if v.Heap > 64<<20 {
+				r.Errorf("the heap grew to %d MiB", v.Heap>>20)
+			}
+		},
+	},
+	{
+		Row: "M16", Name: "callers' transactions commit in reverse", Engines: servers,
+		Size: Size{World: World{Conversations: 4, Messages: 25, Users: 10}, Nodes: 1, Times: 25},
+		Full: always(Size{World: World{Conversations: 4, Messages: 1_000, Users: 10}, Nodes: 1, Times: 1_000}),
+		Run:  commitInReverse,
+	},
+	{
+		Row: "M17", Name: "nodes race for few receipts", Engines: everyEngine,
+		Size: Size{World: World{Conversations: 2, Messages: 5, Users: 10}, Marks: 6_000, Nodes: 3},
+		Full: always(Size{World: World{Conversations: 2, Messages: 5, Users: 10}, Marks: 1_000_000, Nodes: 3}),
+		Run: func(r *Run) {
+			r.Node.Markers = 21
+			r.start()
+			r.untilMarks(r.Marks)
+			v := finish(r)
+			if v.Failures > 0 {
+				r.Errorf("%d calls failed: %v", v.Failures, v.failures)
+			}
+		},
+	},
+	{
+		Row: "M18", Name: "deadlocks", Engines: servers,
+		Size: Size{World: small, Marks: 5_000, Nodes: 3},
+		Full: always(Size{World: large, Marks: 200_000, Nodes: 3}),
+		Run:  deadlocks,
+	},
+	{
+		Row: "M20", Name: "processes contend for SQLite, while it is copied", Engines: []string{"sqlite"},
+		Size: Size{World: small, Marks: 3_000, Nodes: 2},
+		Full: always(Size{World: large, Marks: 100_000, Nodes: 2}),
+		Run: func(r *Run) {
+			r.Node.Markers, r.Node.Lease = 8, 15*time.Second
+			r.start()
+			ctx, stop := context.WithCancel(r.Context())
+			var copies sync.WaitGroup
+			copies.Go(func() {
+				for i := 0; ctx.Err() == nil; i++ {
+					r.db.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+					r.db.ExecContext(ctx, `VACUUM INTO ?`, filepath.Join(r.dir, fmt.Sprintf("copy-%d.db", i%2)))
+				}
+			})
+			r.untilMarks(r.Marks)
+			stop()
+			copies.Wait()
+			v := finish(r)
+			if v.Failures > 0 {
+				r.Errorf("%d calls failed: %v", v.Failures, v.failures)
+			}
+		},
+	},
+}
+
+// finish has the nodes finish, and expects that the promise was kept without a dead letter.
+func finish(r *Run) *Verdict {
+	r.Helper()
+	r.quiet()
+	r.settle(time.Minute)
+	v := r.verdict()
+	r.expectKept(v, 0)
+	return v
+}
+
+// recovery returns a function that ends the database server in that way and starts it again. When the run has ended, the
+// longest time until a mark was acknowledged again is among its figures.
+func recovery(r *Run, end func() error) (recover func()) {
+	var longest time.Duration
+	r.ends = append(r.ends, func() { r.figure("slowest_recovery=%v", longest.Round(time.Millisecond)) })
+	limit := 2 * time.Second
+	if !r.Full {
+		limit += patience
+	}
+	return func() {
+		r.note("the database ends")
+		if err := end(); err != nil {
+			r.Fatal(err)
+		}
+		time.Sleep(time.Duration(r.random.Int64N(int64(500 * time.Millisecond))))
+		if err := r.server.Start(); err != nil {
+			r.Fatal(err)
+		}
+		r.note("the database accepts")
+		began := time.Now()
+		r.untilMarks(r.acknowledged() + 1)
+		if took := time.Since(began); took > longest {
+			if longest = took; took > limit {
+				r.Errorf("marks were acknowledged only %v after the database accepted", took)
+			}
+		}
+	}
+}
+
+// terminate ends the connections of all nodes, and returns how many there were.
+func terminate(r *Run) (count int) {
+	r.note("connections are terminated")
+	switch r.Engine.Kind {
+	case engines.Postgres:
+		err := r.db.QueryRowContext(r.Context(), `
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`).Scan(&count)
+		if err != nil {
+			r.Fatal(err)
+		}
+	case engines.MySQL:
+		ids, err := rows(r.Context(), r.db, func(rows *sql.Rows) (id int64, err error) { return id, rows.Scan(&id) },
+			`SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()`)
+		if err != nil {
+			r.Fatal(err)
+		}
+		for _, id := range ids {
+			if _, err := r.db.ExecContext(r.Context(), fmt.Sprintf("KILL %d", id)); err == nil {
+				count++
+			}
+		}
+	}
+	return count
+}
+
+// commitInReverse marks in four transactions at a time, of which three are committed, the last one first.
+func commitInReverse(r *Run) {
+	r.Node.Markers = 0
+	r.start()
+	tracker, err := delivery.New(r.store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+	if err != nil {
+		r.Fatal(err)
+	}
+	config := NodeConfig{Dir: r.dir, Index: r.Nodes}
+	journal, err := newJournal(config.journalPath())
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer journal.close()
+	for round := range r.Times {
+		back := r.random.IntN(r.World.Conversations)
+		var txs []*sql.Tx
+		var entries []Entry
+		for c := range r.World.Conversations {
+			m := round % r.World.Messages
+			u := (m + 1 + r.random.IntN(r.World.Users-1)) % r.World.Users
+			e := Entry{At: now(), What: asks, User: userID(u), Socket: socketOf(r.Nodes, u), Status: delivery.Read, Messages: []string{messageID(c, m)}}
+			tx, err := r.db.BeginTx(r.Context(), nil)
+			if err != nil {
+				r.Fatal(err)
+			}
+			results, err := tracker.MarkTx(r.Context(), tx, delivery.Actor{User: e.User, Socket: e.Socket}, e.Status, e.Messages...)
+			if err == nil {
+				err = results[0].Err
+			}
+			if err != nil {
+				r.Fatal(err)
+			}
+			e.Changed = []bool{results[0].Changed}
+			txs, entries = append(txs, tx), append(entries, e)
+		}
+		for c := len(txs) - 1; c >= 0; c-- {
+			if c == back {
+				txs[c].Rollback()
+				continue
+			}
+			journal.write(entries[c])
+			if err := txs[c].Commit(); err != nil {
+				r.Fatal(err)
+			}
+			entries[c].What = acked
+			journal.write(entries[c])
+		}
+	}
+	r.settle(time.Minute)
+	v := r.verdict()
+	r.expectKept(v, 0)
+	if want := r.Times * (r.World.Conversations - 1); v.Marks != want {
+		r.Errorf("%d marks, want %d", v.Marks, want)
+	}
+}
+
+// deadlocks has transactions of someone else lock rows in the wrong order.
+func deadlocks(r *Run) {
+	r.Node.Batch, r.Node.Spread, r.Node.Markers = 60, 20, 8
+	if r.Engine.Kind == engines.MySQL {
+		r.Node.DSN += map[bool]string{true: "&", false: "?"}[strings.Contains(r.Node.DSN, "?")] + "innodb_snapshot_isolation=ON"
+	}
+	before := countDeadlocks(r)
+	r.start()
+	ctx, stop := context.WithCancel(r.Context())
+	var others sync.WaitGroup
+	for range 2 {
+		others.Go(func() {
+			for ctx.Err() == nil {
+				lockBackwards(ctx, r.db, conversationID(rand.IntN(r.World.Conversations)))
+			}
+		})
+	}
+	r.untilMarks(r.Marks)
+	r.until("deadlocks", time.Minute, func() bool { return countDeadlocks(r) > before })
+	stop()
+	others.Wait()
+	r.figure("deadlocks=%d", countDeadlocks(r)-before)
+	v := finish(r)
+	if v.Failures > 0 {
+		r.Errorf("%d calls failed: %v", v.Failures, v.failures)
+	}
+}
+
+// lockBackwards locks first the messages of a conversation and then the conversation, for a moment.
+func lockBackwards(ctx context.Context, db *sql.DB, conversation string) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return
+	}
+	defer tx.Rollback()
+	var key int64
+	if tx.QueryRowContext(ctx, `SELECT conv FROM delivery_conversations WHERE id = '`+conversation+`'`).Scan(&key) != nil {
+		return
+	}
+	for _, table := range []string{"delivery_states", "delivery_conversations"} {
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf(`UPDATE %s SET version = version WHERE conv = %d`, table, key)); err != nil {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// countDeadlocks asks the server how many there have been.
+func countDeadlocks(r *Run) (n int) {
+	query := `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`
+	if r.Engine.Kind == engines.MySQL {
+		query = `SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'INNODB_DEADLOCKS'`
+	}
+	if err := r.db.QueryRowContext(r.Context(), query).Scan(&n); err != nil {
+		r.Fatal(err)
+	}
+	return n
+}
