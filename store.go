@@ -30,7 +30,8 @@ import (
 //     transaction. When ctx ends, so does the call.
 type Store interface {
 	// Create stores new messages of distinct ids, with a receipt at [Sent] for each frozen
-	// recipient and one [MessageSent] event each; the results stand in the order of the argument.
+	// recipient and one [MessageSent] event each; the results stand in the order of the argument, and
+	// in each conversation so do the seqs.
 	// A message whose id is taken, in whatever conversation, is not stored: its result holds what
 	// is there. The events are born under the lease and returned, or due at once if it is zero.
 	Create(ctx context.Context, messages []NewMessage, lease Lease) ([]Created, []Claimed, error)
@@ -55,19 +56,19 @@ type Store interface {
 	// event. A store should keep the user's place, so that the work is proportional to what is new.
 	AdvanceUpTo(ctx context.Context, upTo UpTo, lease Lease) (MarkedUpTo, []Claimed, error)
 
-	// Load returns the messages with these ids that exist, in any order.
+	// Load returns the messages with these ids that exist, each once, in any order.
 	Load(ctx context.Context, ids []string) ([]Message, error)
 
 	// List returns a page of one conversation, from one snapshot. An unknown conversation is an
 	// empty page at version 0.
 	List(ctx context.Context, list List) (Page, error)
 
-	// Receipts returns all receipts of these messages, ordered by message and recipient.
+	// Receipts returns all receipts of these messages, each once, ordered by message and recipient.
 	Receipts(ctx context.Context, ids []string) ([]Receipt, error)
 
 	// Claim puts up to limit due events under the lease, those due longest first, and counts an
-	// attempt for each: who dies holding an event has tried it. No event is held twice at a time.
-	// The store's own clock decides what is due.
+	// attempt for each, as being born under a lease counts one: who dies holding an event has tried
+	// it. No event is held twice at a time. The store's own clock decides what is due.
 	Claim(ctx context.Context, limit int, lease Lease) ([]Claimed, error)
 
 	// Settle ends claims and moves dead letters, and returns for how many of the settlements the
@@ -195,7 +196,7 @@ const (
 	Retry                      // due again After
 	Release                    // due again After, and the attempt does not count
 	Bury                       // to the dead letters, with Reason
-	Requeue                    // a dead letter becomes due at once, as Event and with no attempts
+	Requeue                    // a dead letter becomes due at once, as Event, with its id and no attempts
 	Discard                    // a dead letter is gone
 )
 

@@ -2,7 +2,7 @@ package deliverytest
 
 import (
 	"context"
-	"math/rand/v2"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -260,69 +260,43 @@ func (p *probe) together(n int, work func(worker int) error) {
 	}
 }
 
-const (
-	long  = time.Hour             // a lease that outlasts the test
-	short = 50 * time.Millisecond // a lease whose end the test waits for
-	grain = 5 * time.Millisecond  // how coarse a store's clock may be
-)
-
-func lease(d time.Duration) delivery.Lease {
-	return delivery.Lease{Token: 1 + rand.Int64N(1<<62), For: d}
+// calm waits until a conversation's version has not moved for a while.
+func (p *probe) calm(conversation string) {
+	p.Helper()
+	version, since := p.version(conversation), time.Now()
+	p.until("the version stood still", func() bool {
+		if now := p.version(conversation); now != version {
+			version, since = now, time.Now()
+		}
+		return time.Since(since) > 2*short
+	})
 }
 
-func settlement(c delivery.Claimed, outcome delivery.Outcome) delivery.Settlement {
-	return delivery.Settlement{ID: c.Event.ID, Lease: c.Lease, Outcome: outcome}
-}
-
-// noon is when the tests' messages are sent; minute n is when they are marked.
-var noon = time.Date(2024, time.May, 6, 12, 0, 0, 123456000, time.UTC)
-
-func minute(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
-
-// frozen is a message to frozen recipients, who must all reach a status.
-func frozen(conversation, id, sender string, recipients ...string) delivery.NewMessage {
-	slices.Sort(recipients)
-	return delivery.NewMessage{
-		Header: delivery.Header{
-			ID: id, Conversation: conversation, Sender: sender,
-			Total: len(recipients), Quorum: max(1, len(recipients)), SentAt: noon,
-		},
-		Body:       "the body of " + id,
-		Recipients: slices.Concat([]string{}, recipients),
+// advance applies marks whose events are due at once. Those in conversations that were held by
+// others it tries again on their own, as the contract has it.
+func advance(ctx context.Context, store delivery.Store, marks []delivery.Mark) ([]delivery.Marked, error) {
+	marked, _, err := store.Advance(ctx, marks, delivery.Lease{})
+	if err != nil {
+		return nil, err
 	}
-}
-
-// open is a message to an open audience, one of whom must reach a status.
-func open(conversation, id, sender string) delivery.NewMessage {
-	return delivery.NewMessage{
-		Header: delivery.Header{ID: id, Conversation: conversation, Sender: sender, Open: true, Quorum: 1, SentAt: noon},
-		Body:   "the body of " + id,
+	if len(marked) != len(marks) {
+		return nil, fmt.Errorf("Advance returned %d results for %d marks", len(marked), len(marks))
 	}
-}
-
-// asSent is what is stored of a message that was just sent.
-func asSent(m delivery.NewMessage, seq int64) delivery.Message {
-	stored := delivery.Message{Header: m.Header, Body: m.Body}
-	stored.Seq, stored.Version, stored.Status = seq, seq, delivery.Sent
-	return stored
-}
-
-func delivered(message, user string, at time.Time) delivery.Mark {
-	return delivery.Mark{Message: message, User: user, Status: delivery.Delivered, At: at}
-}
-
-func read(message, user string, at time.Time) delivery.Mark {
-	return delivery.Mark{Message: message, User: user, Status: delivery.Read, At: at}
-}
-
-// admitted is the mark after the app's rule said yes.
-func admitted(m delivery.Mark) delivery.Mark {
-	m.Admitted = true
-	return m
-}
-
-// from is the mark from a socket.
-func from(socket string, m delivery.Mark) delivery.Mark {
-	m.Socket = socket
-	return m
+	for i, m := range marked {
+		if !m.Held {
+			continue
+		}
+		if m.Changed {
+			return nil, fmt.Errorf("Advance changed mark %d, which it left out as held", i)
+		}
+		alone, _, err := store.Advance(ctx, marks[i:i+1], delivery.Lease{})
+		if err != nil {
+			return nil, err
+		}
+		if len(alone) != 1 || alone[0].Held {
+			return nil, fmt.Errorf("Advance left out a mark that was alone")
+		}
+		marked[i] = alone[0]
+	}
+	return marked, nil
 }

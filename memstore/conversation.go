@@ -84,7 +84,8 @@ func (c *conversation) changed(m *message) {
 }
 
 // upTo finds the steps of a mark up to a message, and moves the user's place past what it leaves
-// nothing to do at. It counts what is left out, and never moves the place past that.
+// nothing to do at. It counts what is left out, and never moves the place past that. Strangers leave
+// no place behind.
 func (c *conversation) upTo(upTo delivery.UpTo, last *message) (result delivery.MarkedUpTo, steps []step) {
 	at := c.places[upTo.User]
 	from, _ := c.search(at[upTo.Status] + 1)
@@ -108,7 +109,9 @@ func (c *conversation) upTo(upTo delivery.UpTo, last *message) (result delivery.
 			reached = m.Seq
 		}
 	}
-	if reached > at[upTo.Status] {
+	_, received := last.receipts[upTo.User]
+	known := len(steps) > 0 || received || last.Sender == upTo.User
+	if known && reached > at[upTo.Status] {
 		for status := delivery.Delivered; status <= upTo.Status; status++ {
 			at[status] = max(at[status], reached)
 		}

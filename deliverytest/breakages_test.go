@@ -1,0 +1,383 @@
+package deliverytest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+// breakages are ways to break the contract, and beginnings of rules that must notice.
+var breakages = []struct {
+	name  string
+	rules []string
+	store func(sound delivery.Store) delivery.Store
+}{
+	{"it stores the state and the event in two transactions",
+		[]string{"a change and its event are there", "a call that ctx cuts short"},
+		func(sound delivery.Store) delivery.Store { return &torn{sound} }},
+	{"it moves statuses backward",
+		[]string{"a status only moves forward", "each status is stamped", "whatever marks race"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, marked: func(marks []delivery.Mark, marked []delivery.Marked) {
+				for i := range marked {
+					if r := &marked[i].Receipt; r.Status > marks[i].Status {
+						r.Status, r.ReadAt, marked[i].Changed = marks[i].Status, time.Time{}, true
+					}
+				}
+			}, receipts: func(receipts []delivery.Receipt) {
+				for i := range receipts {
+					receipts[i].ReadAt = time.Time{}
+				}
+			}}
+		}},
+	{"it settles without looking at the lease",
+		[]string{"a settlement with another lease", "a lease is over once it was settled", "who held an event before", "settle counts exactly"},
+		func(sound delivery.Store) delivery.Store {
+			current := map[int64]int64{}
+			return &broken{Store: sound, claimed: func(claimed []delivery.Claimed) {
+				for _, c := range claimed {
+					current[c.Event.ID] = c.Lease
+				}
+			}, settlements: func(settlements []delivery.Settlement) {
+				for i := range settlements {
+					settlements[i].Lease = current[settlements[i].ID]
+				}
+			}, held: func(asked, held int) int { return asked }}
+		}},
+	{"it settles what has no lease",
+		[]string{"a lease is over once it was settled"},
+		func(sound delivery.Store) delivery.Store {
+			last := map[int64]int64{}
+			return &broken{Store: sound, claimed: func(claimed []delivery.Claimed) {
+				for _, c := range claimed {
+					last[c.Event.ID] = c.Lease
+				}
+			}, held: func(asked, held int) int { return max(held, min(asked, 1)) }}
+		}},
+	{"it advances senders",
+		[]string{"a sender's own mark", "ids of users", "marks that are refused"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, marked: func(marks []delivery.Mark, marked []delivery.Marked) {
+				for i, m := range marks {
+					if marked[i].Header.Sender == m.User {
+						marked[i].Receipt = delivery.Receipt{Message: m.Message, Recipient: m.User, Status: m.Status, DeliveredAt: m.At}
+						marked[i].Changed = true
+					}
+				}
+			}}
+		}},
+	{"it lets strangers mark frozen messages, as someone else",
+		[]string{"a stranger's mark", "a message frozen to nobody"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, messages: func(messages []delivery.NewMessage) {
+				for i := range messages {
+					messages[i].Open = true
+				}
+			}}
+		}},
+	{"it gives one version to two messages",
+		[]string{"each advance of a batch", "whatever marks race"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, marked: func(_ []delivery.Mark, marked []delivery.Marked) {
+				versions := map[string]int64{}
+				for i := range marked {
+					if conversation := marked[i].Header.Conversation; marked[i].Changed && versions[conversation] == 0 {
+						versions[conversation] = marked[i].Receipt.Version
+					} else if marked[i].Changed {
+						marked[i].Receipt.Version = versions[conversation]
+					}
+				}
+			}, claimed: func(claimed []delivery.Claimed) {
+				for i := range claimed {
+					claimed[i].Event.To = claimed[i].Event.From
+				}
+			}}
+		}},
+	{"it shares one exclusion between sockets",
+		[]string{"different sockets never share", "sockets come back"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, marks: func(marks []delivery.Mark) {
+				for i := range marks {
+					marks[i].Socket = marks[0].Socket
+				}
+			}}
+		}},
+	{"it forgets the sockets of up-to marks",
+		[]string{"an up-to mark makes one event"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, upTo: func(upTo *delivery.UpTo) { upTo.Socket = "" }}
+		}},
+	{"it does not ask for admission",
+		[]string{"an open message is marked only with admission", "messages that only lack admission"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, marks: func(marks []delivery.Mark) {
+				for i := range marks {
+					marks[i].Admitted = true
+				}
+			}, upTo: func(upTo *delivery.UpTo) { upTo.Admitted = true }}
+		}},
+	{"it stamps repeated marks again",
+		[]string{"a status only moves forward", "whatever marks race"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, marked: func(marks []delivery.Mark, marked []delivery.Marked) {
+				for i := range marked {
+					if r := &marked[i].Receipt; r.Status == marks[i].Status && !marked[i].Changed {
+						r.DeliveredAt, marked[i].Changed = marks[i].At, true
+					}
+				}
+			}}
+		}},
+	{"it loses events",
+		[]string{"advances of one conversation and one socket", "an up-to mark makes one event", "whatever sends race"},
+		func(sound delivery.Store) delivery.Store { return &losing{sound} }},
+	{"it counts deliveries twice",
+		[]string{"a message has a status", "an up-to mark finds what came after", "who reads has received"},
+		func(sound delivery.Store) delivery.Store {
+			return &miscounting{&broken{Store: sound}}
+		}},
+	{"it takes an id for another that differs in case",
+		[]string{"ids of messages"},
+		func(sound delivery.Store) delivery.Store { return renaming(sound, strings.ToLower) }},
+	{"it drops spaces at the end of ids",
+		[]string{"ids of messages"},
+		func(sound delivery.Store) delivery.Store {
+			return renaming(sound, func(id string) string { return strings.TrimRight(id, " ") })
+		}},
+	{"it stores a message again under a taken id",
+		[]string{"a message whose id is taken", "of racing sends"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, created: func(created []delivery.Created) {
+				for i := range created {
+					created[i].Existed = false
+				}
+			}}
+		}},
+	{"it has no place for bodies in events",
+		[]string{"each new message has an event", "bodies come back"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, messages: func(messages []delivery.NewMessage) {
+				for i := range messages {
+					messages[i].EventBody = false
+				}
+			}}
+		}},
+	{"it keeps times in the zone of the server",
+		[]string{"times are kept"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, receipts: func(receipts []delivery.Receipt) {
+				for i := range receipts {
+					receipts[i].DeliveredAt = receipts[i].DeliveredAt.In(time.FixedZone("server", 3600))
+				}
+			}}
+		}},
+	{"it keeps times to the millisecond",
+		[]string{"times are kept", "new messages come back"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, messages: func(messages []delivery.NewMessage) {
+				for i := range messages {
+					messages[i].SentAt = messages[i].SentAt.Truncate(time.Millisecond)
+				}
+			}}
+		}},
+	{"it claims more than the limit",
+		[]string{"a claim takes no more", "no event is held twice"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, limit: func(limit int) int { return limit + 1 }}
+		}},
+	{"it does not hold what was claimed",
+		[]string{"no event is held twice", "a claim holds its events"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, hold: func(lease *delivery.Lease) { lease.For = 0 }}
+		}},
+	{"it does not hold what was born under a lease",
+		[]string{"an event born under a lease"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, lease: func(lease *delivery.Lease) { lease.For = 0 }}
+		}},
+	{"it does not return what was born under a lease",
+		[]string{"an event born under a lease"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, lease: func(lease *delivery.Lease) { lease.Token = 0 }}
+		}},
+	{"it does not count attempts",
+		[]string{"an event born without a lease", "a claim holds its events", "an event to retry"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, claimed: func(claimed []delivery.Claimed) {
+				for i := range claimed {
+					claimed[i].Attempts = 0
+				}
+			}}
+		}},
+	{"it counts the attempts of released events",
+		[]string{"a released event", "an event that was born under a lease can be released"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, settlements: func(settlements []delivery.Settlement) {
+				for i := range settlements {
+					if settlements[i].Outcome == delivery.Release {
+						settlements[i].Outcome = delivery.Retry
+					}
+				}
+			}}
+		}},
+	{"it makes events due before their time",
+		[]string{"an event to retry", "a released event", "settle counts exactly"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, settlements: func(settlements []delivery.Settlement) {
+				for i := range settlements {
+					settlements[i].After = 0
+				}
+			}}
+		}},
+	{"it keeps no reasons",
+		[]string{"a buried event", "reasons of dead letters"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, settlements: func(settlements []delivery.Settlement) {
+				for i := range settlements {
+					settlements[i].Reason = ""
+				}
+			}}
+		}},
+	{"it ends the page of changes at the conversation's version",
+		[]string{"changes go on from the version", "who reads changes by version"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, page: func(page *delivery.Page) { page.Version += 3 }}
+		}},
+	{"it never has more",
+		[]string{"pages go forward", "pages go backward", "changes go on"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, page: func(page *delivery.Page) { page.More = false }}
+		}},
+	{"it leaves out the first change",
+		[]string{"changes come in order", "who reads changes by version"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, list: func(list *delivery.List) {
+				if list.Changes {
+					list.After++
+				}
+			}}
+		}},
+	{"it lists backward pages backward",
+		[]string{"pages go backward"},
+		func(sound delivery.Store) delivery.Store {
+			backward := false
+			return &broken{Store: sound,
+				list: func(list *delivery.List) { backward = list.Before != 0 },
+				page: func(page *delivery.Page) {
+					if backward {
+						slices.Reverse(page.Messages)
+					}
+				}}
+		}},
+	{"it shows a viewer nothing",
+		[]string{"a viewer sees"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, list: func(list *delivery.List) { list.Viewer = "" }}
+		}},
+	{"it ignores the limit of up-to marks",
+		[]string{"an up-to mark stops at its limit"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, upTo: func(upTo *delivery.UpTo) { upTo.Limit = 1 << 30 }}
+		}},
+	{"it has more whenever the limit was reached",
+		[]string{"an up-to mark whose limit just suffices"},
+		func(sound delivery.Store) delivery.Store {
+			limit := 0
+			return &broken{Store: sound,
+				upTo:       func(upTo *delivery.UpTo) { limit = upTo.Limit },
+				markedUpTo: func(marked *delivery.MarkedUpTo) { marked.More = marked.Changed == limit }}
+		}},
+	{"it counts what was left out once only",
+		[]string{"messages that only lack admission"},
+		func(sound delivery.Store) delivery.Store {
+			counted := false
+			return &broken{Store: sound, markedUpTo: func(marked *delivery.MarkedUpTo) {
+				if counted {
+					marked.LeftOut = 0
+				}
+				counted = true
+			}}
+		}},
+	{"it finds the message of an up-to mark in any conversation",
+		[]string{"an up-to mark to a message that is not"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, upTo: func(upTo *delivery.UpTo) {
+				if found, _ := sound.Load(context.Background(), []string{upTo.Message}); len(found) == 1 {
+					upTo.Conversation = found[0].Conversation
+				}
+			}}
+		}},
+	{"it shares what it hands out",
+		[]string{"slices handed out"},
+		func(sound delivery.Store) delivery.Store {
+			var mu sync.Mutex
+			first := map[int64]delivery.Event{}
+			return &broken{Store: sound, claimed: func(claimed []delivery.Claimed) {
+				mu.Lock()
+				defer mu.Unlock()
+				for i := range claimed {
+					if event, ok := first[claimed[i].Event.ID]; ok {
+						claimed[i].Event = event
+					}
+					first[claimed[i].Event.ID] = claimed[i].Event
+				}
+			}}
+		}},
+	{"it keeps the slices it is given",
+		[]string{"slices handed in"},
+		func(sound delivery.Store) delivery.Store { return &keeping{Store: sound} }},
+	{"it ignores ctx",
+		[]string{"a call whose ctx has ended"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, ctx: context.WithoutCancel}
+		}},
+	{"it takes an unknown outcome for a failure",
+		[]string{"a call that ctx cuts short"},
+		func(sound delivery.Store) delivery.Store {
+			return LosingStore(&broken{Store: sound, ctx: context.WithoutCancel}, func() Fault {
+				calls := 0
+				return func(method string) error {
+					if calls++; method == "Advance" && calls%2 == 0 {
+						return context.DeadlineExceeded
+					}
+					return nil
+				}
+			}())
+		}},
+	{"it forgets how old the backlog is",
+		[]string{"the backlog counts"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, backlog: func(backlog *delivery.Backlog) { backlog.Oldest = 0 }}
+		}},
+	{"it counts only what is due",
+		[]string{"the backlog counts"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, backlog: func(backlog *delivery.Backlog) { backlog.Waiting = min(1, backlog.Waiting) }}
+		}},
+	{"it decides by a stale look at the receipt",
+		[]string{"whatever marks race"},
+		func(sound delivery.Store) delivery.Store { return &stale{sound} }},
+}
+
+func TestBrokenStoresFailByName(t *testing.T) {
+	for _, b := range breakages {
+		t.Run(b.name, func(t *testing.T) {
+			for _, rule := range b.rules {
+				i := slices.IndexFunc(storeCases, func(c storeCase) bool { return strings.HasPrefix(c.rule, rule) })
+				if i < 0 {
+					t.Fatalf("no rule begins with %q", rule)
+				}
+				c := storeCases[i]
+				try(t, func(tb testing.TB) { c.run(tb, b.store(memstore.New())) }).mustFail(t, c.rule)
+				if tr := try(t, func(tb testing.TB) { c.run(tb, &broken{Store: memstore.New()}) }); tr.failed {
+					t.Errorf("a sound store fails too: %v", tr.failures)
+				}
+			}
+		})
+	}
+}
