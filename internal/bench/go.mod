@@ -24,10 +24,9 @@ require (
 	github.com/riverqueue/river v0.51.1
 	// River's driver.
 	github.com/riverqueue/river/riverdriver/riverpgxv5 v0.51.1
-)
-
-require (
+	// benchstat's statistics, and its format.
 	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da
+	// The charts.
 	gonum.org/v1/plot v0.17.0
 )
 
