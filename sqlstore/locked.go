@@ -31,14 +31,15 @@ type locked struct {
 	// Marking.
 	headers     string // [message] → key, header…
 	lockFree    string // [key] → key: those that nobody holds, locked; "" if nobody ever does
-	standing    string // [index, key, seq, recipient] → index, conversation's version, tally…, receipt without its ids; locked
+	standing    string // [index, key, seq, recipient] → index, conversation's version, tally…, receipt without its ids
+	forUpdate   string // makes standing lock all it reads, and read what was committed last
 	putReceipts string // [key, seq, recipient, status, version, delivered at, read at]
 	putStates   string // [key, seq, version, status, delivered, read, delivered at, read at]
 	putVersions string // [key, version]
 
 	// Marking up to a message.
-	reader    string // reader, seq, reader, key → conversation's version, delivered place, read place, receipt without its ids; locked
-	pending   string // recipient, key, after seq, up to seq, recipient, status, admitted, limit → header…, tally…, receipt without its ids; locked
+	reader    string // recipient, seq, reader, key → delivered place, read place, receipt without its ids
+	pending   string // recipient, key, after seq, up to seq, recipient, status, admitted, limit → key, header…
 	leftOut   string // recipient, key, after seq, up to seq, recipient, status → count
 	putReader string // key, reader, delivered place, read place: moved forward to these
 

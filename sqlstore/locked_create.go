@@ -98,9 +98,9 @@ func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, message
 		c := &conversation{id: id, key: key}
 		conversations[id], byKey[key] = c, c
 	}
-	locked, err := query(ctx, q, scanLocked, l.lock, toJSON(sortedKeys(byKey, cmp.Compare[int64])))
-	for _, c := range locked {
-		byKey[c.key].version = c.version
+	versions, err := l.lockAll(ctx, q, sortedKeys(byKey, cmp.Compare[int64]))
+	for key, c := range byKey {
+		c.version = versions[key]
 	}
 	return conversations, err
 }
@@ -109,11 +109,6 @@ func scanKnown(rows *sql.Rows) (*conversation, error) {
 	var c conversation
 	err := rows.Scan(&c.id, &c.key)
 	return &c, err
-}
-
-func scanLocked(rows *sql.Rows) (c conversation, err error) {
-	err = rows.Scan(&c.key, &c.version)
-	return c, err
 }
 
 // add stores the messages whose ids are free, and gives them the next versions of their conversations.

@@ -12,15 +12,13 @@ import (
 
 func (l *locked) advance(ctx context.Context, s *session, marks []delivery.Mark, lease delivery.Lease) (marked []delivery.Marked, claimed []delivery.Claimed, err error) {
 	err = s.write(ctx, func(q delivery.DBTX) error {
-		marked, claimed, err = l.advanceIn(ctx, q, marks, lease, s.tx == nil)
+		marked, claimed, err = l.advanceIn(ctx, q, s, marks, lease)
 		return err
 	})
 	return marked, claimed, err
 }
 
-// advanceIn applies marks inside a transaction. It may pass by conversations that are held; but not
-// in a caller's transaction, where coming back for them would lock out of order.
-func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease delivery.Lease, passBy bool) ([]delivery.Marked, []delivery.Claimed, error) {
+func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
 	found, err := l.find(ctx, q, marks)
 	if err != nil {
 		return nil, nil, err
@@ -29,17 +27,20 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, marks []deliver
 	var receipts []*standing
 	for i, m := range marks {
 		f := found[m.Message]
+		if f == nil {
+			continue
+		}
 		marked[i].Header = f.header
-		if f.key != 0 && m.User != f.header.Sender {
+		if m.User != f.header.Sender {
 			receipts = append(receipts, &standing{mark: i, user: m.User, key: f.key, header: f.header})
 		}
 	}
-	if passBy && l.lockFree != "" {
-		if receipts, err = l.free(ctx, q, receipts, marked); err != nil {
+	if s.tx == nil && l.lockFree != "" { // to come back for what is held would lock out of order, in a caller's transaction
+		if receipts, err = l.free(ctx, q, receipts, marked, marks[0].NoWait); err != nil {
 			return nil, nil, err
 		}
 	}
-	if err := l.read(ctx, q, receipts); err != nil {
+	if err := l.read(ctx, q, s, receipts); err != nil {
 		return nil, nil, err
 	}
 	// What shares an event goes together, and in the order of the marks.
@@ -57,28 +58,24 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, marks []deliver
 }
 
 // find returns where the marked messages stand, as far as they exist.
-func (l *locked) find(ctx context.Context, q delivery.DBTX, marks []delivery.Mark) (map[string]standing, error) {
+func (l *locked) find(ctx context.Context, q delivery.DBTX, marks []delivery.Mark) (map[string]*standing, error) {
 	ids := make([]string, len(marks))
 	for i, m := range marks {
 		ids[i] = m.Message
 	}
 	rows, err := query(ctx, q, scanHeader, l.headers, idList(ids))
-	found := make(map[string]standing, len(rows))
+	found := make(map[string]*standing, len(rows))
 	for _, r := range rows {
 		found[r.header.ID] = r
 	}
 	return found, err
 }
 
-// free locks the conversations that nobody holds, if there are several, and returns the receipts in
-// these. The marks of the others it notes as held.
-func (l *locked) free(ctx context.Context, q delivery.DBTX, receipts []*standing, marked []delivery.Marked) ([]*standing, error) {
-	var keys []int64
-	for _, r := range receipts {
-		keys = append(keys, r.key)
-	}
-	slices.Sort(keys)
-	if keys = slices.Compact(keys); len(keys) < 2 {
+// free locks the conversations that nobody holds, if there are several or the marks won't wait, and
+// returns the receipts in these. The marks of the others it notes as held.
+func (l *locked) free(ctx context.Context, q delivery.DBTX, receipts []*standing, marked []delivery.Marked, noWait bool) ([]*standing, error) {
+	keys := keysOf(receipts)
+	if len(keys) == 0 || len(keys) == 1 && !noWait {
 		return receipts, nil
 	}
 	free, err := query(ctx, q, scanInt, l.lockFree, toJSON(keys))
@@ -92,11 +89,57 @@ func (l *locked) free(ctx context.Context, q delivery.DBTX, receipts []*standing
 	}), nil
 }
 
-// read locks what it takes to advance the receipts, and fills it in.
-func (l *locked) read(ctx context.Context, q delivery.DBTX, receipts []*standing) error {
+// read fills in how things stand with the receipts now, and locks them.
+func (l *locked) read(ctx context.Context, q delivery.DBTX, s *session, receipts []*standing) error {
 	if len(receipts) == 0 {
 		return nil
 	}
+	if s.tx == nil {
+		return l.readFrom(ctx, q, l.standing+l.forUpdate, receipts)
+	}
+	// To lock a receipt that does not exist locks the gap in its place, if the caller's transaction is
+	// REPEATABLE READ, and holds up strangers. So lock the conversations alone, and be content with what
+	// the transaction can see, unless someone has changed them since it began to look.
+	versions, err := l.lockAll(ctx, q, keysOf(receipts))
+	if err != nil {
+		return err
+	}
+	if err := l.readFrom(ctx, q, l.standing, receipts); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(receipts, func(r *standing) bool { return r.version != versions[r.key] }) {
+		return l.readFrom(ctx, q, l.standing+l.forUpdate, receipts)
+	}
+	return nil
+}
+
+// lockAll locks conversations and returns their versions.
+func (l *locked) lockAll(ctx context.Context, q delivery.DBTX, keys []int64) (map[int64]int64, error) {
+	rows, err := query(ctx, q, scanVersion, l.lock, toJSON(keys))
+	versions := make(map[int64]int64, len(rows))
+	for _, r := range rows {
+		versions[r.key] = r.version
+	}
+	return versions, err
+}
+
+func scanVersion(rows *sql.Rows) (s standing, err error) {
+	err = rows.Scan(&s.key, &s.version)
+	return s, err
+}
+
+// keysOf returns the conversations of the receipts, in order.
+func keysOf(receipts []*standing) []int64 {
+	keys := make([]int64, len(receipts))
+	for i, r := range receipts {
+		keys[i] = r.key
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// readFrom fills in how things stand with the receipts as a statement sees it.
+func (l *locked) readFrom(ctx context.Context, q delivery.DBTX, text string, receipts []*standing) error {
 	slices.SortFunc(receipts, func(a, b *standing) int {
 		return cmp.Or(a.spot().compare(b.spot()), cmp.Compare(a.user, b.user))
 	})
@@ -104,7 +147,7 @@ func (l *locked) read(ctx context.Context, q delivery.DBTX, receipts []*standing
 	for i, r := range receipts {
 		wanted[i] = row{i, r.key, r.header.Seq, r.user}
 	}
-	rows, err := q.QueryContext(ctx, l.standing, toJSON(wanted))
+	rows, err := q.QueryContext(ctx, text, toJSON(wanted))
 	if err != nil {
 		return err
 	}
@@ -130,7 +173,8 @@ func (l *locked) read(ctx context.Context, q delivery.DBTX, receipts []*standing
 	return nil
 }
 
-func scanHeader(rows *sql.Rows) (s standing, err error) {
-	err = rows.Scan(append([]any{&s.key}, headerColumns(&s.header)...)...)
-	return s, err
+func scanHeader(rows *sql.Rows) (*standing, error) {
+	var s standing
+	err := rows.Scan(append([]any{&s.key}, headerColumns(&s.header)...)...)
+	return &s, err
 }

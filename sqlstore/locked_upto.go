@@ -2,41 +2,44 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/msgdelivery/delivery"
 )
 
 func (l *locked) advanceUpTo(ctx context.Context, s *session, upTo delivery.UpTo, lease delivery.Lease) (marked delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
 	err = s.write(ctx, func(q delivery.DBTX) error {
-		marked, claimed, err = l.advanceUpToIn(ctx, q, upTo, lease)
+		marked, claimed, err = l.advanceUpToIn(ctx, q, s, upTo, lease)
 		return err
 	})
 	return marked, claimed, err
 }
 
-func (l *locked) advanceUpToIn(ctx context.Context, q delivery.DBTX, u delivery.UpTo, lease delivery.Lease) (marked delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
+func (l *locked) advanceUpToIn(ctx context.Context, q delivery.DBTX, s *session, u delivery.UpTo, lease delivery.Lease) (marked delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
 	found, err := l.find(ctx, q, []delivery.Mark{{Message: u.Message}})
-	named, ok := found[u.Message]
-	if err != nil || !ok || named.header.Conversation != u.Conversation {
+	named := found[u.Message]
+	if err != nil || named == nil || named.header.Conversation != u.Conversation {
 		return marked, nil, err
 	}
 	marked.Header = named.header
-	reader, err := l.readerOf(ctx, q, u.User, named)
+	if _, err := l.lockAll(ctx, q, []int64{named.key}); err != nil {
+		return marked, nil, err
+	}
+	places, receipt, err := l.readerOf(ctx, q, u.User, named)
 	if err != nil {
 		return marked, nil, err
 	}
-	marked.Receipt = reader.receipt
+	marked.Receipt = receipt
 
-	last := named.header.Seq
-	after := reader.places[u.Status]
-	rows, err := query(ctx, q, scanPending, l.pending, u.User, named.key, after, last, u.User, u.Status, u.Admitted, u.Limit+1)
+	// All that was sent before the named message was committed before it, so even a snapshot that is
+	// behind the lock has it. What it does not show, and what is looked at again, is who has advanced since.
+	after, last := places[u.Status], named.header.Seq
+	receipts, err := query(ctx, q, scanHeader, l.pending, u.User, named.key, after, last, u.User, u.Status, u.Admitted, u.Limit+1)
 	if err != nil {
 		return marked, nil, err
 	}
-	if marked.More = len(rows) > u.Limit; marked.More {
-		rows = rows[:u.Limit]
-		last = rows[u.Limit-1].header.Seq
+	if marked.More = len(receipts) > u.Limit; marked.More {
+		receipts = receipts[:u.Limit]
+		last = receipts[u.Limit-1].header.Seq
 	}
 	if !u.Admitted {
 		err := q.QueryRowContext(ctx, l.leftOut, u.User, named.key, after, last, u.User, u.Status).Scan(&marked.LeftOut)
@@ -44,15 +47,18 @@ func (l *locked) advanceUpToIn(ctx context.Context, q delivery.DBTX, u delivery.
 			return marked, nil, err
 		}
 	}
+	for _, r := range receipts {
+		r.user = u.User
+	}
+	if err := l.read(ctx, q, s, receipts); err != nil {
+		return marked, nil, err
+	}
 
 	var c changes
-	for i := range rows {
-		r := &rows[i]
-		r.key, r.user, r.header.Conversation, r.version = named.key, u.User, u.Conversation, reader.version
-		if !c.advance(r, u.Socket, u.Status, u.At) {
-			continue
+	for _, r := range receipts {
+		if c.advance(r, u.Socket, u.Status, u.At) {
+			marked.Changed++
 		}
-		marked.Changed++
 		if r.header.Seq == named.header.Seq {
 			marked.Receipt = r.receipt
 		}
@@ -65,17 +71,10 @@ func (l *locked) advanceUpToIn(ctx context.Context, q delivery.DBTX, u delivery.
 	}
 	// Strangers leave no place behind.
 	if belongs := marked.Changed > 0 || marked.Receipt.Status.Valid() || named.header.Sender == u.User; belongs && marked.LeftOut == 0 && last > after {
-		reader.places.move(u.Status, last)
-		_, err = q.ExecContext(ctx, l.putReader, named.key, u.User, reader.places[delivery.Delivered], reader.places[delivery.Read])
+		places.move(u.Status, last)
+		_, err = q.ExecContext(ctx, l.putReader, named.key, u.User, places[delivery.Delivered], places[delivery.Read])
 	}
 	return marked, claimed, err
-}
-
-// reader is a user who marks up to a message.
-type reader struct {
-	version int64 // of the conversation
-	places  places
-	receipt delivery.Receipt // of the named message
 }
 
 // places holds, for each status, the seq up to which a reader has nothing left to advance to it.
@@ -88,18 +87,12 @@ func (p *places) move(status delivery.Status, seq int64) {
 	}
 }
 
-// readerOf locks the conversation of the named message and reads how its reader stands.
-func (l *locked) readerOf(ctx context.Context, q delivery.DBTX, user string, named standing) (r reader, err error) {
-	columns := append([]any{&r.version, orZero[int64]{&r.places[delivery.Delivered]}, orZero[int64]{&r.places[delivery.Read]}}, progressColumns(&r.receipt)...)
+// readerOf returns a reader's places, and the receipt of the named message.
+func (l *locked) readerOf(ctx context.Context, q delivery.DBTX, user string, named *standing) (p places, r delivery.Receipt, err error) {
+	columns := append([]any{orZero[int64]{&p[delivery.Delivered]}, orZero[int64]{&p[delivery.Read]}}, progressColumns(&r)...)
 	err = q.QueryRowContext(ctx, l.reader, user, named.header.Seq, user, named.key).Scan(columns...)
-	if r.receipt.Status.Valid() {
-		r.receipt.Message, r.receipt.Recipient = named.header.ID, user
+	if r.Status.Valid() {
+		r.Message, r.Recipient = named.header.ID, user
 	}
-	return r, err
-}
-
-func scanPending(rows *sql.Rows) (s standing, err error) {
-	columns := append(headerColumns(&s.header), tallyColumns(&s.tally)...)
-	err = rows.Scan(append(columns, progressColumns(&s.receipt)...)...)
-	return s, err
+	return p, r, err
 }

@@ -67,8 +67,8 @@ SELECT STRAIGHT_JOIN j.i, c.version, ` + tallyCols + `, ` + progressCols + `
 FROM JSON_TABLE(?, '$[*]' COLUMNS (i BIGINT PATH '$[0]', conv BIGINT PATH '$[1]', seq BIGINT PATH '$[2]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[3]')) j
 JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 JOIN delivery_states t FORCE INDEX (PRIMARY) ON t.conv = j.conv AND t.seq = j.seq
-LEFT JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient
-FOR UPDATE`,
+LEFT JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
+	forUpdate: "\nFOR UPDATE",
 	putReceipts: `
 INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
 SELECT j.conv, j.seq, j.recipient, j.status, j.version, j.delivered_at, j.read_at
@@ -86,31 +86,28 @@ STRAIGHT_JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 SET c.version = j.version`,
 
 	reader: `
-SELECT STRAIGHT_JOIN c.version, p.delivered_seq, p.read_seq, ` + progressCols + `
+SELECT p.delivered_seq, p.read_seq, ` + progressCols + `
 FROM delivery_conversations c
 LEFT JOIN delivery_receipts r ON r.conv = c.conv AND r.recipient = ? AND r.seq = ?
 LEFT JOIN delivery_readers p ON p.conv = c.conv AND p.reader = ?
-WHERE c.conv = ?
-FOR UPDATE`,
+WHERE c.conv = ?`,
 	pending: `
-SELECT STRAIGHT_JOIN ` + headerCols + `, ` + tallyCols + `, ` + progressCols + `
-FROM delivery_messages m FORCE INDEX (PRIMARY)
+SELECT c.conv, ` + headerCols + `
+FROM delivery_messages m
 JOIN delivery_conversations c ON c.conv = m.conv
-JOIN delivery_states t FORCE INDEX (PRIMARY) ON t.conv = m.conv AND t.seq = m.seq
 LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
 WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ?
 	AND CASE WHEN m.open THEN ? ELSE r.status IS NOT NULL END
-ORDER BY m.seq LIMIT ?
-FOR UPDATE`,
+ORDER BY m.seq LIMIT ?`,
 	leftOut: `
 SELECT COUNT(*)
 FROM delivery_messages m
 LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
-WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ? AND m.open
-FOR UPDATE`,
+WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ? AND m.open`,
 	putReader: `
 INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq) VALUES (?, ?, ?, ?)
-ON DUPLICATE KEY UPDATE delivered_seq = VALUES(delivered_seq), read_seq = VALUES(read_seq)`,
+ON DUPLICATE KEY UPDATE
+	delivered_seq = GREATEST(delivered_seq, VALUES(delivered_seq)), read_seq = GREATEST(read_seq, VALUES(read_seq))`,
 
 	addEvents: `
 INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload)

@@ -113,28 +113,28 @@ FROM json_each(?) j WHERE t.conv = j.value->>0 AND t.seq = j.value->>1`,
 UPDATE delivery_conversations AS c SET version = j.value->>1 FROM json_each(?) j WHERE c.conv = j.value->>0`,
 
 	reader: `
-SELECT c.version, p.delivered_seq, p.read_seq, ` + progressCols + `
+SELECT p.delivered_seq, p.read_seq, ` + progressCols + `
 FROM delivery_conversations c
 LEFT JOIN delivery_receipts r ON r.conv = c.conv AND r.recipient = ? AND r.seq = ?
 LEFT JOIN delivery_readers p ON p.conv = c.conv AND p.reader = ?
 WHERE c.conv = ?`,
 	pending: `
-SELECT ` + headerCols + `, ` + tallyCols + `, ` + progressCols + `
+SELECT c.conv, ` + headerCols + `
 FROM delivery_messages m
 JOIN delivery_conversations c ON c.conv = m.conv
-JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
 LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
-WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND coalesce(r.status, 0) < ?
+WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ?
 	AND CASE WHEN m.open THEN ? ELSE r.status IS NOT NULL END
 ORDER BY m.seq LIMIT ?`,
 	leftOut: `
-SELECT count(*)
+SELECT COUNT(*)
 FROM delivery_messages m
 LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
-WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND coalesce(r.status, 0) < ? AND m.open`,
+WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ? AND m.open`,
 	putReader: `
 INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq) VALUES (?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET delivered_seq = excluded.delivered_seq, read_seq = excluded.read_seq`,
+ON CONFLICT DO UPDATE SET
+	delivered_seq = max(delivered_seq, excluded.delivered_seq), read_seq = max(read_seq, excluded.read_seq)`,
 
 	addEvents: `
 INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload)
