@@ -71,7 +71,10 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 	todo := make([]int, 0, len(messages))
 	at := now()
 	for i, id := range messages {
-		m.marks[i] = Mark{Message: id, User: actor.User, Socket: actor.Socket, Status: status, At: at, Admitted: t.opts.Authorize == nil}
+		m.marks[i] = Mark{
+			Message: id, User: actor.User, Socket: actor.Socket, Status: status, At: at,
+			Admitted: t.opts.Authorize == nil, NoWait: tx == nil,
+		}
 		if err := checkID("message", id); err != nil {
 			m.results[i].Err = err
 		} else if m.foresee(ctx, i) {
@@ -216,8 +219,13 @@ func (m *marking) await(ctx context.Context, marks []Mark, outs []marked) {
 	}
 	var wg sync.WaitGroup
 	for conversation, at := range held {
+		patient := make([]Mark, len(at))
+		for i, j := range at {
+			patient[i] = marks[j]
+			patient[i].NoWait = false
+		}
 		wg.Go(func() {
-			late, err := m.t.marks.Do(ctx, conversation, pick(marks, at)...)
+			late, err := m.t.marks.Do(ctx, conversation, patient...)
 			for i, j := range at {
 				if err != nil {
 					outs[j] = marked{err: err}

@@ -46,8 +46,9 @@ type Store interface {
 	// Advances of one conversation and one socket make one [StatusChanged] event; different sockets
 	// never share one. The events are born under the lease and returned, or due at once if it is zero.
 	//
-	// In a batch of several conversations a store may leave out those that another transaction
-	// holds ([Marked.Held]); a batch of one conversation waits for it.
+	// A store may leave out the marks of a conversation that another transaction holds
+	// ([Marked.Held]) in a batch of several conversations, and in any batch whose marks say NoWait.
+	// Otherwise it waits for the conversation.
 	Advance(ctx context.Context, marks []Mark, lease Lease) ([]Marked, []Claimed, error)
 
 	// AdvanceUpTo is Advance for all messages of a conversation that stand at or before the named
@@ -128,6 +129,7 @@ type Mark struct {
 	Status   Status // Delivered or Read
 	At       time.Time
 	Admitted bool // the app's rule lets the user mark open messages here
+	NoWait   bool // rather come back as Held than wait for the conversation; all marks of a call agree
 }
 
 // Marked is what became of a [Mark].

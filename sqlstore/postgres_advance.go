@@ -19,9 +19,9 @@ import (
 // snapshot shows: then nothing in the conversation has changed since the snapshot, nor can it now.
 // Otherwise nothing is done for that conversation: no version is taken that could become a gap.
 //
-// Such marks count as held in a batch of several conversations. One conversation is tried again in a
-// transaction that first waits for the row and then runs the same statement, whose snapshot is
-// younger than the lock. Calls inside a caller's transaction do that from the start. Under a
+// Such marks count as held in a batch of several conversations, or of marks that won't wait. Otherwise
+// the conversation is tried again in a transaction that first waits for the row and then runs the same
+// statement, whose snapshot is younger than the lock. Calls inside a caller's transaction do that from the start. Under a
 // stricter isolation of the caller's, a stale snapshot is a serialization error.
 
 // pgAdvance applies a batch: $1 pgMarks, $2 the lease's length, $3 its token.
@@ -164,7 +164,7 @@ func (postgresWrites) advance(ctx context.Context, s *session, marks []delivery.
 			marked, claimed, err = pgApply(ctx, q, marks, lease)
 			return err
 		})
-		if err != nil || len(heldOf(marked)) == 0 || severalConversations(marked) {
+		if err != nil || len(heldOf(marked)) == 0 || marks[0].NoWait || severalConversations(marked) {
 			return marked, claimed, err
 		}
 	}
