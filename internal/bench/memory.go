@@ -89,7 +89,8 @@ func fillStore(ctx context.Context, store delivery.Store, f peer.Fixture) error 
 
 // newQuietTracker returns a tracker whose events nobody is told of.
 func newQuietTracker(store delivery.Store) (*delivery.Tracker, error) {
-	return delivery.New(store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+	nobody := delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil })
+	return delivery.New(store, nobody, &delivery.Options{Logger: peer.Quiet})
 }
 
 func (b *bench) memoryCell(ctx context.Context, way string) error {

@@ -2,8 +2,6 @@ package peer
 
 import (
 	"context"
-	"log/slog"
-	"os"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
@@ -48,9 +46,7 @@ func NewTracker(e Env, opts *pusheradapter.Options) (*delivery.Tracker, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Backlogs are part of the game here, and warnings of them are not.
-	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	return delivery.New(store, notifier, &delivery.Options{Logger: logger})
+	return delivery.New(store, notifier, &delivery.Options{Logger: Quiet})
 }
 
 // Relay runs a Tracker's relay until stop is called.

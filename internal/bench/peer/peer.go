@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
 	"strings"
 
 	"github.com/msgdelivery/delivery/internal/bench/lab"
@@ -45,6 +47,9 @@ type Fixture struct {
 	Conversations int // a divisor of Messages
 	Recent        int // how many of the newest messages are marked
 }
+
+// Quiet logs errors only: backlogs are part of the game here, and warnings of them are not.
+var Quiet = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 
 // Sender sent all messages.
 const Sender = "alice"

@@ -3,8 +3,6 @@ package peer
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,7 +28,7 @@ func prepareRiver(ctx context.Context, e Env) error {
 		return err
 	}
 	defer pool.Close()
-	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: quiet})
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: Quiet})
 	if err != nil {
 		return err
 	}
@@ -39,8 +37,6 @@ func prepareRiver(ctx context.Context, e Env) error {
 	}
 	return prepareTutorial(ctx, e)
 }
-
-var quiet = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 
 type riverPeer struct {
 	Fixture
@@ -61,7 +57,7 @@ func openRiver(ctx context.Context, e Env) (Marker, error) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &notifyWorker{pusher: newPusher(e.Stub.Addr())})
 	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
-		Logger:  quiet,
+		Logger:  Quiet,
 		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: riverWorkers}},
 		Workers: workers,
 		// The defaults, 100 ms and 1 s, would make it look slower than it can be.
