@@ -124,5 +124,5 @@ func backoff(failures int) time.Duration {
 	if shift := failures - 1; shift < 16 {
 		d = min(d, firstPause<<max(shift, 0))
 	}
-	return d/2 + rand.N(d/2+1)
+	return d/2 + rand.N(d/2+1) // #nosec G404 -- nothing to guess: it only spreads load
 }

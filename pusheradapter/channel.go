@@ -89,7 +89,7 @@ func unescape(high, low byte) (b byte, ok bool) {
 	if h < 0 || l < 0 {
 		return 0, false
 	}
-	b = byte(h<<4 | l)
+	b = byte(h<<4 | l) // #nosec G115 -- both are below 16
 	return b, !plain(b)
 }
 

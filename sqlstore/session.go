@@ -140,7 +140,7 @@ func (s *session) outcome(err error) error {
 
 const (
 	maxBackoff = 25 * time.Millisecond // between repetitions
-	maxStale   = 10                     // connections found broken before use, by one call
+	maxStale   = 10                    // connections found broken before use, by one call
 )
 
 // repeat calls fn again as long as it fails by conflicts, until ctx ends.
@@ -159,7 +159,7 @@ func (s *session) repeat(ctx context.Context, fn func() error) error {
 		case s.classify(err) != conflict:
 			return err
 		}
-		timer := time.NewTimer(rand.N(backoff))
+		timer := time.NewTimer(rand.N(backoff)) // #nosec G404 -- nothing to guess: it only spreads load
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

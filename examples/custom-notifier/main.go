@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/memstore"
@@ -122,7 +123,7 @@ func main() {
 	var relay sync.WaitGroup
 	relay.Go(func() { tracker.Run(ctx) })
 
-	server := &http.Server{Addr: *addr, Handler: routes(tracker, s, msg.ID)}
+	server := &http.Server{Addr: *addr, Handler: routes(tracker, s, msg.ID), ReadHeaderTimeout: 5 * time.Second}
 	context.AfterFunc(ctx, func() { server.Close() })
 	fmt.Printf("listening on http://%s\n", *addr)
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
