@@ -29,13 +29,15 @@ type locked struct {
 	duplicate   func(err error) bool // whether addMessages failed because an id is taken
 
 	// Marking.
-	headers     string // [message] → key, header…
-	lockFree    string // [key] → key: those that nobody holds, locked; "" if nobody ever does
-	standing    string // [index, key, seq, recipient] → index, conversation's version, tally…, receipt without its ids
-	forUpdate   string // makes standing lock all it reads, and read what was committed last
-	putReceipts string // [key, seq, recipient, status, version, delivered at, read at]
-	putStates   string // [key, seq, version, status, delivered, read, delivered at, read at]
-	putVersions string // [key, version]
+	headers     string               // [message] → key, header…
+	lockFree    string               // [key] → key: those that nobody holds, locked; "" if nobody ever does
+	standing    string               // [index, key, seq, recipient] → index, conversation's version, tally…, receipt without its ids
+	wait        string               // makes standing lock all it reads, and read what was committed last
+	noWait      string               // the same, but it fails if anything of that is locked
+	isHeld      func(err error) bool // whether it did so
+	putReceipts string               // [key, seq, recipient, status, version, delivered at, read at]
+	putStates   string               // [key, seq, version, status, delivered, read, delivered at, read at]
+	putVersions string               // [key, version]
 
 	// Marking up to a message.
 	reader    string // recipient, seq, reader, key → delivered place, read place, receipt without its ids

@@ -35,12 +35,22 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 			receipts = append(receipts, &standing{mark: i, user: m.User, key: f.key, header: f.header})
 		}
 	}
-	if s.tx == nil && l.lockFree != "" { // to come back for what is held would lock out of order, in a caller's transaction
-		if receipts, err = l.free(ctx, q, receipts, marked, marks[0].NoWait); err != nil {
+	lock, passBy := l.wait, s.tx == nil // in a caller's transaction, to come back for what is held would lock out of order
+	if passBy {
+		if receipts, err = l.free(ctx, q, receipts, marked); err != nil {
 			return nil, nil, err
 		}
+		if marks[0].NoWait {
+			lock = l.noWait
+		}
 	}
-	if err := l.read(ctx, q, s, receipts); err != nil {
+	switch err := l.read(ctx, q, s, receipts, lock); {
+	case err != nil && passBy && marks[0].NoWait && l.isHeld(err):
+		for _, r := range receipts {
+			marked[r.mark].Held = true
+		}
+		return marked, nil, nil
+	case err != nil:
 		return nil, nil, err
 	}
 	// What shares an event goes together, and in the order of the marks.
@@ -71,11 +81,11 @@ func (l *locked) find(ctx context.Context, q delivery.DBTX, marks []delivery.Mar
 	return found, err
 }
 
-// free locks the conversations that nobody holds, if there are several or the marks won't wait, and
-// returns the receipts in these. The marks of the others it notes as held.
-func (l *locked) free(ctx context.Context, q delivery.DBTX, receipts []*standing, marked []delivery.Marked, noWait bool) ([]*standing, error) {
+// free locks the conversations that nobody holds, if there are several, and returns the receipts in
+// these. The marks of the others it notes as held.
+func (l *locked) free(ctx context.Context, q delivery.DBTX, receipts []*standing, marked []delivery.Marked) ([]*standing, error) {
 	keys := keysOf(receipts)
-	if len(keys) == 0 || len(keys) == 1 && !noWait {
+	if len(keys) < 2 || l.lockFree == "" {
 		return receipts, nil
 	}
 	free, err := query(ctx, q, scanInt, l.lockFree, toJSON(keys))
@@ -89,13 +99,13 @@ func (l *locked) free(ctx context.Context, q delivery.DBTX, receipts []*standing
 	}), nil
 }
 
-// read fills in how things stand with the receipts now, and locks them.
-func (l *locked) read(ctx context.Context, q delivery.DBTX, s *session, receipts []*standing) error {
+// read fills in how things stand with the receipts now, and locks them in the given way.
+func (l *locked) read(ctx context.Context, q delivery.DBTX, s *session, receipts []*standing, lock string) error {
 	if len(receipts) == 0 {
 		return nil
 	}
 	if s.tx == nil {
-		return l.readFrom(ctx, q, l.standing+l.forUpdate, receipts)
+		return l.readFrom(ctx, q, l.standing+lock, receipts)
 	}
 	// To lock a receipt that does not exist locks the gap in its place, if the caller's transaction is
 	// REPEATABLE READ, and holds up strangers. So lock the conversations alone, and be content with what
@@ -108,7 +118,7 @@ func (l *locked) read(ctx context.Context, q delivery.DBTX, s *session, receipts
 		return err
 	}
 	if slices.ContainsFunc(receipts, func(r *standing) bool { return r.version != versions[r.key] }) {
-		return l.readFrom(ctx, q, l.standing+l.forUpdate, receipts)
+		return l.readFrom(ctx, q, l.standing+lock, receipts)
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func (l *locked) advanceUpToIn(ctx context.Context, q delivery.DBTX, s *session,
 	for _, r := range receipts {
 		r.user = u.User
 	}
-	if err := l.read(ctx, q, s, receipts); err != nil {
+	if err := l.read(ctx, q, s, receipts, l.wait); err != nil {
 		return marked, nil, err
 	}
 

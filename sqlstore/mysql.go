@@ -68,7 +68,9 @@ FROM JSON_TABLE(?, '$[*]' COLUMNS (i BIGINT PATH '$[0]', conv BIGINT PATH '$[1]'
 JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 JOIN delivery_states t FORCE INDEX (PRIMARY) ON t.conv = j.conv AND t.seq = j.seq
 LEFT JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
-	forUpdate: "\nFOR UPDATE",
+	wait:   "\nFOR UPDATE",
+	noWait: "\nFOR UPDATE NOWAIT",
+	isHeld: mysqlHeld,
 	putReceipts: `
 INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
 SELECT j.conv, j.seq, j.recipient, j.status, j.version, j.delivered_at, j.read_at
@@ -164,6 +166,11 @@ func mysqlFate(err error) fate {
 		return unknown
 	}
 	return refused
+}
+
+func mysqlHeld(err error) bool {
+	n := mysqlNumber(err)
+	return n == 1205 || n == 3572 // as MariaDB and as MySQL say it
 }
 
 func mysqlDuplicate(err error) bool { return mysqlNumber(err) == 1062 }

@@ -100,6 +100,7 @@ FROM json_each(?) j
 CROSS JOIN delivery_conversations c ON c.conv = j.value->>1
 CROSS JOIN delivery_states t ON t.conv = c.conv AND t.seq = j.value->>2
 LEFT JOIN delivery_receipts r ON r.conv = t.conv AND r.seq = t.seq AND r.recipient = j.value->>3`,
+	isHeld: func(error) bool { return false }, // who writes has it all
 	putReceipts: `
 INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 FROM json_each(?) WHERE true
