@@ -46,7 +46,7 @@ func TestValidateSaysWhatIsMissing(t *testing.T) {
 				t.Errorf("Validate says %v, which does not name %s", err, what)
 			}
 		}
-		want("0001_initial.sql")
+		want("0001_initial.up.sql")
 		if err := sqlstore.Migrate(t.Context(), db, dialects[e.Kind]); err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +60,7 @@ func TestValidateSaysWhatIsMissing(t *testing.T) {
 		if _, err := db.Exec("DELETE FROM delivery_migrations WHERE version = 1"); err != nil {
 			t.Fatal(err)
 		}
-		want("0001_initial.sql")
+		want("0001_initial.up.sql")
 		db.Close()
 		if err := sqlstore.Validate(t.Context(), db, dialects[e.Kind]); err == nil || strings.Contains(err.Error(), "lacks") {
 			t.Errorf("a database that does not answer is said to lack something: %v", err)
