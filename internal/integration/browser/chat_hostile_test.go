@@ -32,7 +32,7 @@ func TestHostileTextStaysText(t *testing.T) {
 		alice := newUser(t, "alice").newTab(chat.url)
 		alice.visit(chat.url)
 		alice.pardon("401")
-		alice.do(chromedp.SendKeys(chromedp.CSS("input[name=username]"), hostile[0]), chromedp.SendKeys(chromedp.CSS("input[name=password]"), "\"><b>\r"))
+		alice.submit(hostile[0], `"><b>`)
 		alice.wait(`document.querySelector('.problem')`)
 		if got := eval[string](alice, `document.querySelector('input[name=username]').value`); got != hostile[0] {
 			t.Errorf("the form shows the name %q, want %q", got, hostile[0])

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 
 	"github.com/msgdelivery/delivery/pusheradapter"
@@ -44,12 +43,18 @@ func openChat(t *testing.T, chat *program, name string) *tab {
 	return p
 }
 
-// signIn fills in the form that the page is at.
+// signIn fills in the form that the page is at, and waits for the chat.
 func (p *tab) signIn() {
 	p.t.Helper()
-	p.do(chromedp.SendKeys(chromedp.CSS("input[name=username]"), p.name), chromedp.SendKeys(chromedp.CSS("input[name=password]"), "password\r"))
+	p.submit(p.name, "password")
 	p.wait(`document.title.endsWith('Chat') && document.body.dataset.connection === 'connected'`)
 	p.wait(`[...document.querySelectorAll('.log')].every((log) => 'synced' in log.dataset)`)
+}
+
+// submit fills in and submits a form that asks for a name and a password.
+func (p *tab) submit(name, password string) {
+	p.t.Helper()
+	p.do(chromedp.SendKeys(chromedp.CSS("input[name=username]"), name), chromedp.SendKeys(chromedp.CSS("input[name=password]"), password+"\r"))
 }
 
 // listens waits until the page is subscribed to a channel.
@@ -70,11 +75,7 @@ func (p *tab) choose(conversation string) {
 // write types a message into the conversation that is shown, and sends it.
 func (p *tab) write(text string) {
 	p.t.Helper()
-	p.do(chromedp.Focus(chromedp.CSS("#composer textarea")))
-	call(p, input.InsertText, input.InsertTextParams{Text: text})
-	call(p, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: "Enter", Text: "\r"})
-	call(p, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: "Enter"})
-	p.wait(`document.querySelector('#composer textarea').value === ''`)
+	p.enter("#composer textarea", text)
 }
 
 // waitTicks waits until one's own message has a status.

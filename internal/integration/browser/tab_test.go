@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
@@ -102,6 +103,16 @@ func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		p.t.Fatalf("%s's page: %v", p.name, err)
 	}
+}
+
+// enter types a text into a field, which is empty then, and presses Enter.
+func (p *tab) enter(field, text string) {
+	p.t.Helper()
+	p.do(chromedp.Focus(chromedp.CSS(field)))
+	call(p, input.InsertText, input.InsertTextParams{Text: text})
+	call(p, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: "Enter", Text: "\r"})
+	call(p, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: "Enter"})
+	p.wait(`document.querySelector(%s).value === ''`, field)
 }
 
 // script returns an expression with each %s replaced by an argument, written as JavaScript writes it.
