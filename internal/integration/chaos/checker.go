@@ -22,6 +22,7 @@ type Verdict struct {
 	Events            int   // accepted, duplicates among them
 	Failures, Unknown int   // calls that failed, and those that did not learn the outcome
 	LeaseLost         int   // events that were published under a lease that had run out
+	Unanswered        int   // events of calls that nobody answered
 	Unsettled         int   // events whose settlement failed
 	Late              int   // milliseconds that a call took beyond its deadline, at most
 	Heap              int64 // bytes that a node had in use, at most
@@ -49,9 +50,9 @@ func (f *Findings) add(format string, args ...any) {
 
 // String is the line of figures.
 func (v *Verdict) String() string {
-	return fmt.Sprintf("marks=%d changed=%d events=%d lost=%d unexpected=%d backwards=%d duplicates=%d dead=%d outbox=%d leased=%d idle=%d goroutines=%d failures=%d unknown=%d lease_lost=%d unsettled=%d late=%dms heap=%dMiB",
+	return fmt.Sprintf("marks=%d changed=%d events=%d lost=%d unexpected=%d backwards=%d duplicates=%d dead=%d outbox=%d leased=%d idle=%d goroutines=%d failures=%d unknown=%d lease_lost=%d unsettled=%d unanswered=%d late=%dms heap=%dMiB",
 		v.Marks, v.Changed, v.Events, v.Lost.Count, v.Unexpected.Count, v.Backwards.Count, v.Duplicates.Count,
-		v.Dead, v.Outbox, v.Leased, v.Idle, v.Leaked, v.Failures, v.Unknown, v.LeaseLost, v.Unsettled, v.Late, v.Heap>>20)
+		v.Dead, v.Outbox, v.Leased, v.Idle, v.Leaked, v.Failures, v.Unknown, v.LeaseLost, v.Unsettled, v.Unanswered, v.Late, v.Heap>>20)
 }
 
 // receiptKey names a receipt.
@@ -141,6 +142,8 @@ func (c *checker) readEntry(e Entry) error {
 			v.Unknown++
 		}
 		v.failures[e.Reason]++
+	case unanswered:
+		v.Unanswered += int(e.N)
 	case unsettled:
 		v.Unsettled += int(e.N)
 	case heap:

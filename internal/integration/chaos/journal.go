@@ -46,14 +46,15 @@ func now() int64 { return time.Now().UnixMicro() }
 
 // What a line of a node's journal tells of.
 const (
-	asks      = "asks"       // is about to mark or send
-	acked     = "acked"      // was told that it is done
-	failed    = "failed"     // was told that it failed, or not told at all
-	lateness  = "late"       // a call ended after its deadline: N milliseconds
-	leaseLost = "lease lost" // N events
-	unsettled = "unsettled"  // N events, since the store failed
-	heap      = "heap"       // had N bytes in use, at most
-	ends      = "ends"       // ended cleanly, with N goroutines left
+	asks       = "asks"       // is about to mark or send
+	acked      = "acked"      // was told that it is done
+	failed     = "failed"     // was told that it failed, or not told at all
+	lateness   = "late"       // a call ended after its deadline: N milliseconds
+	leaseLost  = "lease lost" // N events
+	unsettled  = "unsettled"  // N events, since the store failed
+	unanswered = "unanswered" // N events, since the endpoint said nothing in time
+	heap       = "heap"       // had N bytes in use, at most
+	ends       = "ends"       // ended cleanly, with N goroutines left
 )
 
 // Entry is a line of a node's journal.

@@ -44,7 +44,7 @@ func (n *node) mutate(store delivery.Store, notifier delivery.Notifier, db *sql.
 }
 
 func mutantStore(name string, store delivery.Store, db *sql.DB) delivery.Store {
-	m := &mutant{Store: store, name: name, db: db}
+	m := &mutant{Store: store, name: name, db: db, tokens: map[int64]int64{}}
 	switch name {
 	case twoTransactions, forgetsEvents, noGuard, acksBeforeCommit, settlesBeforePublish, claimsWithoutLease, processClock, cursor,
 		settlesWithoutLease, attemptsOnFailure, letsSendersMark:
@@ -107,8 +107,9 @@ type mutant struct {
 	name string
 	db   *sql.DB // of SQLite
 
-	mu   sync.Mutex
-	seen int64 // the cursor
+	mu     sync.Mutex
+	seen   int64           // the cursor
+	tokens map[int64]int64 // the latest leases, by event
 }
 
 func (m *mutant) lease(lease delivery.Lease) delivery.Lease {
@@ -173,6 +174,10 @@ func (m *mutant) take(ctx context.Context, claimed []delivery.Claimed) []deliver
 			m.settle(ctx, c)
 		case attemptsOnFailure:
 			claimed[i].Attempts--
+		case settlesWithoutLease:
+			m.mu.Lock()
+			m.tokens[c.Event.ID] = c.Lease
+			m.mu.Unlock()
 		}
 	}
 	return claimed
@@ -183,15 +188,17 @@ func (m *mutant) settle(ctx context.Context, c delivery.Claimed) {
 }
 
 func (m *mutant) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
-	held, err := m.Store.Settle(ctx, settlements)
-	switch m.name {
-	case settlesBeforePublish:
-		held = len(settlements)
-	case settlesWithoutLease:
-		held = len(settlements)
-		for _, s := range settlements {
-			m.finish(ctx, s.ID)
+	if m.name == settlesWithoutLease {
+		m.mu.Lock()
+		settlements = slices.Clone(settlements)
+		for i, s := range settlements {
+			settlements[i].Lease = m.tokens[s.ID]
 		}
+		m.mu.Unlock()
+	}
+	held, err := m.Store.Settle(ctx, settlements)
+	if m.name == settlesBeforePublish {
+		held = len(settlements)
 	}
 	return held, err
 }
@@ -245,15 +252,8 @@ WHERE m.id = ? AND r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?`, uint8
 	}
 }
 
-// finish settles an event, whoever holds it.
-func (m *mutant) finish(ctx context.Context, id int64) {
-	if _, err := m.db.ExecContext(ctx, `DELETE FROM delivery_outbox WHERE id = ?`, id); err != nil {
-		panic(err)
-	}
-}
-
-// rewrite takes events out of the outbox and writes them again, as a second transaction would. One time in fifty the
-// process does not live to see it.
+// rewrite takes events out of the outbox and writes them again, as a second transaction would. One time in twenty
+// the process does not live to see it.
 func (m *mutant) rewrite(ctx context.Context, claimed []delivery.Claimed) error {
 	if len(claimed) == 0 {
 		return nil
@@ -283,7 +283,7 @@ DELETE FROM delivery_outbox WHERE id IN (SELECT value FROM json_each(?)) RETURNI
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return err
 	}
-	if rand.IntN(50) == 0 {
+	if rand.IntN(20) == 0 {
 		die()
 	}
 	for _, e := range events {

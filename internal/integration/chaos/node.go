@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -180,6 +181,7 @@ func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
 	store, notifier := n.mutate(sqlStore, adapter, db)
 	store, notifier = n.harm(store, notifier)
 	store = &settlingStore{store, n.journal}
+	notifier = n.noteUnanswered(notifier)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return delivery.New(store, notifier, &delivery.Options{
 		Lease:  n.Lease,
@@ -187,6 +189,18 @@ func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
 		Observer: &delivery.Observer{
 			LeaseLost: func(events int) { n.journal.write(Entry{At: now(), What: leaseLost, N: int64(events)}) },
 		},
+	})
+}
+
+// noteUnanswered notes the events of calls that nobody answered: they may have been accepted, and come again.
+func (n *node) noteUnanswered(notifier delivery.Notifier) delivery.Notifier {
+	return delivery.NotifierFunc(func(ctx context.Context, events []delivery.Event) error {
+		err := notifier.Notify(ctx, events)
+		var answer *pusheradapter.Error
+		if errors.As(err, &answer) && answer.Status == 0 {
+			n.journal.write(Entry{At: now(), What: unanswered, N: int64(len(events))})
+		}
+		return err
 	})
 }
 

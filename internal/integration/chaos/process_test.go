@@ -187,7 +187,7 @@ func endWithQueue(r *Run) {
 	r.sink.become(Weather{Delay: 100 * time.Millisecond})
 	r.Node.Markers = 0
 	p := r.startNode(0, nil)
-	r.until("some events are accepted", time.Minute, func() bool { return r.sink.accepted.Load() >= 2*publishers*publishBatch })
+	r.until("some events are accepted", time.Minute, func() bool { return r.sink.accepted.Load() >= publishers*publishBatch })
 	took, err := p.stop()
 	if err != nil {
 		r.Error(err)

@@ -54,7 +54,7 @@ type Run struct {
 }
 
 const (
-	publishers   = 4  // publishes that a node has under way at a time
+	publishers   = 16 // publishes that a node has under way at a time
 	publishBatch = 10 // events in each
 )
 
@@ -99,7 +99,7 @@ func newRun(t testing.TB, name string, e engines.Engine, size Size, seed uint64,
 	r.sink = newSink(t, r.dir, seed)
 	r.Node = NodeConfig{
 		Seed: seed, Dir: r.dir, Kind: e.Kind, Driver: r.database.Driver, DSN: r.database.DSN, Sink: r.sink.url(),
-		Lease: 2 * time.Second, World: size.World, Markers: 4, Batch: 20, Spread: 2, Pool: 8,
+		Lease: 3 * time.Second, World: size.World, Markers: 4, Batch: 20, Spread: 2, Pool: 8,
 	}
 	if e.Kind == engines.SQLite {
 		r.Node.Markers = 2 // each of them locks out all others
@@ -325,9 +325,10 @@ func (r *Run) verdict() *Verdict {
 }
 
 // duplicateBound is how many duplicates the run can explain: what a killed node had under way, what was accepted in
-// calls whose answer was withheld, what outlived its lease, and what the store failed to settle.
+// calls whose answer the sink withheld or the node did not wait for, what outlived its lease, and what the store failed to
+// settle.
 func (r *Run) duplicateBound(v *Verdict) int {
-	return r.kills*publishers*publishBatch + int(r.sink.swallowed.Load()) + v.LeaseLost + v.Unsettled
+	return r.kills*publishers*publishBatch + int(r.sink.swallowed.Load()) + v.LeaseLost + v.Unsettled + v.Unanswered
 }
 
 // expectKept fails the run unless the promise was kept, with so many dead letters.

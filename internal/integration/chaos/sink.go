@@ -199,8 +199,9 @@ func dripping(w http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
 	}
 }
 
-// endless answers with a body that never ends.
+// endless answers 502 with a body that never ends.
 func endless(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+	w.WriteHeader(http.StatusBadGateway)
 	for piece := bytes.Repeat([]byte(" "), 16<<10); ; {
 		if _, err := w.Write(piece); err != nil {
 			panic(http.ErrAbortHandler)
