@@ -32,7 +32,7 @@ func (s BreakerState) String() string {
 const (
 	breakerTrips  = 5 // failures in a row that open it
 	firstPause    = 200 * time.Millisecond
-	longestPause  = 30 * time.Second
+	longestPause  = 10 * time.Second
 	minRetryAfter = time.Second
 	maxRetryAfter = 10 * time.Minute
 )
@@ -60,6 +60,22 @@ func (b *breaker) stateLocked() BreakerState {
 		return BreakerOpen
 	}
 	return BreakerHalfOpen
+}
+
+// wants returns how many of n events to get ready for publishing: all, none, or, to try the endpoint
+// again, a batch.
+func (b *breaker) wants(n int) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch b.stateLocked() {
+	case BreakerClosed:
+		return n
+	case BreakerHalfOpen:
+		if !b.probing {
+			return min(n, publishBatch)
+		}
+	}
+	return 0
 }
 
 // allow reports whether one publish may go ahead, and otherwise for how long none may. A publish
@@ -94,6 +110,9 @@ func (b *breaker) success() (changed bool) {
 func (b *breaker) failure(retryAfter time.Duration) (rest time.Duration, opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if rest = time.Until(b.until); rest > 0 && retryAfter <= 0 {
+		return rest, false // it was under way when the breaker opened, and tells nothing new
+	}
 	b.failures++
 	b.probing = false
 	rest = backoff(max(b.failures-breakerTrips, 0) + 1)

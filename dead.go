@@ -27,10 +27,14 @@ func (t *Tracker) DeadLetters(ctx context.Context, q DeadQuery) ([]DeadLetter, e
 	return dead, nil
 }
 
-// Replay puts dead letters back into the outbox, due at once and as fresh as new ones. What they say is
+// Replay puts up to [MaxBatch] dead letters back into the outbox, due at once and as fresh as new ones. What they say is
 // brought up to date, so that an old one cannot show anyone an old status. An id that is not among
 // the dead letters is [ErrNotFound]; the others are replayed all the same.
 func (t *Tracker) Replay(ctx context.Context, ids ...int64) error {
+	ids, err := distinct(ids)
+	if err != nil {
+		return err
+	}
 	var settlements []Settlement
 	for _, id := range ids {
 		dead, err := t.store.Dead(ctx, id-1, 1)
@@ -40,25 +44,40 @@ func (t *Tracker) Replay(ctx context.Context, ids ...int64) error {
 		if len(dead) == 0 || dead[0].Event.ID != id {
 			continue // counted below
 		}
+		if !dead[0].Event.Kind.Valid() {
+			return fmt.Errorf("delivery: dead letter %d cannot be read", id)
+		}
 		event, err := t.refresh(ctx, dead[0].Event)
 		if err != nil {
 			return err
 		}
 		settlements = append(settlements, Settlement{ID: id, Outcome: Requeue, Event: event})
 	}
-	err := t.settleDead(ctx, settlements, len(ids))
+	err = t.settleDead(ctx, settlements, len(ids))
 	t.Wake()
 	return err
 }
 
-// Discard drops dead letters for good. An id that is not among them is [ErrNotFound]; the others are
+// Discard drops up to [MaxBatch] dead letters for good. An id that is not among them is [ErrNotFound]; the others are
 // dropped all the same.
 func (t *Tracker) Discard(ctx context.Context, ids ...int64) error {
+	ids, err := distinct(ids)
+	if err != nil {
+		return err
+	}
 	settlements := make([]Settlement, len(ids))
 	for i, id := range ids {
 		settlements[i] = Settlement{ID: id, Outcome: Discard}
 	}
 	return t.settleDead(ctx, settlements, len(ids))
+}
+
+// distinct returns up to [MaxBatch] ids in order, each once.
+func distinct(ids []int64) ([]int64, error) {
+	if len(ids) > MaxBatch {
+		return nil, &InvalidError{Field: "ids", Reason: "are more than 500"}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(ids))), nil
 }
 
 func (t *Tracker) settleDead(ctx context.Context, settlements []Settlement, want int) error {

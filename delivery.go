@@ -27,15 +27,19 @@ type Tracker struct {
 
 	relay   relay
 	breaker breaker
-	watched atomic.Int64 // when the backlog was last looked at, in Unix nanoseconds
-	warned  atomic.Bool  // that it is old
+
+	watched  atomic.Int64 // when the backlog was last looked at, in Unix nanoseconds
+	watching atomic.Bool  // somebody is looking at it
+	warned   atomic.Bool  // that it is old
 }
 
 // Options adjust a [Tracker]. The zero value of each field means its default.
 type Options struct {
 	// Authorize is the app's own rule: may the user do this in the conversation? It is asked for
 	// marks of messages with an open audience, and by whoever calls [Tracker.Authorize]. An error is
-	// a failure, not a refusal. It may be called concurrently. Nil lets everyone do everything.
+	// a failure, not a refusal. It may be called concurrently, and by the Tx forms inside the caller's
+	// transaction, so that a rule which needs a connection of its own needs a pool that has another.
+	// Nil lets everyone do everything.
 	Authorize func(ctx context.Context, user string, to Action, conversation string) (bool, error)
 
 	// EventBodies makes the events of new messages carry their bodies. By default they carry ids
@@ -88,9 +92,9 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	if t.opts.Observer == nil {
 		t.opts.Observer = new(Observer)
 	}
-	t.sends = coalesce.New(MaxBatch, writeTimeout, t.flushSends)
-	t.marks = coalesce.New(MaxBatch, writeTimeout, t.flushMarks)
-	t.settles = coalesce.New(MaxBatch, writeTimeout, t.flushSettlements)
+	t.sends = coalesce.New(MaxBatch, writeTimeout, NewMessage.weight, t.flushSends)
+	t.marks = coalesce.New(MaxBatch, writeTimeout, nil, t.flushMarks)
+	t.settles = coalesce.New(MaxBatch, t.opts.Lease/3, nil, t.flushSettlements)
 	t.relay.init()
 	t.watched.Store(time.Now().UnixNano())
 	return t, nil

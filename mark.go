@@ -16,7 +16,7 @@ import (
 // The sender gets [ErrOwnMessage], someone who is not among the frozen recipients
 // [ErrNotRecipient], someone whom the app's rule keeps out of an open conversation [ErrForbidden].
 // Marks by frozen recipients never ask that rule. When ctx ends while the write is under way the
-// error wraps [ErrOutcomeUnknown].
+// error wraps [ErrOutcomeUnknown]; when it ends before, nothing was written.
 func (t *Tracker) MarkDelivered(ctx context.Context, message string, actor Actor) (Receipt, error) {
 	return t.markOne(ctx, message, actor, Delivered)
 }
@@ -87,7 +87,7 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 	for i, r := range m.results {
 		if r.Err == nil {
 			t.opts.Observer.marked(status, r.Changed)
-		} else {
+		} else if isRefusal(r.Err) {
 			t.opts.Observer.refused(actor.User, messages[i], r.Err)
 		}
 	}
@@ -119,6 +119,13 @@ func judge(m Mark, h Header, r Receipt) error {
 		return ErrNotRecipient
 	}
 	return nil
+}
+
+// isRefusal reports whether the error is a refusal, and no failure or invalid input.
+func isRefusal(err error) bool {
+	return slices.ContainsFunc([]error{ErrNotFound, ErrOwnMessage, ErrNotRecipient, ErrForbidden}, func(refusal error) bool {
+		return errors.Is(err, refusal)
+	})
 }
 
 // foresee does what needs no round trip, where the header is known: it refuses the sender's own mark,
@@ -166,6 +173,9 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 		var again []int
 		for k, i := range todo {
 			out := outs[k]
+			if out.err == nil && out.Held {
+				out.err = errors.New("store held back a mark that waits")
+			}
 			if out.err != nil {
 				m.results[i].Err = outcome("marking", out.err)
 				continue
@@ -194,10 +204,14 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 func (m *marking) advance(ctx context.Context, todo []int) ([]marked, error) {
 	marks := pick(m.marks, todo)
 	if m.tx != nil {
-		return advance(marks, func(round []Mark) ([]Marked, error) {
+		outs, err := advance(marks, func(round []Mark) ([]Marked, error) {
 			results, _, err := m.tx.Advance(ctx, round, Lease{})
 			return results, err
 		})
+		for _, out := range outs {
+			err = cmp.Or(err, out.err) // the transaction has failed as a whole
+		}
+		return outs, err
 	}
 	outs, err := m.t.marks.Do(ctx, "", marks...)
 	if err != nil {

@@ -122,7 +122,7 @@ func (r *Receipt) Advance(to Status, at time.Time) bool {
 	return true
 }
 
-// Query asks for messages of one conversation by their place in it.
+// Query asks for messages of one conversation by their place in it: the oldest, if it says no more.
 type Query struct {
 	Conversation string
 

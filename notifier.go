@@ -20,8 +20,9 @@ type Notifier interface {
 	// A plain error means that the endpoint failed and that nothing is known of any event: all of
 	// them are kept and come again, and none is blamed. [RetryAfter] adds when. An error made by
 	// [Refused] names the events that the endpoint examined and refused; all others were accepted.
-	// A refused event comes again a few times before it goes to the dead letters; one whose error
-	// was marked [Permanent] goes at once.
+	// An event that is refused when it was claimed for the third time, crashes of its holders included,
+	// goes to the dead letters; until then it comes again. One whose error was marked [Permanent] goes
+	// at once.
 	//
 	// Notify must return soon after ctx ends. It may be called by several goroutines at the same
 	// time. It may keep neither the slice nor what is in it.

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	maxAttempts = 3   // refusals, before an event goes to the dead letters
+	maxAttempts = 3   // claims, of which the last ended with a refusal, before an event goes to the dead letters
 	maxClaims   = 20  // claims without any outcome: the event seems to kill its holders
 	maxReason   = 500 // bytes kept of a refusal
 )
@@ -42,8 +42,8 @@ func (t *Tracker) Flush(ctx context.Context) error {
 func (t *Tracker) publish(ctx context.Context, batch []held) {
 	var fresh, stale []held
 	for _, h := range batch {
-		if time.Since(h.since) > t.opts.Lease/3 {
-			stale = append(stale, h) // waited too long: the lease might not cover the publish
+		if t.stale(h) {
+			stale = append(stale, h)
 		} else {
 			fresh = append(fresh, h)
 		}
@@ -58,6 +58,10 @@ func (t *Tracker) publish(ctx context.Context, batch []held) {
 	}
 	_ = t.notify(ctx, fresh) // the breaker and the outbox hold what a failure means
 }
+
+// stale reports whether an event has waited so long that its lease might not cover a publish and its
+// settlement.
+func (t *Tracker) stale(h held) bool { return time.Since(h.since) > t.opts.Lease/3 }
 
 // notify calls the Notifier with a batch and settles each event by what it said. It returns the
 // failure of the endpoint, if that is what it was.
@@ -107,16 +111,20 @@ func (t *Tracker) notify(ctx context.Context, batch []held) error {
 	return err
 }
 
-// sift buries the events that were claimed again and again without any outcome, and returns the rest.
-func (t *Tracker) sift(batch []held) []held {
-	var sound, deadly []held
+// sift buries the events that nobody can publish, and returns the rest.
+func (t *Tracker) sift(batch []held) (sound []held) {
+	var unreadable, deadly []held
 	for _, h := range batch {
-		if h.Attempts > maxClaims {
+		switch {
+		case !h.Event.Kind.Valid():
+			unreadable = append(unreadable, h)
+		case h.Attempts > maxClaims:
 			deadly = append(deadly, h)
-		} else {
+		default:
 			sound = append(sound, h)
 		}
 	}
+	t.settle(unreadable, func(h held) Settlement { return t.bury(h, "cannot be read") })
 	t.settle(deadly, func(h held) Settlement { return t.bury(h, "claimed too often without an outcome") })
 	return sound
 }
@@ -148,6 +156,10 @@ func (t *Tracker) isolate(ctx context.Context, batch []held, crash *notifierPani
 		return nil
 	}
 	for i := range batch {
+		if t.stale(batch[i]) {
+			t.release(batch[i:])
+			return nil
+		}
 		if err := t.notify(ctx, batch[i:i+1]); err != nil {
 			t.release(batch[i+1:])
 			return err

@@ -52,8 +52,19 @@ func (t *Tracker) Messages(ctx context.Context, q Query) (Page, error) {
 // after the version, in order of their versions: what a client that holds that version has missed,
 // exactly. Call it again with [Page.Version] while there is More. A limit of 0 is 50.
 func (t *Tracker) Changes(ctx context.Context, conversation string, since int64, limit int) (Page, error) {
+	return t.ChangesFor(ctx, "", conversation, since, limit)
+}
+
+// ChangesFor is [Tracker.Changes] with the viewer's own receipts in [Message.Own], so that one of a
+// user's devices learns what the others marked.
+func (t *Tracker) ChangesFor(ctx context.Context, viewer, conversation string, since int64, limit int) (Page, error) {
 	if err := checkID("conversation", conversation); err != nil {
 		return Page{}, err
+	}
+	if viewer != "" {
+		if err := checkID("viewer", viewer); err != nil {
+			return Page{}, err
+		}
 	}
 	if since < 0 {
 		return Page{}, &InvalidError{Field: "since", Reason: "is negative"}
@@ -62,7 +73,7 @@ func (t *Tracker) Changes(ctx context.Context, conversation string, since int64,
 	if err != nil {
 		return Page{}, err
 	}
-	return t.list(ctx, List{Conversation: conversation, Changes: true, After: since, Limit: limit})
+	return t.list(ctx, List{Conversation: conversation, Changes: true, After: since, Limit: limit, Viewer: viewer})
 }
 
 func (t *Tracker) list(ctx context.Context, list List) (Page, error) {

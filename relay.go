@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	publishers   = 16                     // publishes under way at a time: what hides an endpoint's latency
-	publishBatch = 10                     // events a publish: what one call of Pusher takes
-	claimBatch   = 100                    // events a claim
-	queueSize    = 1024                   // events held in memory
+	publishers   = 16 // publishes under way at a time: what hides an endpoint's latency
+	publishBatch = 10 // events a publish: what one call of Pusher takes
+	queueGoal    = publishers * publishBatch
+	queueSize    = queueGoal + 2*MaxBatch // events held in memory: the goal, and what two writes bring at once
 	pollInterval = 250 * time.Millisecond // at most, between looks at the outbox
 )
 
@@ -44,7 +44,7 @@ func (r *relay) init() {
 func (r *relay) lease(d time.Duration, b *breaker) Lease {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if !r.open || len(r.queue) > queueSize/2 || b.state() != BreakerClosed {
+	if !r.open || len(r.queue) > queueGoal || b.state() != BreakerClosed {
 		return Lease{}
 	}
 	return newLease(d)
@@ -112,8 +112,8 @@ func (r *relay) isRunning() bool {
 // publishes when the lease has run out. A second Run of the same Tracker at the same time is
 // [ErrRunning].
 //
-// When ctx ends, Run takes on nothing new, finishes what is in flight within a third of
-// [Options.Lease], and gives the rest back for others.
+// When ctx ends, Run takes on nothing new, gives back for others what it has not begun to publish, and
+// finishes what is in flight within a third of [Options.Lease].
 func (t *Tracker) Run(ctx context.Context) error {
 	if !t.relay.start() {
 		return ErrRunning
@@ -123,10 +123,9 @@ func (t *Tracker) Run(ctx context.Context) error {
 	for range publishers {
 		wg.Go(func() { t.publishQueue(ctx) })
 	}
-	t.claimLoop(ctx)
-	left := t.relay.close()
+	t.claimLoop(ctx, &wg)
+	t.release(t.relay.close())
 	wg.Wait()
-	t.release(left)
 	return nil
 }
 
@@ -149,23 +148,25 @@ func (t *Tracker) handOver(claimed []Claimed, since time.Time) {
 		}
 	}
 	t.release(left)
-	if len(claimed) == 0 && !t.relay.isRunning() {
-		t.watchBacklogAside()
+	if len(claimed) == 0 && !t.relay.isRunning() && t.watchDue() {
+		go t.watchBacklog(context.Background()) // no caller waits for it
 	}
 }
 
 // claimLoop feeds the queue from the outbox until ctx ends.
-func (t *Tracker) claimLoop(ctx context.Context) {
+func (t *Tracker) claimLoop(ctx context.Context, wg *sync.WaitGroup) {
 	for ctx.Err() == nil {
-		t.watchBacklog(ctx)
+		if t.watchDue() {
+			wg.Go(func() { t.watchBacklog(ctx) })
+		}
 		pause := pollInterval/2 + rand.N(pollInterval/2) // #nosec G404 -- nothing to guess: it only spreads load
-		if n := t.claimRoom(); n > 0 {
+		if n := t.breaker.wants(queueGoal - len(t.relay.queue)); n > 0 {
 			claimed, err := t.claim(ctx, n)
-			if err != nil && ctx.Err() == nil {
+			if err != nil {
 				t.opts.Logger.Error("delivery: claiming events failed", "error", err)
 				pause = time.Second
 			}
-			t.relay.behind.Store(err == nil && claimed == n)
+			t.relay.behind.Store(claimed == n && t.breaker.state() == BreakerClosed)
 			if t.relay.behind.Load() {
 				continue
 			}
@@ -180,21 +181,10 @@ func (t *Tracker) claimLoop(ctx context.Context) {
 	}
 }
 
-// claimRoom returns how many events to claim now: none while the endpoint is not trusted, a single
-// publish's worth to try it again, and never more than the queue has room for.
-func (t *Tracker) claimRoom() int {
-	switch room := min(claimBatch, queueSize-len(t.relay.queue)); t.breaker.state() {
-	case BreakerClosed:
-		return room
-	case BreakerHalfOpen:
-		return min(room, publishBatch-len(t.relay.queue))
-	}
-	return 0
-}
-
-// claim moves up to n due events into the queue.
+// claim moves up to n due events into the queue. The end of ctx does not cut it off, which would leave
+// the events to nobody until the lease has run out.
 func (t *Tracker) claim(ctx context.Context, n int) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.opts.Lease/3)
 	defer cancel()
 	began := time.Now()
 	claimed, err := t.store.Claim(ctx, n, newLease(t.opts.Lease))
@@ -223,7 +213,7 @@ func (t *Tracker) publishQueue(ctx context.Context) {
 				more = false
 			}
 		}
-		if t.relay.behind.Load() && len(t.relay.queue) < claimBatch {
+		if t.relay.behind.Load() && len(t.relay.queue) < queueGoal/2 {
 			t.Wake()
 		}
 		t.publish(context.WithoutCancel(ctx), batch)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,7 +199,7 @@ func TestRun(t *testing.T) {
 		if err != nil || b.Waiting != 500 || b.Dead != 0 || b.Breaker == delivery.BreakerClosed {
 			t.Errorf("backlog %+v, %v", b, err)
 		}
-		if n := e.called(); n > 60 {
+		if n := e.called(); n > 100 {
 			t.Errorf("%d calls in ten minutes of outage", n)
 		}
 		e.set(nil)
@@ -555,4 +556,148 @@ func TestReplay(t *testing.T) {
 			t.Errorf("backlog %+v", b)
 		}
 	})
+}
+
+// counted is a store that counts what the relay asks of it, and whose Backlog takes its time.
+type counted struct {
+	*memstore.Store
+	claims, claimed atomic.Int64
+	backlog         time.Duration
+}
+
+func (c *counted) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	claimed, err := c.Store.Claim(ctx, limit, lease)
+	c.claims.Add(1)
+	c.claimed.Add(int64(len(claimed)))
+	return claimed, err
+}
+
+func (c *counted) Backlog(ctx context.Context) (delivery.Backlog, error) {
+	select {
+	case <-time.After(c.backlog):
+	case <-ctx.Done():
+	}
+	return c.Store.Backlog(ctx)
+}
+
+func TestRelayUnderStrain(t *testing.T) {
+	bubble := func(name string, f func(t *testing.T)) {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
+	}
+
+	bubble("failures that were under way together count as one blip", func(t *testing.T) {
+		e := new(endpoint)
+		release := make(chan struct{})
+		e.set(func(context.Context, []delivery.Event) error { <-release; return errors.New("connection reset") })
+		tracker := newTracker(t, memstore.New(), e, nil)
+		sendAs(t, tracker, numbered(160)...)
+		defer run(t, tracker)()
+		e.set(nil) // well again
+		close(release)
+		pass(time.Second)
+		if got := e.accepted(); len(got) != 160 {
+			t.Errorf("%d of 160 accepted a second after the blip", len(got))
+		}
+	})
+
+	bubble("while the endpoint is tried again, the outbox is left alone", func(t *testing.T) {
+		e, store := new(endpoint), &counted{Store: memstore.New()}
+		e.set(failing)
+		tracker := newTracker(t, store, e, nil)
+		sendAs(t, tracker, numbered(5000)...)
+		defer run(t, tracker)()
+		pass(5 * time.Second)
+		var hangs atomic.Int64
+		e.set(func(ctx context.Context, _ []delivery.Event) error { hangs.Add(1); <-ctx.Done(); return ctx.Err() })
+		for hangs.Load() == 0 {
+			pass(100 * time.Millisecond)
+		}
+		store.claims.Store(0)
+		pass(4 * time.Second)
+		if n := store.claims.Load(); hangs.Load() != 1 || n != 0 {
+			t.Errorf("%d claims during %d tries", n, hangs.Load())
+		}
+	})
+
+	bubble("no more is claimed than can be published in time", func(t *testing.T) {
+		e, store := new(endpoint), &counted{Store: memstore.New()}
+		e.set(func(context.Context, []delivery.Event) error { time.Sleep(2 * time.Second); return nil })
+		tracker := newTracker(t, store, e, nil)
+		sendAs(t, tracker, numbered(5000)...)
+		defer run(t, tracker)()
+		pass(30 * time.Second)
+		if accepted, claimed := len(e.accepted()), int(store.claimed.Load()); accepted < 2000 || claimed > accepted+500 {
+			t.Errorf("%d claimed for %d accepted", claimed, accepted)
+		}
+	})
+
+	bubble("a backlog that takes long to count delays nothing", func(t *testing.T) {
+		e, store := new(endpoint), &counted{Store: memstore.New(), backlog: 20 * time.Second}
+		defer run(t, newTracker(t, store, e, nil))()
+		pass(11 * time.Second)
+		sendAs(t, newTracker(t, store, e, nil), "m")
+		pass(pollInterval)
+		if len(e.accepted()) != 1 {
+			t.Error("not published while the backlog was counted")
+		}
+	})
+
+	bubble("a relay that ends gives its queue to the others at once", func(t *testing.T) {
+		e, store := new(endpoint), memstore.New()
+		e.set(func(context.Context, []delivery.Event) error { time.Sleep(4 * time.Second); return nil })
+		ending := newTracker(t, store, e, nil)
+		stop := run(t, ending)
+		sendAs(t, ending, numbered(400)...)
+		synctest.Wait()
+		other := new(endpoint)
+		defer run(t, newTracker(t, store, other, nil))()
+		go stop()
+		pass(2 * pollInterval)
+		if len(other.accepted()) == 0 {
+			t.Error("nothing came to the other relay while the first one finished")
+		}
+		pass(10 * time.Second)
+	})
+
+	bubble("an event that cannot be read goes to the dead letters, and stays there", func(t *testing.T) {
+		e, store := new(endpoint), &scrambled{Store: memstore.New()}
+		tracker := newTracker(t, store, e, nil)
+		sendAs(t, tracker, "m1", "m2")
+		if err := tracker.Flush(t.Context()); err != nil || !slices.Equal(e.accepted(), []string{"m2"}) {
+			t.Errorf("accepted %v, %v", e.accepted(), err)
+		}
+		dead, err := tracker.DeadLetters(t.Context(), delivery.DeadQuery{})
+		if err != nil || len(dead) != 1 || dead[0].Reason != "cannot be read" {
+			t.Fatalf("dead %+v, %v", dead, err)
+		}
+		if err := tracker.Replay(t.Context(), dead[0].Event.ID); err == nil {
+			t.Error("it was replayed")
+		}
+	})
+}
+
+// scrambled is a store that cannot read the event of the message m1.
+type scrambled struct{ *memstore.Store }
+
+func (s *scrambled) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	claimed, err := s.Store.Claim(ctx, limit, lease)
+	for i := range claimed {
+		claimed[i].Event = scramble(claimed[i].Event)
+	}
+	return claimed, err
+}
+
+func (s *scrambled) Dead(ctx context.Context, after int64, limit int) ([]delivery.DeadLetter, error) {
+	dead, err := s.Store.Dead(ctx, after, limit)
+	for i := range dead {
+		dead[i].Event = scramble(dead[i].Event)
+	}
+	return dead, err
+}
+
+func scramble(e delivery.Event) delivery.Event {
+	if e.Updates[0].Message == "m1" {
+		return delivery.Event{ID: e.ID}
+	}
+	return e
 }

@@ -175,6 +175,10 @@ func TestReads(t *testing.T) {
 		if err != nil || len(changes.Messages) != 1 || changes.Messages[0].ID != last.ID || changes.Version != 61 {
 			t.Errorf("changes %+v, %v", changes, err)
 		}
+		changes, err = d.ChangesFor(t.Context(), "bob", "c", 60, 0)
+		if err != nil || len(changes.Messages) != 1 || changes.Messages[0].Own == nil || *changes.Messages[0].Own != r {
+			t.Errorf("changes for bob %+v, %v", changes, err)
+		}
 	})
 
 	t.Run("what is not there is not found, but an unknown conversation is an empty one", func(t *testing.T) {

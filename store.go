@@ -46,9 +46,8 @@ type Store interface {
 	// Advances of one conversation and one socket make one [StatusChanged] event; different sockets
 	// never share one. The events are born under the lease and returned, or due at once if it is zero.
 	//
-	// A store may leave out the marks of a conversation that another transaction holds
-	// ([Marked.Held]) in a batch of several conversations, and in any batch whose marks say NoWait.
-	// Otherwise it waits for the conversation.
+	// If the marks say NoWait, those of a conversation that another transaction holds may be left out
+	// ([Marked.Held]); otherwise the store waits.
 	Advance(ctx context.Context, marks []Mark, lease Lease) ([]Marked, []Claimed, error)
 
 	// AdvanceUpTo is Advance for all messages of a conversation that stand at or before the named
@@ -69,7 +68,8 @@ type Store interface {
 
 	// Claim puts up to limit due events under the lease, those due longest first, and counts an
 	// attempt for each, as being born under a lease counts one: who dies holding an event has tried
-	// it. No event is held twice at a time. The store's own clock decides what is due.
+	// it. No event is held twice at a time. The store's own clock decides what is due. One that can no
+	// longer be read comes back with its id alone, here and from Dead, and the Tracker buries it.
 	Claim(ctx context.Context, limit int, lease Lease) ([]Claimed, error)
 
 	// Settle ends claims and moves dead letters, and returns for how many of the settlements the
@@ -89,7 +89,8 @@ type TxStore interface {
 	Store
 
 	// InTx returns a store whose every call runs inside the given transaction, which it neither
-	// commits nor rolls back nor retries. Leases are ignored: the events are due at the commit.
+	// commits nor rolls back nor retries. Leases are ignored: the events are due at the commit. So is
+	// NoWait. What a transaction cannot see yet, under an isolation that reads one snapshot, is missing.
 	InTx(tx DBTX) Store
 }
 
@@ -129,7 +130,7 @@ type Mark struct {
 	Status   Status // Delivered or Read
 	At       time.Time
 	Admitted bool // the app's rule lets the user mark open messages here
-	NoWait   bool // rather come back as Held than wait for the conversation; all marks of a call agree
+	NoWait   bool // rather come back as Held than wait for the conversation; the same in all marks of a call
 }
 
 // Marked is what became of a [Mark].

@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"sync"
 	"testing"
@@ -209,4 +210,28 @@ func (s *faultyStore) Advance(ctx context.Context, m []delivery.Mark, l delivery
 		}
 	}
 	return s.Store.Advance(ctx, m, l)
+}
+
+// shortLived is a store whose transaction fails at its second write.
+type shortLived struct {
+	*memstore.Store
+	writes int
+}
+
+func (s *shortLived) InTx(delivery.DBTX) delivery.Store { return s }
+
+func (s *shortLived) Advance(ctx context.Context, m []delivery.Mark, l delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	if s.writes++; s.writes == 2 {
+		return nil, nil, errors.New("deadlock")
+	}
+	return s.Store.Advance(ctx, m, l)
+}
+
+func TestMarkTxFailsAsAWhole(t *testing.T) {
+	tracker := newTracker(t, &shortLived{Store: memstore.New()}, new(endpoint), nil)
+	sendAs(t, tracker, "m")
+	// The second mark of the same message is a write of its own.
+	if results, err := tracker.MarkTx(t.Context(), new(sql.Tx), bob, delivery.Read, "m", "m"); err == nil {
+		t.Errorf("the transaction is dead, and the call says %+v", results)
+	}
 }

@@ -57,8 +57,22 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, Up
 		Conversation: conversation, Message: message, User: actor.User, Socket: actor.Socket,
 		Status: status, At: now(), Admitted: t.opts.Authorize == nil, Limit: upToLimit,
 	}
-	refusal := ErrNotRecipient
-	for asked := u.Admitted; ; {
+	refusal, asked := ErrNotRecipient, u.Admitted
+	ask := func() error {
+		asked = true
+		err := t.Authorize(ctx, actor.User, ToMark, conversation)
+		u.Admitted = err == nil
+		if errors.Is(err, ErrForbidden) {
+			refusal, err = err, nil
+		}
+		return err
+	}
+	if h, known := t.headers.get(message); known && h.Open && h.Conversation == conversation && !asked {
+		if err := ask(); err != nil {
+			return sum, err
+		}
+	}
+	for {
 		r, err := advance(ctx, u)
 		if err != nil {
 			return sum, fmt.Errorf("delivery: marking up to a message: %w", err)
@@ -74,15 +88,11 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, Up
 			}
 		}
 		if r.LeftOut > 0 && !asked {
-			asked = true
-			switch err := t.Authorize(ctx, actor.User, ToMark, conversation); {
-			case err == nil:
-				u.Admitted = true
-				continue
-			case errors.Is(err, ErrForbidden):
-				refusal = err
-			default:
+			if err := ask(); err != nil {
 				return sum, err
+			}
+			if u.Admitted {
+				continue
 			}
 		}
 		if r.More {

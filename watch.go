@@ -10,12 +10,10 @@ const (
 	oldBacklog    = 10 * time.Second // the age that is worth a warning
 )
 
-// watchBacklog looks every now and then at how long events have been waiting, and warns once when it
-// is too long: perhaps no process runs a relay.
+// watchBacklog looks at how long events have been waiting, and warns once when it is too long: perhaps
+// no process runs a relay. Counting a large backlog may take a while, so nobody should wait for it.
 func (t *Tracker) watchBacklog(ctx context.Context) {
-	if !t.watchDue() {
-		return
-	}
+	defer t.watching.Store(false)
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	b, err := t.store.Backlog(ctx)
@@ -33,17 +31,12 @@ func (t *Tracker) watchBacklog(ctx context.Context) {
 	t.opts.Logger.Warn("delivery: committed events are not being published; "+hint, "waiting", b.Waiting, "oldest", b.Oldest.Round(time.Second))
 }
 
-// watchBacklogAside does the same beside a caller who is not to wait for it, in a process that has
-// no Run to do it.
-func (t *Tracker) watchBacklogAside() {
-	last := t.watched.Load()
-	if time.Since(time.Unix(0, last)) >= watchInterval {
-		go t.watchBacklog(context.Background())
-	}
-}
-
-// watchDue reports whether it is time to look, to one caller only.
+// watchDue reports whether it is time to look, every now and then, and to one caller only, who then
+// has to.
 func (t *Tracker) watchDue() bool {
-	last := t.watched.Load()
-	return time.Since(time.Unix(0, last)) >= watchInterval && t.watched.CompareAndSwap(last, time.Now().UnixNano())
+	if time.Since(time.Unix(0, t.watched.Load())) < watchInterval || !t.watching.CompareAndSwap(false, true) {
+		return false
+	}
+	t.watched.Store(time.Now().UnixNano())
+	return true
 }

@@ -24,6 +24,7 @@ type Group[In, Out any] struct {
 	do      Func[In, Out]
 	max     int
 	timeout time.Duration
+	weigh   func(In) int
 
 	mu    sync.Mutex
 	lanes map[string]*lane[In, Out] // those with a batch in flight
@@ -33,17 +34,18 @@ type Group[In, Out any] struct {
 type lane[In, Out any] struct{ waiting []*call[In, Out] }
 
 type call[In, Out any] struct {
-	items []In
-	outs  []Out
-	err   error
-	taken bool          // a batch has it; guarded by Group.mu
-	done  chan struct{} // holds one word, so that who says it never waits
+	items  []In
+	weight int
+	outs   []Out
+	err    error
+	taken  bool          // a batch has it; guarded by Group.mu
+	done   chan struct{} // holds one word, so that who says it never waits
 }
 
-// New returns a group whose batches hold up to max items, more only where one call brings more, and
-// are given up after the timeout.
-func New[In, Out any](max int, timeout time.Duration, do Func[In, Out]) *Group[In, Out] {
-	g := &Group[In, Out]{do: do, max: max, timeout: timeout, lanes: make(map[string]*lane[In, Out])}
+// New returns a group whose batches weigh up to max, more only where one call alone does, and are given
+// up after the timeout. A nil weigh counts items.
+func New[In, Out any](max int, timeout time.Duration, weigh func(In) int, do Func[In, Out]) *Group[In, Out] {
+	g := &Group[In, Out]{do: do, max: max, timeout: timeout, weigh: weigh, lanes: make(map[string]*lane[In, Out])}
 	g.calls.New = func() any { return &call[In, Out]{done: make(chan struct{}, 1)} }
 	return g
 }
@@ -57,7 +59,13 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, items ...In) ([]Ou
 		return nil, err
 	}
 	c := g.calls.Get().(*call[In, Out])
-	c.items = items
+	c.items, c.weight = items, len(items)
+	if g.weigh != nil {
+		c.weight = 0
+		for _, item := range items {
+			c.weight += g.weigh(item)
+		}
+	}
 
 	g.mu.Lock()
 	l, busy := g.lanes[name]
@@ -73,16 +81,27 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, items ...In) ([]Ou
 
 	select {
 	case <-c.done:
-		outs, err := c.outs, c.err
-		*c = call[In, Out]{done: c.done}
-		g.calls.Put(c) // one that its caller left is never reused: a batch may hold it
-		return outs, err
+		return g.finish(c)
 	case <-ctx.Done():
-		if g.withdraw(l, c) {
-			return nil, ctx.Err()
-		}
+	}
+	if g.withdraw(l, c) {
+		return nil, ctx.Err()
+	}
+	select {
+	case <-c.done: // at the same moment: what is known counts
+		return g.finish(c)
+	default:
 		return nil, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
 	}
+}
+
+// finish returns the results of a call that is done. Only such a call is used again: a batch may still
+// hold one that its caller left.
+func (g *Group[In, Out]) finish(c *call[In, Out]) ([]Out, error) {
+	outs, err := c.outs, c.err
+	*c = call[In, Out]{done: c.done}
+	g.calls.Put(c)
+	return outs, err
 }
 
 // lead runs the lane's batches until nobody waits. It runs on a goroutine of its own, so that the
@@ -93,7 +112,9 @@ func (g *Group[In, Out]) lead(name string, l *lane[In, Out]) {
 		if batch == nil {
 			return
 		}
-		g.run(name, batch)
+		if !g.run(name, l, batch) {
+			return
+		}
 	}
 }
 
@@ -101,9 +122,9 @@ func (g *Group[In, Out]) lead(name string, l *lane[In, Out]) {
 func (g *Group[In, Out]) take(name string, l *lane[In, Out]) []*call[In, Out] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n, items := 0, 0
-	for n < len(l.waiting) && (n == 0 || items+len(l.waiting[n].items) <= g.max) {
-		items += len(l.waiting[n].items)
+	n, weight := 0, 0
+	for n < len(l.waiting) && (n == 0 || weight+l.waiting[n].weight <= g.max) {
+		weight += l.waiting[n].weight
 		l.waiting[n].taken = true
 		n++
 	}
@@ -132,7 +153,12 @@ func (g *Group[In, Out]) withdraw(l *lane[In, Out], c *call[In, Out]) bool {
 	return true
 }
 
-func (g *Group[In, Out]) run(name string, batch []*call[In, Out]) {
+// errExit is what became of a batch whose function ended the goroutine, as t.FailNow does.
+var errExit = errors.New("the batch's goroutine was ended")
+
+// run has a batch done. Whatever the function does, everyone who waits gets an answer, and those who come
+// later get a leader.
+func (g *Group[In, Out]) run(name string, l *lane[In, Out], batch []*call[In, Out]) (goOn bool) {
 	items := batch[0].items
 	if len(batch) > 1 {
 		items = make([]In, 0, g.max)
@@ -140,29 +166,30 @@ func (g *Group[In, Out]) run(name string, batch []*call[In, Out]) {
 			items = append(items, c.items...)
 		}
 	}
-	outs, err := g.call(name, items)
-	for _, c := range batch {
-		if err != nil {
-			c.err = err
-		} else {
-			c.outs, outs = outs[:len(c.items):len(c.items)], outs[len(c.items):]
-		}
-		c.done <- struct{}{}
-	}
-}
-
-// call runs the function so that whatever it does, everyone who waits gets an answer.
-func (g *Group[In, Out]) call(name string, items []In) (outs []Out, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
-	defer cancel()
+	var outs []Out
+	err := errExit
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
+		for _, c := range batch {
+			if err != nil {
+				c.err = err
+			} else {
+				n := len(c.items)
+				c.outs, outs = outs[:n:n], outs[n:]
+			}
+			c.done <- struct{}{}
+		}
+		if goOn = !errors.Is(err, errExit); !goOn {
+			go g.lead(name, l)
+		}
 	}()
+	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
+	defer cancel()
 	outs, err = g.do(ctx, name, items)
 	if err == nil && len(outs) != len(items) {
 		err = fmt.Errorf("%d results for %d items", len(outs), len(items))
 	}
-	return outs, err
+	return true
 }

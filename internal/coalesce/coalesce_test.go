@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -24,7 +25,7 @@ func double(_ context.Context, _ string, items []int) ([]int, error) {
 func TestGroup(t *testing.T) {
 	t.Run("a call alone goes out at once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			g := New(10, time.Minute, double)
+			g := New(10, time.Minute, nil, double)
 			began := time.Now()
 			outs, err := g.Do(t.Context(), "", 1, 2)
 			if err != nil || !slices.Equal(outs, []int{2, 4}) {
@@ -39,7 +40,7 @@ func TestGroup(t *testing.T) {
 	t.Run("calls during a flight form the next batch, in order, up to the maximum", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var batches [][]int
-			g := New(3, time.Minute, func(ctx context.Context, lane string, items []int) ([]int, error) {
+			g := New(3, time.Minute, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
 				batches = append(batches, slices.Clone(items))
 				time.Sleep(time.Second)
 				return double(ctx, lane, items)
@@ -61,8 +62,33 @@ func TestGroup(t *testing.T) {
 		})
 	})
 
+	t.Run("batches are bounded by weight", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var batches [][]int
+			weight := func(n int) int { return n }
+			g := New(10, time.Minute, weight, func(ctx context.Context, lane string, items []int) ([]int, error) {
+				batches = append(batches, slices.Clone(items))
+				time.Sleep(time.Second)
+				return double(ctx, lane, items)
+			})
+			var wg sync.WaitGroup
+			for i, n := range []int{1, 4, 6, 1, 30, 2} {
+				wg.Go(func() {
+					time.Sleep(time.Duration(i) * time.Millisecond)
+					if _, err := g.Do(t.Context(), "", n); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if got := fmt.Sprint(batches); got != "[[1] [4 6] [1] [30] [2]]" {
+				t.Errorf("batches %s", got)
+			}
+		})
+	})
+
 	t.Run("one call's items stay together, even over the maximum", func(t *testing.T) {
-		g := New(2, time.Minute, double)
+		g := New(2, time.Minute, nil, double)
 		outs, err := g.Do(t.Context(), "", 1, 2, 3)
 		if err != nil || len(outs) != 3 {
 			t.Errorf("got %v, %v", outs, err)
@@ -71,7 +97,7 @@ func TestGroup(t *testing.T) {
 
 	t.Run("lanes don't wait for each other", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			g := New(10, time.Hour, func(ctx context.Context, lane string, items []int) ([]int, error) {
+			g := New(10, time.Hour, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
 				if lane == "slow" {
 					time.Sleep(time.Minute)
 				}
@@ -91,7 +117,7 @@ func TestGroup(t *testing.T) {
 	t.Run("a caller who leaves before the flight takes its items back", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var seen []int
-			g := New(10, time.Minute, func(ctx context.Context, lane string, items []int) ([]int, error) {
+			g := New(10, time.Minute, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
 				seen = append(seen, items...)
 				time.Sleep(time.Second)
 				return double(ctx, lane, items)
@@ -114,7 +140,7 @@ func TestGroup(t *testing.T) {
 
 	t.Run("a caller who leaves in flight doesn't know, and the flight goes on for the others", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			g := New(10, time.Minute, func(ctx context.Context, lane string, items []int) ([]int, error) {
+			g := New(10, time.Minute, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
 				select {
 				case <-ctx.Done():
 					return nil, ctx.Err()
@@ -145,6 +171,10 @@ func TestGroup(t *testing.T) {
 		for name, do := range map[string]Func[int, int]{
 			"an error":     func(context.Context, string, []int) ([]int, error) { return nil, errors.New("bad luck") },
 			"panic: oh no": func(context.Context, string, []int) ([]int, error) { panic("oh no") },
+			"goroutine was ended": func(context.Context, string, []int) ([]int, error) {
+				runtime.Goexit()
+				return nil, nil
+			},
 			"2 results for 1 items": func(context.Context, string, []int) ([]int, error) {
 				return []int{1, 2}, nil
 			},
@@ -154,7 +184,7 @@ func TestGroup(t *testing.T) {
 			},
 		} {
 			synctest.Test(t, func(t *testing.T) {
-				g := New(10, time.Minute, do)
+				g := New(10, time.Minute, nil, do)
 				want := strings.Replace(name, "an error", "bad luck", 1)
 				if _, err := g.Do(t.Context(), "", 1); err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("%s: got %v", name, err)
@@ -169,7 +199,7 @@ func TestGroup(t *testing.T) {
 
 	t.Run("nothing of a caller's context reaches the function", func(t *testing.T) {
 		type key struct{}
-		g := New(10, time.Minute, func(ctx context.Context, lane string, items []int) ([]int, error) {
+		g := New(10, time.Minute, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
 			if ctx.Value(key{}) != nil {
 				return nil, errors.New("saw the caller's value")
 			}
@@ -183,7 +213,7 @@ func TestGroup(t *testing.T) {
 	t.Run("a million items from many callers get a result each", func(t *testing.T) {
 		const callers, each = 64, 1_000_000 / 64
 		var done atomic.Int64
-		g := New(500, time.Minute, double)
+		g := New(500, time.Minute, nil, double)
 		var wg sync.WaitGroup
 		for c := range callers {
 			wg.Go(func() {
