@@ -105,6 +105,9 @@ func TestMigrationsAreWellFormed(t *testing.T) {
 				if !strings.Contains(last, "into "+migrationsTable) || !strings.Contains(last, fmt.Sprintf("values (%d,", m.version)) {
 					t.Errorf("%s does not record itself at its end, but says %q", m.name, last)
 				}
+				if !strings.HasSuffix(m.name, ".up.sql") || !strings.HasPrefix(m.statements[0], "-- +goose Up\n") {
+					t.Errorf("%s is not named and marked as tools want it", m.name)
+				}
 				for _, statement := range m.statements {
 					if strings.Contains(statement, ";") {
 						t.Errorf("%s: a semicolon within a statement: %q", m.name, statement)

@@ -17,10 +17,12 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// Migrations returns the files that make the dialect's tables, named 0001_initial.sql and so on:
-// plain SQL, to be applied in order, each once. A statement ends with a semicolon at the end of a line.
+// Migrations returns the files that make the dialect's tables, for those who apply them by a tool of
+// their own: plain SQL, named and marked as golang-migrate (0001_initial.up.sql) and goose (-- +goose
+// Up) want it, to be applied in order, each once. A statement ends with a semicolon at the end of a line.
+//
 // The last statement of each file records it in delivery_migrations, so that [Migrate] and [Validate]
-// know of it whatever tool applied it. For an unknown dialect it returns an empty FS.
+// know of it whatever tool applied it. For an unknown dialect the FS is empty.
 func Migrations(dialect Dialect) fs.FS {
 	files, err := fs.Sub(migrations, "migrations/"+dialect.String())
 	if err != nil {

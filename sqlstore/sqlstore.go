@@ -4,6 +4,37 @@
 //	err = sqlstore.Migrate(ctx, db, sqlstore.Postgres)
 //	store, err := sqlstore.New(db, sqlstore.Postgres)
 //	tracker, err := delivery.New(store, notifier, nil)
+//
+// It speaks to [Postgres], to MariaDB and [MySQL], and to [SQLite], keeps the whole contract of
+// [delivery.Store] on each, and imports no driver. All tables are named delivery_….
+//
+// # Transactions
+//
+// A call runs as one transaction of its own, at READ COMMITTED whatever the server's default is, and is
+// repeated as a whole after a deadlock, a serialization failure or a busy database, until ctx ends.
+// Conversations are locked in one order everywhere, so such conflicts are rare. When the connection
+// breaks at the commit, or ctx ends there, the error wraps [delivery.ErrOutcomeUnknown]; any other
+// error has changed nothing.
+//
+// Inside a transaction of the caller's ([Store.InTx]) nothing is repeated and the isolation is the
+// caller's. After an error, roll back; a conflict is to be answered by running the whole transaction
+// again. On MySQL READ COMMITTED suits best: at REPEATABLE READ, its default, the server now and then
+// locks gaps between rows, and so holds up others, when conversations change under the transaction.
+//
+// # SQLite
+//
+// The store needs no settings, but these serve it well:
+//
+//	file:app.db?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)
+//
+// Without WAL, readers and writers wait for each other. With synchronous at NORMAL a commit survives a
+// crash of the process, but perhaps not of the machine. SQLite has one writer at a time: the store's own
+// writers queue up in the process, and a transaction of the caller's delays all of them.
+//
+// # MySQL
+//
+// Without interpolateParams=true in the DSN, go-sql-driver prepares every statement anew, at the price
+// of another round trip each.
 package sqlstore
 
 import (
@@ -39,9 +70,8 @@ func newSession(db *sql.DB, impl *dialect) *session {
 	return &session{dialect: impl, db: db, queue: make(chan struct{}, 1)}
 }
 
-// InTx returns a store that works inside the caller's transaction, as [delivery.TxStore] says. The
-// caller must roll back after an error. The transaction's isolation is the caller's choice and decides
-// what is visible; the store's guarantees hold at any.
+// InTx returns a store that works inside the caller's transaction, as [delivery.TxStore] says: a
+// [*sql.Tx], or a [*sql.Conn] on which one was begun. After an error the caller must roll back.
 func (s *Store) InTx(tx delivery.DBTX) delivery.Store {
 	inner := *s.session
 	inner.tx = tx

@@ -1,3 +1,4 @@
+-- +goose Up
 -- Ids are compared and sorted byte for byte: collate "C".
 
 CREATE TABLE IF NOT EXISTS delivery_migrations (

@@ -1,3 +1,4 @@
+-- +goose Up
 -- Times are microseconds since 1970. Text is compared byte for byte, as is SQLite's way.
 
 CREATE TABLE IF NOT EXISTS delivery_migrations (

@@ -1,3 +1,4 @@
+-- +goose Up
 -- Ids are VARBINARY: compared byte for byte, trailing spaces included. Times are microseconds since 1970.
 -- Every CREATE commits by itself, so each must be harmless to repeat after a crash halfway.
 
