@@ -272,10 +272,14 @@ func (p *probe) calm(conversation string) {
 	})
 }
 
-// advance applies marks whose events are due at once. Those in conversations that were held by
-// others it tries again on their own, as the contract has it.
+// advance applies marks whose events are due at once. It waits for no conversation that others
+// hold, and then tries on their own the marks that were left out.
 func advance(ctx context.Context, store delivery.Store, marks []delivery.Mark) ([]delivery.Marked, error) {
-	marked, _, err := store.Advance(ctx, marks, delivery.Lease{})
+	hasty := slices.Clone(marks)
+	for i := range hasty {
+		hasty[i].NoWait = true
+	}
+	marked, _, err := store.Advance(ctx, hasty, delivery.Lease{})
 	if err != nil {
 		return nil, err
 	}
@@ -286,15 +290,15 @@ func advance(ctx context.Context, store delivery.Store, marks []delivery.Mark) (
 		if !m.Held {
 			continue
 		}
-		if m.Changed {
-			return nil, fmt.Errorf("Advance changed mark %d, which it left out as held", i)
+		if m.Changed || m.Receipt != (delivery.Receipt{}) {
+			return nil, fmt.Errorf("Advance left out mark %d as held, and yet returned %+v", i, m)
 		}
 		alone, _, err := store.Advance(ctx, marks[i:i+1], delivery.Lease{})
 		if err != nil {
 			return nil, err
 		}
 		if len(alone) != 1 || alone[0].Held {
-			return nil, fmt.Errorf("Advance left out a mark that was alone")
+			return nil, fmt.Errorf("Advance left out a mark that was to wait")
 		}
 		marked[i] = alone[0]
 	}

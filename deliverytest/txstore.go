@@ -36,24 +36,6 @@ func (c txCase) run(t testing.TB, store delivery.TxStore, db *sql.DB) {
 	p.audit()
 }
 
-// txProbe is a probe of the store outside of transactions.
-type txProbe struct {
-	*probe
-	txStore delivery.TxStore
-	db      *sql.DB
-}
-
-// begin begins a transaction and returns a probe of the store inside it.
-func (p *txProbe) begin() (*sql.Tx, *probe) {
-	p.Helper()
-	tx, err := p.db.BeginTx(p.ctx, nil)
-	p.must("BeginTx", err)
-	p.Cleanup(func() { tx.Rollback() }) // in case the test ends early
-	inside := *p.probe
-	inside.store = p.txStore.InTx(tx)
-	return tx, &inside
-}
-
 var txCases = []txCase{
 	{"after a rollback there is nothing: no message, no mark, no version, no event, no reader's place", func(p *txProbe) {
 		p.five()
@@ -182,37 +164,34 @@ var txCases = []txCase{
 		p.same("the versions", []int64{first.Receipt.Version, second.marked.Receipt.Version}, []int64{2, 3})
 		p.same("the deliveries", p.message("m").Delivered, 2)
 	}},
-	{"a mark of a conversation that a transaction holds is left out as held, or waits", func(p *txProbe) {
+	{"a mark of a conversation that a transaction holds waits for it", func(p *txProbe) {
 		p.create(frozen("c", "m1", "alice", "bob", "carol"), frozen("d", "m2", "alice", "carol"))
 		tx, inside := p.begin()
 		inside.mark(delivered("m1", "bob", minute(1)))
-		type answer struct {
-			marked []delivery.Marked
-			err    error
+		_, marked := p.duringAndAfter(tx, delivered("m1", "carol", minute(2)), delivered("m2", "carol", minute(2)))
+		if marked[0].Held || marked[1].Held {
+			p.Errorf("the marks were left out: %+v", marked)
 		}
-		answers := make(chan answer, 1)
-		go func() {
-			marked, _, err := p.store.Advance(p.ctx, []delivery.Mark{delivered("m1", "carol", minute(2)), delivered("m2", "carol", minute(2))}, delivery.Lease{})
-			answers <- answer{marked, err}
-		}()
-		var a answer
-		select {
-		case a = <-answers:
-			p.must("Advance", a.err)
-			if !a.marked[0].Held {
-				p.Errorf("the mark in the conversation that is held returned %+v", a.marked[0])
-			}
-			p.must("Commit", tx.Commit())
-		case <-time.After(4 * short):
-			p.must("Commit", tx.Commit())
-			a = <-answers
-			p.must("Advance", a.err)
+		p.same("the version after the transaction's", marked[0].Receipt.Version, int64(3))
+		p.same("the mark beside it", marked[1].Changed, true)
+	}},
+	{"a mark that does not want to wait may be left out, and hinders none beside it", func(p *txProbe) {
+		p.create(frozen("c", "m1", "alice", "bob", "carol"), frozen("d", "m2", "alice", "carol"))
+		tx, inside := p.begin()
+		inside.mark(delivered("m1", "bob", minute(1)))
+		marks := []delivery.Mark{delivered("m1", "carol", minute(2)), delivered("m2", "carol", minute(2))}
+		for i := range marks {
+			marks[i].NoWait = true
 		}
-		if held := a.marked[0]; held.Held && (held.Changed || held.Receipt != delivery.Receipt{}) {
+		early, marked := p.duringAndAfter(tx, marks...)
+		if early && !marked[0].Held {
+			p.Errorf("the mark in the conversation that is held returned %+v", marked[0])
+		}
+		if held := marked[0]; held.Held && (held.Changed || held.Receipt != delivery.Receipt{}) {
 			p.Errorf("the mark that was left out returned %+v", held)
 		}
-		p.same("the mark beside it", a.marked[1].Changed, true)
-		again, err := advance(p.ctx, p.store, []delivery.Mark{delivered("m1", "carol", minute(2))})
+		p.same("the mark beside it", marked[1].Changed, true)
+		again, err := advance(p.ctx, p.store, marks[:1])
 		p.must("Advance", err)
 		p.same("the version of the mark in the end", again[0].Receipt.Version, int64(3))
 	}},
@@ -254,41 +233,4 @@ var txCases = []txCase{
 			}
 		}
 	}},
-}
-
-// inOwnTx applies a mark in a transaction of its own. It may be called on any goroutine.
-func (p *txProbe) inOwnTx(mark delivery.Mark) (result delivery.Marked, err error) {
-	err = p.inTx((*sql.Tx).Commit, func(store delivery.Store) error {
-		marked, _, err := store.Advance(p.ctx, []delivery.Mark{mark}, delivery.Lease{})
-		if err == nil && (len(marked) != 1 || marked[0].Held) {
-			err = fmt.Errorf("Advance of one mark inside a transaction returned %+v", marked)
-		}
-		if err == nil {
-			result = marked[0]
-		}
-		return err
-	})
-	return result, err
-}
-
-// inTx runs a transaction, and as its owner tries it again after a conflict, as any other error.
-func (p *txProbe) inTx(end func(*sql.Tx) error, work func(delivery.Store) error) (err error) {
-	for range 20 {
-		var tx *sql.Tx
-		if tx, err = p.db.BeginTx(p.ctx, nil); err != nil {
-			return err
-		}
-		if err = work(p.txStore.InTx(tx)); err == nil {
-			return end(tx)
-		}
-		tx.Rollback()
-	}
-	return err
-}
-
-// briefly makes a call that may have to wait for a transaction of this test.
-func (p *txProbe) briefly(call func(ctx context.Context)) {
-	ctx, cancel := context.WithTimeout(p.ctx, 4*short)
-	defer cancel()
-	call(ctx)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/memstore"
@@ -178,6 +179,9 @@ func (t *turn) Commit() error {
 	defer t.end()
 	if t.leaks {
 		return nil
+	}
+	if t.crowded {
+		<-time.After(time.Millisecond) // for the crowd to come
 	}
 	for _, w := range t.writes {
 		w(t.turns.Store)

@@ -1,0 +1,91 @@
+package deliverytest
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// txProbe is a probe of the store outside of transactions.
+type txProbe struct {
+	*probe
+	txStore delivery.TxStore
+	db      *sql.DB
+}
+
+// begin begins a transaction and returns a probe of the store inside it.
+func (p *txProbe) begin() (*sql.Tx, *probe) {
+	p.Helper()
+	tx, err := p.db.BeginTx(p.ctx, nil)
+	p.must("BeginTx", err)
+	p.Cleanup(func() { tx.Rollback() }) // in case the test ends early
+	inside := *p.probe
+	inside.store = p.txStore.InTx(tx)
+	return tx, &inside
+}
+
+// duringAndAfter applies marks outside of the transaction, waits a while, and commits it. It tells
+// whether the marks came back early, before the commit.
+func (p *txProbe) duringAndAfter(tx *sql.Tx, marks ...delivery.Mark) (early bool, marked []delivery.Marked) {
+	p.Helper()
+	failed := make(chan error, 1)
+	go func() {
+		var err error
+		marked, _, err = p.store.Advance(p.ctx, marks, delivery.Lease{})
+		failed <- err
+	}()
+	var err error
+	select {
+	case err = <-failed:
+		early = true
+		p.must("Commit", tx.Commit())
+	case <-time.After(4 * short):
+		p.must("Commit", tx.Commit())
+		err = <-failed
+	}
+	p.must("Advance", err)
+	if len(marked) != len(marks) {
+		p.Fatalf("Advance returned %d results for %d marks", len(marked), len(marks))
+	}
+	return early, marked
+}
+
+// inOwnTx applies a mark in a transaction of its own. It may be called on any goroutine.
+func (p *txProbe) inOwnTx(mark delivery.Mark) (result delivery.Marked, err error) {
+	err = p.inTx((*sql.Tx).Commit, func(store delivery.Store) error {
+		marked, _, err := store.Advance(p.ctx, []delivery.Mark{mark}, delivery.Lease{})
+		if err == nil && (len(marked) != 1 || marked[0].Held) {
+			err = fmt.Errorf("Advance of one mark inside a transaction returned %+v", marked)
+		}
+		if err == nil {
+			result = marked[0]
+		}
+		return err
+	})
+	return result, err
+}
+
+// inTx runs a transaction, and as its owner tries it again after a conflict, as any other error.
+func (p *txProbe) inTx(end func(*sql.Tx) error, work func(delivery.Store) error) (err error) {
+	for range 20 {
+		var tx *sql.Tx
+		if tx, err = p.db.BeginTx(p.ctx, nil); err != nil {
+			return err
+		}
+		if err = work(p.txStore.InTx(tx)); err == nil {
+			return end(tx)
+		}
+		tx.Rollback()
+	}
+	return err
+}
+
+// briefly makes a call that may have to wait for a transaction of this test.
+func (p *txProbe) briefly(call func(ctx context.Context)) {
+	ctx, cancel := context.WithTimeout(p.ctx, 4*short)
+	defer cancel()
+	call(ctx)
+}
