@@ -2,10 +2,10 @@ package peer
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
-	"time"
+	"sync"
 
-	"github.com/msgdelivery/delivery/internal/coalesce"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
@@ -39,32 +39,67 @@ insert into floor_receipts (conv, seq, recipient, status, version, delivered_at)
 select c, s, r, 2, s, clock_timestamp() from unnest($1::bigint[], $2::bigint[], $3::text[]) as m(c, s, r)
 on conflict (conv, seq, recipient) do update set status = excluded.status, delivered_at = excluded.delivered_at`
 
-const (
-	floorBatch   = 500
-	floorTimeout = 30 * time.Second
-)
+const floorBatch = 500
 
 type floor struct {
 	Fixture
-	group *coalesce.Group[Marked, struct{}]
+	db *sql.DB
+
+	mu      sync.Mutex
+	leading bool // a batch is under way
+	waiting []floorCall
+}
+
+type floorCall struct {
+	mark Marked
+	done chan error
 }
 
 func openFloor(_ context.Context, e Env) (Marker, error) {
-	group := coalesce.New(floorBatch, floorTimeout, func(ctx context.Context, _ string, marks []Marked) ([]struct{}, error) {
-		conv, seq := make([]int64, len(marks)), make([]int64, len(marks))
-		users, payloads := make([]string, len(marks)), make([]string, len(marks))
-		for i, m := range marks {
-			conv[i], seq[i], users[i] = int64(m.Conv), int64(m.Seq), m.User
-			payloads[i] = fmt.Sprintf(`{"c":%q,"x":%q,"i":%q,"u":%q,"s":2,"v":%d}`, Conversation(m.Conv), m.Socket, m.ID(), m.User, m.Seq)
-		}
-		_, err := e.Pool.ExecContext(ctx, floorMark, conv, seq, users, payloads)
-		return make([]struct{}, len(marks)), err
-	})
-	return &floor{e.Fixture, group}, nil
+	return &floor{Fixture: e.Fixture, db: e.Pool}, nil
 }
 
-func (f *floor) Mark(ctx context.Context, i int) error {
-	_, err := f.group.Do(ctx, "", f.Marked(i))
+func (f *floor) Mark(_ context.Context, i int) error {
+	c := floorCall{f.Marked(i), make(chan error, 1)}
+	f.mu.Lock()
+	f.waiting = append(f.waiting, c)
+	lead := !f.leading
+	f.leading = true
+	f.mu.Unlock()
+	if lead {
+		go f.lead()
+	}
+	return <-c.done
+}
+
+// lead writes batches until nobody waits.
+func (f *floor) lead() {
+	for {
+		f.mu.Lock()
+		n := min(len(f.waiting), floorBatch)
+		batch := f.waiting[:n:n]
+		f.waiting = f.waiting[n:]
+		f.leading = n > 0
+		f.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		err := f.write(batch)
+		for _, c := range batch {
+			c.done <- err
+		}
+	}
+}
+
+func (f *floor) write(batch []floorCall) error {
+	conv, seq := make([]int64, len(batch)), make([]int64, len(batch))
+	users, payloads := make([]string, len(batch)), make([]string, len(batch))
+	for i, c := range batch {
+		m := c.mark
+		conv[i], seq[i], users[i] = int64(m.Conv), int64(m.Seq), m.User
+		payloads[i] = fmt.Sprintf(`{"c":%q,"x":%q,"i":%q,"u":%q,"s":2,"v":%d}`, Conversation(m.Conv), m.Socket, m.ID(), m.User, m.Seq)
+	}
+	_, err := f.db.Exec(floorMark, conv, seq, users, payloads)
 	return err
 }
 
