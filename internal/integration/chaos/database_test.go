@@ -288,6 +288,7 @@ func commitInReverse(r *Run) {
 func deadlocks(r *Run) {
 	r.Node.Batch, r.Node.Spread, r.Node.Markers = 60, 20, 8
 	r.setting(engines.MySQL, "innodb_snapshot_isolation=ON")
+	r.setting(engines.Postgres, "deadlock_timeout=20ms") // after which it gives up the node's transaction
 	before := countDeadlocks(r)
 	r.start()
 	for countDeadlocks(r) == before || r.acknowledged() < r.Marks {
@@ -302,6 +303,9 @@ func deadlocks(r *Run) {
 
 // lockForAWhile has transactions of someone else lock rows in the wrong order.
 func lockForAWhile(r *Run, d time.Duration) {
+	if _, err := r.db.ExecContext(r.Context(), `CREATE TABLE IF NOT EXISTS chaos_weight (n integer)`); err != nil {
+		r.Fatal(err)
+	}
 	ctx, stop := context.WithTimeout(r.Context(), d)
 	defer stop()
 	var others sync.WaitGroup
@@ -324,6 +328,11 @@ func lockBackwards(ctx context.Context, db *sql.DB, conversation string) {
 	defer tx.Rollback()
 	var key int64
 	if tx.QueryRowContext(ctx, `SELECT conv FROM delivery_conversations WHERE id = '`+conversation+`'`).Scan(&key) != nil {
+		return
+	}
+	// MariaDB gives up the transaction that has changed less, and it is to be the node's.
+	weight := fmt.Sprintf(`INSERT INTO chaos_weight (n) VALUES (0)%s`, strings.Repeat(", (0)", 999))
+	if _, err := tx.ExecContext(ctx, weight); err != nil {
 		return
 	}
 	for _, table := range []string{"delivery_states", "delivery_conversations"} {

@@ -28,9 +28,9 @@ func (m *marker) run(ctx context.Context) {
 		switch p := m.random.IntN(100); {
 		case p < 3:
 			m.send(ctx)
-		case p < 5:
+		case p < 9:
 			m.trespass(ctx)
-		case p < 8:
+		case p < 12:
 			m.markUpTo(ctx)
 		case p < 30:
 			m.mark(ctx, 1)

@@ -18,7 +18,7 @@ import (
 // or notifier, so that all else is as it should be.
 const (
 	twoTransactions      = "the state and its event in two transactions"
-	forgetsEvents        = "an event in a hundred is never written"
+	forgetsEvents        = "an event in twenty is never written"
 	noGuard              = "a status is written without looking at what is there"
 	acksBeforeCommit     = "a mark is acknowledged before it is written"
 	letsSendersMark      = "a sender may mark its own message"
@@ -126,11 +126,18 @@ func (m *mutant) Advance(ctx context.Context, marks []delivery.Mark, lease deliv
 	if m.name == acksBeforeCommit {
 		return m.promise(ctx, marks)
 	}
-	marked, claimed, err := m.Store.Advance(ctx, m.disguise(ctx, marks), m.lease(lease))
+	if m.name == letsSendersMark {
+		m.forgetSenders(ctx, marks)
+	}
+	marked, claimed, err := m.Store.Advance(ctx, marks, m.lease(lease))
 	if err != nil {
 		return marked, claimed, err
 	}
 	switch m.name {
+	case letsSendersMark:
+		for i := range marked {
+			marked[i].Header.Sender = nobody
+		}
 	case twoTransactions:
 		err = m.rewrite(ctx, claimed)
 	case noGuard:
@@ -142,7 +149,7 @@ func (m *mutant) Advance(ctx context.Context, marks []delivery.Mark, lease deliv
 		}
 	case forgetsEvents:
 		claimed = slices.DeleteFunc(claimed, func(c delivery.Claimed) bool {
-			if rand.IntN(100) > 0 {
+			if rand.IntN(20) > 0 {
 				return false
 			}
 			m.settle(ctx, c)
@@ -203,17 +210,15 @@ func (m *mutant) Settle(ctx context.Context, settlements []delivery.Settlement) 
 	return held, err
 }
 
-// disguise lets the sender of a message in as if it were another user, who then is renamed.
-func (m *mutant) disguise(ctx context.Context, marks []delivery.Mark) []delivery.Mark {
-	if m.name != letsSendersMark {
-		return marks
-	}
+const nobody = "nobody"
+
+// forgetSenders lets the senders of messages in who now want to mark them.
+func (m *mutant) forgetSenders(ctx context.Context, marks []delivery.Mark) {
 	for _, mark := range marks {
-		if _, err := m.db.ExecContext(ctx, `UPDATE delivery_messages SET sender = 'nobody' WHERE id = ? AND sender = ?`, mark.Message, mark.User); err != nil {
+		if _, err := m.db.ExecContext(ctx, `UPDATE delivery_messages SET sender = ? WHERE id = ? AND sender = ?`, nobody, mark.Message, mark.User); err != nil {
 			panic(err)
 		}
 	}
-	return marks
 }
 
 // promise acknowledges marks of open messages and writes them later.
