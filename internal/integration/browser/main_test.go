@@ -1,14 +1,11 @@
 package browser
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 )
-
-var full = flag.Bool("full", false, "run the watchers at full size")
 
 // temporary is a directory for what all tests share. It goes away with the test binary.
 var temporary string
