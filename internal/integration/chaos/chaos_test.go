@@ -24,6 +24,10 @@ func TestMain(m *testing.M) {
 		return
 	}
 	engines.Main(m)
+	if n := leaked(); n > 0 {
+		fmt.Fprintf(os.Stderr, "%d goroutines of the library are left\n", n)
+		os.Exit(1)
+	}
 }
 
 // Scenario is a row of the matrix.

@@ -19,7 +19,7 @@ import (
 var databaseScenarios = []Scenario{
 	{
 		Row: "M4", Name: "the database is killed", Engines: servers, Own: true,
-		Size: Size{World: small, Marks: 5_000, Nodes: 3, Times: 3},
+		Size: Size{World: small, Marks: 3_000, Nodes: 3, Times: 3},
 		Full: always(Size{World: large, Marks: 250_000, Nodes: 3, Times: 50}),
 		Run: func(r *Run) {
 			r.start()
@@ -30,7 +30,7 @@ var databaseScenarios = []Scenario{
 	},
 	{
 		Row: "M5", Name: "the database is restarted, and connections are terminated", Engines: servers, Own: true,
-		Size: Size{World: small, Marks: 5_000, Nodes: 3, Times: 6},
+		Size: Size{World: small, Marks: 3_000, Nodes: 3, Times: 4},
 		Full: always(Size{World: large, Marks: 250_000, Nodes: 3, Times: 100}),
 		Run: func(r *Run) {
 			r.start()
@@ -52,7 +52,7 @@ var databaseScenarios = []Scenario{
 	},
 	{
 		Row: "M6", Name: "connections are cut around commits", Engines: servers,
-		Size: Size{World: small, Marks: 3_000, Nodes: 2, Times: 40},
+		Size: Size{World: small, Marks: 2_000, Nodes: 2, Times: 40},
 		Full: always(Size{World: large, Marks: 100_000, Nodes: 3, Times: 2_000}),
 		Run: func(r *Run) {
 			proxy := r.through()
@@ -107,7 +107,7 @@ var databaseScenarios = []Scenario{
 	},
 	{
 		Row: "M17", Name: "nodes race for few receipts", Engines: everyEngine,
-		Size: Size{World: World{Conversations: 2, Messages: 5, Users: 10}, Marks: 6_000, Nodes: 3},
+		Size: Size{World: World{Conversations: 2, Messages: 5, Users: 10}, Marks: 3_000, Nodes: 3},
 		Full: always(Size{World: World{Conversations: 2, Messages: 5, Users: 10}, Marks: 1_000_000, Nodes: 3}),
 		Run: func(r *Run) {
 			r.Node.Markers = 21
@@ -121,13 +121,13 @@ var databaseScenarios = []Scenario{
 	},
 	{
 		Row: "M18", Name: "deadlocks", Engines: servers,
-		Size: Size{World: small, Marks: 5_000, Nodes: 3},
+		Size: Size{World: small, Marks: 2_000, Nodes: 3},
 		Full: always(Size{World: large, Marks: 200_000, Nodes: 3}),
 		Run:  deadlocks,
 	},
 	{
 		Row: "M20", Name: "processes contend for SQLite, while it is copied", Engines: []string{"sqlite"},
-		Size: Size{World: small, Marks: 3_000, Nodes: 2},
+		Size: Size{World: small, Marks: 1_500, Nodes: 2},
 		Full: always(Size{World: large, Marks: 100_000, Nodes: 2}),
 		Run: func(r *Run) {
 			r.Node.Markers, r.Node.Lease = 8, 15*time.Second

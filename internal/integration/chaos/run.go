@@ -50,7 +50,6 @@ type Run struct {
 	kills    int        // of nodes
 	figures  []string   // that the scenario adds to the line
 	ends     []func()   // called before the verdict
-	drain    time.Duration
 }
 
 const (
@@ -278,14 +277,12 @@ func (r *Run) waiting() int {
 // settle waits until nothing is left to publish, and then ends the nodes.
 func (r *Run) settle(limit time.Duration) {
 	r.Helper()
-	began := time.Now()
-	for end := began.Add(limit); r.waiting() > 0 && time.Now().Before(end); {
+	for end := time.Now().Add(limit); r.waiting() > 0 && time.Now().Before(end); {
 		time.Sleep(20 * time.Millisecond)
 		for i := range r.nodes {
 			r.check(i)
 		}
 	}
-	r.drain = time.Since(began)
 	r.stop()
 }
 
@@ -320,7 +317,8 @@ func (r *Run) verdict() *Verdict {
 	if err != nil {
 		r.Fatalf("checking the run: %v", err)
 	}
-	r.Logf("%s %s: %s %s seed=%d in %.1fs", r.Row, r.Engine.Name, v, strings.Join(r.figures, " "), r.Seed, time.Since(r.began).Seconds())
+	r.figure("bound=%d seed=%d in %.1fs", r.duplicateBound(v), r.Seed, time.Since(r.began).Seconds())
+	r.Logf("%s %s: %s %s", r.Row, r.Engine.Name, v, strings.Join(r.figures, " "))
 	return v
 }
 
