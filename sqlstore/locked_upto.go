@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -16,9 +18,12 @@ func (l *locked) advanceUpTo(ctx context.Context, s *session, upTo delivery.UpTo
 
 func (l *locked) advanceUpToIn(ctx context.Context, q delivery.DBTX, s *session, u delivery.UpTo, lease delivery.Lease) (marked delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
 	found, err := l.find(ctx, q, []delivery.Mark{{Message: u.Message}})
-	named := found[u.Message]
-	if err != nil || named == nil || named.header.Conversation != u.Conversation {
+	if err != nil {
 		return marked, nil, err
+	}
+	named := found[u.Message]
+	if named == nil || named.header.Conversation != u.Conversation {
+		named = new(standing) // in no conversation: to find nothing there takes as long as to find nothing for the user
 	}
 	marked.Header = named.header
 	if _, err := l.lockAll(ctx, q, []int64{named.key}); err != nil {
@@ -50,8 +55,10 @@ func (l *locked) advanceUpToIn(ctx context.Context, q delivery.DBTX, s *session,
 	for _, r := range receipts {
 		r.user = u.User
 	}
-	if err := l.read(ctx, q, s, receipts, l.wait); err != nil {
-		return marked, nil, err
+	if len(receipts) > 0 {
+		if err := l.read(ctx, q, s, receipts, l.wait); err != nil {
+			return marked, nil, err
+		}
 	}
 
 	var c changes
@@ -91,6 +98,9 @@ func (p *places) move(status delivery.Status, seq int64) {
 func (l *locked) readerOf(ctx context.Context, q delivery.DBTX, user string, named *standing) (p places, r delivery.Receipt, err error) {
 	columns := append([]any{orZero[int64]{&p[delivery.Delivered]}, orZero[int64]{&p[delivery.Read]}}, progressColumns(&r)...)
 	err = q.QueryRowContext(ctx, l.reader, user, named.header.Seq, user, named.key).Scan(columns...)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil // there is no such conversation
+	}
 	if r.Status.Valid() {
 		r.Message, r.Recipient = named.header.ID, user
 	}
