@@ -35,17 +35,16 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 			receipts = append(receipts, &standing{mark: i, user: m.User, key: f.key, header: f.header})
 		}
 	}
-	lock, passBy := l.wait, s.tx == nil // in a caller's transaction, to come back for what is held would lock out of order
+	// In a caller's transaction, to come back for what is held would lock out of order.
+	lock, passBy := l.wait, s.tx == nil && marks[0].NoWait
 	if passBy {
+		lock = l.noWait
 		if receipts, err = l.free(ctx, q, receipts, marked); err != nil {
 			return nil, nil, err
 		}
-		if marks[0].NoWait {
-			lock = l.noWait
-		}
 	}
 	switch err := l.read(ctx, q, s, receipts, lock); {
-	case err != nil && passBy && marks[0].NoWait && l.isHeld(err):
+	case err != nil && passBy && l.isHeld(err):
 		for _, r := range receipts {
 			marked[r.mark].Held = true
 		}

@@ -83,8 +83,8 @@ func scanClaimed(rows *sql.Rows) (c delivery.Claimed, err error) {
 	if err := rows.Scan(&id, &c.Attempts, &payload); err != nil {
 		return c, err
 	}
-	c.Event, err = decodeEvent(id, payload)
-	return c, err
+	c.Event = readEvent(id, payload)
+	return c, nil
 }
 
 func (l *locked) settle(ctx context.Context, s *session, settlements []delivery.Settlement) (held int, err error) {

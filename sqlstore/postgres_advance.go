@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"slices"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -19,9 +18,9 @@ import (
 // snapshot shows: then nothing in the conversation has changed since the snapshot, nor can it now.
 // Otherwise nothing is done for that conversation: no version is taken that could become a gap.
 //
-// Such marks count as held in a batch of several conversations, or of marks that won't wait. Otherwise
-// the conversation is tried again in a transaction that first waits for the row and then runs the same
-// statement, whose snapshot is younger than the lock. Calls inside a caller's transaction do that from the start. Under a
+// Such marks count as held if they won't wait. Otherwise they are tried again in a transaction that first
+// waits for the rows and then runs the same statement, whose snapshot is younger than the locks. Batches
+// that wait, and calls inside a caller's transaction, do that from the start. Under a
 // stricter isolation of the caller's, a stale snapshot is a serialization error.
 
 // pgAdvance applies a batch: $1 pgMarks, $2 the lease's length, $3 its token.
@@ -52,7 +51,8 @@ turn AS MATERIALIZED (
 	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
 taken AS (
-	UPDATE delivery_conversations c SET version = c.version + turn.steps FROM turn
+	UPDATE delivery_conversations c SET version = c.version + turn.steps
+	FROM unnest(ARRAY(SELECT conv FROM turn), ARRAY(SELECT steps FROM turn)) AS turn(conv, steps)
 	WHERE c.conv = turn.conv AND c.conv = ANY (ARRAY(SELECT conv FROM turn))
 	RETURNING c.conv
 ),
@@ -159,12 +159,12 @@ type pgMark struct {
 }
 
 func (postgresWrites) advance(ctx context.Context, s *session, marks []delivery.Mark, lease delivery.Lease) (marked []delivery.Marked, claimed []delivery.Claimed, err error) {
-	if s.tx == nil {
+	if s.tx == nil && (len(marks) == 1 || marks[0].NoWait) {
 		err = s.single(ctx, func(q delivery.DBTX) error {
 			marked, claimed, err = pgApply(ctx, q, marks, lease)
 			return err
 		})
-		if err != nil || len(heldOf(marked)) == 0 || marks[0].NoWait || severalConversations(marked) {
+		if err != nil || len(heldOf(marked)) == 0 || marks[0].NoWait {
 			return marked, claimed, err
 		}
 	}
@@ -262,11 +262,4 @@ func heldOf(marked []delivery.Marked) (held []int) {
 		}
 	}
 	return held
-}
-
-// severalConversations reports whether a batch was of more than one; what does not exist is another.
-func severalConversations(marked []delivery.Marked) bool {
-	return slices.ContainsFunc(marked, func(m delivery.Marked) bool {
-		return m.Header.Conversation != marked[0].Header.Conversation
-	})
 }

@@ -37,8 +37,8 @@ func (postgresWrites) claim(ctx context.Context, s *session, limit int, lease de
 				return c, err
 			}
 			c.Lease = lease.Token
-			c.Event, err = decodeEvent(id, payload)
-			return c, err
+			c.Event = readEvent(id, payload)
+			return c, nil
 		}, pgClaim, limit, lease.Token, lease.For.Microseconds())
 		return err
 	})

@@ -64,8 +64,8 @@ func scanDead(rows *sql.Rows) (d delivery.DeadLetter, err error) {
 	if err := rows.Scan(&id, &payload, &d.Attempts, &d.Reason, timestamp{&d.At}); err != nil {
 		return d, err
 	}
-	d.Event, err = decodeEvent(id, payload)
-	return d, err
+	d.Event = readEvent(id, payload)
+	return d, nil
 }
 
 func messageColumns(m *delivery.Message) []any {

@@ -26,6 +26,14 @@ func markBy(user, message string) delivery.Mark {
 	return delivery.Mark{Message: message, User: user, Status: delivery.Delivered, At: time.Now(), Admitted: true}
 }
 
+// passing makes marks that won't wait.
+func passing(marks ...delivery.Mark) []delivery.Mark {
+	for i := range marks {
+		marks[i].NoWait = true
+	}
+	return marks
+}
+
 // begin starts a transaction of somebody else's.
 func begin(t *testing.T, db *sql.DB) *sql.Tx {
 	t.Helper()
@@ -66,7 +74,7 @@ func TestPostgresLetsOthersPassAHeldConversation(t *testing.T) {
 		openMessage(t, store, "held", "h")
 		openMessage(t, store, "free", "f")
 		hold(t, db, "held")
-		got, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("bob", "h"), markBy("bob", "f"), markBy("bob", "none")}, delivery.Lease{})
+		got, _, err := store.Advance(t.Context(), passing(markBy("bob", "h"), markBy("bob", "f"), markBy("bob", "none")), delivery.Lease{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +179,7 @@ func TestPostgresDoesNotWriteByAStaleSnapshot(t *testing.T) {
 			}
 		})
 		wg.Go(func() { // a batch of two conversations
-			got, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("dan", "m"), markBy("dan", "n")}, delivery.Lease{})
+			got, _, err := store.Advance(t.Context(), passing(markBy("dan", "m"), markBy("dan", "n")), delivery.Lease{})
 			if err != nil || !got[0].Held || !got[1].Changed {
 				t.Errorf("the batch is %+v, %v", got, err)
 			}

@@ -128,7 +128,7 @@ func TestMySQLWaitsNoLongerThanTheContext(t *testing.T) {
 	if _, _, err := store.Advance(ctx, []delivery.Mark{markBy("carol", "m1")}, delivery.Lease{}); err == nil || ctx.Err() == nil {
 		t.Errorf("a mark of a held conversation says %v", err)
 	}
-	marked, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("carol", "m1"), markBy("carol", "m2")}, delivery.Lease{})
+	marked, _, err := store.Advance(t.Context(), passing(markBy("carol", "m1"), markBy("carol", "m2")), delivery.Lease{})
 	if err != nil {
 		t.Fatal(err)
 	}
