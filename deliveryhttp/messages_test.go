@@ -228,6 +228,9 @@ func TestChanges(t *testing.T) {
 		if len(page.Messages) != 2 || page.Messages[0].ID != "opened" || page.Messages[1].ID != "frozen" || page.Messages[1].Version != read.Version || page.Version != 3 || page.More {
 			t.Errorf("got %+v", page)
 		}
+		if own := page.Messages[1].Own; own == nil || *own != read {
+			t.Errorf("the user's own receipt is %+v, want %+v", own, read)
+		}
 	})
 	t.Run("in steps it is the same", func(t *testing.T) {
 		var got []string

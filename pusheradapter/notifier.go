@@ -122,6 +122,11 @@ func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 		case n.slots <- struct{}{}:
 			wait.Go(func() {
 				defer func() { <-n.slots }()
+				defer func() {
+					if recover() != nil { // of the app's own Transport: nobody else could catch it here
+						p.fail(&Error{err: errors.New("the transport panicked")})
+					}
+				}()
 				for _, batch := range lane {
 					p.send(ctx, batch)
 				}

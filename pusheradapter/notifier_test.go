@@ -237,3 +237,19 @@ func TestAFailureEndsThePublication(t *testing.T) {
 		t.Errorf("%d calls", n)
 	}
 }
+
+type panicking struct{}
+
+func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("secret") }
+
+func TestAPanickingTransportIsAFailureOfTheEndpoint(t *testing.T) {
+	config := pusheradapter.Config{AppID: "1", Key: "key", Secret: "secret", Host: "127.0.0.1"}
+	n, err := pusheradapter.New(config, &pusheradapter.Options{Transport: panicking{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed *pusheradapter.Error
+	if err := n.Notify(t.Context(), newEvents(1)); !errors.As(err, &failed) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -45,6 +45,7 @@ func OpenDB(ctx context.Context, dsn string) (_ *DB, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", db.Name, err)
 	}
+	db.SetMaxIdleConns(32) // the default of 2 has a busy server sign in anew for most requests
 	if err := db.migrate(ctx); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("preparing %s: %w", db.Name, err)
