@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 )
@@ -66,6 +67,63 @@ func TestKilledServerLosesNothing(t *testing.T) {
 		alice.wait(`watch.message('written meanwhile')`)
 		if got := shownBy(alice); !slices.Equal(got, want) {
 			t.Errorf("after a reload alice's page shows %q, want %q", got, want)
+		}
+	})
+}
+
+func TestPageThatWasAwayCatchesUp(t *testing.T) {
+	eachClient(t, func(t *testing.T, flags ...string) {
+		chat := runExample(t, "chat", flags...)
+		network := newCable(t, chat)
+		alice, bob := openChatAt(t, network.url, "alice"), openChat(t, chat, "bob")
+		alice.pardon("net::ERR_", "console: \"To be tried again")
+		alice.choose(direct)
+		alice.write("before")
+		alice.waitTicks("before", "delivered")
+
+		network.unplug()
+		alice.wait(`document.body.dataset.connection !== 'connected'`)
+		bob.choose(direct) // and so reads it
+		bob.write("meanwhile")
+		bob.waitTicks("meanwhile", "sent")
+		bob.wait(`fetch('/api/messages?conversation=' + encodeURIComponent(%s)).then((r) => r.json()).then((r) => r.messages[0].status === 'read')`, direct)
+
+		network.plug() // and nothing happens any more that she could be told of
+		alice.waitTicks("before", "read")
+		bob.waitTicks("meanwhile", "read")
+		alice.wait(`document.body.dataset.connection === 'connected'`)
+	})
+}
+
+func TestLateAndRepeatedEventsTurnNothingBack(t *testing.T) {
+	eachClient(t, func(t *testing.T, flags ...string) {
+		pusher := newPusherApp(t, nil) // of which a test can ask anything
+		address := fmt.Sprintf("http://%s:%s@%s/apps/%s", pusher.Key, pusher.Secret, pusher.Host, pusher.AppID)
+		chat := runExample(t, "chat", append(flags, "-pusher", address)...)
+		alice, bob := openChatAt(t, chat.url, "alice", pusher.http.URL), openChatAt(t, chat.url, "bob", pusher.http.URL)
+		alice.choose(direct)
+		bob.choose(direct)
+		for _, text := range []string{"one", "two"} {
+			bob.lookAway()
+			alice.write(text)
+			alice.waitTicks(text, "delivered")
+			bob.look()
+			alice.waitTicks(text, "read")
+		}
+		before := shownBy(alice)
+
+		for _, e := range slices.Backward(pusher.server.Events()) {
+			pusher.must(pusher.Trigger(e.Channels[0], e.Name, e.Data))
+		}
+		alice.write("three") // whose events come after these
+		alice.waitTicks("three", "read")
+		if got, want := shownBy(alice), append(before, shown{"three", "read"}); !slices.Equal(got, want) {
+			t.Errorf("alice's page shows %q, want %q", got, want)
+		}
+		for _, text := range []string{"one", "two"} {
+			if got := eval[[]string](alice, `watch.turns(%s)`, text); !slices.Equal(got, []string{"sending", "sent", "delivered", "read"}) {
+				t.Errorf("of %q alice saw %q", text, got)
+			}
 		}
 	})
 }

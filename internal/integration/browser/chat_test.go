@@ -36,8 +36,13 @@ func eachClient(t *testing.T, test func(t *testing.T, flags ...string)) {
 // openChat opens the chat in a browser of the user's own, signed in and listening.
 func openChat(t *testing.T, chat *program, name string) *tab {
 	t.Helper()
-	p := newUser(t, name).newTab(chat.url)
-	p.visit(chat.url) // which leads to the form
+	return openChatAt(t, chat.url, name)
+}
+
+func openChatAt(t *testing.T, url, name string, otherSites ...string) *tab {
+	t.Helper()
+	p := newUser(t, name).newTab(url, otherSites...)
+	p.visit(url) // which leads to the form
 	p.signIn()
 	p.listens(everyoneChannel)
 	return p
@@ -114,6 +119,17 @@ func TestTicks(t *testing.T) {
 		bob.look()
 		alice.waitTicks("are you there?", "read")
 		bob.wait(`document.title === 'Chat'`)
+
+		eval[any](bob, `void (document.hasFocus = () => false)`) // the page is in view, the user in another window
+		alice.write("hello?")
+		alice.waitTicks("hello?", "delivered")
+		bob.wait(`watch.message('hello?').dataset.own === 'delivered'`)
+		eval[any](bob, `new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))`)
+		if own := eval[string](bob, `watch.message('hello?').dataset.own`); own != "delivered" {
+			t.Errorf("bob has %s what he does not look at", own)
+		}
+		eval[any](bob, `delete document.hasFocus, dispatchEvent(new Event('focus'))`)
+		alice.waitTicks("hello?", "read")
 
 		bob.write("here I am")
 		bob.waitTicks("here I am", "read")

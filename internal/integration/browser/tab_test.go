@@ -38,7 +38,7 @@ type tab struct {
 	close func() // checks it too
 
 	mu       sync.Mutex
-	host     string        // the only one that it may speak to
+	hosts    []string      // the only ones that it may speak to
 	frames   []frame       // that came by WebSocket
 	more     chan struct{} // closed and replaced when a frame comes
 	troubles []string
@@ -48,14 +48,17 @@ type tab struct {
 // frame is a message of the Pusher protocol that came by WebSocket.
 type frame struct{ Event, Channel, Data string }
 
-// newTab opens a blank tab in front of the user's others, for a site that will be the only one it may speak to.
-func (u *user) newTab(site string) *tab {
+// newTab opens a blank tab in front of the user's others, for a site that will be the only one it may speak to, besides these.
+func (u *user) newTab(site string, others ...string) *tab {
 	u.t.Helper()
-	at, err := url.Parse(site)
-	if err != nil {
-		u.t.Fatal(err)
+	p := &tab{user: u, more: make(chan struct{})}
+	for _, each := range append(others, site) {
+		at, err := url.Parse(each)
+		if err != nil {
+			u.t.Fatal(err)
+		}
+		p.hosts = append(p.hosts, at.Host)
 	}
-	p := &tab{user: u, host: at.Host, more: make(chan struct{})}
 	ctx, stop := chromedp.NewContext(u.ctx, chromedp.WithNewWindow(false), chromedp.WithListener(p.heard))
 	p.ctx = ctx
 	p.close = sync.OnceFunc(func() {
@@ -140,14 +143,14 @@ func eval[T any](p *tab, expression string, args ...any) T {
 	return value
 }
 
-// wait waits until a condition holds on the page.
+// wait waits until a condition, or the promise of one, holds on the page.
 func (p *tab) wait(condition string, args ...any) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	condition = script(condition, args...)
 	for {
-		holds, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`Boolean(`+condition+`)`))
+		holds, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`(async () => Boolean(await (`+condition+`)))()`, chromedp.EvalAwaitPromise))
 		if holds {
 			return
 		}
@@ -262,7 +265,7 @@ func (p *tab) heard(event any) {
 // sees complains of requests to other hosts.
 func (p *tab) sees(address string) {
 	u, err := url.Parse(address)
-	if err != nil || u.Host != p.host && address != "about:blank" {
+	if err != nil || !slices.Contains(p.hosts, u.Host) && address != "about:blank" {
 		p.trouble("a request to %s", address)
 	}
 }
