@@ -31,11 +31,11 @@ func checkChannelName(name string) error {
 	rest, ofUser := strings.CutPrefix(name, userChannelPrefix)
 	switch {
 	case len(name) > MaxChannelName && !ofUser:
-		return fmt.Errorf("Channel name too long (%d > %d)", len(name), MaxChannelName)
+		return fmt.Errorf("channel name too long (%d > %d)", len(name), MaxChannelName)
 	case ofUser && rest != "" && len(rest) < 200, channelPattern.MatchString(name):
 		return nil
 	}
-	return fmt.Errorf("Invalid channel name")
+	return fmt.Errorf("invalid channel name")
 }
 
 func isPresence(channel string) bool { return strings.HasPrefix(channel, "presence-") }
