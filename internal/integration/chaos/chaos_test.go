@@ -4,11 +4,14 @@ import (
 	"flag"
 	"fmt"
 	"hash/fnv"
+	"io"
+	"log"
 	"os"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
@@ -23,6 +26,7 @@ func TestMain(m *testing.M) {
 		RunNode()
 		return
 	}
+	mysql.SetLogger(log.New(io.Discard, "", 0)) // it tells of every connection that we cut
 	engines.Main(m)
 	if n := leaked(); n > 0 {
 		fmt.Fprintf(os.Stderr, "%d goroutines of the library are left\n", n)

@@ -29,7 +29,7 @@ var endpointScenarios = []Scenario{
 	},
 	{
 		Row: "M11", Name: "the endpoint asks for a pause", Engines: []string{"postgres-pgx"},
-		Size: Size{World: wide, Marks: 500, Nodes: 1},
+		Size: Size{World: wide, Marks: 100, Nodes: 1},
 		Run:  pauses,
 	},
 	{
@@ -140,7 +140,7 @@ func outage(r *Run) {
 
 // pauses has the endpoint ask for pauses, and sees that they are kept.
 func pauses(r *Run) {
-	r.Node.Pause = 10 * time.Millisecond
+	r.Node.Markers, r.Node.Pause = 1, 20*time.Millisecond
 	r.start()
 	for i, form := range []struct {
 		retryAfter func() string

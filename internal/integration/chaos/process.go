@@ -43,7 +43,7 @@ func startProcess(config NodeConfig) (*Process, error) {
 	}
 	defer stderr.Close()
 	p := &Process{config: config, cmd: exec.Command(self), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), nodeEnv+"="+string(text))
+	p.cmd.Env = append(os.Environ(), nodeEnv+"="+string(text), "GORACE=atexit_sleep_ms=0") // an end is timed
 	p.cmd.Stderr = stderr
 	p.cmd.SysProcAttr = childOf()
 	if p.words, err = p.cmd.StdinPipe(); err != nil {
