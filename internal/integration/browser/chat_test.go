@@ -56,12 +56,6 @@ func (p *tab) signIn() {
 	p.wait(`[...document.querySelectorAll('.log')].every((log) => 'synced' in log.dataset)`)
 }
 
-// submit fills in and submits a form that asks for a name and a password.
-func (p *tab) submit(name, password string) {
-	p.t.Helper()
-	p.do(chromedp.SendKeys(chromedp.CSS("input[name=username]"), name), chromedp.SendKeys(chromedp.CSS("input[name=password]"), password+"\r"))
-}
-
 // listens waits until the page is subscribed to a channel.
 func (p *tab) listens(channel string) {
 	p.t.Helper()

@@ -8,17 +8,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/input"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
@@ -111,11 +107,29 @@ func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 // enter types a text into a field, which is empty then, and presses Enter.
 func (p *tab) enter(field, text string) {
 	p.t.Helper()
+	p.typeInto(field, text)
+	p.pressEnter()
+	p.wait(`document.querySelector(%s).value === ''`, field)
+}
+
+// submit fills in and submits a form that asks for a name and a password.
+func (p *tab) submit(name, password string) {
+	p.t.Helper()
+	p.typeInto("input[name=username]", name)
+	p.typeInto("input[name=password]", password)
+	p.pressEnter()
+}
+
+func (p *tab) typeInto(field, text string) {
+	p.t.Helper()
 	p.do(chromedp.Focus(chromedp.CSS(field)))
 	call(p, input.InsertText, input.InsertTextParams{Text: text})
+}
+
+func (p *tab) pressEnter() {
+	p.t.Helper()
 	call(p, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: "Enter", Text: "\r"})
 	call(p, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: "Enter"})
-	p.wait(`document.querySelector(%s).value === ''`, field)
 }
 
 // script returns an expression with each %s replaced by an argument, written as JavaScript writes it.
@@ -162,37 +176,6 @@ func (p *tab) wait(condition string, args ...any) {
 	}
 }
 
-// waitFrame waits for a frame that came by WebSocket.
-func (p *tab) waitFrame(what string, is func(frame) bool) {
-	p.t.Helper()
-	timeout := time.After(patience)
-	for {
-		p.mu.Lock()
-		came, more := slices.ContainsFunc(p.frames, is), p.more
-		p.mu.Unlock()
-		if came {
-			return
-		}
-		select {
-		case <-more:
-		case <-timeout:
-			p.fail("no frame %s", what)
-		}
-	}
-}
-
-// got returns the frames that came so far and are of a kind.
-func (p *tab) got(is func(frame) bool) (frames []frame) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, f := range p.frames {
-		if is(f) {
-			frames = append(frames, f)
-		}
-	}
-	return frames
-}
-
 func (p *tab) fail(format string, args ...any) {
 	p.t.Helper()
 	text, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string](`document.body.innerText`))
@@ -216,98 +199,5 @@ func (p *tab) shoot(stage string) {
 	}
 	if err != nil {
 		p.t.Error(err)
-	}
-}
-
-// heard notes what happens on the page.
-func (p *tab) heard(event any) {
-	switch e := event.(type) {
-	case *network.EventWebSocketFrameReceived:
-		var f struct {
-			Event, Channel string
-			Data           json.RawMessage
-		}
-		if err := json.Unmarshal(e.Response.PayloadData, &f); err != nil {
-			p.trouble("a frame that is not JSON: %v", err)
-			return
-		}
-		data := string(f.Data)
-		json.Unmarshal(f.Data, &data) // the protocol encodes it twice
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.frames = append(p.frames, frame{f.Event, f.Channel, data})
-		close(p.more)
-		p.more = make(chan struct{})
-	case *network.EventRequestWillBeSent:
-		p.sees(e.Request.URL)
-	case *network.EventWebSocketCreated:
-		p.sees(e.URL)
-	case *log.EventEntryAdded:
-		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
-			p.trouble("%s: %s", e.Entry.Text, e.Entry.URL)
-		}
-	case *runtime.EventConsoleAPICalled:
-		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning {
-			var words []string
-			for _, arg := range e.Args {
-				words = append(words, string(arg.Value)+arg.Description)
-			}
-			p.trouble("console: %s", strings.Join(words, " "))
-		}
-	case *runtime.EventExceptionThrown:
-		p.trouble("exception: %v", e.ExceptionDetails)
-	case *page.EventJavascriptDialogOpening:
-		p.trouble("a dialog: %s", e.Message)
-		go chromedp.Call(p.ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: true})
-	}
-}
-
-// sees complains of requests to other hosts.
-func (p *tab) sees(address string) {
-	u, err := url.Parse(address)
-	if err != nil || !slices.Contains(p.hosts, u.Host) && address != "about:blank" {
-		p.trouble("a request to %s", address)
-	}
-}
-
-func (p *tab) trouble(format string, args ...any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.troubles = append(p.troubles, fmt.Sprintf(format, args...))
-}
-
-// pardon lets pass troubles that contain one of these texts.
-func (p *tab) pardon(texts ...string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.pardons = append(p.pardons, texts...)
-}
-
-// troubled returns the troubles that contain a text.
-func (p *tab) troubled(text string) (troubles []string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, trouble := range p.troubles {
-		if strings.Contains(trouble, text) {
-			troubles = append(troubles, trouble)
-		}
-	}
-	return troubles
-}
-
-// check fails the test if something was wrong with the page.
-func (p *tab) check() {
-	p.t.Helper()
-	if !p.t.Failed() {
-		for _, back := range eval[[]string](p, `window.watch.backwards`) {
-			p.t.Errorf("%s's page: a tick went backwards: %s", p.name, back)
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, trouble := range p.troubles {
-		if !slices.ContainsFunc(p.pardons, func(text string) bool { return strings.Contains(trouble, text) }) {
-			p.t.Errorf("%s's page: %s", p.name, trouble)
-		}
 	}
 }
