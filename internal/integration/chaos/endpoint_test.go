@@ -180,13 +180,23 @@ func refuse(r *Run, status int) {
 
 // poisonFirst has a node publish good events behind bad ones, and then replays these.
 func poisonFirst(r *Run) {
-	r.Node.Markers = 0
+	var alone time.Duration
+	if r.Full {
+		size := r.Size
+		size.World.Poison = 0
+		other := newRun(r, r.Row, r.Engine, size, r.Seed, false)
+		alone = publishGood(other)
+		other.settle(time.Minute)
+	}
 	r.sink.become(Weather{Poison: http.StatusBadRequest})
-	began := time.Now()
-	r.start()
-	good := int64(r.World.Conversations * r.World.Messages)
-	r.until("the good events", 2*time.Minute, func() bool { return r.sink.accepted.Load() == good })
-	r.figure("good=%d in %v", good, time.Since(began).Round(time.Millisecond))
+	took := publishGood(r)
+	r.figure("good=%d in %v", r.World.Conversations*r.World.Messages, took.Round(time.Millisecond))
+	if r.Full {
+		r.figure("without_poison=%v", alone.Round(time.Millisecond))
+		if took > alone*11/10 {
+			r.Errorf("poison delayed the good events from %v to %v", alone, took)
+		}
+	}
 
 	tracker, err := delivery.New(r.store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
 	if err != nil {
@@ -218,4 +228,13 @@ func poisonFirst(r *Run) {
 	}
 	r.settle(time.Minute)
 	r.expectKept(r.verdict(), 0)
+}
+
+// publishGood starts a node that only publishes, and returns how long it takes from its first event to the last good one.
+func publishGood(r *Run) time.Duration {
+	r.Node.Markers = 0
+	r.start()
+	good := r.World.Conversations * r.World.Messages
+	r.until("the good events", 2*time.Minute, func() bool { return int(r.sink.accepted.Load()) == good })
+	return r.sink.timeOf(good).Sub(r.sink.timeOf(1))
 }
