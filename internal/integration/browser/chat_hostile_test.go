@@ -75,6 +75,7 @@ func TestHostileTextStaysText(t *testing.T) {
 
 func TestPolicyStopsWhatGetsIntoThePage(t *testing.T) {
 	t.Parallel()
+	user := newUser(t, "alice")
 	chat := runExample(t, "chat")
 	origin, err := url.Parse(chat.url)
 	if err != nil {
@@ -101,7 +102,7 @@ func TestPolicyStopsWhatGetsIntoThePage(t *testing.T) {
 	})
 	defer holed.Close()
 
-	alice := newUser(t, "alice").newTab(holed.URL)
+	alice := user.newTab(holed.URL)
 	alice.pardon("Content Security Policy", "TrustedHTML", "404", "data:,")
 	alice.visit(holed.URL)
 	alice.signIn()

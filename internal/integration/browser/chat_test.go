@@ -23,6 +23,7 @@ const (
 // eachClient runs a test with each client of the Pusher protocol that the examples' pages can use.
 func eachClient(t *testing.T, test func(t *testing.T, flags ...string)) {
 	t.Parallel()
+	openChromium(t) // or there is nothing to do
 	t.Run("with the page's own client", func(t *testing.T) {
 		t.Parallel()
 		test(t)
