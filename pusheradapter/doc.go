@@ -57,7 +57,8 @@
 //   - then, if "from" is at most its own version + 1, moves its version up to "to", and otherwise
 //     knows that it missed something and reads the changes since its version;
 //   - counts the versions in the answers to its own sends and marks in the same way, since their
-//     events exclude its socket;
+//     events exclude its socket. The answer to a mark holds a receipt, and not what that made of the
+//     message: a page that shows how far the messages of others came reads the changes instead;
 //   - reads the changes after every pusher:subscription_succeeded, which comes again with each
 //     reconnect; on a reconnect after a random part of a second or two, because all
 //     pages reconnect at the same moment;
