@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliveryhttp"
@@ -43,21 +44,25 @@ var drafts = []delivery.Draft{
 // app is a small app that does as the documentation says, on one database.
 type app struct {
 	http.Handler
-	tracker *delivery.Tracker
-	store   delivery.Store
-	db      *sql.DB
-	pusher  *pushertest.Server
-	log     book
-	options options
+	tracker  *delivery.Tracker
+	db       *sql.DB
+	database engines.Database
+	pusher   *pushertest.Server
+	log      book
+	options  options
 }
 
 // options are what a test has the app do otherwise.
 type options struct {
+	store     delivery.Store // in place of the database's
 	wrap      func(delivery.Store) delivery.Store
 	authorize func(user string, to delivery.Action, conversation string) bool
 	identify  func(*http.Request) string
 	auth      func(*app) http.Handler // in place of the endpoint
 	http      deliveryhttp.Options
+	pusher    pusheradapter.Options
+	config    func(*pusheradapter.Config)
+	notifier  delivery.Notifier // in place of pusheradapter's
 	pool      func(engines.Database, *testing.T) *sql.DB
 }
 
@@ -67,7 +72,7 @@ func newApp(t *testing.T, e engines.Engine, o options) *app {
 		engines.SQLite: sqlstore.SQLite, engines.Postgres: sqlstore.Postgres, engines.MySQL: sqlstore.MySQL,
 	}[e.Kind]
 	database := e.Database(t)
-	a := &app{db: database.Open(t), pusher: pushertest.NewServer(t), options: o}
+	a := &app{db: database.Open(t), database: database, pusher: pushertest.NewServer(t), options: o}
 	if err := sqlstore.Migrate(t.Context(), a.db, dialect); err != nil {
 		t.Fatal(err)
 	}
@@ -79,9 +84,9 @@ func newApp(t *testing.T, e engines.Engine, o options) *app {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.store = store
+	a.options.store = store
 	if o.wrap != nil {
-		a.store = o.wrap(store)
+		a.options.store = o.wrap(store)
 	}
 	if err := a.restart(); err != nil {
 		t.Fatal(err)
@@ -113,14 +118,25 @@ func (a *app) restart() error {
 		return o.identify(r), nil
 	}
 	logger := slog.New(slog.NewJSONHandler(&a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	notifier, err := pusheradapter.New(pusheradapter.Config{
-		AppID: a.pusher.AppID, Key: a.pusher.Key, Secret: a.pusher.Secret, Host: a.pusher.Host(),
-	}, nil)
+	config := pusheradapter.Config{AppID: a.pusher.AppID, Key: a.pusher.Key, Secret: a.pusher.Secret, Host: a.pusher.Host()}
+	if o.config != nil {
+		o.config(&config)
+	}
+	notifier, err := pusheradapter.New(config, &o.pusher)
 	if err != nil {
 		return err
 	}
-	a.tracker, err = delivery.New(a.store, notifier, &delivery.Options{
-		Logger: logger,
+	if o.notifier == nil {
+		o.notifier = notifier
+	}
+	a.tracker, err = delivery.New(o.store, o.notifier, &delivery.Options{
+		Logger:      logger,
+		EventBodies: true,
+		Observer: &delivery.Observer{
+			Notified: func(_ int, _ time.Duration, err error) { a.note("notified", err) },
+			Refused:  func(user, message string, err error) { a.note(user+" "+message, err) },
+			Buried:   func(_ delivery.Event, reason string) { a.note("buried", errors.New(reason)) },
+		},
 		Authorize: func(_ context.Context, user string, to delivery.Action, conversation string) (bool, error) {
 			return o.authorize(user, to, conversation), nil
 		},
@@ -145,6 +161,13 @@ func (a *app) restart() error {
 	mux.Handle("/pusher/auth", auth)
 	a.Handler = mux
 	return nil
+}
+
+// note takes down an error, as an app may that gets one.
+func (a *app) note(what string, err error) {
+	if err != nil {
+		fmt.Fprintf(&a.log, "%s: %v\n%+v\n", what, err, err)
+	}
 }
 
 // sessions are the users by what their cookies say.
