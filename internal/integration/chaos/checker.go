@@ -60,10 +60,10 @@ type receiptKey struct{ message, recipient string }
 
 // history is what is known of one receipt.
 type history struct {
-	asked   [delivery.Read + 1]bool // who asked for which status, and from where
-	sockets [delivery.Read + 1][]string
-	acked   delivery.Status
-	changed [delivery.Read + 1]int // how often a call was told that it advanced
+	asked   [delivery.Read + 1]bool     // whether somebody asked for a status
+	sockets [delivery.Read + 1][]string // from which sockets
+	acked   delivery.Status             // the highest that was acknowledged
+	changed [delivery.Read + 1]int      // how often a call was told that it advanced
 	stored  delivery.Status
 	told    delivery.Status // the highest that was accepted by the sink, or is in a dead letter
 	steps   []step

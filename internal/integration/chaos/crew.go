@@ -1,0 +1,140 @@
+package chaos
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// start starts the nodes of the run.
+func (r *Run) start() {
+	for i := range r.Nodes {
+		r.startNode(i, nil)
+	}
+}
+
+// startNode starts a node, or starts it again. Change adjusts what is special about it.
+func (r *Run) startNode(i int, change func(*NodeConfig)) *Process {
+	r.Helper()
+	config := r.Node
+	config.Index = i
+	for len(r.nodes) <= i {
+		r.nodes = append(r.nodes, nil)
+	}
+	if before := r.nodes[i]; before != nil {
+		config.Generation = before.config.Generation + 1
+		r.past += before.marks.Load()
+	}
+	if change != nil {
+		change(&config)
+	}
+	p, err := startProcess(config)
+	if err != nil {
+		r.Fatal(err)
+	}
+	p.sentEnd.Store(slices.Contains(killPoints, config.Harm) || config.Mutant == twoTransactions)
+	r.nodes[i] = p
+	r.Cleanup(p.kill)
+	r.note("a node starts", "node", i, "harm", config.Harm)
+	return p
+}
+
+// killNode kills a node at once.
+func (r *Run) killNode(i int) {
+	r.check(i)
+	r.note("a node is killed", "node", i)
+	r.nodes[i].kill()
+	r.kills++
+}
+
+// check fails the run if a node has ended by itself.
+func (r *Run) check(i int) {
+	r.Helper()
+	if p := r.nodes[i]; p.ended() && !p.sentEnd.Load() && p.err != nil {
+		r.Fatalf("node %d ended by itself: %v; see %s", i, p.err, filepath.Join(r.dir, fmt.Sprintf("node-%d.log", i)))
+	}
+}
+
+// acknowledged counts the marks that nodes say were acknowledged.
+func (r *Run) acknowledged() int {
+	sum := r.past
+	for _, p := range r.nodes {
+		sum += p.marks.Load()
+	}
+	return int(sum)
+}
+
+// until waits until a condition holds, and fails the run if it does not in time.
+func (r *Run) until(what string, limit time.Duration, condition func() bool) {
+	r.Helper()
+	for end := time.Now().Add(limit); !condition(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			r.Fatalf("%s: not within %v", what, limit)
+		}
+		for i := range r.nodes {
+			r.check(i)
+		}
+	}
+}
+
+// untilMarks waits until the nodes have n marks acknowledged since the run began.
+func (r *Run) untilMarks(n int) {
+	r.Helper()
+	start, since := r.acknowledged(), time.Now()
+	r.until(fmt.Sprintf("%d marks", n), 4*time.Hour, func() bool {
+		if got := r.acknowledged(); got > start {
+			start, since = got, time.Now()
+		} else if time.Since(since) > 2*time.Minute {
+			r.Fatalf("no mark was acknowledged for two minutes")
+		}
+		return r.acknowledged() >= n
+	})
+}
+
+// each does harm as often as the size says, evenly over the marks of the run.
+func (r *Run) each(harm func(i int)) {
+	r.Helper()
+	for i := range r.Times {
+		r.untilMarks((i + 1) * r.Marks / (r.Times + 1))
+		harm(i)
+	}
+	r.untilMarks(r.Marks)
+}
+
+// quiet has all nodes stop marking.
+func (r *Run) quiet() {
+	r.Helper()
+	r.note("quiet")
+	for _, p := range r.nodes {
+		p.quiet()
+	}
+	for _, p := range r.nodes {
+		r.until("quiet", time.Minute, func() bool { return p.silent.Load() || p.ended() })
+	}
+}
+
+// settle waits until nothing is left to publish, and then ends the nodes.
+func (r *Run) settle(limit time.Duration) {
+	r.Helper()
+	for end := time.Now().Add(limit); r.waiting() > 0 && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+		for i := range r.nodes {
+			r.check(i)
+		}
+	}
+	r.stop()
+}
+
+// stop ends the nodes.
+func (r *Run) stop() {
+	r.Helper()
+	for _, p := range r.nodes {
+		if p.ended() {
+			continue
+		}
+		if _, err := p.stop(); err != nil {
+			r.Errorf("%v; see %s", err, r.dir)
+		}
+	}
+}
