@@ -78,6 +78,7 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, Up
 			return sum, fmt.Errorf("delivery: marking up to a message: %w", err)
 		}
 		if r.Header.ID == "" {
+			t.opts.Observer.refused(actor.User, message, ErrNotFound)
 			return sum, ErrNotFound
 		}
 		if r.Changed > 0 {
