@@ -16,7 +16,7 @@ import (
 )
 
 func TestHistoriesAreLinearizable(t *testing.T) {
-	keys := 64
+	keys := 48
 	if *full {
 		keys = 10_000
 	}

@@ -64,11 +64,11 @@ func runMachine(ctx context.Context, t *rapid.T, s subject) {
 		t.Fatal(err)
 	}
 	t.Repeat(map[string]func(*rapid.T){
-		"send":      func(t *rapid.T) { m.on(t).send(m.tracker()) },
-		"send more": func(t *rapid.T) { m.on(t).send(m.tracker()) },
-		"mark":      func(t *rapid.T) { m.on(t).mark(m.tracker()) },
-		"mark more": func(t *rapid.T) { m.on(t).mark(m.tracker()) },
-		"mark up":   func(t *rapid.T) { m.on(t).markUpTo(m.tracker()) },
+		"send":      func(t *rapid.T) { m.on(t).send(m.process()) },
+		"send more": func(t *rapid.T) { m.on(t).send(m.process()) },
+		"mark":      func(t *rapid.T) { m.on(t).mark(m.process()) },
+		"mark more": func(t *rapid.T) { m.on(t).mark(m.process()) },
+		"mark up":   func(t *rapid.T) { m.on(t).markUpTo(m.process()) },
 		"transact":  func(t *rapid.T) { m.on(t).transact() },
 		"join":      func(t *rapid.T) { m.on(t).join(true) },
 		"leave":     func(t *rapid.T) { m.on(t).join(false) },
@@ -88,10 +88,13 @@ func (m *machine) on(t *rapid.T) *machine {
 	return m
 }
 
-// tracker draws which process acts.
-func (m *machine) tracker() *delivery.Tracker {
-	return m.trackers[rapid.IntRange(0, 1).Draw(m.T, "process")]
+// process draws which process acts.
+func (m *machine) process() process {
+	i := rapid.IntRange(0, 1).Draw(m.T, "process")
+	return process{m.trackers[i], m.subject.stores[i]}
 }
+
+func (m *machine) tracker() *delivery.Tracker { return m.process().Tracker }
 
 func (m *machine) conversation() string { return m.prefix + conversations.Draw(m.T, "conversation") }
 
@@ -165,17 +168,39 @@ func (m *machine) markUpTo(on calls) {
 	}
 	at := m.clock.tick()
 	got, err := on.MarkUpTo(m.ctx, actor, status, conversation, message)
-	want, wantErr := m.ref.markUpTo(actor, status, conversation, message, at)
+	var order map[string]int64 // in which the marks of one call take their versions is the library's to choose
+	if got.Changed > 0 {
+		order = m.versions(on, actor.User, conversation)
+	}
+	want, wantErr := m.ref.markUpTo(actor, status, conversation, message, order, at)
 	m.same("MarkUpTo", got, want)
 	m.sameError("MarkUpTo", err, wantErr)
+}
+
+// versions returns those of a user's receipts in a conversation, by message.
+func (m *machine) versions(on calls, user, conversation string) map[string]int64 {
+	m.Helper()
+	var ids []string
+	for _, sent := range m.ref.inOrder(conversation) {
+		ids = append(ids, sent.ID)
+	}
+	receipts, err := on.receipts(m.ctx, ids)
+	m.sameError("Receipts", err, nil)
+	versions := map[string]int64{}
+	for _, r := range receipts {
+		if r.Recipient == user {
+			versions[r.Message] = r.Version
+		}
+	}
+	return versions
 }
 
 // transact makes some calls in a transaction, and commits it or not.
 func (m *machine) transact() {
 	m.Helper()
 	commit := rapid.Bool().Draw(m.T, "commit")
-	tracker := m.tracker()
-	var on calls = tracker
+	process := m.process()
+	var on calls = process
 	end := func() error { return nil }
 	before := m.ref.clone()
 	if m.subject.db != nil {
@@ -184,7 +209,7 @@ func (m *machine) transact() {
 			m.Fatalf("beginning: %v", err)
 		}
 		defer tx.Rollback() // where it has not ended
-		on, end = transaction{tracker, tx}, tx.Commit
+		on, end = transaction{process, tx}, tx.Commit
 		if !commit && !m.subject.commit {
 			end = tx.Rollback
 		}
@@ -227,10 +252,10 @@ func (m *machine) catchUp() {
 	m.Helper()
 	tracker, conversation := m.tracker(), m.conversation()
 	since := int64(rapid.IntRange(0, int(m.ref.versions[conversation])+1).Draw(m.T, "since"))
-	limit := rapid.IntRange(1, 3).Draw(m.T, "limit")
+	limit, viewer := rapid.IntRange(1, 3).Draw(m.T, "limit"), rapid.OneOf(rapid.Just(""), users).Draw(m.T, "viewer")
 	for more := true; more; {
-		got, err := tracker.Changes(m.ctx, conversation, since, limit)
-		m.samePage("Changes", got, err, m.ref.changes(conversation, since, limit))
+		got, err := tracker.ChangesFor(m.ctx, viewer, conversation, since, limit)
+		m.samePage("ChangesFor", got, err, m.ref.changes(viewer, conversation, since, limit))
 		more, since = got.More, got.Version
 	}
 }
@@ -271,6 +296,6 @@ func (m *machine) all() {
 		got, err := m.trackers[1].Messages(m.ctx, query)
 		m.samePage("Messages", got, err, m.ref.list(query))
 		got, err = m.trackers[1].Changes(m.ctx, conversation, 0, delivery.MaxBatch)
-		m.samePage("Changes", got, err, m.ref.changes(conversation, 0, delivery.MaxBatch))
+		m.samePage("Changes", got, err, m.ref.changes("", conversation, 0, delivery.MaxBatch))
 	}
 }

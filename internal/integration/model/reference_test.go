@@ -141,7 +141,8 @@ func (r *reference) mark(actor delivery.Actor, id string, to delivery.Status, at
 	return receipt, true
 }
 
-func (r *reference) markUpTo(actor delivery.Actor, to delivery.Status, conversation, last string, at time.Time) (delivery.UpToResult, error) {
+// markUpTo marks all that it may, in the given order.
+func (r *reference) markUpTo(actor delivery.Actor, to delivery.Status, conversation, last string, order map[string]int64, at time.Time) (delivery.UpToResult, error) {
 	end, exists := r.messages[last]
 	if !exists || end.Conversation != conversation {
 		return delivery.UpToResult{}, delivery.ErrNotFound
@@ -157,12 +158,12 @@ func (r *reference) markUpTo(actor delivery.Actor, to delivery.Status, conversat
 			frozen = append(frozen, m.ID)
 		}
 	}
-	// The rule is asked only when something depends on it, and then the frozen ones are done.
 	refusal := delivery.ErrNotRecipient
 	todo := slices.Concat(frozen, open)
-	if len(open) > 0 && !r.members[conversation][actor.User] {
+	if len(open) > 0 && !r.members[conversation][actor.User] { // the rule is asked only when something depends on it
 		refusal, todo = delivery.ErrForbidden, frozen
 	}
+	slices.SortStableFunc(todo, func(a, b string) int { return cmp.Compare(order[a], order[b]) })
 	_, received := r.receipts[receiptKey{last, actor.User}]
 	if len(todo) == 0 {
 		if end.Sender != actor.User && !received {
@@ -256,10 +257,7 @@ func (r *reference) list(q delivery.Query) delivery.Page {
 		if m.Seq <= q.After || q.Before != 0 && m.Seq >= q.Before {
 			continue
 		}
-		if own, ok := r.receipts[receiptKey{m.ID, q.Viewer}]; ok {
-			m.Own = &own
-		}
-		in = append(in, m)
+		in = append(in, r.seenBy(q.Viewer, m))
 	}
 	page := delivery.Page{Messages: in, Version: r.versions[q.Conversation]}
 	if page.More = len(in) > q.Limit; page.More {
@@ -272,8 +270,11 @@ func (r *reference) list(q delivery.Query) delivery.Page {
 }
 
 // changes is a page by version.
-func (r *reference) changes(conversation string, since int64, limit int) delivery.Page {
+func (r *reference) changes(viewer, conversation string, since int64, limit int) delivery.Page {
 	in := slices.DeleteFunc(r.inOrder(conversation), func(m delivery.Message) bool { return m.Version <= since })
+	for i := range in {
+		in[i] = r.seenBy(viewer, in[i])
+	}
 	slices.SortFunc(in, func(a, b delivery.Message) int { return cmp.Compare(a.Version, b.Version) })
 	page := delivery.Page{Messages: in, Version: r.versions[conversation]}
 	if page.More = len(in) > limit; page.More {
@@ -281,6 +282,14 @@ func (r *reference) changes(conversation string, since int64, limit int) deliver
 		page.Version = in[limit-1].Version
 	}
 	return page
+}
+
+// seenBy is a message with the viewer's own receipt.
+func (r *reference) seenBy(viewer string, m delivery.Message) delivery.Message {
+	if own, ok := r.receipts[receiptKey{m.ID, viewer}]; ok {
+		m.Own = &own
+	}
+	return m
 }
 
 func update(m delivery.Message) delivery.Update {

@@ -106,18 +106,27 @@ func (s impatient) Settle(ctx context.Context, settlements []delivery.Settlement
 
 func (s impatient) InTx(tx delivery.DBTX) delivery.Store { return s.Store.(delivery.TxStore).InTx(tx) }
 
-// calls are what both a tracker and a transaction of the app's offer.
+// calls are what a sequence writes with: by itself or in a transaction of the app's.
 type calls interface {
 	Send(ctx context.Context, draft delivery.Draft) (delivery.Message, error)
 	Mark(ctx context.Context, actor delivery.Actor, status delivery.Status, messages ...string) ([]delivery.MarkResult, error)
 	MarkUpTo(ctx context.Context, actor delivery.Actor, status delivery.Status, conversation, message string) (delivery.UpToResult, error)
+	receipts(ctx context.Context, messages []string) ([]delivery.Receipt, error)
 }
 
-var _ calls = (*delivery.Tracker)(nil)
-
-// transaction makes the calls of a tracker inside a transaction.
-type transaction struct {
+// process makes the calls of a tracker.
+type process struct {
 	*delivery.Tracker
+	store delivery.Store
+}
+
+func (p process) receipts(ctx context.Context, messages []string) ([]delivery.Receipt, error) {
+	return p.store.Receipts(ctx, messages)
+}
+
+// transaction makes the same calls inside a transaction.
+type transaction struct {
+	process
 	tx *sql.Tx
 }
 
@@ -131,4 +140,8 @@ func (t transaction) Mark(ctx context.Context, actor delivery.Actor, status deli
 
 func (t transaction) MarkUpTo(ctx context.Context, actor delivery.Actor, status delivery.Status, conversation, message string) (delivery.UpToResult, error) {
 	return t.MarkUpToTx(ctx, t.tx, actor, status, conversation, message)
+}
+
+func (t transaction) receipts(ctx context.Context, messages []string) ([]delivery.Receipt, error) {
+	return t.store.(delivery.TxStore).InTx(t.tx).Receipts(ctx, messages)
 }
