@@ -251,7 +251,8 @@ func scanPgMarked(rows *sql.Rows) (m pgMarked, err error) {
 	columns := append([]any{&m.ord}, headerColumns(&m.Header)...)
 	columns = append(columns, receiptColumns(&m.Receipt)[2:]...)
 	columns = append(columns, orZero[bool]{&m.Changed}, orZero[bool]{&m.Held})
-	return m, rows.Scan(append(columns, m.event.columns()...)...)
+	err = rows.Scan(append(columns, m.event.columns()...)...)
+	return m, err
 }
 
 // heldOf returns the indexes of the marks that were not tried.

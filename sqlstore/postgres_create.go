@@ -148,5 +148,6 @@ type pgCreated struct {
 }
 
 func scanPgCreated(rows *sql.Rows) (c pgCreated, err error) {
-	return c, rows.Scan(append([]any{&c.ord, &c.seq}, c.event.columns()...)...)
+	err = rows.Scan(append([]any{&c.ord, &c.seq}, c.event.columns()...)...)
+	return c, err
 }

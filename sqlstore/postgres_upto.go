@@ -154,5 +154,6 @@ type pgMarkedUpTo struct {
 func scanPgMarkedUpTo(rows *sql.Rows) (m pgMarkedUpTo, err error) {
 	columns := append(headerColumns(&m.Header), receiptColumns(&m.Receipt)[2:]...)
 	columns = append(columns, &m.Changed, orZero[int64]{&m.From}, orZero[int64]{&m.To}, &m.LeftOut, &m.More, &m.held)
-	return m, rows.Scan(append(columns, m.event.columns()...)...)
+	err = rows.Scan(append(columns, m.event.columns()...)...)
+	return m, err
 }
