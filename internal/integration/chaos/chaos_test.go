@@ -66,7 +66,6 @@ func always(size Size) func(string) Size { return func(string) Size { return siz
 func TestChaos(t *testing.T) {
 	for _, s := range scenarios {
 		t.Run(s.Row+" "+s.Name, func(t *testing.T) {
-			t.Parallel()
 			for _, e := range engines.All {
 				if !slices.Contains(s.Engines, e.Name) {
 					continue

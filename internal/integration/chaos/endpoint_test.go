@@ -13,13 +13,13 @@ import (
 var endpointScenarios = []Scenario{
 	{
 		Row: "M9", Name: "the endpoint is down", Engines: everyEngine,
-		Size: Size{World: wide, Marks: 1_000, Nodes: 3},
+		Size: Size{World: wide, Marks: 2_000, Nodes: 3},
 		Full: always(Size{World: World{Conversations: 2_000, Messages: 20, Users: 20}, Marks: 100_000, Nodes: 3}),
 		Run:  outage,
 	},
 	{
 		Row: "M10", Name: "the endpoint fails now and then, and nodes are killed", Engines: everyEngine,
-		Size: Size{World: small, Marks: 4_000, Nodes: 3, Times: 3},
+		Size: Size{World: small, Marks: 6_000, Nodes: 3, Times: 4},
 		Full: always(Size{World: large, Marks: 300_000, Nodes: 3, Times: 50}),
 		Run: func(r *Run) {
 			r.sink.become(Weather{Fail: 0.1, CutAfter: 0.03})
