@@ -100,7 +100,7 @@ func TestPolicyStopsWhatGetsIntoThePage(t *testing.T) {
 			return err
 		},
 	})
-	defer holed.Close()
+	t.Cleanup(holed.Close) // after the tab, which may still be asking it for something
 
 	alice := user.newTab(holed.URL)
 	alice.pardon("Content Security Policy", "TrustedHTML", "404", "data:,")
