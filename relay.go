@@ -14,6 +14,10 @@ const (
 	queueGoal    = publishers * publishBatch
 	queueSize    = queueGoal + 2*MaxBatch // events held in memory: the goal, and what two writes bring at once
 	pollInterval = 250 * time.Millisecond // at most, between looks at the outbox
+
+	// patience is how long an event waits for company at most: about as long as a call takes, so that
+	// nobody sees it, and longer than ten events need to come where calls are many enough to be saved.
+	patience = 20 * time.Millisecond
 )
 
 // held is an event that this process may publish.
@@ -80,6 +84,19 @@ func (r *relay) start() bool {
 	return true
 }
 
+// fill adds what is in the queue to a batch, until it is full.
+func (r *relay) fill(batch []held) []held {
+	for len(batch) < publishBatch {
+		select {
+		case h := <-r.queue:
+			batch = append(batch, h)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
 // close stops the queue from taking events and returns those that are in it.
 func (r *relay) close() (left []held) {
 	r.mu.Lock()
@@ -120,9 +137,7 @@ func (t *Tracker) Run(ctx context.Context) error {
 	}
 	defer t.relay.stop()
 	var wg sync.WaitGroup
-	for range publishers {
-		wg.Go(func() { t.publishQueue(ctx) })
-	}
+	wg.Go(func() { t.publishQueue(ctx, &wg) })
 	t.claimLoop(ctx, &wg)
 	t.release(t.relay.close())
 	wg.Wait()
@@ -195,27 +210,49 @@ func (t *Tracker) claim(ctx context.Context, n int) (int, error) {
 	return len(claimed), nil
 }
 
-// publishQueue publishes what is in the queue, a batch at a time, until ctx ends.
-func (t *Tracker) publishQueue(ctx context.Context) {
-	for {
-		var batch []held
+// publishQueue publishes what is in the queue until ctx ends, in batches. A full batch goes out at once.
+// One that is not goes at once if no other is under way, and otherwise waits for company, until it is
+// full, those under way have ended, or its patience has. So an event alone waits for nobody, a stream
+// of them takes few calls, and a call that hangs holds up nothing for long.
+func (t *Tracker) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
+	var (
+		batch    []held
+		patient  <-chan time.Time // rings when the batch has waited long enough
+		overdue  bool             // it has
+		underWay int
+		ended    = make(chan struct{}, publishers)
+	)
+	for ctx.Err() == nil {
+		batch = t.relay.fill(batch)
+		if n := len(batch); underWay < publishers && (n == publishBatch || n > 0 && (underWay == 0 || overdue)) {
+			going := batch
+			wg.Go(func() {
+				defer func() { ended <- struct{}{} }()
+				t.publish(context.WithoutCancel(ctx), going)
+			})
+			underWay++
+			batch, patient, overdue = nil, nil, false
+			if t.relay.behind.Load() && len(t.relay.queue) < queueGoal/2 {
+				t.Wake()
+			}
+			continue
+		}
+		queue := t.relay.queue
+		switch {
+		case len(batch) == publishBatch:
+			queue = nil
+		case len(batch) > 0 && patient == nil:
+			patient = time.After(patience)
+		}
 		select {
 		case <-ctx.Done():
-			return
-		case h := <-t.relay.queue:
-			batch = append(make([]held, 0, publishBatch), h)
+		case h := <-queue:
+			batch = append(batch, h)
+		case <-ended:
+			underWay--
+		case <-patient:
+			overdue = true
 		}
-		for more := true; more && len(batch) < publishBatch; {
-			select {
-			case h := <-t.relay.queue:
-				batch = append(batch, h)
-			default:
-				more = false
-			}
-		}
-		if t.relay.behind.Load() && len(t.relay.queue) < queueGoal/2 {
-			t.Wake()
-		}
-		t.publish(context.WithoutCancel(ctx), batch)
 	}
+	t.release(batch)
 }

@@ -1,0 +1,175 @@
+package delivery_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+// call is a call of the notifier: when it began, and the messages it told of, sorted.
+type call struct {
+	at       time.Duration
+	messages []string
+}
+
+// callLog is a notifier whose calls take a time, and that notes when each began and how many there were
+// at a time.
+type callLog struct {
+	began time.Time
+	takes func(n int) time.Duration // the n-th call, from 0
+
+	mu        sync.Mutex
+	calls     []call
+	now, most int
+}
+
+func (l *callLog) Notify(_ context.Context, events []delivery.Event) error {
+	l.mu.Lock()
+	c := call{at: time.Since(l.began)}
+	for _, e := range events {
+		c.messages = append(c.messages, e.Updates[0].Message)
+	}
+	slices.Sort(c.messages)
+	takes := l.takes(len(l.calls))
+	l.calls = append(l.calls, c)
+	l.now++
+	l.most = max(l.most, l.now)
+	l.mu.Unlock()
+	time.Sleep(takes)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now--
+	return nil
+}
+
+func every(d time.Duration) func(int) time.Duration { return func(int) time.Duration { return d } }
+
+func firstHangs(n int) time.Duration {
+	if n == 0 {
+		return 5 * time.Second
+	}
+	return 0
+}
+
+func TestRelayGathers(t *testing.T) {
+	const patience = 20 * time.Millisecond
+	bubble := func(name string, takes func(int) time.Duration, f func(t *testing.T, tracker *delivery.Tracker, log *callLog)) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := &callLog{began: time.Now(), takes: takes}
+				tracker := newTracker(t, memstore.New(), log, nil)
+				stop := run(t, tracker)
+				f(t, tracker, log)
+				pass(10 * time.Second)
+				stop()
+			})
+		})
+	}
+	expect := func(t *testing.T, log *callLog, want ...call) {
+		t.Helper()
+		log.mu.Lock()
+		defer log.mu.Unlock()
+		if !slices.EqualFunc(log.calls, want, func(a, b call) bool { return a.at == b.at && slices.Equal(a.messages, b.messages) }) {
+			t.Errorf("calls %v, want %v", log.calls, want)
+		}
+	}
+
+	bubble("an event alone waits for nobody", every(time.Millisecond), func(t *testing.T, tracker *delivery.Tracker, log *callLog) {
+		sendAs(t, tracker, "a")
+		pass(time.Millisecond)
+		sendAs(t, tracker, "b")
+		synctest.Wait()
+		expect(t, log, call{0, []string{"a"}}, call{time.Millisecond, []string{"b"}})
+	})
+
+	bubble("what comes while a publish is under way goes together when that has ended", every(10*time.Millisecond), func(t *testing.T, tracker *delivery.Tracker, log *callLog) {
+		for _, id := range []string{"a", "b", "c"} {
+			sendAs(t, tracker, id)
+			pass(time.Millisecond)
+		}
+		pass(time.Second)
+		expect(t, log, call{0, []string{"a"}}, call{10 * time.Millisecond, []string{"b", "c"}})
+	})
+
+	bubble("a full batch waits for nobody", firstHangs, func(t *testing.T, tracker *delivery.Tracker, log *callLog) {
+		sendAs(t, tracker, "first")
+		synctest.Wait()
+		for _, id := range numbered(10) {
+			sendAs(t, tracker, id)
+			pass(time.Millisecond)
+		}
+		expect(t, log, call{0, []string{"first"}}, call{9 * time.Millisecond, numbered(10)})
+	})
+
+	bubble("a call that hangs delays others by no more than a moment", firstHangs, func(t *testing.T, tracker *delivery.Tracker, log *callLog) {
+		sendAs(t, tracker, "first")
+		pass(time.Millisecond)
+		sendAs(t, tracker, "a")
+		pass(patience / 2)
+		sendAs(t, tracker, "b")
+		pass(time.Second)
+		sendAs(t, tracker, "c")
+		pass(patience)
+		expect(t, log, call{0, []string{"first"}}, call{time.Millisecond + patience, []string{"a", "b"}},
+			call{time.Millisecond + patience/2 + time.Second + patience, []string{"c"}})
+	})
+
+	bubble("a stream of events takes few calls, and none of them waits long", every(20*time.Millisecond), func(t *testing.T, tracker *delivery.Tracker, log *callLog) {
+		sent := make(map[string]time.Duration)
+		for _, id := range numbered(1000) {
+			sent[id] = time.Since(log.began)
+			sendAs(t, tracker, id)
+			pass(time.Millisecond)
+		}
+		pass(time.Second)
+		if n := len(log.calls); n > 110 {
+			t.Errorf("%d calls for 1000 events", n)
+		}
+		for _, c := range log.calls {
+			for _, id := range c.messages {
+				if waited := c.at - sent[id]; waited > patience {
+					t.Errorf("%s waited %v", id, waited)
+				}
+				delete(sent, id)
+			}
+		}
+		if len(sent) > 0 {
+			t.Errorf("%d events were never told", len(sent))
+		}
+	})
+
+	bubble("a flood is published by sixteen calls at a time, all of them full", every(time.Second), func(t *testing.T, tracker *delivery.Tracker, log *callLog) {
+		sendAs(t, tracker, "first")
+		synctest.Wait()
+		sendAs(t, tracker, numbered(400)...)
+		pass(5 * time.Second)
+		if len(log.calls) != 41 || log.most != 16 {
+			t.Errorf("%d calls, %d at a time", len(log.calls), log.most)
+		}
+	})
+
+	t.Run("what waits for company when Run ends is given back at once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			log, store := &callLog{began: time.Now(), takes: firstHangs}, memstore.New()
+			tracker := newTracker(t, store, log, nil)
+			stop := run(t, tracker)
+			sendAs(t, tracker, "first")
+			synctest.Wait()
+			sendAs(t, tracker, "a", "b")
+			synctest.Wait()
+			go stop()
+			synctest.Wait()
+			rest, err := store.Claim(t.Context(), 10, delivery.Lease{Token: 1, For: time.Second})
+			if err != nil || len(rest) != 2 || rest[0].Attempts != 1 {
+				t.Errorf("%d left: %v", len(rest), err)
+			}
+			pass(10 * time.Second)
+		})
+	})
+}
