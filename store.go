@@ -63,6 +63,13 @@ type Store interface {
 	// empty page at version 0.
 	List(ctx context.Context, list List) (Page, error)
 
+	// Pending counts up to limit messages of a conversation that the user has not read, and finds the
+	// first of them and the conversation's newest message, from one snapshot. A message counts if the
+	// user is not its sender, the audience is open or the user has a receipt, and that is not at
+	// [Read]. An unknown conversation is the zero Pending. A store that keeps the user's place
+	// begins there.
+	Pending(ctx context.Context, user, conversation string, limit int) (Pending, error)
+
 	// Receipts returns all receipts of these messages, each once, ordered by message and recipient.
 	Receipts(ctx context.Context, ids []string) ([]Receipt, error)
 

@@ -136,6 +136,38 @@ var breakages = []struct {
 	{"it loses events",
 		[]string{"advances of one conversation and one socket", "an up-to mark makes one event", "whatever sends race"},
 		func(sound delivery.Store) delivery.Store { return &losing{sound} }},
+	{"it counts the user's own messages as pending",
+		[]string{"a user's own messages are not pending", "after a mark up to the newest"},
+		func(sound delivery.Store) delivery.Store {
+			return &listing{Store: sound, status: delivery.Read, own: true}
+		}},
+	{"it counts open messages as pending for those only who have received them",
+		[]string{"a user's own messages are not pending", "what an up-to mark did not reach", "users mark open messages"},
+		func(sound delivery.Store) delivery.Store {
+			return &listing{Store: sound, status: delivery.Read, opens: true}
+		}},
+	{"it takes what was delivered for read",
+		[]string{"what was delivered is pending"},
+		func(sound delivery.Store) delivery.Store { return &listing{Store: sound, status: delivery.Delivered} }},
+	{"it counts what is pending at one moment, and says the version of another",
+		[]string{"what is pending is of one moment"},
+		func(sound delivery.Store) delivery.Store {
+			return &listing{Store: sound, status: delivery.Read, torn: true}
+		}},
+	{"it does not say that more is pending",
+		[]string{"what is pending is counted up to the limit"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, pending: func(pending *delivery.Pending) { pending.More = false }}
+		}},
+	{"it takes all after the first unread message for pending",
+		[]string{"what is pending is counted, begins", "a user's own messages are not pending", "what is pending is counted up to"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, pending: func(pending *delivery.Pending) {
+				if pending.Unread > 0 {
+					pending.Unread = int(pending.Last.Seq - pending.First.Seq + 1)
+				}
+			}}
+		}},
 	{"it counts deliveries twice",
 		[]string{"a message has a status", "an up-to mark finds what came after", "who reads has received"},
 		func(sound delivery.Store) delivery.Store {

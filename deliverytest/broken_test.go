@@ -26,6 +26,7 @@ type broken struct {
 	claimed     func([]delivery.Claimed)
 	list        func(*delivery.List)
 	page        func(*delivery.Page)
+	pending     func(*delivery.Pending)
 	ids         func([]string)
 	receipts    func([]delivery.Receipt)
 	settlements func([]delivery.Settlement)
@@ -89,6 +90,12 @@ func (b *broken) List(ctx context.Context, list delivery.List) (delivery.Page, e
 	page, err := b.Store.List(b.context(ctx), list)
 	apply(b.page, &page)
 	return page, err
+}
+
+func (b *broken) Pending(ctx context.Context, user, conversation string, limit int) (delivery.Pending, error) {
+	pending, err := b.Store.Pending(b.context(ctx), user, conversation, limit)
+	apply(b.pending, &pending)
+	return pending, err
 }
 
 func (b *broken) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
@@ -174,6 +181,42 @@ func (s *losing) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, _ delivery
 	marked, claimed, err := s.Store.AdvanceUpTo(ctx, upTo, lease(long))
 	s.drop(claimed)
 	return marked, nil, err
+}
+
+// listing counts what is pending by a page of the latest messages and a look at the user's receipts.
+type listing struct {
+	delivery.Store
+	own    bool            // it counts the user's own messages
+	opens  bool            // it counts open messages only where there is a receipt
+	status delivery.Status // from which on nothing is pending
+	torn   bool            // the version is of another moment
+}
+
+func (s *listing) Pending(ctx context.Context, user, conversation string, limit int) (p delivery.Pending, err error) {
+	page, err := s.List(ctx, delivery.List{Conversation: conversation, Limit: 100, Viewer: user})
+	if err != nil {
+		return p, err
+	}
+	p.Version = page.Version
+	if s.torn {
+		<-time.After(time.Millisecond)
+		page, err = s.List(ctx, delivery.List{Conversation: conversation, Limit: 100, Viewer: user})
+	}
+	for _, m := range page.Messages {
+		p.Last = place(m.ID, m.Seq)
+		received := m.Own != nil || m.Open && !s.opens || s.own && m.Sender == user
+		if !received || m.Sender == user && !s.own || m.Own != nil && m.Own.Status >= s.status {
+			continue
+		}
+		if p.Unread == limit {
+			p.More = true
+			continue
+		}
+		if p.Unread++; p.Unread == 1 {
+			p.First = p.Last
+		}
+	}
+	return p, err
 }
 
 // miscounting shows too many deliveries.

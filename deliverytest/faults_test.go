@@ -26,6 +26,8 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	errs["Load"] = err
 	page, err := store.List(ctx, delivery.List{Conversation: "c", Limit: 1})
 	errs["List"] = err
+	pending, err := store.Pending(ctx, "bob", "c", 1)
+	errs["Pending"] = err
 	receipts, err := store.Receipts(ctx, []string{"m"})
 	errs["Receipts"] = err
 	_, errs["Claim"] = store.Claim(ctx, 1, lease(long))
@@ -34,7 +36,7 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	_, errs["Backlog"] = store.Backlog(ctx)
 	for method, results := range map[string]int{
 		"Create": len(created) + len(claimed), "Advance": len(marked) + len(advanced), "AdvanceUpTo": upTo.Changed + len(upped),
-		"Load": len(loaded), "List": len(page.Messages), "Receipts": len(receipts),
+		"Load": len(loaded), "List": len(page.Messages), "Pending": int(pending.Version), "Receipts": len(receipts),
 	} {
 		if errs[method] != nil && results != 0 {
 			t.Errorf("%s returned an error and results too", method)

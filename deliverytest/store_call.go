@@ -89,14 +89,15 @@ var callCases = []storeCase{
 		_, _, upTo := p.store.AdvanceUpTo(ctx, mark, delivery.Lease{})
 		_, load := p.store.Load(ctx, []string{"m"})
 		_, list := p.store.List(ctx, delivery.List{Conversation: "c", Limit: 1})
+		_, pending := p.store.Pending(ctx, "bob", "c", 1)
 		_, receipts := p.store.Receipts(ctx, []string{"m"})
 		_, claim := p.store.Claim(ctx, 1, lease(long))
 		_, settle := p.store.Settle(ctx, []delivery.Settlement{settlement(claimed, delivery.Done)})
 		_, dead := p.store.Dead(ctx, 0, 1)
 		_, backlog := p.store.Backlog(ctx)
-		for i, err := range []error{create, advance, upTo, load, list, receipts, claim, settle, dead, backlog} {
+		for i, err := range []error{create, advance, upTo, load, list, pending, receipts, claim, settle, dead, backlog} {
 			if !errors.Is(err, context.Canceled) {
-				method := []string{"Create", "Advance", "AdvanceUpTo", "Load", "List", "Receipts", "Claim", "Settle", "Dead", "Backlog"}[i]
+				method := []string{"Create", "Advance", "AdvanceUpTo", "Load", "List", "Pending", "Receipts", "Claim", "Settle", "Dead", "Backlog"}[i]
 				p.Errorf("%s returned the error %v, want one that wraps %v", method, err, context.Canceled)
 			}
 		}

@@ -3,6 +3,7 @@ package memstore
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -121,6 +122,29 @@ func (c *conversation) upTo(upTo delivery.UpTo, last *message) (result delivery.
 		c.places[upTo.User] = at
 	}
 	return result, steps
+}
+
+// pending counts what the user has not read, from the user's place on.
+func (c *conversation) pending(user string, limit int) delivery.Pending {
+	pending := delivery.Pending{Version: c.version}
+	if n := len(c.messages); n > 0 {
+		pending.Last = delivery.Place{ID: c.messages[n-1].ID, Seq: c.messages[n-1].Seq}
+	}
+	from, _ := c.search(c.places[user][delivery.Read] + 1)
+	for _, m := range c.messages[from:] {
+		if _, verdict := m.judge(user, delivery.Read, time.Time{}, true); verdict != advances {
+			continue
+		}
+		switch pending.Unread {
+		case limit:
+			pending.More = true
+			return pending
+		case 0:
+			pending.First = delivery.Place{ID: m.ID, Seq: m.Seq}
+		}
+		pending.Unread++
+	}
+	return pending
 }
 
 // search returns the index of the first message whose seq is at least this one.

@@ -13,8 +13,8 @@
 // Nothing is ever forgotten but accepted and discarded events: memory grows with the messages and
 // receipts, at roughly 400 bytes each plus the ids and bodies. A mark costs the same however many
 // messages and events there are, but for the logarithm in the outbox's schedule. A mark up to a
-// message looks at what the user has not been through yet, a page at what it returns. One mutex
-// guards all and is never held over anything that waits.
+// message, or a look at what is pending, goes through what the user has not been through yet, a page
+// through what it returns. One mutex guards all and is never held over anything that waits.
 package memstore
 
 import (
@@ -165,6 +165,19 @@ func (s *Store) List(ctx context.Context, list delivery.List) (delivery.Page, er
 	default:
 		return conversation.page(list), nil
 	}
+}
+
+// Pending counts what a user has not read in a conversation, as [delivery.Store] says.
+func (s *Store) Pending(ctx context.Context, user, conversation string, limit int) (delivery.Pending, error) {
+	if err := ctx.Err(); err != nil {
+		return delivery.Pending{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.conversations[conversation]; c != nil {
+		return c.pending(user, limit), nil
+	}
+	return delivery.Pending{}, nil
 }
 
 // Receipts returns all receipts of these messages, ordered by message and recipient.

@@ -47,6 +47,28 @@ ORDER BY m.id, r.recipient`,
 		before:  page("delivery_messages", bySeq, "p.seq DESC") + "p.seq DESC",
 		changes: page("delivery_states", "p.version > ?", "p.version") + "t.version",
 
+		// An open message's receipt that is not there yet counts as Sent. What is found becomes one row at once: MariaDB
+		// would find it again for each mention.
+		pending: `
+WITH c AS (SELECT conv, version FROM delivery_conversations WHERE id = ?)
+SELECT c.version, u.unread, f.id, f.seq, n.id, n.seq
+FROM c
+JOIN (
+	SELECT COUNT(*) AS unread, MIN(seq) AS first
+	FROM (
+		SELECT m.seq
+		FROM c
+		LEFT JOIN delivery_readers p ON p.conv = c.conv AND p.reader = ?
+		JOIN delivery_messages m ON m.conv = c.conv AND m.seq > COALESCE(p.read_seq, 0)
+		LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
+		WHERE m.sender <> ? AND COALESCE(r.status, m.open) IN (1, 2)
+		ORDER BY m.seq LIMIT ?
+	) m
+) u
+LEFT JOIN delivery_messages f ON f.conv = c.conv AND f.seq = u.first
+LEFT JOIN delivery_messages n ON n.conv = c.conv
+	AND n.seq = (SELECT seq FROM delivery_messages WHERE conv = c.conv ORDER BY seq DESC LIMIT 1)`,
+
 		dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > ? ORDER BY id LIMIT ?`,
 
 		backlog: `

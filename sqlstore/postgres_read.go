@@ -56,6 +56,32 @@ ORDER BY m.id, r.recipient`,
 	before:  fmt.Sprintf(pgPageBySeq, "DESC"),
 	changes: pgPageByVersion,
 
+	// An open message's receipt that is not there yet counts as Sent. The range over both columns, and one
+	// condition for all else, make the planner expect many rows, whatever its statistics: so it takes them
+	// in the order of the index, and the limit ends the search.
+	pending: `
+WITH reader AS MATERIALIZED (
+	SELECT c.conv, c.version, coalesce((
+		SELECT read_seq FROM delivery_readers WHERE conv = c.conv AND reader = $2::text
+	), 0) AS place
+	FROM delivery_conversations c WHERE c.id = $1::text
+),
+unread AS MATERIALIZED (
+	SELECT m.id, m.seq
+	FROM delivery_messages m
+	LEFT JOIN LATERAL (
+		SELECT status FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = $3::text LIMIT 1
+	) r ON true
+	WHERE (m.conv, m.seq) > ((SELECT conv FROM reader), (SELECT place FROM reader))
+		AND (m.conv, m.seq) <= ((SELECT conv FROM reader), (SELECT version FROM reader))
+		AND CASE WHEN m.sender = $4::text THEN false ELSE coalesce(r.status, m.open::int) IN (1, 2) END
+	ORDER BY m.conv, m.seq LIMIT $5::bigint
+)
+SELECT reader.version, (SELECT count(*) FROM unread), first.id, first.seq, newest.id, newest.seq
+FROM reader
+LEFT JOIN LATERAL (SELECT * FROM unread ORDER BY seq LIMIT 1) first ON true
+LEFT JOIN LATERAL (SELECT id, seq FROM delivery_messages WHERE conv = reader.conv ORDER BY seq DESC LIMIT 1) newest ON true`,
+
 	dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > $1::bigint ORDER BY id LIMIT $2::bigint`,
 
 	backlog: `

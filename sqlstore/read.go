@@ -27,6 +27,9 @@ type reads struct {
 	before  string // the same; the last ones, in descending order of seq
 	changes string // conversation, after, limit, viewer; in order of version
 
+	// A place is a message's id and seq, NULLs if there is none.
+	pending string // conversation, user thrice, limit → conversation's version, count, first place, newest place
+
 	dead    string // after, limit → id, payload, attempts, reason, at
 	backlog string // → waiting, microseconds since the oldest was committed or NULL, dead
 }
@@ -91,6 +94,27 @@ func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page
 		slices.Reverse(page.Messages)
 	}
 	return page, nil
+}
+
+func (s *session) pending(ctx context.Context, user, conversation string, limit int) (p delivery.Pending, err error) {
+	err = s.read(ctx, func(q delivery.DBTX) error {
+		p = delivery.Pending{}
+		rows, err := query(ctx, q, scanPending, s.reads.pending, conversation, user, user, user, limit+1)
+		if err == nil && len(rows) > 0 {
+			p = rows[0]
+		}
+		return err
+	})
+	if p.More = p.Unread > limit; p.More {
+		p.Unread = limit
+	}
+	return p, err
+}
+
+func scanPending(rows *sql.Rows) (p delivery.Pending, err error) {
+	err = rows.Scan(&p.Version, &p.Unread,
+		orZero[string]{&p.First.ID}, orZero[int64]{&p.First.Seq}, orZero[string]{&p.Last.ID}, orZero[int64]{&p.Last.Seq})
+	return p, err
 }
 
 func (s *session) dead(ctx context.Context, after int64, limit int) (dead []delivery.DeadLetter, err error) {

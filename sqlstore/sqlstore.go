@@ -132,6 +132,15 @@ func (s *Store) List(ctx context.Context, list delivery.List) (delivery.Page, er
 	return page, nil
 }
 
+// Pending counts what a user has not read in a conversation, as [delivery.Store] says.
+func (s *Store) Pending(ctx context.Context, user, conversation string, limit int) (delivery.Pending, error) {
+	pending, err := s.session.pending(ctx, user, conversation, limit)
+	if err != nil {
+		return delivery.Pending{}, fmt.Errorf("sqlstore: counting unread messages: %w", err)
+	}
+	return pending, nil
+}
+
 // Receipts returns the receipts of messages, as [delivery.Store] says.
 func (s *Store) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
 	if len(ids) == 0 {

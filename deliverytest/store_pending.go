@@ -1,0 +1,118 @@
+package deliverytest
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/msgdelivery/delivery"
+)
+
+var pendingCases = []storeCase{
+	{"what is pending is counted, begins at the first unread message and ends at the newest one", func(p *probe) {
+		p.five()
+		p.pending("bob", delivery.Pending{Unread: 5, First: place("m1", 1), Last: place("m5", 5), Version: 5})
+		p.mark(read("m1", "bob", noon), read("m3", "bob", noon))
+		p.pending("bob", delivery.Pending{Unread: 3, First: place("m2", 2), Last: place("m5", 5), Version: 7})
+		p.mark(read("m2", "bob", noon), read("m4", "bob", noon), read("m5", "bob", noon))
+		p.pending("bob", delivery.Pending{Last: place("m5", 5), Version: 10})
+	}},
+	{"what was delivered is pending until it is read", func(p *probe) {
+		p.five()
+		p.mark(delivered("m1", "bob", noon), read("m2", "bob", noon))
+		p.markUpTo(upTo("m4", delivery.Delivered))
+		p.pending("bob", delivery.Pending{Unread: 4, First: place("m1", 1), Last: place("m5", 5), Version: 9})
+	}},
+	{"a user's own messages are not pending, nor those frozen without the user; open ones are for all others", func(p *probe) {
+		p.create(open("c", "m1", "bob"), frozen("c", "m2", "alice", "carol"), frozen("c", "m3", "bob", "alice"),
+			open("c", "m4", "alice"), frozen("c", "m5", "alice", "bob"), frozen("c", "m6", "alice"))
+		last := place("m6", 6)
+		p.pending("bob", delivery.Pending{Unread: 2, First: place("m4", 4), Last: last, Version: 6})
+		p.pending("alice", delivery.Pending{Unread: 2, First: place("m1", 1), Last: last, Version: 6})
+		p.pending("carol", delivery.Pending{Unread: 3, First: place("m1", 1), Last: last, Version: 6})
+		p.pending("mallory", delivery.Pending{Unread: 2, First: place("m1", 1), Last: last, Version: 6})
+		p.mark(admitted(read("m1", "mallory", noon)), admitted(delivered("m4", "mallory", noon)))
+		p.pending("mallory", delivery.Pending{Unread: 1, First: place("m4", 4), Last: last, Version: 8})
+		p.pending("carol", delivery.Pending{Unread: 3, First: place("m1", 1), Last: last, Version: 8})
+	}},
+	{"after a mark up to the newest message nothing is pending but what comes later", func(p *probe) {
+		p.five()
+		p.create(frozen("c", "own", "bob", "alice"))
+		p.markUpTo(upTo("own", delivery.Read))
+		p.pending("bob", delivery.Pending{Last: place("own", 6), Version: 11})
+		p.create(frozen("c", "m7", "alice", "bob"), frozen("c", "m8", "alice", "carol"), open("c", "m9", "alice"))
+		p.pending("bob", delivery.Pending{Unread: 2, First: place("m7", 12), Last: place("m9", 14), Version: 14})
+	}},
+	{"what an up-to mark did not reach, or left out for want of admission, is still pending", func(p *probe) {
+		p.create(frozen("c", "m1", "alice", "bob"), open("c", "m2", "alice"), frozen("c", "m3", "alice", "bob"), frozen("c", "m4", "alice", "bob"))
+		p.markUpTo(upTo("m3", delivery.Read))
+		p.pending("bob", delivery.Pending{Unread: 2, First: place("m2", 2), Last: place("m4", 4), Version: 6})
+		mark := upTo("m4", delivery.Read)
+		mark.Admitted, mark.Limit = true, 1
+		p.markUpTo(mark)
+		p.pending("bob", delivery.Pending{Unread: 1, First: place("m4", 4), Last: place("m4", 4), Version: 7})
+	}},
+	{"what is pending is counted up to the limit, and the newest message is the newest all the same", func(p *probe) {
+		p.five()
+		for _, c := range []struct {
+			limit, unread int
+			more          bool
+		}{{1, 1, true}, {4, 4, true}, {5, 5, false}, {6, 5, false}} {
+			got, err := p.store.Pending(p.ctx, "bob", "c", c.limit)
+			p.must("Pending", err)
+			p.same(fmt.Sprint("Pending up to ", c.limit), got,
+				delivery.Pending{Unread: c.unread, More: c.more, First: place("m1", 1), Last: place("m5", 5), Version: 5})
+		}
+	}},
+	{"nothing is pending in a conversation that does not exist, or in another", func(p *probe) {
+		p.five()
+		for _, conversation := range []string{"nowhere", "C", "c "} {
+			got, err := p.store.Pending(p.ctx, "bob", conversation, 10)
+			p.must("Pending", err)
+			p.same("Pending in "+conversation, got, delivery.Pending{})
+		}
+	}},
+	{"what is pending is of one moment, whatever is sent and read meanwhile", func(p *probe) {
+		// One message at a time is sent and then read: at odd versions it is pending, at even ones nothing is.
+		const messages, readers = 20, 4
+		p.conversations["c"] = true
+		begun, done := make(chan bool), make(chan bool)
+		p.together(1+readers, func(worker int) (err error) {
+			for worker > 0 { // it reads whenever something is written
+				select {
+				case begun <- true:
+				case <-done:
+					return err
+				}
+				got, failed := p.store.Pending(p.ctx, "bob", "c", 10)
+				odd := got.Version % 2
+				if failed == nil && (int64(got.Unread) != odd || got.First.Seq != odd*got.Version || got.Last.Seq < got.Version-1) {
+					failed = fmt.Errorf("Pending returned %+v", got)
+				}
+				err = cmp.Or(err, failed)
+			}
+			defer close(done)
+			for i := range messages {
+				id := fmt.Sprint("m", i)
+				<-begun
+				if _, _, err := p.store.Create(p.ctx, []delivery.NewMessage{frozen("c", id, "alice", "bob")}, delivery.Lease{}); err != nil {
+					return err
+				}
+				<-begun
+				if _, _, err := p.store.AdvanceUpTo(p.ctx, upTo(id, delivery.Read), delivery.Lease{}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}},
+}
+
+func place(id string, seq int64) delivery.Place { return delivery.Place{ID: id, Seq: seq} }
+
+// pending checks what a user has not read in conversation c.
+func (p *probe) pending(user string, want delivery.Pending) {
+	p.Helper()
+	got, err := p.store.Pending(p.ctx, user, "c", 100)
+	p.must("Pending", err)
+	p.same("what is pending for "+user, got, want)
+}

@@ -1,0 +1,53 @@
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+)
+
+// MaxUnread is how far [Tracker.Pending] counts: what is more is "1000+" on a badge.
+const MaxUnread = 1000
+
+// Pending is what a user has not read yet in one conversation, at one moment.
+type Pending struct {
+	// Unread is how many messages the user may mark and has not read, up to [MaxUnread]; More
+	// says that there are more.
+	Unread int  `json:"unread"`
+	More   bool `json:"more"`
+
+	// First is the first unread message, zero if there is none. A page After the Seq before it
+	// begins there.
+	First Place `json:"first,omitzero"`
+
+	// Last is the conversation's newest message, whoever sent it: once the user has marked up to
+	// this one, none of these is unread. It is zero in an empty conversation.
+	Last Place `json:"last,omitzero"`
+
+	// Version is the conversation's: what [Tracker.Changes] after it returns is not counted here.
+	Version int64 `json:"version"`
+}
+
+// Place is where a message stands in its conversation.
+type Place struct {
+	ID  string `json:"id"`
+	Seq int64  `json:"seq"`
+}
+
+// Pending counts what the user has not read yet in the conversation, and says where it begins: what
+// a badge and a line above the first unread message want to know. Messages of others count as long
+// as the user's receipt is not at [Read]: those frozen with the user as a recipient, and all open
+// ones. A conversation that does not exist has nothing pending.
+//
+// It takes as long as there are messages after the place that the user's last [Tracker.MarkUpTo]
+// reached, however many are before it. Marks of single messages are counted, and move no place.
+func (t *Tracker) Pending(ctx context.Context, user, conversation string) (Pending, error) {
+	if err := cmp.Or(checkID("user", user), checkID("conversation", conversation)); err != nil {
+		return Pending{}, err
+	}
+	pending, err := t.store.Pending(ctx, user, conversation, MaxUnread)
+	if err != nil {
+		return Pending{}, fmt.Errorf("delivery: counting unread messages: %w", err)
+	}
+	return pending, nil
+}
