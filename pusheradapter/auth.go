@@ -43,7 +43,8 @@ type AuthOptions struct {
 // signs the channel for that socket, with status 200, if all of this holds: identify names a user
 // (else 401), the channel is one of [Options.Conversation], and the authorizer lets the user view that
 // conversation (else 403, the same answer for both). On a presence channel the user is present
-// under the name that identify returned. Encrypted channels and sign-in are not supported.
+// under the name that identify returned. With [Options.AuthorsOnly] it also signs a [UserChannel], for
+// that very user, and does not ask the authorizer. Encrypted channels and sign-in are not supported.
 //
 // Identify returns the user of a request by the app's own sign-in, or "" if nobody is signed in. Its
 // error is a failure and answered with 500, without a reason, as is a failure of the authorizer.
@@ -115,17 +116,12 @@ func (h *authHandler) answer(w http.ResponseWriter, r *http.Request) ([]byte, in
 	if status != http.StatusOK {
 		return nil, status, nil
 	}
-	conversation, ok := h.parse(channel)
-	if !ok {
-		return nil, http.StatusForbidden, nil
-	}
-	var invalid *delivery.InvalidError
-	err = h.authorizer.Authorize(r.Context(), user, delivery.ToView, conversation)
-	if errors.Is(err, delivery.ErrForbidden) || errors.As(err, &invalid) {
-		return nil, http.StatusForbidden, nil
-	}
+	allowed, err := h.mayEnter(r.Context(), user, channel)
 	if err != nil {
 		return nil, 0, err
+	}
+	if !allowed {
+		return nil, http.StatusForbidden, nil
 	}
 	answer, err := h.sign(socket, channel, user)
 	return answer, http.StatusOK, err
@@ -152,16 +148,29 @@ func readForm(w http.ResponseWriter, r *http.Request) (socket, channel string, s
 	return sockets[0], channels[0], http.StatusOK
 }
 
-// parse returns the channel's conversation. What it lets through is what gets signed, and a
-// signature is made of socket:channel or socket:channel:member with nothing escaped: a channel
+// mayEnter reports whether the user may enter the channel. What it lets through is what gets signed, and
+// a signature is made of socket:channel or socket:channel:member with nothing escaped: a channel
 // with a colon in its name would forge a member of another channel. So this asks
 // for Pusher's charset whatever the app's own grammar says.
-func (h *authHandler) parse(channel string) (conversation string, ok bool) {
+func (h *authHandler) mayEnter(ctx context.Context, user, channel string) (bool, error) {
 	private := strings.HasPrefix(channel, "private-") && !isEncrypted(channel)
 	if !validChannel(channel) || !private && !isPresence(channel) {
-		return "", false
+		return false, nil
 	}
-	return h.notifier.conversation(channel)
+	if h.notifier.authorsOnly && strings.HasPrefix(channel, userPrefix) {
+		owner, ok := parseUser(channel)
+		return ok && owner == user, nil
+	}
+	conversation, ok := h.notifier.conversation(channel)
+	if !ok {
+		return false, nil
+	}
+	var invalid *delivery.InvalidError
+	err := h.authorizer.Authorize(ctx, user, delivery.ToView, conversation)
+	if errors.Is(err, delivery.ErrForbidden) || errors.As(err, &invalid) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // sign returns the answer that lets the socket into the channel, as the user if it is a presence channel.

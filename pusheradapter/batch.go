@@ -7,10 +7,10 @@ const (
 	maxBatchBytes = 64 << 10
 )
 
-// outgoing is a trigger on its way, and the index of the event it tells of.
+// outgoing is a trigger on its way, and the indexes of the events it tells of.
 type outgoing struct {
 	Trigger
-	event int
+	of []int
 }
 
 // lanes arranges triggers in batches, and these in lanes. Batches of one lane are to be sent one

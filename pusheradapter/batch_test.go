@@ -24,7 +24,7 @@ func TestLanes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var triggers []outgoing
 			for i, s := range strings.Fields(test.triggers) {
-				o := outgoing{Trigger{Channel: s[:1]}, i}
+				o := outgoing{Trigger{Channel: s[:1]}, []int{i}}
 				if strings.HasSuffix(s, "L") {
 					o.Data = large
 				}
@@ -42,10 +42,10 @@ func TestLanes(t *testing.T) {
 							name += "L"
 						}
 						names = append(names, name)
-						if o.event < order[o.Channel] {
-							t.Errorf("trigger %d comes after %d", o.event, order[o.Channel])
+						if o.of[0] < order[o.Channel] {
+							t.Errorf("trigger %d comes after %d", o.of[0], order[o.Channel])
 						}
-						order[o.Channel] = o.event
+						order[o.Channel] = o.of[0]
 					}
 					batches = append(batches, strings.Join(names, " "))
 				}

@@ -12,11 +12,12 @@ import (
 // MaxChannel is how many characters Pusher allows in the name of a channel, prefix included.
 const MaxChannel = 164
 
-// A conversation's channels. The part in the middle keeps the name out of Pusher's reserved
-// prefixes: a conversation "encrypted-x" must not become an encrypted channel.
+// The channels of conversations and users. The part in the middle keeps their names apart, and out of
+// Pusher's reserved prefixes: a conversation "encrypted-x" must not become an encrypted channel.
 const (
 	privatePrefix  = "private-conv-"
 	presencePrefix = "presence-conv-"
+	userPrefix     = "private-user-"
 )
 
 // PrivateChannel returns the name of a conversation's private channel: "private-conv-" and the
@@ -30,12 +31,23 @@ const (
 // whose name would exceed [MaxChannel], or that no message could have been sent to, is a
 // [*delivery.InvalidError].
 func PrivateChannel(conversation string) (string, error) {
-	if !validID(conversation) {
-		return "", &delivery.InvalidError{Field: "conversation", Reason: "is not an id"}
+	return channelName(privatePrefix, "conversation", conversation)
+}
+
+// UserChannel returns the name of a user's own private channel, "private-user-" and the user's id,
+// escaped and limited as by [PrivateChannel]. See [Options.AuthorsOnly].
+func UserChannel(user string) (string, error) {
+	return channelName(userPrefix, "user", user)
+}
+
+// channelName returns the prefix and the id, escaped.
+func channelName(prefix, field, id string) (string, error) {
+	if !validID(id) {
+		return "", &delivery.InvalidError{Field: field, Reason: "is not an id"}
 	}
 	var name strings.Builder
-	name.WriteString(privatePrefix)
-	for _, b := range []byte(conversation) {
+	name.WriteString(prefix)
+	for _, b := range []byte(id) {
 		if plain(b) {
 			name.WriteByte(b)
 		} else {
@@ -44,7 +56,7 @@ func PrivateChannel(conversation string) (string, error) {
 	}
 	if name.Len() > MaxChannel {
 		return "", &delivery.InvalidError{
-			Field:  "conversation",
+			Field:  field,
 			Reason: fmt.Sprintf("makes a channel name of %d characters, and Pusher allows %d", name.Len(), MaxChannel),
 		}
 	}
@@ -56,16 +68,22 @@ func PrivateChannel(conversation string) (string, error) {
 // reports false for every other name: a conversation has one private channel and one presence
 // channel, and no second spelling of either.
 func ParseChannel(channel string) (conversation string, ok bool) {
-	if len(channel) > MaxChannel {
+	if id, ok := parseName(privatePrefix, channel); ok {
+		return id, true
+	}
+	return parseName(presencePrefix, channel)
+}
+
+// parseUser is the inverse of [UserChannel].
+func parseUser(channel string) (user string, ok bool) { return parseName(userPrefix, channel) }
+
+// parseName is the inverse of channelName.
+func parseName(prefix, channel string) (id string, ok bool) {
+	escaped, ok := strings.CutPrefix(channel, prefix)
+	if !ok || len(channel) > MaxChannel {
 		return "", false
 	}
-	escaped, ok := strings.CutPrefix(channel, privatePrefix)
-	if !ok {
-		if escaped, ok = strings.CutPrefix(channel, presencePrefix); !ok {
-			return "", false
-		}
-	}
-	var id []byte
+	var bytes []byte
 	for i := 0; i < len(escaped); i++ {
 		b := escaped[i]
 		if b == '=' && i+2 < len(escaped) {
@@ -77,9 +95,13 @@ func ParseChannel(channel string) (conversation string, ok bool) {
 		if !ok {
 			return "", false
 		}
-		id = append(id, b)
+		bytes = append(bytes, b)
 	}
-	return string(id), validID(string(id))
+	id = string(bytes)
+	if !validID(id) {
+		return "", false
+	}
+	return id, true
 }
 
 // unescape returns the byte of two upper-case hex digits, if it is one that needs the escape.

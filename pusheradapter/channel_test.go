@@ -57,6 +57,33 @@ func TestConversationsWithoutAChannelName(t *testing.T) {
 	}
 }
 
+func TestUsersHaveChannelsOfTheirOwn(t *testing.T) {
+	for user, want := range map[string]string{
+		"bob":                   "private-user-bob",
+		"bob@example.com":       "private-user-bob@example.com",
+		"a:b":                   "private-user-a=3Ab",
+		"encrypted-x":           "private-user-encrypted-x",
+		strings.Repeat("/", 50): "private-user-" + strings.Repeat("=2F", 50),
+	} {
+		got, err := UserChannel(user)
+		if err != nil || got != want {
+			t.Errorf("%q: channel %q, %v; want %q", user, got, err, want)
+		}
+		if back, ok := parseUser(got); !ok || back != user {
+			t.Errorf("%q: comes back as %q, %v", user, back, ok)
+		}
+		if conversation, ok := ParseChannel(got); ok {
+			t.Errorf("%q: is taken for the channel of the conversation %q", user, conversation)
+		}
+	}
+	for name, user := range map[string]string{"empty": "", "too long once escaped": strings.Repeat("/", 51), "NUL": "a\x00b"} {
+		var invalid *delivery.InvalidError
+		if channel, err := UserChannel(user); !errors.As(err, &invalid) || invalid.Field != "user" {
+			t.Errorf("%s: channel %q, %v", name, channel, err)
+		}
+	}
+}
+
 func TestChannelsThatAreNoConversations(t *testing.T) {
 	for _, channel := range []string{
 		"",
@@ -96,7 +123,7 @@ func TestChannelsThatAreNoConversations(t *testing.T) {
 }
 
 func FuzzChannel(f *testing.F) {
-	for _, seed := range []string{"c1", "team:42", "é=", "private-conv-c1", "private-conv-a=3Ab", "presence-conv-x", "a\x00"} {
+	for _, seed := range []string{"c1", "team:42", "é=", "private-conv-c1", "private-conv-a=3Ab", "private-user-a=3Ab", "presence-conv-x", "a\x00"} {
 		f.Add(seed)
 	}
 	allowed := regexp.MustCompile(`\Aprivate-conv-[A-Za-z0-9_\-=@,.;]+\z`)
@@ -113,6 +140,11 @@ func FuzzChannel(f *testing.F) {
 			t.Fatalf("%q has no channel: %v", s, err)
 		}
 		// As the name of a channel: there is only one spelling.
+		if user, ok := parseUser(s); ok {
+			if channel, err := UserChannel(user); err != nil || channel != s {
+				t.Fatalf("%q is parsed as %q's, whose channel is %q, %v", s, user, channel, err)
+			}
+		}
 		if conversation, ok := ParseChannel(s); ok {
 			channel, err := PrivateChannel(conversation)
 			if err != nil && len(s) < 164 || err == nil && strings.TrimPrefix(channel, "private-") != strings.TrimPrefix(strings.TrimPrefix(s, "private-"), "presence-") {

@@ -69,6 +69,11 @@ func EncodePrivate(_ context.Context, event delivery.Event) ([]Trigger, error) {
 	if err != nil {
 		return nil, delivery.Permanent(err)
 	}
+	return encode(channel, event)
+}
+
+// encode tells of an event on a channel.
+func encode(channel string, event delivery.Event) ([]Trigger, error) {
 	if !event.Kind.Valid() {
 		return nil, delivery.Permanent(&delivery.InvalidError{Field: "kind", Reason: "is not message or status"})
 	}

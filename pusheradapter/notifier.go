@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +23,8 @@ const maxCalls = 16
 type Options struct {
 	// Encode decides the channels, names and data by which an event is told: any number of
 	// triggers, none included. It may be called by several goroutines at the same time.
-	// Defaults to [EncodePrivate].
+	// Defaults to [EncodePrivate], for which status events that follow each other are joined; an
+	// Encode of your own gets them as they were committed.
 	//
 	// Its error refuses the event, which then comes again a few times before it goes to the dead
 	// letters; marked with [delivery.Permanent] it goes at once. So does a trigger that is not valid.
@@ -32,6 +34,12 @@ type Options struct {
 	// conversation whose events the channel carries, or false if it is not of that kind.
 	// Defaults to [ParseChannel]; with an Encode of your own there is no default.
 	Conversation func(channel string) (conversation string, ok bool)
+
+	// AuthorsOnly has status events told to the authors of the messages, each on a [UserChannel] of
+	// their own, and to nobody else, so that a receipt costs the same however many hear the
+	// conversation. See the package comment for what that means for pages. It cannot be had
+	// together with Encode.
+	AuthorsOnly bool
 
 	// Timeout bounds each call to the endpoint. Defaults to [DefaultTimeout].
 	Timeout time.Duration
@@ -47,6 +55,8 @@ type Notifier struct {
 	config       Config
 	client       pusher.Client // copied for each call; its HTTPClient is never set
 	encode       func(context.Context, delivery.Event) ([]Trigger, error)
+	mayJoin      func(a, b delivery.Event) bool // what is encoded together
+	authorsOnly  bool
 	conversation func(string) (string, bool)
 	timeout      time.Duration
 	transport    http.RoundTripper
@@ -68,6 +78,8 @@ func New(config Config, opts *Options) (*Notifier, error) {
 		config:       config,
 		client:       config.client(),
 		encode:       opts.Encode,
+		mayJoin:      never,
+		authorsOnly:  opts.AuthorsOnly,
 		conversation: opts.Conversation,
 		timeout:      opts.Timeout,
 		transport:    opts.Transport,
@@ -82,11 +94,16 @@ func New(config Config, opts *Options) (*Notifier, error) {
 	if n.transport == nil {
 		n.transport = newTransport()
 	}
-	if n.encode == nil {
-		n.encode = EncodePrivate
-		if n.conversation == nil {
-			n.conversation = ParseChannel
-		}
+	switch {
+	case n.encode != nil && n.authorsOnly:
+		return nil, &ConfigError{"AuthorsOnly", "is set, and so is Encode"}
+	case n.authorsOnly:
+		n.encode, n.mayJoin = encodeForAuthors, always
+	case n.encode == nil:
+		n.encode, n.mayJoin = EncodePrivate, consecutive
+	}
+	if n.conversation == nil && opts.Encode == nil {
+		n.conversation = ParseChannel
 	}
 	return n, nil
 }
@@ -98,44 +115,17 @@ func (n *Notifier) Format(state fmt.State, verb rune) { n.config.Format(state, v
 // channel one after another, so that they arrive in order as long as Pusher keeps it.
 //
 // What the endpoint answers decides who is to blame. With 400 and 413 it is a trigger: the batch is
-// sent again one by one, and the events at fault are refused, permanently if they are too large.
-// Anything else but a 2xx is a plain error that wraps an [*Error]; after it, nothing is known of
-// any event, even if some were accepted and others refused.
+// sent again one by one, joined events once more each by itself, and the events at fault are refused,
+// permanently if they are too large. Anything else but a 2xx is a plain error that wraps an [*Error];
+// after it, nothing is known of any event, even if some were accepted and others refused.
 func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 	p := publication{notifier: n, refused: make(map[int]error)}
-	var triggers []outgoing
-	for i, event := range events {
-		encoded, err := n.encodeEvent(ctx, event)
-		if ctx.Err() != nil {
-			return fmt.Errorf("pusheradapter: encoding: %w", ctx.Err())
-		}
-		if err != nil {
-			p.refused[i] = err
-		}
-		for _, t := range encoded {
-			triggers = append(triggers, outgoing{t, i})
-		}
+	p.publish(ctx, merge(events, n.mayJoin))
+	var again []parcel
+	for _, i := range slices.Compact(slices.Sorted(slices.Values(p.apart))) {
+		again = append(again, parcel{events[i], []int{i}})
 	}
-	var wait sync.WaitGroup
-	for _, lane := range lanes(triggers) {
-		select {
-		case n.slots <- struct{}{}:
-			wait.Go(func() {
-				defer func() { <-n.slots }()
-				defer func() {
-					if recover() != nil { // of the app's own Transport: nobody else could catch it here
-						p.fail(&Error{err: errors.New("the transport panicked")})
-					}
-				}()
-				for _, batch := range lane {
-					p.send(ctx, batch)
-				}
-			})
-		case <-ctx.Done():
-			p.fail(&Error{err: ctx.Err()})
-		}
-	}
-	wait.Wait()
+	p.publish(ctx, again)
 	if p.failure != nil {
 		return p.failure
 	}
@@ -163,6 +153,48 @@ type publication struct {
 	mu      sync.Mutex
 	failure error         // of the endpoint; ends the publication
 	refused map[int]error // by index of the event
+	apart   []int         // events refused together with others, so that none is to blame yet
+}
+
+// publish encodes and sends parcels, unless the publication has ended.
+func (p *publication) publish(ctx context.Context, parcels []parcel) {
+	if p.failed() {
+		return
+	}
+	var triggers []outgoing
+	for _, parcel := range parcels {
+		encoded, err := p.notifier.encodeEvent(ctx, parcel.Event)
+		if ctx.Err() != nil {
+			p.fail(fmt.Errorf("pusheradapter: encoding: %w", ctx.Err()))
+			return
+		}
+		if err != nil {
+			p.refuse(parcel.of, err, false)
+		}
+		for _, t := range encoded {
+			triggers = append(triggers, outgoing{t, parcel.of})
+		}
+	}
+	var wait sync.WaitGroup
+	for _, lane := range lanes(triggers) {
+		select {
+		case p.notifier.slots <- struct{}{}:
+			wait.Go(func() {
+				defer func() { <-p.notifier.slots }()
+				defer func() {
+					if recover() != nil { // of the app's own Transport: nobody else could catch it here
+						p.fail(&Error{err: errors.New("the transport panicked")})
+					}
+				}()
+				for _, batch := range lane {
+					p.send(ctx, batch)
+				}
+			})
+		case <-ctx.Done():
+			p.fail(&Error{err: ctx.Err()})
+		}
+	}
+	wait.Wait()
 }
 
 // send publishes a batch, unless the publication has ended, and takes down what became of it.
@@ -180,12 +212,14 @@ func (p *publication) send(ctx context.Context, batch []outgoing) {
 	case err == nil:
 	case !errors.As(err, &answer) || !blamesTrigger(answer.Status):
 		p.fail(err)
-	case len(batch) == 1:
-		p.refuse(batch[0].event, answer)
-	default:
+	case len(batch) > 1:
 		for i := range batch {
 			p.send(ctx, batch[i:i+1])
 		}
+	case answer.Status == http.StatusRequestEntityTooLarge:
+		p.refuse(batch[0].of, delivery.Permanent(answer), true)
+	default:
+		p.refuse(batch[0].of, answer, false)
 	}
 }
 
@@ -203,12 +237,14 @@ func (p *publication) fail(err error) {
 	}
 }
 
-func (p *publication) refuse(event int, answer *Error) {
+// refuse blames an event; the first refusal counts, unless a later one is final. Of several events that
+// were sent as one it blames none, and has each sent by itself.
+func (p *publication) refuse(of []int, err error, final bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if answer.Status == http.StatusRequestEntityTooLarge {
-		p.refused[event] = delivery.Permanent(answer)
-	} else if p.refused[event] == nil {
-		p.refused[event] = answer
+	if len(of) > 1 {
+		p.apart = append(p.apart, of...)
+	} else if final || p.refused[of[0]] == nil {
+		p.refused[of[0]] = err
 	}
 }

@@ -1,0 +1,44 @@
+package pusheradapter
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// encodeForAuthors tells of a change of status on the channel of each author of its messages, and of
+// everything else as [EncodePrivate] does.
+//
+// Nobody is excluded: who marks a message is not its author, so no socket of theirs is on the channel,
+// and an id that is another's could only hide the change from the author. Nor is a range of versions
+// covered, since what lies between the updates of one author is told to others.
+func encodeForAuthors(ctx context.Context, event delivery.Event) ([]Trigger, error) {
+	if event.Kind != delivery.StatusChanged || len(event.Updates) == 0 {
+		return EncodePrivate(ctx, event)
+	}
+	updates := slices.Clone(event.Updates)
+	slices.SortStableFunc(updates, func(a, b delivery.Update) int {
+		return cmp.Or(cmp.Compare(a.Sender, b.Sender), cmp.Compare(a.Version, b.Version))
+	})
+	event.Except, event.From, event.To = "", 0, 0
+	var triggers []Trigger
+	for len(updates) > 0 {
+		author, n := updates[0].Sender, len(updates)
+		if i := slices.IndexFunc(updates, func(u delivery.Update) bool { return u.Sender != author }); i > 0 {
+			n = i
+		}
+		event.Updates, updates = updates[:n], updates[n:]
+		channel, err := UserChannel(author)
+		if err != nil {
+			return nil, delivery.Permanent(err)
+		}
+		encoded, err := encode(channel, event)
+		if err != nil {
+			return nil, err
+		}
+		triggers = append(triggers, encoded...)
+	}
+	return triggers, nil
+}

@@ -1,0 +1,49 @@
+package pusheradapter
+
+import (
+	"slices"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// parcel is what is told as one: an event, or several that were joined.
+type parcel struct {
+	delivery.Event
+	of []int // the events of the Notify that are in it, by index
+}
+
+// merge joins changes of status of one conversation where two may be joined, so that they take one
+// trigger and not several. The events given stay as they are.
+func merge(events []delivery.Event, may func(a, b delivery.Event) bool) []parcel {
+	var parcels []parcel
+	for i, e := range events {
+		j := -1
+		if e.Kind == delivery.StatusChanged {
+			j = slices.IndexFunc(parcels, func(p parcel) bool {
+				return p.Kind == e.Kind && p.Conversation == e.Conversation && may(p.Event, e)
+			})
+		}
+		if j < 0 {
+			parcels = append(parcels, parcel{e, []int{i}})
+			continue
+		}
+		p := &parcels[j]
+		p.To, p.Updates, p.of = e.To, slices.Concat(p.Updates, e.Updates), append(p.of, i)
+	}
+	return parcels
+}
+
+// never is for events that must come as they were committed.
+func never(_, _ delivery.Event) bool { return false }
+
+// consecutive is for events on their conversation's channel. One that excludes the same socket and
+// goes on where another ends makes one event with it, as if they had been committed together. A replayed
+// one, whose versions are later than it says, is not gone on with: updates stand in order.
+func consecutive(a, b delivery.Event) bool {
+	return a.Except == b.Except && b.From == a.To+1 &&
+		len(a.Updates) > 0 && a.Updates[len(a.Updates)-1].Version < b.From
+}
+
+// always is for events on the channels of authors, where no socket is excluded and no range of
+// versions promised.
+func always(_, _ delivery.Event) bool { return true }
