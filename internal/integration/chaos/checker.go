@@ -16,7 +16,7 @@ type Verdict struct {
 	Lost       Findings // acknowledged or committed, and neither announced nor a dead letter; or acknowledged and not there
 	Unexpected Findings // there or announced, though nobody asked for it; or announced where it does not belong
 	Backwards  Findings // receipts, or what was told of them, that did not move forward
-	Duplicates Findings // events accepted more than once
+	Duplicates Findings // events accepted that tell again what was told
 
 	Marks, Changed    int   // acknowledged, and those that advanced
 	Events            int   // accepted, duplicates among them
@@ -75,10 +75,10 @@ type step struct {
 	status  delivery.Status
 }
 
-// span is a range of versions that an event covers.
-type span struct {
+// change is a version of a conversation.
+type change struct {
 	conversation string
-	from, to     int64
+	version      int64
 }
 
 // checker gathers all that a run wrote down.
@@ -91,14 +91,14 @@ type checker struct {
 	acked     map[string]bool
 	announced map[string]bool
 	stored    map[string]delivery.Header
-	spans     map[span]int
+	told      map[change]receiptKey // what was told of it; no recipient is a new message
 }
 
 // Check judges a run by what is in its directory.
 func Check(dir string, world World) (*Verdict, error) {
 	c := &checker{
 		world: world, receipts: map[receiptKey]*history{}, asked: map[string]bool{}, acked: map[string]bool{},
-		announced: map[string]bool{}, stored: map[string]delivery.Header{}, spans: map[span]int{},
+		announced: map[string]bool{}, stored: map[string]delivery.Header{}, told: map[change]receiptKey{},
 	}
 	c.verdict.failures = map[string]int{}
 	var err error
@@ -220,14 +220,14 @@ func (c *checker) readAccepted(a Accepted) error {
 			return err
 		}
 		c.verdict.Events++
-		s := span{p.Conversation, p.From, p.To}
-		if c.spans[s]++; c.spans[s] > 1 {
-			c.verdict.Duplicates.add("%s, versions %d to %d", p.Conversation, p.From, p.To)
-		}
 		if channel, err := pusheradapter.PrivateChannel(p.Conversation); err != nil || channel != t.Channel {
 			c.verdict.Unexpected.add("an event of %s on %s", p.Conversation, t.Channel)
 		}
-		for _, u := range p.Expand() {
+		updates := p.Expand()
+		if again := c.cover(p.Conversation, p.From, p.To, updates); again {
+			c.verdict.Duplicates.add("%s, versions %d to %d", p.Conversation, p.From, p.To)
+		}
+		for _, u := range updates {
 			c.tell(u, t.SocketID)
 			if conversationOf(u.Message) != p.Conversation {
 				c.verdict.Unexpected.add("an update of %s in an event of %s", u.Message, p.Conversation)
@@ -238,6 +238,29 @@ func (c *checker) readAccepted(a Accepted) error {
 		}
 	}
 	return nil
+}
+
+// cover takes in that an event tells of all versions in a range, and reports whether it tells any again. A replayed one
+// tells of later versions than those it covers.
+func (c *checker) cover(conversation string, from, to int64, updates []delivery.Update) (again bool) {
+	if len(updates) != int(to-from)+1 {
+		c.verdict.Unexpected.add("%s: an event covers versions %d to %d with %d updates", conversation, from, to, len(updates))
+		return false
+	}
+	for i, u := range updates {
+		what := receiptKey{message: u.Message}
+		if u.Receipt != nil {
+			what.recipient = u.Receipt.Recipient
+		}
+		at := change{conversation, from + int64(i)}
+		told, known := c.told[at]
+		if known && told != what || u.Version < at.version {
+			c.verdict.Unexpected.add("%s: two events cover version %d", conversation, at.version)
+		}
+		again = again || known
+		c.told[at] = what
+	}
+	return again
 }
 
 // tell takes in an update that the sink accepted.
@@ -268,7 +291,7 @@ func (c *checker) readTables() {
 		c.receipt(r.Message, r.Recipient).stored = r.Status
 	}
 	for _, d := range s.Dead {
-		c.spans[span{d.Event.Conversation, d.Event.From, d.Event.To}]++
+		c.cover(d.Event.Conversation, d.Event.From, d.Event.To, d.Event.Updates)
 		for _, u := range d.Event.Updates {
 			if u.Receipt == nil {
 				c.announced[u.Message] = true

@@ -83,31 +83,19 @@ func (c *checker) judgeMessages() {
 	}
 }
 
-// judgeVersions sees whether the events of each conversation cover each of its versions once.
+// judgeVersions sees whether the events of each conversation cover each of its versions.
 func (c *checker) judgeVersions() {
 	v := &c.verdict
-	byConversation := map[string][]span{}
-	for s := range c.spans {
-		byConversation[s.conversation] = append(byConversation[s.conversation], s)
-	}
 	for conversation, version := range c.state.Versions {
-		spans := byConversation[conversation]
-		slices.SortFunc(spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
-		covered := int64(0)
-		for _, s := range spans {
-			if s.from > covered+1 {
-				v.Lost.add("%s: no event covers versions %d to %d", conversation, covered+1, s.from-1)
+		for at := int64(1); at <= version; at++ {
+			if _, told := c.told[change{conversation, at}]; !told {
+				v.Lost.add("%s: no event covers version %d", conversation, at)
 			}
-			if s.from <= covered {
-				v.Unexpected.add("%s: two events cover version %d", conversation, s.from)
-			}
-			covered = max(covered, s.to)
 		}
-		if covered < version {
-			v.Lost.add("%s: no event covers versions %d to %d", conversation, covered+1, version)
-		}
-		if covered > version {
-			v.Unexpected.add("%s is at version %d, and an event covers version %d", conversation, version, covered)
+	}
+	for at := range c.told {
+		if version := c.state.Versions[at.conversation]; at.version > version {
+			v.Unexpected.add("%s is at version %d, and an event covers version %d", at.conversation, version, at.version)
 		}
 	}
 }

@@ -26,15 +26,15 @@ type Sink struct {
 	journal *Journal
 	weather atomic.Pointer[Weather]
 
-	accepted  atomic.Int64 // triggers
-	swallowed atomic.Int64 // triggers accepted in calls whose answer was withheld
-	failed    atomic.Int64 // triggers of calls that were neither accepted nor refused
+	accepted  atomic.Int64 // updates
+	swallowed atomic.Int64 // updates accepted in calls whose answer was withheld: at least as many as events
+	failed    atomic.Int64 // updates of calls that were neither accepted nor refused
 	calls     atomic.Int64
 
 	mu       sync.Mutex
 	random   *rand.Rand
 	arrivals []int64       // of calls, as [now]
-	counts   []count       // of accepted triggers, as they grew
+	counts   []count       // of accepted updates, as they grew
 	longest  time.Duration // that a call was held back
 }
 
@@ -105,7 +105,7 @@ func (s *Sink) serve(w http.ResponseWriter, r *http.Request) {
 		wait(r, weather.Delay)
 	}
 	if fail {
-		s.failed.Add(int64(triggers(body)))
+		s.failed.Add(int64(updates(body)))
 		fault := weather.Fault
 		if fault == nil {
 			fault = Unavailable
@@ -121,9 +121,9 @@ func (s *Sink) serve(w http.ResponseWriter, r *http.Request) {
 	s.api.ServeHTTP(answer, r)
 	if answer.Code == http.StatusOK {
 		s.journal.write(Accepted{now(), body})
-		s.count(triggers(body))
+		s.count(updates(body))
 		if cut {
-			s.swallowed.Add(int64(triggers(body)))
+			s.swallowed.Add(int64(updates(body)))
 			panic(http.ErrAbortHandler)
 		}
 	}
@@ -131,7 +131,7 @@ func (s *Sink) serve(w http.ResponseWriter, r *http.Request) {
 	w.Write(answer.Body.Bytes())
 }
 
-// count is how many triggers had been accepted at a time.
+// count is how many updates had been accepted at a time.
 type count struct {
 	at       time.Time
 	accepted int
@@ -143,7 +143,7 @@ func (s *Sink) count(n int) {
 	s.counts = append(s.counts, count{time.Now(), int(s.accepted.Add(int64(n)))})
 }
 
-// timeOf is when the n-th trigger was accepted.
+// timeOf is when the n-th update was accepted.
 func (s *Sink) timeOf(n int) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,5 +242,5 @@ func decodeCall(body []byte) ([]trigger, error) {
 	return []trigger{call.trigger}, nil
 }
 
-// triggers counts the triggers in the body of a call, at little cost.
-func triggers(body []byte) int { return bytes.Count(body, []byte(`"data":`)) }
+// updates counts the updates in the body of a call, at little cost: each has a version, in JSON within JSON.
+func updates(body []byte) int { return bytes.Count(body, []byte(`\"version\":`)) }
