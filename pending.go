@@ -37,7 +37,7 @@ type Place struct {
 // Pending counts what the user has not read yet in the conversation, and says where it begins: what
 // a badge and a line above the first unread message want to know. Messages of others count as long
 // as the user's receipt is not at [Read]: those frozen with the user as a recipient, and all open
-// ones. A conversation that does not exist has nothing pending.
+// ones. A conversation that does not exist has nothing pending. Like the other reads it asks no rule.
 //
 // It takes as long as there are messages after the place that the user's last [Tracker.MarkUpTo]
 // reached, however many are before it. Marks of single messages are counted, and move no place.

@@ -41,6 +41,9 @@ var within = map[string]func(user, conversation string) request{
 	"changes": func(user, conversation string) request {
 		return request{user, "GET", "/changes?conversation=" + conversation, "", nil}
 	},
+	"pending": func(user, conversation string) request {
+		return request{user, "GET", "/pending?conversation=" + conversation, "", nil}
+	},
 }
 
 func TestWhoMayDoWhatToMessages(t *testing.T) {

@@ -108,6 +108,18 @@ func whole(page delivery.Page, err error) (any, error) {
 	return page, err
 }
 
+// pending answers GET /pending.
+func (h *Handler) pending(r *http.Request, user string) (any, error) {
+	var conversation string
+	if err := (fields{"conversation": &conversation}).decodeQuery(r); err != nil {
+		return nil, err
+	}
+	if err := h.tracker.Authorize(r.Context(), user, delivery.ToView, conversation); err != nil {
+		return nil, err
+	}
+	return h.tracker.Pending(r.Context(), user, conversation)
+}
+
 // receipts answers GET /receipts.
 func (h *Handler) receipts(r *http.Request, user string) (any, error) {
 	var id string

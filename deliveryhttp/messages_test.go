@@ -248,6 +248,30 @@ func TestChanges(t *testing.T) {
 	})
 }
 
+func TestPending(t *testing.T) {
+	d := newDesk(t, nil)
+	d.furnish(t)
+	last := delivery.Place{ID: "opened", Seq: 2}
+	for user, want := range map[string]delivery.Pending{
+		"alice": {Last: last, Version: 2}, // who sent them
+		"bob":   {Unread: 2, First: delivery.Place{ID: "frozen", Seq: 1}, Last: last, Version: 2},
+		"carol": {Unread: 1, First: last, Last: last, Version: 2}, // a member since lately
+	} {
+		t.Run("it is what the user has to read: "+user, func(t *testing.T) {
+			if got := good[delivery.Pending](t, d, within["pending"](user, "room"), http.StatusOK); got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+	t.Run("a mark up to the last message leaves nothing", func(t *testing.T) {
+		good[delivery.UpToResult](t, d, about["up-to"]("bob", last.ID), http.StatusOK)
+		answer, _ := d.do(within["pending"]("bob", "room"))
+		if got := answer.Body.String(); got != `{"unread":0,"more":false,"last":{"id":"opened","seq":2},"version":4}` {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
 func TestReceipts(t *testing.T) {
 	type answer struct{ Receipts []delivery.Receipt }
 	d := newDesk(t, nil)
@@ -292,6 +316,10 @@ func TestEveryIDWorksEverywhere(t *testing.T) {
 				!strings.Contains(page, `"read":2`) {
 				t.Errorf("%s of %q: got %s", path, id, page)
 			}
+		}
+		pending := client.get(t, "dan", "/pending", url.Values{"conversation": {id}})
+		if strings.Count(pending, `{"id":`+quote(t, id)+`,"seq":1}`) != 2 || !strings.Contains(pending, `"unread":1`) {
+			t.Errorf("pending in %q: got %s", id, pending)
 		}
 		receipts := client.get(t, "bob", "/receipts", url.Values{"message": {id}})
 		if strings.Count(receipts, `{"message":`+quote(t, id)+`,`) != 2 {

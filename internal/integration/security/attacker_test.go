@@ -53,6 +53,9 @@ var calls = []call{
 	{"/api/changes", "GET", inConversation, func(t target) (url.Values, string) {
 		return url.Values{"conversation": {t.conversation}, "since": {"0"}}, ""
 	}},
+	{"/api/pending", "GET", inConversation, func(t target) (url.Values, string) {
+		return url.Values{"conversation": {t.conversation}}, ""
+	}},
 	{"/api/receipts", "GET", inConversation, func(t target) (url.Values, string) {
 		return url.Values{"message": {t.messages[0]}}, ""
 	}},

@@ -37,7 +37,7 @@ func TestWhatIsNotYoursLooksAndCostsLikeWhatIsNotThere(t *testing.T) {
 		"up to":    post("/api/marks/up-to", `{"conversation":%[1]q,"message":MESSAGE,"status":"read"}`),
 	}
 	within := map[string]func(conversation, message string) request{
-		"list": get("/api/messages"), "changes": get("/api/changes"),
+		"list": get("/api/messages"), "changes": get("/api/changes"), "pending": get("/api/pending"),
 		"send": post("/api/messages", `{"conversation":%[1]q,"body":"","id":MESSAGE}`),
 	}
 	engines.Each(t, func(t *testing.T, e engines.Engine) {

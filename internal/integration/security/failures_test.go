@@ -234,6 +234,8 @@ func (a *app) everything(t *testing.T) {
 	ctx := t.Context()
 	_, err := a.tracker.MarkUpTo(ctx, delivery.Actor{User: "bob"}, delivery.Read, "acme/room", "room-open")
 	a.note("marking up to", err)
+	_, err = a.tracker.Pending(ctx, "bob", "acme/room")
+	a.note("pending", err)
 	_, err = a.tracker.Receipts(ctx, "room-open")
 	a.note("receipts", err)
 	_, err = a.tracker.Backlog(ctx)

@@ -1,0 +1,112 @@
+package delivery_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverytest"
+)
+
+func TestPending(t *testing.T) {
+	t.Run("after a mark up to the last message nothing is pending", func(t *testing.T) {
+		d := newDesk(t, nil)
+		for i, sender := range []string{"alice", "alice", "bob", "alice", "bob"} {
+			d.send(t, delivery.Draft{ID: fmt.Sprint("m", i+1), Conversation: "c", Sender: sender})
+		}
+		if _, err := d.MarkRead(t.Context(), "m1", bob); err != nil {
+			t.Fatal(err)
+		}
+		before, err := d.Pending(t.Context(), "bob", "c")
+		want := delivery.Pending{Unread: 2, First: delivery.Place{ID: "m2", Seq: 2}, Last: delivery.Place{ID: "m5", Seq: 5}, Version: 6}
+		if err != nil || before != want {
+			t.Fatalf("got %+v, %v; want %+v", before, err, want)
+		}
+		marked, err := d.MarkUpTo(t.Context(), bob, delivery.Read, "c", before.Last.ID)
+		if err != nil || marked.Changed != before.Unread {
+			t.Errorf("marked %+v, %v", marked, err)
+		}
+		if after, err := d.Pending(t.Context(), "bob", "c"); err != nil || after != (delivery.Pending{Last: before.Last, Version: 8}) {
+			t.Errorf("afterwards: %+v, %v", after, err)
+		}
+	})
+
+	t.Run("a page after the place before the first unread message begins with it", func(t *testing.T) {
+		d := newDesk(t, nil)
+		for range 3 {
+			m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+			if _, err := d.MarkRead(t.Context(), m.ID, carol); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+		pending, err := d.Pending(t.Context(), "carol", "c")
+		if err != nil || pending.First.ID != m.ID {
+			t.Fatalf("got %+v, %v", pending, err)
+		}
+		page, err := d.Messages(t.Context(), delivery.Query{Conversation: "c", After: pending.First.Seq - 1})
+		if err != nil || len(page.Messages) != 1 || page.Messages[0].ID != m.ID {
+			t.Errorf("got %+v, %v", page, err)
+		}
+	})
+
+	t.Run("it counts up to MaxUnread, and one mark up to the last reads them all", func(t *testing.T) {
+		d := newDesk(t, nil)
+		for n := 1; n <= delivery.MaxUnread+1; n++ {
+			d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+			if n < delivery.MaxUnread {
+				continue
+			}
+			if got, err := d.Pending(t.Context(), "bob", "c"); err != nil || got.Unread != delivery.MaxUnread || got.More != (n > delivery.MaxUnread) {
+				t.Errorf("of %d: got %+v, %v", n, got, err)
+			}
+		}
+		got, err := d.Pending(t.Context(), "bob", "c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.MarkUpTo(t.Context(), bob, delivery.Read, "c", got.Last.ID); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := d.Pending(t.Context(), "bob", "c"); err != nil || got.Unread != 0 || got.More {
+			t.Errorf("afterwards: %+v, %v", got, err)
+		}
+	})
+
+	t.Run("what is not an id is an error that names it", func(t *testing.T) {
+		d := newDesk(t, nil)
+		for _, bad := range []string{"", strings.Repeat("x", delivery.MaxID+1), "a\x00", "\xff"} {
+			for field, args := range map[string][2]string{"user": {bad, "c"}, "conversation": {"bob", bad}} {
+				_, err := d.Pending(t.Context(), args[0], args[1])
+				var invalid *delivery.InvalidError
+				if !errors.As(err, &invalid) || invalid.Field != field {
+					t.Errorf("%s %q: got %v", field, bad, err)
+				}
+			}
+		}
+	})
+
+	t.Run("the store's error reaches the caller", func(t *testing.T) {
+		broken := errors.New("connection refused")
+		d := newDesk(t, nil)
+		tracker := newTracker(t, deliverytest.FailingStore(d.store, deliverytest.OnCall(1, broken, "Pending")), d, nil)
+		if got, err := tracker.Pending(t.Context(), "bob", "c"); !errors.Is(err, broken) || got != (delivery.Pending{}) {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	})
+
+	t.Run("in JSON there are no places where there are no messages", func(t *testing.T) {
+		for want, pending := range map[string]delivery.Pending{
+			`{"unread":0,"more":false,"version":0}`:                                                     {},
+			`{"unread":0,"more":false,"last":{"id":"m","seq":1},"version":2}`:                           {Last: delivery.Place{ID: "m", Seq: 1}, Version: 2},
+			`{"unread":1,"more":true,"first":{"id":"m","seq":1},"last":{"id":"n","seq":2},"version":2}`: {Unread: 1, More: true, First: delivery.Place{ID: "m", Seq: 1}, Last: delivery.Place{ID: "n", Seq: 2}, Version: 2},
+		} {
+			if got, err := json.Marshal(pending); err != nil || string(got) != want {
+				t.Errorf("got %s, %v; want %s", got, err, want)
+			}
+		}
+	})
+}
