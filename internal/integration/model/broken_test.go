@@ -25,6 +25,7 @@ func TestMachineNoticesEveryBrokenStore(t *testing.T) {
 		"the events of some batches are lost":               inMemory().over(func(s delivery.Store) delivery.Store { return forgetful{s} }),
 		"a refused event is dropped":                        inMemory().over(func(s delivery.Store) delivery.Store { return dropping{s} }),
 		"a page that is cut does not say so":                inMemory().over(func(s delivery.Store) delivery.Store { return cutting{s} }),
+		"what is pending begins after the last one read":    inMemory().over(func(s delivery.Store) delivery.Store { return skipping{s} }),
 		"an up-to mark stops before the message":            inMemory().over(func(s delivery.Store) delivery.Store { return stopping{s} }),
 		"an up-to mark does not ask for admission":          inMemory().over(func(s delivery.Store) delivery.Store { return admitting{s} }),
 		"what is dead comes back as it was":                 inMemory().over(func(s delivery.Store) delivery.Store { return &embalming{Store: s} }),
@@ -127,6 +128,23 @@ func (s cutting) List(ctx context.Context, list delivery.List) (delivery.Page, e
 	page, err := s.Store.List(ctx, list)
 	page.More = false
 	return page, err
+}
+
+// skipping counts nothing before the last message that the user has read.
+type skipping struct{ delivery.Store }
+
+func (s skipping) Pending(ctx context.Context, user, conversation string, limit int) (delivery.Pending, error) {
+	pending, err := s.Store.Pending(ctx, user, conversation, limit)
+	if err != nil || pending.Unread == 0 {
+		return pending, err
+	}
+	page, err := s.List(ctx, delivery.List{Conversation: conversation, Limit: delivery.MaxBatch, Viewer: user})
+	for _, m := range page.Messages {
+		if m.Own != nil && m.Own.Status == delivery.Read && m.Seq > pending.First.Seq {
+			pending.Unread, pending.First = 0, delivery.Place{}
+		}
+	}
+	return pending, err
 }
 
 // stopping marks up to the message before.

@@ -74,6 +74,7 @@ func runMachine(ctx context.Context, t *rapid.T, s subject) {
 		"leave":     func(t *rapid.T) { m.on(t).join(false) },
 		"list":      func(t *rapid.T) { m.on(t).list() },
 		"catch up":  func(t *rapid.T) { m.on(t).catchUp() },
+		"count":     func(t *rapid.T) { m.on(t).count() },
 		"look":      func(t *rapid.T) { m.on(t).look() },
 		"flush":     func(t *rapid.T) { m.on(t).flush(rapid.SampledFrom(behaviours).Draw(t, "endpoint")) },
 		"replay":    func(t *rapid.T) { m.on(t).replay() },
