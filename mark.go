@@ -28,6 +28,9 @@ func (t *Tracker) MarkRead(ctx context.Context, message string, actor Actor) (Re
 }
 
 func (t *Tracker) markOne(ctx context.Context, message string, actor Actor, status Status) (Receipt, error) {
+	if store, ok := t.store.(SingleStore); ok {
+		return t.markSingle(ctx, store, message, actor, status)
+	}
 	results, err := t.Mark(ctx, actor, status, message)
 	if err != nil {
 		return Receipt{}, err
@@ -103,6 +106,9 @@ type marking struct {
 	rule    map[string]error // the app's answers so far, by conversation
 }
 
+// errHeldBack says that the store broke its contract.
+var errHeldBack = errors.New("store held back a mark that waits")
+
 // errUnadmitted says that the store wants the app's rule to be asked.
 var errUnadmitted = errors.New("not admitted")
 
@@ -174,7 +180,7 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 		for k, i := range todo {
 			out := outs[k]
 			if out.err == nil && out.Held {
-				out.err = errors.New("store held back a mark that waits")
+				out.err = errHeldBack
 			}
 			if out.err != nil {
 				m.results[i].Err = outcome("marking", out.err)

@@ -235,5 +235,8 @@ func pick[T any](items []T, at []int) []T {
 	return out
 }
 
-// now is the one clock of what is stored: UTC, in the microseconds that every store keeps.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+// now is the one clock of what is stored.
+func now() time.Time { return stamp(time.Now()) }
+
+// stamp is a time as every store keeps it: UTC, in microseconds.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

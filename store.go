@@ -101,6 +101,17 @@ type TxStore interface {
 	InTx(tx DBTX) Store
 }
 
+// SingleStore is a [Store] for which a mark by itself costs no more than its share of a batch, as it has
+// no round trip to share. The [Tracker] does not gather single marks for such a store: each caller
+// writes its own, with its own ctx. Who embeds one to override Advance has to override AdvanceOne too.
+type SingleStore interface {
+	Store
+
+	// AdvanceOne is Advance for one mark. The event, if there is one and the lease is not zero, is
+	// returned as it was born under the lease; else the claim is zero. The mark is never Held.
+	AdvanceOne(ctx context.Context, mark Mark, lease Lease) (Marked, Claimed, error)
+}
+
 // DBTX is what a transaction must be able to do: [*sql.Tx] and [*sql.Conn] are such.
 type DBTX interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)

@@ -15,7 +15,7 @@ import (
 
 // rowLocks is a store in which someone's transaction holds a conversation until a time.
 type rowLocks struct {
-	*memstore.Store
+	delivery.Store
 	conversation string
 	until        time.Time
 
@@ -190,7 +190,7 @@ func TestFailingStore(t *testing.T) {
 }
 
 type faultyStore struct {
-	*memstore.Store
+	delivery.Store
 	fault func(context.Context) error
 }
 
@@ -214,7 +214,7 @@ func (s *faultyStore) Advance(ctx context.Context, m []delivery.Mark, l delivery
 
 // shortLived is a store whose transaction fails at its second write.
 type shortLived struct {
-	*memstore.Store
+	delivery.Store
 	writes int
 }
 

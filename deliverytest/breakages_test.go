@@ -394,6 +394,21 @@ var breakages = []struct {
 	{"it decides by a stale look at the receipt",
 		[]string{"whatever marks race"},
 		func(sound delivery.Store) delivery.Store { return &stale{sound} }},
+	{"it does not ask for admission of marks that come alone",
+		[]string{"an open message is marked only with admission"},
+		func(sound delivery.Store) delivery.Store {
+			return &oneByOne{&hasty{Store: sound.(*memstore.Store), mark: func(mark *delivery.Mark) { mark.Admitted = true }}}
+		}},
+	{"it forgets the lease of a mark that comes alone",
+		[]string{"slices handed out", "an event of a mark that comes alone"},
+		func(sound delivery.Store) delivery.Store {
+			return &oneByOne{&hasty{Store: sound.(*memstore.Store), lease: func(lease *delivery.Lease) { *lease = delivery.Lease{} }}}
+		}},
+	{"it drops the claim of a mark that comes alone",
+		[]string{"slices handed out", "an event of a mark that comes alone"},
+		func(sound delivery.Store) delivery.Store {
+			return &oneByOne{&hasty{Store: sound.(*memstore.Store), claimed: func(delivery.Claimed) delivery.Claimed { return delivery.Claimed{} }}}
+		}},
 }
 
 func TestBrokenStoresFailByName(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
 )
 
 // broken is a store that breaks the contract in one way, by changing what goes into or comes out
@@ -289,4 +290,22 @@ func renaming(sound delivery.Store, rename func(string) string) delivery.Store {
 			ids[i] = rename(ids[i])
 		}
 	}}
+}
+
+// hasty breaks the contract for marks that come alone only.
+type hasty struct {
+	*memstore.Store
+	mark    func(*delivery.Mark)
+	lease   func(*delivery.Lease)
+	claimed func(delivery.Claimed) delivery.Claimed
+}
+
+func (s *hasty) AdvanceOne(ctx context.Context, mark delivery.Mark, lease delivery.Lease) (delivery.Marked, delivery.Claimed, error) {
+	apply(s.mark, &mark)
+	apply(s.lease, &lease)
+	marked, claimed, err := s.Store.AdvanceOne(ctx, mark, lease)
+	if s.claimed != nil {
+		claimed = s.claimed(claimed)
+	}
+	return marked, claimed, err
 }

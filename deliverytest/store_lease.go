@@ -54,6 +54,25 @@ var leaseCases = []storeCase{
 			}
 		}
 	}},
+	{"an event of a mark that comes alone is born like any other", func(p *probe) {
+		p.create(frozen("c", "m", "alice", "bob"))
+		p.drain()
+		lease, began := lease(short), time.Now()
+		_, born, err := p.store.Advance(p.ctx, []delivery.Mark{from("1.1", read("m", "bob", minute(1)))}, lease)
+		p.must("Advance", err)
+		receipt := p.receipts("m")[0]
+		if len(p.saw(born)) != 1 {
+			p.Fatalf("%d events were born, want 1", len(born))
+		}
+		p.same("the claim", born[0], delivery.Claimed{Lease: lease.Token, Attempts: 1, Event: delivery.Event{
+			ID: born[0].Event.ID, Kind: delivery.StatusChanged, Conversation: "c", From: 2, To: 2, Except: "1.1",
+			Updates: []delivery.Update{{Message: "m", Sender: "alice", Version: 2, Status: delivery.Read, Delivered: 1, Read: 1, Total: 1, Receipt: &receipt}},
+		}})
+		p.same("the event, claimed after the lease", p.claimLater(1, began.Add(short))[0].Event, born[0].Event)
+		_, born, err = p.store.Advance(p.ctx, []delivery.Mark{read("m", "bob", minute(2))}, lease)
+		p.must("Advance again", err)
+		p.same("the events of a mark that changes nothing", len(born), 0)
+	}},
 	{"what changes nothing has no event, under a lease or not", func(p *probe) {
 		p.create(frozen("c", "m", "alice", "bob"))
 		p.drain()

@@ -49,7 +49,7 @@ func TestBrokenTxStoresFailByName(t *testing.T) {
 // committed, and at the commit is repeated on the store itself.
 type turns struct {
 	flaws
-	*memstore.Store
+	delivery.Store
 	turn chan struct{} // full while someone writes
 
 	mu        sync.Mutex

@@ -12,6 +12,7 @@ import (
 // Its methods know nothing of locks or of other conversations.
 type conversation struct {
 	id       string
+	shard    *shard
 	version  int64
 	messages []*message // in order of seq
 
@@ -32,32 +33,33 @@ func (c change) stale() bool { return c.message.Version != c.version }
 // place is, for each status, the seq up to which a user has nothing left to advance to it.
 type place [delivery.Read + 1]int64
 
-// create appends a message, and returns it and the event that tells of it.
-func (c *conversation) create(draft *delivery.NewMessage) (*message, delivery.Event) {
+// create gives a message the next place, and returns the news of it.
+func (c *conversation) create(m *message, draft *delivery.NewMessage) news {
 	c.version++
-	m := &message{conversation: c}
-	m.Header, m.Body = draft.Header, draft.Body
-	m.SentAt = precise(draft.SentAt)
 	m.Seq, m.Version, m.Status = c.version, c.version, delivery.Sent
-	m.receipts = make(map[string]delivery.Receipt, len(draft.Recipients))
+	m.receipts.list = make([]receipt, 0, len(draft.Recipients))
 	for _, user := range draft.Recipients {
-		m.receipts[user] = delivery.Receipt{Message: m.ID, Recipient: user, Status: delivery.Sent, Version: m.Seq}
+		m.receipts.put(receipt{recipient: user, status: delivery.Sent, version: m.Seq})
 	}
 	c.messages = append(c.messages, m)
 	c.changed(m)
 
 	update := m.update()
 	if draft.EventBody {
-		update.Body = m.Body
+		update.Body = m.body
 	}
-	return m, delivery.Event{
+	return news{whole: &delivery.Event{
 		Kind: delivery.MessageSent, Conversation: c.id, Except: draft.Socket,
 		From: m.Seq, To: m.Seq, Updates: []delivery.Update{update},
-	}
+	}}
 }
 
-// advance takes the steps, at least one, and returns the event that tells of them.
-func (c *conversation) advance(socket string, steps []step) delivery.Event {
+// advance takes the steps, at least one, and returns the news of them.
+func (c *conversation) advance(socket string, steps []step) news {
+	if len(steps) == 1 {
+		c.take(&steps[0])
+		return newsOf(&steps[0], socket)
+	}
 	event := delivery.Event{
 		Kind: delivery.StatusChanged, Conversation: c.id, Except: socket,
 		From: c.version + 1, To: c.version + int64(len(steps)),
@@ -66,14 +68,18 @@ func (c *conversation) advance(socket string, steps []step) delivery.Event {
 	receipts := make([]delivery.Receipt, len(steps))
 	for i := range steps {
 		step := &steps[i]
-		c.version++
-		step.take(c.version)
-		c.changed(step.message)
+		c.take(step)
 		receipts[i] = step.receipt
 		event.Updates[i] = step.message.update()
 		event.Updates[i].Receipt = &receipts[i]
 	}
-	return event
+	return news{whole: &event}
+}
+
+func (c *conversation) take(step *step) {
+	c.version++
+	step.take(c.version)
+	c.changed(step.message)
 }
 
 // changed notes that the message took the newest version.
@@ -110,8 +116,7 @@ func (c *conversation) upTo(upTo delivery.UpTo, last *message) (result delivery.
 			reached = m.Seq
 		}
 	}
-	_, received := last.receipts[upTo.User]
-	known := len(steps) > 0 || received || last.Sender == upTo.User
+	known := len(steps) > 0 || last.receipts.of(upTo.User) != nil || last.Sender == upTo.User
 	if known && reached > at[upTo.Status] {
 		for status := delivery.Delivered; status <= upTo.Status; status++ {
 			at[status] = max(at[status], reached)

@@ -46,7 +46,7 @@ func TestChangesStayInProportionToTheMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := len(store.conversations["c"].changes); got > 2*messages+8 {
+	if got := len(store.shardOf("c").conversations["c"].changes); got > 2*messages+8 {
 		t.Errorf("%d changes are kept for %d messages", got, messages)
 	}
 	page, err := store.List(t.Context(), delivery.List{Conversation: "c", Changes: true, Limit: 100})
@@ -68,7 +68,7 @@ func TestReadersLeavePlacesAndStrangersDoNot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	places := store.conversations["c"].places
+	places := store.shardOf("c").conversations["c"].places
 	for _, user := range []string{"bob", "alice"} {
 		if want := (place{delivery.Delivered: 4, delivery.Read: 4}); places[user] != want {
 			t.Errorf("%s's place is %v, want %v", user, places[user], want)

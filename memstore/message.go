@@ -1,18 +1,18 @@
 package memstore
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/msgdelivery/delivery"
 )
 
-// message is a message with its receipts, by recipient.
+// message is a message with its receipts.
 type message struct {
-	delivery.Message
+	delivery.Header
+	delivery.Tally
+	body         string
 	conversation *conversation
-	receipts     map[string]delivery.Receipt
+	receipts     receipts
 }
 
 // verdict says what a mark may do to a receipt.
@@ -34,7 +34,7 @@ type step struct {
 
 // judge applies a mark to a copy of the user's receipt, and says whether it counts.
 func (m *message) judge(user string, to delivery.Status, at time.Time, admitted bool) (step, verdict) {
-	receipt, exists := m.receipts[user]
+	receipt, exists := m.receiptOf(user)
 	at = precise(at)
 	switch {
 	case user == m.Sender, !m.Open && !exists, !receipt.Advance(to, at):
@@ -49,9 +49,8 @@ func (m *message) judge(user string, to delivery.Status, at time.Time, admitted 
 // take stores a step's receipt, at the given version, and counts it.
 func (s *step) take(version int64) {
 	m := s.message
-	before := m.receipts[s.receipt.Recipient].Status
 	s.receipt.Version, m.Version = version, version
-	m.receipts[s.receipt.Recipient] = s.receipt
+	before := m.receipts.put(keep(s.receipt))
 	m.Count(before, s.receipt.Status, s.at, m.Quorum)
 }
 
@@ -63,52 +62,26 @@ func (m *message) update() delivery.Update {
 	}
 }
 
+// receiptOf returns a copy of the user's receipt.
+func (m *message) receiptOf(user string) (copy delivery.Receipt, exists bool) {
+	if receipt := m.receipts.of(user); receipt != nil {
+		return receipt.of(m), true
+	}
+	return delivery.Receipt{}, false
+}
+
+// public returns the message as those outside see it.
+func (m *message) public() delivery.Message {
+	return delivery.Message{Header: m.Header, Body: m.body, Tally: m.Tally}
+}
+
 // seenBy returns the message with the viewer's own receipt.
 func (m *message) seenBy(viewer string) delivery.Message {
-	seen := m.Message
-	if receipt, ok := m.receipts[viewer]; ok {
-		seen.Own = &receipt
+	seen := m.public()
+	if own, ok := m.receiptOf(viewer); ok {
+		seen.Own = &own
 	}
 	return seen
-}
-
-// appendReceipts appends the message's receipts in order of recipient.
-func (m *message) appendReceipts(receipts []delivery.Receipt) []delivery.Receipt {
-	receipts = slices.Grow(receipts, len(m.receipts))
-	for _, user := range slices.Sorted(maps.Keys(m.receipts)) {
-		receipts = append(receipts, m.receipts[user])
-	}
-	return receipts
-}
-
-// stepsBySocket gathers the steps of a batch into those that share an event.
-type stepsBySocket struct {
-	groups []stepGroup
-	index  map[groupKey]int
-}
-
-type groupKey struct {
-	conversation *conversation
-	socket       string
-}
-
-type stepGroup struct {
-	groupKey
-	steps []step
-}
-
-func (s *stepsBySocket) add(socket string, step step) {
-	key := groupKey{step.message.conversation, socket}
-	i, ok := s.index[key]
-	if !ok {
-		if s.index == nil {
-			s.index = map[groupKey]int{}
-		}
-		i = len(s.groups)
-		s.index[key] = i
-		s.groups = append(s.groups, stepGroup{groupKey: key})
-	}
-	s.groups[i].steps = append(s.groups[i].steps, step)
 }
 
 // precise is a time as the contract keeps it: in UTC, to the microsecond.

@@ -3,7 +3,7 @@ package memstore
 import (
 	"cmp"
 	"container/heap"
-	"container/list"
+	"math"
 	"slices"
 	"time"
 
@@ -11,95 +11,99 @@ import (
 	"github.com/msgdelivery/delivery/internal/clone"
 )
 
-// outbox holds the events that were committed and not accepted yet, and the dead letters.
+// outbox holds the events of a shard that were committed and not accepted yet, and its dead letters. Its
+// times are those of the store's clock.
 type outbox struct {
-	lastID   int64
 	waiting  map[int64]*entry      // by id
 	schedule schedule              // the same, by when they are due
-	ages     list.List             // the same, by when they were committed: *entry
+	oldest   *entry                // the same, linked in the order they came
+	youngest *entry                //
 	dead     []delivery.DeadLetter // by id
 }
 
-// entry is one waiting event.
+// entry is one waiting event. Its news never change.
 type entry struct {
-	event     delivery.Event
-	committed time.Time
-	ready     time.Time // when it is due; under a lease, when that ends
-	lease     int64     // the holder's token, 0 if nobody holds it
-	attempts  int
-	scheduled int // index in the schedule
-	age       *list.Element
+	id             int64
+	news           news
+	committed      time.Duration
+	ready          time.Duration // when it is due; under a lease, when that ends
+	lease          int64         // the holder's token, 0 if nobody holds it
+	attempts       int
+	scheduled      int // index in the schedule
+	older, younger *entry
 }
 
-// birth adds the events of one commit.
-type birth struct {
-	outbox  *outbox
-	lease   delivery.Lease
-	now     time.Time
-	claimed []delivery.Claimed
-}
-
-func (o *outbox) birth(lease delivery.Lease, events int) birth {
-	b := birth{outbox: o, lease: lease}
-	if events > 0 {
-		b.now = time.Now()
+// add adds an event that was just committed. Under a lease, it returns the claim of it.
+func (o *outbox) add(id int64, news news, lease delivery.Lease, now time.Duration) delivery.Claimed {
+	e := &entry{id: id, news: news, committed: now, ready: now}
+	if lease.Token != 0 {
+		e.hold(lease, now)
 	}
-	if events > 0 && lease.Token != 0 {
-		b.claimed = make([]delivery.Claimed, 0, events)
+	o.insert(e)
+	if lease.Token == 0 {
+		return delivery.Claimed{}
 	}
-	return b
-}
-
-func (b *birth) add(event delivery.Event) {
-	b.outbox.lastID++
-	event.ID = b.outbox.lastID
-	e := &entry{event: event, committed: b.now, ready: b.now}
-	if b.lease.Token != 0 {
-		e.hold(b.lease, b.now)
-		b.claimed = append(b.claimed, e.claimed())
-	}
-	b.outbox.insert(e)
+	return e.claimed()
 }
 
 func (o *outbox) insert(e *entry) {
-	o.waiting[e.event.ID] = e
+	o.waiting[e.id] = e
 	heap.Push(&o.schedule, e)
-	e.age = o.ages.PushBack(e)
+	e.older = o.youngest
+	if o.oldest == nil {
+		o.oldest = e
+	} else {
+		o.youngest.younger = e
+	}
+	o.youngest = e
 }
 
 func (o *outbox) remove(e *entry) {
-	delete(o.waiting, e.event.ID)
+	delete(o.waiting, e.id)
 	heap.Remove(&o.schedule, e.scheduled)
-	o.ages.Remove(e.age)
+	if e.older == nil {
+		o.oldest = e.younger
+	} else {
+		e.older.younger = e.younger
+	}
+	if e.younger == nil {
+		o.youngest = e.older
+	} else {
+		e.younger.older = e.older
+	}
 }
 
-// hold puts the entry under a lease. Whoever calls it fixes the schedule.
-func (e *entry) hold(lease delivery.Lease, now time.Time) {
-	e.lease, e.ready = lease.Token, now.Add(lease.For)
+// hold puts the entry under a lease. Whoever calls it sees to the schedule.
+func (e *entry) hold(lease delivery.Lease, now time.Duration) {
+	e.lease, e.ready = lease.Token, now+lease.For
 	e.attempts++
 }
 
 func (e *entry) claimed() delivery.Claimed {
-	return delivery.Claimed{Event: clone.Event(e.event), Lease: e.lease, Attempts: e.attempts}
+	return delivery.Claimed{Event: e.news.event(e.id), Lease: e.lease, Attempts: e.attempts}
 }
 
-func (o *outbox) claim(limit int, lease delivery.Lease) []delivery.Claimed {
-	var due []*entry
-	now := time.Now()
-	for len(due) < limit && len(o.schedule) > 0 && !o.schedule[0].ready.After(now) {
-		due = append(due, heap.Pop(&o.schedule).(*entry))
+// next returns when the next event is due, and its id.
+func (o *outbox) next() (due time.Duration, id int64) {
+	if len(o.schedule) == 0 {
+		return math.MaxInt64, math.MaxInt64
 	}
-	claimed := make([]delivery.Claimed, len(due))
-	for i, e := range due {
-		e.hold(lease, now)
-		heap.Push(&o.schedule, e)
-		claimed[i] = e.claimed()
+	return o.schedule[0].ready, o.schedule[0].id
+}
+
+// claim claims the event that is due longest, if one is due.
+func (o *outbox) claim(lease delivery.Lease, now time.Duration) (claimed delivery.Claimed, ok bool) {
+	if due, _ := o.next(); due > now {
+		return delivery.Claimed{}, false
 	}
-	return claimed
+	e := o.schedule[0]
+	e.hold(lease, now)
+	heap.Fix(&o.schedule, 0)
+	return e.claimed(), true
 }
 
 // settle applies one settlement and reports whether its event was there to settle.
-func (o *outbox) settle(s *delivery.Settlement, now time.Time) bool {
+func (o *outbox) settle(s *delivery.Settlement, now time.Duration) bool {
 	if s.Outcome == delivery.Requeue || s.Outcome == delivery.Discard {
 		return o.exhume(s, now)
 	}
@@ -114,20 +118,20 @@ func (o *outbox) settle(s *delivery.Settlement, now time.Time) bool {
 		o.remove(e)
 		at, _ := o.searchDead(s.ID)
 		o.dead = slices.Insert(o.dead, at, delivery.DeadLetter{
-			Event: e.event, Attempts: e.attempts, Reason: s.Reason, At: precise(now),
+			Event: e.news.event(s.ID), Attempts: e.attempts, Reason: s.Reason, At: precise(time.Now()),
 		})
 	case delivery.Release:
 		e.attempts--
 		fallthrough
 	case delivery.Retry:
-		e.lease, e.ready = 0, now.Add(s.After)
+		e.lease, e.ready = 0, now+s.After
 		heap.Fix(&o.schedule, e.scheduled)
 	}
 	return true
 }
 
 // exhume ends a dead letter: it is requeued or discarded.
-func (o *outbox) exhume(s *delivery.Settlement, now time.Time) bool {
+func (o *outbox) exhume(s *delivery.Settlement, now time.Duration) bool {
 	at, found := o.searchDead(s.ID)
 	if !found {
 		return false
@@ -135,8 +139,7 @@ func (o *outbox) exhume(s *delivery.Settlement, now time.Time) bool {
 	o.dead = slices.Delete(o.dead, at, at+1)
 	if s.Outcome == delivery.Requeue {
 		event := clone.Event(s.Event)
-		event.ID = s.ID
-		o.insert(&entry{event: event, committed: now, ready: now})
+		o.insert(&entry{id: s.ID, news: news{whole: &event}, committed: now, ready: now})
 	}
 	return true
 }
@@ -145,24 +148,17 @@ func (o *outbox) searchDead(id int64) (int, bool) {
 	return slices.BinarySearchFunc(o.dead, id, func(d delivery.DeadLetter, id int64) int { return cmp.Compare(d.Event.ID, id) })
 }
 
-func (o *outbox) deadAfter(after int64, limit int) []delivery.DeadLetter {
+// deadAfter appends up to limit dead letters with ids greater than after.
+func (o *outbox) deadAfter(letters []delivery.DeadLetter, after int64, limit int) []delivery.DeadLetter {
 	at, found := o.searchDead(after)
 	if found {
 		at++
 	}
-	letters := slices.Clone(o.dead[at:min(at+limit, len(o.dead))])
-	for i := range letters {
-		letters[i].Event = clone.Event(letters[i].Event)
+	for _, letter := range o.dead[at:min(at+limit, len(o.dead))] {
+		letter.Event = clone.Event(letter.Event)
+		letters = append(letters, letter)
 	}
 	return letters
-}
-
-func (o *outbox) backlog(now time.Time) delivery.Backlog {
-	b := delivery.Backlog{Waiting: len(o.waiting), Dead: len(o.dead)}
-	if oldest := o.ages.Front(); oldest != nil {
-		b.Oldest = now.Sub(oldest.Value.(*entry).committed)
-	}
-	return b
 }
 
 // schedule is a [heap.Interface] of entries, those due longest first.
@@ -171,10 +167,7 @@ type schedule []*entry
 func (s schedule) Len() int { return len(s) }
 
 func (s schedule) Less(i, j int) bool {
-	if !s[i].ready.Equal(s[j].ready) {
-		return s[i].ready.Before(s[j].ready)
-	}
-	return s[i].event.ID < s[j].event.ID
+	return s[i].ready < s[j].ready || s[i].ready == s[j].ready && s[i].id < s[j].id
 }
 
 func (s schedule) Swap(i, j int) {
