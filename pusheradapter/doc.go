@@ -25,8 +25,7 @@
 //
 // The name has at most 164 characters, so that an id of more than 50 bytes may not fit if it
 // consists of much else than letters and digits. Events of such a conversation go to the dead
-// letters. Apps with other needs, such as a channel per user, bring an [Options.Encode] and its
-// inverse.
+// letters. Apps with other needs bring an [Options.Encode] and its inverse.
 //
 // # Events
 //
@@ -64,9 +63,30 @@
 //     pages reconnect at the same moment;
 //   - fetches a new message whose update has no "body", or says "body_omitted".
 //
+// Events of receipts that come at the same moment are joined if they exclude the same socket and their
+// versions follow each other; a page cannot tell.
+//
+// # Large groups
+//
+// On its conversation's channel every member's receipt is an event of its own, since it excludes another
+// socket, and goes to all who listen: a thousand members who acknowledge a message make a thousand
+// events, and Pusher counts a million messages. Where only authors are shown ticks,
+// [Options.AuthorsOnly] has receipts told on the author's [UserChannel] instead, some ten to an event when
+// they come fast. A browser finds the name as above, from 'private-user-' and its user's id, and
+// [Notifier.AuthHandler] lets in nobody but that user. Then:
+//
+//   - No socket is excluded. Who marks a message is not its author, so none of theirs is on that
+//     channel; and that is why receipts from different sockets can share an event.
+//   - A "status" event covers no versions: "from" and "to" are 0, which moves no page's version. An author
+//     who missed one learns of it from the next event about the message, which has all counts, or when it
+//     reads the changes.
+//   - A "message" event covers its version as always. Before most of them a page finds a gap, the
+//     receipts it was not told of, and by reading the changes it gets whatever it missed.
+//   - Authors hear of their messages in all conversations, those included that they may not view any more.
+//
 // # Trust
 //
-// Whoever may enter a conversation's channel hears all its events: who has read what, and the bodies
+// Whoever may enter a conversation's channel hears all that is told on it: who has read what, and the bodies
 // of messages if [delivery.Options.EventBodies] puts them there. The secret stays on the server; it is in
 // no error and in nothing that is printed. TLS is left out for loopback hosts only, unless the
 // [Config] asks for it.

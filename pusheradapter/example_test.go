@@ -65,34 +65,25 @@ func ExampleNotifier() {
 	// {"conversation":"c1","from":41,"to":41,"updates":[{"message":"m1","version":41,"sender":"alice","status":"sent","total":2}]}
 }
 
-// An app that tells the author of a message what became of it, and nobody else, brings its own
-// Encode, and with it the inverse of its channel names.
+// An app with channels and data of its own brings an Encode, and with it the inverse of its channel names.
 func ExampleOptions() {
 	options := &pusheradapter.Options{
-		Encode: func(ctx context.Context, event delivery.Event) ([]pusheradapter.Trigger, error) {
-			if event.Kind != delivery.StatusChanged {
-				return pusheradapter.EncodePrivate(ctx, event)
-			}
+		Encode: func(_ context.Context, event delivery.Event) ([]pusheradapter.Trigger, error) {
 			var triggers []pusheradapter.Trigger
 			for _, u := range event.Updates {
 				data, err := json.Marshal(map[string]any{"message": u.Message, "version": u.Version, "status": u.Status})
 				if err != nil {
 					return nil, delivery.Permanent(err)
 				}
-				channel := "private-author-" + u.Sender // this app's users have names that Pusher allows
-				triggers = append(triggers, pusheradapter.Trigger{Channel: channel, Name: "status", Data: data, Except: event.Except})
+				channel := "private-ticket-" + event.Conversation // this app's conversations are numbers
+				triggers = append(triggers, pusheradapter.Trigger{Channel: channel, Name: "changed", Data: data, Except: event.Except})
 			}
 			return triggers, nil
 		},
-		Conversation: func(channel string) (string, bool) {
-			if author, ok := strings.CutPrefix(channel, "private-author-"); ok {
-				return "author-" + author, true // which the app's Authorize lets the author alone view
-			}
-			return pusheradapter.ParseChannel(channel)
-		},
+		Conversation: func(channel string) (string, bool) { return strings.CutPrefix(channel, "private-ticket-") },
 	}
 	triggers, err := options.Encode(context.Background(), delivery.Event{
-		Kind: delivery.StatusChanged, Conversation: "c1", From: 7, To: 8,
+		Kind: delivery.StatusChanged, Conversation: "42", From: 7, To: 8,
 		Updates: []delivery.Update{
 			{Message: "m1", Sender: "alice", Version: 7, Status: delivery.Read},
 			{Message: "m2", Sender: "carol", Version: 8, Status: delivery.Delivered},
@@ -105,8 +96,48 @@ func ExampleOptions() {
 		fmt.Println(t.Channel, t.Name, string(t.Data))
 	}
 	// Output:
-	// private-author-alice status {"message":"m1","status":"read","version":7}
-	// private-author-carol status {"message":"m2","status":"delivered","version":8}
+	// private-ticket-42 changed {"message":"m1","status":"read","version":7}
+	// private-ticket-42 changed {"message":"m2","status":"delivered","version":8}
+}
+
+// Receipts go to the author of the message alone, and those of several members share an event.
+func ExampleOptions_authorsOnly() {
+	server, err := pushertest.New(nil)
+	if err != nil {
+		panic(err)
+	}
+	defer server.Close()
+	config := pusheradapter.Config{AppID: server.AppID, Key: server.Key, Secret: server.Secret, Cluster: "eu"}
+	notifier, err := pusheradapter.New(config, &pusheradapter.Options{AuthorsOnly: true, Transport: server})
+	if err != nil {
+		panic(err)
+	}
+	receipt := func(version int64, recipient, socket string) delivery.Event {
+		return delivery.Event{
+			Kind: delivery.StatusChanged, Conversation: "c1", From: version, To: version, Except: socket,
+			Updates: []delivery.Update{{
+				Message: "m1", Sender: "alice", Version: version, Status: delivery.Sent, Delivered: int(version - 1), Total: 3,
+				Receipt: &delivery.Receipt{Message: "m1", Recipient: recipient, Status: delivery.Delivered},
+			}},
+		}
+	}
+	if err := notifier.Notify(context.Background(), []delivery.Event{receipt(2, "bob", "123.456"), receipt(3, "carol", "123.789")}); err != nil {
+		panic(err)
+	}
+	for _, e := range server.Events() {
+		fmt.Println(e.Name, "on", e.Channels)
+		var payload pusheradapter.Payload
+		if err := json.Unmarshal([]byte(e.Data), &payload); err != nil {
+			panic(err)
+		}
+		for _, u := range payload.Expand() {
+			fmt.Printf("%s reached %s: %d of %d\n", u.Message, u.Receipt.Recipient, u.Delivered, u.Total)
+		}
+	}
+	// Output:
+	// status on [private-user-alice]
+	// m1 reached bob: 1 of 3
+	// m1 reached carol: 2 of 3
 }
 
 func ExampleNotifier_AuthHandler() {

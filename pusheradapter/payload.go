@@ -21,7 +21,8 @@ import (
 type Payload struct {
 	Conversation string `json:"conversation"`
 
-	// From and To are the range of versions that the payload covers, both inclusive.
+	// From and To are the range of versions that the payload covers, both inclusive. Both are 0 on
+	// the channel of an author ([Options.AuthorsOnly]), for no range.
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
 

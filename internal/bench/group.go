@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -32,7 +31,7 @@ const (
 // do: with status events on the conversation's channel, and on the author's own.
 func (b *bench) group() experiment {
 	var at *place
-	options := map[string]*pusheradapter.Options{sharedChannel: nil, authorChannel: {Encode: encodeForAuthor}}
+	options := map[string]*pusheradapter.Options{sharedChannel: nil, authorChannel: {AuthorsOnly: true}}
 	return experiment{
 		name: "group",
 		prepare: func(ctx context.Context) (err error) {
@@ -101,27 +100,4 @@ func (b *bench) acknowledge(ctx context.Context, tracker *delivery.Tracker, name
 		report.Value{Unit: unitDone, Number: accepted.Sub(began).Seconds()},
 	)
 	return err
-}
-
-// encodeForAuthor tells the authors of messages what became of them, and nobody else. Nobody needs to be left out: who marks
-// is not the author.
-func encodeForAuthor(_ context.Context, event delivery.Event) ([]pusheradapter.Trigger, error) {
-	type tick struct {
-		Message string          `json:"message"`
-		Version int64           `json:"version"`
-		Status  delivery.Status `json:"status"`
-	}
-	ticks := map[string][]tick{}
-	for _, u := range event.Updates {
-		ticks[u.Sender] = append(ticks[u.Sender], tick{u.Message, u.Version, u.Status})
-	}
-	var triggers []pusheradapter.Trigger
-	for author, all := range ticks {
-		data, err := json.Marshal(all)
-		if err != nil {
-			return nil, err
-		}
-		triggers = append(triggers, pusheradapter.Trigger{Channel: "private-author-" + author, Name: event.Kind.String(), Data: data})
-	}
-	return triggers, nil
 }
