@@ -97,6 +97,40 @@ func ExampleTracker_MarkUpTo() {
 	// 1000 receipts, versions 1001 to 2000
 }
 
+// A badge, a line above the first unread message, and what "mark all as read" does.
+func ExampleTracker_Pending() {
+	ctx := context.Background()
+	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, id := range []string{"m1", "m2", "m3"} {
+		if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "lunch", Sender: "alice"}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	bob := delivery.Actor{User: "bob"}
+	if _, err := tracker.MarkRead(ctx, "m1", bob); err != nil {
+		log.Fatal(err)
+	}
+	pending, err := tracker.Pending(ctx, bob.User, "lunch")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(pending.Unread, "unread, from", pending.First.ID, "to", pending.Last.ID)
+
+	if _, err := tracker.MarkUpTo(ctx, bob, delivery.Read, "lunch", pending.Last.ID); err != nil {
+		log.Fatal(err)
+	}
+	if pending, err = tracker.Pending(ctx, bob.User, "lunch"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(pending.Unread, "unread")
+	// Output:
+	// 2 unread, from m2 to m3
+	// 0 unread
+}
+
 // A client that was away asks for what changed since the version it holds.
 func ExampleTracker_Changes() {
 	ctx := context.Background()

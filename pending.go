@@ -16,8 +16,8 @@ type Pending struct {
 	Unread int  `json:"unread"`
 	More   bool `json:"more"`
 
-	// First is the first unread message, zero if there is none. A page After the Seq before it
-	// begins there.
+	// First is the first unread message, zero if there is none. With a [Query.After] of its Seq
+	// less one a page begins with it.
 	First Place `json:"first,omitzero"`
 
 	// Last is the conversation's newest message, whoever sent it: once the user has marked up to

@@ -77,6 +77,8 @@ func TestPostgresReadsNoMoreRowsThanItNeeds(t *testing.T) {
 					_, err = store.List(ctx, list)
 					must(err)
 				}
+				_, err = store.Pending(ctx, "bob", "c1", 10)
+				must(err)
 				claimed, err := store.Claim(ctx, 10, delivery.Lease{Token: 1, For: time.Hour})
 				must(err)
 				for _, c := range claimed {
