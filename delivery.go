@@ -23,6 +23,7 @@ type Tracker struct {
 	headers headerCache
 	sends   *coalesce.Group[NewMessage, created]
 	marks   *coalesce.Group[Mark, marked]
+	lanes   int // of marks
 	settles *coalesce.Group[Settlement, struct{}]
 
 	relay   relay
@@ -94,6 +95,10 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	}
 	t.sends = coalesce.New(MaxBatch, writeTimeout, NewMessage.weight, t.flushSends)
 	t.marks = coalesce.New(MaxBatch, writeTimeout, nil, t.flushMarks)
+	t.lanes = 1
+	if s, ok := store.(ParallelStore); ok {
+		t.lanes = max(1, s.Writers())
+	}
 	t.settles = coalesce.New(MaxBatch, t.opts.Lease/3, nil, t.flushSettlements)
 	t.relay.init()
 	t.watched.Store(time.Now().UnixNano())

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -205,8 +204,7 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 	return nil
 }
 
-// advance writes the marks at these indexes, with those of other callers. A conversation that
-// someone's transaction holds is waited for in a lane of its own, so that it delays nobody else's marks.
+// advance writes the marks at these indexes, with those of other callers.
 func (m *marking) advance(ctx context.Context, todo []int) ([]marked, error) {
 	marks := pick(m.marks, todo)
 	if m.tx != nil {
@@ -219,43 +217,7 @@ func (m *marking) advance(ctx context.Context, todo []int) ([]marked, error) {
 		}
 		return outs, err
 	}
-	outs, err := m.t.marks.Do(ctx, "", marks...)
-	if err != nil {
-		return nil, err
-	}
-	if slices.ContainsFunc(outs, func(out marked) bool { return out.Held }) {
-		m.await(ctx, marks, outs)
-	}
-	return outs, nil
-}
-
-// await writes those of the marks whose conversations were held, each in its conversation's lane.
-func (m *marking) await(ctx context.Context, marks []Mark, outs []marked) {
-	held := make(map[string][]int)
-	for i, out := range outs {
-		if out.Held {
-			held[out.Header.Conversation] = append(held[out.Header.Conversation], i)
-		}
-	}
-	var wg sync.WaitGroup
-	for conversation, at := range held {
-		patient := make([]Mark, len(at))
-		for i, j := range at {
-			patient[i] = marks[j]
-			patient[i].NoWait = false
-		}
-		wg.Go(func() {
-			late, err := m.t.marks.Do(ctx, conversation, patient...)
-			for i, j := range at {
-				if err != nil {
-					outs[j] = marked{err: err}
-				} else {
-					outs[j] = late[i]
-				}
-			}
-		})
-	}
-	wg.Wait()
+	return m.spread(ctx, marks)
 }
 
 // marked is a mark's own result: one may fail without the others.
@@ -264,7 +226,7 @@ type marked struct {
 	err error
 }
 
-// flushMarks writes a batch of marks of many callers; lane "" is of many conversations.
+// flushMarks writes a batch of marks of many callers.
 func (t *Tracker) flushMarks(ctx context.Context, _ string, marks []Mark) ([]marked, error) {
 	return advance(marks, func(round []Mark) ([]Marked, error) {
 		lease, began := t.relay.lease(t.opts.Lease, &t.breaker), time.Now()

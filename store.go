@@ -101,6 +101,15 @@ type TxStore interface {
 	InTx(tx DBTX) Store
 }
 
+// ParallelStore is a [Store] that works on several batches of marks at a time. Any other one gets them one
+// after the other, which are larger the longer each takes.
+type ParallelStore interface {
+	Store
+
+	// Writers returns how many batches at a time serve it best. It is asked once.
+	Writers() int
+}
+
 // SingleStore is a [Store] for which a mark by itself costs no more than its share of a batch, as it has
 // no round trip to share. The [Tracker] does not gather single marks for such a store: each caller
 // writes its own, with its own ctx. Who embeds one to override Advance has to override AdvanceOne too.

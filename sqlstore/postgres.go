@@ -55,30 +55,6 @@ const (
 			'd', (extract(epoch FROM u.delivered_at) * 1000000)::bigint, 'r', (extract(epoch FROM u.read_at) * 1000000)::bigint))`
 )
 
-// pgEvent is an event in a row of a statement's result, if there is one.
-type pgEvent struct {
-	id      int64
-	payload []byte
-}
-
-func (e *pgEvent) columns() []any { return []any{orZero[int64]{&e.id}, &e.payload} }
-
-// pgClaimed returns the events as they were born under the lease.
-func pgClaimed(events []pgEvent, lease delivery.Lease) ([]delivery.Claimed, error) {
-	var claimed []delivery.Claimed
-	for _, e := range events {
-		if e.id == 0 {
-			continue
-		}
-		event, err := decodeEvent(e.id, e.payload)
-		if err != nil {
-			return nil, err
-		}
-		claimed = append(claimed, delivery.Claimed{Event: event, Lease: lease.Token, Attempts: 1})
-	}
-	return claimed, nil
-}
-
 // pgMigrate runs apply in one transaction, under a lock that ends with it.
 func pgMigrate(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error {
 	return s.write(ctx, func(q delivery.DBTX) error {

@@ -1,8 +1,11 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -25,7 +28,8 @@ import (
 
 // pgAdvance applies a batch: $1 pgMarks, $2 the lease's length, $3 its token.
 //
-// Each event of the result stands in any row: there are no more of them than marks.
+// The ids of the events stand in any rows: there are no more of them than marks. They ascend as pgClaims
+// has the events.
 const pgAdvance = `
 WITH mark AS MATERIALIZED (
 	SELECT k.*, m.*, c.id AS conversation, c.version AS seen,
@@ -77,16 +81,16 @@ event AS (
 	SELECT clock_timestamp() + $2::bigint * INTERVAL '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
 		json_build_object('k', 2, 'c', conversation, 'f', min(version), 't', max(version), 'x', socket,
 			'u', json_agg(` + pgUpdate + ` ORDER BY version))
-	FROM step u GROUP BY conversation, socket
-	RETURNING id, payload
+	FROM step u GROUP BY conversation, socket ORDER BY conversation, socket COLLATE "C"
+	RETURNING id
 )
 SELECT mark.ord, mark.id, conversation, mark.sender, mark.seq, open, mark.total, mark.quorum, sent_at,
 	coalesce(step.status, mark.was), coalesce(step.version, mark.last),
 	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at),
-	step.ord IS NOT NULL, needed AND step.ord IS NULL, e.id, e.payload
+	step.ord IS NOT NULL, needed AND step.ord IS NULL, step.delivered, step.read, e.id
 FROM mark
-LEFT JOIN (SELECT ord, status, version, delivered_at, read_at FROM step) step USING (ord)
-LEFT JOIN (SELECT row_number() OVER () AS ord, id, payload FROM event WHERE $3::bigint <> 0) e USING (ord)`
+LEFT JOIN (SELECT ord, status, version, delivered_at, read_at, delivered, read FROM step) step USING (ord)
+LEFT JOIN (SELECT row_number() OVER () AS ord, id FROM event) e USING (ord)`
 
 // pgAdvanceOne is pgAdvance for one mark, in half the time: $1 message, $2 user, $3 socket, $4 status,
 // $5 at, $6 admitted, $7 the lease's length, $8 its token.
@@ -132,13 +136,13 @@ event AS (
 		json_build_object('k', 2, 'c', conversation, 'f', version, 't', version, 'x', $3::text,
 			'u', json_build_array(` + pgUpdate + `))
 	FROM step u
-	RETURNING id, payload
+	RETURNING id
 )
 SELECT 1, mark.id, mark.conversation, mark.sender, mark.seq, open, mark.total, mark.quorum, sent_at,
 	coalesce(step.status, was), coalesce(step.version, last),
 	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at),
-	step.version IS NOT NULL, needed AND step.version IS NULL, e.id, e.payload
-FROM mark LEFT JOIN step ON true LEFT JOIN (SELECT id, payload FROM event WHERE $8::bigint <> 0) e ON true`
+	step.version IS NOT NULL, needed AND step.version IS NULL, step.delivered, step.read, event.id
+FROM mark LEFT JOIN step ON true LEFT JOIN event ON true`
 
 // pgLock waits for the rows of the conversations that these messages are in: $1 their ids.
 const pgLock = `
@@ -210,7 +214,7 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 	var err error
 	if len(marks) == 1 {
 		m := &marks[0]
-		rows, err = query(ctx, q, scanPgMarked, pgAdvanceOne,
+		rows, err = queryInto(ctx, q, (*pgMarked).columns, pgAdvanceOne,
 			m.Message, m.User, m.Socket, uint8(m.Status), precise(m.At), m.Admitted, lease.For.Microseconds(), lease.Token)
 	} else {
 		batch := make([]pgMark, len(marks))
@@ -218,25 +222,27 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 			m := &marks[i]
 			batch[i] = pgMark{i + 1, m.Message, m.User, m.Socket, uint8(m.Status), precise(m.At), m.Admitted}
 		}
-		rows, err = query(ctx, q, scanPgMarked, pgAdvance, toJSON(batch), lease.For.Microseconds(), lease.Token)
+		rows, err = queryInto(ctx, q, (*pgMarked).columns, pgAdvance, toJSON(batch), lease.For.Microseconds(), lease.Token)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	marked := make([]delivery.Marked, len(marks))
-	var events []pgEvent
-	for _, row := range rows {
-		m, mark := row.Marked, &marks[row.ord-1]
+	for i := range rows {
+		row := &rows[i]
+		m, mark := &row.Marked, &marks[row.ord-1]
 		switch {
 		case m.Held:
 			m.Receipt = delivery.Receipt{}
 		case m.Receipt.Status != 0:
 			m.Receipt.Message, m.Receipt.Recipient = mark.Message, mark.User
 		}
-		marked[row.ord-1] = m
-		events = append(events, row.event)
+		marked[row.ord-1] = *m
 	}
-	claimed, err := pgClaimed(events, lease)
+	if lease.Token == 0 {
+		return marked, nil, nil
+	}
+	claimed, err := pgClaims(marks, rows, lease)
 	return marked, claimed, err
 }
 
@@ -244,15 +250,71 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 type pgMarked struct {
 	ord int
 	delivery.Marked
-	event pgEvent
+	delivered, read int   // counters of the message after the advance
+	event           int64 // id
 }
 
-func scanPgMarked(rows *sql.Rows) (m pgMarked, err error) {
+func (m *pgMarked) columns() []any {
 	columns := append([]any{&m.ord}, headerColumns(&m.Header)...)
-	columns = append(columns, receiptColumns(&m.Receipt)[2:]...)
-	columns = append(columns, orZero[bool]{&m.Changed}, orZero[bool]{&m.Held})
-	err = rows.Scan(append(columns, m.event.columns()...)...)
-	return m, err
+	columns = append(columns, progressColumns(&m.Receipt)...)
+	return append(columns, orZero[bool]{&m.Changed}, orZero[bool]{&m.Held},
+		orZero[int]{&m.delivered}, orZero[int]{&m.read}, orZero[int64]{&m.event})
+}
+
+// pgClaims returns the events as they were born under the lease: one for each conversation and socket, in
+// that order. They say what their payloads do.
+func pgClaims(marks []delivery.Mark, rows []pgMarked, lease delivery.Lease) ([]delivery.Claimed, error) {
+	var ids []int64
+	var steps []*pgMarked
+	for i := range rows {
+		if rows[i].event != 0 {
+			ids = append(ids, rows[i].event)
+		}
+		if rows[i].Changed {
+			steps = append(steps, &rows[i])
+		}
+	}
+	socket := func(m *pgMarked) string { return marks[m.ord-1].Socket }
+	slices.Sort(ids)
+	slices.SortFunc(steps, func(a, b *pgMarked) int {
+		return cmp.Or(
+			strings.Compare(a.Header.Conversation, b.Header.Conversation),
+			strings.Compare(socket(a), socket(b)),
+			cmp.Compare(a.Receipt.Version, b.Receipt.Version),
+		)
+	})
+	claimed := make([]delivery.Claimed, 0, len(ids))
+	for i, m := range steps {
+		if i == 0 || m.Header.Conversation != steps[i-1].Header.Conversation || socket(m) != socket(steps[i-1]) {
+			claimed = append(claimed, delivery.Claimed{Lease: lease.Token, Attempts: 1, Event: delivery.Event{
+				Kind: delivery.StatusChanged, Conversation: m.Header.Conversation, From: m.Receipt.Version, Except: socket(m),
+			}})
+		}
+		e, receipt := &claimed[len(claimed)-1].Event, m.Receipt
+		update := updateOf(m.Header, m.tally())
+		update.Receipt = &receipt
+		e.To = update.Version
+		e.Updates = append(e.Updates, update)
+	}
+	if len(ids) != len(claimed) {
+		return nil, fmt.Errorf("%d events have %d ids", len(claimed), len(ids))
+	}
+	for i, id := range ids {
+		claimed[i].Event.ID = id
+	}
+	return claimed, nil
+}
+
+// tally returns the message's counters and status after an advance.
+func (m *pgMarked) tally() delivery.Tally {
+	t := delivery.Tally{Version: m.Receipt.Version, Status: delivery.Sent, Delivered: m.delivered, Read: m.read}
+	if t.Delivered >= m.Header.Quorum {
+		t.Status = delivery.Delivered
+	}
+	if t.Read >= m.Header.Quorum {
+		t.Status = delivery.Read
+	}
+	return t
 }
 
 // heldOf returns the indexes of the marks that were not tried.

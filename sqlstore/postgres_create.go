@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -50,11 +49,11 @@ event AS (
 			json_build_object('i', id, 's', sender, 'v', seq, 'm', 1, 'd', 0, 'r', 0, 'n', total,
 				'b', CASE WHEN event_body THEN body ELSE '' END)))
 	FROM message ORDER BY ord
-	RETURNING id, payload
+	RETURNING id
 )
-SELECT message.ord, message.seq, e.id, e.payload
+SELECT message.ord, message.seq, e.id
 FROM message
-LEFT JOIN (SELECT row_number() OVER () AS n, id, payload FROM event WHERE $3::bigint <> 0) e USING (n)`
+JOIN (SELECT row_number() OVER () AS n, id FROM event) e USING (n)`
 
 // pgLockNew waits for the rows of conversations, and makes those that are not there: $1 their ids.
 const pgLockNew = `
@@ -99,26 +98,33 @@ func (postgresWrites) create(ctx context.Context, s *session, messages []deliver
 				return err
 			}
 		}
-		rows, err = query(ctx, q, scanPgCreated, pgCreate, batch, lease.For.Microseconds(), lease.Token)
+		rows, err = queryInto(ctx, q, (*pgCreated).columns, pgCreate, batch, lease.For.Microseconds(), lease.Token)
 		return err
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	created := make([]delivery.Created, len(messages))
-	var events []pgEvent
+	var claimed []delivery.Claimed
 	for _, row := range rows {
 		m := &messages[row.ord]
 		header := m.Header
 		header.Seq, header.SentAt = row.seq, drafts[row.ord].SentAt
-		created[row.ord].Message = delivery.Message{
-			Header: header, Body: m.Body, Tally: delivery.Tally{Version: row.seq, Status: delivery.Sent},
+		tally := delivery.Tally{Version: row.seq, Status: delivery.Sent}
+		created[row.ord].Message = delivery.Message{Header: header, Body: m.Body, Tally: tally}
+		if lease.Token != 0 {
+			update := updateOf(header, tally)
+			if m.EventBody {
+				update.Body = m.Body
+			}
+			claimed = append(claimed, delivery.Claimed{Lease: lease.Token, Attempts: 1, Event: delivery.Event{
+				ID: row.event, Kind: delivery.MessageSent, Conversation: m.Conversation, From: row.seq, To: row.seq,
+				Except: m.Socket, Updates: []delivery.Update{update},
+			}})
 		}
-		events = append(events, row.event)
 	}
-	claimed, err := pgClaimed(events, lease)
-	if err != nil || len(rows) == len(messages) {
-		return created, claimed, err
+	if len(rows) == len(messages) {
+		return created, claimed, nil
 	}
 	return created, claimed, pgExisting(ctx, s, messages, created)
 }
@@ -144,10 +150,7 @@ func pgExisting(ctx context.Context, s *session, messages []delivery.NewMessage,
 type pgCreated struct {
 	ord   int
 	seq   int64
-	event pgEvent
+	event int64 // id
 }
 
-func scanPgCreated(rows *sql.Rows) (c pgCreated, err error) {
-	err = rows.Scan(append([]any{&c.ord, &c.seq}, c.event.columns()...)...)
-	return c, err
-}
+func (c *pgCreated) columns() []any { return []any{&c.ord, &c.seq, &c.event} }

@@ -140,20 +140,24 @@ func (postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo delivery
 	if row.Receipt.Status != 0 {
 		row.Receipt.Message, row.Receipt.Recipient = upTo.Message, upTo.User
 	}
-	claimed, err = pgClaimed([]pgEvent{row.event}, lease)
-	return row.MarkedUpTo, claimed, err
+	if row.event == 0 {
+		return row.MarkedUpTo, nil, nil
+	}
+	event, err := decodeEvent(row.event, row.payload)
+	return row.MarkedUpTo, []delivery.Claimed{{Event: event, Lease: lease.Token, Attempts: 1}}, err
 }
 
 // pgMarkedUpTo is what pgAdvanceUpTo returns.
 type pgMarkedUpTo struct {
 	delivery.MarkedUpTo
-	held  bool
-	event pgEvent
+	held    bool
+	event   int64 // id; 0 if it is nobody's yet
+	payload []byte
 }
 
 func scanPgMarkedUpTo(rows *sql.Rows) (m pgMarkedUpTo, err error) {
-	columns := append(headerColumns(&m.Header), receiptColumns(&m.Receipt)[2:]...)
+	columns := append(headerColumns(&m.Header), progressColumns(&m.Receipt)...)
 	columns = append(columns, &m.Changed, orZero[int64]{&m.From}, orZero[int64]{&m.To}, &m.LeftOut, &m.More, &m.held)
-	err = rows.Scan(append(columns, m.event.columns()...)...)
+	err = rows.Scan(append(columns, orZero[int64]{&m.event}, &m.payload)...)
 	return m, err
 }

@@ -28,6 +28,17 @@ func query[T any](ctx context.Context, q delivery.DBTX, scan func(*sql.Rows) (T,
 	return all, rows.Err()
 }
 
+// queryInto is query for rows of which there may be many: each is read through the same columns.
+func queryInto[T any](ctx context.Context, q delivery.DBTX, columns func(*T) []any, text string, args ...any) ([]T, error) {
+	var row, zero T
+	to := columns(&row)
+	return query(ctx, q, func(rows *sql.Rows) (T, error) {
+		row = zero
+		err := rows.Scan(to...)
+		return row, err
+	}, text, args...)
+}
+
 func scanInt(rows *sql.Rows) (n int64, err error) {
 	err = rows.Scan(&n)
 	return n, err
@@ -99,6 +110,10 @@ func progressColumns(r *delivery.Receipt) []any {
 type orZero[T any] struct{ to *T }
 
 func (o orZero[T]) Scan(src any) error {
+	if same, ok := src.(T); ok {
+		*o.to = same
+		return nil
+	}
 	var n sql.Null[T]
 	err := n.Scan(src)
 	*o.to = n.V

@@ -51,7 +51,10 @@ type Store struct {
 	session *session
 }
 
-var _ delivery.TxStore = (*Store)(nil)
+var (
+	_ delivery.TxStore       = (*Store)(nil)
+	_ delivery.ParallelStore = (*Store)(nil)
+)
 
 // New returns a store in the database, whose tables [Migrate] has made. It does not connect: ask
 // [Validate] whether the tables are there. The pool stays the caller's, who closes it.
@@ -76,6 +79,15 @@ func (s *Store) InTx(tx delivery.DBTX) delivery.Store {
 	inner := *s.session
 	inner.tx = tx
 	return &Store{&inner}
+}
+
+// Writers returns 2, or 1 with SQLite, which lets in one writer at a time: while the database works on one batch
+// of marks, the next is on its way.
+func (s *Store) Writers() int {
+	if s.session.serial {
+		return 1
+	}
+	return 2
 }
 
 // Create stores new messages, as [delivery.Store] says.

@@ -1,0 +1,153 @@
+package delivery_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+// slowWriters is a store that takes a second for a batch of marks and works on several at a time. Like a
+// database, it leaves out what another batch of that moment holds.
+type slowWriters struct {
+	delivery.Store
+
+	mu      sync.Mutex
+	writing map[string]bool // conversations
+	batches int             // under way
+	most    int
+	held    int
+	waited  int // marks, for whatever held their conversation
+}
+
+func (s *slowWriters) Writers() int { return 4 }
+
+func (s *slowWriters) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	out := make([]delivery.Marked, len(marks))
+	free, conversations := s.begin(ctx, marks, out)
+	time.Sleep(time.Second)
+	defer s.end(conversations)
+	var pass []delivery.Mark
+	for _, i := range free {
+		pass = append(pass, marks[i])
+	}
+	results, claimed, err := s.Store.Advance(ctx, pass, lease)
+	for k, i := range free {
+		if err == nil {
+			out[i] = results[k]
+		}
+	}
+	return out, claimed, err
+}
+
+func (s *slowWriters) begin(ctx context.Context, marks []delivery.Mark, out []delivery.Marked) (free []int, conversations []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.batches++
+	s.most = max(s.most, s.batches)
+	if !marks[0].NoWait {
+		s.waited += len(marks)
+	}
+	for i, m := range marks {
+		found, err := s.Load(ctx, []string{m.Message})
+		if err != nil || len(found) != 1 {
+			panic(fmt.Sprint(found, err))
+		}
+		if h := found[0].Header; s.writing[h.Conversation] && m.NoWait {
+			out[i] = delivery.Marked{Header: h, Held: true}
+			s.held++
+		} else {
+			free = append(free, i)
+			conversations = append(conversations, h.Conversation)
+		}
+	}
+	for _, c := range conversations {
+		s.writing[c] = true
+	}
+	return free, conversations
+}
+
+func (s *slowWriters) end(conversations []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.batches--
+	for _, c := range conversations {
+		delete(s.writing, c)
+	}
+}
+
+func TestLanes(t *testing.T) {
+	open := func(t *testing.T) (*slowWriters, *delivery.Tracker) {
+		store := &slowWriters{Store: memstore.New(), writing: map[string]bool{}}
+		return store, newTracker(t, store, new(endpoint), nil)
+	}
+	send := func(t *testing.T, tracker *delivery.Tracker, n int, conversation func(i int) string) (ids []string) {
+		for i := range n {
+			m, err := tracker.Send(t.Context(), delivery.Draft{ID: fmt.Sprintf("m%d", i), Conversation: conversation(i), Sender: "alice"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, m.ID)
+		}
+		return ids
+	}
+	distinct := func(i int) string { return fmt.Sprintf("c%d", i) }
+	same := func(int) string { return "c" }
+
+	t.Run("a store with several writers gets batches at the same time, and those of a conversation one by one", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			store, tracker := open(t)
+			ids := send(t, tracker, 64, distinct)
+			var wg sync.WaitGroup
+			for u := range 3 {
+				wg.Go(func() {
+					results, err := tracker.Mark(t.Context(), delivery.Actor{User: fmt.Sprintf("u%d", u)}, delivery.Read, ids...)
+					if err != nil || slices.ContainsFunc(results, func(r delivery.MarkResult) bool { return !r.Changed }) {
+						t.Errorf("%+v, %v", results, err)
+					}
+				})
+			}
+			wg.Wait()
+			if store.most != store.Writers() {
+				t.Errorf("%d batches at a time, want %d", store.most, store.Writers())
+			}
+			if store.held > 0 {
+				t.Errorf("%d marks were held by another batch", store.held)
+			}
+		})
+	})
+
+	t.Run("marks held by another batch, since their conversation was not known, are tried again where they belong", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			store, other := open(t)
+			ids := send(t, other, 64, same)
+			tracker := newTracker(t, store, new(endpoint), nil)
+			var wg sync.WaitGroup
+			if _, err := tracker.Send(t.Context(), delivery.Draft{ID: "known", Conversation: "c", Sender: "alice"}); err != nil {
+				t.Fatal(err)
+			}
+			wg.Go(func() { tracker.MarkRead(t.Context(), "known", bob) })
+			pass(time.Second / 2)
+			for _, id := range ids {
+				wg.Go(func() {
+					if r, err := tracker.MarkRead(t.Context(), id, bob); err != nil || r.Status != delivery.Read {
+						t.Errorf("%s: %+v, %v", id, r, err)
+					}
+				})
+			}
+			wg.Wait()
+			if store.held == 0 {
+				t.Error("no mark was held: this tests nothing")
+			}
+			if store.waited > 0 {
+				t.Errorf("%d marks waited in the store", store.waited)
+			}
+		})
+	})
+}
