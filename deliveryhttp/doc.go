@@ -12,7 +12,7 @@
 //	POST /messages       {conversation, body, id?, quorum?, socket?}  sends          201 message
 //	GET  /messages       ?conversation= &after= &before= &limit=      lists          200 page
 //	GET  /changes        ?conversation= &since= &limit=               catches up     200 page
-//	GET  /pending        ?conversation=                               counts unread  200 {unread, more, first?, last?, version}
+//	GET  /pending        ?conversation=                               counts unread  200 pending
 //	GET  /receipts       ?message=                                    who got it     200 {receipts}
 //	POST /marks          {message, status, socket?}                   marks one      200 receipt
 //	POST /marks/batch    {messages, status, socket?}                  marks many     200 {results}
@@ -33,9 +33,9 @@
 // Listing gives the first messages after a seq, the last ones before a seq, or, with neither, the
 // newest; 50 of them, or up to 500 with a limit.
 //
-// What is pending is what the user has not read: up to 1,000 messages are counted, and "more" says
-// that there are more. A page after the seq before first's begins with the first unread message, and a
-// mark up to last's id leaves none of them.
+// What is pending is what the user has not read, as {unread, more, first?, last?, version}: up to 1,000
+// messages are counted, and "more" says that there are more. A page after first's seq less one begins
+// with the first unread message, and a mark up to last's id leaves none unread.
 //
 // Status is "delivered" or "read". A mark that changes nothing, because it repeats or comes late, is
 // no error. Of a batch, up to 500 messages, each has a result of its own, in the order of the request:
