@@ -14,23 +14,29 @@ import (
 // outbox holds the events of a shard that were committed and not accepted yet, and its dead letters. Its
 // times are those of the store's clock.
 type outbox struct {
-	waiting  map[int64]*entry      // by id
-	schedule schedule              // the same, by when they are due
-	oldest   *entry                // the same, linked in the order they came
-	youngest *entry                //
+	waiting  []waiting             // by id
+	gone     int                   // how many of them are not there any more
+	schedule schedule              // those that are, by when they are due
 	dead     []delivery.DeadLetter // by id
+}
+
+// waiting is an entry and its id. Ids grow, so that a new one goes to the end; one that is done stays
+// behind without its entry, until half of all are such.
+type waiting struct {
+	id    int64
+	entry *entry
 }
 
 // entry is one waiting event. Its news never change.
 type entry struct {
-	id             int64
-	news           news
-	committed      time.Duration
-	ready          time.Duration // when it is due; under a lease, when that ends
-	lease          int64         // the holder's token, 0 if nobody holds it
-	attempts       int
-	scheduled      int // index in the schedule
-	older, younger *entry
+	id        int64
+	news      news
+	committed time.Duration
+	ready     time.Duration // when it is due; under a lease, when that ends
+	lease     int64         // the holder's token, 0 if nobody holds it
+	scheduled int           // index in the schedule
+	attempts  int32
+	requeued  bool // it was a dead letter, and committed again then
 }
 
 // add adds an event that was just committed. Under a lease, it returns the claim of it.
@@ -47,30 +53,50 @@ func (o *outbox) add(id int64, news news, lease delivery.Lease, now time.Duratio
 }
 
 func (o *outbox) insert(e *entry) {
-	o.waiting[e.id] = e
-	heap.Push(&o.schedule, e)
-	e.older = o.youngest
-	if o.oldest == nil {
-		o.oldest = e
-	} else {
-		o.youngest.younger = e
+	at := len(o.waiting)
+	if at > 0 && o.waiting[at-1].id >= e.id { // it was a dead letter
+		at, _ = o.search(e.id)
 	}
-	o.youngest = e
+	o.waiting = slices.Insert(o.waiting, at, waiting{e.id, e})
+	heap.Push(&o.schedule, e)
 }
 
 func (o *outbox) remove(e *entry) {
-	delete(o.waiting, e.id)
+	at, _ := o.search(e.id)
+	o.waiting[at].entry = nil
+	if o.gone++; o.gone > len(o.waiting)/2+8 {
+		o.waiting = slices.DeleteFunc(o.waiting, func(w waiting) bool { return w.entry == nil })
+		o.gone = 0
+	}
 	heap.Remove(&o.schedule, e.scheduled)
-	if e.older == nil {
-		o.oldest = e.younger
-	} else {
-		e.older.younger = e.younger
+}
+
+// search returns the index of the first waiting event whose id is at least this one.
+func (o *outbox) search(id int64) (int, bool) {
+	return slices.BinarySearchFunc(o.waiting, id, func(w waiting, id int64) int { return cmp.Compare(w.id, id) })
+}
+
+// find returns the waiting event with this id, nil if there is none.
+func (o *outbox) find(id int64) *entry {
+	if at, found := o.search(id); found {
+		return o.waiting[at].entry
 	}
-	if e.younger == nil {
-		o.youngest = e.older
-	} else {
-		e.younger.older = e.older
+	return nil
+}
+
+// oldest returns the age of the event that was committed first, 0 if there is none. Ids tell the order but
+// for those that were requeued, which came after what stands before them and was not.
+func (o *outbox) oldest(now time.Duration) (age time.Duration) {
+	for _, w := range o.waiting {
+		if w.entry == nil {
+			continue
+		}
+		age = max(age, now-w.entry.committed)
+		if !w.entry.requeued {
+			break
+		}
 	}
+	return age
 }
 
 // hold puts the entry under a lease. Whoever calls it sees to the schedule.
@@ -80,7 +106,7 @@ func (e *entry) hold(lease delivery.Lease, now time.Duration) {
 }
 
 func (e *entry) claimed() delivery.Claimed {
-	return delivery.Claimed{Event: e.news.event(e.id), Lease: e.lease, Attempts: e.attempts}
+	return delivery.Claimed{Event: e.news.event(e.id), Lease: e.lease, Attempts: int(e.attempts)}
 }
 
 // next returns when the next event is due, and its id.
@@ -107,7 +133,7 @@ func (o *outbox) settle(s *delivery.Settlement, now time.Duration) bool {
 	if s.Outcome == delivery.Requeue || s.Outcome == delivery.Discard {
 		return o.exhume(s, now)
 	}
-	e := o.waiting[s.ID]
+	e := o.find(s.ID)
 	if e == nil || s.Lease == 0 || e.lease != s.Lease {
 		return false
 	}
@@ -118,7 +144,7 @@ func (o *outbox) settle(s *delivery.Settlement, now time.Duration) bool {
 		o.remove(e)
 		at, _ := o.searchDead(s.ID)
 		o.dead = slices.Insert(o.dead, at, delivery.DeadLetter{
-			Event: e.news.event(s.ID), Attempts: e.attempts, Reason: s.Reason, At: precise(time.Now()),
+			Event: e.news.event(s.ID), Attempts: int(e.attempts), Reason: s.Reason, At: precise(time.Now()),
 		})
 	case delivery.Release:
 		e.attempts--
@@ -139,7 +165,7 @@ func (o *outbox) exhume(s *delivery.Settlement, now time.Duration) bool {
 	o.dead = slices.Delete(o.dead, at, at+1)
 	if s.Outcome == delivery.Requeue {
 		event := clone.Event(s.Event)
-		o.insert(&entry{id: s.ID, news: news{whole: &event}, committed: now, ready: now})
+		o.insert(&entry{id: s.ID, news: news{whole: &event}, committed: now, ready: now, requeued: true})
 	}
 	return true
 }

@@ -73,11 +73,9 @@ func (s *Store) Backlog(ctx context.Context) (backlog delivery.Backlog, err erro
 	now := s.now()
 	for i := range s.shards {
 		outbox := &s.shards[i].outbox
-		backlog.Waiting += len(outbox.waiting)
+		backlog.Waiting += len(outbox.schedule)
 		backlog.Dead += len(outbox.dead)
-		if outbox.oldest != nil {
-			backlog.Oldest = max(backlog.Oldest, now-outbox.oldest.committed)
-		}
+		backlog.Oldest = max(backlog.Oldest, outbox.oldest(now))
 	}
 	return backlog, nil
 }

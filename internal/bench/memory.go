@@ -207,7 +207,7 @@ func (b *bench) footprint(ctx context.Context) error {
 		return err
 	}
 	perStore := testing.AllocsPerRun(1000, func() {
-		_, _, err = store.Advance(ctx, marks[:1], delivery.Lease{})
+		_, _, err = store.AdvanceOne(ctx, repeated, delivery.Lease{})
 	})
 	if err != nil {
 		return err
