@@ -217,7 +217,7 @@ func (t *Tracker) claim(ctx context.Context, n int) (int, error) {
 func (t *Tracker) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 	var (
 		batch    []held
-		patient  <-chan time.Time // rings when the batch has waited long enough
+		bell     <-chan time.Time // rings when the batch has waited long enough
 		overdue  bool             // it has
 		underWay int
 		ended    = make(chan struct{}, publishers)
@@ -231,7 +231,7 @@ func (t *Tracker) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 				t.publish(context.WithoutCancel(ctx), going)
 			})
 			underWay++
-			batch, patient, overdue = nil, nil, false
+			batch, bell, overdue = nil, nil, false
 			if t.relay.behind.Load() && len(t.relay.queue) < queueGoal/2 {
 				t.Wake()
 			}
@@ -241,8 +241,8 @@ func (t *Tracker) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 		switch {
 		case len(batch) == publishBatch:
 			queue = nil
-		case len(batch) > 0 && patient == nil:
-			patient = time.After(patience)
+		case len(batch) > 0 && bell == nil:
+			bell = time.After(patience)
 		}
 		select {
 		case <-ctx.Done():
@@ -250,7 +250,7 @@ func (t *Tracker) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 			batch = append(batch, h)
 		case <-ended:
 			underWay--
-		case <-patient:
+		case <-bell:
 			overdue = true
 		}
 	}

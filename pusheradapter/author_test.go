@@ -73,6 +73,17 @@ func TestAnAuthorWithoutAChannelIsRefusedAlone(t *testing.T) {
 	}
 }
 
+func TestRefusedReceiptsOfSeveralAuthorsAreSentOnceMore(t *testing.T) {
+	srv := pushertest.NewServer(t)
+	events := []delivery.Event{newReceipt("c1", "bob", "", 1), newReceipt("c1", "bob", "", 2)}
+	events[1].Updates[0].Sender = "carol"
+	refuse := pushertest.Status(413, "")
+	srv.Script(refuse, refuse, refuse) // both authors' in a batch, and each
+	if err := newNotifier(t, srv, &authorsOnly).Notify(t.Context(), events); err != nil || len(srv.Events()) != 2 {
+		t.Errorf("%v, %d events accepted", err, len(srv.Events()))
+	}
+}
+
 func TestAuthorsOnlyKeepsTheContract(t *testing.T) {
 	deliverytest.TestNotifier(t, func(t *testing.T) deliverytest.Endpoint {
 		srv := pushertest.NewServer(t)

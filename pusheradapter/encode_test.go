@@ -43,6 +43,15 @@ func TestEncodersOfTheApp(t *testing.T) {
 			t.Errorf("refused %v, accepted %d", refused, len(srv.Events()))
 		}
 	})
+	t.Run("of several refusals of an event the final one counts", func(t *testing.T) {
+		for _, statuses := range [][2]int{{400, 413}, {413, 400}} {
+			srv := pushertest.NewServer(t)
+			srv.Script(pushertest.Status(400, ""), pushertest.Status(statuses[0], ""), pushertest.Status(statuses[1], ""))
+			if refused := refusals(t, newNotifier(t, srv, encode(trigger, trigger)).Notify(t.Context(), newEvents(1))); !isPermanent(refused[0]) {
+				t.Errorf("%v: refused %v", statuses, refused)
+			}
+		}
+	})
 	t.Run("an error is the event's, permanent only if it says so", func(t *testing.T) {
 		srv := pushertest.NewServer(t)
 		cause := errors.New("no such user")

@@ -121,7 +121,7 @@ func (n *Notifier) Format(state fmt.State, verb rune) { n.config.Format(state, v
 func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 	p := publication{notifier: n, refused: make(map[int]error)}
 	p.publish(ctx, merge(events, n.mayJoin))
-	var again []parcel
+	var again []parcel // each by itself
 	for _, i := range slices.Compact(slices.Sorted(slices.Values(p.apart))) {
 		again = append(again, parcel{events[i], []int{i}})
 	}
@@ -162,17 +162,17 @@ func (p *publication) publish(ctx context.Context, parcels []parcel) {
 		return
 	}
 	var triggers []outgoing
-	for _, parcel := range parcels {
-		encoded, err := p.notifier.encodeEvent(ctx, parcel.Event)
+	for _, each := range parcels {
+		encoded, err := p.notifier.encodeEvent(ctx, each.Event)
 		if ctx.Err() != nil {
 			p.fail(fmt.Errorf("pusheradapter: encoding: %w", ctx.Err()))
 			return
 		}
 		if err != nil {
-			p.refuse(parcel.of, err, false)
+			p.refuse(each.of, err, false)
 		}
 		for _, t := range encoded {
-			triggers = append(triggers, outgoing{t, parcel.of})
+			triggers = append(triggers, outgoing{t, each.of})
 		}
 	}
 	var wait sync.WaitGroup
