@@ -45,29 +45,40 @@ func (postgresWrites) claim(ctx context.Context, s *session, limit int, lease de
 	return claimed, err
 }
 
-// pgSettle settles: $1 pgSettlements. Outcomes stand as in [delivery.Outcome].
+// pgDone ends claims: $1 pgHelds. It is pgSettle for what mostly happens, in half the time.
+const pgDone = `
+WITH s AS MATERIALIZED (SELECT * FROM json_to_recordset($1::json) AS s(id bigint, lease bigint))
+DELETE FROM delivery_outbox o USING s WHERE o.id = ANY (ARRAY(SELECT id FROM s)) AND o.id = s.id AND o.lease = s.lease`
+
+// pgSettle settles: $1 pgSettlements that end claims, $2 those that give them back, $3 those of dead letters.
+// Outcomes stand as in [delivery.Outcome]. One list with a filter on the outcome would pass for two rows,
+// and be searched from end to end for each of its own.
 const pgSettle = `
-WITH s AS MATERIALIZED (
-	SELECT * FROM json_to_recordset($1::json) AS s(id bigint, lease bigint, outcome int, after bigint, reason text, payload text)
+WITH ending AS MATERIALIZED (
+	SELECT * FROM json_to_recordset($1::json) AS s(id bigint, lease bigint, outcome int, reason text)
 ),
 ended AS (
-	DELETE FROM delivery_outbox o USING s
-	WHERE o.id = ANY (ARRAY(SELECT id FROM s)) AND o.id = s.id AND o.lease = s.lease AND s.lease <> 0 AND outcome IN (1, 4)
+	DELETE FROM delivery_outbox o USING ending s WHERE o.id = ANY (ARRAY(SELECT id FROM ending)) AND o.id = s.id AND o.lease = s.lease
 	RETURNING o.id, o.attempts, o.payload, outcome, reason
 ),
 buried AS (
 	INSERT INTO delivery_dead (id, attempts, reason, at, payload)
 	SELECT id, attempts, reason, clock_timestamp(), payload FROM ended WHERE outcome = 4
 ),
+deferring AS MATERIALIZED (
+	SELECT * FROM json_to_recordset($2::json) AS s(id bigint, lease bigint, outcome int, after bigint)
+),
 deferred AS (
 	UPDATE delivery_outbox o SET
 		lease = 0, attempts = attempts - (outcome = 3)::int, ready_at = clock_timestamp() + after * INTERVAL '1 microsecond'
-	FROM s
-	WHERE o.id = ANY (ARRAY(SELECT id FROM s)) AND o.id = s.id AND o.lease = s.lease AND s.lease <> 0 AND outcome IN (2, 3)
+	FROM deferring s WHERE o.id = ANY (ARRAY(SELECT id FROM deferring)) AND o.id = s.id AND o.lease = s.lease
 	RETURNING o.id
 ),
+raising AS MATERIALIZED (
+	SELECT * FROM json_to_recordset($3::json) AS s(id bigint, outcome int, payload text)
+),
 raised AS (
-	DELETE FROM delivery_dead d USING s WHERE d.id = s.id AND outcome IN (5, 6)
+	DELETE FROM delivery_dead d USING raising s WHERE d.id = ANY (ARRAY(SELECT id FROM raising)) AND d.id = s.id
 	RETURNING d.id, outcome, s.payload
 ),
 requeued AS (
@@ -76,10 +87,15 @@ requeued AS (
 )
 SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM deferred) + (SELECT count(*) FROM raised)`
 
+// pgHeld is an event under a lease, on its way to pgDone.
+type pgHeld struct {
+	ID    int64 `json:"id"`
+	Lease int64 `json:"lease"`
+}
+
 // pgSettlement is one settlement on its way to pgSettle.
 type pgSettlement struct {
-	ID      int64  `json:"id"`
-	Lease   int64  `json:"lease"`
+	pgHeld
 	Outcome uint8  `json:"outcome"`
 	After   int64  `json:"after"` // microseconds
 	Reason  string `json:"reason"`
@@ -87,22 +103,42 @@ type pgSettlement struct {
 }
 
 func (postgresWrites) settle(ctx context.Context, s *session, settlements []delivery.Settlement) (held int, err error) {
-	batch := make([]pgSettlement, len(settlements))
-	for i := range settlements {
-		s := &settlements[i]
-		batch[i] = pgSettlement{
-			ID: s.ID, Lease: s.Lease, Outcome: uint8(s.Outcome), After: s.After.Microseconds(),
-			Reason: strings.ReplaceAll(s.Reason, "\x00", "\uFFFD"), // Postgres has no NUL, an endpoint's answer may
+	done, ending, deferring, raising := []pgHeld{}, []pgSettlement{}, []pgSettlement{}, []pgSettlement{}
+	for _, x := range settlements {
+		if x.Lease == 0 && x.Outcome < delivery.Requeue {
+			continue // what has no lease is nobody's to settle
 		}
-		if s.Outcome == delivery.Requeue {
-			if batch[i].Payload, err = encodeEvent(s.Event); err != nil {
+		held := pgHeld{x.ID, x.Lease}
+		row := pgSettlement{pgHeld: held, Outcome: uint8(x.Outcome), After: x.After.Microseconds()}
+		switch x.Outcome {
+		case delivery.Done:
+			done = append(done, held)
+			ending = append(ending, row)
+		case delivery.Bury:
+			row.Reason = strings.ReplaceAll(x.Reason, "\x00", "\uFFFD") // Postgres has no NUL, an endpoint's answer may
+			ending = append(ending, row)
+		case delivery.Retry, delivery.Release:
+			deferring = append(deferring, row)
+		case delivery.Requeue:
+			if row.Payload, err = encodeEvent(x.Event); err != nil {
 				return 0, err
 			}
+			raising = append(raising, row)
+		case delivery.Discard:
+			raising = append(raising, row)
 		}
 	}
-	list := toJSON(batch)
 	err = s.single(ctx, func(q delivery.DBTX) error {
-		return q.QueryRowContext(ctx, pgSettle, list).Scan(&held)
+		if len(done) < len(settlements) {
+			return q.QueryRowContext(ctx, pgSettle, toJSON(ending), toJSON(deferring), toJSON(raising)).Scan(&held)
+		}
+		result, err := q.ExecContext(ctx, pgDone, toJSON(done))
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		held = int(n)
+		return err
 	})
 	return held, err
 }
