@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"cmp"
 	"context"
 	"hash/maphash"
 	"slices"
@@ -10,30 +9,34 @@ import (
 )
 
 // Marks are written in a few common lanes, each with one batch under way at a time. The marks of one
-// conversation share a lane, so that batches don't hold each other's conversations; where a mark's
-// conversation is not known, its message chooses the lane. A conversation that someone's transaction
-// holds is waited for in a lane of its own, so that it delays nobody else's marks.
+// conversation share a lane, so that batches don't hold each other's conversations; those whose
+// conversation is not known go in the first one. What comes back as held is tried once more, where it
+// belongs. A conversation that is still held then, by someone's transaction, is waited for in a lane of
+// its own, so that it delays nobody else's marks.
 
 // route is the way of one mark.
 type route struct {
 	lane  string
-	known bool // the lane is that of the conversation
+	tries int
 }
 
 // laneSeed spreads keys over lanes.
 var laneSeed = maphash.MakeSeed()
 
-// lane returns the name of one of the common lanes, which is no conversation's id.
-func (t *Tracker) lane(key string) string {
-	return strings.Repeat("\x00", int(maphash.String(laneSeed, key)%uint64(t.lanes)))
+// lane returns the name of a conversation's common lane, which is no conversation's id.
+func (t *Tracker) lane(conversation string) string {
+	if conversation == "" {
+		return ""
+	}
+	return strings.Repeat("\x00", int(maphash.String(laneSeed, conversation)%uint64(t.lanes)))
 }
 
 // spread writes marks in their lanes, with those of other callers.
 func (m *marking) spread(ctx context.Context, marks []Mark) ([]marked, error) {
 	outs, routes, todo := make([]marked, len(marks)), make([]route, len(marks)), make([]int, len(marks))
 	for i := range marks {
-		h, known := m.t.headers.get(marks[i].Message)
-		routes[i] = route{m.t.lane(cmp.Or(h.Conversation, marks[i].Message)), known}
+		h, _ := m.t.headers.get(marks[i].Message)
+		routes[i].lane = m.t.lane(h.Conversation)
 		todo[i] = i
 	}
 	for len(todo) > 0 {
@@ -78,17 +81,17 @@ func (m *marking) batch(ctx context.Context, marks []Mark, outs []marked, routes
 	wg.Wait()
 }
 
-// held finds the marks that were held back, perhaps by a batch of our own in another lane, and sends them the
-// way that is known now. Those that took it already are to wait, in a lane of their conversation's own.
+// held finds the marks that were held back, and gives them their next way.
 func (m *marking) held(marks []Mark, outs []marked, routes []route) (at []int) {
 	for i, out := range outs {
 		if !out.Held || !marks[i].NoWait {
 			continue
 		}
-		if conversation := out.Header.Conversation; routes[i].known {
-			routes[i].lane, marks[i].NoWait = conversation, false
+		r, conversation := &routes[i], out.Header.Conversation
+		if r.tries++; r.tries == 1 {
+			r.lane = m.t.lane(conversation)
 		} else {
-			routes[i] = route{m.t.lane(conversation), true}
+			r.lane, marks[i].NoWait = conversation, false
 		}
 		at = append(at, i)
 	}
