@@ -144,12 +144,12 @@ func TestRelayGathers(t *testing.T) {
 		}
 	})
 
-	bubble("a flood is published by sixteen calls at a time, all of them full", every(time.Second), func(t *testing.T, tracker *delivery.Tracker, log *callLog) {
+	bubble("a flood is published by 32 calls at a time, all of them full", every(time.Second), func(t *testing.T, tracker *delivery.Tracker, log *callLog) {
 		sendAs(t, tracker, "first")
 		synctest.Wait()
 		sendAs(t, tracker, numbered(400)...)
 		pass(5 * time.Second)
-		if len(log.calls) != 41 || log.most != 16 {
+		if len(log.calls) != 41 || log.most != 32 {
 			t.Errorf("%d calls, %d at a time", len(log.calls), log.most)
 		}
 	})

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	publishers   = 16 // publishes under way at a time: what hides an endpoint's latency
+	publishers   = 32 // publishes under way at a time: what hides an endpoint's latency
 	publishBatch = 10 // events a publish: what one call of Pusher takes
 	queueGoal    = publishers * publishBatch
 	queueSize    = queueGoal + 2*MaxBatch // events held in memory: the goal, and what two writes bring at once

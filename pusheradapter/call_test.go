@@ -90,7 +90,7 @@ func TestNotifyReturnsWhileItWaitsItsTurn(t *testing.T) {
 		srv.FaultFunc(func(pushertest.Request) pushertest.Fault { return pushertest.Delay(4 * time.Second) })
 		notifier := newNotifier(t, srv, &pusheradapter.Options{Transport: srv})
 		first := make(chan error)
-		go func() { first <- notifier.Notify(t.Context(), newEvents(160)) }() // as many calls as there may be
+		go func() { first <- notifier.Notify(t.Context(), newEvents(320)) }() // as many calls as there may be
 		synctest.Wait()
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -128,7 +128,7 @@ func TestConnectionsAreReused(t *testing.T) {
 				})
 			}
 			wait.Wait()
-			if n := connections(srv); n > 32 { // twice the calls at a time
+			if n := connections(srv); n > 64 { // twice the calls at a time
 				t.Errorf("32 callers took %d connections", n)
 			}
 		})

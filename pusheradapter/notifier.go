@@ -17,7 +17,7 @@ import (
 const DefaultTimeout = 5 * time.Second
 
 // maxCalls is how many calls one Notifier makes at a time.
-const maxCalls = 16
+const maxCalls = 32
 
 // Options adjust a [Notifier]. The zero value of each field means its default.
 type Options struct {

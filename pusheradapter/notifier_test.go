@@ -180,12 +180,12 @@ func TestCallsAtATimeAreBounded(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 3 {
 		wait.Go(func() {
-			if err := notifier.Notify(t.Context(), newEvents(200)); err != nil {
+			if err := notifier.Notify(t.Context(), newEvents(400)); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	for range 16 {
+	for range 32 {
 		<-transport.arrived
 	}
 	close(transport.open)
@@ -195,10 +195,10 @@ func TestCallsAtATimeAreBounded(t *testing.T) {
 	}()
 	wait.Wait()
 	close(transport.arrived)
-	if transport.most != 16 {
-		t.Errorf("%d calls at a time, want 16", transport.most)
+	if transport.most != 32 {
+		t.Errorf("%d calls at a time, want 32", transport.most)
 	}
-	if len(srv.Events()) != 600 {
+	if len(srv.Events()) != 1200 {
 		t.Errorf("%d events accepted", len(srv.Events()))
 	}
 }
@@ -233,7 +233,7 @@ func TestAFailureEndsThePublication(t *testing.T) {
 	if err := newNotifier(t, srv, nil).Notify(t.Context(), newEvents(1000)); !isPlain(err) {
 		t.Errorf("got %v", err)
 	}
-	if n := len(srv.Requests()); n > 16 { // those under way when the first failed
+	if n := len(srv.Requests()); n > 32 { // those under way when the first failed
 		t.Errorf("%d calls", n)
 	}
 }

@@ -53,7 +53,7 @@ type Run struct {
 }
 
 const (
-	publishers   = 16 // publishes that a node has under way at a time
+	publishers   = 32 // publishes that a node has under way at a time
 	publishBatch = 10 // events in each
 )
 
