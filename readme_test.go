@@ -10,11 +10,7 @@ import (
 
 // TestREADME runs the program in the README and compares what it prints with what the README says.
 func TestREADME(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, ok := strings.Cut(string(readme), "```go\npackage main\n")
+	_, rest, ok := strings.Cut(readme(t), "```go\npackage main\n")
 	program, rest, ok2 := strings.Cut(rest, "```\n")
 	if !ok || !ok2 {
 		t.Fatal("the README holds no program")
@@ -35,4 +31,49 @@ func TestREADME(t *testing.T) {
 	if err != nil || string(got) != want.String() || want.Len() == 0 {
 		t.Errorf("got %v:\n%s\nwant:\n%s", err, got, want.String())
 	}
+}
+
+// TestREADMEInARealApp compiles what the README shows of a real app.
+func TestREADMEInARealApp(t *testing.T) {
+	_, rest, ok := strings.Cut(readme(t), "```go\nstore, err := ")
+	snippet, _, ok2 := strings.Cut(rest, "```\n")
+	if !ok || !ok2 {
+		t.Fatal("the README shows no real app")
+	}
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(`package main
+
+import (
+	"context"
+	"database/sql"
+	"net/http"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliveryhttp"
+	"github.com/msgdelivery/delivery/pusheradapter"
+	"github.com/msgdelivery/delivery/sqlstore"
+)
+
+func main() { _ = serve }
+
+func serve(ctx context.Context, db *sql.DB, config pusheradapter.Config, mux *http.ServeMux,
+	mayDo func(ctx context.Context, user string, to delivery.Action, conversation string) (bool, error),
+	currentUser func(*http.Request) (string, error)) error {
+	store, err := `+snippet+`
+	return err
+}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, file).CombinedOutput(); err != nil {
+		t.Errorf("%v:\n%s", err, out)
+	}
+}
+
+func readme(t *testing.T) string {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
