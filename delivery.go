@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,7 @@ type Tracker struct {
 	headers headerCache
 	sends   *coalesce.Group[NewMessage, created]
 	marks   *coalesce.Group[Mark, marked]
-	lanes   int // of marks
+	lanes   []string // the names of the common lanes of marks, which are no conversations' ids
 	settles *coalesce.Group[Settlement, struct{}]
 
 	relay   relay
@@ -95,9 +96,11 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	}
 	t.sends = coalesce.New(MaxBatch, writeTimeout, NewMessage.weight, t.flushSends)
 	t.marks = coalesce.New(MaxBatch, writeTimeout, nil, t.flushMarks)
-	t.lanes = 1
+	t.lanes = []string{""}
 	if s, ok := store.(ParallelStore); ok {
-		t.lanes = max(1, s.Writers())
+		for n := range s.Writers() - 1 {
+			t.lanes = append(t.lanes, strings.Repeat("\x00", n+1))
+		}
 	}
 	t.settles = coalesce.New(MaxBatch, t.opts.Lease/3, nil, t.flushSettlements)
 	t.relay.init()

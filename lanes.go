@@ -23,12 +23,12 @@ type route struct {
 // laneSeed spreads keys over lanes.
 var laneSeed = maphash.MakeSeed()
 
-// lane returns the name of a conversation's common lane, which is no conversation's id.
+// lane returns a conversation's common lane; "" stands for one that is not known.
 func (t *Tracker) lane(conversation string) string {
 	if conversation == "" {
-		return ""
+		return t.lanes[0]
 	}
-	return strings.Repeat("\x00", int(maphash.String(laneSeed, conversation)%uint64(t.lanes)))
+	return t.lanes[maphash.String(laneSeed, conversation)%uint64(len(t.lanes))]
 }
 
 // spread writes marks in their lanes, with those of other callers.

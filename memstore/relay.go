@@ -38,7 +38,7 @@ func (s *Store) Settle(ctx context.Context, settlements []delivery.Settlement) (
 	}
 	now := s.now()
 	for i := range settlements {
-		shard := &s.shards[uint64(settlements[i].ID)%shards]
+		shard := &s.shards[settlements[i].ID&(shards-1)]
 		shard.lock()
 		if shard.outbox.settle(&settlements[i], now) {
 			held++
