@@ -117,9 +117,9 @@ func ExampleTracker_Pending() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(pending.Unread, "unread, from", pending.First.ID, "to", pending.Last.ID)
+	fmt.Println(pending.Unread, "unread, from", pending.First.ID, "to", pending.Newest.ID)
 
-	if _, err := tracker.MarkUpTo(ctx, bob, delivery.Read, "lunch", pending.Last.ID); err != nil {
+	if _, err := tracker.MarkUpTo(ctx, bob, delivery.Read, "lunch", pending.Newest.ID); err != nil {
 		log.Fatal(err)
 	}
 	if pending, err = tracker.Pending(ctx, bob.User, "lunch"); err != nil {

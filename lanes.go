@@ -2,10 +2,13 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
 // Marks are written in a few common lanes, each with one batch under way at a time. The marks of one
@@ -33,6 +36,7 @@ func (t *Tracker) lane(conversation string) string {
 
 // spread writes marks in their lanes, with those of other callers.
 func (m *marking) spread(ctx context.Context, marks []Mark) ([]marked, error) {
+	marks = slices.Clone(marks) // the way of this attempt is noted in them
 	outs, routes, todo := make([]marked, len(marks)), make([]route, len(marks)), make([]int, len(marks))
 	for i := range marks {
 		h, _ := m.t.headers.get(marks[i].Message)
@@ -43,12 +47,16 @@ func (m *marking) spread(ctx context.Context, marks []Mark) ([]marked, error) {
 		m.batch(ctx, marks, outs, routes, todo)
 		todo = m.held(marks, outs, routes)
 	}
+	err := outs[0].err
 	for _, out := range outs {
-		if out.err == nil {
+		switch {
+		case out.err == nil:
 			return outs, nil
+		case errors.Is(out.err, coalesce.ErrUnknown) || errors.Is(out.err, ErrOutcomeUnknown):
+			err = out.err
 		}
 	}
-	return nil, outs[0].err
+	return nil, err
 }
 
 // batch has the marks at these indexes written, in all their lanes at the same time.

@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -151,6 +152,22 @@ func TestLanes(t *testing.T) {
 			if store.waited > store.held/2 {
 				t.Errorf("%d of %d held marks waited in the store", store.waited, store.held)
 			}
+		})
+	})
+
+	t.Run("who leaves while some marks are in flight and others wait is told that the outcome is unknown", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, tracker := open(t)
+			ids := send(t, tracker, 16, distinct)
+			var wg sync.WaitGroup
+			wg.Go(func() { tracker.MarkRead(t.Context(), ids[0], bob) })
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			if _, err := tracker.Mark(ctx, carol, delivery.Read, ids...); !errors.Is(err, delivery.ErrOutcomeUnknown) {
+				t.Errorf("got %v", err)
+			}
+			wg.Wait()
 		})
 	})
 }

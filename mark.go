@@ -170,12 +170,18 @@ func (m *marking) admit(ctx context.Context, i int, conversation string) bool {
 
 // write tries the marks at these indexes, and again those that the app's rule then lets in.
 func (m *marking) write(ctx context.Context, todo []int) error {
-	for len(todo) > 0 {
+	for again := false; len(todo) > 0; again = true {
 		outs, err := m.advance(ctx, todo)
+		if err != nil && again && m.tx == nil {
+			for _, i := range todo { // the others are written
+				m.results[i].Err = outcome("marking", err)
+			}
+			return nil
+		}
 		if err != nil {
 			return outcome("marking", err)
 		}
-		var again []int
+		var admitted []int
 		for k, i := range todo {
 			out := outs[k]
 			if out.err == nil && out.Held {
@@ -193,13 +199,13 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 				m.results[i] = MarkResult{Receipt: out.Receipt, Changed: out.Changed}
 			case errUnadmitted:
 				if m.admit(ctx, i, out.Header.Conversation) {
-					again = append(again, i)
+					admitted = append(admitted, i)
 				}
 			default:
 				m.results[i].Err = err
 			}
 		}
-		todo = again
+		todo = admitted
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
 )
 
 func TestMark(t *testing.T) {
@@ -161,6 +162,28 @@ func TestMark(t *testing.T) {
 		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
 		if _, err := d.MarkRead(t.Context(), m.ID, bob); !errors.Is(err, down) || errors.Is(err, delivery.ErrForbidden) {
 			t.Errorf("got %v", err)
+		}
+	})
+
+	t.Run("a failure after the rule was asked fails those that needed it, and hides no others", func(t *testing.T) {
+		store := &faultyStore{Store: memstore.New()}
+		welcome := func(context.Context, string, delivery.Action, string) (bool, error) { return true, nil }
+		other, tracker := newTracker(t, store, new(endpoint), nil), newTracker(t, store, new(endpoint), &delivery.Options{Authorize: welcome})
+		for id, recipients := range map[string][]string{"frozen": {"bob"}, "open": nil} {
+			if _, err := other.Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Recipients: recipients}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		down, writes := errors.New("connection refused"), 0
+		store.fault = func(context.Context) error {
+			if writes++; writes > 1 {
+				return down
+			}
+			return nil
+		}
+		results, err := tracker.Mark(t.Context(), bob, delivery.Read, "frozen", "open")
+		if err != nil || !results[0].Changed || !errors.Is(results[1].Err, down) {
+			t.Errorf("%+v, %v", results, err)
 		}
 	})
 

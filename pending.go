@@ -11,8 +11,8 @@ const MaxUnread = 1000
 
 // Pending is what a user has not read yet in one conversation, at one moment.
 type Pending struct {
-	// Unread is how many messages the user may mark and has not read, up to [MaxUnread]; More
-	// says that there are more.
+	// Unread is how many messages the user has not read and could mark, open ones if the app's rule
+	// lets the user mark there, up to [MaxUnread]; More says that there are more.
 	Unread int  `json:"unread"`
 	More   bool `json:"more"`
 
@@ -20,9 +20,9 @@ type Pending struct {
 	// less one a page begins with it.
 	First Place `json:"first,omitzero"`
 
-	// Last is the conversation's newest message, whoever sent it: once the user has marked up to
-	// this one, none of these is unread. It is zero in an empty conversation.
-	Last Place `json:"last,omitzero"`
+	// Newest is the conversation's newest message, whoever sent it: what to mark up to, so that none
+	// of these is unread. It is zero in an empty conversation.
+	Newest Place `json:"newest,omitzero"`
 
 	// Version is the conversation's: what [Tracker.Changes] after it returns is not counted here.
 	Version int64 `json:"version"`

@@ -21,15 +21,15 @@ func TestPending(t *testing.T) {
 			t.Fatal(err)
 		}
 		before, err := d.Pending(t.Context(), "bob", "c")
-		want := delivery.Pending{Unread: 2, First: delivery.Place{ID: "m2", Seq: 2}, Last: delivery.Place{ID: "m5", Seq: 5}, Version: 6}
+		want := delivery.Pending{Unread: 2, First: delivery.Place{ID: "m2", Seq: 2}, Newest: delivery.Place{ID: "m5", Seq: 5}, Version: 6}
 		if err != nil || before != want {
 			t.Fatalf("got %+v, %v; want %+v", before, err, want)
 		}
-		marked, err := d.MarkUpTo(t.Context(), bob, delivery.Read, "c", before.Last.ID)
+		marked, err := d.MarkUpTo(t.Context(), bob, delivery.Read, "c", before.Newest.ID)
 		if err != nil || marked.Changed != before.Unread {
 			t.Errorf("marked %+v, %v", marked, err)
 		}
-		if after, err := d.Pending(t.Context(), "bob", "c"); err != nil || after != (delivery.Pending{Last: before.Last, Version: 8}) {
+		if after, err := d.Pending(t.Context(), "bob", "c"); err != nil || after != (delivery.Pending{Newest: before.Newest, Version: 8}) {
 			t.Errorf("afterwards: %+v, %v", after, err)
 		}
 	})
@@ -68,7 +68,7 @@ func TestPending(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.MarkUpTo(t.Context(), bob, delivery.Read, "c", got.Last.ID); err != nil {
+		if _, err := d.MarkUpTo(t.Context(), bob, delivery.Read, "c", got.Newest.ID); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := d.Pending(t.Context(), "bob", "c"); err != nil || got.Unread != 0 || got.More {
@@ -100,9 +100,9 @@ func TestPending(t *testing.T) {
 
 	t.Run("in JSON there are no places where there are no messages", func(t *testing.T) {
 		for want, pending := range map[string]delivery.Pending{
-			`{"unread":0,"more":false,"version":0}`:                                                     {},
-			`{"unread":0,"more":false,"last":{"id":"m","seq":1},"version":2}`:                           {Last: delivery.Place{ID: "m", Seq: 1}, Version: 2},
-			`{"unread":1,"more":true,"first":{"id":"m","seq":1},"last":{"id":"n","seq":2},"version":2}`: {Unread: 1, More: true, First: delivery.Place{ID: "m", Seq: 1}, Last: delivery.Place{ID: "n", Seq: 2}, Version: 2},
+			`{"unread":0,"more":false,"version":0}`:                                                       {},
+			`{"unread":0,"more":false,"newest":{"id":"m","seq":1},"version":2}`:                           {Newest: delivery.Place{ID: "m", Seq: 1}, Version: 2},
+			`{"unread":1,"more":true,"first":{"id":"m","seq":1},"newest":{"id":"n","seq":2},"version":2}`: {Unread: 1, More: true, First: delivery.Place{ID: "m", Seq: 1}, Newest: delivery.Place{ID: "n", Seq: 2}, Version: 2},
 		} {
 			if got, err := json.Marshal(pending); err != nil || string(got) != want {
 				t.Errorf("got %s, %v; want %s", got, err, want)

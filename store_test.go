@@ -23,11 +23,15 @@ type rowLocks struct {
 	waiting int // calls that wait for it
 	most    int
 	batches []int
+	patient int // batches that may wait
 }
 
 func (s *rowLocks) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
 	s.mu.Lock()
 	s.batches = append(s.batches, len(marks))
+	if !marks[0].NoWait {
+		s.patient++
+	}
 	s.mu.Unlock()
 	out := make([]delivery.Marked, len(marks))
 	headers, err := s.headers(ctx, marks)
@@ -126,6 +130,25 @@ func TestHeldConversation(t *testing.T) {
 		wg.Wait()
 		if store.most != 1 {
 			t.Errorf("%d writes waited for the held one at once", store.most)
+		}
+	})
+}
+
+// Who waited for a conversation, and then turns out to need the app's admission, does not wait in the common
+// lane.
+func TestHeldConversationOfAnUnknownMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &rowLocks{Store: memstore.New(), conversation: "c", until: time.Now().Add(10 * time.Second)}
+		if _, err := newTracker(t, store, new(endpoint), nil).Send(t.Context(), delivery.Draft{ID: "m", Conversation: "c", Sender: "alice"}); err != nil {
+			t.Fatal(err)
+		}
+		welcome := func(context.Context, string, delivery.Action, string) (bool, error) { return true, nil }
+		tracker := newTracker(t, store, new(endpoint), &delivery.Options{Authorize: welcome})
+		if r, err := tracker.MarkRead(t.Context(), "m", bob); err != nil || r.Status != delivery.Read {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if store.patient != 1 {
+			t.Errorf("%d of the batches %v might wait", store.patient, store.batches)
 		}
 	})
 }

@@ -33,9 +33,9 @@
 // Listing gives the first messages after a seq, the last ones before a seq, or, with neither, the
 // newest; 50 of them, or up to 500 with a limit.
 //
-// What is pending is what the user has not read, as {unread, more, first?, last?, version}: up to 1,000
+// What is pending is what the user has not read, as {unread, more, first?, newest?, version}: up to 1,000
 // messages are counted, and "more" says that there are more. A page after first's seq less one begins
-// with the first unread message, and a mark up to last's id leaves none unread.
+// with the first unread message, and a mark up to newest's id leaves none unread that the user may mark.
 //
 // Status is "delivered" or "read". A mark that changes nothing, because it repeats or comes late, is
 // no error. Of a batch, up to 500 messages, each has a result of its own, in the order of the request:

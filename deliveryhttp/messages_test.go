@@ -253,9 +253,9 @@ func TestPending(t *testing.T) {
 	d.furnish(t)
 	last := delivery.Place{ID: "opened", Seq: 2}
 	for user, want := range map[string]delivery.Pending{
-		"alice": {Last: last, Version: 2}, // who sent them
-		"bob":   {Unread: 2, First: delivery.Place{ID: "frozen", Seq: 1}, Last: last, Version: 2},
-		"carol": {Unread: 1, First: last, Last: last, Version: 2}, // a member since lately
+		"alice": {Newest: last, Version: 2}, // who sent them
+		"bob":   {Unread: 2, First: delivery.Place{ID: "frozen", Seq: 1}, Newest: last, Version: 2},
+		"carol": {Unread: 1, First: last, Newest: last, Version: 2}, // a member since lately
 	} {
 		t.Run("it is what the user has to read: "+user, func(t *testing.T) {
 			if got := good[delivery.Pending](t, d, within["pending"](user, "room"), http.StatusOK); got != want {
@@ -266,7 +266,7 @@ func TestPending(t *testing.T) {
 	t.Run("a mark up to the last message leaves nothing", func(t *testing.T) {
 		good[delivery.UpToResult](t, d, about["up-to"]("bob", last.ID), http.StatusOK)
 		answer, _ := d.do(within["pending"]("bob", "room"))
-		if got := answer.Body.String(); got != `{"unread":0,"more":false,"last":{"id":"opened","seq":2},"version":4}` {
+		if got := answer.Body.String(); got != `{"unread":0,"more":false,"newest":{"id":"opened","seq":2},"version":4}` {
 			t.Errorf("got %s", got)
 		}
 	})

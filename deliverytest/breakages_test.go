@@ -164,7 +164,7 @@ var breakages = []struct {
 		func(sound delivery.Store) delivery.Store {
 			return &broken{Store: sound, pending: func(pending *delivery.Pending) {
 				if pending.Unread > 0 {
-					pending.Unread = int(pending.Last.Seq - pending.First.Seq + 1)
+					pending.Unread = int(pending.Newest.Seq - pending.First.Seq + 1)
 				}
 			}}
 		}},

@@ -204,7 +204,7 @@ func (s *listing) Pending(ctx context.Context, user, conversation string, limit 
 		page, err = s.List(ctx, delivery.List{Conversation: conversation, Limit: 100, Viewer: user})
 	}
 	for _, m := range page.Messages {
-		p.Last = place(m.ID, m.Seq)
+		p.Newest = place(m.ID, m.Seq)
 		received := m.Own != nil || m.Open && !s.opens || s.own && m.Sender == user
 		if !received || m.Sender == user && !s.own || m.Own != nil && m.Own.Status >= s.status {
 			continue
@@ -214,7 +214,7 @@ func (s *listing) Pending(ctx context.Context, user, conversation string, limit 
 			continue
 		}
 		if p.Unread++; p.Unread == 1 {
-			p.First = p.Last
+			p.First = p.Newest
 		}
 	}
 	return p, err

@@ -10,46 +10,46 @@ import (
 var pendingCases = []storeCase{
 	{"what is pending is counted, begins at the first unread message and ends at the newest one", func(p *probe) {
 		p.five()
-		p.pending("bob", delivery.Pending{Unread: 5, First: place("m1", 1), Last: place("m5", 5), Version: 5})
+		p.pending("bob", delivery.Pending{Unread: 5, First: place("m1", 1), Newest: place("m5", 5), Version: 5})
 		p.mark(read("m1", "bob", noon), read("m3", "bob", noon))
-		p.pending("bob", delivery.Pending{Unread: 3, First: place("m2", 2), Last: place("m5", 5), Version: 7})
+		p.pending("bob", delivery.Pending{Unread: 3, First: place("m2", 2), Newest: place("m5", 5), Version: 7})
 		p.mark(read("m2", "bob", noon), read("m4", "bob", noon), read("m5", "bob", noon))
-		p.pending("bob", delivery.Pending{Last: place("m5", 5), Version: 10})
+		p.pending("bob", delivery.Pending{Newest: place("m5", 5), Version: 10})
 	}},
 	{"what was delivered is pending until it is read", func(p *probe) {
 		p.five()
 		p.mark(delivered("m1", "bob", noon), read("m2", "bob", noon))
 		p.markUpTo(upTo("m4", delivery.Delivered))
-		p.pending("bob", delivery.Pending{Unread: 4, First: place("m1", 1), Last: place("m5", 5), Version: 9})
+		p.pending("bob", delivery.Pending{Unread: 4, First: place("m1", 1), Newest: place("m5", 5), Version: 9})
 	}},
 	{"a user's own messages are not pending, nor those frozen without the user; open ones are for all others", func(p *probe) {
 		p.create(open("c", "m1", "bob"), frozen("c", "m2", "alice", "carol"), frozen("c", "m3", "bob", "alice"),
 			open("c", "m4", "alice"), frozen("c", "m5", "alice", "bob"), frozen("c", "m6", "alice"))
 		last := place("m6", 6)
-		p.pending("bob", delivery.Pending{Unread: 2, First: place("m4", 4), Last: last, Version: 6})
-		p.pending("alice", delivery.Pending{Unread: 2, First: place("m1", 1), Last: last, Version: 6})
-		p.pending("carol", delivery.Pending{Unread: 3, First: place("m1", 1), Last: last, Version: 6})
-		p.pending("mallory", delivery.Pending{Unread: 2, First: place("m1", 1), Last: last, Version: 6})
+		p.pending("bob", delivery.Pending{Unread: 2, First: place("m4", 4), Newest: last, Version: 6})
+		p.pending("alice", delivery.Pending{Unread: 2, First: place("m1", 1), Newest: last, Version: 6})
+		p.pending("carol", delivery.Pending{Unread: 3, First: place("m1", 1), Newest: last, Version: 6})
+		p.pending("mallory", delivery.Pending{Unread: 2, First: place("m1", 1), Newest: last, Version: 6})
 		p.mark(admitted(read("m1", "mallory", noon)), admitted(delivered("m4", "mallory", noon)))
-		p.pending("mallory", delivery.Pending{Unread: 1, First: place("m4", 4), Last: last, Version: 8})
-		p.pending("carol", delivery.Pending{Unread: 3, First: place("m1", 1), Last: last, Version: 8})
+		p.pending("mallory", delivery.Pending{Unread: 1, First: place("m4", 4), Newest: last, Version: 8})
+		p.pending("carol", delivery.Pending{Unread: 3, First: place("m1", 1), Newest: last, Version: 8})
 	}},
 	{"after a mark up to the newest message nothing is pending but what comes later", func(p *probe) {
 		p.five()
 		p.create(frozen("c", "own", "bob", "alice"))
 		p.markUpTo(upTo("own", delivery.Read))
-		p.pending("bob", delivery.Pending{Last: place("own", 6), Version: 11})
+		p.pending("bob", delivery.Pending{Newest: place("own", 6), Version: 11})
 		p.create(frozen("c", "m7", "alice", "bob"), frozen("c", "m8", "alice", "carol"), open("c", "m9", "alice"))
-		p.pending("bob", delivery.Pending{Unread: 2, First: place("m7", 12), Last: place("m9", 14), Version: 14})
+		p.pending("bob", delivery.Pending{Unread: 2, First: place("m7", 12), Newest: place("m9", 14), Version: 14})
 	}},
 	{"what an up-to mark did not reach, or left out for want of admission, is still pending", func(p *probe) {
 		p.create(frozen("c", "m1", "alice", "bob"), open("c", "m2", "alice"), frozen("c", "m3", "alice", "bob"), frozen("c", "m4", "alice", "bob"))
 		p.markUpTo(upTo("m3", delivery.Read))
-		p.pending("bob", delivery.Pending{Unread: 2, First: place("m2", 2), Last: place("m4", 4), Version: 6})
+		p.pending("bob", delivery.Pending{Unread: 2, First: place("m2", 2), Newest: place("m4", 4), Version: 6})
 		mark := upTo("m4", delivery.Read)
 		mark.Admitted, mark.Limit = true, 1
 		p.markUpTo(mark)
-		p.pending("bob", delivery.Pending{Unread: 1, First: place("m4", 4), Last: place("m4", 4), Version: 7})
+		p.pending("bob", delivery.Pending{Unread: 1, First: place("m4", 4), Newest: place("m4", 4), Version: 7})
 	}},
 	{"what is pending is counted up to the limit, and the newest message is the newest all the same", func(p *probe) {
 		p.five()
@@ -60,7 +60,7 @@ var pendingCases = []storeCase{
 			got, err := p.store.Pending(p.ctx, "bob", "c", c.limit)
 			p.must("Pending", err)
 			p.same(fmt.Sprint("Pending up to ", c.limit), got,
-				delivery.Pending{Unread: c.unread, More: c.more, First: place("m1", 1), Last: place("m5", 5), Version: 5})
+				delivery.Pending{Unread: c.unread, More: c.more, First: place("m1", 1), Newest: place("m5", 5), Version: 5})
 		}
 	}},
 	{"nothing is pending in a conversation that does not exist, or in another", func(p *probe) {
@@ -85,7 +85,7 @@ var pendingCases = []storeCase{
 				}
 				got, failed := p.store.Pending(p.ctx, "bob", "c", 10)
 				odd := got.Version % 2
-				if failed == nil && (int64(got.Unread) != odd || got.First.Seq != odd*got.Version || got.Last.Seq < got.Version-1) {
+				if failed == nil && (int64(got.Unread) != odd || got.First.Seq != odd*got.Version || got.Newest.Seq < got.Version-1) {
 					failed = fmt.Errorf("Pending returned %+v", got)
 				}
 				err = cmp.Or(err, failed)

@@ -133,7 +133,7 @@ func (c *conversation) upTo(upTo delivery.UpTo, last *message) (result delivery.
 func (c *conversation) pending(user string, limit int) delivery.Pending {
 	pending := delivery.Pending{Version: c.version}
 	if n := len(c.messages); n > 0 {
-		pending.Last = delivery.Place{ID: c.messages[n-1].ID, Seq: c.messages[n-1].Seq}
+		pending.Newest = delivery.Place{ID: c.messages[n-1].ID, Seq: c.messages[n-1].Seq}
 	}
 	from, _ := c.search(c.places[user][delivery.Read] + 1)
 	for _, m := range c.messages[from:] {

@@ -20,7 +20,7 @@
 // has not been through yet, a page through what it returns.
 //
 // The store is in parts by conversation, each with a lock of its own that is never held over anything that
-// waits; only a batch that spans conversations locks several. As a [delivery.SingleStore] it takes single
+// waits; only a batch that spans conversations locks several, and what looks at the whole outbox all. As a [delivery.SingleStore] it takes single
 // marks one by one: one of a receipt that is there already allocates nothing.
 package memstore
 
@@ -35,7 +35,8 @@ import (
 )
 
 // Store is a [delivery.Store] in memory. Make it with [New]. It is safe for concurrent use and
-// must not be copied.
+// must not be copied. A type that embeds it to override Advance has to override AdvanceOne too; the
+// stores of package deliverytest that fail or delay calls need neither.
 type Store struct {
 	seed      maphash.Seed
 	index     index

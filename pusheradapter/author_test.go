@@ -68,8 +68,22 @@ func TestAnAuthorWithoutAChannelIsRefusedAlone(t *testing.T) {
 	events := []delivery.Event{newReceipt("c1", "bob", "", 1), newReceipt("c1", "bob", "", 2), newReceipt("c1", "bob", "", 3)}
 	events[1].Updates[0].Sender = strings.Repeat("/", 51)
 	refused := refusals(t, newNotifier(t, srv, &authorsOnly).Notify(t.Context(), events))
-	if len(refused) != 1 || !isPermanent(refused[1]) || len(srv.Events()) != 2 {
+	if len(refused) != 1 || !isPermanent(refused[1]) || len(srv.Events()) != 1 {
 		t.Errorf("refused %v, %d events accepted", refused, len(srv.Events()))
+	}
+}
+
+func TestAnAuthorWithoutAChannelKeepsNothingFromOthers(t *testing.T) {
+	srv := pushertest.NewServer(t)
+	event := newReceipt("c1", "bob", "", 1)
+	nameless := event.Updates[0]
+	nameless.Sender = strings.Repeat("/", 51)
+	event.Updates = append(event.Updates, nameless)
+	if err := newNotifier(t, srv, &authorsOnly).Notify(t.Context(), []delivery.Event{event}); err != nil {
+		t.Errorf("got %v", err)
+	}
+	if n := len(srv.Events()); n != 1 {
+		t.Errorf("%d events accepted", n)
 	}
 }
 

@@ -82,6 +82,8 @@
 //     reads the changes.
 //   - A "message" event covers its version as always. Before most of them a page finds a gap, the
 //     receipts it was not told of, and by reading the changes it gets whatever it missed.
+//   - An author whose id is too long for a channel's name is told nothing live; such events go to the dead
+//     letters, unless they have something to tell others.
 //   - Authors hear of their messages in all conversations, those included that they may not view any more.
 //
 // # Trust

@@ -44,6 +44,9 @@ func consecutive(a, b delivery.Event) bool {
 		len(a.Updates) > 0 && a.Updates[len(a.Updates)-1].Version < b.From
 }
 
-// always is for events on the channels of authors, where no socket is excluded and no range of
-// versions promised.
-func always(_, _ delivery.Event) bool { return true }
+// named is for events on the channels of authors, where no socket is excluded and no range of versions
+// promised. One with an author who has no channel stays by itself, to be judged by itself.
+func named(a, b delivery.Event) bool {
+	nameless := func(u delivery.Update) bool { _, err := UserChannel(u.Sender); return err != nil }
+	return !slices.ContainsFunc(a.Updates, nameless) && !slices.ContainsFunc(b.Updates, nameless)
+}

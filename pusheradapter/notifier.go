@@ -98,7 +98,7 @@ func New(config Config, opts *Options) (*Notifier, error) {
 	case n.encode != nil && n.authorsOnly:
 		return nil, &ConfigError{"AuthorsOnly", "is set, and so is Encode"}
 	case n.authorsOnly:
-		n.encode, n.mayJoin = encodeForAuthors, always
+		n.encode, n.mayJoin = encodeForAuthors, named
 	case n.encode == nil:
 		n.encode, n.mayJoin = EncodePrivate, consecutive
 	}

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -126,7 +127,10 @@ func (postgresWrites) create(ctx context.Context, s *session, messages []deliver
 	if len(rows) == len(messages) {
 		return created, claimed, nil
 	}
-	return created, claimed, pgExisting(ctx, s, messages, created)
+	if err = pgExisting(ctx, s, messages, created); err != nil && s.tx == nil {
+		err = fmt.Errorf("%w: %w", delivery.ErrOutcomeUnknown, err) // the others are stored
+	}
+	return created, claimed, err
 }
 
 // pgExisting fills in the results of messages whose ids were taken.

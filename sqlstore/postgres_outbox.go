@@ -113,7 +113,6 @@ func (postgresWrites) settle(ctx context.Context, s *session, settlements []deli
 		switch x.Outcome {
 		case delivery.Done:
 			done = append(done, held)
-			ending = append(ending, row)
 		case delivery.Bury:
 			row.Reason = strings.ReplaceAll(x.Reason, "\x00", "\uFFFD") // Postgres has no NUL, an endpoint's answer may
 			ending = append(ending, row)
@@ -128,8 +127,14 @@ func (postgresWrites) settle(ctx context.Context, s *session, settlements []deli
 			raising = append(raising, row)
 		}
 	}
+	mixed := len(ending)+len(deferring)+len(raising) > 0
+	for _, held := range done {
+		if mixed {
+			ending = append(ending, pgSettlement{pgHeld: held, Outcome: uint8(delivery.Done)})
+		}
+	}
 	err = s.single(ctx, func(q delivery.DBTX) error {
-		if len(done) < len(settlements) {
+		if mixed {
 			return q.QueryRowContext(ctx, pgSettle, toJSON(ending), toJSON(deferring), toJSON(raising)).Scan(&held)
 		}
 		result, err := q.ExecContext(ctx, pgDone, toJSON(done))

@@ -113,7 +113,7 @@ func (s *session) pending(ctx context.Context, user, conversation string, limit 
 
 func scanPending(rows *sql.Rows) (p delivery.Pending, err error) {
 	err = rows.Scan(&p.Version, &p.Unread,
-		orZero[string]{&p.First.ID}, orZero[int64]{&p.First.Seq}, orZero[string]{&p.Last.ID}, orZero[int64]{&p.Last.Seq})
+		orZero[string]{&p.First.ID}, orZero[int64]{&p.First.Seq}, orZero[string]{&p.Newest.ID}, orZero[int64]{&p.Newest.Seq})
 	return p, err
 }
 

@@ -15,13 +15,13 @@ func (m *machine) count() {
 func (r *reference) unread(user, conversation string) delivery.Pending {
 	pending := delivery.Pending{Version: r.versions[conversation]}
 	for _, m := range r.inOrder(conversation) {
-		pending.Last = delivery.Place{ID: m.ID, Seq: m.Seq}
+		pending.Newest = delivery.Place{ID: m.ID, Seq: m.Seq}
 		_, received := r.receipts[receiptKey{m.ID, user}]
 		if m.Sender == user || !m.Open && !received || !r.advances(user, m.ID, delivery.Read) {
 			continue
 		}
 		if pending.Unread++; pending.Unread == 1 {
-			pending.First = pending.Last
+			pending.First = pending.Newest
 		}
 	}
 	return pending
