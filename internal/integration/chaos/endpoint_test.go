@@ -105,12 +105,12 @@ func outage(r *Run) {
 		time.Sleep(100 * time.Millisecond)
 		return r.waiting() >= r.Marks
 	})
+	r.quiet()
 	lasts := 3 * time.Second
 	if r.Full {
 		lasts = 10 * time.Minute
 	}
 	time.Sleep(lasts - time.Since(began))
-	r.quiet()
 	calls, lasted := int(r.sink.calls.Load()-before), time.Since(began)
 	backlog := r.waiting()
 	accepted := r.sink.accepted.Load()
