@@ -34,16 +34,7 @@ func (s *slowWriters) Advance(ctx context.Context, marks []delivery.Mark, lease 
 	free, conversations := s.begin(ctx, marks, out)
 	time.Sleep(time.Second)
 	defer s.end(conversations)
-	var pass []delivery.Mark
-	for _, i := range free {
-		pass = append(pass, marks[i])
-	}
-	results, claimed, err := s.Store.Advance(ctx, pass, lease)
-	for k, i := range free {
-		if err == nil {
-			out[i] = results[k]
-		}
-	}
+	claimed, err := advanceSome(ctx, s.Store, marks, free, out, lease)
 	return out, claimed, err
 }
 

@@ -112,7 +112,8 @@ type ParallelStore interface {
 
 // SingleStore is a [Store] for which a mark by itself costs no more than its share of a batch, as it has
 // no round trip to share. The [Tracker] does not gather single marks for such a store: each caller
-// writes its own, with its own ctx and no other time limit. Who embeds one to override Advance has to override AdvanceOne too.
+// writes its own, with its own ctx and no other time limit. Who embeds one to override Advance has to
+// override AdvanceOne too.
 type SingleStore interface {
 	Store
 

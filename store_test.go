@@ -56,17 +56,23 @@ func (s *rowLocks) Advance(ctx context.Context, marks []delivery.Mark, lease del
 		s.wait(-1)
 		held, free = nil, append(held, free...)
 	}
-	var pass []delivery.Mark
-	for _, i := range free {
-		pass = append(pass, marks[i])
+	claimed, err := advanceSome(ctx, s.Store, marks, free, out, lease)
+	return out, claimed, err
+}
+
+// advanceSome has the store advance the marks at these indexes, and puts their results where they belong.
+func advanceSome(ctx context.Context, store delivery.Store, marks []delivery.Mark, at []int, out []delivery.Marked, lease delivery.Lease) ([]delivery.Claimed, error) {
+	var some []delivery.Mark
+	for _, i := range at {
+		some = append(some, marks[i])
 	}
-	results, claimed, err := s.Store.Advance(ctx, pass, lease)
-	for k, i := range free {
+	results, claimed, err := store.Advance(ctx, some, lease)
+	for k, i := range at {
 		if err == nil {
 			out[i] = results[k]
 		}
 	}
-	return out, claimed, err
+	return claimed, err
 }
 
 func (s *rowLocks) wait(n int) {

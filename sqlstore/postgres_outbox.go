@@ -128,8 +128,8 @@ func (postgresWrites) settle(ctx context.Context, s *session, settlements []deli
 		}
 	}
 	mixed := len(ending)+len(deferring)+len(raising) > 0
-	for _, held := range done {
-		if mixed {
+	if mixed {
+		for _, held := range done {
 			ending = append(ending, pgSettlement{pgHeld: held, Outcome: uint8(delivery.Done)})
 		}
 	}
