@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 type Scenario struct {
 	Row, Name string
 	Engines   []string // those it applies to
-	Own       bool     // it needs a database server of its own
+	Own       bool     // it needs a database server of its own, if there is one
 	Size      Size     // short
 	Full      func(engine string) Size
 	Run       func(r *Run)
@@ -47,7 +47,7 @@ type Scenario struct {
 var (
 	everyEngine = []string{"sqlite", "postgres-pgx", "mysql"}
 	servers     = []string{"postgres-pgx", "mysql"}
-	scenarios   = slices.Concat(processScenarios, databaseScenarios, endpointScenarios)
+	scenarios   = slices.Concat(processScenarios, databaseScenarios, upkeepScenarios, endpointScenarios)
 )
 
 // Worlds whose receipts can take ten thousands of marks, or a million. In a wide one there are more conversations.
@@ -76,7 +76,7 @@ func TestChaos(t *testing.T) {
 					if *full && s.Full != nil {
 						size = s.Full(e.Name)
 					}
-					r := newRun(t, s.Row, e, size, seedOf(t), s.Own)
+					r := newRun(t, s.Row, e, size, seedOf(t), s.Own && e.Kind != engines.SQLite)
 					r.Full = *full
 					s.Run(r)
 				})

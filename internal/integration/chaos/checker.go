@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/pusheradapter"
@@ -24,6 +25,7 @@ type Verdict struct {
 	LeaseLost         int   // events that were published under a lease that had run out
 	Unanswered        int   // events of calls that nobody answered
 	Unsettled         int   // events whose settlement failed
+	MarkP99, ClaimP99 int64 // microseconds that 99 of 100 calls took at most; of claims, on the node where they took longest
 	Late              int   // milliseconds that a call took beyond its deadline, at most
 	Heap              int64 // bytes that a node had in use, at most
 	Ended             int   // nodes that ended cleanly
@@ -33,6 +35,7 @@ type Verdict struct {
 	Idle              int // sessions that hold a transaction and do nothing, in the end
 
 	failures map[string]int // by reason
+	took     []int64        // of marks
 }
 
 // Findings counts, and keeps a few samples.
@@ -50,9 +53,19 @@ func (f *Findings) add(format string, args ...any) {
 
 // String is the line of figures.
 func (v *Verdict) String() string {
-	return fmt.Sprintf("marks=%d changed=%d events=%d lost=%d unexpected=%d backwards=%d duplicates=%d dead=%d outbox=%d leased=%d idle=%d goroutines=%d failures=%d unknown=%d lease_lost=%d unsettled=%d unanswered=%d late=%dms heap=%dMiB",
+	return fmt.Sprintf("marks=%d changed=%d events=%d lost=%d unexpected=%d backwards=%d duplicates=%d dead=%d outbox=%d leased=%d idle=%d goroutines=%d failures=%d unknown=%d lease_lost=%d unsettled=%d unanswered=%d late=%dms mark_p99=%v claim_p99=%v heap=%dMiB",
 		v.Marks, v.Changed, v.Events, v.Lost.Count, v.Unexpected.Count, v.Backwards.Count, v.Duplicates.Count,
-		v.Dead, v.Outbox, v.Leased, v.Idle, v.Leaked, v.Failures, v.Unknown, v.LeaseLost, v.Unsettled, v.Unanswered, v.Late, v.Heap>>20)
+		v.Dead, v.Outbox, v.Leased, v.Idle, v.Leaked, v.Failures, v.Unknown, v.LeaseLost, v.Unsettled, v.Unanswered, v.Late,
+		time.Duration(v.MarkP99)*time.Microsecond, time.Duration(v.ClaimP99)*time.Microsecond, v.Heap>>20)
+}
+
+// most is what 99 of 100 values do not exceed.
+func most(values []int64) int64 {
+	if len(values) == 0 {
+		return 0
+	}
+	slices.Sort(values)
+	return values[len(values)*99/100]
 }
 
 // receiptKey names a receipt.
@@ -117,6 +130,7 @@ func Check(dir string, world World) (*Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.verdict.MarkP99 = most(c.verdict.took)
 	c.readTables()
 	c.judge()
 	return &c.verdict, nil
@@ -148,6 +162,8 @@ func (c *checker) readEntry(e Entry) error {
 		v.Unsettled += int(e.N)
 	case heap:
 		v.Heap = max(v.Heap, e.N)
+	case claiming:
+		v.ClaimP99 = max(v.ClaimP99, e.N)
 	case lateness:
 		v.Late = max(v.Late, int(e.N))
 	case leaseLost:
@@ -179,6 +195,9 @@ func (c *checker) readCall(e Entry) {
 		}
 	default:
 		c.verdict.Marks += len(e.Messages)
+		if !e.UpTo {
+			c.verdict.took = append(c.verdict.took, e.Took)
+		}
 		for _, message := range c.meant(e) {
 			h := c.receipt(message, e.User)
 			h.acked = max(h.acked, e.Status)

@@ -125,6 +125,22 @@ var databaseScenarios = []Scenario{
 		Run:  deadlocks,
 	},
 	{
+		Row: "M19", Name: "claims are slow to commit", Engines: servers,
+		Size: calm,
+		Full: always(Size{World: World{Conversations: 40, Messages: 10, Users: 40}, Marks: 10_000, Nodes: 2}),
+		Run: func(r *Run) {
+			v := dawdleOverClaims(r)
+			r.expectKept(v, 0)
+			limit := dawdle / 2
+			if r.Full {
+				limit = 50 * time.Millisecond
+			}
+			if got := time.Duration(v.MarkP99) * time.Microsecond; got > limit {
+				r.Errorf("of a hundred marks, one took longer than %v", got)
+			}
+		},
+	},
+	{
 		Row: "M20", Name: "processes contend for SQLite, while it is copied", Engines: []string{"sqlite"},
 		Size: Size{World: small, Marks: 1_500, Nodes: 2},
 		Full: always(Size{World: large, Marks: 100_000, Nodes: 2}),
@@ -165,11 +181,15 @@ func (r *Run) setting(kind engines.Kind, parameter string) {
 	if r.Engine.Kind != kind {
 		return
 	}
-	separator := "?"
-	if strings.Contains(r.Node.DSN, "?") {
-		separator = "&"
+	r.Node.DSN = with(r.Node.DSN, parameter)
+}
+
+// with is a DSN with a parameter more.
+func with(dsn, parameter string) string {
+	if strings.Contains(dsn, "?") {
+		return dsn + "&" + parameter
 	}
-	r.Node.DSN += separator + parameter
+	return dsn + "?" + parameter
 }
 
 // recovery returns a function that ends the database server in that way and starts it again. When the run has ended, the

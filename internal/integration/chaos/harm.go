@@ -23,7 +23,10 @@ var killPoints = []string{
 // harms that are no kill points.
 const (
 	panicking = "panicking" // the store and the notifier panic now and then, and the notifier always at poison
+	dawdling  = "dawdling"  // its transactions stay open for long after their last statement
 )
+
+const dawdle = time.Second // is how long
 
 // die is a crash.
 func die() {
@@ -43,7 +46,8 @@ func (n *node) killer() func(point string) {
 
 // watchesStatements reports whether something is to be done at statements.
 func (n *node) watchesStatements() bool {
-	return strings.HasSuffix(n.Harm, " statement") || strings.HasSuffix(n.Harm, " COMMIT") || n.Mutant == retriesStatements
+	return strings.HasSuffix(n.Harm, " statement") || strings.HasSuffix(n.Harm, " COMMIT") || n.Harm == dawdling ||
+		n.Mutant == retriesStatements || n.Mutant == locksGaps
 }
 
 // watchStatements returns what is done at statements.
@@ -52,12 +56,18 @@ func (n *node) watchStatements() watch {
 	at := func(when, query string) {
 		if query == "COMMIT" {
 			kill(when + " COMMIT")
+			if n.Harm == dawdling && when == "before" {
+				time.Sleep(dawdle)
+			}
 		}
 		kill(when + " statement")
 	}
 	w := watch{before: func(query string) { at("before", query) }, after: func(query string) { at("after", query) }}
 	if n.Mutant == retriesStatements {
 		w.retry = isDeadlock
+	}
+	if n.Mutant == locksGaps {
+		w.leaveOut = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 	}
 	return w
 }

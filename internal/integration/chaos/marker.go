@@ -101,6 +101,7 @@ func (m *marker) markThese(ctx context.Context, actor delivery.Actor, status del
 		results, err = m.tracker.Mark(ctx, actor, status, ids...)
 		return err
 	})
+	entry.Took = now() - entry.At
 	entry.At, entry.What, entry.Messages = now(), acked, nil
 	for i, r := range results {
 		if r.Err == nil && !r.Receipt.Status.Reaches(status) {

@@ -33,11 +33,12 @@ const (
 	retriesStatements    = "after a deadlock the statement is repeated, not the transaction"
 	settlesWithoutLease  = "a settlement does not look at the lease"
 	attemptsOnFailure    = "only failures count as attempts"
+	locksGaps            = "claims lock what lies between events too"
 )
 
 // mutate builds the node's mutant into a store and a notifier.
 func (n *node) mutate(store delivery.Store, notifier delivery.Notifier, db *sql.DB) (delivery.Store, delivery.Notifier) {
-	if n.Mutant == retriesStatements {
+	if n.Mutant == retriesStatements || n.Mutant == locksGaps {
 		return store, notifier // see watchStatements
 	}
 	return mutantStore(n.Mutant, store, db), mutantNotifier(n.Mutant, notifier)

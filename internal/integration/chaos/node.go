@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/metrics"
 	"runtime/pprof"
 	"strings"
@@ -45,6 +46,7 @@ type NodeConfig struct {
 	Spread  int           // conversations a mark
 	Pause   time.Duration // between the marks of a marker
 	Timeout time.Duration // of a mark
+	Mute    bool          // it publishes nothing
 
 	Skew   time.Duration // of the clock that stamps
 	Harm   string        // what the node does to itself, see harms
@@ -76,6 +78,7 @@ type node struct {
 	marks   atomic.Int64 // acknowledged
 	late    atomic.Int64 // milliseconds that a call took beyond its time, at most
 	heap    atomic.Int64 // bytes in use, at most
+	claims  []int64      // how long each took, in microseconds
 }
 
 // RunNode is what the test binary does instead of testing if it was started as a node. It marks and publishes until its
@@ -105,7 +108,9 @@ func RunNode() {
 
 	var markers, relay sync.WaitGroup
 	relay.Go(func() {
-		if err := n.tracker.Run(running); err != nil {
+		if n.Mute {
+			<-running.Done()
+		} else if err := n.tracker.Run(running); err != nil {
 			fatal(err)
 		}
 	})
@@ -120,6 +125,7 @@ func RunNode() {
 		n.journal.write(Entry{At: now(), What: lateness, N: ms})
 	}
 	n.journal.write(Entry{At: now(), What: heap, N: n.heap.Load()})
+	n.journal.write(Entry{At: now(), What: claiming, N: most(n.claims)})
 	n.journal.write(Entry{At: now(), What: ends, N: leaked()})
 }
 
@@ -144,7 +150,7 @@ func (n *node) progress() {
 		n.heap.Store(max(n.heap.Load(), int64(size[0].Value.Uint64())))
 		if marks := n.marks.Load(); marks != told {
 			told = marks
-			fmt.Println(marks)
+			fmt.Println(marks, runtime.NumGoroutine())
 		}
 	}
 }
@@ -180,7 +186,7 @@ func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
 	}
 	store, notifier := n.mutate(sqlStore, adapter, db)
 	store, notifier = n.harm(store, notifier)
-	store = &settlingStore{store, n.journal}
+	store = &notedStore{store, n}
 	notifier = n.noteUnanswered(notifier)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return delivery.New(store, notifier, &delivery.Options{
@@ -204,13 +210,21 @@ func (n *node) noteUnanswered(notifier delivery.Notifier) delivery.Notifier {
 	})
 }
 
-// settlingStore notes the events that were accepted and could not be settled: they come again.
-type settlingStore struct {
+// notedStore notes how long claims take, and the events that were accepted and could not be settled: they come again.
+type notedStore struct {
 	delivery.Store
-	journal *Journal
+	*node
 }
 
-func (s *settlingStore) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
+// Claim is called by one goroutine, that of the relay.
+func (s *notedStore) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	began := now()
+	claimed, err := s.Store.Claim(ctx, limit, lease)
+	s.claims = append(s.claims, now()-began)
+	return claimed, err
+}
+
+func (s *notedStore) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
 	held, err := s.Store.Settle(ctx, settlements)
 	if err != nil {
 		s.journal.write(Entry{At: now(), What: unsettled, N: int64(len(settlements))})

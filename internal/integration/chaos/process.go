@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -17,14 +16,15 @@ import (
 
 // Process is a node that runs.
 type Process struct {
-	config  NodeConfig
-	cmd     *exec.Cmd
-	words   io.WriteCloser // its standard input
-	marks   atomic.Int64   // that it says were acknowledged
-	silent  atomic.Bool    // it says that it marks no more
-	done    chan struct{}  // closed when it has ended
-	err     error          // of that, set when done is closed
-	sentEnd atomic.Bool    // we killed it, or it was to kill itself
+	config     NodeConfig
+	cmd        *exec.Cmd
+	words      io.WriteCloser // its standard input
+	marks      atomic.Int64   // that it says were acknowledged
+	goroutines atomic.Int64   // that it says it has
+	silent     atomic.Bool    // it says that it marks no more
+	done       chan struct{}  // closed when it has ended
+	err        error          // of that, set when done is closed
+	sentEnd    atomic.Bool    // we killed it, or it was to kill itself
 }
 
 // startProcess starts a node.
@@ -70,11 +70,13 @@ func startProcess(config NodeConfig) (*Process, error) {
 }
 
 func (p *Process) listen(says io.Reader) {
+	var marks, goroutines int64
 	for lines := bufio.NewScanner(says); lines.Scan(); {
 		if lines.Text() == isQuiet {
 			p.silent.Store(true)
-		} else if marks, err := strconv.ParseInt(lines.Text(), 10, 64); err == nil {
+		} else if n, err := fmt.Sscan(lines.Text(), &marks, &goroutines); n == 2 && err == nil {
 			p.marks.Store(marks)
+			p.goroutines.Store(goroutines)
 		}
 	}
 }

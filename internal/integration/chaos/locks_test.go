@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/msgdelivery/delivery/internal/integration/engines"
@@ -68,6 +70,50 @@ func lockBackwards(ctx context.Context, db *sql.DB, conversation string) {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// calm is so little at a time that a claim takes all there is, and looks beyond the last one.
+var calm = Size{World: World{Conversations: 4, Messages: 10, Users: 40}, Marks: 500, Nodes: 2}
+
+// dawdleOverClaims has one node mark and another publish, whose transactions stay open for long after their last statement.
+func dawdleOverClaims(r *Run) *Verdict {
+	r.Node.Lease, r.Node.Batch, r.Node.Pause = 15*time.Second, 1, 40*time.Millisecond
+	r.startNode(0, func(c *NodeConfig) { c.Mute = true })
+	if r.Engine.Kind == engines.Postgres { // where a claim is a statement, without a transaction around it
+		for _, statement := range []string{
+			`CREATE FUNCTION chaos_dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+				IF current_setting('application_name') = 'dawdling' THEN PERFORM pg_sleep(` + fmt.Sprint(dawdle.Seconds()) + `); END IF;
+				RETURN NULL;
+			END $$`,
+			`CREATE TRIGGER chaos_dawdle AFTER UPDATE OR DELETE ON delivery_outbox FOR EACH STATEMENT EXECUTE FUNCTION chaos_dawdle()`,
+		} {
+			if _, err := r.db.ExecContext(r.Context(), statement); err != nil {
+				r.Fatal(err)
+			}
+		}
+		r.setting(engines.Postgres, "application_name=dawdling")
+	}
+	r.startNode(1, func(c *NodeConfig) { c.Markers, c.Harm = 0, dawdling })
+	r.untilMarks(r.Marks)
+	r.quiet()
+	if _, err := r.nodes[1].stop(); err != nil {
+		r.Error(err)
+	}
+	r.Node.DSN = r.database.DSN
+	r.startNode(1, func(c *NodeConfig) { c.Markers = 0 })
+	r.settle(time.Minute)
+	return r.verdict()
+}
+
+// The scenario of slow claims must notice when claims lock more than they take.
+func TestMutantThatLocksGaps(t *testing.T) {
+	t.Parallel()
+	e := engines.All[slices.IndexFunc(engines.All, func(e engines.Engine) bool { return e.Kind == engines.MySQL })]
+	r := newRun(t, "mutant", e, calm, seedOf(t), false)
+	r.Node.Mutant = locksGaps
+	if v := dawdleOverClaims(r); time.Duration(v.MarkP99)*time.Microsecond < dawdle/2 {
+		t.Errorf("no mark waited for a mutant: %s", locksGaps)
 	}
 }
 
