@@ -1,11 +1,9 @@
 package pusheradapter
 
-// Limits of one call. Pusher names only the first; servers and proxies in front of them have a
-// limit of the request's size, too.
-const (
-	maxBatch      = 10
-	maxBatchBytes = 64 << 10
-)
+import "slices"
+
+// maxBatch is how many triggers Pusher takes in one call, whatever they hold: up to MaxData each.
+const maxBatch = 10
 
 // outgoing is a trigger on its way, and the indexes of the events it tells of.
 type outgoing struct {
@@ -20,11 +18,10 @@ func lanes(triggers []outgoing) [][][]outgoing {
 	var lanes [][][]outgoing
 	var open []outgoing // a batch with room for another channel
 	for _, channel := range byChannel(triggers) {
-		batches := batches(channel)
 		switch {
-		case len(batches) > 1:
-			lanes = append(lanes, batches)
-		case fit(open, channel):
+		case len(channel) > maxBatch:
+			lanes = append(lanes, slices.Collect(slices.Chunk(channel, maxBatch)))
+		case len(open)+len(channel) <= maxBatch:
 			open = append(open, channel...)
 		default:
 			lanes = append(lanes, [][]outgoing{open})
@@ -51,29 +48,4 @@ func byChannel(triggers []outgoing) [][]outgoing {
 		groups[i] = append(groups[i], t)
 	}
 	return groups
-}
-
-// batches cuts triggers into batches that keep the limits.
-func batches(triggers []outgoing) [][]outgoing {
-	var batches [][]outgoing
-	start := 0
-	for i := range triggers {
-		if !fit(triggers[start:i], triggers[i:i+1]) {
-			batches = append(batches, triggers[start:i])
-			start = i
-		}
-	}
-	return append(batches, triggers[start:])
-}
-
-// fit reports whether two lists of triggers make one batch.
-func fit(a, b []outgoing) bool {
-	size := 0
-	for _, t := range a {
-		size += len(t.Data)
-	}
-	for _, t := range b {
-		size += len(t.Data)
-	}
-	return len(a)+len(b) <= maxBatch && size <= maxBatchBytes
 }

@@ -6,7 +6,7 @@ import (
 )
 
 func TestLanes(t *testing.T) {
-	// A trigger is written as its channel, and as the channel and "L" if it is of the largest size.
+	// A trigger is written as its channel.
 	tests := []struct{ name, triggers, want string }{
 		{"nothing", "", ""},
 		{"one", "a", "a"},
@@ -16,19 +16,12 @@ func TestLanes(t *testing.T) {
 		{"a channel stays together", "a b a c b a", "a a a b b c"},
 		{"a channel that would be cut gets a batch of its own", "a a a a a a a b b b b b c", "a a a a a a a; b b b b b c"},
 		{"a channel of many batches leaves the others to theirs", "a b b b b b b b b b b b c", "b b b b b b b b b b, b; a c"},
-		{"a batch has a limit of bytes", "aL aL aL aL aL aL aL aL", "aL aL aL aL aL aL, aL aL"},
-		{"and so have channels that share one", "aL bL cL dL eL fL g hL", "aL bL cL dL eL fL g; hL"},
 	}
-	large := []byte(strings.Repeat("x", MaxData))
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var triggers []outgoing
 			for i, s := range strings.Fields(test.triggers) {
-				o := outgoing{Trigger{Channel: s[:1]}, []int{i}}
-				if strings.HasSuffix(s, "L") {
-					o.Data = large
-				}
-				triggers = append(triggers, o)
+				triggers = append(triggers, outgoing{Trigger{Channel: s}, []int{i}})
 			}
 			var got []string
 			order := make(map[string]int)
@@ -37,11 +30,7 @@ func TestLanes(t *testing.T) {
 				for _, batch := range lane {
 					var names []string
 					for _, o := range batch {
-						name := o.Channel
-						if len(o.Data) > 0 {
-							name += "L"
-						}
-						names = append(names, name)
+						names = append(names, o.Channel)
 						if o.of[0] < order[o.Channel] {
 							t.Errorf("trigger %d comes after %d", o.of[0], order[o.Channel])
 						}

@@ -198,6 +198,11 @@ func garbage(r *Run) (n int) {
 
 // changeTables changes tables and indexes as migrations do, and lets instances of an app start, which migrate.
 func changeTables(r *Run) {
+	conn, err := r.db.Conn(r.Context())
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer conn.Close()
 	r.start()
 	r.each(func(int) {
 		var starts sync.WaitGroup
@@ -209,7 +214,7 @@ func changeTables(r *Run) {
 			})
 		}
 		for _, statement := range tableChanges[r.Engine.Kind] {
-			if _, err := r.db.ExecContext(r.Context(), statement); err != nil {
+			if _, err := conn.ExecContext(r.Context(), statement); err != nil {
 				r.Errorf("%s: %v", statement, err)
 			}
 		}
@@ -222,6 +227,7 @@ func changeTables(r *Run) {
 
 var tableChanges = map[engines.Kind][]string{
 	engines.SQLite: {
+		`PRAGMA busy_timeout = 60000`, // the nodes leave little room for others
 		`CREATE INDEX chaos_index ON delivery_receipts (recipient, version)`,
 		`ALTER TABLE delivery_messages ADD COLUMN chaos_column INTEGER NOT NULL DEFAULT 0`,
 		`REINDEX delivery_states`,
