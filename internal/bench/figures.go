@@ -87,7 +87,7 @@ func (b *bench) figures() []figure {
 		work := fmt.Sprintf("MarkUpTo, %s, history of %s : %s", store, report.Count(float64(long)), report.Count(float64(short)))
 		figures = append(figures, b.compare(work, upToName(store, long), upToName(store, short), unitP50, 0, 1.3))
 	}
-	for _, way := range []string{wayStore, wayMark, waySingle} {
+	for _, way := range memoryWays {
 		figures = append(figures, b.limit("memstore marks/s, "+strings.ReplaceAll(way, "-", ", "), memoryName(way), unitMarks, 1e6, math.Inf(1), report.Count))
 	}
 	return append(figures,

@@ -30,12 +30,15 @@ const (
 	memoryCallers = 256
 )
 
-// The ways to mark in memory: batches handed to the store itself, batches through a Tracker, single marks by many callers.
+// The ways to mark in memory: batches and single marks handed to the store itself, and to a Tracker by many callers.
 const (
-	wayStore  = "store-batches"
-	wayMark   = "tracker-batches"
-	waySingle = "tracker-single"
+	wayStore    = "store-batches"
+	wayStoreOne = "store-single"
+	wayMark     = "tracker-batches"
+	waySingle   = "tracker-single"
 )
+
+var memoryWays = []string{wayStore, wayStoreOne, wayMark, waySingle}
 
 // memory measures memstore: marks a second by as many goroutines as there are processors, bytes, and allocations.
 func (b *bench) memory() experiment {
@@ -46,7 +49,7 @@ func (b *bench) memory() experiment {
 			if err := b.footprint(ctx); err != nil {
 				return err
 			}
-			for _, way := range []string{wayStore, wayMark, waySingle} {
+			for _, way := range memoryWays {
 				if err := b.memoryCell(ctx, way); err != nil {
 					return err
 				}
@@ -128,6 +131,20 @@ func (b *bench) memoryCell(ctx context.Context, way string) error {
 				settlements[i] = delivery.Settlement{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.Done}
 			}
 			_, err = store.Settle(ctx, settlements)
+			return err
+		}
+	case wayStoreOne:
+		marks := make([]delivery.Mark, calls*memoryBatch)
+		for i := range marks {
+			m := f.Marked(i)
+			marks[i] = delivery.Mark{Message: m.ID(), User: m.User, Socket: m.Socket, Status: delivery.Delivered, At: time.Now(), Admitted: true}
+		}
+		perCall = 1
+		do = func(ctx context.Context, i int) error {
+			_, c, err := store.AdvanceOne(ctx, marks[i], delivery.Lease{Token: int64(i) + 1, For: time.Minute})
+			if err == nil {
+				_, err = store.Settle(ctx, []delivery.Settlement{{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.Done}})
+			}
 			return err
 		}
 	case wayMark:

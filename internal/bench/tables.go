@@ -143,7 +143,7 @@ func (b *bench) memoryTable() *report.Table {
 			t.Row(what, b.log.Median(name, unit, report.Count))
 		}
 	}
-	for _, way := range []string{wayStore, wayMark, waySingle} {
+	for _, way := range memoryWays {
 		row("marks/s, "+strings.ReplaceAll(way, "-", ", "), memoryName(way), unitMarks)
 	}
 	row("bytes per message", memoryFootprint, unitPerMessage)
