@@ -65,6 +65,26 @@ func (r *Run) acknowledged() int {
 	return int(sum)
 }
 
+// failures counts the calls of nodes that failed.
+func (r *Run) failures() (n int) {
+	r.Helper()
+	paths, err := filepath.Glob(filepath.Join(r.dir, "node-*.jsonl"))
+	for _, path := range paths {
+		if err == nil {
+			err = readJournal(path, func(e Entry) error {
+				if e.What == failed {
+					n++
+				}
+				return nil
+			})
+		}
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+	return n
+}
+
 // until waits until a condition holds, and fails the run if it does not in time.
 func (r *Run) until(what string, limit time.Duration, condition func() bool) {
 	r.Helper()
