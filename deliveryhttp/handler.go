@@ -121,9 +121,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // admit finds the endpoint and the user of a request. Paths are compared whole: [http.ServeMux]
-// would redirect one that is not clean to one that lacks the prefix this handler is mounted under.
+// would redirect one that is not clean to one that lacks the prefix this handler is mounted under. And
+// they are compared as they were sent, so that whoever filters requests by their paths in front of this
+// handler sees the same ones.
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (endpoint, string, error) {
-	at, ok := h.routes[r.URL.Path]
+	at, ok := h.routes[r.URL.EscapedPath()]
 	if !ok {
 		return endpoint{}, "", noRoute
 	}
