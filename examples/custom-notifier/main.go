@@ -34,13 +34,17 @@ type streams struct {
 func (s *streams) Notify(_ context.Context, events []delivery.Event) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	refused := map[int]error{}
 	for i, event := range events {
+		except := event.Except
+		event.Except = "" // the others need not know whose socket it was
 		data, err := json.Marshal(event)
 		if err != nil {
-			return delivery.Refused(map[int]error{i: delivery.Permanent(err)})
+			refused[i] = delivery.Permanent(err)
+			continue
 		}
 		for stream, socket := range s.open {
-			if event.Except != "" && event.Except == socket {
+			if except != "" && except == socket {
 				continue
 			}
 			select {
@@ -50,7 +54,7 @@ func (s *streams) Notify(_ context.Context, events []delivery.Event) error {
 			}
 		}
 	}
-	return nil
+	return delivery.Refused(refused) // nil if there are none: all others were accepted
 }
 
 func (s *streams) close(stream chan []byte) {

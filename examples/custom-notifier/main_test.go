@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -40,9 +41,11 @@ func TestStreams(t *testing.T) {
 		}
 		return lines
 	}
+	told := "" // all that reached listeners
 	next := func(lines *bufio.Scanner) (event delivery.Event) {
 		for lines.Scan() {
 			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				told += data + "\n"
 				if err := json.Unmarshal([]byte(data), &event); err != nil {
 					t.Fatal(err)
 				}
@@ -78,6 +81,27 @@ func TestStreams(t *testing.T) {
 		}
 		if u := next(mine).Updates[0]; u.Receipt.Recipient != "carol" {
 			t.Errorf("the tab that marked was told of its own mark: %+v", u.Receipt)
+		}
+	})
+
+	t.Run("no socket id reaches a listener", func(t *testing.T) {
+		if !strings.Contains(told, "bob") || strings.Contains(told, "tab") {
+			t.Errorf("listeners were told\n%s", told)
+		}
+	})
+
+	t.Run("an event that cannot be told keeps back no other", func(t *testing.T) {
+		update := []delivery.Update{{Status: delivery.Sent}}
+		err := s.Notify(t.Context(), []delivery.Event{
+			{Kind: 0, Updates: update},
+			{Kind: delivery.MessageSent, Conversation: "later", Updates: update},
+		})
+		var refused *delivery.RefusedError
+		if !errors.As(err, &refused) || len(refused.ByIndex) != 1 || refused.ByIndex[0] == nil {
+			t.Errorf("got %v", err)
+		}
+		if event := next(other); event.Conversation != "later" {
+			t.Errorf("the next event told is %+v", event)
 		}
 	})
 
