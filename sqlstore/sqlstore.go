@@ -17,19 +17,23 @@
 // error has changed nothing.
 //
 // Inside a transaction of the caller's ([Store.InTx]) nothing is repeated and the isolation is the
-// caller's. After an error, roll back; a conflict is to be answered by running the whole transaction
-// again. On MySQL READ COMMITTED suits best: at REPEATABLE READ, its default, the server now and then
+// caller's. After an error, roll back; a conflict, at the commit too, is to be answered by running the whole
+// transaction again. It is known by the code in the driver's error, which [errors.As] finds: SQLSTATE 40001
+// or 40P01 on Postgres, 1213, 1205 or 1020 on MySQL and MariaDB, and SQLITE_BUSY, 5 in the last byte of the
+// code, on SQLite. On MySQL READ COMMITTED suits best: at REPEATABLE READ, its default, the server now and then
 // locks gaps between rows, and so holds up others, when conversations change under the transaction.
 //
 // # SQLite
 //
 // The store needs no settings, but these serve it well:
 //
-//	file:app.db?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)
+//	file:app.db?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate
 //
 // Without WAL, readers and writers wait for each other. With synchronous at NORMAL a commit survives a
-// crash of the process, but perhaps not of the machine. SQLite has one writer at a time: the store's own
-// writers queue up in the process, and a transaction of the caller's delays all of them.
+// crash of the process, but perhaps not of the machine. Without _txlock=immediate a transaction of the caller's
+// that reads before it writes fails with "database is locked" if someone else wrote in between, however long
+// busy_timeout is: what it read is out of date. SQLite has one writer at a time: the store's own writers queue up
+// in the process, and a transaction of the caller's delays all of them.
 //
 // # MySQL
 //

@@ -89,8 +89,9 @@ func (s *shop) watchers(ctx context.Context, tx *sql.Tx, order int64) ([]string,
 
 // open opens the shop's database and adds the library's tables to it.
 func open(ctx context.Context, file string, notifier delivery.Notifier) (*shop, error) {
-	// WAL and a busy timeout let readers and writers share the file; synchronous=FULL keeps a
-	// commit through a power cut.
+	// WAL and a busy timeout let readers and writers share the file; synchronous=FULL keeps a commit
+	// through a power cut. With txlock=immediate a transaction has the lock to write when it begins: one
+	// that reads first, and asks for it then, fails if another was faster, however long the timeout.
 	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate")
 	if err != nil {
 		return nil, err
