@@ -8,7 +8,9 @@ import (
 	"time"
 )
 
-// UpToResult is what an up-to mark changed.
+// UpToResult is what an up-to mark changed. The versions from From to To are all its own if To - From + 1
+// equals Changed. If it is more, others' changes lie between, as they may when the mark took several
+// transactions: whoever counts versions reads them by [Tracker.Changes].
 type UpToResult struct {
 	Changed int   `json:"changed"` // receipts that advanced
 	From    int64 `json:"from"`    // the first and the last version they took; 0 if none did

@@ -5,7 +5,12 @@
 //	mux.Handle("/api/", http.StripPrefix("/api", api))
 //
 // A [Handler] is an [http.Handler] like any other: any router can hold it, under any prefix that is
-// stripped before.
+// stripped before. An app that sends by [delivery.Tracker.SendTx], with rows of its own beside each
+// message, leaves out the route that would send without them, and mounts the others one by one:
+//
+//	routes := http.StripPrefix("/api", api)
+//	mux.Handle("GET /api/messages", routes)
+//	mux.Handle("POST /api/marks", routes)
 //
 // # Routes
 //
@@ -24,7 +29,8 @@
 //
 // Answers have the JSON form of [delivery.Message], [delivery.Page], [delivery.Pending],
 // [delivery.Receipt] and [delivery.UpToResult]. Lists are never null. They all carry versions: what a client hands to
-// /changes to learn what it missed.
+// /changes to learn what it missed. In the answer of an up-to mark, if to − from + 1 > changed, others' changes
+// lie between: a client that counts the versions of its own marks reads the changes then.
 //
 // Sending takes an id of the client's choice. With one, a request whose answer was lost can be
 // repeated: it sends nothing twice and is answered like the first. Ids should be random (UUIDs, say):

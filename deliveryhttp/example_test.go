@@ -77,6 +77,45 @@ func Example() {
 	// 404 not_found
 }
 
+// An app that sends in its own transactions mounts all but the route that sends.
+func Example_someRoutes() {
+	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), &delivery.Options{Authorize: isMember})
+	if err != nil {
+		log.Fatal(err)
+	}
+	api, err := deliveryhttp.New(tracker, signedIn, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	routes := http.StripPrefix("/api", api)
+	for _, pattern := range []string{
+		"GET /api/messages", "GET /api/changes", "GET /api/pending", "GET /api/receipts",
+		"POST /api/marks", "POST /api/marks/batch", "POST /api/marks/up-to",
+	} {
+		mux.Handle(pattern, routes)
+	}
+
+	r := httptest.NewRequest("POST", "/api/messages", strings.NewReader(`{"conversation": "c1", "body": "hi"}`))
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Header().Get("Allow"))
+
+	_, err = tracker.Send(context.Background(), delivery.Draft{Conversation: "c1", ID: "m1", Sender: "alice"}) // with a database, SendTx
+	if err != nil {
+		log.Fatal(err)
+	}
+	code, result := call(mux, "bob", "POST", "/api/marks/up-to", `{"conversation": "c1", "message": "m1", "status": "read"}`)
+	fmt.Println(code, result["changed"])
+
+	code, page := call(mux, "alice", "GET", "/api/messages?conversation=c1", "")
+	fmt.Println(code, len(page["messages"].([]any)))
+	// Output:
+	// 405 GET, HEAD
+	// 200 1
+	// 200 1
+}
+
 // A client that was away asks for what changed since the version it holds.
 func Example_catchUp() {
 	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), &delivery.Options{Authorize: isMember})

@@ -56,7 +56,9 @@
 //   - then, if "from" is at most its own version + 1, moves its version up to "to", and otherwise
 //     knows that it missed something and reads the changes since its version;
 //   - counts the versions in the answers to its own sends and marks in the same way, since their
-//     events exclude its socket. The answer to a mark holds a receipt, and not what that made of the
+//     events exclude its socket. An up-to mark of more than 1,000 messages takes several transactions,
+//     between which others may change something: if to − from + 1 > changed, others' changes lie
+//     between, and the page reads the changes instead. The answer to a mark holds a receipt, and not what that made of the
 //     message: a page that shows how far the messages of others came reads the changes instead;
 //   - reads the changes after every pusher:subscription_succeeded, which comes again with each
 //     reconnect; on a reconnect after a random part of a second or two, because all
