@@ -19,8 +19,8 @@
 // Inside a transaction of the caller's ([Store.InTx]) nothing is repeated and the isolation is the
 // caller's. After an error, roll back; a conflict, at the commit too, is to be answered by running the whole
 // transaction again. It is known by the code in the driver's error, which [errors.As] finds: SQLSTATE 40001
-// or 40P01 on Postgres, 1213, 1205 or 1020 on MySQL and MariaDB, and SQLITE_BUSY, 5 in the last byte of the
-// code, on SQLite. On MySQL READ COMMITTED suits best: at REPEATABLE READ, its default, the server now and then
+// or 40P01 on Postgres, 1213, 1205 or 1020 on MySQL and MariaDB, and SQLITE_BUSY, which is 5 in the low
+// byte, on SQLite. On MySQL READ COMMITTED suits best: at REPEATABLE READ, its default, the server now and then
 // locks gaps between rows, and so holds up others, when conversations change under the transaction.
 //
 // # SQLite
