@@ -70,6 +70,51 @@ func sendAndMarkInTx(ctx context.Context, db *sql.DB, store delivery.TxStore, id
 	return tx.Commit()
 }
 
+// What the settings in the package's documentation are for: once a caller's transaction has read, it can't get
+// the lock if someone else wrote, so it wants to have it before.
+func TestSQLiteTransactionsThatReadFirstNeedTheLockAtBegin(t *testing.T) {
+	const busy = 5
+	for txlock, want := range map[string]int{"deferred": busy, "immediate": 0} {
+		t.Run(txlock, func(t *testing.T) {
+			database := sqliteEngine.Database(t)
+			database.DSN = strings.Replace(database.DSN, "_txlock=immediate", "_txlock="+txlock, 1)
+			db := database.Open(t)
+			migrate(t, sqliteEngine, db)
+			store := open(t, db, sqliteEngine)
+			message := func(id string) []delivery.NewMessage {
+				return []delivery.NewMessage{{Header: delivery.Header{ID: id, Conversation: "c", Sender: "alice", Open: true, Quorum: 1}}}
+			}
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback()
+			var n int
+			if err := tx.QueryRow("SELECT count(*) FROM delivery_messages").Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			patience := time.Minute
+			if want == 0 { // someone else can't write at all
+				patience = 100 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			if _, _, err := store.Create(ctx, message("other"), delivery.Lease{}); (err != nil) != (want == 0) {
+				t.Errorf("someone else's Create says %v", err)
+			}
+			_, _, err = store.InTx(tx).Create(t.Context(), message("own"), delivery.Lease{})
+			got := 0
+			var coded interface{ Code() int }
+			if errors.As(err, &coded) {
+				got = coded.Code() & 0xff
+			}
+			if got != want || want == 0 && err != nil {
+				t.Errorf("Create says %v, which is code %d; want %d", err, got, want)
+			}
+		})
+	}
+}
+
 // Someone else's lock is waited for as long as the call may take, however patient the connection is.
 func TestSQLiteWaitsForOtherWritersUntilTheContextEnds(t *testing.T) {
 	for _, patience := range []string{"busy_timeout(0)", "busy_timeout(60000)"} {
