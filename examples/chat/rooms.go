@@ -16,9 +16,10 @@ type room struct {
 	members []string
 }
 
+// rooms stand in the order of the page, which opens a user's first.
 var rooms = []room{
-	{id: "everyone", title: "Everyone", members: []string{"alice", "bob", "carol"}},
 	{id: "direct:alice:bob", members: []string{"alice", "bob"}},
+	{id: "everyone", title: "Everyone", members: []string{"alice", "bob", "carol"}},
 }
 
 // find returns a room with the user in it.

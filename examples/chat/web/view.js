@@ -104,6 +104,7 @@ export class View {
     const log = clone('log');
     log.dataset.conversationId = conversation.id;
     log.ariaLabel = `Messages: ${conversation.title}`;
+    log.querySelector('.other').textContent = conversation.members.filter((name) => name !== this.#me).join(' or ');
     log.querySelector('.earlier').onclick = () => this.#keepPlace(log, () => this.#on.earlier(conversation));
     document.getElementById('logs').append(log);
 

@@ -78,6 +78,7 @@ func TestPageThatWasAwayCatchesUp(t *testing.T) {
 		alice, bob := openChatAt(t, network.url, "alice"), openChat(t, chat, "bob")
 		alice.pardon("net::ERR_", "console: \"To be tried again")
 		alice.choose(direct)
+		bob.choose(everyone)
 		alice.write("before")
 		alice.waitTicks("before", "delivered")
 

@@ -40,6 +40,7 @@ func TestHostileTextStaysText(t *testing.T) {
 		alice.shoot("refused")
 		alice.visit(chat.url + "/#" + url.PathEscape(hostile[0]))
 		alice.signIn()
+		alice.choose(everyone)
 		bob := openChat(t, chat, "bob")
 
 		send := func(id, body string) {
@@ -69,6 +70,7 @@ func TestHostileTextStaysText(t *testing.T) {
 		alice.wait(`watch.message('the last').dataset.status === 'sent' && watch.message('the last').dataset.delivered === '1'`)
 		alice.do(chromedp.Click(chromedp.CSS(".message:first-child .ticks")))
 		alice.wait(`document.querySelector('#receipts:popover-open li')`)
+		bob.choose(everyone)
 		bob.shoot("hostile")
 	})
 }

@@ -87,14 +87,15 @@ func (p *tab) waitTicks(text, status string) {
 func TestTicks(t *testing.T) {
 	eachClient(t, func(t *testing.T, flags ...string) {
 		chat := runExample(t, "chat", flags...)
-		alice := openChat(t, chat, "alice")
-		alice.choose(direct)
+		alice, bob := openChat(t, chat, "alice"), openChat(t, chat, "bob")
+		bob.close()
 
-		alice.write("hello")
-		alice.waitTicks("hello", "sent") // bob is not there
+		alice.write("hello") // to bob, whose conversation with her opens first
+		alice.waitTicks("hello", "sent")
 		alice.shoot("sent")
 
-		bob := openChat(t, chat, "bob") // at another conversation
+		bob = bob.newTab(chat.url)
+		bob.visit(chat.url + "/#" + everyone)
 		alice.waitTicks("hello", "delivered")
 		bob.wait(`document.querySelector('a[data-conversation-id=%s] .unread').textContent === '1'`, direct)
 		bob.shoot("delivered")
@@ -137,6 +138,8 @@ func TestRoomCountsWhomAMessageReached(t *testing.T) {
 	eachClient(t, func(t *testing.T, flags ...string) {
 		chat := runExample(t, "chat", flags...)
 		alice, bob, carol := openChat(t, chat, "alice"), openChat(t, chat, "bob"), openChat(t, chat, "carol")
+		alice.choose(everyone)
+		bob.choose(everyone)
 		bob.lookAway()
 		carol.close()
 
@@ -234,6 +237,7 @@ func TestStrangerHearsNothing(t *testing.T) {
 		inDirect := func(f frame) bool { return f.Channel == directChannel }
 		carol.waitFrame("that refuses her", func(f frame) bool { return inDirect(f) && f.Event == "pusher:subscription_error" })
 
+		bob.choose(everyone)
 		alice.choose(direct)
 		alice.write("a secret")
 		alice.waitTicks("a secret", "delivered")
