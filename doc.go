@@ -44,7 +44,8 @@
 //	the caller's context ends                [ErrOutcomeUnknown]; repeat the call and see
 //
 // Events may therefore come twice, and overtake each other. They carry versions: a receiver keeps, for
-// each message, what has the greatest version, and asks for Changes when it sees a gap.
+// each message, what has the greatest version, and asks for Changes when it sees a gap. The documentation of
+// pusheradapter, under Events, says step by step what a page does, whatever brings it the events.
 //
 // # Audiences
 //

@@ -36,9 +36,16 @@ func TestREADME(t *testing.T) {
 // TestREADMEInARealApp compiles what the README shows of a real app.
 func TestREADMEInARealApp(t *testing.T) {
 	_, rest, ok := strings.Cut(readme(t), "```go\nstore, err := ")
-	snippet, _, ok2 := strings.Cut(rest, "```\n")
-	if !ok || !ok2 {
+	snippet, rest, ok2 := strings.Cut(rest, "```\n")
+	_, rest, ok3 := strings.Cut(rest, "```go\n")
+	signatures, _, ok4 := strings.Cut(rest, "```\n")
+	if !ok || !ok2 || !ok3 || !ok4 {
 		t.Fatal("the README shows no real app")
+	}
+	var functions strings.Builder
+	for line := range strings.Lines(signatures) {
+		signature, _, _ := strings.Cut(strings.TrimSpace(line), "//")
+		functions.WriteString(signature + " { panic(0) }\n")
 	}
 	file := filepath.Join(t.TempDir(), "main.go")
 	if err := os.WriteFile(file, []byte(`package main
@@ -56,9 +63,8 @@ import (
 
 func main() { _ = serve }
 
-func serve(ctx context.Context, db *sql.DB, config pusheradapter.Config, mux *http.ServeMux,
-	mayDo func(ctx context.Context, user string, to delivery.Action, conversation string) (bool, error),
-	currentUser func(*http.Request) (string, error)) error {
+`+functions.String()+`
+func serve(ctx context.Context, db *sql.DB, config pusheradapter.Config, mux *http.ServeMux) error {
 	store, err := `+snippet+`
 	return err
 }

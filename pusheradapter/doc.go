@@ -48,7 +48,7 @@
 //
 //	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
 //
-// A page that shows a conversation:
+// A page that shows a conversation, whatever brings it the events:
 //
 //   - loads its messages, and keeps the version that came with them;
 //   - applies an update to its message if the update's version is higher than that of the message,
@@ -61,7 +61,7 @@
 //     between, and the page reads the changes instead. The answer to a mark holds a receipt, and not what that made of the
 //     message: a page that shows how far the messages of others came reads the changes instead;
 //   - reads the changes after every pusher:subscription_succeeded, which comes again with each
-//     reconnect; on a reconnect after a random part of a second or two, because all
+//     reconnect (of server-sent events: after every open); on a reconnect after a random part of a second or two, because all
 //     pages reconnect at the same moment;
 //   - fetches a new message whose update has no "body", or says "body_omitted".
 //
