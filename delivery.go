@@ -24,7 +24,7 @@ type Tracker struct {
 	headers headerCache
 	sends   *coalesce.Group[NewMessage, created]
 	marks   *coalesce.Group[Mark, marked]
-	lanes   []string // the names of the common lanes of marks, which are no conversations' ids
+	lanes   []string // the names of the common lanes, which are no conversations' ids
 	settles *coalesce.Group[Settlement, struct{}]
 
 	relay   relay

@@ -11,11 +11,11 @@ import (
 	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
-// Marks are written in a few common lanes, each with one batch under way at a time. The marks of one
-// conversation share a lane, so that batches don't hold each other's conversations; those whose
-// conversation is not known go in the first one. What comes back as held is tried once more, where it
-// belongs. A conversation that is still held then, by someone's transaction, is waited for in a lane of
-// its own, so that it delays nobody else's marks.
+// Sends are written in a few common lanes, and marks in as many, each with one batch under way at a time.
+// What is of one conversation shares a lane, so that batches don't hold each other's conversations; marks
+// whose conversation is not known go in the first one. Of those, what comes back as held is tried once
+// more, where it belongs. A conversation that is still held then, by someone's transaction, is waited for
+// in a lane of its own, so that it delays nobody else's.
 
 // route is the way of one mark.
 type route struct {

@@ -15,7 +15,8 @@ import (
 )
 
 // slowWriters is a store that takes a second for a batch of marks and works on several at a time. Like a
-// database, it leaves out what another batch of that moment holds.
+// database, it leaves out what another batch of that moment holds. Somebody's transaction holds the
+// conversation "held" for a while, and sends are as slow as marks once it does.
 type slowWriters struct {
 	delivery.Store
 
@@ -25,6 +26,8 @@ type slowWriters struct {
 	most    int
 	held    int
 	waited  int // marks, for whatever held their conversation
+	sends   [][]delivery.NewMessage
+	heldFor time.Duration
 }
 
 func (s *slowWriters) Writers() int { return 4 }
@@ -35,6 +38,36 @@ func (s *slowWriters) Advance(ctx context.Context, marks []delivery.Mark, lease 
 	time.Sleep(time.Second)
 	defer s.end(conversations)
 	claimed, err := advanceSome(ctx, s.Store, marks, free, out, lease)
+	return out, claimed, err
+}
+
+func (s *slowWriters) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	if s.heldFor == 0 {
+		return s.Store.Create(ctx, messages, lease)
+	}
+	s.mu.Lock()
+	s.sends = append(s.sends, messages)
+	s.mu.Unlock()
+	time.Sleep(time.Second)
+	out := make([]delivery.Created, len(messages))
+	var free []delivery.NewMessage
+	var at []int
+	for i, m := range messages {
+		if m.Conversation == "held" {
+			if out[i].Held = m.NoWait; m.NoWait {
+				continue
+			}
+			time.Sleep(s.heldFor / time.Duration(len(messages)))
+		}
+		free, at = append(free, m), append(at, i)
+	}
+	if len(free) == 0 {
+		return out, nil, nil
+	}
+	created, claimed, err := s.Store.Create(ctx, free, lease)
+	for k, i := range at {
+		out[i] = created[k]
+	}
 	return out, claimed, err
 }
 
@@ -142,6 +175,49 @@ func TestLanes(t *testing.T) {
 			}
 			if store.waited > store.held/2 {
 				t.Errorf("%d of %d held marks waited in the store", store.waited, store.held)
+			}
+		})
+	})
+
+	t.Run("sends to different conversations share batches, and one to a conversation that is held delays no other", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			store, tracker := open(t)
+			store.heldFor = 10 * time.Second
+			var wg sync.WaitGroup
+			for i := range 400 {
+				if i == 200 {
+					pass(3 * time.Second) // those to the conversation that is held wait by now
+				}
+				conversation, latest := distinct(i), 4*time.Second // a batch that is under way, one to share, and as much again
+				if i%20 == 0 {
+					conversation, latest = "held", time.Minute
+				}
+				wg.Go(func() {
+					began := time.Now()
+					m, err := tracker.Send(t.Context(), delivery.Draft{ID: fmt.Sprintf("m%d", i), Conversation: conversation, Sender: "alice"})
+					if err != nil || m.Seq == 0 {
+						t.Errorf("%+v, %v", m, err)
+					}
+					if took := time.Since(began); took > latest {
+						t.Errorf("a send to %s took %v", conversation, took)
+					}
+				})
+			}
+			wg.Wait()
+			alone := 0
+			for _, batch := range store.sends {
+				if batch[0].NoWait {
+					continue
+				}
+				alone++
+				for _, m := range batch {
+					if m.Conversation != "held" {
+						t.Errorf("a send to %s waited in the store", m.Conversation)
+					}
+				}
+			}
+			if len(store.sends)-alone > 8*store.Writers() || alone == 0 {
+				t.Errorf("%d batches, and %d that waited", len(store.sends)-alone, alone)
 			}
 		})
 	})

@@ -106,7 +106,7 @@ type marking struct {
 }
 
 // errHeldBack says that the store broke its contract.
-var errHeldBack = errors.New("store held back a mark that waits")
+var errHeldBack = errors.New("store held back what was to wait")
 
 // errUnadmitted says that the store wants the app's rule to be asked.
 var errUnadmitted = errors.New("not admitted")

@@ -22,14 +22,11 @@ func (t *Tracker) Send(ctx context.Context, draft Draft) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	outs, err := t.sends.Do(ctx, m.Conversation, m)
+	out, err := t.create(ctx, m)
 	if err != nil {
 		return Message{}, outcome("sending", err)
 	}
-	if outs[0].err != nil {
-		return Message{}, outcome("sending", outs[0].err)
-	}
-	msg, err := sent(ctx, t.store, m, outs[0].Created)
+	msg, err := sent(ctx, t.store, m, out)
 	if err == nil {
 		t.headers.put(msg.Header)
 	}
@@ -156,7 +153,28 @@ type created struct {
 	err error
 }
 
-// flushSends stores a batch of messages of one conversation.
+// create stores a message with those of other callers: in its common lane, or if it was held back there, in
+// one of its conversation's own.
+func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
+	lane := t.lane(m.Conversation)
+	for m.NoWait = true; ; m.NoWait = false {
+		outs, err := t.sends.Do(ctx, lane, m)
+		if err == nil {
+			err = outs[0].err
+		}
+		switch {
+		case err != nil:
+			return Created{}, err
+		case !outs[0].Held:
+			return outs[0].Created, nil
+		case !m.NoWait:
+			return Created{}, errHeldBack
+		}
+		lane = m.Conversation
+	}
+}
+
+// flushSends stores a batch of messages.
 func (t *Tracker) flushSends(ctx context.Context, _ string, messages []NewMessage) ([]created, error) {
 	outs := make([]created, len(messages))
 	for _, round := range rounds(messages, func(m NewMessage) string { return m.ID }) {

@@ -34,6 +34,9 @@ type Store interface {
 	// in each conversation so do the seqs.
 	// A message whose id is taken, in whatever conversation, is not stored: its result holds what
 	// is there. The events are born under the lease and returned, or due at once if it is zero.
+	//
+	// If the messages say NoWait, those of a conversation that another transaction holds or that nobody
+	// has sent to before may be left out ([Created.Held]); otherwise the store waits.
 	Create(ctx context.Context, messages []NewMessage, lease Lease) ([]Created, []Claimed, error)
 
 	// Advance applies marks, no two of them of the same message and user, and returns one result
@@ -101,8 +104,8 @@ type TxStore interface {
 	InTx(tx DBTX) Store
 }
 
-// ParallelStore is a [Store] that works on several batches of marks at a time. Any other one gets them one
-// after the other, which are larger the longer each takes.
+// ParallelStore is a [Store] that works on several batches of sends or marks at a time. Any other one gets
+// them one after the other, which are larger the longer each takes.
 type ParallelStore interface {
 	Store
 
@@ -142,12 +145,14 @@ type NewMessage struct {
 	Recipients []string // distinct, sorted, without the sender; nil exactly if Open
 	Socket     string   // not told of the message, if set
 	EventBody  bool     // whether the event carries the body
+	NoWait     bool     // rather come back as Held than wait for the conversation; the same in all messages of a call
 }
 
 // Created is what became of a [NewMessage].
 type Created struct {
 	Message Message // as it is stored, without Own
 	Existed bool    // the id was taken before: Message is what was there
+	Held    bool    // not stored: another transaction holds the conversation, or it is new; Message is zero
 }
 
 // Mark is a validated claim of one user to have received or seen one message.

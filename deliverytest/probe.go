@@ -272,6 +272,41 @@ func (p *probe) calm(conversation string) {
 	})
 }
 
+// create stores messages whose events are due at once. It waits for no conversation that others hold, and
+// then tries on their own the messages that were left out.
+func create(ctx context.Context, store delivery.Store, messages []delivery.NewMessage) ([]delivery.Created, error) {
+	hasty := slices.Clone(messages)
+	for i := range hasty {
+		hasty[i].NoWait = true
+	}
+	created, _, err := store.Create(ctx, hasty, delivery.Lease{})
+	if err != nil {
+		return nil, err
+	}
+	if len(created) != len(messages) {
+		return nil, fmt.Errorf("Create returned %d results for %d messages", len(created), len(messages))
+	}
+	for i, c := range created {
+		if !c.Held {
+			continue
+		}
+		if c != (delivery.Created{Held: true}) {
+			return nil, fmt.Errorf("Create left out message %d as held, and yet returned %+v", i, c)
+		}
+		waiting := messages[i]
+		waiting.NoWait = false
+		alone, _, err := store.Create(ctx, []delivery.NewMessage{waiting}, delivery.Lease{})
+		if err != nil {
+			return nil, err
+		}
+		if len(alone) != 1 || alone[0].Held {
+			return nil, fmt.Errorf("Create left out a message that was to wait")
+		}
+		created[i] = alone[0]
+	}
+	return created, nil
+}
+
 // advance applies marks whose events are due at once. It waits for no conversation that others
 // hold, and then tries on their own the marks that were left out.
 func advance(ctx context.Context, store delivery.Store, marks []delivery.Mark) ([]delivery.Marked, error) {

@@ -85,7 +85,7 @@ var raceCases = []storeCase{
 		p.together(workers, func(worker int) error {
 			for call := range calls {
 				messages := []delivery.NewMessage{open("c", fmt.Sprint(worker, "a", call), "alice"), open("c", fmt.Sprint(worker, "b", call), "alice")}
-				created, _, err := p.store.Create(p.ctx, messages[:1+call%2], delivery.Lease{})
+				created, err := create(p.ctx, p.store, messages[:1+call%2])
 				if err != nil {
 					return err
 				}
@@ -111,7 +111,7 @@ var raceCases = []storeCase{
 		p.together(workers, func(worker int) error {
 			for i := range ids {
 				conversation := []string{"c", "d"}[worker%2]
-				c, _, err := p.store.Create(p.ctx, []delivery.NewMessage{frozen(conversation, fmt.Sprint("m", i), "alice", "bob")}, delivery.Lease{})
+				c, err := create(p.ctx, p.store, []delivery.NewMessage{frozen(conversation, fmt.Sprint("m", i), "alice", "bob")})
 				if err != nil {
 					return err
 				}
@@ -234,7 +234,7 @@ var raceCases = []storeCase{
 				case 0:
 					sender := users[random.IntN(len(users))]
 					message := open("c", fmt.Sprint(worker, "/", call), sender)
-					_, _, err = p.store.Create(p.ctx, []delivery.NewMessage{message}, delivery.Lease{})
+					_, err = create(p.ctx, p.store, []delivery.NewMessage{message})
 				case 1:
 					_, err = advance(p.ctx, p.store, []delivery.Mark{{Message: id, User: user, Status: status, At: noon, Admitted: true}})
 				default:

@@ -27,16 +27,12 @@ func (p *txProbe) begin() (*sql.Tx, *probe) {
 	return tx, &inside
 }
 
-// duringAndAfter applies marks outside of the transaction, waits a while, and commits it. It tells
-// whether the marks came back early, before the commit.
-func (p *txProbe) duringAndAfter(tx *sql.Tx, marks ...delivery.Mark) (early bool, marked []delivery.Marked) {
+// duringAndAfter makes a call outside of the transaction, waits a while, and commits it. It tells
+// whether the call came back early, before the commit.
+func (p *txProbe) duringAndAfter(tx *sql.Tx, call func() error) (early bool) {
 	p.Helper()
 	failed := make(chan error, 1)
-	go func() {
-		var err error
-		marked, _, err = p.store.Advance(p.ctx, marks, delivery.Lease{})
-		failed <- err
-	}()
+	go func() { failed <- call() }()
 	var err error
 	select {
 	case err = <-failed:
@@ -46,7 +42,17 @@ func (p *txProbe) duringAndAfter(tx *sql.Tx, marks ...delivery.Mark) (early bool
 		p.must("Commit", tx.Commit())
 		err = <-failed
 	}
-	p.must("Advance", err)
+	p.must("the call", err)
+	return early
+}
+
+// markDuring is duringAndAfter for marks.
+func (p *txProbe) markDuring(tx *sql.Tx, marks ...delivery.Mark) (early bool, marked []delivery.Marked) {
+	p.Helper()
+	early = p.duringAndAfter(tx, func() (err error) {
+		marked, _, err = p.store.Advance(p.ctx, marks, delivery.Lease{})
+		return err
+	})
 	if len(marked) != len(marks) {
 		p.Fatalf("Advance returned %d results for %d marks", len(marked), len(marks))
 	}

@@ -169,7 +169,7 @@ var txCases = []txCase{
 		p.create(frozen("c", "m1", "alice", "bob", "carol"), frozen("d", "m2", "alice", "carol"))
 		tx, inside := p.begin()
 		inside.mark(delivered("m1", "bob", minute(1)))
-		_, marked := p.duringAndAfter(tx, delivered("m1", "carol", minute(2)), delivered("m2", "carol", minute(2)))
+		_, marked := p.markDuring(tx, delivered("m1", "carol", minute(2)), delivered("m2", "carol", minute(2)))
 		if marked[0].Held || marked[1].Held {
 			p.Errorf("the marks were left out: %+v", marked)
 		}
@@ -184,7 +184,7 @@ var txCases = []txCase{
 		for i := range marks {
 			marks[i].NoWait = true
 		}
-		early, marked := p.duringAndAfter(tx, marks...)
+		early, marked := p.markDuring(tx, marks...)
 		if early && !marked[0].Held {
 			p.Errorf("the mark in the conversation that is held returned %+v", marked[0])
 		}
@@ -195,6 +195,34 @@ var txCases = []txCase{
 		again, err := advance(p.ctx, p.store, marks[:1])
 		p.must("Advance", err)
 		p.same("the version of the mark in the end", again[0].Receipt.Version, int64(3))
+	}},
+	{"a send that does not want to wait may be left out, and hinders none beside it", func(p *txProbe) {
+		p.create(open("c", "m1", "alice"), open("d", "m2", "alice"))
+		tx, inside := p.begin()
+		inside.create(open("c", "m3", "alice"))
+		messages := []delivery.NewMessage{open("c", "m4", "bob"), open("d", "m5", "bob")}
+		for i := range messages {
+			messages[i].NoWait = true
+		}
+		var created []delivery.Created
+		early := p.duringAndAfter(tx, func() (err error) {
+			created, _, err = p.store.Create(p.ctx, messages, delivery.Lease{})
+			return err
+		})
+		if len(created) != len(messages) {
+			p.Fatalf("Create returned %d results for %d messages", len(created), len(messages))
+		}
+		if early && !created[0].Held {
+			p.Errorf("the send to the conversation that is held returned %+v", created[0])
+		}
+		if held := created[0]; held.Held && held != (delivery.Created{Held: true}) {
+			p.Errorf("the send that was left out returned %+v", held)
+		}
+		p.same("the send beside it", created[1].Message.Seq, int64(2))
+		again, err := create(p.ctx, p.store, messages[:1])
+		p.must("Create", err)
+		p.same("the seq of the send in the end", again[0].Message.Seq, int64(3))
+		p.same("whether it was there before it was tried again", again[0].Existed, !created[0].Held)
 	}},
 	{"whatever transactions race, committed or not, versions are contiguous and events exact", func(p *txProbe) {
 		const workers, calls = 8, 4

@@ -19,7 +19,7 @@ func (l *locked) create(ctx context.Context, s *session, messages []delivery.New
 }
 
 func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
-	conversations, err := l.lockConversations(ctx, q, messages)
+	conversations, err := l.lockConversations(ctx, q, s, messages)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -30,7 +30,7 @@ func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, mess
 	var states, receipts, versions []row
 	var events []delivery.Event
 	for i, m := range messages {
-		if created[i].Existed {
+		if created[i].Existed || created[i].Held {
 			continue
 		}
 		message := created[i].Message
@@ -67,8 +67,9 @@ type conversation struct {
 	key, version int64
 }
 
-// lockConversations locks the conversations of the messages, and makes those that are new.
-func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, messages []delivery.NewMessage) (map[string]*conversation, error) {
+// lockConversations locks the conversations of the messages, and makes those that are new. If the messages
+// won't wait it does neither for conversations that are new or that somebody holds: they are not returned.
+func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage) (map[string]*conversation, error) {
 	ids := make([]string, len(messages))
 	for i, m := range messages {
 		ids[i] = m.Conversation
@@ -81,6 +82,15 @@ func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, message
 	byKey := make(map[int64]*conversation, len(ids))
 	for _, c := range known {
 		conversations[c.id], byKey[c.key] = c, c
+	}
+	if s.tx == nil && messages[0].NoWait && l.lockFree != "" {
+		free, err := query(ctx, q, scanInt, l.lockFree, toJSON(sortedKeys(byKey, cmp.Compare[int64])))
+		if err != nil {
+			return nil, err
+		}
+		maps.DeleteFunc(byKey, func(key int64, _ *conversation) bool { return !slices.Contains(free, key) })
+		maps.DeleteFunc(conversations, func(_ string, c *conversation) bool { return byKey[c.key] == nil })
+		ids = nil
 	}
 	slices.Sort(ids)
 	for _, id := range ids {
@@ -131,7 +141,7 @@ func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, messages 
 		switch {
 		case err == nil:
 			for _, c := range created {
-				if !c.Existed {
+				if !c.Existed && !c.Held {
 					conversations[c.Message.Conversation].version++
 				}
 			}
@@ -156,6 +166,10 @@ func place(messages []delivery.NewMessage, there []delivery.Message, conversatio
 			continue
 		}
 		c := conversations[m.Conversation]
+		if c == nil {
+			created[i].Held = true
+			continue
+		}
 		added[c.id]++
 		h := m.Header
 		h.Seq, h.SentAt = c.version+added[c.id], precise(h.SentAt)

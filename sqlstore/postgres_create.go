@@ -8,24 +8,43 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// pgCreate stores new messages: $1 pgDrafts, $2 the lease's length, $3 its token.
-//
-// It needs no look at the conversation but its newest version, which the upsert takes under the lock.
-// An id that someone else stores at the same time breaks the unique index and with it the whole
-// statement, so that no version is taken that could become a gap; the next try finds the message.
-const pgCreate = `
-WITH draft AS MATERIALIZED (
-	SELECT d.* FROM json_to_recordset($1::json) AS d(ord int, id text, conversation text, sender text, body text, open boolean,
-		total int, quorum int, sent_at timestamptz, recipients json, socket text, event_body boolean)
-	LEFT JOIN LATERAL (SELECT id FROM delivery_messages WHERE id = d.id LIMIT 1) taken ON true
-	WHERE taken.id IS NULL
-),
+// pgCreate stores new messages: $1 pgDrafts, $2 the lease's length, $3 its token. It waits for their
+// conversations, and makes those that are new.
+const pgCreate = pgDrafts + `
 conversation AS (
 	INSERT INTO delivery_conversations AS c (id, version)
 	SELECT conversation, count(*) FROM draft GROUP BY conversation ORDER BY conversation COLLATE "C"
 	ON CONFLICT (id) DO UPDATE SET version = c.version + excluded.version
 	RETURNING conv, id AS conversation, version
+),` + pgStore
+
+// pgCreateFree is pgCreate for the conversations that are there and that nobody holds. The messages of others
+// come back without a seq.
+const pgCreateFree = pgDrafts + `
+free AS MATERIALIZED (
+	SELECT conv, id FROM delivery_conversations WHERE id = ANY (ARRAY(SELECT conversation FROM draft))
+	FOR NO KEY UPDATE SKIP LOCKED
 ),
+conversation AS (
+	UPDATE delivery_conversations c SET version = c.version + n
+	FROM (SELECT conv, count(*) AS n FROM free JOIN draft ON draft.conversation = free.id GROUP BY conv) d
+	WHERE c.conv = d.conv AND c.conv = ANY (ARRAY(SELECT conv FROM free))
+	RETURNING c.conv, c.id AS conversation, c.version
+),` + pgStore
+
+// What both have in common. They need no look at a conversation but its newest version, which is taken under
+// the lock. An id that someone else stores at the same time breaks the unique index and with it the whole
+// statement, so that no version is taken that could become a gap; the next try finds the message.
+const (
+	pgDrafts = `
+WITH draft AS MATERIALIZED (
+	SELECT d.* FROM json_to_recordset($1::json) AS d(ord int, id text, conversation text, sender text, body text, open boolean,
+		total int, quorum int, sent_at timestamptz, recipients json, socket text, event_body boolean)
+	LEFT JOIN LATERAL (SELECT id FROM delivery_messages WHERE id = d.id LIMIT 1) taken ON true
+	WHERE taken.id IS NULL
+),`
+
+	pgStore = `
 message AS MATERIALIZED (
 	SELECT d.*, conv, row_number() OVER (ORDER BY ord) AS n,
 		version - count(*) OVER (PARTITION BY conv) + row_number() OVER (PARTITION BY conv ORDER BY ord) AS seq
@@ -52,9 +71,11 @@ event AS (
 	FROM message ORDER BY ord
 	RETURNING id
 )
-SELECT message.ord, message.seq, e.id
-FROM message
-JOIN (SELECT row_number() OVER () AS n, id FROM event) e USING (n)`
+SELECT draft.ord, message.seq, e.id
+FROM draft
+LEFT JOIN message USING (ord)
+LEFT JOIN (SELECT row_number() OVER () AS n, id FROM event) e USING (n)`
+)
 
 // pgLockNew waits for the rows of conversations, and makes those that are not there: $1 their ids.
 const pgLockNew = `
@@ -99,7 +120,11 @@ func (postgresWrites) create(ctx context.Context, s *session, messages []deliver
 				return err
 			}
 		}
-		rows, err = queryInto(ctx, q, (*pgCreated).columns, pgCreate, batch, lease.For.Microseconds(), lease.Token)
+		statement := pgCreate
+		if s.tx == nil && messages[0].NoWait {
+			statement = pgCreateFree
+		}
+		rows, err = queryInto(ctx, q, (*pgCreated).columns, statement, batch, lease.For.Microseconds(), lease.Token)
 		return err
 	})
 	if err != nil {
@@ -108,6 +133,10 @@ func (postgresWrites) create(ctx context.Context, s *session, messages []deliver
 	created := make([]delivery.Created, len(messages))
 	var claimed []delivery.Claimed
 	for _, row := range rows {
+		if row.seq == 0 {
+			created[row.ord].Held = true
+			continue
+		}
 		m := &messages[row.ord]
 		header := m.Header
 		header.Seq, header.SentAt = row.seq, drafts[row.ord].SentAt
@@ -138,7 +167,7 @@ func pgExisting(ctx context.Context, s *session, messages []delivery.NewMessage,
 	index := make(map[string]int)
 	var ids []string
 	for i := range created {
-		if created[i].Message.ID == "" {
+		if created[i] == (delivery.Created{}) {
 			index[messages[i].ID] = i
 			ids = append(ids, messages[i].ID)
 		}
@@ -153,8 +182,10 @@ func pgExisting(ctx context.Context, s *session, messages []delivery.NewMessage,
 // pgCreated is a row of what pgCreate returns.
 type pgCreated struct {
 	ord   int
-	seq   int64
+	seq   int64 // 0 if the message was held back
 	event int64 // id
 }
 
-func (c *pgCreated) columns() []any { return []any{&c.ord, &c.seq, &c.event} }
+func (c *pgCreated) columns() []any {
+	return []any{&c.ord, orZero[int64]{&c.seq}, orZero[int64]{&c.event}}
+}

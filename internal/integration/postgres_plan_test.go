@@ -60,6 +60,11 @@ func TestPostgresReadsNoMoreRowsThanItNeeds(t *testing.T) {
 					{Header: delivery.Header{ID: "new" + id(2), Conversation: "new", Sender: "ann", Open: true, Quorum: 1}},
 				}, delivery.Lease{})
 				must(err)
+				_, _, err = store.Create(ctx, []delivery.NewMessage{
+					{Header: delivery.Header{ID: "free" + id(1), Conversation: "c1", Sender: "ann", Open: true, Quorum: 1}, NoWait: true},
+					{Header: delivery.Header{ID: "free" + id(2), Conversation: "c2", Sender: "ann", Open: true, Quorum: 1}, NoWait: true},
+				}, delivery.Lease{})
+				must(err)
 				_, _, err = store.Advance(ctx, []delivery.Mark{markBy("bob", id(1))}, delivery.Lease{})
 				must(err)
 				_, _, err = store.Advance(ctx, []delivery.Mark{markBy("cem", id(1)), markBy("dan", id(1)), markBy("cem", id(7))}, delivery.Lease{})
