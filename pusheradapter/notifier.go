@@ -26,8 +26,9 @@ type Options struct {
 	// Defaults to [EncodePrivate], for which status events that follow each other are joined; an
 	// Encode of your own gets them as they were committed.
 	//
-	// Its error refuses the event, which then comes again a few times before it goes to the dead
-	// letters; marked with [delivery.Permanent] it goes at once. So does a trigger that is not valid.
+	// Its error refuses the event, which then comes again a few times within a minute or so before it
+	// goes to the dead letters; marked with [delivery.RetryAfter] it comes again when that says, and
+	// with [delivery.Permanent] it goes at once. So does one with a trigger that is not valid.
 	Encode func(ctx context.Context, event delivery.Event) ([]Trigger, error)
 
 	// Conversation is the inverse of Encode's channel names, for [Notifier.AuthHandler]: the
