@@ -21,6 +21,8 @@ export class Conversation extends EventTarget {
   #me;
   #version = -1; // everything up to here is known; -1: nothing is
   #ahead = []; // [from, to] of what is known beyond that
+  #readTo = 0; // one has read all up to this seq
+  #earlier = null; // {start, unread}: how many before the seq start are unread; null: not known
   #sync = new Task(() => this.#catchUp());
 
   constructor({ id, title, members, channel }, me) {
@@ -97,9 +99,22 @@ export class Conversation extends EventTarget {
     return [...this.messages.values()].filter((m) => m.sender !== this.#me && m.seq <= upTo);
   }
 
-  // unread counts those that are still to be read.
+  // readUpTo notes that one has read the messages up to a seq, and with them those that are not here.
+  readUpTo(seq) {
+    this.#readTo = Math.max(this.#readTo, seq);
+    for (const { id } of this.received(seq)) this.marked(id, 'read');
+  }
+
+  // unread counts the messages that are still to be read, here or not. It is Infinity if they are too many for the
+  // server to count, and 0 until it has.
   unread() {
-    return this.received().filter((m) => m.own !== 'read').length;
+    if (!this.#earlier) return 0;
+    const { start, unread } = this.#earlier;
+    return this.#unreadFrom(start) + (this.#readTo < start ? unread : 0);
+  }
+
+  #unreadFrom(seq) {
+    return this.received().filter((m) => m.seq >= seq && m.own !== 'read').length;
   }
 
   // loadEarlier fetches messages before the first one here.
@@ -131,7 +146,25 @@ export class Conversation extends EventTarget {
       }
     }
     this.learned(0, this.#version);
+    await this.#countEarlier();
     this.dispatchEvent(new Event('synced'));
+  }
+
+  // countEarlier asks how many messages before the first one here are unread. Once there are none it need not ask
+  // again: what is new comes last.
+  async #countEarlier() {
+    if (this.#earlier?.unread === 0) return;
+    if (!this.more) {
+      this.#earlier = { start: 0, unread: 0 };
+      return;
+    }
+    const start = this.#first();
+    const here = this.#unreadFrom(start);
+    const known = this.#version;
+    const { unread, more, first, version } = await api.pending(this.id);
+    const before = more ? Infinity : Math.max(1, unread - here); // if there are any
+    this.#earlier = { start, unread: first?.seq < start ? before : 0 };
+    if (version > known) this.sync(GAP_PATIENCE); // the two counts are not of one moment: once more
   }
 
   // first returns the seq of the first message here.
@@ -141,7 +174,8 @@ export class Conversation extends EventTarget {
 
   // take merges a message as the server tells it.
   #take({ id, sender, body, seq, sent_at, own, version, status, delivered, read, total }) {
-    this.#merge({ id, sender, body, seq, sentAt: new Date(sent_at), own: own?.status }, { version, status, delivered, read, total });
+    const far = seq <= this.#readTo ? 'read' : own?.status; // the server may not have heard of it yet
+    this.#merge({ id, sender, body, seq, sentAt: new Date(sent_at), own: far }, { version, status, delivered, read, total });
   }
 
   // merge lets in no old news: of two accounts of a message that with the higher version is right.

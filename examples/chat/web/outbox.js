@@ -57,10 +57,8 @@ export class Outbox {
   // readUpTo tells the senders that all messages up to one were seen, and so delivered.
   readUpTo(conversation, { id, seq }) {
     this.#put('read', id, { message: id, seq, conversation: conversation.id });
-    for (const message of conversation.received(seq)) {
-      this.#remove('delivered', message.id);
-      conversation.marked(message.id, 'read');
-    }
+    for (const message of conversation.received(seq)) this.#remove('delivered', message.id);
+    conversation.readUpTo(seq);
     this.#tasks.read.request();
   }
 
@@ -97,7 +95,8 @@ export class Outbox {
   async #sendRead() {
     const marks = this.#entries('read').sort((a, b) => a.seq - b.seq);
     const last = new Map(marks.map((mark) => [mark.conversation, mark]));
-    for (const { conversation, message } of last.values()) {
+    for (const { conversation, message, seq } of last.values()) {
+      this.#conversations.get(conversation)?.readUpTo(seq); // it may be another page's mark
       try {
         const { changed, from, to } = await api.markUpTo({ conversation, message, status: 'read', socket: this.#socket() });
         const unmixed = changed > 0 && to - from + 1 === changed; // no changes by others are among these

@@ -3,6 +3,8 @@
 
 const GROUP_PAUSE = 5 * 60_000; // ms between messages of one sender that are shown as one group
 
+const MOST_UNREAD = 1000; // to be counted on a badge
+
 const dayFormat = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
 const timeFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
 
@@ -76,14 +78,15 @@ export class View {
   }
 
   showUnread(conversation) {
+    const number = (n) => (n > MOST_UNREAD ? `${MOST_UNREAD}+` : `${n}`);
     const unread = conversation.unread();
     const badge = this.#panes.get(conversation).link.querySelector('.unread');
     badge.hidden = unread === 0;
-    badge.textContent = unread;
-    badge.ariaLabel = `${unread} unread`;
+    badge.textContent = number(unread);
+    badge.ariaLabel = `${number(unread)} unread`;
     let all = 0;
     for (const each of this.#panes.keys()) all += each.unread();
-    document.title = all > 0 ? `(${all}) Chat` : 'Chat';
+    document.title = all > 0 ? `(${number(all)}) Chat` : 'Chat';
   }
 
   // showConnection tells in a word whether events come in.

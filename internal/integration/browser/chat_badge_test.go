@@ -1,0 +1,78 @@
+package browser
+
+import (
+	"strconv"
+	"testing"
+)
+
+// sendMany opens the chat for a user who has sent many messages into a conversation before.
+func sendMany(t *testing.T, chat *program, name, conversation string, n int) *tab {
+	t.Helper()
+	p := openChat(t, chat, name)
+	p.visit(chat.url + "/login") // a page that is told of none of them
+	const atOnce = 100
+	const send = `Promise.all(Array.from({length: %s}, (_, i) => fetch('/api/messages', {
+		method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({conversation: %s, body: String(i)}),
+	}))).then((all) => all.every((answer) => answer.status === 201))`
+	for ; n > 0; n -= atOnce {
+		if !eval[bool](p, send, min(n, atOnce), conversation) {
+			t.Fatal("some were not sent")
+		}
+	}
+	p.visit(chat.url + "/#" + conversation)
+	p.wait(`'synced' in document.querySelector('.log[data-conversation-id=%s]').dataset`, conversation)
+	return p
+}
+
+// waitBadge waits until a conversation's badge shows a text, "" for none, and the page's title as well: nothing else is unread.
+func (p *tab) waitBadge(conversation, text string) {
+	p.t.Helper()
+	title := "Chat"
+	if text != "" {
+		title = "(" + text + ") Chat"
+	}
+	p.wait(`((badge) => (badge.hidden ? '' : badge.textContent) === %s && document.title === %s)(document.querySelector('a[data-conversation-id=%s] .unread'))`,
+		text, title, conversation)
+}
+
+func TestBadgeCountsAllUnreadMessagesNotOnlyThoseThatAreLoaded(t *testing.T) {
+	eachClient(t, func(t *testing.T, flags ...string) {
+		chat := runExample(t, "chat", flags...)
+		const sent = 120 // of which a page loads 50
+		carol := sendMany(t, chat, "carol", everyone, sent)
+
+		bob := openChat(t, chat, "bob") // at another conversation
+		bob.waitBadge(everyone, strconv.Itoa(sent))
+		carol.write("one more")
+		bob.waitBadge(everyone, strconv.Itoa(sent+1))
+		bob.shoot("unread")
+		bob.reload()
+		bob.waitBadge(everyone, strconv.Itoa(sent+1))
+
+		second := bob.newTab(chat.url) // where he reads them
+		second.visit(chat.url + "/#" + everyone)
+		second.wait(`watch.message('one more')?.dataset.own === 'read'`)
+		second.waitBadge(everyone, "")
+		bob.waitBadge(everyone, "")
+		second.close()
+		carol.write("and another")
+		bob.waitBadge(everyone, "1")
+		bob.choose(everyone)
+		bob.waitBadge(everyone, "")
+	})
+}
+
+func TestBadgeStopsCountingAtAThousand(t *testing.T) {
+	t.Parallel()
+	chat := runExample(t, "chat")
+	carol := sendMany(t, chat, "carol", everyone, 1000)
+	bob := openChat(t, chat, "bob")
+	bob.waitBadge(everyone, "1000")
+	carol.write("one more")
+	bob.waitBadge(everyone, "1000+")
+	bob.reload()
+	bob.waitBadge(everyone, "1000+")
+	bob.shoot("unread")
+	bob.choose(everyone)
+	bob.waitBadge(everyone, "")
+}
