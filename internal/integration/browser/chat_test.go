@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"github.com/msgdelivery/delivery/pusheradapter"
@@ -132,6 +133,21 @@ func TestTicks(t *testing.T) {
 		bob.shoot("answered")
 		alice.shoot("answered")
 	})
+}
+
+func TestPhoneShowsWhoIsSignedIn(t *testing.T) {
+	t.Parallel()
+	chat := runExample(t, "chat")
+	alice := openChat(t, chat, "alice")
+	call(alice, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: 390, Height: 844, DeviceScaleFactor: 1})
+	alice.wait(`innerWidth === 390`)
+	if got := eval[string](alice, `document.querySelector('.me').innerText`); !strings.HasPrefix(got, "alice") { // what is hidden is no part of it
+		t.Errorf("the page shows %q, want alice's name", got)
+	}
+	if !eval[bool](alice, `document.documentElement.scrollWidth === innerWidth && [...document.querySelectorAll('.me *, .conversation')].every((e) => e.getBoundingClientRect().right <= innerWidth)`) {
+		t.Error("the page is wider than the phone")
+	}
+	alice.shoot("phone")
 }
 
 func TestRoomCountsWhomAMessageReached(t *testing.T) {
