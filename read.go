@@ -10,18 +10,47 @@ import (
 
 // Message returns a message and what became of it, or [ErrNotFound].
 func (t *Tracker) Message(ctx context.Context, id string) (Message, error) {
-	if err := checkID("message", id); err != nil {
-		return Message{}, err
-	}
-	found, err := t.store.Load(ctx, []string{id})
+	found, err := t.Load(ctx, id)
 	if err != nil {
-		return Message{}, fmt.Errorf("delivery: loading a message: %w", err)
+		return Message{}, err
 	}
 	if len(found) == 0 {
 		return Message{}, ErrNotFound
 	}
-	t.headers.put(found[0].Header)
 	return found[0], nil
+}
+
+// Load returns those of up to [MaxBatch] messages that exist, in the order of their ids in the call: for an
+// inbox that shows the latest message of each conversation with its ticks, say.
+func (t *Tracker) Load(ctx context.Context, ids ...string) ([]Message, error) {
+	if len(ids) > MaxBatch {
+		return nil, &InvalidError{Field: "messages", Reason: "are more than 500"}
+	}
+	for _, id := range ids {
+		if err := checkID("message", id); err != nil {
+			return nil, err
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	found, err := t.store.Load(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("delivery: loading messages: %w", err)
+	}
+	byID := make(map[string]Message, len(found))
+	for _, m := range found {
+		t.headers.put(m.Header)
+		byID[m.ID] = m
+	}
+	found = found[:0]
+	for _, id := range ids {
+		if m, ok := byID[id]; ok {
+			found = append(found, m)
+			delete(byID, id) // it may be named twice
+		}
+	}
+	return found, nil
 }
 
 // Messages returns a page of a conversation's messages in the order they were sent. A conversation

@@ -193,6 +193,21 @@ func TestReads(t *testing.T) {
 		}
 	})
 
+	t.Run("several messages are loaded in the order that was asked for, each once", func(t *testing.T) {
+		page, err := d.Messages(t.Context(), delivery.Query{Conversation: "c", Limit: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b, c := page.Messages[0], page.Messages[1], page.Messages[2]
+		got, err := d.Load(t.Context(), c.ID, "nowhere", a.ID, c.ID, b.ID)
+		if want := []delivery.Message{c, a, b}; err != nil || !slices.Equal(got, want) {
+			t.Errorf("got %+v, %v; want %+v", got, err, want)
+		}
+		if got, err := d.Load(t.Context()); len(got) != 0 || err != nil {
+			t.Errorf("no ids: %+v, %v", got, err)
+		}
+	})
+
 	t.Run("bad questions are errors that name the field", func(t *testing.T) {
 		for field, ask := range map[string]func() error{
 			"conversation": func() error { _, err := d.Messages(t.Context(), delivery.Query{}); return err },
@@ -211,6 +226,10 @@ func TestReads(t *testing.T) {
 			"limit":   func() error { _, err := d.Changes(t.Context(), "c", 0, 501); return err },
 			"since":   func() error { _, err := d.Changes(t.Context(), "c", -1, 0); return err },
 			"message": func() error { _, err := d.Receipts(t.Context(), ""); return err },
+			"messages": func() error {
+				_, err := d.Load(t.Context(), make([]string, delivery.MaxBatch+1)...)
+				return err
+			},
 		} {
 			var invalid *delivery.InvalidError
 			if err := ask(); !errors.As(err, &invalid) || invalid.Field != field {

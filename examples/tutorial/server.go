@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/examples/internal/demo"
@@ -71,17 +72,23 @@ func build(db *demo.DB, pusher *demo.Pusher, flags demo.Flags) (http.Handler, fu
 // tutorial's hold; by then the message may have moved on, and the event tells so.
 func (s *server) encode(ctx context.Context, event delivery.Event) ([]pusheradapter.Trigger, error) {
 	name := map[delivery.Kind]string{delivery.MessageSent: "an_event", delivery.StatusChanged: "delivered_message"}[event.Kind]
-	var triggers []pusheradapter.Trigger
+	var ids []string
 	for _, update := range event.Updates {
-		m, err := s.tracker.Message(ctx, update.Message)
+		ids = append(ids, update.Message)
+	}
+	var triggers []pusheradapter.Trigger
+	for some := range slices.Chunk(ids, delivery.MaxBatch) {
+		messages, err := s.tracker.Load(ctx, some...)
 		if err != nil {
 			return nil, err
 		}
-		data, err := json.Marshal(show(m))
-		if err != nil {
-			return nil, err
+		for _, m := range messages {
+			data, err := json.Marshal(show(m))
+			if err != nil {
+				return nil, err
+			}
+			triggers = append(triggers, pusheradapter.Trigger{Channel: channel, Name: name, Data: data, Except: event.Except})
 		}
-		triggers = append(triggers, pusheradapter.Trigger{Channel: channel, Name: name, Data: data, Except: event.Except})
 	}
 	return triggers, nil
 }
