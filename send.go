@@ -37,7 +37,8 @@ func (t *Tracker) Send(ctx context.Context, draft Draft) (Message, error) {
 // exist if and only if the caller commits. It needs a [TxStore].
 //
 // The conversation's row stays locked until the caller commits, so call it last. The event is due at
-// the commit: call [Tracker.Wake] then, or wait for the next poll.
+// the commit: call [Tracker.Wake] then, or wait for the next poll. On Postgres, that of a transaction which
+// commits more than ten seconds after the call may be found half a minute later.
 func (t *Tracker) SendTx(ctx context.Context, tx DBTX, draft Draft) (Message, error) {
 	store, err := t.inTx(tx)
 	if err != nil {

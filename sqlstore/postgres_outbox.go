@@ -4,11 +4,17 @@ import (
 	"context"
 	"database/sql"
 	"strings"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 )
 
-// pgClaim leases due events: $1 how many, $2 the lease's token, $3 its length.
+// pgClaim leases due events: $1 how many, $2 the lease's token, $3 its length, $4 since when at most they
+// have been due, in microseconds.
+//
+// Events come and go in the order in which they fall due, so that where the index begins lies what is gone. While
+// somebody's old snapshot keeps vacuum from clearing that away, to search from there would take longer and longer:
+// see [sweep].
 //
 // The materialized step is what keeps to the limit: a plan that ran it once per row of an outer loop
 // would skip what it had locked and take more each time. It compares with the statement's time, which
@@ -16,7 +22,7 @@ import (
 const pgClaim = `
 WITH due AS MATERIALIZED (
 	SELECT id, ready_at AS since FROM delivery_outbox
-	WHERE ready_at <= statement_timestamp()
+	WHERE ready_at <= statement_timestamp() AND ready_at > statement_timestamp() - $4::bigint * INTERVAL '1 microsecond'
 	ORDER BY ready_at, id LIMIT $1::bigint
 	FOR UPDATE SKIP LOCKED
 ),
@@ -29,6 +35,8 @@ claimed AS (
 SELECT id, payload, attempts FROM claimed JOIN due USING (id) ORDER BY since, id`
 
 func (postgresWrites) claim(ctx context.Context, s *session, limit int, lease delivery.Lease) (claimed []delivery.Claimed, err error) {
+	began := time.Now()
+	since := s.sweep.since(began)
 	err = s.single(ctx, func(q delivery.DBTX) error {
 		claimed, err = query(ctx, q, func(rows *sql.Rows) (c delivery.Claimed, err error) {
 			var id int64
@@ -39,9 +47,12 @@ func (postgresWrites) claim(ctx context.Context, s *session, limit int, lease de
 			c.Lease = lease.Token
 			c.Event = readEvent(id, payload)
 			return c, nil
-		}, pgClaim, limit, lease.Token, lease.For.Microseconds())
+		}, pgClaim, limit, lease.Token, lease.For.Microseconds(), since.Microseconds())
 		return err
 	})
+	if err == nil && len(claimed) < limit {
+		s.sweep.leftNothing(began, since)
+	}
 	return claimed, err
 }
 

@@ -74,7 +74,7 @@ func New(db *sql.DB, dialect Dialect) (*Store, error) {
 }
 
 func newSession(db *sql.DB, impl *dialect) *session {
-	return &session{dialect: impl, db: db, queue: make(chan struct{}, 1)}
+	return &session{dialect: impl, db: db, queue: make(chan struct{}, 1), sweep: new(sweep)}
 }
 
 // InTx returns a store that works inside the caller's transaction, as [delivery.TxStore] says: a

@@ -1,0 +1,43 @@
+package sqlstore
+
+import (
+	"sync"
+	"time"
+)
+
+// sweep says how far back claims look. Once one has left nothing, those after it look at what fell due since,
+// and a while before: a transaction may commit after what it sent fell due. What came later still, and what a
+// claimer left that failed, is found when it is time to look at everything again.
+type sweep struct {
+	mu    sync.Mutex
+	swept time.Time // when one began that looked at everything and left nothing
+	clear time.Time // when the latest began that left nothing of what it looked at
+}
+
+const (
+	sweepInterval = 30 * time.Second // as long as leases last by default
+	lateCommits   = 10 * time.Second
+	everything    = 100 * 365 * 24 * time.Hour
+)
+
+// since returns how long ago what a claim looks for may have fallen due.
+func (s *sweep) since(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.swept) >= sweepInterval {
+		return everything
+	}
+	return now.Sub(s.clear) + lateCommits
+}
+
+// leftNothing notes a claim that left nothing of what it looked at.
+func (s *sweep) leftNothing(began time.Time, since time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if began.After(s.clear) {
+		s.clear = began
+	}
+	if since == everything && began.After(s.swept) {
+		s.swept = began
+	}
+}
