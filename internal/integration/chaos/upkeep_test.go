@@ -16,13 +16,13 @@ import (
 var upkeepScenarios = []Scenario{
 	{
 		Row: "M8", Name: "the database takes no writes", Engines: everyEngine, Own: true,
-		Size: Size{World: small, Marks: 3_000, Nodes: 2, Times: 3},
+		Size: Size{World: small, Marks: 1_000, Nodes: 2, Times: 1},
 		Full: always(Size{World: large, Marks: 100_000, Nodes: 3, Times: 20}),
 		Run:  refuseWrites,
 	},
 	{
 		Row: "M22", Name: "an old snapshot is held", Engines: everyEngine,
-		Size: Size{World: small, Marks: 3_000, Nodes: 2},
+		Size: Size{World: small, Marks: 1_000, Nodes: 2},
 		Full: func(engine string) Size {
 			size := Size{World: large, Marks: 300_000, Nodes: 3}
 			if engine == "postgres-pgx" {
@@ -34,7 +34,7 @@ var upkeepScenarios = []Scenario{
 	},
 	{
 		Row: "M30", Name: "tables change under load", Engines: everyEngine,
-		Size: Size{World: small, Marks: 3_000, Nodes: 3, Times: 2},
+		Size: Size{World: small, Marks: 1_000, Nodes: 2, Times: 1},
 		Full: always(Size{World: large, Marks: 300_000, Nodes: 3, Times: 20}),
 		Run:  changeTables,
 	},
