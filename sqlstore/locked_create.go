@@ -90,7 +90,7 @@ func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *sess
 		}
 		maps.DeleteFunc(byKey, func(key int64, _ *conversation) bool { return !slices.Contains(free, key) })
 		maps.DeleteFunc(conversations, func(_ string, c *conversation) bool { return byKey[c.key] == nil })
-		ids = nil
+		ids = nil // none are made
 	}
 	slices.Sort(ids)
 	for _, id := range ids {
