@@ -136,15 +136,12 @@ func (b *breaker) abort() {
 	b.probing = false
 }
 
-// backoff returns the pause after so many failures.
-func backoff(failures int) time.Duration { return pause(firstPause, longestPause, failures) }
-
-// pause returns the n-th pause of those that double from the first to the longest, of which the upper half is
-// random, so that many who failed together do not come back together.
-func pause(first, longest time.Duration, n int) time.Duration {
-	d := longest
-	if shift := n - 1; shift < 16 {
-		d = min(d, first<<max(shift, 0))
+// backoff returns a pause that doubles with each failure, up to longestPause, of which the upper half
+// is random, so that many who failed together do not come back together.
+func backoff(failures int) time.Duration {
+	d := longestPause
+	if shift := failures - 1; shift < 16 {
+		d = min(d, firstPause<<max(shift, 0))
 	}
 	return d/2 + rand.N(d/2+1) // #nosec G404 -- nothing to guess: it only spreads load
 }

@@ -20,10 +20,9 @@ type Notifier interface {
 	// A plain error means that the endpoint failed and that nothing is known of any event: all of
 	// them are kept and come again, and none is blamed. [RetryAfter] adds when. An error made by
 	// [Refused] names the events that the endpoint examined and refused; all others were accepted.
-	// An event that is refused when it was claimed for the fifth time, crashes of its holders included,
-	// goes to the dead letters; until then it comes again, after pauses of one second to one minute that
-	// make up a minute or so. One whose error was marked [Permanent] goes at once, and one that makes
-	// Notify panic when it was claimed for the third time.
+	// An event that is refused when it was claimed for the third time, crashes of its holders included,
+	// goes to the dead letters; until then it comes again. One whose error was marked [Permanent] goes
+	// at once.
 	//
 	// Notify must return soon after ctx ends. It may be called by several goroutines at the same
 	// time. It may keep neither the slice nor what is in it.

@@ -9,8 +9,7 @@ import (
 )
 
 const (
-	maxRefusals = 5   // claims, of which the last ended with a refusal, before an event goes to the dead letters
-	maxCrashes  = 3   // the same, if the last ended with a panic of the Notifier
+	maxAttempts = 3   // claims, of which the last ended with a refusal, before an event goes to the dead letters
 	maxClaims   = 20  // claims without any outcome: the event seems to kill its holders
 	maxReason   = 500 // bytes kept of a refusal
 )
@@ -150,15 +149,10 @@ type notifierPanic struct{ value any }
 
 func (p *notifierPanic) Error() string { return fmt.Sprintf("notifier panicked: %v", p.value) }
 
-// isolate finds out which events make the Notifier panic.
+// isolate finds out which events make the Notifier panic, and counts it as their refusal.
 func (t *Tracker) isolate(ctx context.Context, batch []held, crash *notifierPanic) error {
 	if len(batch) == 1 {
-		t.settle(batch, func(h held) Settlement {
-			if h.Attempts >= maxCrashes {
-				return t.bury(h, crash.Error())
-			}
-			return Settlement{Outcome: Retry, After: backoff(h.Attempts)}
-		})
+		t.settle(batch, func(h held) Settlement { return t.refusal(h, crash) })
 		return nil
 	}
 	for i := range batch {
@@ -174,14 +168,13 @@ func (t *Tracker) isolate(ctx context.Context, batch []held, crash *notifierPani
 	return nil
 }
 
-// refusal decides what becomes of an event that was refused. Its pauses grow from a second to a minute: what
-// was wrong may be what the Notifier looked up for it, in a database that restarts.
+// refusal decides what becomes of an event that was refused.
 func (t *Tracker) refusal(h held, err error) Settlement {
 	var permanent *permanentError
-	if errors.As(err, &permanent) || h.Attempts >= maxRefusals {
+	if errors.As(err, &permanent) || h.Attempts >= maxAttempts {
 		return t.bury(h, err.Error())
 	}
-	rest := pause(time.Second, time.Minute, 2*h.Attempts-1)
+	rest := backoff(h.Attempts)
 	var after *retryAfterError
 	if errors.As(err, &after) {
 		rest = min(max(after.after, minRetryAfter), maxRetryAfter)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,12 +79,13 @@ func isPermanent(err error) bool { return wraps(err, delivery.Permanent(errors.N
 func asksForPause(err error) bool { return wraps(err, delivery.RetryAfter(errors.New(""), 1)) }
 
 func wraps(err, example error) bool {
-	for ; err != nil; err = errors.Unwrap(err) {
-		if reflect.TypeOf(err) == reflect.TypeOf(example) {
-			return true
-		}
+	if err == nil || reflect.TypeOf(err) == reflect.TypeOf(example) {
+		return err != nil
 	}
-	return false
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		return slices.ContainsFunc(several.Unwrap(), func(err error) bool { return wraps(err, example) })
+	}
+	return wraps(errors.Unwrap(err), example)
 }
 
 // leak returns an error in err's chain that prints one of the secrets.

@@ -26,9 +26,10 @@ type Options struct {
 	// Defaults to [EncodePrivate], for which status events that follow each other are joined; an
 	// Encode of your own gets them as they were committed.
 	//
-	// Its error refuses the event, which then comes again a few times within a minute or so before it
-	// goes to the dead letters; marked with [delivery.RetryAfter] it comes again when that says, and
-	// with [delivery.Permanent] it goes at once. So does one with a trigger that is not valid.
+	// Its error refuses the event, which then comes again twice, after twenty seconds each, before it
+	// goes to the dead letters: what it looks up may be away for a moment. Marked with
+	// [delivery.RetryAfter] it comes again when that says, and with [delivery.Permanent] it goes at
+	// once. So does one with a trigger that is not valid.
 	Encode func(ctx context.Context, event delivery.Event) ([]Trigger, error)
 
 	// Conversation is the inverse of Encode's channel names, for [Notifier.AuthHandler]: the
@@ -137,7 +138,7 @@ func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 func (n *Notifier) encodeEvent(ctx context.Context, event delivery.Event) ([]Trigger, error) {
 	triggers, err := n.encode(ctx, event)
 	if err != nil {
-		return nil, err
+		return nil, encodeError{err}
 	}
 	for _, t := range triggers {
 		if err := t.validate(); err != nil {
@@ -145,6 +146,16 @@ func (n *Notifier) encodeEvent(ctx context.Context, event delivery.Event) ([]Tri
 		}
 	}
 	return triggers, nil
+}
+
+const encodePause = 20 * time.Second
+
+// encodeError is the error of an Encode. It says when the event is to come again, after the error itself has
+// had the chance to.
+type encodeError struct{ error }
+
+func (e encodeError) Unwrap() []error {
+	return []error{e.error, delivery.RetryAfter(e.error, encodePause)}
 }
 
 // publication is the work of one Notify.

@@ -2,6 +2,7 @@ package pusheradapter_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -17,13 +18,20 @@ import (
 
 // runTracker runs a test in fake time, with a tracker whose relay publishes to the server.
 func runTracker(t *testing.T, test func(t *testing.T, srv *pushertest.Server, tracker *delivery.Tracker)) {
+	runTrackerWith(t, nil, test)
+}
+
+// runTrackerWith is runTracker with an Encode.
+func runTrackerWith(t *testing.T, encode func(context.Context, delivery.Event) ([]pusheradapter.Trigger, error),
+	test func(t *testing.T, srv *pushertest.Server, tracker *delivery.Tracker),
+) {
 	synctest.Test(t, func(t *testing.T) {
 		srv, err := pushertest.New(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer srv.Close()
-		notifier := newNotifier(t, srv, &pusheradapter.Options{Transport: srv})
+		notifier := newNotifier(t, srv, &pusheradapter.Options{Transport: srv, Encode: encode})
 		tracker, err := delivery.New(memstore.New(), notifier, &delivery.Options{EventBodies: true, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
@@ -97,6 +105,42 @@ func TestTheRelayKeepsThePauses(t *testing.T) {
 				}
 				if len(events) != test.accepted+1 {
 					t.Errorf("%d events", len(events))
+				}
+			})
+		})
+	}
+}
+
+func TestAnEncodeThatFailsForAWhileCostsNoEvent(t *testing.T) {
+	for name, test := range map[string]struct {
+		err   error
+		lasts time.Duration
+		until time.Duration // when the event has arrived
+		dead  int
+	}{
+		"as it is":                  {errors.New("the database restarts"), 15 * time.Second, 21 * time.Second, 0},
+		"asking to come again soon": {delivery.RetryAfter(errors.New("busy"), 2*time.Second), time.Second, 3 * time.Second, 0},
+		"for good":                  {delivery.Permanent(errors.New("no such user")), time.Second, 0, 1},
+		"for long":                  {errors.New("the database is gone"), time.Hour, time.Minute, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var began time.Time
+			encode := func(ctx context.Context, e delivery.Event) ([]pusheradapter.Trigger, error) {
+				if time.Since(began) < test.lasts {
+					return nil, test.err
+				}
+				return pusheradapter.EncodePrivate(ctx, e)
+			}
+			runTrackerWith(t, encode, func(t *testing.T, srv *pushertest.Server, tracker *delivery.Tracker) {
+				began = time.Now()
+				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c1", Sender: "alice"}); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(test.until)
+				synctest.Wait()
+				dead, err := tracker.DeadLetters(t.Context(), delivery.DeadQuery{})
+				if err != nil || len(dead) != test.dead || len(srv.Events()) != 1-test.dead {
+					t.Errorf("dead letters %v, %v; %d events", dead, err, len(srv.Events()))
 				}
 			})
 		})

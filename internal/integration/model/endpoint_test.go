@@ -26,7 +26,7 @@ var (
 	behaviours = []behaviour{
 		accepting,
 		{name: "fails", fails: errEndpoint},
-		{name: "refuses", refuses: func() error { return errors.New("not this one") }, attempts: 5},
+		{name: "refuses", refuses: func() error { return errors.New("not this one") }, attempts: 3},
 		{name: "refuses for good", refuses: func() error { return delivery.Permanent(errors.New("never this one")) }, attempts: 1},
 		{name: "panics", refuses: func() error { panic("what is this?") }, attempts: 3},
 	}
