@@ -19,7 +19,7 @@ var endpointScenarios = []Scenario{
 	},
 	{
 		Row: "M10", Name: "the endpoint fails now and then, and nodes are killed", Engines: everyEngine,
-		Size: Size{World: small, Marks: 6_000, Nodes: 3, Times: 4},
+		Size: Size{World: small, Marks: 4_000, Nodes: 3, Times: 4},
 		Full: always(Size{World: large, Marks: 300_000, Nodes: 3, Times: 50}),
 		Run: func(r *Run) {
 			r.sink.become(Weather{Fail: 0.1, CutAfter: 0.03})

@@ -11,7 +11,7 @@ import (
 var processScenarios = []Scenario{
 	{
 		Row: "M1", Name: "nodes are killed", Engines: everyEngine,
-		Size: Size{World: small, Marks: 20_000, Nodes: 3, Times: 5},
+		Size: Size{World: small, Marks: 12_000, Nodes: 3, Times: 5},
 		Full: func(engine string) Size {
 			size := Size{World: large, Marks: 300_000, Nodes: 3, Times: 50}
 			switch engine {
