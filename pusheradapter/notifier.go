@@ -148,6 +148,8 @@ func (n *Notifier) encodeEvent(ctx context.Context, event delivery.Event) ([]Tri
 	return triggers, nil
 }
 
+// encodePause is between two tries of an event whose Encode failed: both pauses together outlast the restart of
+// a database.
 const encodePause = 20 * time.Second
 
 // encodeError is the error of an Encode. It says when the event is to come again, after the error itself has

@@ -19,7 +19,7 @@ type session struct {
 	db    *sql.DB
 	queue chan struct{} // of the writers of a serial dialect: who put something in may write
 	tx    delivery.DBTX // the caller's, or nil
-	sweep *sweep
+	sweep *sweep        // of the claims of a dialect that looks back
 }
 
 // fate is what an error from the database says about the statement or the commit that failed.

@@ -81,7 +81,7 @@ func newSession(db *sql.DB, impl *dialect) *session {
 // [*sql.Tx], or a [*sql.Conn] on which one was begun. After an error the caller must roll back.
 func (s *Store) InTx(tx delivery.DBTX) delivery.Store {
 	inner := *s.session
-	inner.tx = tx
+	inner.tx, inner.sweep = tx, new(sweep) // whose claims may be rolled back
 	return &Store{&inner}
 }
 

@@ -16,7 +16,7 @@ type sweep struct {
 
 const (
 	sweepInterval = 30 * time.Second // as long as leases last by default
-	lateCommits   = 10 * time.Second
+	lateCommits   = 10 * time.Second // after what they wrote, which is longer than a transaction should take
 	everything    = 100 * 365 * 24 * time.Hour
 )
 

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"database/sql"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,4 +32,16 @@ func TestSweep(t *testing.T) {
 		time.Sleep(sweepInterval)
 		look("one after a while", everything, false)
 	})
+}
+
+func TestClaimsInATransactionThatMayBeRolledBackSayNothingAboutOthers(t *testing.T) {
+	store, err := New(new(sql.DB), Postgres)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside := store.InTx(new(sql.Tx)).(*Store)
+	inside.session.sweep.leftNothing(time.Now(), everything)
+	if since := store.session.sweep.since(time.Now()); since != everything {
+		t.Errorf("outside, a claim looks %v back", since)
+	}
 }
