@@ -173,7 +173,9 @@ func (b *bench) place(ctx context.Context, p peer.Peer) (*place, error) {
 		return at, nil
 	}
 	at, err := b.newPlace(ctx, p, peer.Fixture{Messages: b.messages, Conversations: b.messages / 100, Recent: b.messages})
-	b.places[p.Name] = at
+	if err == nil {
+		b.places[p.Name] = at
+	}
 	return at, err
 }
 
