@@ -58,8 +58,8 @@ const Sender = "alice"
 const Body = "Are we still on for tomorrow? I could be there at nine."
 
 const (
-	activeUsers = 1000    // who mark at about the same time
-	stride      = 1000003 // a prime: its multiples visit all messages, far apart
+	activeUsers = 1000     // who mark at about the same time
+	stride      = 61803413 // its multiples visit all messages where these are a round number, each far from the last
 )
 
 // Marked is a mark to be done.
