@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -28,9 +27,8 @@ import (
 
 // pgAdvance applies a batch: $1 pgMarks, $2 the lease's length, $3 its token.
 //
-// The ids of the events stand in any rows: there are no more of them than marks. They ascend as pgClaims
-// has the events.
-const pgAdvance = `
+// Each event's id stands in the row of its first step.
+var pgAdvance = `
 WITH mark AS MATERIALIZED (
 	SELECT k.*, m.*, c.id AS conversation, c.version AS seen,
 		coalesce(r.status, 0) AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count,
@@ -41,17 +39,17 @@ WITH mark AS MATERIALIZED (
 		SELECT id, conv, seq, sender, open, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
 	) m ON true
 	LEFT JOIN LATERAL (SELECT id, version FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c ON true
-	LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true
 	LEFT JOIN LATERAL (
-		SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = k."user" LIMIT 1
+		SELECT delivered_count, read_count FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1
+	) t ON true
+	LEFT JOIN LATERAL (
+		SELECT status, version, delivered_at, read_at FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = k."user" LIMIT 1
 	) r ON true
 ),
-wanted AS MATERIALIZED (
-	SELECT conv, seen, count(*) AS steps FROM mark WHERE needed GROUP BY conv, seen
-),
 turn AS MATERIALIZED (
-	SELECT c.conv, w.steps FROM delivery_conversations c JOIN wanted w ON c.conv = w.conv AND c.version = w.seen
-	WHERE c.conv = ANY (ARRAY(SELECT conv FROM wanted))
+	SELECT c.conv, w.steps FROM delivery_conversations c
+	JOIN (SELECT conv, seen, count(*) AS steps FROM mark WHERE needed GROUP BY conv, seen) w ON c.conv = w.conv AND c.version = w.seen
+	WHERE c.conv = ANY (ARRAY(SELECT conv FROM mark WHERE needed))
 	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
 taken AS (
@@ -76,25 +74,26 @@ state AS (
 		max(at) FILTER (WHERE was < 2 AND delivered = quorum), max(at) FILTER (WHERE status = 3 AND read = quorum)
 	FROM step u GROUP BY conv, seq ` + pgPutState + `
 ),
+told AS MATERIALIZED (
+	SELECT nextval('delivery_outbox_id_seq') AS id, conv, min(version) AS first,
+		` + pgEvent(`min(conversation)`, `min(version)`, `max(version)`, `socket COLLATE "C"`, `string_agg(`+pgUpdate+`, ',')`) + ` AS payload
+	FROM step u GROUP BY conv, socket COLLATE "C"
+),
 event AS (
-	INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
-	SELECT clock_timestamp() + $2::bigint * INTERVAL '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
-		json_build_object('k', 2, 'c', conversation, 'f', min(version), 't', max(version), 'x', socket,
-			'u', json_agg(` + pgUpdate + ` ORDER BY version))
-	FROM step u GROUP BY conversation, socket ORDER BY conversation, socket COLLATE "C"
-	RETURNING id
+	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, payload)
+	SELECT id, clock_timestamp() + $2::bigint * INTERVAL '1 microsecond', $3::bigint, ($3::bigint <> 0)::int, payload FROM told
 )
 SELECT mark.ord, mark.id, conversation, mark.sender, mark.seq, open, mark.total, mark.quorum, sent_at,
 	coalesce(step.status, mark.was), coalesce(step.version, mark.last),
 	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at),
-	step.ord IS NOT NULL, needed AND step.ord IS NULL, step.delivered, step.read, e.id
+	step.ord IS NOT NULL, needed AND step.ord IS NULL, step.delivered, step.read, told.id
 FROM mark
 LEFT JOIN (SELECT ord, status, version, delivered_at, read_at, delivered, read FROM step) step USING (ord)
-LEFT JOIN (SELECT row_number() OVER () AS ord, id FROM event) e USING (ord)`
+LEFT JOIN told ON told.conv = mark.conv AND told.first = step.version`
 
 // pgAdvanceOne is pgAdvance for one mark, in half the time: $1 message, $2 user, $3 socket, $4 status,
 // $5 at, $6 admitted, $7 the lease's length, $8 its token.
-const pgAdvanceOne = `
+var pgAdvanceOne = `
 WITH mark AS MATERIALIZED (
 	SELECT m.id, m.conv, m.seq, m.sender, m.open, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen,
 		coalesce(r.status, 0) AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count,
@@ -133,8 +132,7 @@ state AS (
 event AS (
 	INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
 	SELECT clock_timestamp() + $7::bigint * INTERVAL '1 microsecond', $8::bigint, ($8::bigint <> 0)::int,
-		json_build_object('k', 2, 'c', conversation, 'f', version, 't', version, 'x', $3::text,
-			'u', json_build_array(` + pgUpdate + `))
+		` + pgEvent(`conversation`, `version`, `version`, `$3::text`, pgUpdate) + `
 	FROM step u
 	RETURNING id
 )
@@ -242,8 +240,7 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 	if lease.Token == 0 {
 		return marked, nil, nil
 	}
-	claimed, err := pgClaims(marks, rows, lease)
-	return marked, claimed, err
+	return marked, pgClaims(marks, rows, lease), nil
 }
 
 // pgMarked is a row of what pgAdvance returns.
@@ -251,7 +248,7 @@ type pgMarked struct {
 	ord int
 	delivery.Marked
 	delivered, read int   // counters of the message after the advance
-	event           int64 // id
+	event           int64 // id of the event that begins with this step
 }
 
 func (m *pgMarked) columns() []any {
@@ -261,33 +258,26 @@ func (m *pgMarked) columns() []any {
 		orZero[int]{&m.delivered}, orZero[int]{&m.read}, orZero[int64]{&m.event})
 }
 
-// pgClaims returns the events as they were born under the lease: one for each conversation and socket, in
-// that order. They say what their payloads do.
-func pgClaims(marks []delivery.Mark, rows []pgMarked, lease delivery.Lease) ([]delivery.Claimed, error) {
-	var ids []int64
-	var steps []*pgMarked
+// pgClaims returns the events as they were born under the lease, in order of conversation and version. They say
+// what their payloads do.
+func pgClaims(marks []delivery.Mark, rows []pgMarked, lease delivery.Lease) (claimed []delivery.Claimed) {
+	steps := make([]*pgMarked, 0, len(rows))
 	for i := range rows {
-		if rows[i].event != 0 {
-			ids = append(ids, rows[i].event)
-		}
 		if rows[i].Changed {
 			steps = append(steps, &rows[i])
 		}
 	}
-	socket := func(m *pgMarked) string { return marks[m.ord-1].Socket }
-	slices.Sort(ids)
 	slices.SortFunc(steps, func(a, b *pgMarked) int {
 		return cmp.Or(
 			strings.Compare(a.Header.Conversation, b.Header.Conversation),
-			strings.Compare(socket(a), socket(b)),
 			cmp.Compare(a.Receipt.Version, b.Receipt.Version),
 		)
 	})
-	claimed := make([]delivery.Claimed, 0, len(ids))
-	for i, m := range steps {
-		if i == 0 || m.Header.Conversation != steps[i-1].Header.Conversation || socket(m) != socket(steps[i-1]) {
+	for _, m := range steps {
+		if m.event != 0 {
 			claimed = append(claimed, delivery.Claimed{Lease: lease.Token, Attempts: 1, Event: delivery.Event{
-				Kind: delivery.StatusChanged, Conversation: m.Header.Conversation, From: m.Receipt.Version, Except: socket(m),
+				ID: m.event, Kind: delivery.StatusChanged, Conversation: m.Header.Conversation,
+				From: m.Receipt.Version, Except: marks[m.ord-1].Socket,
 			}})
 		}
 		e, receipt := &claimed[len(claimed)-1].Event, m.Receipt
@@ -296,13 +286,7 @@ func pgClaims(marks []delivery.Mark, rows []pgMarked, lease delivery.Lease) ([]d
 		e.To = update.Version
 		e.Updates = append(e.Updates, update)
 	}
-	if len(ids) != len(claimed) {
-		return nil, fmt.Errorf("%d events have %d ids", len(claimed), len(ids))
-	}
-	for i, id := range ids {
-		claimed[i].Event.ID = id
-	}
-	return claimed, nil
+	return claimed
 }
 
 // tally returns the message's counters and status after an advance.

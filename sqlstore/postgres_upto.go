@@ -23,7 +23,7 @@ const pgNeeds = `
 // $7 admitted, $8 limit, $9 the lease's length, $10 its token. It takes the conversation's row as
 // pgAdvance does. The place is safe without: what it passes over can never need a step again. Strangers
 // leave no place behind.
-const pgAdvanceUpTo = `
+var pgAdvanceUpTo = `
 WITH named AS MATERIALIZED (
 	SELECT m.conv, m.seq, m.id, m.sender, m.open, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen,
 		r.status, r.version, r.delivered_at, r.read_at,
@@ -88,8 +88,7 @@ place AS (
 event AS (
 	INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
 	SELECT clock_timestamp() + $9::bigint * INTERVAL '1 microsecond', $10::bigint, ($10::bigint <> 0)::int,
-		json_build_object('k', 2, 'c', conversation, 'f', min(version), 't', max(version), 'x', $4::text,
-			'u', json_agg(` + pgUpdate + ` ORDER BY version))
+		` + pgEvent(`conversation`, `min(version)`, `max(version)`, `$4::text`, `string_agg(`+pgUpdate+`, ',' ORDER BY version)`) + `
 	FROM step u GROUP BY conversation
 	RETURNING id, payload
 )
