@@ -11,11 +11,17 @@ import (
 	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
-// Sends are written in a few common lanes, and marks in as many, each with one batch under way at a time.
-// What is of one conversation shares a lane, so that batches don't hold each other's conversations; marks
-// whose conversation is not known go in the first one. Of those, what comes back as held is tried once
-// more, where it belongs. A conversation that is still held then, by someone's transaction, is waited for
-// in a lane of its own, so that it delays nobody else's.
+// Sends are written in a few common lanes, and marks in as many, each with one batch under way at a time. A
+// batch has a price of its own, so all go in the first lane until enough wait there for a batch that is worth
+// its price; the others take what is more. What is of one conversation shares a lane then, so that batches
+// don't hold each other's conversations, but for marks whose conversation is not known, which go by their
+// message. What comes back as held is tried again, where it belongs. A conversation that is held for longer,
+// by someone's transaction, is waited for in a lane of its own, so that it delays nobody else's.
+
+const (
+	crowd    = 48 // items that wait in the first lane before others are used
+	maxTries = 3  // of a mark in common lanes: two batches seldom hold it, a transaction does
+)
 
 // route is the way of one mark.
 type route struct {
@@ -26,12 +32,18 @@ type route struct {
 // laneSeed spreads keys over lanes.
 var laneSeed = maphash.MakeSeed()
 
-// lane returns a conversation's common lane; "" stands for one that is not known.
-func (t *Tracker) lane(conversation string) string {
-	if conversation == "" {
-		return t.lanes[0]
+// home returns the common lane where what has this key belongs.
+func (t *Tracker) home(key string) string {
+	return t.lanes[maphash.String(laneSeed, key)%uint64(len(t.lanes))]
+}
+
+// lane returns the common lane that one of so many items, which have come together, is to take now.
+func (t *Tracker) lane(waiting func(lane string) int, items int, key string) string {
+	first, home := t.lanes[0], t.home(key)
+	if home != first && waiting(first)+items <= crowd {
+		return first
 	}
-	return t.lanes[maphash.String(laneSeed, conversation)%uint64(len(t.lanes))]
+	return home
 }
 
 // spread writes marks in their lanes, with those of other callers.
@@ -39,8 +51,11 @@ func (m *marking) spread(ctx context.Context, marks []Mark) ([]marked, error) {
 	marks = slices.Clone(marks) // the way of this attempt is noted in them
 	outs, routes, todo := make([]marked, len(marks)), make([]route, len(marks)), make([]int, len(marks))
 	for i := range marks {
-		h, _ := m.t.headers.get(marks[i].Message)
-		routes[i].lane = m.t.lane(h.Conversation)
+		key := marks[i].Message
+		if h, known := m.t.headers.get(key); known {
+			key = h.Conversation
+		}
+		routes[i].lane = m.t.lane(m.t.marks.Waiting, len(marks), key)
 		todo[i] = i
 	}
 	for len(todo) > 0 {
@@ -96,8 +111,8 @@ func (m *marking) held(marks []Mark, outs []marked, routes []route) (at []int) {
 			continue
 		}
 		r, conversation := &routes[i], out.Header.Conversation
-		if r.tries++; r.tries == 1 {
-			r.lane = m.t.lane(conversation)
+		if r.tries++; r.tries < maxTries {
+			r.lane = m.t.home(conversation)
 		} else {
 			r.lane, marks[i].NoWait = conversation, false
 		}

@@ -148,6 +148,45 @@ func TestLanes(t *testing.T) {
 		})
 	})
 
+	t.Run("a few marks share a batch, whatever their conversations", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			store, tracker := open(t)
+			ids := send(t, tracker, 33, distinct)
+			var wg sync.WaitGroup
+			for i, id := range ids {
+				wg.Go(func() { tracker.MarkRead(t.Context(), id, bob) })
+				if i == 0 {
+					synctest.Wait() // in flight, while the others come
+				}
+			}
+			began := time.Now()
+			wg.Wait()
+			if took := time.Since(began); store.most != 1 || took != 2*time.Second {
+				t.Errorf("%d batches at a time, in %v", store.most, took)
+			}
+		})
+	})
+
+	t.Run("marks of messages that the process does not know go in several batches at a time if they are many", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			store, other := open(t)
+			ids := send(t, other, 300, distinct)
+			tracker := newTracker(t, store, new(endpoint), nil)
+			var wg sync.WaitGroup
+			for _, id := range ids {
+				wg.Go(func() {
+					if r, err := tracker.MarkRead(t.Context(), id, bob); err != nil || r.Status != delivery.Read {
+						t.Errorf("%s: %+v, %v", id, r, err)
+					}
+				})
+			}
+			wg.Wait()
+			if store.most != store.Writers() {
+				t.Errorf("%d batches at a time, want %d", store.most, store.Writers())
+			}
+		})
+	})
+
 	t.Run("marks held by another batch, since their conversation was not known, are tried again where they belong", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store, other := open(t)
@@ -225,7 +264,7 @@ func TestLanes(t *testing.T) {
 	t.Run("who leaves while some marks are in flight and others wait is told that the outcome is unknown", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			_, tracker := open(t)
-			ids := send(t, tracker, 16, distinct)
+			ids := send(t, tracker, 64, distinct) // too many for one lane
 			var wg sync.WaitGroup
 			wg.Go(func() { tracker.MarkRead(t.Context(), ids[0], bob) })
 			synctest.Wait()

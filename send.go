@@ -157,7 +157,7 @@ type created struct {
 // create stores a message with those of other callers: in its common lane, or if it was held back there, in
 // one of its conversation's own.
 func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
-	lane := t.lane(m.Conversation)
+	lane := t.lane(t.sends.Waiting, m.weight(), m.Conversation)
 	for m.NoWait = true; ; m.NoWait = false {
 		outs, err := t.sends.Do(ctx, lane, m)
 		if err == nil {

@@ -31,7 +31,10 @@ type Group[In, Out any] struct {
 	calls sync.Pool                 // of *call, at rest
 }
 
-type lane[In, Out any] struct{ waiting []*call[In, Out] }
+type lane[In, Out any] struct {
+	waiting []*call[In, Out]
+	weight  int // of those
+}
 
 type call[In, Out any] struct {
 	items  []In
@@ -74,6 +77,7 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, items ...In) ([]Ou
 		g.lanes[name] = l
 	}
 	l.waiting = append(l.waiting, c)
+	l.weight += c.weight
 	g.mu.Unlock()
 	if !busy {
 		go g.lead(name, l)
@@ -93,6 +97,16 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, items ...In) ([]Ou
 	default:
 		return nil, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
 	}
+}
+
+// Waiting returns the weight of what waits in a lane for its batch.
+func (g *Group[In, Out]) Waiting(name string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l := g.lanes[name]; l != nil {
+		return l.weight
+	}
+	return 0
 }
 
 // finish returns the results of a call that is done. Only such a call is used again: a batch may still
@@ -133,7 +147,7 @@ func (g *Group[In, Out]) take(name string, l *lane[In, Out]) []*call[In, Out] {
 		return nil
 	}
 	batch := l.waiting[:n:n]
-	l.waiting = l.waiting[n:]
+	l.waiting, l.weight = l.waiting[n:], l.weight-weight
 	return batch
 }
 
@@ -146,7 +160,7 @@ func (g *Group[In, Out]) withdraw(l *lane[In, Out], c *call[In, Out]) bool {
 	}
 	for i, w := range l.waiting {
 		if w == c {
-			l.waiting = append(l.waiting[:i:i], l.waiting[i+1:]...)
+			l.waiting, l.weight = append(l.waiting[:i:i], l.waiting[i+1:]...), l.weight-c.weight
 			break
 		}
 	}
@@ -161,7 +175,11 @@ var errExit = errors.New("the batch's goroutine was ended")
 func (g *Group[In, Out]) run(name string, l *lane[In, Out], batch []*call[In, Out]) (goOn bool) {
 	items := batch[0].items
 	if len(batch) > 1 {
-		items = make([]In, 0, g.max)
+		n := 0
+		for _, c := range batch {
+			n += len(c.items)
+		}
+		items = make([]In, 0, n)
 		for _, c := range batch {
 			items = append(items, c.items...)
 		}
