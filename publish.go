@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,14 +41,7 @@ func (t *Tracker) Flush(ctx context.Context) error {
 
 // publish has a batch notified, if its leases and the breaker allow.
 func (t *Tracker) publish(ctx context.Context, batch []held) {
-	var fresh, stale []held
-	for _, h := range batch {
-		if t.stale(h) {
-			stale = append(stale, h)
-		} else {
-			fresh = append(fresh, h)
-		}
-	}
+	stale, fresh := part(batch, t.stale)
 	t.release(stale)
 	if len(fresh) == 0 {
 		return
@@ -113,20 +107,26 @@ func (t *Tracker) notify(ctx context.Context, batch []held) error {
 
 // sift buries the events that nobody can publish, and returns the rest.
 func (t *Tracker) sift(batch []held) (sound []held) {
-	var unreadable, deadly []held
-	for _, h := range batch {
-		switch {
-		case !h.Event.Kind.Valid():
-			unreadable = append(unreadable, h)
-		case h.Attempts > maxClaims:
-			deadly = append(deadly, h)
-		default:
-			sound = append(sound, h)
-		}
-	}
+	unreadable, batch := part(batch, func(h held) bool { return !h.Event.Kind.Valid() })
+	deadly, sound := part(batch, func(h held) bool { return h.Attempts > maxClaims })
 	t.settle(unreadable, func(h held) Settlement { return t.bury(h, "cannot be read") })
 	t.settle(deadly, func(h held) Settlement { return t.bury(h, "claimed too often without an outcome") })
 	return sound
+}
+
+// part parts the events of which something is true, mostly of none, from the others.
+func part(batch []held, is func(held) bool) (these, others []held) {
+	if !slices.ContainsFunc(batch, is) {
+		return nil, batch
+	}
+	for _, h := range batch {
+		if is(h) {
+			these = append(these, h)
+		} else {
+			others = append(others, h)
+		}
+	}
+	return these, others
 }
 
 // callNotifier calls the Notifier with a time limit that leaves room in the lease to settle.

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,6 +87,7 @@ func (r *relay) start() bool {
 
 // fill adds what is in the queue to a batch, until it is full.
 func (r *relay) fill(batch []held) []held {
+	batch = slices.Grow(batch, publishBatch-len(batch))
 	for len(batch) < publishBatch {
 		select {
 		case h := <-r.queue:

@@ -19,7 +19,8 @@ var postgres = dialect{
 }
 
 // postgresWrites does each write in one statement, which holds the change and its events and is
-// committed by itself. Batches travel as one JSON argument, so no driver's array types are needed.
+// committed by itself. Batches travel as one JSON argument, or as the text of arrays of numbers, so no driver's
+// array types are needed.
 type postgresWrites struct{}
 
 // Nothing tells the planner of Postgres how few rows a batch has and how many a conversation may have,

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,9 +57,9 @@ func (postgresWrites) claim(ctx context.Context, s *session, limit int, lease de
 	return claimed, err
 }
 
-// pgDone ends claims: $1 pgHelds. It is pgSettle for what mostly happens, in half the time.
+// pgDone ends claims: $1 the events, $2 their leases. It is pgSettle for what mostly happens, in a third of the time.
 const pgDone = `
-WITH s AS MATERIALIZED (SELECT * FROM json_to_recordset($1::json) AS s(id bigint, lease bigint))
+WITH s AS MATERIALIZED (SELECT * FROM unnest((SELECT $1::bigint[]), (SELECT $2::bigint[])) AS s(id, lease))
 DELETE FROM delivery_outbox o USING s WHERE o.id = ANY (ARRAY(SELECT id FROM s)) AND o.id = s.id AND o.lease = s.lease`
 
 // pgSettle settles: $1 pgSettlements that end claims, $2 those that give them back, $3 those of dead letters.
@@ -98,15 +99,10 @@ requeued AS (
 )
 SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM deferred) + (SELECT count(*) FROM raised)`
 
-// pgHeld is an event under a lease, on its way to pgDone.
-type pgHeld struct {
-	ID    int64 `json:"id"`
-	Lease int64 `json:"lease"`
-}
-
 // pgSettlement is one settlement on its way to pgSettle.
 type pgSettlement struct {
-	pgHeld
+	ID      int64  `json:"id"`
+	Lease   int64  `json:"lease"`
 	Outcome uint8  `json:"outcome"`
 	After   int64  `json:"after"` // microseconds
 	Reason  string `json:"reason"`
@@ -114,16 +110,16 @@ type pgSettlement struct {
 }
 
 func (postgresWrites) settle(ctx context.Context, s *session, settlements []delivery.Settlement) (held int, err error) {
-	done, ending, deferring, raising := []pgHeld{}, []pgSettlement{}, []pgSettlement{}, []pgSettlement{}
+	ending, deferring, raising := []pgSettlement{}, []pgSettlement{}, []pgSettlement{}
+	var done, leases []int64 // of what is done
 	for _, x := range settlements {
 		if x.Lease == 0 && x.Outcome < delivery.Requeue {
 			continue // what has no lease is nobody's to settle
 		}
-		held := pgHeld{x.ID, x.Lease}
-		row := pgSettlement{pgHeld: held, Outcome: uint8(x.Outcome), After: x.After.Microseconds()}
+		row := pgSettlement{ID: x.ID, Lease: x.Lease, Outcome: uint8(x.Outcome), After: x.After.Microseconds()}
 		switch x.Outcome {
 		case delivery.Done:
-			done = append(done, held)
+			done, leases = append(done, x.ID), append(leases, x.Lease)
 		case delivery.Bury:
 			row.Reason = strings.ReplaceAll(x.Reason, "\x00", "\uFFFD") // Postgres has no NUL, an endpoint's answer may
 			ending = append(ending, row)
@@ -140,15 +136,15 @@ func (postgresWrites) settle(ctx context.Context, s *session, settlements []deli
 	}
 	mixed := len(ending)+len(deferring)+len(raising) > 0
 	if mixed {
-		for _, held := range done {
-			ending = append(ending, pgSettlement{pgHeld: held, Outcome: uint8(delivery.Done)})
+		for i, id := range done {
+			ending = append(ending, pgSettlement{ID: id, Lease: leases[i], Outcome: uint8(delivery.Done)})
 		}
 	}
 	err = s.single(ctx, func(q delivery.DBTX) error {
 		if mixed {
 			return q.QueryRowContext(ctx, pgSettle, toJSON(ending), toJSON(deferring), toJSON(raising)).Scan(&held)
 		}
-		result, err := q.ExecContext(ctx, pgDone, toJSON(done))
+		result, err := q.ExecContext(ctx, pgDone, bigints(done), bigints(leases))
 		if err != nil {
 			return err
 		}
@@ -157,4 +153,16 @@ func (postgresWrites) settle(ctx context.Context, s *session, settlements []deli
 		return err
 	})
 	return held, err
+}
+
+// bigints returns numbers as the text of an array, which $1::bigint[] takes from every driver.
+func bigints(numbers []int64) string {
+	text := []byte{'{'}
+	for i, n := range numbers {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = strconv.AppendInt(text, n, 10)
+	}
+	return string(append(text, '}'))
 }
