@@ -15,7 +15,7 @@ type parcel struct {
 // merge joins changes of status of one conversation where two may be joined, so that they take one
 // trigger and not several. The events given stay as they are.
 func merge(events []delivery.Event, may func(a, b delivery.Event) bool) []parcel {
-	var parcels []parcel
+	parcels := make([]parcel, 0, len(events))
 	for i, e := range events {
 		j := -1
 		if e.Kind == delivery.StatusChanged {
