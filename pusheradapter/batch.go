@@ -16,7 +16,7 @@ type outgoing struct {
 // the channels that fit in one batch share it.
 func lanes(triggers []outgoing) [][][]outgoing {
 	var lanes [][][]outgoing
-	var open []outgoing // a batch with room for another channel
+	open := make([]outgoing, 0, min(len(triggers), maxBatch)) // a batch with room for another channel
 	for _, channel := range byChannel(triggers) {
 		switch {
 		case len(channel) > maxBatch:
@@ -36,16 +36,15 @@ func lanes(triggers []outgoing) [][][]outgoing {
 
 // byChannel groups triggers by their channel, both in order of appearance.
 func byChannel(triggers []outgoing) [][]outgoing {
-	var groups [][]outgoing
-	index := make(map[string]int)
-	for _, t := range triggers {
-		i, ok := index[t.Channel]
-		if !ok {
-			i = len(groups)
-			index[t.Channel] = i
-			groups = append(groups, nil)
+	groups := make([][]outgoing, 0, len(triggers))
+	index := make(map[string]int, len(triggers))
+	for i, t := range triggers {
+		if group, ok := index[t.Channel]; ok {
+			groups[group] = append(groups[group], t)
+			continue
 		}
-		groups[i] = append(groups[i], t)
+		index[t.Channel] = len(groups)
+		groups = append(groups, triggers[i:i+1:i+1]) // not copied until a second one comes
 	}
 	return groups
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/pusher/pusher-http-go/v5"
@@ -18,7 +19,7 @@ const maxAnswer = 64 << 10
 // call sends triggers to the endpoint in one HTTP request, and returns what it says of them.
 // pusher-http-go knows no context, gives back no status, reads without limit, and prints signed
 // URLs in its errors; a copy of its client with a transport of this call's own cures all of it.
-func (n *Notifier) call(ctx context.Context, triggers []Trigger) error {
+func (n *Notifier) call(ctx context.Context, triggers []outgoing) error {
 	ctx, cancel := context.WithTimeout(ctx, n.timeout)
 	defer cancel()
 
@@ -30,11 +31,12 @@ func (n *Notifier) call(ctx context.Context, triggers []Trigger) error {
 	}
 	var err error
 	if len(triggers) == 1 {
-		t := triggers[0]
+		t := &triggers[0]
 		_, err = client.TriggerWithParams(t.Channel, t.Name, t.Data, pusher.TriggerParams{SocketID: t.socketID()})
 	} else {
 		batch := make([]pusher.Event, len(triggers))
-		for i, t := range triggers {
+		for i := range triggers {
+			t := &triggers[i]
 			batch[i] = pusher.Event{Channel: t.Channel, Name: t.Name, Data: t.Data, SocketID: t.socketID()}
 		}
 		_, err = client.TriggerBatch(batch)
@@ -45,7 +47,7 @@ func (n *Notifier) call(ctx context.Context, triggers []Trigger) error {
 	case watch.status != 0 && watch.status/100 != 2:
 		return withPause(&Error{Status: watch.status}, watch.retryAfter)
 	default:
-		return &Error{err: redact(err, watch.query, watch.signature, n.client.Key, n.client.Secret)}
+		return &Error{err: redact(err, watch.url.RawQuery, watch.url.Query().Get("auth_signature"), n.client.Key, n.client.Secret)}
 	}
 }
 
@@ -55,14 +57,14 @@ type watcher struct {
 	ctx  context.Context
 	base http.RoundTripper
 
-	query, signature string // of the signed URL, to be kept out of errors
-	status           int    // of the answer; 0 if none came
-	retryAfter       string
+	url        url.URL // signed, to be kept out of errors
+	status     int     // of the answer; 0 if none came
+	retryAfter string
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (w *watcher) RoundTrip(request *http.Request) (*http.Response, error) {
-	w.query, w.signature = request.URL.RawQuery, request.URL.Query().Get("auth_signature")
+	w.url = *request.URL
 	request = request.Clone(w.ctx)
 	// Present but empty, it is not sent, and tells the transport that a request which met a
 	// connection just closed by the server may be sent again. It may: events are idempotent.

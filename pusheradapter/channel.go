@@ -2,7 +2,6 @@ package pusheradapter
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -40,18 +39,21 @@ func UserChannel(user string) (string, error) {
 	return channelName(userPrefix, "user", user)
 }
 
+const hexDigits = "0123456789ABCDEF"
+
 // channelName returns the prefix and the id, escaped.
 func channelName(prefix, field, id string) (string, error) {
 	if !validID(id) {
 		return "", &delivery.InvalidError{Field: field, Reason: "is not an id"}
 	}
 	var name strings.Builder
+	name.Grow(len(prefix) + len(id))
 	name.WriteString(prefix)
 	for _, b := range []byte(id) {
 		if plain(b) {
 			name.WriteByte(b)
 		} else {
-			fmt.Fprintf(&name, "=%02X", b)
+			name.Write([]byte{'=', hexDigits[b>>4], hexDigits[b&0xF]})
 		}
 	}
 	if name.Len() > MaxChannel {
@@ -106,8 +108,7 @@ func parseName(prefix, channel string) (id string, ok bool) {
 
 // unescape returns the byte of two upper-case hex digits, if it is one that needs the escape.
 func unescape(high, low byte) (b byte, ok bool) {
-	const digits = "0123456789ABCDEF"
-	h, l := strings.IndexByte(digits, high), strings.IndexByte(digits, low)
+	h, l := strings.IndexByte(hexDigits, high), strings.IndexByte(hexDigits, low)
 	if h < 0 || l < 0 {
 		return 0, false
 	}
@@ -142,9 +143,12 @@ func validName(name string) bool {
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// socketIDs is stricter than pusher-http-go, which knows no limit of length.
-var socketIDs = regexp.MustCompile(`\A[0-9]{1,20}\.[0-9]{1,20}\z`)
+// validSocketID reports whether s has the form of a Pusher socket id: two numbers of up to 20 digits, which
+// pusher-http-go does not limit, and a dot between them. That it exists, or whose it is, nobody can tell:
+// such an id is a hint, never an identity.
+func validSocketID(s string) bool {
+	first, second, _ := strings.Cut(s, ".")
+	return isNumber(first) && isNumber(second)
+}
 
-// validSocketID reports whether s has the form of a Pusher socket id. That it exists, or whose it
-// is, nobody can tell: such an id is a hint, never an identity.
-func validSocketID(s string) bool { return socketIDs.MatchString(s) }
+func isNumber(s string) bool { return s != "" && len(s) <= 20 && strings.Trim(s, "0123456789") == "" }

@@ -25,7 +25,7 @@ type Trigger struct {
 }
 
 // socketID returns Except as pusher-http-go wants it: it refuses the whole batch for a malformed one.
-func (t Trigger) socketID() *string {
+func (t *Trigger) socketID() *string {
 	if !validSocketID(t.Except) {
 		return nil
 	}
@@ -33,7 +33,7 @@ func (t Trigger) socketID() *string {
 }
 
 // validate returns what makes the trigger unfit to be sent, as a [*TriggerError], or nil.
-func (t Trigger) validate() error {
+func (t *Trigger) validate() error {
 	switch {
 	case !validChannel(t.Channel):
 		return &TriggerError{"Channel", "is not a name that Pusher allows"}

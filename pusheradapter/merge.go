@@ -15,7 +15,7 @@ type parcel struct {
 // merge joins changes of status of one conversation where two may be joined, so that they take one
 // trigger and not several. The events given stay as they are.
 func merge(events []delivery.Event, may func(a, b delivery.Event) bool) []parcel {
-	var parcels []parcel
+	parcels := make([]parcel, 0, len(events))
 	for i, e := range events {
 		j := -1
 		if e.Kind == delivery.StatusChanged {
@@ -24,11 +24,12 @@ func merge(events []delivery.Event, may func(a, b delivery.Event) bool) []parcel
 			})
 		}
 		if j < 0 {
+			e.Updates = slices.Clip(e.Updates) // so that joining copies them
 			parcels = append(parcels, parcel{e, []int{i}})
 			continue
 		}
 		p := &parcels[j]
-		p.To, p.Updates, p.of = e.To, slices.Concat(p.Updates, e.Updates), append(p.of, i)
+		p.To, p.Updates, p.of = e.To, append(p.Updates, e.Updates...), append(p.of, i)
 	}
 	return parcels
 }

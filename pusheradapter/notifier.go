@@ -51,12 +51,15 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
+// encoder is the type of [Options.Encode].
+type encoder = func(context.Context, delivery.Event) ([]Trigger, error)
+
 // Notifier publishes events through Pusher Channels. It may be used by several goroutines at the
 // same time, and need not be closed.
 type Notifier struct {
 	config       Config
 	client       pusher.Client // copied for each call; its HTTPClient is never set
-	encode       func(context.Context, delivery.Event) ([]Trigger, error)
+	encode       encoder
 	mayJoin      func(a, b delivery.Event) bool // what is encoded together
 	authorsOnly  bool
 	conversation func(string) (string, bool)
@@ -103,6 +106,8 @@ func New(config Config, opts *Options) (*Notifier, error) {
 		n.encode, n.mayJoin = encodeForAuthors, named
 	case n.encode == nil:
 		n.encode, n.mayJoin = EncodePrivate, consecutive
+	default:
+		n.encode = checked(n.encode)
 	}
 	if n.conversation == nil && opts.Encode == nil {
 		n.conversation = ParseChannel
@@ -134,20 +139,6 @@ func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 	return delivery.Refused(p.refused)
 }
 
-// encodeEvent returns the event's triggers, all of them valid, or none and an error.
-func (n *Notifier) encodeEvent(ctx context.Context, event delivery.Event) ([]Trigger, error) {
-	triggers, err := n.encode(ctx, event)
-	if err != nil {
-		return nil, encodeError{err}
-	}
-	for _, t := range triggers {
-		if err := t.validate(); err != nil {
-			return nil, delivery.Permanent(err)
-		}
-	}
-	return triggers, nil
-}
-
 // encodePause is between two tries of an event whose Encode failed: both pauses together outlast the restart of
 // a database.
 const encodePause = 20 * time.Second
@@ -158,6 +149,23 @@ type encodeError struct{ error }
 
 func (e encodeError) Unwrap() []error {
 	return []error{e.error, delivery.RetryAfter(e.error, encodePause)}
+}
+
+// checked returns an app's Encode with its triggers validated and its errors made encodeErrors. The package's own
+// needs neither: its triggers are valid and its errors permanent.
+func checked(encode encoder) encoder {
+	return func(ctx context.Context, event delivery.Event) ([]Trigger, error) {
+		triggers, err := encode(ctx, event)
+		if err != nil {
+			return nil, encodeError{err}
+		}
+		for i := range triggers {
+			if err := triggers[i].validate(); err != nil {
+				return nil, delivery.Permanent(err)
+			}
+		}
+		return triggers, nil
+	}
 }
 
 // publication is the work of one Notify.
@@ -175,9 +183,9 @@ func (p *publication) publish(ctx context.Context, parcels []parcel) {
 	if p.failed() {
 		return
 	}
-	var triggers []outgoing
+	triggers := make([]outgoing, 0, len(parcels))
 	for _, each := range parcels {
-		encoded, err := p.notifier.encodeEvent(ctx, each.Event)
+		encoded, err := p.notifier.encode(ctx, each.Event)
 		if ctx.Err() != nil {
 			p.fail(fmt.Errorf("pusheradapter: encoding: %w", ctx.Err()))
 			return
@@ -216,11 +224,7 @@ func (p *publication) send(ctx context.Context, batch []outgoing) {
 	if p.failed() {
 		return
 	}
-	triggers := make([]Trigger, len(batch))
-	for i, o := range batch {
-		triggers[i] = o.Trigger
-	}
-	err := p.notifier.call(ctx, triggers)
+	err := p.notifier.call(ctx, batch)
 	var answer *Error
 	switch {
 	case err == nil:

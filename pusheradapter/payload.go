@@ -1,9 +1,7 @@
 package pusheradapter
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"math"
 	"time"
@@ -91,70 +89,64 @@ func split(event delivery.Event) ([][]byte, error) {
 	if len(event.Updates) == 0 {
 		return nil, &delivery.InvalidError{Field: "updates", Reason: "are none"}
 	}
-	shared, updates := hoist(event.Updates)
-	// What a payload costs without its updates, at worst.
-	empty, err := marshal(parts{event.Conversation, math.MinInt64, math.MinInt64, shared, nil})
-	if err != nil {
-		return nil, err
+	for _, u := range event.Updates {
+		if err := encodable(u); err != nil {
+			return nil, err
+		}
 	}
-	room := MaxData - len(empty)
+	p := Payload{Conversation: event.Conversation, From: math.MinInt64, To: math.MinInt64}
+	p.Shared, p.Updates = hoist(event.Updates)
+	scratch := make([]byte, 0, 512)
+	room := MaxData - len(p.appendJSON(scratch, nil)) // for the updates of a payload, at worst
 
 	var payloads [][]byte
-	part := parts{Conversation: event.Conversation, From: event.From, Shared: shared}
-	size := 0
-	finish := func(to int64) error {
-		part.To = to
-		data, err := marshal(part)
-		payloads = append(payloads, data)
-		part.From, part.Updates, size = min(to+1, event.To), nil, 0
-		return err
+	list := make([]byte, 0, 512) // the updates of the next payload, each with a comma after it
+	p.From = event.From
+	finish := func(to int64) {
+		p.To = to
+		payload := make([]byte, 0, MaxData-room+len(list))
+		payloads = append(payloads, p.appendJSON(payload, list[:len(list)-len(",")]))
+		p.From, list = min(to+1, event.To), list[:0]
 	}
-	for i, u := range updates {
-		data, err := marshal(u)
-		if err == nil && len(data) > room && u.Body != "" {
+	for i := range p.Updates {
+		u := &p.Updates[i]
+		data := u.appendJSON(scratch)
+		if len(data) > room && u.Body != "" {
 			u.Body, u.BodyOmitted = "", true
-			data, err = marshal(u)
-		}
-		if err != nil {
-			return nil, err
+			data = u.appendJSON(scratch)
 		}
 		if len(data) > room {
 			return nil, fmt.Errorf("pusheradapter: one update of a message takes more than %d bytes", MaxData)
 		}
-		if size+len(data) > room {
-			if err := finish(max(part.From, min(updates[i-1].Version, event.To))); err != nil {
-				return nil, err
-			}
+		if len(list)+len(data) > room {
+			finish(max(p.From, min(p.Updates[i-1].Version, event.To)))
 		}
-		part.Updates = append(part.Updates, data)
-		size += len(data) + len(",")
+		list = append(append(list, data...), ',')
 	}
-	return payloads, finish(event.To)
+	finish(event.To)
+	return payloads, nil
 }
 
-// parts is a [Payload] whose updates are encoded already.
-type parts struct {
-	Conversation string            `json:"conversation"`
-	From         int64             `json:"from"`
-	To           int64             `json:"to"`
-	Shared       PayloadUpdate     `json:"shared,omitzero"`
-	Updates      []json.RawMessage `json:"updates"`
-}
-
-// marshal is [json.Marshal] without the escapes that only HTML needs: they count towards the limit.
-func marshal(v any) ([]byte, error) {
-	var buffer bytes.Buffer
-	encoder := json.NewEncoder(&buffer)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		return nil, err
+// encodable returns an error if the update has what no JSON is for: a status that is none, or a time that is
+// not within the years 0 to 9999.
+func encodable(u delivery.Update) error {
+	r := cmp.Or(u.Receipt, &delivery.Receipt{})
+	for _, status := range []delivery.Status{u.Status, r.Status} {
+		if _, err := status.MarshalText(); err != nil && status != 0 {
+			return err
+		}
 	}
-	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
+	for _, at := range []time.Time{r.DeliveredAt, r.ReadAt} {
+		if year := at.UTC().Year(); year < 0 || year > 9999 {
+			return &delivery.InvalidError{Field: "receipt", Reason: "has a time that is not within the years 0 to 9999"}
+		}
+	}
+	return nil
 }
 
 // hoist turns updates into their payload form, what they share apart. A single one shares nothing.
-func hoist(updates []delivery.Update) (shared PayloadUpdate, rest []PayloadUpdate) {
-	rest = make([]PayloadUpdate, len(updates))
+func hoist(updates []delivery.Update) (PayloadUpdate, []PayloadUpdate) {
+	rest := make([]PayloadUpdate, len(updates))
 	for i, u := range updates {
 		rest[i] = PayloadUpdate{
 			Message: u.Message, Version: u.Version, Sender: u.Sender, Status: u.Status,
@@ -165,18 +157,20 @@ func hoist(updates []delivery.Update) (shared PayloadUpdate, rest []PayloadUpdat
 			rest[i].DeliveredAt, rest[i].ReadAt = r.DeliveredAt.UTC(), r.ReadAt.UTC()
 		}
 	}
-	if len(rest) > 1 {
-		move(&shared, rest, func(u *PayloadUpdate) *string { return &u.Message })
-		move(&shared, rest, func(u *PayloadUpdate) *string { return &u.Sender })
-		move(&shared, rest, func(u *PayloadUpdate) *delivery.Status { return &u.Status })
-		move(&shared, rest, func(u *PayloadUpdate) *int { return &u.Delivered })
-		move(&shared, rest, func(u *PayloadUpdate) *int { return &u.Read })
-		move(&shared, rest, func(u *PayloadUpdate) *int { return &u.Total })
-		move(&shared, rest, func(u *PayloadUpdate) *string { return &u.Recipient })
-		move(&shared, rest, func(u *PayloadUpdate) *delivery.Status { return &u.RecipientStatus })
-		move(&shared, rest, func(u *PayloadUpdate) *time.Time { return &u.DeliveredAt })
-		move(&shared, rest, func(u *PayloadUpdate) *time.Time { return &u.ReadAt })
+	if len(rest) == 1 {
+		return PayloadUpdate{}, rest
 	}
+	var shared PayloadUpdate
+	move(&shared, rest, func(u *PayloadUpdate) *string { return &u.Message })
+	move(&shared, rest, func(u *PayloadUpdate) *string { return &u.Sender })
+	move(&shared, rest, func(u *PayloadUpdate) *delivery.Status { return &u.Status })
+	move(&shared, rest, func(u *PayloadUpdate) *int { return &u.Delivered })
+	move(&shared, rest, func(u *PayloadUpdate) *int { return &u.Read })
+	move(&shared, rest, func(u *PayloadUpdate) *int { return &u.Total })
+	move(&shared, rest, func(u *PayloadUpdate) *string { return &u.Recipient })
+	move(&shared, rest, func(u *PayloadUpdate) *delivery.Status { return &u.RecipientStatus })
+	move(&shared, rest, func(u *PayloadUpdate) *time.Time { return &u.DeliveredAt })
+	move(&shared, rest, func(u *PayloadUpdate) *time.Time { return &u.ReadAt })
 	return shared, rest
 }
 

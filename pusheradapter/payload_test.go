@@ -1,6 +1,7 @@
 package pusheradapter_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -33,6 +34,12 @@ func encode(t *testing.T, event delivery.Event) ([]pusheradapter.Trigger, []push
 		var p pusheradapter.Payload
 		if err := json.Unmarshal(trigger.Data, &p); err != nil {
 			t.Fatal(err)
+		}
+		var canonical bytes.Buffer
+		encoder := json.NewEncoder(&canonical)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(p); err != nil || canonical.String() != string(trigger.Data)+"\n" {
+			t.Errorf("%v, data is\n%s, and of encoding/json\n%s", err, trigger.Data, &canonical)
 		}
 		if p.Conversation != event.Conversation || len(p.Updates) == 0 {
 			t.Errorf("payload of %q with %d updates", p.Conversation, len(p.Updates))
