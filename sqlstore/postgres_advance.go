@@ -212,7 +212,7 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 	var err error
 	if len(marks) == 1 {
 		m := &marks[0]
-		rows, err = queryInto(ctx, q, (*pgMarked).columns, pgAdvanceOne,
+		rows, err = queryInto(ctx, q, len(marks), (*pgMarked).columns, pgAdvanceOne,
 			m.Message, m.User, m.Socket, uint8(m.Status), precise(m.At), m.Admitted, lease.For.Microseconds(), lease.Token)
 	} else {
 		batch := make([]pgMark, len(marks))
@@ -220,7 +220,7 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 			m := &marks[i]
 			batch[i] = pgMark{i + 1, m.Message, m.User, m.Socket, uint8(m.Status), precise(m.At), m.Admitted}
 		}
-		rows, err = queryInto(ctx, q, (*pgMarked).columns, pgAdvance, toJSON(batch), lease.For.Microseconds(), lease.Token)
+		rows, err = queryInto(ctx, q, len(marks), (*pgMarked).columns, pgAdvance, toJSON(batch), lease.For.Microseconds(), lease.Token)
 	}
 	if err != nil {
 		return nil, nil, err

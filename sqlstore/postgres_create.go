@@ -124,7 +124,7 @@ func (postgresWrites) create(ctx context.Context, s *session, messages []deliver
 		if s.tx == nil && messages[0].NoWait {
 			statement = pgCreateFree
 		}
-		rows, err = queryInto(ctx, q, (*pgCreated).columns, statement, batch, lease.For.Microseconds(), lease.Token)
+		rows, err = queryInto(ctx, q, len(messages), (*pgCreated).columns, statement, batch, lease.For.Microseconds(), lease.Token)
 		return err
 	})
 	if err != nil {

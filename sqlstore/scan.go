@@ -12,12 +12,16 @@ import (
 
 // query returns all rows of a query, each read by scan.
 func query[T any](ctx context.Context, q delivery.DBTX, scan func(*sql.Rows) (T, error), text string, args ...any) ([]T, error) {
+	return collect(ctx, q, nil, scan, text, args...)
+}
+
+// collect appends all rows of a query, each read by scan.
+func collect[T any](ctx context.Context, q delivery.DBTX, all []T, scan func(*sql.Rows) (T, error), text string, args ...any) ([]T, error) {
 	rows, err := q.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var all []T
 	for rows.Next() {
 		row, err := scan(rows)
 		if err != nil {
@@ -28,11 +32,11 @@ func query[T any](ctx context.Context, q delivery.DBTX, scan func(*sql.Rows) (T,
 	return all, rows.Err()
 }
 
-// queryInto is query for rows of which there may be many: each is read through the same columns.
-func queryInto[T any](ctx context.Context, q delivery.DBTX, columns func(*T) []any, text string, args ...any) ([]T, error) {
+// queryInto is query for rows of which there may be many, about n: each is read through the same columns.
+func queryInto[T any](ctx context.Context, q delivery.DBTX, n int, columns func(*T) []any, text string, args ...any) ([]T, error) {
 	var row, zero T
 	to := columns(&row)
-	return query(ctx, q, func(rows *sql.Rows) (T, error) {
+	return collect(ctx, q, make([]T, 0, n), func(rows *sql.Rows) (T, error) {
 		row = zero
 		err := rows.Scan(to...)
 		return row, err
