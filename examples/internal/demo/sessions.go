@@ -12,11 +12,11 @@ import (
 	"github.com/alexedwards/scs/v2"
 )
 
-// sessionStore keeps sessions in the app's own table. What it finds there it remembers for a moment, so that a
-// browser that asks often costs a statement a moment, and not one a request.
+// sessionStore keeps sessions in the app's own table. What it finds there it remembers for a [moment], so that a
+// browser that asks often costs a statement a second, and not one a request.
 //
-// A session that ends in this process is over at once. That it ended in another process over the same database is
-// seen when the moment has passed.
+// A session that ends in this process is over at once. One that ends in another process over the same database is
+// over here when the moment has passed; who can't wait that long sends a user's requests to one process.
 type sessionStore struct {
 	db *DB
 
