@@ -8,7 +8,6 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
-	"slices"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/examples/internal/demo"
@@ -35,16 +34,19 @@ type object struct {
 	Status  string `json:"status"` // "Sent" or "Delivered"
 }
 
-func show(m delivery.Message) object {
-	status := "Sent"
-	if m.Status.Reaches(delivery.Delivered) {
-		status = "Delivered"
+func show(m delivery.Message) object { return object{m.ID, m.Sender, m.Body, word(m.Status)} }
+
+// word is the tutorial's for a status.
+func word(status delivery.Status) string {
+	if status.Reaches(delivery.Delivered) {
+		return "Delivered"
 	}
-	return object{m.ID, m.Sender, m.Body, status}
+	return "Sent"
 }
 
 type server struct {
 	tracker  *delivery.Tracker
+	texts    texts
 	accounts *demo.Accounts
 	pusher   *demo.Pusher
 	pusherJS string
@@ -68,27 +70,20 @@ func build(db *demo.DB, pusher *demo.Pusher, flags demo.Flags) (http.Handler, fu
 	return s.handler(), s.tracker.Run, nil
 }
 
-// encode tells of an event in the tutorial's words. The library's events hold no bodies, so it loads what the
-// tutorial's hold; by then the message may have moved on, and the event tells so.
+// encode tells of an event in the tutorial's words, which say more than the library's: the message itself.
 func (s *server) encode(ctx context.Context, event delivery.Event) ([]pusheradapter.Trigger, error) {
 	name := map[delivery.Kind]string{delivery.MessageSent: "an_event", delivery.StatusChanged: "delivered_message"}[event.Kind]
-	var ids []string
-	for _, update := range event.Updates {
-		ids = append(ids, update.Message)
+	objects, err := s.objects(ctx, event)
+	if err != nil {
+		return nil, err
 	}
 	var triggers []pusheradapter.Trigger
-	for some := range slices.Chunk(ids, delivery.MaxBatch) {
-		messages, err := s.tracker.Load(ctx, some...)
+	for _, o := range objects {
+		data, err := json.Marshal(o)
 		if err != nil {
 			return nil, err
 		}
-		for _, m := range messages {
-			data, err := json.Marshal(show(m))
-			if err != nil {
-				return nil, err
-			}
-			triggers = append(triggers, pusheradapter.Trigger{Channel: channel, Name: name, Data: data, Except: event.Except})
-		}
+		triggers = append(triggers, pusheradapter.Trigger{Channel: channel, Name: name, Data: data, Except: event.Except})
 	}
 	return triggers, nil
 }
@@ -166,6 +161,9 @@ func (s *server) list(w http.ResponseWriter, r *http.Request, _ string) {
 		for _, m := range page.Messages {
 			all = append(all, show(m))
 			query.After = m.Seq
+			if m.Status == delivery.Sent { // who asks is about to mark it
+				s.texts.put(m.ID, m.Body)
+			}
 		}
 		more = page.More
 	}

@@ -28,8 +28,13 @@ type class struct {
 
 func newClass(t *testing.T) *class {
 	t.Helper()
+	return openClass(t, filepath.Join(t.TempDir(), "tutorial.db"))
+}
+
+func openClass(t *testing.T, file string) *class {
+	t.Helper()
 	channels := pushertest.NewServer(t)
-	db, err := demo.OpenDB(t.Context(), filepath.Join(t.TempDir(), "tutorial.db"))
+	db, err := demo.OpenDB(t.Context(), file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,6 +276,67 @@ func TestContract(t *testing.T) {
 		}
 		if _, body, _ := alice.get(t, "/conversations"); len(parse[[]object](t, body)) != 3 {
 			t.Errorf("something of that was stored: %s", body)
+		}
+	})
+}
+
+func TestRestart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tutorial.db")
+	var sent object
+	var cookies []*http.Cookie
+	t.Run("what a server has stored and whom it has signed in", func(t *testing.T) {
+		alice := openClass(t, file).browser(t, "alice")
+		for range 2 {
+			_, body, _ := alice.post(t, "/conversation", "message", "Hello")
+			sent = parse[object](t, body)
+		}
+		cookies = alice.Jar.Cookies(alice.request(t, "/").URL)
+	})
+	c := openClass(t, file)
+	bob := c.browser(t, "bob")
+	client := c.pusher.Dial(t)
+	client.Subscribe(channel)
+	mark := func(t *testing.T, id string) {
+		t.Helper()
+		want := object{id, "alice", "Hello", "Delivered"}
+		if code, body, _ := bob.post(t, "/conversations/"+id+"/delivered"); code != http.StatusOK || body != "ok" {
+			t.Errorf("%d %q", code, body)
+		}
+		for {
+			name, o := next(t, client)
+			if name == "an_event" {
+				continue // the server before may have left that
+			}
+			if name != "delivered_message" || o != want {
+				t.Errorf("event %s %+v, want %+v", name, o, want)
+			}
+			return
+		}
+	}
+	t.Run("is marked and told of in full by the next", func(t *testing.T) { mark(t, sent.ID) })
+	t.Run("and so if it was listed first", func(t *testing.T) {
+		_, body, _ := bob.get(t, "/conversations")
+		mark(t, parse[[]object](t, body)[0].ID)
+	})
+	t.Run("stays signed in with the next, until signing out, even with a cookie that was kept", func(t *testing.T) {
+		ask := func(path string) int {
+			r, err := http.NewRequestWithContext(t.Context(), "GET", c.url+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, cookie := range cookies {
+				r.AddCookie(cookie)
+			}
+			code, _, _ := c.browser(t, "").do(t, r)
+			return code
+		}
+		for _, step := range []struct {
+			path string
+			want int
+		}{{"/conversations", http.StatusOK}, {"/logout/", http.StatusFound}, {"/conversations", http.StatusUnauthorized}} {
+			if code := ask(step.path); code != step.want {
+				t.Errorf("%s: %d, want %d", step.path, code, step.want)
+			}
 		}
 	})
 }

@@ -31,7 +31,8 @@ type Accounts struct {
 // NewAccounts returns the accounts whose sessions the database keeps under a cookie of this name.
 func NewAccounts(db *DB, cookie string) *Accounts {
 	s := scs.New()
-	s.Store = sessionStore{db}
+	s.Store = newSessionStore(db)
+	s.Codec = sessionCodec{}
 	s.HashTokenInStore = true // who reads the database can't sign in with what is there
 	s.Lifetime = 7 * 24 * time.Hour
 	s.Cookie.Name = cookie

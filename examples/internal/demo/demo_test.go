@@ -3,13 +3,18 @@ package demo
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/msgdelivery/delivery/pusheradapter"
@@ -63,7 +68,7 @@ func TestBindNumbersWhatPostgresWantsNumbered(t *testing.T) {
 }
 
 func TestSessionStore(t *testing.T) {
-	store := sessionStore{openDB(t, filepath.Join(t.TempDir(), "app.db"))}
+	store := newSessionStore(openDB(t, filepath.Join(t.TempDir(), "app.db")))
 	soon, past := time.Now().Add(time.Hour), time.Now().Add(-time.Second)
 	commit := func(t *testing.T, token, data string, expires time.Time) {
 		t.Helper()
@@ -95,6 +100,176 @@ func TestSessionStore(t *testing.T) {
 		}
 		expect(t, "one", "")
 		expect(t, "two", "data")
+	})
+}
+
+func TestSessionStoreRemembersForAMoment(t *testing.T) {
+	// Two processes over one database, in a bubble so that moments pass.
+	test := func(name string, run func(t *testing.T, here, there *sessionStore)) {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "app.db")
+			synctest.Test(t, func(t *testing.T) {
+				db := openDB(t, file)
+				here, there := newSessionStore(db), newSessionStore(db)
+				if err := there.Commit("one", []byte("data"), time.Now().Add(time.Hour)); err != nil {
+					t.Fatal(err)
+				}
+				run(t, here, there)
+			})
+		})
+	}
+	found := func(t *testing.T, s *sessionStore, want string) {
+		t.Helper()
+		if data, ok, err := s.Find("one"); err != nil || string(data) != want || ok != (want != "") {
+			t.Errorf("found %q, %v, %v, want %q", data, ok, err, want)
+		}
+	}
+	remove := func(t *testing.T, s *sessionStore) {
+		t.Helper()
+		if err := s.Delete("one"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	test("a session that ends here is over at once", func(t *testing.T, here, _ *sessionStore) {
+		found(t, here, "data")
+		remove(t, here)
+		found(t, here, "")
+	})
+	test("a session that ends in another process is over when the moment is", func(t *testing.T, here, there *sessionStore) {
+		found(t, here, "data")
+		remove(t, there)
+		time.Sleep(moment - 1)
+		found(t, here, "data")
+		time.Sleep(1)
+		found(t, here, "")
+	})
+	test("a session that changes here is the new one at once", func(t *testing.T, here, _ *sessionStore) {
+		found(t, here, "data")
+		if err := here.Commit("one", []byte("more"), time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		found(t, here, "more")
+	})
+	test("a session is not remembered beyond its own end", func(t *testing.T, here, there *sessionStore) {
+		if err := there.Commit("one", []byte("short"), time.Now().Add(2*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2*time.Second - 1)
+		found(t, here, "short")
+		time.Sleep(1)
+		found(t, here, "")
+	})
+	test("a search that a sign-out overtakes leaves nothing behind", func(t *testing.T, here, _ *sessionStore) {
+		_, changes := here.recall("one")
+		remove(t, here)
+		here.remember("one", foundSession{[]byte("data"), time.Now().Add(moment)}, changes)
+		found(t, here, "")
+	})
+	test("a sign-out that fails, perhaps after it was done, is looked up again", func(t *testing.T, here, there *sessionStore) {
+		found(t, here, "data")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if here.DeleteCtx(ctx, "one") == nil {
+			t.Fatal("no error")
+		}
+		remove(t, there)
+		found(t, here, "")
+	})
+	test("there is an end to what it remembers", func(t *testing.T, here, _ *sessionStore) {
+		for n := range maxRecent + 1 {
+			here.remember(strconv.Itoa(n), foundSession{nil, time.Now().Add(moment)}, 0)
+		}
+		if n := len(here.recent); n > maxRecent {
+			t.Errorf("%d sessions", n)
+		}
+	})
+}
+
+func TestAccounts(t *testing.T) {
+	accounts := func(t *testing.T, db *DB) *httptest.Server {
+		a := NewAccounts(db, "test_session")
+		mux := http.NewServeMux()
+		mux.HandleFunc("/in", func(w http.ResponseWriter, r *http.Request) {
+			if ok, err := a.SignIn(r, "alice", Password); err != nil || !ok {
+				t.Errorf("signing in: %v, %v", ok, err)
+			}
+		})
+		mux.HandleFunc("/out", func(w http.ResponseWriter, r *http.Request) {
+			if err := a.SignOut(r); err != nil {
+				t.Error(err)
+			}
+		})
+		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+			user, err := a.Identify(r)
+			if err != nil {
+				t.Error(err)
+			}
+			fmt.Fprint(w, user)
+		})
+		server := httptest.NewServer(a.Load(mux))
+		t.Cleanup(server.Close)
+		return server
+	}
+	// ask makes a request with a cookie, and returns the text and the cookie of the answer.
+	ask := func(t *testing.T, url string, cookie *http.Cookie) (string, *http.Cookie) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cookie != nil {
+			r.AddCookie(cookie)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d, %v", url, answer.StatusCode, err)
+		}
+		for _, c := range answer.Cookies() {
+			cookie = c
+		}
+		return string(text), cookie
+	}
+	expect := func(t *testing.T, server *httptest.Server, cookie *http.Cookie, want string) {
+		t.Helper()
+		if user, _ := ask(t, server.URL, cookie); user != want {
+			t.Errorf("it is %q who asks, want %q", user, want)
+		}
+	}
+
+	t.Run("a session outlives the server, and ends at once for a cookie that somebody kept", func(t *testing.T) {
+		db := openDB(t, filepath.Join(t.TempDir(), "app.db"))
+		_, cookie := ask(t, accounts(t, db).URL+"/in", nil)
+		again := accounts(t, db)
+		expect(t, again, cookie, "alice")
+		ask(t, again.URL+"/out", cookie)
+		expect(t, again, cookie, "")
+	})
+	t.Run("the database holds nothing to sign in with", func(t *testing.T) {
+		db := openDB(t, filepath.Join(t.TempDir(), "app.db"))
+		server := accounts(t, db)
+		_, cookie := ask(t, server.URL+"/in", nil)
+		var token string
+		if err := db.QueryRowContext(t.Context(), "SELECT token FROM demo_sessions").Scan(&token); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, server, cookie, "alice")
+		expect(t, server, &http.Cookie{Name: cookie.Name, Value: token}, "")
+	})
+	t.Run("a session that cannot be read is nobody's, and no obstacle to signing in", func(t *testing.T) {
+		db := openDB(t, filepath.Join(t.TempDir(), "app.db"))
+		_, cookie := ask(t, accounts(t, db).URL+"/in", nil)
+		if _, err := db.ExecContext(t.Context(), "UPDATE demo_sessions SET data = 'Z29i'"); err != nil {
+			t.Fatal(err)
+		}
+		server := accounts(t, db)
+		expect(t, server, cookie, "")
+		_, cookie = ask(t, server.URL+"/in", cookie)
+		expect(t, server, cookie, "alice")
 	})
 }
 

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// texts remembers what messages say that were sent or listed lately, so that to tell of their marks, which mostly
+// follow soon, costs no statement. That never changes, so it can't be stale. It is bounded: of two generations the
+// older is dropped when the younger is full.
+type texts struct {
+	mu         sync.Mutex
+	young, old map[string]string // by the message's id
+	size       int               // of the young one
+}
+
+const (
+	textGeneration = 4 << 20 // bytes
+	textOverhead   = 128     // bytes that an entry takes beside its id and text, about
+)
+
+func (t *texts) get(id string) (text string, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if text, ok = t.young[id]; !ok {
+		text, ok = t.old[id]
+	}
+	return text, ok
+}
+
+func (t *texts) put(id, text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.young[id]; ok {
+		return
+	}
+	size := textOverhead + len(id) + len(text)
+	if t.young == nil || t.size+size > textGeneration {
+		t.young, t.old, t.size = make(map[string]string), t.young, 0
+	}
+	t.young[strings.Clone(id)] = strings.Clone(text) // they may be parts of something larger, which would stay with them
+	t.size += size
+}
+
+// objects returns the messages that an event tells of. Those whose text is not known are loaded, and so are new ones:
+// if their event comes late, they have been marked by now, and it must not set them back to "Sent".
+func (s *server) objects(ctx context.Context, event delivery.Event) ([]object, error) {
+	var objects []object
+	var unknown []string
+	for _, u := range event.Updates {
+		if text, ok := s.texts.get(u.Message); ok && event.Kind == delivery.StatusChanged {
+			objects = append(objects, object{u.Message, u.Sender, text, word(u.Status)})
+		} else {
+			unknown = append(unknown, u.Message)
+		}
+	}
+	for some := range slices.Chunk(unknown, delivery.MaxBatch) {
+		messages, err := s.tracker.Load(ctx, some...)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range messages {
+			s.texts.put(m.ID, m.Body)
+			objects = append(objects, show(m))
+		}
+	}
+	return objects, nil
+}
