@@ -119,7 +119,8 @@ taken AS (
 step AS MATERIALIZED (
 	SELECT conv, seq, conversation, id AS message, sender, total, quorum, $2::text AS "user", $4::int AS status, taken.version,
 		coalesce(delivered_at, $5::timestamptz) AS delivered_at, CASE WHEN $4::int = 3 THEN $5::timestamptz END AS read_at,
-		delivered_count + (was < 2)::int AS delivered, read_count + ($4::int = 3)::int AS read
+		delivered_count + (was < 2)::int AS delivered, read_count + ($4::int = 3)::int AS read,
+		nextval('delivery_outbox_id_seq') AS event
 	FROM mark, taken
 ),
 receipt AS (` + pgPutReceipts + `),
@@ -130,17 +131,16 @@ state AS (
 	FROM step u ` + pgPutState + `
 ),
 event AS (
-	INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
-	SELECT clock_timestamp() + $7::bigint * INTERVAL '1 microsecond', $8::bigint, ($8::bigint <> 0)::int,
+	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, payload)
+	SELECT event, clock_timestamp() + $7::bigint * INTERVAL '1 microsecond', $8::bigint, ($8::bigint <> 0)::int,
 		` + pgEvent(`conversation`, `version`, `version`, `$3::text`, pgUpdate) + `
 	FROM step u
-	RETURNING id
 )
 SELECT 1, mark.id, mark.conversation, mark.sender, mark.seq, open, mark.total, mark.quorum, sent_at,
 	coalesce(step.status, was), coalesce(step.version, last),
 	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at),
-	step.version IS NOT NULL, needed AND step.version IS NULL, step.delivered, step.read, event.id
-FROM mark LEFT JOIN step ON true LEFT JOIN event ON true`
+	step.version IS NOT NULL, needed AND step.version IS NULL, step.delivered, step.read, event
+FROM mark LEFT JOIN step ON true`
 
 // pgLock waits for the rows of the conversations that these messages are in: $1 their ids.
 const pgLock = `

@@ -85,12 +85,14 @@ place AS (
 	ON CONFLICT (conv, reader) DO UPDATE SET
 		delivered_seq = greatest(p.delivered_seq, excluded.delivered_seq), read_seq = greatest(p.read_seq, excluded.read_seq)
 ),
-event AS (
-	INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
-	SELECT clock_timestamp() + $9::bigint * INTERVAL '1 microsecond', $10::bigint, ($10::bigint <> 0)::int,
-		` + pgEvent(`conversation`, `min(version)`, `max(version)`, `$4::text`, `string_agg(`+pgUpdate+`, ',' ORDER BY version)`) + `
+told AS MATERIALIZED (
+	SELECT nextval('delivery_outbox_id_seq') AS id,
+		` + pgEvent(`conversation`, `min(version)`, `max(version)`, `$4::text`, `string_agg(`+pgUpdate+`, ',' ORDER BY version)`) + ` AS payload
 	FROM step u GROUP BY conversation
-	RETURNING id, payload
+),
+event AS (
+	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, payload)
+	SELECT id, clock_timestamp() + $9::bigint * INTERVAL '1 microsecond', $10::bigint, ($10::bigint <> 0)::int, payload FROM told
 )
 SELECT named.id, named.conversation, named.sender, named.seq, open, named.total, named.quorum, sent_at,
 	coalesce(own.status, named.status), coalesce(own.version, named.version),
@@ -103,7 +105,7 @@ FROM named
 CROSS JOIN left_out
 CROSS JOIN (SELECT count(*) AS taken, min(version) AS first, max(version) AS last FROM step) steps
 LEFT JOIN step own ON own.seq = named.seq
-LEFT JOIN (SELECT id, payload FROM event WHERE $10::bigint <> 0) e ON true`
+LEFT JOIN told e ON $10::bigint <> 0`
 
 func (postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo delivery.UpTo, lease delivery.Lease) (marked delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
 	var row pgMarkedUpTo

@@ -23,6 +23,11 @@
 // byte, on SQLite. On MySQL READ COMMITTED suits best: at REPEATABLE READ, its default, the server now and then
 // locks gaps between rows, and so holds up others, when conversations change under the transaction.
 //
+// # Postgres
+//
+// An app whose role is not the one that migrates needs SELECT, INSERT, UPDATE and DELETE on the tables, and USAGE on
+// the sequence delivery_outbox_id_seq.
+//
 // # SQLite
 //
 // The store needs no settings, but these serve it well:

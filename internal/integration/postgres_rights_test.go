@@ -1,0 +1,100 @@
+package integration
+
+import (
+	"database/sql"
+	"fmt"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+)
+
+func TestPostgresNeedsTheRightsThatTheDocsNameAndNoOthers(t *testing.T) {
+	e := engines.All[1]
+	database := e.Database(t)
+	owner := database.Open(t)
+	migrate(t, e, owner)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	role := fmt.Sprintf("app_%d", time.Now().UnixNano()) // roles are the server's, not the database's
+	for _, statement := range []string{
+		"CREATE ROLE " + role,
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO " + role,
+		"GRANT USAGE ON SEQUENCE delivery_outbox_id_seq TO " + role,
+	} {
+		_, err := owner.Exec(statement)
+		must(err)
+	}
+	t.Cleanup(func() {
+		owner, err := sql.Open(database.Driver, database.DSN)
+		must(err)
+		defer owner.Close()
+		_, err = owner.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role)
+		must(err)
+	})
+	dsn, err := url.Parse(database.DSN)
+	must(err)
+	query := dsn.Query()
+	query.Set("role", role)
+	dsn.RawQuery = query.Encode()
+	db, err := sql.Open(database.Driver, dsn.String())
+	must(err)
+	defer db.Close()
+	var name string
+	must(db.QueryRow("SELECT current_user").Scan(&name))
+	if name != role {
+		t.Fatalf("the statements run as %s", name)
+	}
+
+	ctx, store, lease := t.Context(), open(t, db, e), delivery.Lease{Token: 1, For: time.Hour}
+	var messages []delivery.NewMessage
+	for _, id := range []string{"a", "b", "c", "d"} {
+		messages = append(messages, delivery.NewMessage{Header: delivery.Header{ID: id, Conversation: "room", Sender: "ann", Open: true, Quorum: 1}})
+	}
+	_, born, err := store.Create(ctx, messages, lease)
+	must(err)
+	_, one, err := store.Advance(ctx, []delivery.Mark{markBy("bob", "a")}, lease)
+	must(err)
+	_, two, err := store.Advance(ctx, []delivery.Mark{markBy("bob", "b"), markBy("cem", "b")}, lease)
+	must(err)
+	_, upTo, err := store.AdvanceUpTo(ctx, delivery.UpTo{
+		Conversation: "room", Message: "d", User: "bob", Status: delivery.Read, At: time.Now(), Admitted: true, Limit: 10,
+	}, lease)
+	must(err)
+	var settlements []delivery.Settlement
+	for i, claimed := range [][]delivery.Claimed{born, one, two, upTo} {
+		if len(claimed) == 0 {
+			t.Errorf("call %d brought no event", i)
+		}
+		for k, c := range claimed {
+			outcome := []delivery.Outcome{delivery.Done, delivery.Bury, delivery.Retry}[(i+k)%3]
+			settlements = append(settlements, delivery.Settlement{ID: c.Event.ID, Lease: c.Lease, Outcome: outcome})
+		}
+	}
+	held, err := store.Settle(ctx, settlements)
+	must(err)
+	if held != len(settlements) {
+		t.Errorf("%d of %d events were there to settle", held, len(settlements))
+	}
+	dead, err := store.Dead(ctx, 0, 10)
+	must(err)
+	for _, d := range dead {
+		_, err = store.Settle(ctx, []delivery.Settlement{{ID: d.Event.ID, Outcome: delivery.Requeue, Event: d.Event}})
+		must(err)
+	}
+	claimed, err := store.Claim(ctx, 100, lease)
+	must(err)
+	if len(claimed) < len(dead) || len(dead) == 0 {
+		t.Errorf("%d dead letters, %d events claimed", len(dead), len(claimed))
+	}
+	_, err = store.List(ctx, delivery.List{Conversation: "room", Limit: 10, Viewer: "bob"})
+	must(err)
+	_, err = store.Pending(ctx, "cem", "room", 10)
+	must(err)
+}
