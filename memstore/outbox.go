@@ -45,7 +45,7 @@ type entry struct {
 const unscheduled = -1
 
 // maxSpare is how many entries are kept for new ones: most events are done soon.
-const maxSpare = 16
+const maxSpare = 8
 
 // add adds an event that was just committed. Under a lease, it returns the claim of it.
 func (o *outbox) add(id int64, news news, lease delivery.Lease, now time.Duration) delivery.Claimed {
