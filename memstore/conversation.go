@@ -39,7 +39,7 @@ func (c *conversation) create(m *message, draft *delivery.NewMessage) news {
 	m.Seq, m.Version, m.Status = c.version, c.version, delivery.Sent
 	m.receipts.list = make([]receipt, 0, len(draft.Recipients))
 	for _, user := range draft.Recipients {
-		m.receipts.put(receipt{recipient: user, status: delivery.Sent, version: m.Seq})
+		m.receipts.put(-1, receipt{recipient: user, hash: hashOf(user), status: delivery.Sent, version: m.Seq})
 	}
 	c.messages = append(c.messages, m)
 	c.changed(m)
@@ -116,7 +116,7 @@ func (c *conversation) upTo(upTo delivery.UpTo, last *message) (result delivery.
 			reached = m.Seq
 		}
 	}
-	known := len(steps) > 0 || last.receipts.of(upTo.User) != nil || last.Sender == upTo.User
+	known := len(steps) > 0 || last.receipts.find(upTo.User) >= 0 || last.Sender == upTo.User
 	if known && reached > at[upTo.Status] {
 		for status := delivery.Delivered; status <= upTo.Status; status++ {
 			at[status] = max(at[status], reached)

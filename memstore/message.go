@@ -27,6 +27,7 @@ const (
 // step is one receipt's advance: what it will be, but for its version.
 type step struct {
 	message *message
+	place   int // of the receipt among the message's, -1 if it is new
 	receipt delivery.Receipt
 	at      time.Time
 	index   int // of the mark that asked for it
@@ -34,23 +35,25 @@ type step struct {
 
 // judge applies a mark to a copy of the user's receipt, and says whether it counts.
 func (m *message) judge(user string, to delivery.Status, at time.Time, admitted bool) (step, verdict) {
-	receipt, exists := m.receiptOf(user)
+	place := m.receipts.find(user)
+	receipt := m.receipt(place)
 	at = precise(at)
 	switch {
-	case user == m.Sender, !m.Open && !exists, !receipt.Advance(to, at):
+	case user == m.Sender, !m.Open && place < 0, !receipt.Advance(to, at):
 		return step{}, stays
 	case m.Open && !admitted:
 		return step{}, lacksAdmission
 	}
 	receipt.Message, receipt.Recipient = m.ID, user
-	return step{message: m, receipt: receipt, at: at}, advances
+	return step{message: m, place: place, receipt: receipt, at: at}, advances
 }
 
 // take stores a step's receipt, at the given version, and counts it.
 func (s *step) take(version int64) {
 	m := s.message
 	s.receipt.Version, m.Version = version, version
-	before := m.receipts.put(keep(s.receipt))
+	place, before := m.receipts.put(s.place, keep(s.receipt))
+	s.place = place
 	m.Count(before, s.receipt.Status, s.at, m.Quorum)
 }
 
@@ -64,10 +67,16 @@ func (m *message) update() delivery.Update {
 
 // receiptOf returns a copy of the user's receipt.
 func (m *message) receiptOf(user string) (copy delivery.Receipt, exists bool) {
-	if receipt := m.receipts.of(user); receipt != nil {
-		return receipt.of(m), true
+	place := m.receipts.find(user)
+	return m.receipt(place), place >= 0
+}
+
+// receipt returns a copy of the receipt at a place, the zero Receipt if that is -1.
+func (m *message) receipt(place int) delivery.Receipt {
+	if place < 0 {
+		return delivery.Receipt{}
 	}
-	return delivery.Receipt{}, false
+	return m.receipts.list[place].of(m)
 }
 
 // public returns the message as those outside see it.

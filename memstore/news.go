@@ -1,18 +1,22 @@
 package memstore
 
 import (
+	"time"
+
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/clone"
 )
 
 // news is what an event tells, as it is kept. Most events tell of one receipt, and may wait in large
-// numbers: these are kept small.
+// numbers: these are kept small. The stamps of the receipt are not copied, since what is stamped stays so.
 type news struct {
 	whole *delivery.Event // nil if it is of one receipt
 
 	message         *message
 	except          string
-	receipt         receipt
+	version         int64
+	place           int32           // of the receipt
+	reached         delivery.Status // by the receipt
 	status          delivery.Status // of the message, after the step
 	delivered, read int32           // likewise
 }
@@ -21,8 +25,8 @@ type news struct {
 func newsOf(step *step, socket string) news {
 	m := step.message
 	return news{
-		message: m, except: socket, receipt: keep(step.receipt),
-		status: m.Status, delivered: int32(m.Delivered), read: int32(m.Read), // #nosec G115 -- no memory holds so many receipts
+		message: m, except: socket, version: step.receipt.Version, reached: step.receipt.Status, status: m.Status,
+		place: int32(step.place), delivered: int32(m.Delivered), read: int32(m.Read), // #nosec G115 -- no memory holds so many receipts
 	}
 }
 
@@ -37,14 +41,18 @@ func (n *news) event(id int64) delivery.Event {
 		updates [1]delivery.Update
 		receipt delivery.Receipt
 	})
-	m, version := n.message, n.receipt.version
-	one.receipt = n.receipt.of(m)
+	m := n.message
+	one.receipt = m.receipt(int(n.place))
+	one.receipt.Version, one.receipt.Status = n.version, n.reached
+	if n.reached != delivery.Read {
+		one.receipt.ReadAt = time.Time{} // it came later
+	}
 	one.updates[0] = delivery.Update{
-		Message: m.ID, Sender: m.Sender, Version: version,
+		Message: m.ID, Sender: m.Sender, Version: n.version,
 		Status: n.status, Delivered: int(n.delivered), Read: int(n.read), Total: m.Total, Receipt: &one.receipt,
 	}
 	return delivery.Event{
 		ID: id, Kind: delivery.StatusChanged, Conversation: m.Conversation,
-		From: version, To: version, Except: n.except, Updates: one.updates[:],
+		From: n.version, To: n.version, Except: n.except, Updates: one.updates[:],
 	}
 }

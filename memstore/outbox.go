@@ -3,7 +3,6 @@ package memstore
 import (
 	"cmp"
 	"container/heap"
-	"math"
 	"slices"
 	"time"
 
@@ -16,8 +15,10 @@ import (
 type outbox struct {
 	waiting  []waiting             // by id
 	gone     int                   // how many of them are not there any more
-	schedule schedule              // those that are, by when they are due
+	fresh    int                   // index of one of them, before which all are in the schedule
+	schedule schedule              // those that were claimed or requeued, by when they are due
 	dead     []delivery.DeadLetter // by id
+	spare    []*entry              // some that are done, for new ones
 }
 
 // waiting is an entry and its id. Ids grow, so that a new one goes to the end; one that is done stays
@@ -34,29 +35,38 @@ type entry struct {
 	committed time.Duration
 	ready     time.Duration // when it is due; under a lease, when that ends
 	lease     int64         // the holder's token, 0 if nobody holds it
-	scheduled int           // index in the schedule
+	scheduled int           // index in the schedule, or unscheduled
 	attempts  int32
 	requeued  bool // it was a dead letter, and committed again then
 }
 
+// unscheduled is an entry that nobody has claimed yet. Such entries are due since they were committed, in order
+// of their ids, and need no schedule.
+const unscheduled = -1
+
+// maxSpare is how many entries are kept for new ones: most events are done soon.
+const maxSpare = 8
+
 // add adds an event that was just committed. Under a lease, it returns the claim of it.
 func (o *outbox) add(id int64, news news, lease delivery.Lease, now time.Duration) delivery.Claimed {
-	e := &entry{id: id, news: news, committed: now, ready: now}
-	if lease.Token != 0 {
-		e.hold(lease, now)
+	var e *entry
+	if last := len(o.spare) - 1; last >= 0 {
+		e, o.spare = o.spare[last], o.spare[:last]
+	} else {
+		e = new(entry)
 	}
-	o.insert(e)
+	*e = entry{id: id, news: news, committed: now, ready: now, scheduled: unscheduled}
+	o.waiting = append(o.waiting, waiting{id, e})
 	if lease.Token == 0 {
 		return delivery.Claimed{}
 	}
+	o.hold(e, lease, now)
 	return e.claimed()
 }
 
-func (o *outbox) insert(e *entry) {
-	at := len(o.waiting)
-	if at > 0 && o.waiting[at-1].id >= e.id { // it was a dead letter
-		at, _ = o.search(e.id)
-	}
+// requeue adds an event that was a dead letter.
+func (o *outbox) requeue(e *entry) {
+	at, _ := o.search(e.id)
 	o.waiting = slices.Insert(o.waiting, at, waiting{e.id, e})
 	heap.Push(&o.schedule, e)
 }
@@ -66,9 +76,13 @@ func (o *outbox) remove(e *entry) {
 	o.waiting[at].entry = nil
 	if o.gone++; o.gone > len(o.waiting)/2+8 {
 		o.waiting = slices.DeleteFunc(o.waiting, func(w waiting) bool { return w.entry == nil })
-		o.gone = 0
+		o.gone, o.fresh = 0, 0
 	}
 	heap.Remove(&o.schedule, e.scheduled)
+	if len(o.spare) < maxSpare {
+		e.news = news{} // holds nothing back
+		o.spare = append(o.spare, e)
+	}
 }
 
 // search returns the index of the first waiting event whose id is at least this one.
@@ -99,32 +113,46 @@ func (o *outbox) oldest(now time.Duration) (age time.Duration) {
 	return age
 }
 
-// hold puts the entry under a lease. Whoever calls it sees to the schedule.
-func (e *entry) hold(lease delivery.Lease, now time.Duration) {
+// hold puts an entry under a lease.
+func (o *outbox) hold(e *entry, lease delivery.Lease, now time.Duration) {
 	e.lease, e.ready = lease.Token, now+lease.For
 	e.attempts++
+	if e.scheduled == unscheduled {
+		heap.Push(&o.schedule, e)
+	} else {
+		heap.Fix(&o.schedule, e.scheduled)
+	}
+}
+
+func (e *entry) before(other *entry) bool {
+	return e.ready < other.ready || e.ready == other.ready && e.id < other.id
 }
 
 func (e *entry) claimed() delivery.Claimed {
 	return delivery.Claimed{Event: e.news.event(e.id), Lease: e.lease, Attempts: int(e.attempts)}
 }
 
-// next returns when the next event is due, and its id.
-func (o *outbox) next() (due time.Duration, id int64) {
-	if len(o.schedule) == 0 {
-		return math.MaxInt64, math.MaxInt64
+// next returns the entry that is due next, nil if there is none.
+func (o *outbox) next() (next *entry) {
+	for ; o.fresh < len(o.waiting); o.fresh++ {
+		if e := o.waiting[o.fresh].entry; e != nil && e.scheduled == unscheduled {
+			next = e
+			break
+		}
 	}
-	return o.schedule[0].ready, o.schedule[0].id
+	if len(o.schedule) > 0 && (next == nil || o.schedule[0].before(next)) {
+		next = o.schedule[0]
+	}
+	return next
 }
 
 // claim claims the event that is due longest, if one is due.
 func (o *outbox) claim(lease delivery.Lease, now time.Duration) (claimed delivery.Claimed, ok bool) {
-	if due, _ := o.next(); due > now {
+	e := o.next()
+	if e == nil || e.ready > now {
 		return delivery.Claimed{}, false
 	}
-	e := o.schedule[0]
-	e.hold(lease, now)
-	heap.Fix(&o.schedule, 0)
+	o.hold(e, lease, now)
 	return e.claimed(), true
 }
 
@@ -141,11 +169,11 @@ func (o *outbox) settle(s *delivery.Settlement, now time.Duration) bool {
 	case delivery.Done:
 		o.remove(e)
 	case delivery.Bury:
-		o.remove(e)
 		at, _ := o.searchDead(s.ID)
 		o.dead = slices.Insert(o.dead, at, delivery.DeadLetter{
 			Event: e.news.event(s.ID), Attempts: int(e.attempts), Reason: s.Reason, At: precise(time.Now()),
 		})
+		o.remove(e)
 	case delivery.Release:
 		e.attempts--
 		fallthrough
@@ -165,7 +193,7 @@ func (o *outbox) exhume(s *delivery.Settlement, now time.Duration) bool {
 	o.dead = slices.Delete(o.dead, at, at+1)
 	if s.Outcome == delivery.Requeue {
 		event := clone.Event(s.Event)
-		o.insert(&entry{id: s.ID, news: news{whole: &event}, committed: now, ready: now, requeued: true})
+		o.requeue(&entry{id: s.ID, news: news{whole: &event}, committed: now, ready: now, requeued: true})
 	}
 	return true
 }
@@ -192,9 +220,7 @@ type schedule []*entry
 
 func (s schedule) Len() int { return len(s) }
 
-func (s schedule) Less(i, j int) bool {
-	return s[i].ready < s[j].ready || s[i].ready == s[j].ready && s[i].id < s[j].id
-}
+func (s schedule) Less(i, j int) bool { return s[i].before(s[j]) }
 
 func (s schedule) Swap(i, j int) {
 	s[i], s[j] = s[j], s[i]

@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"cmp"
+	"hash/maphash"
 	"slices"
 	"time"
 
@@ -15,11 +16,18 @@ type receipt struct {
 	version     int64
 	deliveredAt instant
 	readAt      instant
+	hash        uint32 // of the recipient: that stands elsewhere, and is looked at only where this is equal
 	status      delivery.Status
 }
 
 func keep(r delivery.Receipt) receipt {
-	return receipt{r.Recipient, r.Version, instantOf(r.DeliveredAt), instantOf(r.ReadAt), r.Status}
+	return receipt{r.Recipient, r.Version, instantOf(r.DeliveredAt), instantOf(r.ReadAt), hashOf(r.Recipient), r.Status}
+}
+
+var userSeed = maphash.MakeSeed()
+
+func hashOf(user string) uint32 {
+	return uint32(maphash.String(userSeed, user)) // #nosec G115 -- half of it will do
 }
 
 func (r *receipt) of(m *message) delivery.Receipt {
@@ -52,39 +60,42 @@ type receipts struct {
 
 const shortList = 8
 
-// of returns the user's receipt, nil if there is none. It is good until the next one is put.
-func (r *receipts) of(user string) *receipt {
+// find returns where in the list the user's receipt is, -1 if there is none.
+func (r *receipts) find(user string) int {
 	if r.index != nil {
 		if i, ok := r.index[user]; ok {
-			return &r.list[i]
+			return i
 		}
-		return nil
+		return -1
 	}
+	hash := hashOf(user)
 	for i := range r.list {
-		if r.list[i].recipient == user {
-			return &r.list[i]
+		if r.list[i].hash == hash && r.list[i].recipient == user {
+			return i
 		}
 	}
-	return nil
+	return -1
 }
 
-// put stores a receipt in place of the user's last one, and returns what the status was.
-func (r *receipts) put(new receipt) (before delivery.Status) {
-	if old := r.of(new.recipient); old != nil {
-		before, *old = old.status, new
-		return before
+// put stores a receipt at its place in the list, or as a new one if that is -1. It returns the place, which
+// is for good, and what the status was.
+func (r *receipts) put(at int, new receipt) (place int, before delivery.Status) {
+	if at >= 0 {
+		before, r.list[at] = r.list[at].status, new
+		return at, before
 	}
+	place = len(r.list)
 	r.list = append(r.list, new)
 	switch {
 	case r.index != nil:
-		r.index[new.recipient] = len(r.list) - 1
+		r.index[new.recipient] = place
 	case len(r.list) > shortList:
 		r.index = make(map[string]int, len(r.list))
 		for i := range r.list {
 			r.index[r.list[i].recipient] = i
 		}
 	}
-	return 0
+	return place, 0
 }
 
 // sorted returns the receipts in order of recipient.

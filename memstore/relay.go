@@ -73,7 +73,7 @@ func (s *Store) Backlog(ctx context.Context) (backlog delivery.Backlog, err erro
 	now := s.now()
 	for i := range s.shards {
 		outbox := &s.shards[i].outbox
-		backlog.Waiting += len(outbox.schedule)
+		backlog.Waiting += len(outbox.waiting) - outbox.gone
 		backlog.Dead += len(outbox.dead)
 		backlog.Oldest = max(backlog.Oldest, outbox.oldest(now))
 	}

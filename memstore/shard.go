@@ -30,8 +30,12 @@ type shard struct {
 func (s *shard) lock() { s.mu.Lock() }
 
 func (s *shard) unlock() {
-	if due, next := s.outbox.next(); int64(due) != s.due.Load() || next != s.next.Load() {
-		s.due.Store(int64(due))
+	due, next := int64(math.MaxInt64), int64(math.MaxInt64)
+	if e := s.outbox.next(); e != nil {
+		due, next = int64(e.ready), e.id
+	}
+	if due != s.due.Load() || next != s.next.Load() {
+		s.due.Store(due)
 		s.next.Store(next)
 	}
 	s.mu.Unlock()
