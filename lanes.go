@@ -19,7 +19,7 @@ import (
 // by someone's transaction, is waited for in a lane of its own, so that it delays nobody else's.
 
 const (
-	crowd    = 48 // items that wait in the first lane before others are used
+	crowd    = 10 // items that wait in the first lane before others are used
 	maxTries = 3  // of a mark in common lanes: two batches seldom hold it, a transaction does
 )
 

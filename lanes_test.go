@@ -151,7 +151,7 @@ func TestLanes(t *testing.T) {
 	t.Run("a few marks share a batch, whatever their conversations", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store, tracker := open(t)
-			ids := send(t, tracker, 33, distinct)
+			ids := send(t, tracker, 11, distinct)
 			var wg sync.WaitGroup
 			for i, id := range ids {
 				wg.Go(func() { tracker.MarkRead(t.Context(), id, bob) })
