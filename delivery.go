@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,11 +20,16 @@ type Tracker struct {
 	notifier Notifier
 	opts     Options
 
-	headers headerCache
-	sends   *coalesce.Group[NewMessage, created]
-	marks   *coalesce.Group[Mark, marked]
-	lanes   []string // the names of the common lanes, which are no conversations' ids
-	settles *coalesce.Group[Settlement, struct{}]
+	// Headers never change, so they can't be stale: a refusal or the app's rule needs no round trip. Where a user
+	// marked last is a guess of where the next mark is, that costs time if it is wrong.
+	headers recent[Header] // of messages lately sent or marked
+	places  recent[string] // conversations, by user
+
+	sends     *coalesce.Group[NewMessage, created]
+	sendLanes lanes
+	marks     *coalesce.Group[Mark, marked]
+	markLanes lanes
+	settles   *coalesce.Group[Settlement, struct{}]
 
 	relay   relay
 	breaker breaker
@@ -96,12 +100,12 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	}
 	t.sends = coalesce.New(MaxBatch, writeTimeout, NewMessage.weight, t.flushSends)
 	t.marks = coalesce.New(MaxBatch, writeTimeout, nil, t.flushMarks)
-	t.lanes = []string{""}
+	writers := 1
 	if s, ok := store.(ParallelStore); ok {
-		for n := range s.Writers() - 1 {
-			t.lanes = append(t.lanes, strings.Repeat("\x00", n+1))
-		}
+		writers = s.Writers()
 	}
+	t.sendLanes.init(writers, t.sends.Pending)
+	t.markLanes.init(writers, t.marks.Pending)
 	t.settles = coalesce.New(MaxBatch, t.opts.Lease/3, nil, t.flushSettlements)
 	t.relay.init()
 	t.watched.Store(time.Now().UnixNano())

@@ -7,21 +7,58 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
 // Sends are written in a few common lanes, and marks in as many, each with one batch under way at a time. A
-// batch has a price of its own, so all go in the first lane until enough wait there for a batch that is worth
-// its price; the others take what is more. What is of one conversation shares a lane then, so that batches
-// don't hold each other's conversations, but for marks whose conversation is not known, which go by their
-// message. What comes back as held is tried again, where it belongs. A conversation that is held for longer,
-// by someone's transaction, is waited for in a lane of its own, so that it delays nobody else's.
+// batch has a price of its own, so while they are few they all go in the first lane. In a crowd each goes in the
+// lane of its conversation, so that batches don't hold each other's conversations; a mark of a message that is
+// not known goes where its user marked last. What comes back as held is tried again, in the lane where it
+// belongs. A conversation that is held for longer, by someone's transaction, is waited for in a lane of its
+// own, so that it delays nobody else's.
 
 const (
-	crowd    = 10 // items that wait in the first lane before others are used
+	crowd    = 32 // more items than that at a time are one, until they are half as few
 	maxTries = 3  // of a mark in common lanes: two batches seldom hold it, a transaction does
 )
+
+// lanes are the common lanes of a group.
+type lanes struct {
+	names   []string // which are no conversations' ids
+	pending func() int
+	crowded atomic.Bool
+}
+
+func (l *lanes) init(n int, pending func() int) {
+	l.pending = pending
+	for i := range max(n, 1) {
+		l.names = append(l.names, strings.Repeat("\x00", i))
+	}
+}
+
+// pick returns the lane that one of so many items, which have come together, is to take now.
+func (l *lanes) pick(items int, conversation string) string {
+	switch n := l.pending() + items; {
+	case n > crowd:
+		l.crowded.Store(true)
+	case n <= crowd/2:
+		l.crowded.Store(false)
+	}
+	if !l.crowded.Load() {
+		return l.names[0]
+	}
+	return l.of(conversation)
+}
+
+// of returns the lane where a conversation belongs.
+func (l *lanes) of(conversation string) string {
+	return l.names[maphash.String(laneSeed, conversation)%uint64(len(l.names))]
+}
+
+// laneSeed spreads conversations over lanes.
+var laneSeed = maphash.MakeSeed()
 
 // route is the way of one mark.
 type route struct {
@@ -29,33 +66,12 @@ type route struct {
 	tries int
 }
 
-// laneSeed spreads keys over lanes.
-var laneSeed = maphash.MakeSeed()
-
-// home returns the common lane where what has this key belongs.
-func (t *Tracker) home(key string) string {
-	return t.lanes[maphash.String(laneSeed, key)%uint64(len(t.lanes))]
-}
-
-// lane returns the common lane that one of so many items, which have come together, is to take now.
-func (t *Tracker) lane(waiting func(lane string) int, items int, key string) string {
-	first, home := t.lanes[0], t.home(key)
-	if home != first && waiting(first)+items <= crowd {
-		return first
-	}
-	return home
-}
-
 // spread writes marks in their lanes, with those of other callers.
 func (m *marking) spread(ctx context.Context, marks []Mark) ([]marked, error) {
 	marks = slices.Clone(marks) // the way of this attempt is noted in them
 	outs, routes, todo := make([]marked, len(marks)), make([]route, len(marks)), make([]int, len(marks))
 	for i := range marks {
-		key := marks[i].Message
-		if h, known := m.t.headers.get(key); known {
-			key = h.Conversation
-		}
-		routes[i].lane = m.t.lane(m.t.marks.Waiting, len(marks), key)
+		routes[i].lane = m.t.markLanes.pick(len(marks), m.t.whereabouts(marks[i]))
 		todo[i] = i
 	}
 	for len(todo) > 0 {
@@ -72,6 +88,17 @@ func (m *marking) spread(ctx context.Context, marks []Mark) ([]marked, error) {
 		}
 	}
 	return nil, err
+}
+
+// whereabouts returns the mark's conversation, or what is the best guess.
+func (t *Tracker) whereabouts(m Mark) string {
+	if h, known := t.headers.get(m.Message); known {
+		return h.Conversation
+	}
+	if last, known := t.places.get(m.User); known {
+		return last
+	}
+	return m.User
 }
 
 // batch has the marks at these indexes written, in all their lanes at the same time.
@@ -112,7 +139,7 @@ func (m *marking) held(marks []Mark, outs []marked, routes []route) (at []int) {
 		}
 		r, conversation := &routes[i], out.Header.Conversation
 		if r.tries++; r.tries < maxTries {
-			r.lane = m.t.home(conversation)
+			r.lane = m.t.markLanes.of(conversation)
 		} else {
 			r.lane, marks[i].NoWait = conversation, false
 		}

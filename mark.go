@@ -192,7 +192,8 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 				continue
 			}
 			if m.tx == nil && out.Header.ID != "" {
-				m.t.headers.put(out.Header)
+				m.t.headers.put(out.Header.ID, out.Header)
+				m.t.places.put(m.marks[i].User, out.Header.Conversation)
 			}
 			switch err := judge(m.marks[i], out.Header, out.Receipt); err {
 			case nil:

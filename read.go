@@ -40,7 +40,7 @@ func (t *Tracker) Load(ctx context.Context, ids ...string) ([]Message, error) {
 	}
 	byID := make(map[string]Message, len(found))
 	for _, m := range found {
-		t.headers.put(m.Header)
+		t.headers.put(m.ID, m.Header)
 		byID[m.ID] = m
 	}
 	found = found[:0]

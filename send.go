@@ -28,7 +28,7 @@ func (t *Tracker) Send(ctx context.Context, draft Draft) (Message, error) {
 	}
 	msg, err := sent(ctx, t.store, m, out)
 	if err == nil {
-		t.headers.put(msg.Header)
+		t.headers.put(msg.ID, msg.Header)
 	}
 	return msg, err
 }
@@ -157,7 +157,7 @@ type created struct {
 // create stores a message with those of other callers: in its common lane, or if it was held back there, in
 // one of its conversation's own.
 func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
-	lane := t.lane(t.sends.Waiting, m.weight(), m.Conversation)
+	lane := t.sendLanes.pick(m.weight(), m.Conversation)
 	for m.NoWait = true; ; m.NoWait = false {
 		outs, err := t.sends.Do(ctx, lane, m)
 		if err == nil {

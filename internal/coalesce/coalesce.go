@@ -26,15 +26,13 @@ type Group[In, Out any] struct {
 	timeout time.Duration
 	weigh   func(In) int
 
-	mu    sync.Mutex
-	lanes map[string]*lane[In, Out] // those with a batch in flight
-	calls sync.Pool                 // of *call, at rest
+	mu      sync.Mutex
+	lanes   map[string]*lane[In, Out] // those with a batch in flight
+	pending int                       // the weight of what is in them
+	calls   sync.Pool                 // of *call, at rest
 }
 
-type lane[In, Out any] struct {
-	waiting []*call[In, Out]
-	weight  int // of those
-}
+type lane[In, Out any] struct{ waiting []*call[In, Out] }
 
 type call[In, Out any] struct {
 	items  []In
@@ -77,7 +75,7 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, items ...In) ([]Ou
 		g.lanes[name] = l
 	}
 	l.waiting = append(l.waiting, c)
-	l.weight += c.weight
+	g.pending += c.weight
 	g.mu.Unlock()
 	if !busy {
 		go g.lead(name, l)
@@ -99,14 +97,11 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, items ...In) ([]Ou
 	}
 }
 
-// Waiting returns the weight of what waits in a lane for its batch.
-func (g *Group[In, Out]) Waiting(name string) int {
+// Pending returns the weight of what has come and is not done, in all lanes.
+func (g *Group[In, Out]) Pending() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if l := g.lanes[name]; l != nil {
-		return l.weight
-	}
-	return 0
+	return g.pending
 }
 
 // finish returns the results of a call that is done. Only such a call is used again: a batch may still
@@ -147,7 +142,7 @@ func (g *Group[In, Out]) take(name string, l *lane[In, Out]) []*call[In, Out] {
 		return nil
 	}
 	batch := l.waiting[:n:n]
-	l.waiting, l.weight = l.waiting[n:], l.weight-weight
+	l.waiting = l.waiting[n:]
 	return batch
 }
 
@@ -160,11 +155,21 @@ func (g *Group[In, Out]) withdraw(l *lane[In, Out], c *call[In, Out]) bool {
 	}
 	for i, w := range l.waiting {
 		if w == c {
-			l.waiting, l.weight = append(l.waiting[:i:i], l.waiting[i+1:]...), l.weight-c.weight
+			l.waiting = append(l.waiting[:i:i], l.waiting[i+1:]...)
+			g.pending -= c.weight
 			break
 		}
 	}
 	return true
+}
+
+// end takes a batch off what is pending.
+func (g *Group[In, Out]) end(batch []*call[In, Out]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range batch {
+		g.pending -= c.weight
+	}
 }
 
 // errExit is what became of a batch whose function ended the goroutine, as t.FailNow does.
@@ -190,6 +195,7 @@ func (g *Group[In, Out]) run(name string, l *lane[In, Out], batch []*call[In, Ou
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
+		g.end(batch)
 		for _, c := range batch {
 			if err != nil {
 				c.err = err
