@@ -138,9 +138,9 @@ func TestSessionStoreRemembersForAMoment(t *testing.T) {
 	test("a session that ends in another process is over when the moment is", func(t *testing.T, here, there *sessionStore) {
 		found(t, here, "data")
 		remove(t, there)
-		time.Sleep(moment - 1)
+		time.Sleep(moment - time.Nanosecond)
 		found(t, here, "data")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		found(t, here, "")
 	})
 	test("a session that changes here is the new one at once", func(t *testing.T, here, _ *sessionStore) {
@@ -154,9 +154,9 @@ func TestSessionStoreRemembersForAMoment(t *testing.T) {
 		if err := there.Commit("one", []byte("short"), time.Now().Add(2*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2*time.Second - 1)
+		time.Sleep(2*time.Second - time.Nanosecond)
 		found(t, here, "short")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		found(t, here, "")
 	})
 	test("a search that a sign-out overtakes leaves nothing behind", func(t *testing.T, here, _ *sessionStore) {
