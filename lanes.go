@@ -20,37 +20,43 @@ import (
 // own, so that it delays nobody else's.
 
 const (
-	crowd    = 32 // more items than that at a time are one, until they are half as few
+	crowd    = 32 // more than that at a time are one, until they are half as many: it should not change all the time
 	maxTries = 3  // of a mark in common lanes: two batches seldom hold it, a transaction does
 )
 
 // lanes are the common lanes of a group.
 type lanes struct {
 	names   []string // which are no conversations' ids
-	pending func() int
+	pending func(lanes []string) int
 	crowded atomic.Bool
 }
 
-func (l *lanes) init(n int, pending func() int) {
+func (l *lanes) init(n int, pending func(lanes []string) int) {
 	l.pending = pending
 	for i := range max(n, 1) {
 		l.names = append(l.names, strings.Repeat("\x00", i))
 	}
 }
 
-// pick returns the lane that one of so many items, which have come together, is to take now.
-func (l *lanes) pick(items int, conversation string) string {
-	switch n := l.pending() + items; {
+// several reports whether there is a choice.
+func (l *lanes) several() bool { return len(l.names) > 1 }
+
+// crowd reports whether so many that come now, in their group's weights, are or join a crowd.
+func (l *lanes) crowd(n int) bool {
+	if !l.several() {
+		return false
+	}
+	switch n += l.pending(l.names); {
 	case n > crowd:
 		l.crowded.Store(true)
 	case n <= crowd/2:
 		l.crowded.Store(false)
 	}
-	if !l.crowded.Load() {
-		return l.names[0]
-	}
-	return l.of(conversation)
+	return l.crowded.Load()
 }
+
+// first is the lane of the few.
+func (l *lanes) first() string { return l.names[0] }
 
 // of returns the lane where a conversation belongs.
 func (l *lanes) of(conversation string) string {
@@ -70,8 +76,12 @@ type route struct {
 func (m *marking) spread(ctx context.Context, marks []Mark) ([]marked, error) {
 	marks = slices.Clone(marks) // the way of this attempt is noted in them
 	outs, routes, todo := make([]marked, len(marks)), make([]route, len(marks)), make([]int, len(marks))
+	lanes := &m.t.markLanes
+	crowded := lanes.crowd(len(marks))
 	for i := range marks {
-		routes[i].lane = m.t.markLanes.pick(len(marks), m.t.whereabouts(marks[i]))
+		if routes[i].lane = lanes.first(); crowded {
+			routes[i].lane = lanes.of(m.t.whereabouts(marks[i]))
+		}
 		todo[i] = i
 	}
 	for len(todo) > 0 {

@@ -193,7 +193,9 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 			}
 			if m.tx == nil && out.Header.ID != "" {
 				m.t.headers.put(out.Header.ID, out.Header)
-				m.t.places.put(m.marks[i].User, out.Header.Conversation)
+				if m.t.markLanes.several() {
+					m.t.places.put(m.marks[i].User, out.Header.Conversation)
+				}
 			}
 			switch err := judge(m.marks[i], out.Header, out.Receipt); err {
 			case nil:

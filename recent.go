@@ -1,6 +1,9 @@
 package delivery
 
-import "sync"
+import (
+	"strings"
+	"sync"
+)
 
 // recent remembers what was lately put under each key. It is bounded: of two generations the older is dropped
 // when the younger is full.
@@ -32,6 +35,9 @@ func (r *recent[V]) put(key string, value V) {
 	defer r.mu.Unlock()
 	if r.young == nil || !known && len(r.young) >= generation {
 		r.young, r.old = make(map[string]V), r.young
+	}
+	if !known {
+		key = strings.Clone(key) // it may be a part of something larger, which would stay with it
 	}
 	r.young[key] = value
 }

@@ -154,10 +154,13 @@ type created struct {
 	err error
 }
 
-// create stores a message with those of other callers: in its common lane, or if it was held back there, in
+// create stores a message with those of other callers: in a common lane, or if it was held back there, in
 // one of its conversation's own.
 func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
-	lane := t.sendLanes.pick(m.weight(), m.Conversation)
+	lane := t.sendLanes.first()
+	if t.sendLanes.crowd(m.weight()) {
+		lane = t.sendLanes.of(m.Conversation)
+	}
 	for m.NoWait = true; ; m.NoWait = false {
 		outs, err := t.sends.Do(ctx, lane, m)
 		if err == nil {

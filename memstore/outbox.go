@@ -15,7 +15,7 @@ import (
 type outbox struct {
 	waiting  []waiting             // by id
 	gone     int                   // how many of them are not there any more
-	fresh    int                   // index of one of them, before which all are in the schedule
+	fresh    int                   // before this index all of them are in the schedule or gone
 	schedule schedule              // those that were claimed or requeued, by when they are due
 	dead     []delivery.DeadLetter // by id
 	spare    []*entry              // some that are done, for new ones

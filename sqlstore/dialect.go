@@ -57,6 +57,9 @@ type dialect struct {
 	// tables lists the names of tables, ours among them.
 	tables string
 
+	// rights, if set, lists the rights that whoever asks lacks, beside those on the tables.
+	rights string
+
 	// migrate runs apply while no other process does.
 	migrate func(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error
 

@@ -119,6 +119,16 @@ func Validate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 			return fmt.Errorf("sqlstore: the %v database lacks the table %s, though its migration is recorded", dialect, table)
 		}
 	}
+	if s.rights == "" {
+		return nil
+	}
+	lacking, err := query(ctx, db, scanString, s.rights)
+	if err != nil {
+		return fmt.Errorf("sqlstore: validating the rights: %w", err)
+	}
+	if len(lacking) > 0 {
+		return fmt.Errorf("sqlstore: in the %v database this role lacks %s", dialect, strings.Join(lacking, ", "))
+	}
 	return nil
 }
 

@@ -15,7 +15,9 @@ var postgres = dialect{
 	reads:    pgReads,
 	writes:   postgresWrites{},
 	tables:   `SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY (current_schemas(false))`,
-	migrate:  pgMigrate,
+	rights: `SELECT 'USAGE on the sequence delivery_outbox_id_seq'
+		WHERE NOT has_sequence_privilege('delivery_outbox_id_seq', 'USAGE')`,
+	migrate: pgMigrate,
 }
 
 // postgresWrites does each write in one statement, which holds the change and its events and is

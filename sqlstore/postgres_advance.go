@@ -76,7 +76,7 @@ state AS (
 ),
 told AS MATERIALIZED (
 	SELECT nextval('delivery_outbox_id_seq') AS id, conv, min(version) AS first,
-		` + pgEvent(`min(conversation)`, `min(version)`, `max(version)`, `socket COLLATE "C"`, `string_agg(`+pgUpdate+`, ',')`) + ` AS payload
+		` + pgEvent(`min(conversation)`, `min(version)`, `max(version)`, `socket COLLATE "C"`, `string_agg(`+pgUpdate+`, ',' ORDER BY version)`) + ` AS payload
 	FROM step u GROUP BY conv, socket COLLATE "C"
 ),
 event AS (
@@ -274,7 +274,7 @@ func pgClaims(marks []delivery.Mark, rows []pgMarked, lease delivery.Lease) (cla
 		)
 	})
 	for _, m := range steps {
-		if m.event != 0 {
+		if m.event != 0 || len(claimed) == 0 {
 			claimed = append(claimed, delivery.Claimed{Lease: lease.Token, Attempts: 1, Event: delivery.Event{
 				ID: m.event, Kind: delivery.StatusChanged, Conversation: m.Header.Conversation,
 				From: m.Receipt.Version, Except: marks[m.ord-1].Socket,

@@ -46,14 +46,14 @@ func (t *texts) put(id, text string) {
 	t.size += size
 }
 
-// objects returns the messages that an event tells of. Those whose text is not known are loaded, and so are new ones:
-// if their event comes late, they have been marked by now, and it must not set them back to "Sent".
+// objects returns the messages that an event tells of, each once. Those whose text is not known are loaded, and so are
+// new ones: if their event comes late, they have been marked by now, and it must not set them back to "Sent".
 func (s *server) objects(ctx context.Context, event delivery.Event) ([]object, error) {
-	var objects []object
+	found := make(map[string]object)
 	var unknown []string
 	for _, u := range event.Updates {
 		if text, ok := s.texts.get(u.Message); ok && event.Kind == delivery.StatusChanged {
-			objects = append(objects, object{u.Message, u.Sender, text, word(u.Status)})
+			found[u.Message] = object{u.Message, u.Sender, text, word(u.Status)}
 		} else {
 			unknown = append(unknown, u.Message)
 		}
@@ -65,7 +65,14 @@ func (s *server) objects(ctx context.Context, event delivery.Event) ([]object, e
 		}
 		for _, m := range messages {
 			s.texts.put(m.ID, m.Body)
-			objects = append(objects, show(m))
+			found[m.ID] = show(m)
+		}
+	}
+	var objects []object
+	for _, u := range event.Updates {
+		if o, ok := found[u.Message]; ok {
+			objects = append(objects, o)
+			delete(found, u.Message)
 		}
 	}
 	return objects, nil

@@ -94,8 +94,13 @@ func TestObjects(t *testing.T) {
 	})
 	t.Run("a part of it may be known", func(t *testing.T) {
 		s := &server{tracker: tracker}
-		s.texts.put(want[0].ID, want[0].Message)
+		s.texts.put(want[1].ID, want[1].Message)
 		expect(t, s, marked, want...)
+	})
+	t.Run("a message that two have marked is told of once", func(t *testing.T) {
+		twice := marked
+		twice.Updates = slices.Concat(marked.Updates, marked.Updates[:1])
+		expect(t, s, twice, want...)
 	})
 	t.Run("a new message that was marked by now is told of as delivered", func(t *testing.T) { expect(t, s, sent, want...) })
 	t.Run("a message that does not exist is not told of", func(t *testing.T) {

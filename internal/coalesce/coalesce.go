@@ -26,13 +26,15 @@ type Group[In, Out any] struct {
 	timeout time.Duration
 	weigh   func(In) int
 
-	mu      sync.Mutex
-	lanes   map[string]*lane[In, Out] // those with a batch in flight
-	pending int                       // the weight of what is in them
-	calls   sync.Pool                 // of *call, at rest
+	mu    sync.Mutex
+	lanes map[string]*lane[In, Out] // those with a batch in flight
+	calls sync.Pool                 // of *call, at rest
 }
 
-type lane[In, Out any] struct{ waiting []*call[In, Out] }
+type lane[In, Out any] struct {
+	waiting []*call[In, Out]
+	pending int // the weight of those, and of the batch in flight
+}
 
 type call[In, Out any] struct {
 	items  []In
@@ -75,7 +77,7 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, items ...In) ([]Ou
 		g.lanes[name] = l
 	}
 	l.waiting = append(l.waiting, c)
-	g.pending += c.weight
+	l.pending += c.weight
 	g.mu.Unlock()
 	if !busy {
 		go g.lead(name, l)
@@ -97,11 +99,16 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, items ...In) ([]Ou
 	}
 }
 
-// Pending returns the weight of what has come and is not done, in all lanes.
-func (g *Group[In, Out]) Pending() int {
+// Pending returns the weight of what has come in these lanes and is not done.
+func (g *Group[In, Out]) Pending(lanes []string) (weight int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.pending
+	for _, name := range lanes {
+		if l := g.lanes[name]; l != nil {
+			weight += l.pending
+		}
+	}
+	return weight
 }
 
 // finish returns the results of a call that is done. Only such a call is used again: a batch may still
@@ -156,7 +163,7 @@ func (g *Group[In, Out]) withdraw(l *lane[In, Out], c *call[In, Out]) bool {
 	for i, w := range l.waiting {
 		if w == c {
 			l.waiting = append(l.waiting[:i:i], l.waiting[i+1:]...)
-			g.pending -= c.weight
+			l.pending -= c.weight
 			break
 		}
 	}
@@ -164,11 +171,11 @@ func (g *Group[In, Out]) withdraw(l *lane[In, Out], c *call[In, Out]) bool {
 }
 
 // end takes a batch off what is pending.
-func (g *Group[In, Out]) end(batch []*call[In, Out]) {
+func (g *Group[In, Out]) end(l *lane[In, Out], batch []*call[In, Out]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, c := range batch {
-		g.pending -= c.weight
+		l.pending -= c.weight
 	}
 }
 
@@ -195,7 +202,7 @@ func (g *Group[In, Out]) run(name string, l *lane[In, Out], batch []*call[In, Ou
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
-		g.end(batch)
+		g.end(l, batch)
 		for _, c := range batch {
 			if err != nil {
 				c.err = err

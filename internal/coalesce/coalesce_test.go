@@ -167,6 +167,44 @@ func TestGroup(t *testing.T) {
 		})
 	})
 
+	t.Run("pending is what has come and is not done, without what was taken back", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			g := New(10, time.Minute, func(n int) int { return n }, func(ctx context.Context, lane string, items []int) ([]int, error) {
+				time.Sleep(time.Second)
+				if items[0] == 5 {
+					return nil, errors.New("bad luck")
+				}
+				return double(ctx, lane, items)
+			})
+			var wg sync.WaitGroup
+			expect := func(want int, lanes ...string) {
+				t.Helper()
+				synctest.Wait()
+				if got := g.Pending(lanes); got != want {
+					t.Errorf("%d pending in %v, want %d", got, lanes, want)
+				}
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			expect(0, "a", "b")
+			wg.Go(func() { g.Do(t.Context(), "a", 3) })
+			expect(3, "a", "b")
+			wg.Go(func() { g.Do(t.Context(), "a", 5) })
+			expect(8, "a", "b")
+			wg.Go(func() { g.Do(t.Context(), "b", 2, 2) })
+			expect(12, "a", "b")
+			expect(4, "b")
+			wg.Go(func() { g.Do(ctx, "a", 7) })
+			expect(19, "a", "b")
+			cancel()
+			expect(12, "a", "b")
+			time.Sleep(time.Second)
+			expect(5, "a", "b")
+			time.Sleep(time.Second)
+			expect(0, "a", "b")
+			wg.Wait()
+		})
+	})
+
 	t.Run("whatever the function does, everyone gets an answer", func(t *testing.T) {
 		for name, do := range map[string]Func[int, int]{
 			"an error":     func(context.Context, string, []int) ([]int, error) { return nil, errors.New("bad luck") },

@@ -4,15 +4,18 @@ import (
 	"database/sql"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/sqlstore"
 )
 
 func TestPostgresNeedsTheRightsThatTheDocsNameAndNoOthers(t *testing.T) {
-	e := engines.All[1]
+	e := engines.All[slices.IndexFunc(engines.All, func(e engines.Engine) bool { return e.Driver == "pgx" })]
 	database := e.Database(t)
 	owner := database.Open(t)
 	migrate(t, e, owner)
@@ -23,14 +26,14 @@ func TestPostgresNeedsTheRightsThatTheDocsNameAndNoOthers(t *testing.T) {
 		}
 	}
 	role := fmt.Sprintf("app_%d", time.Now().UnixNano()) // roles are the server's, not the database's
-	for _, statement := range []string{
-		"CREATE ROLE " + role,
-		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO " + role,
-		"GRANT USAGE ON SEQUENCE delivery_outbox_id_seq TO " + role,
-	} {
-		_, err := owner.Exec(statement)
-		must(err)
+	grant := func(statements ...string) {
+		t.Helper()
+		for _, statement := range statements {
+			_, err := owner.Exec(statement)
+			must(err)
+		}
 	}
+	grant("CREATE ROLE " + role)
 	t.Cleanup(func() {
 		owner, err := sql.Open(database.Driver, database.DSN)
 		must(err)
@@ -38,6 +41,7 @@ func TestPostgresNeedsTheRightsThatTheDocsNameAndNoOthers(t *testing.T) {
 		_, err = owner.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role)
 		must(err)
 	})
+	grant("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO " + role)
 	dsn, err := url.Parse(database.DSN)
 	must(err)
 	query := dsn.Query()
@@ -51,6 +55,12 @@ func TestPostgresNeedsTheRightsThatTheDocsNameAndNoOthers(t *testing.T) {
 	if name != role {
 		t.Fatalf("the statements run as %s", name)
 	}
+
+	if err = sqlstore.Validate(t.Context(), db, sqlstore.Postgres); err == nil || !strings.Contains(err.Error(), "delivery_outbox_id_seq") {
+		t.Errorf("without the sequence, Validate says %v", err)
+	}
+	grant("GRANT USAGE ON SEQUENCE delivery_outbox_id_seq TO " + role)
+	must(sqlstore.Validate(t.Context(), db, sqlstore.Postgres))
 
 	ctx, store, lease := t.Context(), open(t, db, e), delivery.Lease{Token: 1, For: time.Hour}
 	var messages []delivery.NewMessage

@@ -39,7 +39,7 @@ func Quantile(sorted []time.Duration, q float64) time.Duration {
 }
 
 // Run has so many callers call do, each one call after another, until the limit or the first error. The calls get
-// consecutive numbers from *next on; the next run goes on from there.
+// consecutive numbers from *next on; the next run goes on from there. No two runs share it at a time.
 func Run(ctx context.Context, callers int, limit Limit, next *atomic.Int64, do func(ctx context.Context, i int) error) (Result, error) {
 	// The deadline only stops new calls: one that has begun is finished, and counts.
 	deadline := time.Now().Add(limit.For)
