@@ -110,10 +110,10 @@ func run(ctx context.Context, size size, only, out, raw string) error {
 	// What holds much memory comes later, alone: the garbage collector would make the others pay for it.
 	for _, phase := range [][]func() experiment{
 		{b.marks, b.idleSystem, b.catchUp, b.group, b.tutorial},
+		{b.memory},
 		{b.upTo},
 		{b.growPostgres},
 		{b.growMemory},
-		{b.memory},
 	} {
 		if err := b.phase(ctx, phase, only); err != nil {
 			return err
