@@ -104,8 +104,9 @@ type TxStore interface {
 	InTx(tx DBTX) Store
 }
 
-// ParallelStore is a [Store] that works on several batches of sends or marks at a time. Any other one gets
-// them one after the other, which are larger the longer each takes.
+// ParallelStore is a [Store] that works on several batches of sends or marks at a time, and gets them so when
+// there are many; a few share one batch. Any other store gets them one after the other, which are larger the
+// longer each takes.
 type ParallelStore interface {
 	Store
 

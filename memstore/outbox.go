@@ -28,7 +28,7 @@ type waiting struct {
 	entry *entry
 }
 
-// entry is one waiting event. Its news never change.
+// entry is one waiting event. What it tells stays the same as long as it waits; then the entry may serve another.
 type entry struct {
 	id        int64
 	news      news
