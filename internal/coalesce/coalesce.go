@@ -1,13 +1,15 @@
 // Package coalesce turns calls that overlap in time into batches: group commit without a timer.
 //
 // The first caller's items go out at once. Those who call while its batch is in flight form the next
-// one. So a call alone waits for nobody, and the busier it gets the larger the batches grow.
+// one, with those who call again as soon as they have an answer. So a call alone waits for nobody, and
+// the busier it gets the larger the batches grow.
 package coalesce
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -131,6 +133,9 @@ func (g *Group[In, Out]) lead(name string, l *lane[In, Out]) {
 		if !g.run(name, l, batch) {
 			return
 		}
+		// Those who just got their answers may come again at once, and should not have to wait for a whole
+		// batch without them.
+		runtime.Gosched()
 	}
 }
 

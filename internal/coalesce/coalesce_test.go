@@ -87,6 +87,31 @@ func TestGroup(t *testing.T) {
 		})
 	})
 
+	t.Run("callers who come again at once share the next batch", func(t *testing.T) {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // goroutines take turns
+		const callers, calls = 8, 100
+		batches := 0
+		g := New(callers, time.Minute, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
+			batches++
+			runtime.Gosched() // a while
+			return double(ctx, lane, items)
+		})
+		var wg sync.WaitGroup
+		for range callers {
+			wg.Go(func() {
+				for n := range calls {
+					if _, err := g.Do(t.Context(), "", n); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if batches > calls*5/4 {
+			t.Errorf("%d batches, with %d calls of each caller", batches, calls)
+		}
+	})
+
 	t.Run("one call's items stay together, even over the maximum", func(t *testing.T) {
 		g := New(2, time.Minute, nil, double)
 		outs, err := g.Do(t.Context(), "", 1, 2, 3)
