@@ -107,6 +107,7 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	t.sendLanes.init(writers, t.sends.Pending)
 	t.markLanes.init(writers, t.marks.Pending)
 	t.settles = coalesce.New(MaxBatch, t.opts.Lease/3, nil, t.flushSettlements)
+	t.settles.Pause = t.relay.gather
 	t.relay.init()
 	t.watched.Store(time.Now().UnixNano())
 	return t, nil

@@ -2,6 +2,8 @@ package delivery_test
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -171,5 +173,108 @@ func TestRelayGathers(t *testing.T) {
 			}
 			pass(10 * time.Second)
 		})
+	})
+}
+
+// settlingStore is a store that notes how many settlements it got in each call, and when, and may take a time for them.
+type settlingStore struct {
+	delivery.Store
+	began time.Time
+	takes time.Duration
+
+	mu    sync.Mutex
+	calls map[time.Duration]int
+}
+
+func (s *settlingStore) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
+	s.mu.Lock()
+	s.calls[time.Since(s.began)] += len(settlements)
+	s.mu.Unlock()
+	time.Sleep(s.takes)
+	return s.Store.Settle(ctx, settlements)
+}
+
+func TestSettlementsGather(t *testing.T) {
+	bubble := func(name string, f func(t *testing.T, store *settlingStore)) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f(t, &settlingStore{Store: memstore.New(), began: time.Now(), calls: map[time.Duration]int{}})
+			})
+		})
+	}
+
+	bubble("one alone is written at once, those soon after it together", func(t *testing.T, store *settlingStore) {
+		e := new(endpoint)
+		tracker := newTracker(t, store, e, nil)
+		defer run(t, tracker)()
+		for n, id := range numbered(5) {
+			sendAs(t, tracker, id)
+			synctest.Wait()
+			if got := e.accepted(); len(got) != n+1 {
+				t.Errorf("accepted %v", got)
+			}
+			pass(time.Millisecond)
+		}
+		pass(time.Second)
+		sendAs(t, tracker, "later")
+		synctest.Wait()
+		want := map[time.Duration]int{0: 1, 5 * time.Millisecond: 4, 1005 * time.Millisecond: 1}
+		if !maps.Equal(store.calls, want) {
+			t.Errorf("settled %v, want %v", store.calls, want)
+		}
+	})
+
+	bubble("no event waits for them", func(t *testing.T, store *settlingStore) {
+		e := new(endpoint)
+		store.takes = time.Second
+		tracker := newTracker(t, store, e, nil)
+		defer run(t, tracker)()
+		for n, id := range numbered(30) {
+			sendAs(t, tracker, id)
+			synctest.Wait()
+			if got := e.accepted(); len(got) != n+1 {
+				t.Fatalf("accepted %v", got)
+			}
+		}
+	})
+
+	bubble("they don't gather when publishers get short", func(t *testing.T, store *settlingStore) {
+		e := new(endpoint)
+		sendAs(t, newTracker(t, store, e, nil), numbered(5000)...)
+		defer run(t, newTracker(t, store, e, nil))()
+		synctest.Wait()
+		if got := e.accepted(); len(got) != 5000 {
+			t.Errorf("%d of 5000 were accepted at once", len(got))
+		}
+	})
+
+	bubble("a refusal hurries them", func(t *testing.T, store *settlingStore) {
+		e := new(endpoint)
+		tracker := newTracker(t, store, e, nil)
+		defer run(t, tracker)()
+		sendAs(t, tracker, "good")
+		synctest.Wait()
+		e.set(func(context.Context, []delivery.Event) error {
+			return delivery.Refused(map[int]error{0: delivery.Permanent(errors.New("no"))})
+		})
+		sendAs(t, tracker, "bad")
+		synctest.Wait()
+		if b, err := tracker.Backlog(t.Context()); b.Waiting != 0 || b.Dead != 1 || err != nil {
+			t.Errorf("backlog %+v, %v", b, err)
+		}
+	})
+
+	bubble("the end of Run does not wait for more", func(t *testing.T, store *settlingStore) {
+		tracker := newTracker(t, store, new(endpoint), nil)
+		stop := run(t, tracker)
+		sendAs(t, tracker, "m")
+		synctest.Wait()
+		sendAs(t, tracker, "n") // is accepted, and gathers
+		synctest.Wait()
+		began := time.Now()
+		stop()
+		if b, err := tracker.Backlog(t.Context()); time.Since(began) != 0 || b.Waiting != 0 || err != nil {
+			t.Errorf("Run ended after %v, with %+v, %v", time.Since(began), b, err)
+		}
 	})
 }

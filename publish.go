@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -33,14 +34,17 @@ func (t *Tracker) Flush(ctx context.Context) error {
 		for i, c := range claimed {
 			batch[i] = held{c, began}
 		}
-		if err := t.notify(ctx, batch); err != nil {
+		if err := t.notify(ctx, batch, func() {}); err != nil {
 			return fmt.Errorf("delivery: notifying: %w", err)
 		}
 	}
 }
 
-// publish has a batch notified, if its leases and the breaker allow.
-func (t *Tracker) publish(ctx context.Context, batch []held) {
+// publish has a batch notified, if its leases and the breaker allow. It says once when no call is under way for it
+// any more, which may be long before it is settled.
+func (t *Tracker) publish(ctx context.Context, batch []held, answered func()) {
+	answered = sync.OnceFunc(answered)
+	defer answered()
 	stale, fresh := part(batch, t.stale)
 	t.release(stale)
 	if len(fresh) == 0 {
@@ -50,7 +54,7 @@ func (t *Tracker) publish(ctx context.Context, batch []held) {
 		t.settle(fresh, func(held) Settlement { return Settlement{Outcome: Release, After: wait} })
 		return
 	}
-	_ = t.notify(ctx, fresh) // the breaker and the outbox hold what a failure means
+	_ = t.notify(ctx, fresh, answered) // the breaker and the outbox hold what a failure means
 }
 
 // stale reports whether an event has waited so long that its lease might not cover a publish and its
@@ -58,14 +62,15 @@ func (t *Tracker) publish(ctx context.Context, batch []held) {
 func (t *Tracker) stale(h held) bool { return time.Since(h.since) > t.opts.Lease/3 }
 
 // notify calls the Notifier with a batch and settles each event by what it said. It returns the
-// failure of the endpoint, if that is what it was.
-func (t *Tracker) notify(ctx context.Context, batch []held) error {
+// failure of the endpoint, if that is what it was. It says when the call was answered.
+func (t *Tracker) notify(ctx context.Context, batch []held, answered func()) error {
 	if batch = t.sift(batch); len(batch) == 0 {
 		t.breaker.abort()
 		return nil
 	}
 	began := time.Now()
 	err := t.callNotifier(ctx, batch)
+	answered()
 	t.opts.Observer.notified(len(batch), time.Since(began), err)
 
 	var refused *RefusedError
@@ -160,7 +165,7 @@ func (t *Tracker) isolate(ctx context.Context, batch []held, crash *notifierPani
 			t.release(batch[i:])
 			return nil
 		}
-		if err := t.notify(ctx, batch[i:i+1]); err != nil {
+		if err := t.notify(ctx, batch[i:i+1], func() {}); err != nil {
 			t.release(batch[i+1:])
 			return err
 		}
@@ -204,6 +209,9 @@ func (t *Tracker) settle(batch []held, how func(held) Settlement) {
 	for i, h := range batch {
 		settlements[i] = how(h)
 		settlements[i].ID, settlements[i].Lease = h.Event.ID, h.Lease
+		if settlements[i].Outcome != Done { // somebody waits for that
+			t.relay.hurry()
+		}
 	}
 	if _, err := t.settles.Do(context.Background(), "", settlements...); err != nil {
 		t.opts.Logger.Error("delivery: settling events failed; they will be published again", "events", len(batch), "error", err)

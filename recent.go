@@ -34,7 +34,7 @@ func (r *recent[V]) put(key string, value V) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.young == nil || !known && len(r.young) >= generation {
-		r.young, r.old = make(map[string]V), r.young
+		r.young, r.old = make(map[string]V, len(r.young)), r.young
 	}
 	if !known {
 		key = strings.Clone(key) // it may be a part of something larger, which would stay with it

@@ -19,6 +19,10 @@ const (
 	// patience is how long an event waits for company at most: about as long as a call takes, so that
 	// nobody sees it, and longer than ten events need to come where calls are many enough to be saved.
 	patience = 20 * time.Millisecond
+
+	// gathering is how long settlements gather at most after others were written: nobody waits for them but a
+	// crash, which has the events come again, and a commit for each publish would cost more than the marks.
+	gathering = 5 * time.Millisecond
 )
 
 // held is an event that this process may publish.
@@ -33,6 +37,7 @@ type relay struct {
 	queue  chan held
 	wake   chan struct{} // look at the outbox now
 	behind atomic.Bool   // the last claim was full: there is more in the outbox
+	short  chan struct{} // publishers get short: end what they wait for
 
 	mu      sync.RWMutex
 	running bool // Run is on
@@ -42,6 +47,7 @@ type relay struct {
 func (r *relay) init() {
 	r.queue = make(chan held, queueSize)
 	r.wake = make(chan struct{}, 1)
+	r.short = make(chan struct{}, 1)
 }
 
 // lease returns the lease that the events of a write are to be born with: none if they could not be
@@ -104,6 +110,7 @@ func (r *relay) close() (left []held) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open = false
+	r.hurry()
 	for {
 		select {
 		case h := <-r.queue:
@@ -114,10 +121,37 @@ func (r *relay) close() (left []held) {
 	}
 }
 
+// gather lets settlements gather, as long as publishers are left.
+func (r *relay) gather() {
+	if !r.isOpen() {
+		return
+	}
+	timer := time.NewTimer(gathering)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.short:
+	}
+}
+
+// hurry ends the gathering.
+func (r *relay) hurry() {
+	select {
+	case r.short <- struct{}{}:
+	default:
+	}
+}
+
 func (r *relay) stop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.running = false
+}
+
+func (r *relay) isOpen() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.open
 }
 
 func (r *relay) isRunning() bool {
@@ -213,26 +247,31 @@ func (t *Tracker) claim(ctx context.Context, n int) (int, error) {
 }
 
 // publishQueue publishes what is in the queue until ctx ends, in batches. A full batch goes out at once.
-// One that is not goes at once if no other is under way, and otherwise waits for company, until it is
-// full, those under way have ended, or its patience has. So an event alone waits for nobody, a stream
+// One that is not goes at once if no call is under way, and otherwise waits for company, until it is
+// full, those calls have been answered, or its patience has ended. So an event alone waits for nobody, a stream
 // of them takes few calls, and a call that hangs holds up nothing for long.
 func (t *Tracker) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 	var (
 		batch    []held
 		bell     <-chan time.Time // rings when the batch has waited long enough
 		overdue  bool             // it has
-		underWay int
+		calls    int              // not answered yet
+		answered = make(chan struct{}, publishers)
+		underWay int // publishes, which may have been answered and are not settled yet
 		ended    = make(chan struct{}, publishers)
 	)
 	for ctx.Err() == nil {
 		batch = t.relay.fill(batch)
-		if n := len(batch); underWay < publishers && (n == publishBatch || n > 0 && (underWay == 0 || overdue)) {
+		if n := len(batch); underWay < publishers && (n == publishBatch || n > 0 && (calls == 0 || overdue)) {
 			going := batch
 			wg.Go(func() {
 				defer func() { ended <- struct{}{} }()
-				t.publish(context.WithoutCancel(ctx), going)
+				t.publish(context.WithoutCancel(ctx), going, func() { answered <- struct{}{} })
 			})
-			underWay++
+			calls++
+			if underWay++; underWay > publishers/2 {
+				t.relay.hurry()
+			}
 			batch, bell, overdue = nil, nil, false
 			if t.relay.behind.Load() && len(t.relay.queue) < queueGoal/2 {
 				t.Wake()
@@ -250,6 +289,8 @@ func (t *Tracker) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 		case <-ctx.Done():
 		case h := <-queue:
 			batch = append(batch, h)
+		case <-answered:
+			calls--
 		case <-ended:
 			underWay--
 		case <-bell:

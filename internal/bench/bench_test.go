@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 // BenchmarkStored marks to the commit; nothing is published.
 func BenchmarkStored(b *testing.B) {
 	eachPeer(b, []peer.Peer{
-		peer.Floor, peer.Single, peer.InlineUnpublished,
+		peer.Floor, peer.Rows, peer.Single, peer.InlineUnpublished,
 		peer.OursUnpublished(engines.Postgres), peer.OursUnpublished(engines.MySQL), peer.OursUnpublished(engines.SQLite),
 	}, func(b *testing.B, p peer.Peer, callers int) {
 		benchmarkMarks(b, p, callers, -1)
@@ -75,6 +75,7 @@ func benchmarkMarks(b *testing.B, p peer.Peer, callers int, delay time.Duration)
 	must(b, err)
 	must(b, tested.warmUp(ctx, at, marker, callers, delay >= 0))
 	must(b, at.Stub.Reset(ctx, max(delay, 0)))
+	before := at.CPU()
 	b.ReportAllocs()
 	b.ResetTimer()
 	done, err := load.Run(ctx, callers, load.Limit{Calls: b.N, For: time.Minute}, &at.next, marker.Mark)
@@ -85,7 +86,10 @@ func benchmarkMarks(b *testing.B, p peer.Peer, callers int, delay time.Duration)
 		}
 	}
 	b.StopTimer()
+	cpu := at.CPU().Sub(before)
 	must(b, marker.Close())
+	b.ReportMetric(float64(cpu.Client)/float64(done.Calls), "client-ns/mark")
+	b.ReportMetric(float64(cpu.Server)/float64(done.Calls), "server-ns/mark")
 	b.ReportMetric(float64(done.Calls)/b.Elapsed().Seconds(), unitMarks)
 	b.ReportMetric(float64(done.Quantile(0.5)), "p50-ns")
 	b.ReportMetric(float64(done.Quantile(0.99)), "p99-ns")

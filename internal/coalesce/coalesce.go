@@ -23,6 +23,11 @@ type Func[In, Out any] func(ctx context.Context, lane string, items []In) ([]Out
 
 // Group batches calls. Each lane has at most one batch in flight; lanes don't wait for each other.
 type Group[In, Out any] struct {
+	// Pause is called between two batches of a lane, while the next one gathers. It lets other goroutines
+	// run unless it is set, before the first call, to what takes longer: those who just got their answers may
+	// come again at once, and should not have to wait for a whole batch without them.
+	Pause func()
+
 	do      Func[In, Out]
 	max     int
 	timeout time.Duration
@@ -50,7 +55,7 @@ type call[In, Out any] struct {
 // New returns a group whose batches weigh up to max, more only where one call alone does, and are given
 // up after the timeout. A nil weigh counts items.
 func New[In, Out any](max int, timeout time.Duration, weigh func(In) int, do Func[In, Out]) *Group[In, Out] {
-	g := &Group[In, Out]{do: do, max: max, timeout: timeout, weigh: weigh, lanes: make(map[string]*lane[In, Out])}
+	g := &Group[In, Out]{Pause: runtime.Gosched, do: do, max: max, timeout: timeout, weigh: weigh, lanes: make(map[string]*lane[In, Out])}
 	g.calls.New = func() any { return &call[In, Out]{done: make(chan struct{}, 1)} }
 	return g
 }
@@ -133,9 +138,7 @@ func (g *Group[In, Out]) lead(name string, l *lane[In, Out]) {
 		if !g.run(name, l, batch) {
 			return
 		}
-		// Those who just got their answers may come again at once, and should not have to wait for a whole
-		// batch without them.
-		runtime.Gosched()
+		g.Pause()
 	}
 }
 

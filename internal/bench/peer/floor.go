@@ -2,7 +2,6 @@ package peer
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"sync"
 
@@ -16,6 +15,11 @@ var Floor = Peer{
 	Name: "floor", Kind: engines.Postgres, Open: openFloor, Pending: []string{"truncate floor_outbox"},
 	Prepare: func(ctx context.Context, e Env) error { return e.execute(ctx, floorTables...) },
 }
+
+// Rows is the floor over the library's tables: its statement finds the message that a mark names, and writes all the rows
+// that the library writes, with counters and versions too. It guards nothing, decides nothing and answers nothing, and its
+// events tell neither counters nor versions.
+var Rows = Peer{Name: "rows", Kind: engines.Postgres, Prepare: prepareOurs, Open: openRows, Pending: []string{"truncate delivery_outbox"}}
 
 // floorTables are shaped as the library's.
 var floorTables = []string{
@@ -39,11 +43,36 @@ insert into floor_receipts (conv, seq, recipient, status, version, delivered_at)
 select c, s, r, 2, s, clock_timestamp() from unnest($1::bigint[], $2::bigint[], $3::text[]) as m(c, s, r)
 on conflict (conv, seq, recipient) do update set status = excluded.status, delivered_at = excluded.delivered_at`
 
+const rowsMark = `
+with mark as materialized (
+	select m.conv, m.seq, k.recipient, k.payload, row_number() over (partition by m.conv) as n
+	from unnest($1::text[], $2::text[], $3::text[]) as k(id, recipient, payload)
+	cross join lateral (select conv, seq from delivery_messages where id = k.id limit 1) m
+),
+taken as (
+	update delivery_conversations c set version = version + w.n
+	from (select conv, count(*) as n from mark group by conv) w where c.conv = w.conv and c.conv = any (array(select conv from mark))
+	returning c.conv, c.version - w.n as before
+),
+step as materialized (select conv, seq, recipient, before + n as version from mark join taken using (conv)),
+states as (
+	insert into delivery_states as t (conv, seq, version, status, delivered_count, read_count)
+	select conv, seq, max(version), 2, count(*), 0 from step group by conv, seq
+	on conflict (conv, seq) do update set
+		version = excluded.version, status = excluded.status, delivered_count = t.delivered_count + excluded.delivered_count
+),
+events as (
+	insert into delivery_outbox (ready_at, lease, attempts, payload) select clock_timestamp(), 0, 0, payload from mark
+)
+insert into delivery_receipts (conv, seq, recipient, status, version, delivered_at)
+select conv, seq, recipient, 2, version, clock_timestamp() from step
+on conflict (conv, seq, recipient) do update set status = excluded.status, delivered_at = excluded.delivered_at`
+
 const floorBatch = 500
 
 type floor struct {
 	Fixture
-	db *sql.DB
+	write func(batch []floorCall) error
 
 	mu      sync.Mutex
 	leading bool // a batch is under way
@@ -56,7 +85,37 @@ type floorCall struct {
 }
 
 func openFloor(_ context.Context, e Env) (Marker, error) {
-	return &floor{Fixture: e.Fixture, db: e.Pool}, nil
+	return &floor{Fixture: e.Fixture, write: func(batch []floorCall) error {
+		conv, seq := make([]int64, len(batch)), make([]int64, len(batch))
+		for i, c := range batch {
+			conv[i], seq[i] = int64(c.mark.Conv), int64(c.mark.Seq)
+		}
+		users, payloads := told(batch)
+		_, err := e.Pool.Exec(floorMark, conv, seq, users, payloads)
+		return err
+	}}, nil
+}
+
+func openRows(_ context.Context, e Env) (Marker, error) {
+	return &floor{Fixture: e.Fixture, write: func(batch []floorCall) error {
+		ids := make([]string, len(batch))
+		for i, c := range batch {
+			ids[i] = c.mark.ID()
+		}
+		users, payloads := told(batch)
+		_, err := e.Pool.Exec(rowsMark, ids, users, payloads)
+		return err
+	}}, nil
+}
+
+// told returns who marked and what there is to tell of it.
+func told(batch []floorCall) (users, payloads []string) {
+	for _, c := range batch {
+		m := c.mark
+		users = append(users, m.User)
+		payloads = append(payloads, fmt.Sprintf(`{"c":%q,"x":%q,"i":%q,"u":%q,"s":2,"v":%d}`, Conversation(m.Conv), m.Socket, m.ID(), m.User, m.Seq))
+	}
+	return users, payloads
 }
 
 func (f *floor) Mark(_ context.Context, i int) error {
@@ -89,18 +148,6 @@ func (f *floor) lead() {
 			c.done <- err
 		}
 	}
-}
-
-func (f *floor) write(batch []floorCall) error {
-	conv, seq := make([]int64, len(batch)), make([]int64, len(batch))
-	users, payloads := make([]string, len(batch)), make([]string, len(batch))
-	for i, c := range batch {
-		m := c.mark
-		conv[i], seq[i], users[i] = int64(m.Conv), int64(m.Seq), m.User
-		payloads[i] = fmt.Sprintf(`{"c":%q,"x":%q,"i":%q,"u":%q,"s":2,"v":%d}`, Conversation(m.Conv), m.Socket, m.ID(), m.User, m.Seq)
-	}
-	_, err := f.db.Exec(floorMark, conv, seq, users, payloads)
-	return err
 }
 
 func (f *floor) Close() error { return nil }

@@ -89,9 +89,9 @@ func TestEveryMarkIsPublishedOnce(t *testing.T) {
 }
 
 func TestEveryMarkIsStored(t *testing.T) {
-	receipts := map[string]string{"floor": "floor_receipts", "single": "delivery_receipts", "ours": "delivery_receipts"}
-	outboxes := map[string]string{"floor": "floor_outbox", "single": "delivery_outbox", "ours": "delivery_outbox"}
-	for _, p := range []peer.Peer{peer.Floor, peer.Single, peer.OursUnpublished(engines.Postgres)} {
+	receipts := map[string]string{"floor": "floor_receipts", "rows": "delivery_receipts", "single": "delivery_receipts", "ours": "delivery_receipts"}
+	outboxes := map[string]string{"floor": "floor_outbox", "rows": "delivery_outbox", "single": "delivery_outbox", "ours": "delivery_outbox"}
+	for _, p := range []peer.Peer{peer.Floor, peer.Rows, peer.Single, peer.OursUnpublished(engines.Postgres)} {
 		t.Run(p.Name, func(t *testing.T) {
 			e, marker := open(t, p)
 			const marks = 100 // passes over all messages more than twice
