@@ -21,8 +21,7 @@ var postgres = dialect{
 }
 
 // postgresWrites does each write in one statement, which holds the change and its events and is
-// committed by itself. Batches travel as one JSON argument, or as the text of arrays of numbers, so no driver's
-// array types are needed.
+// committed by itself. Batches travel as JSON or as the texts of arrays, so no driver's array types are needed.
 type postgresWrites struct{}
 
 // Nothing tells the planner of Postgres how few rows a batch has and how many a conversation may have,
@@ -36,9 +35,17 @@ type postgresWrites struct{}
 // Fragments of the statements that mark. They read a step, or u: one receipt's advance, with the
 // counters of its message after it.
 const (
+	// pgPutReceipts looks for no conflict where there was no receipt: nobody else can make one, since the conversation
+	// is locked and has not changed.
 	pgPutReceipts = `
+fresh AS (` + pgReceipts + ` WHERE was = 0),
+known AS (` + pgReceipts + ` WHERE was <> 0` + pgOverReceipts + `)`
+
+	pgReceipts = `
 	INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
-	SELECT conv, seq, "user", status, version, delivered_at, read_at FROM step
+	SELECT conv, seq, "user", status, version, delivered_at, read_at FROM step`
+
+	pgOverReceipts = `
 	ON CONFLICT (conv, seq, recipient) DO UPDATE SET
 		status = excluded.status, version = excluded.version,
 		delivered_at = excluded.delivered_at, read_at = excluded.read_at

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"strconv"
 	"strings"
 	"time"
 
@@ -155,14 +154,11 @@ func (postgresWrites) settle(ctx context.Context, s *session, settlements []deli
 	return held, err
 }
 
-// bigints returns numbers as the text of an array, which $1::bigint[] takes from every driver.
+// bigints returns numbers as an array.
 func bigints(numbers []int64) string {
-	text := []byte{'{'}
-	for i, n := range numbers {
-		if i > 0 {
-			text = append(text, ',')
-		}
-		text = strconv.AppendInt(text, n, 10)
+	var a pgArray
+	for _, n := range numbers {
+		a.number(n)
 	}
-	return string(append(text, '}'))
+	return a.String()
 }

@@ -61,15 +61,14 @@ taken AS (
 	RETURNING c.conv
 ),
 step AS MATERIALIZED (
-	SELECT named.conv, conversation, f.seq, f.id AS message, f.sender, f.total, f.quorum, $3::text AS "user", $5::int AS status,
+	SELECT named.conv, conversation, f.seq, f.id AS message, f.sender, f.total, f.quorum, $3::text AS "user", f.was, $5::int AS status,
 		coalesce(f.delivered_at, $6::timestamptz) AS delivered_at, CASE WHEN $5::int = 3 THEN $6::timestamptz END AS read_at,
 		t.delivered_count + (f.was < 2)::int AS delivered, t.read_count + ($5::int = 3)::int AS read, named.seen + f.n AS version
 	FROM named
 	JOIN taken USING (conv)
 	JOIN found f ON f.n <= $8::bigint
 	CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = named.conv AND seq = f.seq LIMIT 1) t
-),
-receipt AS (` + pgPutReceipts + `),
+),` + pgPutReceipts + `,
 state AS (
 	INSERT INTO delivery_states AS t (conv, seq, version, status, delivered_count, read_count, delivered_at, read_at)
 	SELECT conv, seq, version, ` + pgStatus + `, delivered, read,

@@ -15,11 +15,12 @@ type figure struct {
 	bar      string
 	measured string // "" if it was not
 	met      bool
+	rows     string // what the peer of that name reaches, where it can be compared
 }
 
 // figuresTable shows all figures to reach.
 func (b *bench) figuresTable() *report.Table {
-	t := report.NewTable("work", "bar", "measured", "met")
+	t := report.NewTable("work", "bar", "measured", "met", "rows")
 	for _, f := range b.figures() {
 		met := "no"
 		switch {
@@ -28,30 +29,33 @@ func (b *bench) figuresTable() *report.Table {
 		case f.met:
 			met = "yes"
 		}
-		t.Row(f.work, f.bar, f.measured, met)
+		t.Row(f.work, f.bar, f.measured, met, f.rows)
 	}
 	return t
 }
 
 func (b *bench) figures() []figure {
 	const most, slow = 256, 20 * time.Millisecond
-	stored := func(work, base string, callers int, least float64) figure {
-		return b.compare(work, storedName("ours", callers), storedName(base, callers), unitMarks, least, math.Inf(1))
+	stored := func(work, base string, callers int, unit string, least, most float64) figure {
+		f := b.compare(work, storedName("ours", callers), storedName(base, callers), unit, least, most)
+		if r := b.log.Ratio(storedName("rows", callers), storedName(base, callers), unit); len(r.Rounds) > 0 {
+			f.rows = r.String()
+		}
+		return f
 	}
 	accepted := func(work, base string, callers int, delay time.Duration, unit string, least float64) figure {
 		return b.compare(work, acceptedName("ours", callers, delay), acceptedName(base, callers, delay), unit, least, math.Inf(1))
 	}
 	figures := []figure{
-		stored("marks/s, 256 callers, to the commit : the tutorial's select and update, nothing else", "inline", most, 3),
+		stored("marks/s, 256 callers, to the commit : the tutorial's select and update, nothing else", "inline", most, unitMarks, 3, math.Inf(1)),
 		accepted("marks/s, 256 callers, publishing : inline with Pusher, stub 0 ms", "inline", most, 0, unitMarks, 3),
-		stored("marks/s, 256 callers : one full transaction per mark", "single", most, 8),
-		b.compare("p99 of a mark, 256 callers, to the commit : the tutorial's select and update",
-			storedName("ours", most), storedName("inline", most), unitP99, 0, 1.0/3),
+		stored("marks/s, 256 callers : one full transaction per mark", "single", most, unitMarks, 8, math.Inf(1)),
+		stored("p99 of a mark, 256 callers, to the commit : the tutorial's select and update", "inline", most, unitP99, 0, 1.0/3),
 		b.compare("p99 of a mark, 256 callers, publishing : inline with Pusher, stub 0 ms",
 			acceptedName("ours", most, 0), acceptedName("inline", most, 0), unitP99, 0, 1.0/3),
-		stored("marks/s, 1 caller, to the commit : the tutorial's select and update", "inline", 1, 0.8),
+		stored("marks/s, 1 caller, to the commit : the tutorial's select and update", "inline", 1, unitMarks, 0.8, math.Inf(1)),
 		accepted("marks/s, 1 caller, publishing : inline with Pusher, stub 0 ms", "inline", 1, 0, unitMarks, 0.8),
-		stored("marks/s, 256 callers : the raw driver's least statement", "floor", most, 0.7),
+		stored("marks/s, 256 callers : the raw driver's least statement", "floor", most, unitMarks, 0.7, math.Inf(1)),
 		accepted("accepted events/s, stub 20 ms, 16 callers : inline", "inline", 16, slow, unitAccepted, 8),
 		accepted("accepted events/s, stub 20 ms, 256 callers : inline", "inline", most, slow, unitAccepted, 2.5),
 		accepted("accepted events/s, stub 20 ms, 256 callers : River", "river", most, slow, unitAccepted, 3),

@@ -75,7 +75,7 @@ type size struct {
 
 var (
 	full = size{
-		rounds: 6, messages: 100_000, huge: 10_000_000, turn: 500 * time.Millisecond, drain: 1500 * time.Millisecond,
+		rounds: 6, messages: 100_000, huge: 10_000_000, turn: time.Second, drain: 1500 * time.Millisecond,
 		idle: 50, members: 1000, unread: 1000, requests: 20_000, history: []int{1000, 10_000, 100_000, 1_000_000},
 	}
 	small = size{

@@ -50,7 +50,7 @@ func acceptedName(peer string, callers int, delay time.Duration) string {
 // marks measures single marks by many callers: to the commit alone, and until the stub has accepted their events.
 func (b *bench) marks() experiment {
 	stored := []peer.Peer{
-		peer.Floor, peer.Single, peer.InlineUnpublished, peer.OursUnpublished(engines.Postgres),
+		peer.Floor, peer.Rows, peer.Single, peer.InlineUnpublished, peer.OursUnpublished(engines.Postgres),
 		peer.OursUnpublished(engines.MySQL), peer.OursUnpublished(engines.SQLite),
 	}
 	accepted := []peer.Peer{

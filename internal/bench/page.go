@@ -64,7 +64,7 @@ func (b *bench) sections(charts string) string {
 		title, text string
 		table       *report.Table
 	}{
-		{"Figures to reach", "Ratios are of the same round; in parentheses the 95 % confidence interval of their median. p is the chance that two samples of one and the same thing differ so much (Mann–Whitney).\n\n" + charts, b.figuresTable()},
+		{"Figures to reach", "Ratios are of the same round; in parentheses the 95 % confidence interval of their median. p is the chance that two samples of one and the same thing differ so much (Mann–Whitney). Under rows stands what the peer of that name reaches.\n\n" + charts, b.figuresTable()},
 		{"Marks to the commit", "Nothing is published here: inline never calls Pusher, the others keep their events stored. CPU and bytes are per mark.", b.storedTable()},
 		{"Marks until Pusher has accepted them, stub 0 ms", "", b.acceptedTable(0)},
 		{"Marks until Pusher has accepted them, stub 20 ms", "", b.acceptedTable(20 * time.Millisecond)},
@@ -95,7 +95,7 @@ func (b *bench) drawCharts(dir string) (markdown string, err error) {
 		peers                   []string
 		name                    func(peer string, callers int) string
 	}{
-		{"benchmarks-stored.svg", "Marks a second, to the commit, Postgres", "marks/s, by callers", unitMarks, []string{"inline", "single", "floor", "ours"}, storedName},
+		{"benchmarks-stored.svg", "Marks a second, to the commit, Postgres", "marks/s, by callers", unitMarks, []string{"inline", "single", "floor", "rows", "ours"}, storedName},
 		{"benchmarks-accepted.svg", "Marks a second until Pusher (20 ms) has accepted them, Postgres", "accepted marks/s, by callers", unitAccepted, []string{"inline", "river", "watermill", "ours"},
 			func(peer string, callers int) string { return acceptedName(peer, callers, 20*time.Millisecond) }},
 	} {

@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	storedPeers   = []string{"inline", "single", "floor", "ours", "ours-mariadb", "ours-sqlite"}
+	storedPeers   = []string{"inline", "single", "floor", "rows", "ours", "ours-mariadb", "ours-sqlite"}
 	acceptedPeers = []string{"inline", "river", "watermill", "ours", "ours-mariadb", "ours-sqlite"}
 )
 

@@ -18,7 +18,7 @@ var Floor = Peer{
 
 // Rows is the floor over the library's tables: its statement finds the message that a mark names, and writes all the rows
 // that the library writes, with counters and versions too. It guards nothing, decides nothing and answers nothing, and its
-// events tell neither counters nor versions.
+// events tell neither counters nor versions. Like the library it has two batches under way.
 var Rows = Peer{Name: "rows", Kind: engines.Postgres, Prepare: prepareOurs, Open: openRows, Pending: []string{"truncate delivery_outbox"}}
 
 // floorTables are shaped as the library's.
@@ -46,7 +46,7 @@ on conflict (conv, seq, recipient) do update set status = excluded.status, deliv
 const rowsMark = `
 with mark as materialized (
 	select m.conv, m.seq, k.recipient, k.payload, row_number() over (partition by m.conv) as n
-	from unnest($1::text[], $2::text[], $3::text[]) as k(id, recipient, payload)
+	from unnest((select $1::text[]), (select $2::text[]), (select $3::text[])) as k(id, recipient, payload)
 	cross join lateral (select conv, seq from delivery_messages where id = k.id limit 1) m
 ),
 taken as (
@@ -72,8 +72,11 @@ const floorBatch = 500
 
 type floor struct {
 	Fixture
+	lanes []floorLane // each with one batch under way, by conversation
 	write func(batch []floorCall) error
+}
 
+type floorLane struct {
 	mu      sync.Mutex
 	leading bool // a batch is under way
 	waiting []floorCall
@@ -85,7 +88,7 @@ type floorCall struct {
 }
 
 func openFloor(_ context.Context, e Env) (Marker, error) {
-	return &floor{Fixture: e.Fixture, write: func(batch []floorCall) error {
+	return &floor{e.Fixture, make([]floorLane, 1), func(batch []floorCall) error {
 		conv, seq := make([]int64, len(batch)), make([]int64, len(batch))
 		for i, c := range batch {
 			conv[i], seq[i] = int64(c.mark.Conv), int64(c.mark.Seq)
@@ -97,7 +100,7 @@ func openFloor(_ context.Context, e Env) (Marker, error) {
 }
 
 func openRows(_ context.Context, e Env) (Marker, error) {
-	return &floor{Fixture: e.Fixture, write: func(batch []floorCall) error {
+	return &floor{e.Fixture, make([]floorLane, 2), func(batch []floorCall) error {
 		ids := make([]string, len(batch))
 		for i, c := range batch {
 			ids[i] = c.mark.ID()
@@ -120,30 +123,31 @@ func told(batch []floorCall) (users, payloads []string) {
 
 func (f *floor) Mark(_ context.Context, i int) error {
 	c := floorCall{f.Marked(i), make(chan error, 1)}
-	f.mu.Lock()
-	f.waiting = append(f.waiting, c)
-	lead := !f.leading
-	f.leading = true
-	f.mu.Unlock()
+	l := &f.lanes[c.mark.Conv%len(f.lanes)]
+	l.mu.Lock()
+	l.waiting = append(l.waiting, c)
+	lead := !l.leading
+	l.leading = true
+	l.mu.Unlock()
 	if lead {
-		go f.lead()
+		go l.lead(f.write)
 	}
 	return <-c.done
 }
 
 // lead writes batches until nobody waits.
-func (f *floor) lead() {
+func (l *floorLane) lead(write func(batch []floorCall) error) {
 	for {
-		f.mu.Lock()
-		n := min(len(f.waiting), floorBatch)
-		batch := f.waiting[:n:n]
-		f.waiting = f.waiting[n:]
-		f.leading = n > 0
-		f.mu.Unlock()
+		l.mu.Lock()
+		n := min(len(l.waiting), floorBatch)
+		batch := l.waiting[:n:n]
+		l.waiting = l.waiting[n:]
+		l.leading = n > 0
+		l.mu.Unlock()
 		if n == 0 {
 			return
 		}
-		err := f.write(batch)
+		err := write(batch)
 		for _, c := range batch {
 			c.done <- err
 		}
