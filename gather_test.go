@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -264,6 +266,54 @@ func TestSettlementsGather(t *testing.T) {
 		}
 	})
 
+	bubble("a batch that makes the notifier panic is taken apart without waiting", func(t *testing.T, store *settlingStore) {
+		e := new(endpoint)
+		e.set(func(_ context.Context, events []delivery.Event) error {
+			for _, event := range events {
+				if event.Updates[0].Message == "bad" {
+					panic("bad")
+				}
+			}
+			return nil
+		})
+		sendAs(t, newTracker(t, store, e, nil), append(numbered(9), "bad")...)
+		defer run(t, newTracker(t, store, e, nil))()
+		synctest.Wait()
+		if got := e.accepted(); !slices.Equal(got, numbered(9)) {
+			t.Errorf("accepted %v at once", got)
+		}
+	})
+
+	bubble("Flush does not wait for a running relay's", func(t *testing.T, store *settlingStore) {
+		tracker := newTracker(t, store, new(endpoint), nil)
+		defer run(t, tracker)()
+		synctest.Wait()
+		sendAs(t, newTracker(t, store, new(endpoint), nil), numbered(100)...)
+		began := time.Now()
+		if err := tracker.Flush(t.Context()); err != nil || time.Since(began) != 0 {
+			t.Errorf("Flush took %v: %v", time.Since(began), err)
+		}
+	})
+
+	bubble("the next call waits until the breaker knows of the last one", func(t *testing.T, store *settlingStore) {
+		e := new(endpoint)
+		e.set(func(context.Context, []delivery.Event) error {
+			time.Sleep(10 * time.Millisecond)
+			return delivery.RetryAfter(errors.New("429"), 10*time.Second)
+		})
+		tracker := newTracker(t, store, e, &delivery.Options{Observer: &delivery.Observer{
+			Notified: func(int, time.Duration, error) { time.Sleep(time.Millisecond) },
+		}})
+		defer run(t, tracker)()
+		sendAs(t, tracker, "m")
+		pass(time.Millisecond)
+		sendAs(t, tracker, "n")
+		pass(9 * time.Second)
+		if n := e.called(); n != 1 {
+			t.Errorf("%d calls within the pause that the endpoint asked for", n)
+		}
+	})
+
 	bubble("the end of Run does not wait for more", func(t *testing.T, store *settlingStore) {
 		tracker := newTracker(t, store, new(endpoint), nil)
 		stop := run(t, tracker)
@@ -277,4 +327,29 @@ func TestSettlementsGather(t *testing.T) {
 			t.Errorf("Run ended after %v, with %+v, %v", time.Since(began), b, err)
 		}
 	})
+}
+
+func TestRunEndsInTheMidstOfPublishing(t *testing.T) {
+	const events, rounds = 1500, 50
+	for range rounds {
+		synctest.Test(t, func(t *testing.T) {
+			store := memstore.New()
+			sendAs(t, newTracker(t, store, new(endpoint), nil), numbered(events)...)
+			ctx, cancel := context.WithCancel(t.Context())
+			var calls atomic.Int64
+			last := rand.Int64N(events/10) + 1
+			tracker := newTracker(t, store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error {
+				if rand.N(3) == 0 {
+					time.Sleep(rand.N(3 * time.Millisecond))
+				}
+				if calls.Add(1) == last {
+					cancel()
+				}
+				return nil
+			}), nil)
+			if err := tracker.Run(ctx); err != nil { // if it hangs, all goroutines of the bubble do
+				t.Error(err)
+			}
+		})
+	}
 }

@@ -34,6 +34,7 @@ func (t *Tracker) Flush(ctx context.Context) error {
 		for i, c := range claimed {
 			batch[i] = held{c, began}
 		}
+		t.relay.hurry() // should there be a Run: the next batch waits for this one's settlements
 		if err := t.notify(ctx, batch, func() {}); err != nil {
 			return fmt.Errorf("delivery: notifying: %w", err)
 		}
@@ -62,7 +63,7 @@ func (t *Tracker) publish(ctx context.Context, batch []held, answered func()) {
 func (t *Tracker) stale(h held) bool { return time.Since(h.since) > t.opts.Lease/3 }
 
 // notify calls the Notifier with a batch and settles each event by what it said. It returns the
-// failure of the endpoint, if that is what it was. It says when the call was answered.
+// failure of the endpoint, if that is what it was. It may say that the call was answered, once the breaker knows how.
 func (t *Tracker) notify(ctx context.Context, batch []held, answered func()) error {
 	if batch = t.sift(batch); len(batch) == 0 {
 		t.breaker.abort()
@@ -70,7 +71,6 @@ func (t *Tracker) notify(ctx context.Context, batch []held, answered func()) err
 	}
 	began := time.Now()
 	err := t.callNotifier(ctx, batch)
-	answered()
 	t.opts.Observer.notified(len(batch), time.Since(began), err)
 
 	var refused *RefusedError
@@ -83,6 +83,7 @@ func (t *Tracker) notify(ctx context.Context, batch []held, answered func()) err
 		if t.breaker.success() {
 			t.breakerChanged(BreakerClosed, nil)
 		}
+		answered()
 		i := -1
 		t.settle(batch, func(h held) Settlement {
 			i++
@@ -94,6 +95,7 @@ func (t *Tracker) notify(ctx context.Context, batch []held, answered func()) err
 		return nil
 	case ctx.Err() != nil:
 		t.breaker.abort()
+		answered()
 		t.release(batch)
 		return err
 	}
@@ -106,6 +108,7 @@ func (t *Tracker) notify(ctx context.Context, batch []held, answered func()) err
 	if opened {
 		t.breakerChanged(BreakerOpen, err)
 	}
+	answered()
 	t.settle(batch, func(held) Settlement { return Settlement{Outcome: Release, After: rest} })
 	return err
 }
@@ -165,6 +168,7 @@ func (t *Tracker) isolate(ctx context.Context, batch []held, crash *notifierPani
 			t.release(batch[i:])
 			return nil
 		}
+		t.relay.hurry() // the next one waits for this one's settlement
 		if err := t.notify(ctx, batch[i:i+1], func() {}); err != nil {
 			t.release(batch[i+1:])
 			return err
@@ -209,8 +213,8 @@ func (t *Tracker) settle(batch []held, how func(held) Settlement) {
 	for i, h := range batch {
 		settlements[i] = how(h)
 		settlements[i].ID, settlements[i].Lease = h.Event.ID, h.Lease
-		if settlements[i].Outcome != Done { // somebody waits for that
-			t.relay.hurry()
+		if settlements[i].Outcome != Done {
+			t.relay.hurry() // it may be just too early, and these gather after all
 		}
 	}
 	if _, err := t.settles.Do(context.Background(), "", settlements...); err != nil {

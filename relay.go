@@ -20,8 +20,8 @@ const (
 	// nobody sees it, and longer than ten events need to come where calls are many enough to be saved.
 	patience = 20 * time.Millisecond
 
-	// gathering is how long settlements gather at most after others were written: nobody waits for them but a
-	// crash, which has the events come again, and a commit for each publish would cost more than the marks.
+	// gathering is how long settlements gather at most after others were written. Hardly anybody waits for them, though
+	// a crash has their events come again; and a commit for each publish costs as much as one for the marks.
 	gathering = 5 * time.Millisecond
 )
 
@@ -246,6 +246,14 @@ func (t *Tracker) claim(ctx context.Context, n int) (int, error) {
 	return len(claimed), nil
 }
 
+// word is what a publish says, each once and in this order.
+type word uint8
+
+const (
+	callAnswered word = iota // no call is under way for it any more
+	publishEnded             // it is settled, too
+)
+
 // publishQueue publishes what is in the queue until ctx ends, in batches. A full batch goes out at once.
 // One that is not goes at once if no call is under way, and otherwise waits for company, until it is
 // full, those calls have been answered, or its patience has ended. So an event alone waits for nobody, a stream
@@ -255,18 +263,17 @@ func (t *Tracker) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 		batch    []held
 		bell     <-chan time.Time // rings when the batch has waited long enough
 		overdue  bool             // it has
-		calls    int              // not answered yet
-		answered = make(chan struct{}, publishers)
-		underWay int // publishes, which may have been answered and are not settled yet
-		ended    = make(chan struct{}, publishers)
+		calls    int              // of the notifier, not answered yet
+		underWay int              // publishes, which may be answered and are not settled yet
+		words    = make(chan word, 2*publishers)
 	)
 	for ctx.Err() == nil {
 		batch = t.relay.fill(batch)
 		if n := len(batch); underWay < publishers && (n == publishBatch || n > 0 && (calls == 0 || overdue)) {
 			going := batch
 			wg.Go(func() {
-				defer func() { ended <- struct{}{} }()
-				t.publish(context.WithoutCancel(ctx), going, func() { answered <- struct{}{} })
+				defer func() { words <- publishEnded }()
+				t.publish(context.WithoutCancel(ctx), going, func() { words <- callAnswered })
 			})
 			calls++
 			if underWay++; underWay > publishers/2 {
@@ -289,10 +296,13 @@ func (t *Tracker) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 		case <-ctx.Done():
 		case h := <-queue:
 			batch = append(batch, h)
-		case <-answered:
-			calls--
-		case <-ended:
-			underWay--
+		case w := <-words:
+			switch w {
+			case callAnswered:
+				calls--
+			case publishEnded:
+				underWay--
+			}
 		case <-bell:
 			overdue = true
 		}

@@ -84,7 +84,6 @@ func (s *Store) Backlog(ctx context.Context) (backlog delivery.Backlog, err erro
 type births struct {
 	store   *Store
 	lease   delivery.Lease
-	most    int           // how many there may be
 	now     time.Duration // 0 before the first
 	claimed []delivery.Claimed
 }
@@ -93,12 +92,7 @@ func (b *births) add(shard *shard, news news) {
 	if b.now == 0 {
 		b.now = b.store.now()
 	}
-	claimed := b.store.add(shard, news, b.lease, b.now)
-	if b.lease.Token == 0 {
-		return
+	if claimed := b.store.add(shard, news, b.lease, b.now); b.lease.Token != 0 {
+		b.claimed = append(b.claimed, claimed)
 	}
-	if b.claimed == nil {
-		b.claimed = make([]delivery.Claimed, 0, b.most)
-	}
-	b.claimed = append(b.claimed, claimed)
 }

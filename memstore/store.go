@@ -94,7 +94,7 @@ func (s *Store) create(messages []delivery.NewMessage, lease delivery.Lease, res
 	}
 	s.lock(held)
 	defer s.unlock(held)
-	births := births{store: s, lease: lease, most: len(messages)}
+	births := births{store: s, lease: lease}
 	for i := range messages {
 		draft := &messages[i]
 		shard := s.shardOf(draft.Conversation)
@@ -135,7 +135,7 @@ func (s *Store) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 	slices.SortStableFunc(order, batch.compare) // before the locks, which hold up others
 	s.lock(held)
 	defer s.unlock(held)
-	births := births{store: s, lease: lease, most: len(order)}
+	births := births{store: s, lease: lease}
 	var steps []step // of one group after the other
 	for len(order) > 0 {
 		var group []int
@@ -202,7 +202,7 @@ func (s *Store) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease deliv
 	c.shard.lock()
 	defer c.shard.unlock()
 	result, steps := c.upTo(upTo, last)
-	births := births{store: s, lease: lease, most: 1}
+	births := births{store: s, lease: lease}
 	if len(steps) > 0 {
 		births.add(c.shard, c.advance(upTo.Socket, steps))
 		result.Changed, result.From, result.To = len(steps), steps[0].receipt.Version, c.version

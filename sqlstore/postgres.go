@@ -30,6 +30,7 @@ type postgresWrites struct{}
 //
 //   - LATERAL (… LIMIT 1): a lookup by the whole key, which counts as one row
 //   - key = ANY (ARRAY(…)) beside a join: an array counts as few
+//   - unnest((SELECT $1::text[]), …): an array that it cannot see counts as few, too
 //   - INSERT … ON CONFLICT DO UPDATE, also where the row is known to exist: it looks into the index
 
 // Fragments of the statements that mark. They read a step, or u: one receipt's advance, with the

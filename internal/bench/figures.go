@@ -36,8 +36,8 @@ func (b *bench) figuresTable() *report.Table {
 
 func (b *bench) figures() []figure {
 	const most, slow = 256, 20 * time.Millisecond
-	stored := func(work, base string, callers int, unit string, least, most float64) figure {
-		f := b.compare(work, storedName("ours", callers), storedName(base, callers), unit, least, most)
+	stored := func(work, base string, callers int, unit string, from, to float64) figure {
+		f := b.compare(work, storedName("ours", callers), storedName(base, callers), unit, from, to)
 		if r := b.log.Ratio(storedName("rows", callers), storedName(base, callers), unit); len(r.Rounds) > 0 {
 			f.rows = r.String()
 		}

@@ -2,7 +2,7 @@
 //
 // The first caller's items go out at once. Those who call while its batch is in flight form the next
 // one, with those who call again as soon as they have an answer. So a call alone waits for nobody, and
-// the busier it gets the larger the batches grow.
+// the busier it gets the larger the batches grow. Only a group that is told to pause waits for company.
 package coalesce
 
 import (
@@ -23,9 +23,9 @@ type Func[In, Out any] func(ctx context.Context, lane string, items []In) ([]Out
 
 // Group batches calls. Each lane has at most one batch in flight; lanes don't wait for each other.
 type Group[In, Out any] struct {
-	// Pause is called between two batches of a lane, while the next one gathers. It lets other goroutines
-	// run unless it is set, before the first call, to what takes longer: those who just got their answers may
-	// come again at once, and should not have to wait for a whole batch without them.
+	// Pause is called after each batch of a lane, while the next one gathers, if there is one. It lets other
+	// goroutines run: those who just got their answers may come again at once, and should not have to wait for a
+	// whole batch without them. It may be set, before the first call, to what takes longer.
 	Pause func()
 
 	do      Func[In, Out]
@@ -34,7 +34,7 @@ type Group[In, Out any] struct {
 	weigh   func(In) int
 
 	mu    sync.Mutex
-	lanes map[string]*lane[In, Out] // those with a batch in flight
+	lanes map[string]*lane[In, Out] // those with a batch in flight, or in the pause after it
 	calls sync.Pool                 // of *call, at rest
 }
 
