@@ -39,7 +39,7 @@ func TestMutants(t *testing.T) {
 		{name: acksBeforeCommit, finds: lost, harm: kill},
 		{name: settlesBeforePublish, finds: lost, weather: Weather{Delay: 50 * time.Millisecond}, harm: kill},
 		{name: acksWholeBatch, finds: lost},
-		{name: cursor, finds: lost, weather: Weather{Fail: 0.1}},
+		{name: cursor, finds: lost, weather: Weather{Fail: 0.3}},
 		{name: letsSendersMark, finds: unexpected},
 		{name: keepsExclusion, finds: unexpected, weather: Weather{Fail: 1}, harm: func(r *Run) { r.sink.become(Weather{}) }},
 		{name: claimsWithoutLease, finds: earlyEnds, weather: Weather{Delay: 20 * time.Millisecond}},
