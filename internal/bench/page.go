@@ -95,7 +95,7 @@ func (b *bench) drawCharts(dir string) (markdown string, err error) {
 		peers                   []string
 		name                    func(peer string, callers int) string
 	}{
-		{"benchmarks-stored.svg", "Marks a second, to the commit, Postgres", "marks/s, by callers", unitMarks, []string{"inline", "single", "floor", "rows", "ours"}, storedName},
+		{"benchmarks-stored.svg", "Marks a second, to the commit, Postgres", "marks/s, by callers", unitMarks, []string{"inline", "single", "floor", "ours", "rows"}, storedName},
 		{"benchmarks-accepted.svg", "Marks a second until Pusher (20 ms) has accepted them, Postgres", "accepted marks/s, by callers", unitAccepted, []string{"inline", "river", "watermill", "ours"},
 			func(peer string, callers int) string { return acceptedName(peer, callers, 20*time.Millisecond) }},
 	} {
