@@ -37,7 +37,7 @@ type relay struct {
 	queue  chan held
 	wake   chan struct{} // look at the outbox now
 	behind atomic.Bool   // the last claim was full: there is more in the outbox
-	short  chan struct{} // publishers get short: end what they wait for
+	short  chan struct{} // ends the gathering of settlements
 
 	mu      sync.RWMutex
 	running bool // Run is on
