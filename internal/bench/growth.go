@@ -57,7 +57,7 @@ func (b *bench) growMemory() experiment {
 	})
 }
 
-// growth compares two stores that fill makes. Rounds begin with clean.
+// growth compares two stores that fill makes. Turns of all begin with clean.
 func (b *bench) growth(store string, fill func(context.Context, int) ([]grown, error), clean func()) experiment {
 	var stores []grown
 	return experiment{
@@ -79,8 +79,8 @@ func (b *bench) growth(store string, fill func(context.Context, int) ([]grown, e
 		},
 		round: func(ctx context.Context, _ int) error {
 			defer debug.SetGCPercent(debug.SetGCPercent(100))
-			clean()
 			for _, callers := range growthCallers {
+				clean()
 				for _, s := range stores {
 					if err := b.growthCell(ctx, s, callers); err != nil {
 						return err
