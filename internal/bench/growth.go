@@ -57,7 +57,7 @@ func (b *bench) growMemory() experiment {
 	})
 }
 
-// growth compares two stores that fill makes. Turns of all begin with clean.
+// growth compares two stores that fill makes. The turns of each number of callers begin with clean.
 func (b *bench) growth(store string, fill func(context.Context, int) ([]grown, error), clean func()) experiment {
 	var stores []grown
 	return experiment{
