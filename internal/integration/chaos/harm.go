@@ -76,9 +76,9 @@ func (n *node) watchStatements() watch {
 func (n *node) harm(store delivery.Store, notifier delivery.Notifier) (delivery.Store, delivery.Notifier) {
 	switch {
 	case n.Harm == panicking:
-		var calls atomic.Int64
+		var advances, notifies atomic.Int64 // each for itself, so that both panic however large the batches are
 		point := func(point string) {
-			if (point == "before Advance" || point == "before Notify") && calls.Add(1)%50 == 0 {
+			if point == "before Advance" && advances.Add(1)%20 == 0 || point == "before Notify" && notifies.Add(1)%50 == 0 {
 				panic("on purpose")
 			}
 		}
