@@ -17,7 +17,7 @@ import (
 type session struct {
 	*dialect
 	db    *sql.DB
-	queue chan struct{} // of the writers of a serial dialect: who put something in may write
+	queue chan shift    // of the writers of a serial dialect
 	tx    delivery.DBTX // the caller's, or nil
 	sweep *sweep        // of the claims of a dialect that looks back
 }
@@ -75,12 +75,11 @@ func (s *session) write(ctx context.Context, fn func(q delivery.DBTX) error) err
 // whose drivers offer no other way to choose how a transaction begins.
 func (s *session) transact(ctx context.Context, fn func(q delivery.DBTX) error) error {
 	if s.serial {
-		select {
-		case s.queue <- struct{}{}:
-			defer func() { <-s.queue }()
-		case <-ctx.Done():
-			return ctx.Err()
+		leave, err := s.enter(ctx)
+		if err != nil {
+			return err
 		}
+		defer leave()
 	}
 	conn, err := s.db.Conn(ctx)
 	if err != nil {

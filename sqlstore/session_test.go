@@ -262,6 +262,86 @@ func TestSerialWritersQueueUp(t *testing.T) {
 	})
 }
 
+func TestSerialWritersLeaveTheDatabaseToOthersNowAndThen(t *testing.T) {
+	busy := func(s *session, took time.Duration) error {
+		return s.write(context.Background(), func(delivery.DBTX) error {
+			time.Sleep(took)
+			return nil
+		})
+	}
+	// wear has the session write for a second, without a pause.
+	wear := func(t *testing.T, s *session) {
+		began := time.Now()
+		for range 10 {
+			if err := busy(s, 100*time.Millisecond); err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("writing for a second took %v", took)
+		}
+	}
+	for _, test := range []struct {
+		name  string
+		after time.Duration // since the last transaction
+		wait  time.Duration
+	}{
+		{"for 100 ms after a second of writing", 0, 100 * time.Millisecond},
+		{"no longer than it takes from the last transaction on", 60 * time.Millisecond, 40 * time.Millisecond},
+		{"only by the time that passes, if it is enough", 100 * time.Millisecond, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, _ := script(t, true, nil)
+				for range 2 { // and then again
+					wear(t, s)
+					time.Sleep(test.after)
+					began := time.Now()
+					if err := busy(s, 0); err != nil {
+						t.Error(err)
+					}
+					if took := time.Since(began); took != test.wait {
+						t.Errorf("the next transaction took %v, want %v", took, test.wait)
+					}
+				}
+			})
+		})
+	}
+	t.Run("after writing, and not after the time in between", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, _ := script(t, true, nil)
+			began := time.Now()
+			for range 50 {
+				if err := busy(s, 10*time.Millisecond); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(40 * time.Millisecond)
+			}
+			if took := time.Since(began); took != 50*50*time.Millisecond {
+				t.Errorf("50 transactions, each 50 ms after the other, took %v", took)
+			}
+		})
+	})
+	t.Run("though a caller does not wait so long", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, _ := script(t, true, nil)
+			wear(t, s)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+			defer cancel()
+			if err := s.write(ctx, work(ctx)); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the caller's error is %v", err)
+			}
+			began := time.Now()
+			if err := busy(s, 0); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(began); took != 70*time.Millisecond {
+				t.Errorf("the next caller waited for %v, want the rest of the 100 ms", took)
+			}
+		})
+	})
+}
+
 func TestSingleStatements(t *testing.T) {
 	for _, test := range []struct {
 		name    string
