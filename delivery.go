@@ -25,11 +25,9 @@ type Tracker struct {
 	headers recent[Header] // of messages lately sent or marked
 	places  recent[string] // conversations, by user
 
-	sends     *coalesce.Group[NewMessage, created]
-	sendLanes lanes
-	marks     *coalesce.Group[Mark, marked]
-	markLanes lanes
-	settles   *coalesce.Group[Settlement, struct{}]
+	sends   *coalesce.Group[NewMessage, created]
+	marks   *coalesce.Group[Mark, marked]
+	settles *coalesce.Group[Settlement, struct{}]
 
 	relay   relay
 	breaker breaker
@@ -100,12 +98,10 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	}
 	t.sends = coalesce.New(MaxBatch, writeTimeout, NewMessage.weight, t.flushSends)
 	t.marks = coalesce.New(MaxBatch, writeTimeout, nil, t.flushMarks)
-	writers := 1
 	if s, ok := store.(ParallelStore); ok {
-		writers = s.Writers()
+		writers := max(s.Writers(), 1)
+		t.sends.Writers, t.marks.Writers = writers, writers
 	}
-	t.sendLanes.init(writers, t.sends.Pending)
-	t.markLanes.init(writers, t.marks.Pending)
 	t.settles = coalesce.New(MaxBatch, t.opts.Lease/3, nil, t.flushSettlements)
 	t.settles.Pause = t.relay.gather
 	t.relay.init()

@@ -1,86 +1,40 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
-// Sends are written in a few common lanes, and marks in as many, each with one batch under way at a time. A
-// batch has a price of its own, so while they are few they all go in the first lane. In a crowd each goes in the
-// lane of its conversation, so that batches don't hold each other's conversations; a mark of a message that is
-// not known goes where its user marked last. What comes back as held is tried again, in the lane where it
-// belongs. A conversation that is held for longer, by someone's transaction, is waited for in a lane of its
-// own, so that it delays nobody else's.
+// Sends share a common lane, and marks do. Batches that are written at the same time have no conversation in common,
+// or they would hold each other's; a mark of a message that is not known counts to where its user marked last. What
+// comes back as held is tried again, now that its conversation is known. A conversation that is held for longer, by
+// someone's transaction, is waited for in a lane of its own, so that it delays nobody else's.
 
 const (
-	crowd    = 32 // more than that at a time are one, until they are half as many: it should not change all the time
-	maxTries = 3  // of a mark in common lanes: two batches seldom hold it, a transaction does
+	common   = "" // lane, and no conversation's id
+	maxTries = 3  // of a mark in the common lane: two batches seldom hold it, a transaction does
 )
-
-// lanes are the common lanes of a group.
-type lanes struct {
-	names   []string // which are no conversations' ids
-	pending func(lanes []string) int
-	crowded atomic.Bool
-}
-
-func (l *lanes) init(n int, pending func(lanes []string) int) {
-	l.pending = pending
-	for i := range max(n, 1) {
-		l.names = append(l.names, strings.Repeat("\x00", i))
-	}
-}
-
-// several reports whether there is a choice.
-func (l *lanes) several() bool { return len(l.names) > 1 }
-
-// crowd reports whether so many that come now, in their group's weights, are or join a crowd.
-func (l *lanes) crowd(n int) bool {
-	if !l.several() {
-		return false
-	}
-	switch n += l.pending(l.names); {
-	case n > crowd:
-		l.crowded.Store(true)
-	case n <= crowd/2:
-		l.crowded.Store(false)
-	}
-	return l.crowded.Load()
-}
-
-// first is the lane of the few.
-func (l *lanes) first() string { return l.names[0] }
-
-// of returns the lane where a conversation belongs.
-func (l *lanes) of(conversation string) string {
-	return l.names[maphash.String(laneSeed, conversation)%uint64(len(l.names))]
-}
-
-// laneSeed spreads conversations over lanes.
-var laneSeed = maphash.MakeSeed()
 
 // route is the way of one mark.
 type route struct {
-	lane  string
-	tries int
+	lane         string
+	conversation string // as far as known; "" if it does not matter
+	tries        int
 }
 
-// spread writes marks in their lanes, with those of other callers.
+// spread writes marks with those of other callers.
 func (m *marking) spread(ctx context.Context, marks []Mark) ([]marked, error) {
 	marks = slices.Clone(marks) // the way of this attempt is noted in them
 	outs, routes, todo := make([]marked, len(marks)), make([]route, len(marks)), make([]int, len(marks))
-	lanes := &m.t.markLanes
-	crowded := lanes.crowd(len(marks))
 	for i := range marks {
-		if routes[i].lane = lanes.first(); crowded {
-			routes[i].lane = lanes.of(m.t.whereabouts(marks[i]))
+		if m.t.marks.Writers > 1 {
+			routes[i].conversation = m.t.whereabouts(marks[i])
 		}
 		todo[i] = i
 	}
@@ -111,34 +65,51 @@ func (t *Tracker) whereabouts(m Mark) string {
 	return m.User
 }
 
-// batch has the marks at these indexes written, in all their lanes at the same time.
+// batch has the marks at these indexes written: at the same time those of each lane, and if they are many, as many
+// parts of them as there are writers.
 func (m *marking) batch(ctx context.Context, marks []Mark, outs []marked, routes []route, at []int) {
-	write := func(at []int) {
-		results, err := m.t.marks.Do(ctx, routes[at[0]].lane, pick(marks, at)...)
-		for k, i := range at {
-			if err != nil {
-				outs[i] = marked{err: err}
-			} else {
-				outs[i] = results[k]
-			}
-		}
+	slices.SortStableFunc(at, func(i, j int) int {
+		return cmp.Or(strings.Compare(routes[i].lane, routes[j].lane), strings.Compare(routes[i].conversation, routes[j].conversation))
+	})
+	most := len(at)
+	if most > coalesce.Crowd {
+		most = (most + m.t.marks.Writers - 1) / m.t.marks.Writers
 	}
 	var wg sync.WaitGroup
-	slices.SortStableFunc(at, func(i, j int) int { return strings.Compare(routes[i].lane, routes[j].lane) })
 	for len(at) > 0 {
 		n := 1
-		for n < len(at) && routes[at[n]].lane == routes[at[0]].lane {
+		for n < len(at) && routes[at[n]].lane == routes[at[0]].lane && (n < most || routes[at[n]].conversation == routes[at[n-1]].conversation) {
 			n++
 		}
-		one, rest := at[:n], at[n:]
+		part, rest := at[:n], at[n:]
 		if len(rest) > 0 {
-			wg.Go(func() { write(one) })
+			wg.Go(func() { m.part(ctx, marks, outs, routes, part) })
 		} else {
-			write(one)
+			m.part(ctx, marks, outs, routes, part)
 		}
 		at = rest
 	}
 	wg.Wait()
+}
+
+// part has marks of one lane written, which are sorted by conversation.
+func (m *marking) part(ctx context.Context, marks []Mark, outs []marked, routes []route, at []int) {
+	var few [1]string
+	conversations := few[:0]
+	for k, i := range at {
+		if c := routes[i].conversation; c != "" && (k == 0 || c != conversations[len(conversations)-1]) {
+			conversations = append(conversations, c)
+		}
+	}
+	slices.Sort(at)
+	results, err := m.t.marks.Do(ctx, routes[at[0]].lane, conversations, pick(marks, at)...)
+	for k, i := range at {
+		if err != nil {
+			outs[i] = marked{err: err}
+		} else {
+			outs[i] = results[k]
+		}
+	}
 }
 
 // held finds the marks that were held back, and gives them their next way.
@@ -147,11 +118,10 @@ func (m *marking) held(marks []Mark, outs []marked, routes []route) (at []int) {
 		if !out.Held || !marks[i].NoWait {
 			continue
 		}
-		r, conversation := &routes[i], out.Header.Conversation
-		if r.tries++; r.tries < maxTries {
-			r.lane = m.t.markLanes.of(conversation)
-		} else {
-			r.lane, marks[i].NoWait = conversation, false
+		r := &routes[i]
+		r.conversation = out.Header.Conversation
+		if r.tries++; r.tries == maxTries {
+			r.lane, marks[i].NoWait = r.conversation, false
 		}
 		at = append(at, i)
 	}

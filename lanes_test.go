@@ -122,13 +122,14 @@ func TestLanes(t *testing.T) {
 		}
 		return ids
 	}
+	const many = 256 // each writer's part of those is a crowd
 	distinct := func(i int) string { return fmt.Sprintf("c%d", i) }
 	few := func(i int) string { return distinct(i % 8) }
 
 	t.Run("a store with several writers gets batches at the same time, and those of a conversation one by one", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store, tracker := open(t)
-			ids := send(t, tracker, 64, distinct)
+			ids := send(t, tracker, many, distinct)
 			var wg sync.WaitGroup
 			for u := range 3 {
 				wg.Go(func() {
@@ -148,10 +149,28 @@ func TestLanes(t *testing.T) {
 		})
 	})
 
+	t.Run("each mark of a call has its own result, whatever the order of their conversations", func(t *testing.T) {
+		for _, n := range []int{20, 200} { // one batch, and several
+			synctest.Test(t, func(t *testing.T) {
+				_, tracker := open(t)
+				ids := send(t, tracker, n, func(i int) string { return fmt.Sprint("c", 9-i%10) })
+				results, err := tracker.Mark(t.Context(), bob, delivery.Read, ids...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, r := range results {
+					if r.Receipt.Message != ids[i] || !r.Changed {
+						t.Errorf("of %d, the result of %s is %+v", n, ids[i], r)
+					}
+				}
+			})
+		}
+	})
+
 	t.Run("a few marks share a batch, whatever their conversations, and again after a crowd", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store, tracker := open(t)
-			ids := send(t, tracker, 64, distinct)
+			ids := send(t, tracker, many, distinct)
 			few := func(reader delivery.Actor) {
 				t.Helper()
 				store.most = 0
@@ -293,7 +312,7 @@ func TestLanes(t *testing.T) {
 	t.Run("who leaves while some marks are in flight and others wait is told that the outcome is unknown", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			_, tracker := open(t)
-			ids := send(t, tracker, 64, distinct) // too many for one lane
+			ids := send(t, tracker, 64, distinct) // too many for one batch
 			var wg sync.WaitGroup
 			wg.Go(func() { tracker.MarkRead(t.Context(), ids[0], bob) })
 			synctest.Wait()

@@ -193,7 +193,7 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 			}
 			if m.tx == nil && out.Header.ID != "" {
 				m.t.headers.put(out.Header.ID, out.Header)
-				if m.t.markLanes.several() {
+				if m.t.marks.Writers > 1 {
 					m.t.places.put(m.marks[i].User, out.Header.Conversation)
 				}
 			}

@@ -217,7 +217,7 @@ func (t *Tracker) settle(batch []held, how func(held) Settlement) {
 			t.relay.hurry() // it may be just too early, and these gather after all
 		}
 	}
-	if _, err := t.settles.Do(context.Background(), "", settlements...); err != nil {
+	if _, err := t.settles.Do(context.Background(), common, nil, settlements...); err != nil {
 		t.opts.Logger.Error("delivery: settling events failed; they will be published again", "events", len(batch), "error", err)
 	}
 }

@@ -154,15 +154,12 @@ type created struct {
 	err error
 }
 
-// create stores a message with those of other callers: in a common lane, or if it was held back there, in
+// create stores a message with those of other callers: in the common lane, or if it was held back there, in
 // one of its conversation's own.
 func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
-	lane := t.sendLanes.first()
-	if t.sendLanes.crowd(m.weight()) {
-		lane = t.sendLanes.of(m.Conversation)
-	}
+	lane := common
 	for m.NoWait = true; ; m.NoWait = false {
-		outs, err := t.sends.Do(ctx, lane, m)
+		outs, err := t.sends.Do(ctx, lane, []string{m.Conversation}, m)
 		if err == nil {
 			err = outs[0].err
 		}
@@ -245,7 +242,7 @@ func rounds[T any, K comparable](items []T, key func(T) K) [][]int {
 
 var single = [][]int{{0}}
 
-// pick returns the items at these indexes.
+// pick returns the items at these indexes, which ascend.
 func pick[T any](items []T, at []int) []T {
 	if len(at) == len(items) {
 		return items

@@ -3,6 +3,9 @@
 // The first caller's items go out at once. Those who call while its batch is in flight form the next
 // one, with those who call again as soon as they have an answer. So a call alone waits for nobody, and
 // the busier it gets the larger the batches grow. Only a group that is told to pause waits for company.
+//
+// A group may have several writers. A batch has a price of its own, so they write side by side only in a
+// crowd. Then they share alike what is there: the callers of a small batch would come again to wait for a large one.
 package coalesce
 
 import (
@@ -10,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,8 +25,16 @@ var ErrUnknown = errors.New("left while the batch was in flight")
 // Its context is the batch's own: it carries nothing of any caller's.
 type Func[In, Out any] func(ctx context.Context, lane string, items []In) ([]Out, error)
 
-// Group batches calls. Each lane has at most one batch in flight; lanes don't wait for each other.
+// Crowd is the weight of calls above which they are one, in a lane. They stay one until they weigh half as
+// much: it should not change all the time.
+const Crowd = 32
+
+// Group batches calls. Lanes don't wait for each other.
 type Group[In, Out any] struct {
+	// Writers is how many batches of a lane may be in flight at a time in a crowd; else it is one. It may be set before
+	// the first call.
+	Writers int
+
 	// Pause is called after each batch of a lane, while the next one gathers, if there is one. It lets other
 	// goroutines run: those who just got their answers may come again at once, and should not have to wait for a
 	// whole batch without them. It may be set, before the first call, to what takes longer.
@@ -34,13 +46,30 @@ type Group[In, Out any] struct {
 	weigh   func(In) int
 
 	mu    sync.Mutex
-	lanes map[string]*lane[In, Out] // those with a batch in flight, or in the pause after it
-	calls sync.Pool                 // of *call, at rest
+	lanes map[string]*lane[In, Out] // those that somebody leads
+
+	spareLanes, spareQueues, spareCalls sync.Pool
 }
 
 type lane[In, Out any] struct {
-	waiting []*call[In, Out]
-	pending int // the weight of those, and of the batch in flight
+	queues  []*queue[In, Out]          // of those who wait; whose first came first is first
+	waiting map[string]*queue[In, Out] // the same, by their first key
+	taken   map[string]*batch[In, Out] // the keys of batches in flight
+	pending int                        // the weight of who waits or is in flight
+	leaders int
+	flying  int // batches; the other leaders are about to take one
+}
+
+// queue is of calls with the same first key, which go together. Its other keys are those of any of them.
+type queue[In, Out any] struct {
+	keys  []string
+	calls []*call[In, Out]
+}
+
+type batch[In, Out any] struct {
+	calls  []*call[In, Out]
+	keys   []string
+	weight int
 }
 
 type call[In, Out any] struct {
@@ -48,27 +77,32 @@ type call[In, Out any] struct {
 	weight int
 	outs   []Out
 	err    error
-	taken  bool          // a batch has it; guarded by Group.mu
-	done   chan struct{} // holds one word, so that who says it never waits
+	queue  *queue[In, Out] // nil when a batch has it; guarded by Group.mu
+	done   chan struct{}   // holds one word, so that who says it never waits
 }
 
 // New returns a group whose batches weigh up to max, more only where one call alone does, and are given
 // up after the timeout. A nil weigh counts items.
 func New[In, Out any](max int, timeout time.Duration, weigh func(In) int, do Func[In, Out]) *Group[In, Out] {
-	g := &Group[In, Out]{Pause: runtime.Gosched, do: do, max: max, timeout: timeout, weigh: weigh, lanes: make(map[string]*lane[In, Out])}
-	g.calls.New = func() any { return &call[In, Out]{done: make(chan struct{}, 1)} }
+	g := &Group[In, Out]{Writers: 1, Pause: runtime.Gosched, do: do, max: max, timeout: timeout, weigh: weigh, lanes: make(map[string]*lane[In, Out])}
+	g.spareLanes.New = func() any {
+		return &lane[In, Out]{waiting: make(map[string]*queue[In, Out]), taken: make(map[string]*batch[In, Out])}
+	}
+	g.spareQueues.New = func() any { return new(queue[In, Out]) }
+	g.spareCalls.New = func() any { return &call[In, Out]{done: make(chan struct{}, 1)} }
 	return g
 }
 
-// Do has the items done, in one batch, and returns their results.
+// Do has the items done, in one batch, and returns their results. The keys name what two batches must not be about at
+// the same time: those of a lane that are in flight together have none in common. Not to have any is a key, too.
 //
 // When ctx ends first, Do leaves: with ctx's error alone if no batch had taken the items yet (then
 // they never happen), with [ErrUnknown] too if one had.
-func (g *Group[In, Out]) Do(ctx context.Context, name string, items ...In) ([]Out, error) {
+func (g *Group[In, Out]) Do(ctx context.Context, name string, keys []string, items ...In) ([]Out, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c := g.calls.Get().(*call[In, Out])
+	c := g.spareCalls.Get().(*call[In, Out])
 	c.items, c.weight = items, len(items)
 	if g.weigh != nil {
 		c.weight = 0
@@ -76,19 +110,7 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, items ...In) ([]Ou
 			c.weight += g.weigh(item)
 		}
 	}
-
-	g.mu.Lock()
-	l, busy := g.lanes[name]
-	if !busy {
-		l = new(lane[In, Out])
-		g.lanes[name] = l
-	}
-	l.waiting = append(l.waiting, c)
-	l.pending += c.weight
-	g.mu.Unlock()
-	if !busy {
-		go g.lead(name, l)
-	}
+	l := g.join(name, keys, c)
 
 	select {
 	case <-c.done:
@@ -106,16 +128,53 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, items ...In) ([]Ou
 	}
 }
 
-// Pending returns the weight of what has come in these lanes and is not done.
-func (g *Group[In, Out]) Pending(lanes []string) (weight int) {
+// join has a call wait in its lane, and sees to it that somebody takes it, if it may go out now.
+func (g *Group[In, Out]) join(name string, keys []string, c *call[In, Out]) *lane[In, Out] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, name := range lanes {
-		if l := g.lanes[name]; l != nil {
-			weight += l.pending
+	l := g.lanes[name]
+	if l == nil {
+		l = g.spareLanes.Get().(*lane[In, Out])
+		g.lanes[name] = l
+	}
+	if len(keys) == 0 {
+		keys = none
+	}
+	q := l.waiting[keys[0]]
+	if q == nil {
+		q = g.spareQueues.Get().(*queue[In, Out])
+		q.keys = append(q.keys, keys[0])
+		l.queues = append(l.queues, q)
+		l.waiting[keys[0]] = q
+	}
+	q.keys = append(q.keys, keys[1:]...)
+	q.calls = append(q.calls, c)
+	l.pending += c.weight
+	c.queue = q
+	if l.leaders == l.flying && l.free(q, nil) {
+		g.staff(name, l)
+	}
+	return l
+}
+
+var none = []string{""}
+
+// staff gives a lane in which somebody waits its first leader, or in a crowd another one.
+func (g *Group[In, Out]) staff(name string, l *lane[In, Out]) {
+	if l.leaders == 0 || l.leaders < g.Writers && l.pending > Crowd {
+		l.leaders++
+		go g.lead(name, l)
+	}
+}
+
+// free reports whether no other batch than b has any of the queue's keys.
+func (l *lane[In, Out]) free(q *queue[In, Out], b *batch[In, Out]) bool {
+	for _, key := range q.keys {
+		if other, taken := l.taken[key]; taken && other != b {
+			return false
 		}
 	}
-	return weight
+	return true
 }
 
 // finish returns the results of a call that is done. Only such a call is used again: a batch may still
@@ -123,68 +182,152 @@ func (g *Group[In, Out]) Pending(lanes []string) (weight int) {
 func (g *Group[In, Out]) finish(c *call[In, Out]) ([]Out, error) {
 	outs, err := c.outs, c.err
 	*c = call[In, Out]{done: c.done}
-	g.calls.Put(c)
+	g.spareCalls.Put(c)
 	return outs, err
 }
 
-// lead runs the lane's batches until nobody waits. It runs on a goroutine of its own, so that the
+// lead runs batches of the lane as long as there is one for it. It runs on a goroutine of its own, so that the
 // caller who started it can leave like any other.
 func (g *Group[In, Out]) lead(name string, l *lane[In, Out]) {
 	for {
-		batch := g.take(name, l)
-		if batch == nil {
+		b := g.take(name, l)
+		if b == nil {
 			return
 		}
-		if !g.run(name, l, batch) {
+		if !g.run(name, l, b) {
 			return
 		}
 		g.Pause()
 	}
 }
 
-// take removes the next batch from the lane; nil, when nobody waits, ends the lane.
-func (g *Group[In, Out]) take(name string, l *lane[In, Out]) []*call[In, Out] {
+// take moves the next batch out of those who wait. If there is none, nil, the leader is to leave: the others go on,
+// and without others nobody waits.
+func (g *Group[In, Out]) take(name string, l *lane[In, Out]) *batch[In, Out] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n, weight := 0, 0
-	for n < len(l.waiting) && (n == 0 || weight+l.waiting[n].weight <= g.max) {
-		weight += l.waiting[n].weight
-		l.waiting[n].taken = true
-		n++
+	b := new(batch[In, Out])
+	if l.leaders == 1 || l.pending > Crowd/2 {
+		g.fill(l, b)
 	}
-	if n == 0 {
-		delete(g.lanes, name)
+	if len(b.calls) == 0 {
+		if l.leaders--; l.leaders == 0 {
+			delete(g.lanes, name)
+			g.spareLanes.Put(l)
+		}
 		return nil
 	}
-	batch := l.waiting[:n:n]
-	l.waiting = l.waiting[n:]
-	return batch
+	if l.flying++; l.leaders == l.flying && len(l.queues) > 0 {
+		g.staff(name, l)
+	}
+	return b
+}
+
+// fill moves to the batch the first queues whose keys no other batch has; in a crowd, a writer's share of what is
+// there. Those passed over are not overtaken by later ones with the same keys, or might wait forever.
+func (g *Group[In, Out]) fill(l *lane[In, Out], b *batch[In, Out]) {
+	share := g.max
+	if l.pending > Crowd {
+		share = min(share, (l.pending+g.Writers-1)/g.Writers)
+	}
+	var (
+		passed batch[In, Out]
+		stay   = l.queues[:0]
+	)
+	for i, q := range l.queues {
+		if b.weight >= share {
+			stay = append(stay, l.queues[i:]...)
+			break
+		}
+		if l.free(q, b) && (len(b.calls) == 0 || b.weight+q.weight() <= share) {
+			l.reserve(q, b)
+			if g.move(q, b); len(q.calls) == 0 {
+				delete(l.waiting, q.keys[0])
+				g.retire(q)
+				continue
+			}
+		} else {
+			l.reserve(q, &passed)
+		}
+		stay = append(stay, q)
+	}
+	l.release(&passed)
+	clear(l.queues[len(stay):])
+	l.queues = stay
+}
+
+// reserve gives a batch the queue's keys, as far as they are free.
+func (l *lane[In, Out]) reserve(q *queue[In, Out], b *batch[In, Out]) {
+	for _, key := range q.keys {
+		if _, taken := l.taken[key]; !taken {
+			l.taken[key] = b
+			b.keys = append(b.keys, key)
+		}
+	}
+}
+
+func (l *lane[In, Out]) release(b *batch[In, Out]) {
+	for _, key := range b.keys {
+		delete(l.taken, key)
+	}
+}
+
+// move moves the queue's calls to the batch, one at least and not more than may go together.
+func (g *Group[In, Out]) move(q *queue[In, Out], b *batch[In, Out]) {
+	n := 0
+	for _, c := range q.calls {
+		if len(b.calls) > 0 && b.weight+c.weight > g.max {
+			break
+		}
+		b.calls = append(b.calls, c)
+		b.weight += c.weight
+		c.queue = nil
+		n++
+	}
+	q.calls = slices.Delete(q.calls, 0, n)
+}
+
+func (q *queue[In, Out]) weight() (weight int) {
+	for _, c := range q.calls {
+		weight += c.weight
+	}
+	return weight
+}
+
+// retire keeps an empty queue for others.
+func (g *Group[In, Out]) retire(q *queue[In, Out]) {
+	clear(q.keys)
+	*q = queue[In, Out]{keys: q.keys[:0], calls: q.calls[:0]}
+	g.spareQueues.Put(q)
 }
 
 // withdraw takes back a call that no batch has yet.
 func (g *Group[In, Out]) withdraw(l *lane[In, Out], c *call[In, Out]) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if c.taken {
+	q := c.queue
+	if q == nil {
 		return false
 	}
-	for i, w := range l.waiting {
-		if w == c {
-			l.waiting = append(l.waiting[:i:i], l.waiting[i+1:]...)
-			l.pending -= c.weight
-			break
-		}
+	i := slices.Index(q.calls, c)
+	q.calls = slices.Delete(q.calls, i, i+1)
+	l.pending -= c.weight
+	if len(q.calls) == 0 {
+		i := slices.Index(l.queues, q)
+		l.queues = slices.Delete(l.queues, i, i+1)
+		delete(l.waiting, q.keys[0])
+		g.retire(q)
 	}
 	return true
 }
 
-// end takes a batch off what is pending.
-func (g *Group[In, Out]) end(l *lane[In, Out], batch []*call[In, Out]) {
+// end takes a batch off what is in flight.
+func (g *Group[In, Out]) end(l *lane[In, Out], b *batch[In, Out]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, c := range batch {
-		l.pending -= c.weight
-	}
+	l.flying--
+	l.pending -= b.weight
+	l.release(b)
 }
 
 // errExit is what became of a batch whose function ended the goroutine, as t.FailNow does.
@@ -192,15 +335,15 @@ var errExit = errors.New("the batch's goroutine was ended")
 
 // run has a batch done. Whatever the function does, everyone who waits gets an answer, and those who come
 // later get a leader.
-func (g *Group[In, Out]) run(name string, l *lane[In, Out], batch []*call[In, Out]) (goOn bool) {
-	items := batch[0].items
-	if len(batch) > 1 {
+func (g *Group[In, Out]) run(name string, l *lane[In, Out], b *batch[In, Out]) (goOn bool) {
+	items := b.calls[0].items
+	if len(b.calls) > 1 {
 		n := 0
-		for _, c := range batch {
+		for _, c := range b.calls {
 			n += len(c.items)
 		}
 		items = make([]In, 0, n)
-		for _, c := range batch {
+		for _, c := range b.calls {
 			items = append(items, c.items...)
 		}
 	}
@@ -210,8 +353,8 @@ func (g *Group[In, Out]) run(name string, l *lane[In, Out], batch []*call[In, Ou
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
-		g.end(l, batch)
-		for _, c := range batch {
+		g.end(l, b)
+		for _, c := range b.calls {
 			if err != nil {
 				c.err = err
 			} else {

@@ -22,12 +22,39 @@ func double(_ context.Context, _ string, items []int) ([]int, error) {
 	return outs, nil
 }
 
+// moment is a pause in which everyone who got an answer comes again.
+func moment() { time.Sleep(time.Microsecond) }
+
+// desk writes batches, each in a second and a little, and notes them.
+type desk struct {
+	mu    sync.Mutex
+	busy  int
+	most  int // at a time
+	sizes []int
+}
+
+func (d *desk) write(ctx context.Context, lane string, items []int) ([]int, error) {
+	d.mu.Lock()
+	d.busy++
+	d.most = max(d.most, d.busy)
+	d.sizes = append(d.sizes, len(items))
+	d.mu.Unlock()
+	time.Sleep(time.Second + time.Duration(items[0])*time.Millisecond)
+	d.mu.Lock()
+	d.busy--
+	d.mu.Unlock()
+	return double(ctx, lane, items)
+}
+
+// key is of an item that shares it with nobody.
+func key(n int) []string { return []string{fmt.Sprint(n)} }
+
 func TestGroup(t *testing.T) {
 	t.Run("a call alone goes out at once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			g := New(10, time.Minute, nil, double)
 			began := time.Now()
-			outs, err := g.Do(t.Context(), "", 1, 2)
+			outs, err := g.Do(t.Context(), "", nil, 1, 2)
 			if err != nil || !slices.Equal(outs, []int{2, 4}) {
 				t.Errorf("got %v, %v", outs, err)
 			}
@@ -49,7 +76,7 @@ func TestGroup(t *testing.T) {
 			for n := range 6 {
 				wg.Go(func() {
 					time.Sleep(time.Duration(n) * time.Millisecond)
-					outs, err := g.Do(t.Context(), "", n)
+					outs, err := g.Do(t.Context(), "", nil, n)
 					if err != nil || outs[0] != 2*n {
 						t.Errorf("%d: got %v, %v", n, outs, err)
 					}
@@ -75,7 +102,7 @@ func TestGroup(t *testing.T) {
 			for i, n := range []int{1, 4, 6, 1, 30, 2} {
 				wg.Go(func() {
 					time.Sleep(time.Duration(i) * time.Millisecond)
-					if _, err := g.Do(t.Context(), "", n); err != nil {
+					if _, err := g.Do(t.Context(), "", nil, n); err != nil {
 						t.Error(err)
 					}
 				})
@@ -100,7 +127,7 @@ func TestGroup(t *testing.T) {
 		for range callers {
 			wg.Go(func() {
 				for n := range calls {
-					if _, err := g.Do(t.Context(), "", n); err != nil {
+					if _, err := g.Do(t.Context(), "", nil, n); err != nil {
 						t.Error(err)
 					}
 				}
@@ -114,7 +141,7 @@ func TestGroup(t *testing.T) {
 
 	t.Run("one call's items stay together, even over the maximum", func(t *testing.T) {
 		g := New(2, time.Minute, nil, double)
-		outs, err := g.Do(t.Context(), "", 1, 2, 3)
+		outs, err := g.Do(t.Context(), "", nil, 1, 2, 3)
 		if err != nil || len(outs) != 3 {
 			t.Errorf("got %v, %v", outs, err)
 		}
@@ -129,13 +156,238 @@ func TestGroup(t *testing.T) {
 				return double(ctx, lane, items)
 			})
 			var wg sync.WaitGroup
-			wg.Go(func() { g.Do(t.Context(), "slow", 1) })
+			wg.Go(func() { g.Do(t.Context(), "slow", nil, 1) })
 			synctest.Wait()
 			began := time.Now()
-			if _, err := g.Do(t.Context(), "quick", 1); err != nil || time.Since(began) != 0 {
+			if _, err := g.Do(t.Context(), "quick", nil, 1); err != nil || time.Since(began) != 0 {
 				t.Errorf("waited %v, %v", time.Since(began), err)
 			}
 			wg.Wait()
+		})
+	})
+
+	t.Run("a crowd's batches are written by several at a time, in equal shares", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			const callers, calls, writers = 120, 20, 3
+			var w desk
+			g := New(1000, time.Minute, nil, w.write)
+			g.Writers, g.Pause = writers, moment
+			defer time.Sleep(time.Second) // until the leaders have left
+			var wg sync.WaitGroup
+			for n := range callers {
+				wg.Go(func() {
+					for range calls {
+						if outs, err := g.Do(t.Context(), "", key(n), n); err != nil || outs[0] != 2*n {
+							t.Errorf("%d: got %v, %v", n, outs, err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			if w.most != writers {
+				t.Errorf("%d batches at a time", w.most)
+			}
+			settled := w.sizes[4*writers : len(w.sizes)-4*writers]
+			if want := slices.Repeat([]int{callers / writers}, len(settled)); !slices.Equal(settled, want) {
+				t.Errorf("batches of %v", w.sizes)
+			}
+		})
+	})
+
+	t.Run("a call that is more than what is left of the share is left to another writer", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var w desk
+			g := New(1000, time.Minute, nil, w.write)
+			g.Writers, g.Pause = 2, moment
+			defer time.Sleep(time.Second) // until the leaders have left
+			var wg sync.WaitGroup
+			for i, n := range []int{10, 15, 20} { // of which a share is 23
+				wg.Go(func() { g.Do(t.Context(), "", key(i), make([]int, n)...) })
+				synctest.Wait()
+			}
+			wg.Wait()
+			if got := fmt.Sprint(w.sizes); got != "[10 15 20]" {
+				t.Errorf("batches of %v", w.sizes)
+			}
+		})
+	})
+
+	t.Run("a few share one batch, and so they do after a crowd", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var w desk
+			g := New(1000, time.Minute, nil, w.write)
+			g.Writers, g.Pause = 2, moment
+			defer time.Sleep(time.Second) // until the leaders have left
+			come := func(callers int) {
+				w.most = 0
+				var wg sync.WaitGroup
+				for n := range callers {
+					wg.Go(func() {
+						for range 3 {
+							g.Do(t.Context(), "", key(n), n)
+						}
+					})
+				}
+				wg.Wait()
+			}
+			for _, callers := range []int{1, Crowd} {
+				if come(callers); w.most != 1 {
+					t.Errorf("%d callers had %d batches at a time", callers, w.most)
+				}
+				if come(Crowd + 1); w.most != 2 {
+					t.Errorf("a crowd had %d batches at a time", w.most)
+				}
+			}
+		})
+	})
+
+	t.Run("what is left of a crowd shares one batch", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			const each = 6 // stays
+			var w desk
+			g := New(1000, time.Minute, nil, w.write)
+			g.Writers, g.Pause = 2, moment
+			defer time.Sleep(time.Second) // until the leaders have left
+			var wg sync.WaitGroup
+			for n := range 3 * Crowd {
+				wg.Go(func() {
+					for i := range 20 {
+						if i == 10 && n%each > 0 {
+							return
+						}
+						g.Do(t.Context(), "", key(n), n)
+					}
+				})
+			}
+			wg.Wait()
+			last := w.sizes[len(w.sizes)-8 : len(w.sizes)-3] // before some have done
+			if want := slices.Repeat([]int{3 * Crowd / each}, len(last)); w.most != 2 || !slices.Equal(last, want) {
+				t.Errorf("batches of %v", w.sizes)
+			}
+		})
+	})
+
+	t.Run("who comes to a crowd does not wait for a batch in flight", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var w desk
+			g := New(1000, time.Hour, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
+				if items[0] == 0 {
+					time.Sleep(time.Minute)
+				}
+				return w.write(ctx, lane, items)
+			})
+			g.Writers = 2
+			var late atomic.Int32
+			var wg sync.WaitGroup
+			wg.Go(func() { g.Do(t.Context(), "", key(0), 0) })
+			synctest.Wait()
+			for n := range 4 * Crowd {
+				wg.Go(func() {
+					began := time.Now()
+					g.Do(t.Context(), "", key(1+n), 1+n)
+					if time.Since(began) > 10*time.Second {
+						late.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			if late := late.Load(); late > Crowd/2 { // no crowd any more
+				t.Errorf("%d waited for it", late)
+			}
+		})
+	})
+
+	t.Run("a key that all have is written in one batch after another, of all who are there", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			const callers = 100
+			var w desk
+			g := New(1000, time.Minute, nil, w.write)
+			g.Writers, g.Pause = 2, moment
+			defer time.Sleep(time.Second) // until the leaders have left
+			var wg sync.WaitGroup
+			for n := range callers {
+				wg.Go(func() {
+					for range 3 {
+						g.Do(t.Context(), "", []string{"key"}, n)
+					}
+				})
+				if n == 0 {
+					synctest.Wait()
+				}
+			}
+			wg.Wait()
+			if w.most != 1 {
+				t.Errorf("%d batches at a time", w.most)
+			}
+			if got := fmt.Sprint(w.sizes); got != "[1 100 100 99]" {
+				t.Errorf("batches of %v", w.sizes)
+			}
+		})
+	})
+
+	t.Run("batches in flight together have no key in common, and who needs many is not passed over for long", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			const callers, calls, keys = 200, 50, 40
+			var (
+				mu     sync.Mutex
+				taken  = map[string]bool{}
+				shared int
+			)
+			names := func(n int) (names []string) { // of an item
+				if n%20 == 0 { // a few want half of all
+					for k := range keys / 2 {
+						names = append(names, fmt.Sprint((n+2*k)%keys))
+					}
+					return names
+				}
+				return []string{fmt.Sprint(n * 7 % keys)}
+			}
+			g := New(1000, time.Minute, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
+				mine := map[string]bool{}
+				for _, n := range items {
+					for _, name := range names(n) {
+						mine[name] = true
+					}
+				}
+				mu.Lock()
+				for name := range mine {
+					if taken[name] {
+						shared++
+					}
+					taken[name] = true
+				}
+				mu.Unlock()
+				time.Sleep(time.Duration(1+items[0]%5) * time.Second / 5)
+				mu.Lock()
+				for name := range mine {
+					delete(taken, name)
+				}
+				mu.Unlock()
+				return double(ctx, lane, items)
+			})
+			g.Writers = 3
+			var wg sync.WaitGroup
+			for n := range callers {
+				wg.Go(func() {
+					for range calls {
+						began := time.Now()
+						outs, err := g.Do(t.Context(), "", names(n), n)
+						if err != nil || outs[0] != 2*n {
+							t.Errorf("%d: got %v, %v", n, outs, err)
+						}
+						if waited := time.Since(began); waited > 10*time.Second {
+							t.Errorf("%d waited %v", n, waited)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			if shared > 0 {
+				t.Errorf("%d times a key was in two batches", shared)
+			}
+			if synctest.Wait(); len(g.lanes) != 0 {
+				t.Error("the lane is still there")
+			}
 		})
 	})
 
@@ -148,11 +400,11 @@ func TestGroup(t *testing.T) {
 				return double(ctx, lane, items)
 			})
 			var wg sync.WaitGroup
-			wg.Go(func() { g.Do(t.Context(), "", 1) })
+			wg.Go(func() { g.Do(t.Context(), "", nil, 1) })
 			synctest.Wait()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
-			_, err := g.Do(ctx, "", 2)
+			_, err := g.Do(ctx, "", nil, 2)
 			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnknown) {
 				t.Errorf("got %v", err)
 			}
@@ -174,58 +426,20 @@ func TestGroup(t *testing.T) {
 				return double(ctx, lane, items)
 			})
 			var wg sync.WaitGroup
-			wg.Go(func() { g.Do(t.Context(), "", 0) })
+			wg.Go(func() { g.Do(t.Context(), "", nil, 0) })
 			synctest.Wait()
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 				defer cancel()
-				if _, err := g.Do(ctx, "", 1); !errors.Is(err, ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+				if _, err := g.Do(ctx, "", nil, 1); !errors.Is(err, ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("who left: %v", err)
 				}
 			})
 			wg.Go(func() {
-				if outs, err := g.Do(t.Context(), "", 2); err != nil || outs[0] != 4 {
+				if outs, err := g.Do(t.Context(), "", nil, 2); err != nil || outs[0] != 4 {
 					t.Errorf("who stayed: %v, %v", outs, err)
 				}
 			})
-			wg.Wait()
-		})
-	})
-
-	t.Run("pending is what has come and is not done, without what was taken back", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			g := New(10, time.Minute, func(n int) int { return n }, func(ctx context.Context, lane string, items []int) ([]int, error) {
-				time.Sleep(time.Second)
-				if items[0] == 5 {
-					return nil, errors.New("bad luck")
-				}
-				return double(ctx, lane, items)
-			})
-			var wg sync.WaitGroup
-			expect := func(want int, lanes ...string) {
-				t.Helper()
-				synctest.Wait()
-				if got := g.Pending(lanes); got != want {
-					t.Errorf("%d pending in %v, want %d", got, lanes, want)
-				}
-			}
-			ctx, cancel := context.WithCancel(t.Context())
-			expect(0, "a", "b")
-			wg.Go(func() { g.Do(t.Context(), "a", 3) })
-			expect(3, "a", "b")
-			wg.Go(func() { g.Do(t.Context(), "a", 5) })
-			expect(8, "a", "b")
-			wg.Go(func() { g.Do(t.Context(), "b", 2, 2) })
-			expect(12, "a", "b")
-			expect(4, "b")
-			wg.Go(func() { g.Do(ctx, "a", 7) })
-			expect(19, "a", "b")
-			cancel()
-			expect(12, "a", "b")
-			time.Sleep(time.Second)
-			expect(5, "a", "b")
-			time.Sleep(time.Second)
-			expect(0, "a", "b")
 			wg.Wait()
 		})
 	})
@@ -249,7 +463,7 @@ func TestGroup(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := New(10, time.Minute, nil, do)
 				want := strings.Replace(name, "an error", "bad luck", 1)
-				if _, err := g.Do(t.Context(), "", 1); err == nil || !strings.Contains(err.Error(), want) {
+				if _, err := g.Do(t.Context(), "", nil, 1); err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("%s: got %v", name, err)
 				}
 				synctest.Wait()
@@ -268,7 +482,7 @@ func TestGroup(t *testing.T) {
 			}
 			return double(ctx, lane, items)
 		})
-		if _, err := g.Do(context.WithValue(t.Context(), key{}, 1), "", 1); err != nil {
+		if _, err := g.Do(context.WithValue(t.Context(), key{}, 1), "", nil, 1); err != nil {
 			t.Error(err)
 		}
 	})
@@ -285,7 +499,7 @@ func TestGroup(t *testing.T) {
 					for k := range items {
 						items[k] = c*each + i + k
 					}
-					outs, err := g.Do(t.Context(), "", items...)
+					outs, err := g.Do(t.Context(), "", nil, items...)
 					for k := range items {
 						if err != nil || outs[k] != 2*items[k] {
 							t.Errorf("item %d: %v", items[k], err)

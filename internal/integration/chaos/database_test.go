@@ -210,6 +210,8 @@ func recovery(r *Run, end func() error) (recover func()) {
 		if err := r.server.Start(); err != nil {
 			r.Fatal(err)
 		}
+		r.db.SetMaxIdleConns(0) // they are to the server that ended
+		r.db.SetMaxIdleConns(2)
 		r.note("the database accepts")
 		began := time.Now()
 		r.untilMarks(r.acknowledged() + 1)
