@@ -9,7 +9,7 @@ import (
 // they look in again and again, in the end every 100 ms (sqliteDefaultBusyCallback in its main.c), and
 // between transactions that follow one another at once they hardly ever find it free. So that the app's own
 // transactions, and other processes, come to write before they lose patience, the store leaves the
-// database alone for that long after so much writing.
+// database alone for that long after its writers were busy for so long.
 const (
 	shiftLength = time.Second
 	breather    = 100 * time.Millisecond

@@ -40,7 +40,8 @@
 // busy_timeout is: what it read is out of date. SQLite has one writer at a time: the store's own writers queue up
 // in the process, and a transaction of the caller's delays all of them. SQLite itself lets nobody queue up: who waits looks
 // in from time to time. So that others find it free before their busy_timeout, the store leaves it alone for 100 ms after
-// every second of writing.
+// every second of writing. Where several processes write all the time, one's pause is another's chance, and a
+// transaction of the caller's may still find it busy for seconds.
 //
 // # MySQL
 //

@@ -38,9 +38,7 @@ func (b *bench) figures() []figure {
 	const most, slow = 256, 20 * time.Millisecond
 	stored := func(work, base string, callers int, unit string, from, to float64) figure {
 		f := b.compare(work, storedName("ours", callers), storedName(base, callers), unit, from, to)
-		if r := b.log.Ratio(storedName("rows", callers), storedName(base, callers), unit); len(r.Rounds) > 0 {
-			f.rows = r.String()
-		}
+		f.rows = b.ratio(storedName("rows", callers), storedName(base, callers), unit)
 		return f
 	}
 	accepted := func(work, base string, callers int, delay time.Duration, unit string, least float64) figure {
@@ -79,10 +77,14 @@ func (b *bench) figures() []figure {
 	}
 	figures = append(figures, b.limit("HTTP marks/s through examples/tutorial, 16 connections", tutorialName, unitMarks, 10_000, math.Inf(1), report.Count))
 	if b.huge > 0 {
-		for _, store := range []string{"postgres", "memory"} {
+		for _, store := range []string{growthPostgres, growthMemory} {
 			for _, which := range []string{newestMessages, anyMessages} {
 				work := fmt.Sprintf("cost per mark with %s : %s messages, 256 callers, %s, of %s messages", report.Count(float64(b.huge)), report.Count(float64(b.messages)), store, which)
-				figures = append(figures, b.compare(work, growthName(store, b.messages, which, 256), growthName(store, b.huge, which, 256), unitMarks, 0, 1.3))
+				f := b.compare(work, growthName(store, b.messages, which, 256), growthName(store, b.huge, which, 256), unitMarks, 0, 1.3)
+				if store == growthPostgres {
+					f.rows = b.ratio(growthName(growthRows, b.messages, which, 256), growthName(growthRows, b.huge, which, 256), unitMarks)
+				}
+				figures = append(figures, f)
 			}
 		}
 	}
@@ -118,6 +120,14 @@ func (b *bench) compare(work, name, base, unit string, least, most float64) figu
 		f.measured, f.met = r.String()+" "+r.P(), r.Median() >= least && r.Median() <= most
 	}
 	return f
+}
+
+// ratio shows a ratio, or nothing if it was not measured.
+func (b *bench) ratio(name, base, unit string) string {
+	if r := b.log.Ratio(name, base, unit); len(r.Rounds) > 0 {
+		return r.String()
+	}
+	return ""
 }
 
 // limit is a figure that is a number.

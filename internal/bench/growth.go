@@ -22,6 +22,13 @@ func growthName(store string, messages int, which string, callers int) string {
 	return fmt.Sprintf("Growth/store=%s/messages=%d/which=%s/callers=%d", store, messages, which, callers)
 }
 
+// The stores that grow. Postgres does so for the peer rows, too, which shows what of it is the database's.
+const (
+	growthPostgres = "postgres"
+	growthRows     = "rows"
+	growthMemory   = "memory"
+)
+
 const (
 	newestMessages = "newest"
 	anyMessages    = "any"
@@ -41,8 +48,9 @@ type grown struct {
 }
 
 // growPostgres compares marks in two databases of very different size: of the newest messages, as many in both, and of any.
+// In each, the library and the peer rows mark the same messages for users of their own.
 func (b *bench) growPostgres() experiment {
-	return b.growth("postgres", b.fillPostgres, func() {})
+	return b.growth(growthPostgres, b.fillPostgres, func() {})
 }
 
 // growMemory does the same with two memstores.
@@ -50,7 +58,7 @@ func (b *bench) growPostgres() experiment {
 // A collection of garbage takes time in proportion to all that is kept, and comes when that has doubled: the cost per mark
 // does not depend on the size, but which cell it meets is chance. So it is left out of the cells.
 func (b *bench) growMemory() experiment {
-	return b.growth("memory", b.fillMemory, func() {
+	return b.growth(growthMemory, b.fillMemory, func() {
 		debug.SetGCPercent(100)
 		runtime.GC()
 		debug.SetGCPercent(-1)
@@ -117,7 +125,7 @@ func (b *bench) growthCell(ctx context.Context, s grown, callers int) (err error
 	return nil
 }
 
-// fixtures returns both ways to mark in a store of so many messages. That of any message has users of its own.
+// fixtures returns both ways to mark in a store of so many messages.
 func (b *bench) fixtures(messages int) map[string]peer.Fixture {
 	f := peer.Fixture{Messages: messages, Conversations: min(growthConversations, b.messages/100), Recent: b.messages}
 	wide := f
@@ -125,29 +133,33 @@ func (b *bench) fixtures(messages int) map[string]peer.Fixture {
 	return map[string]peer.Fixture{newestMessages: f, anyMessages: wide}
 }
 
-// otherUsers is how many passes over the messages lie between the users of the two ways.
+// otherUsers is how many passes over the messages lie between the users of two that mark in one store.
 const otherUsers = 1000
 
 func (b *bench) fillPostgres(ctx context.Context, messages int) (stores []grown, err error) {
-	p := peer.OursUnpublished(engines.Postgres)
+	ours := peer.OursUnpublished(engines.Postgres)
 	fixtures := b.fixtures(messages)
-	at, err := b.newPlace(ctx, p, fixtures[newestMessages])
+	at, err := b.newPlace(ctx, ours, fixtures[newestMessages])
 	if err != nil {
 		return nil, err
 	}
-	for _, which := range []string{newestMessages, anyMessages} {
-		f := fixtures[which]
-		own := &place{Env: at.Env}
-		own.Fixture = f
-		if which == anyMessages {
-			own.next.Store(int64(otherUsers * f.Recent))
+	for _, marking := range []struct {
+		store string
+		peer  peer.Peer
+	}{{growthPostgres, ours}, {growthRows, peer.Rows}} {
+		p := marking.peer
+		for _, which := range []string{newestMessages, anyMessages} {
+			f := fixtures[which]
+			own := &place{Env: at.Env}
+			own.Fixture = f
+			own.next.Store(int64(len(stores) * otherUsers * f.Recent))
+			stores = append(stores, grown{marking.store, messages, which, own, func() (peer.Marker, error) {
+				if err := p.Forget(ctx, own.Env); err != nil {
+					return nil, err
+				}
+				return p.Open(ctx, own.Env)
+			}})
 		}
-		stores = append(stores, grown{"postgres", messages, which, own, func() (peer.Marker, error) {
-			if err := p.Forget(ctx, own.Env); err != nil {
-				return nil, err
-			}
-			return p.Open(ctx, own.Env)
-		}})
 	}
 	return stores, nil
 }
@@ -164,7 +176,7 @@ func (b *bench) fillMemory(ctx context.Context, messages int) (stores []grown, e
 		if which == anyMessages {
 			own.next.Store(int64(otherUsers * f.Recent))
 		}
-		stores = append(stores, grown{"memory", messages, which, own, func() (peer.Marker, error) {
+		stores = append(stores, grown{growthMemory, messages, which, own, func() (peer.Marker, error) {
 			tracker, err := newQuietTracker(store)
 			if err != nil {
 				return nil, err

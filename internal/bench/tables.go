@@ -113,7 +113,7 @@ func (b *bench) growthTable() *report.Table {
 		{"marks/s", unitMarks, report.Count}, {"p99", unitP99, report.Seconds}, {"client CPU", unitClient, report.Seconds}, {"server CPU", unitServer, report.Seconds},
 	}
 	t := newTable(columns, "store", "marks of", "callers", "messages")
-	for _, store := range []string{"postgres", "memory"} {
+	for _, store := range []string{growthPostgres, growthRows, growthMemory} {
 		for _, which := range []string{newestMessages, anyMessages} {
 			for _, callers := range growthCallers {
 				for _, messages := range []int{b.messages, b.huge} {

@@ -48,22 +48,15 @@ type Group[In, Out any] struct {
 	mu    sync.Mutex
 	lanes map[string]*lane[In, Out] // those that somebody leads
 
-	spareLanes, spareQueues, spareCalls sync.Pool
+	spareLanes, spareCalls sync.Pool
 }
 
 type lane[In, Out any] struct {
-	queues  []*queue[In, Out]          // of those who wait; whose first came first is first
-	waiting map[string]*queue[In, Out] // the same, by their first key
+	waiting []*call[In, Out]
 	taken   map[string]*batch[In, Out] // the keys of batches in flight
 	pending int                        // the weight of who waits or is in flight
 	leaders int
 	flying  int // batches; the other leaders are about to take one
-}
-
-// queue is of calls with the same first key, which go together. Its other keys are those of any of them.
-type queue[In, Out any] struct {
-	keys  []string
-	calls []*call[In, Out]
 }
 
 type batch[In, Out any] struct {
@@ -73,12 +66,13 @@ type batch[In, Out any] struct {
 }
 
 type call[In, Out any] struct {
+	keys   []string
 	items  []In
 	weight int
 	outs   []Out
 	err    error
-	queue  *queue[In, Out] // nil when a batch has it; guarded by Group.mu
-	done   chan struct{}   // holds one word, so that who says it never waits
+	taken  bool          // a batch has it; guarded by Group.mu
+	done   chan struct{} // holds one word, so that who says it never waits
 }
 
 // New returns a group whose batches weigh up to max, more only where one call alone does, and are given
@@ -86,15 +80,14 @@ type call[In, Out any] struct {
 func New[In, Out any](max int, timeout time.Duration, weigh func(In) int, do Func[In, Out]) *Group[In, Out] {
 	g := &Group[In, Out]{Writers: 1, Pause: runtime.Gosched, do: do, max: max, timeout: timeout, weigh: weigh, lanes: make(map[string]*lane[In, Out])}
 	g.spareLanes.New = func() any {
-		return &lane[In, Out]{waiting: make(map[string]*queue[In, Out]), taken: make(map[string]*batch[In, Out])}
+		return &lane[In, Out]{taken: make(map[string]*batch[In, Out])}
 	}
-	g.spareQueues.New = func() any { return new(queue[In, Out]) }
 	g.spareCalls.New = func() any { return &call[In, Out]{done: make(chan struct{}, 1)} }
 	return g
 }
 
 // Do has the items done, in one batch, and returns their results. The keys name what two batches must not be about at
-// the same time: those of a lane that are in flight together have none in common. Not to have any is a key, too.
+// the same time: those of a lane that are in flight together have none in common.
 //
 // When ctx ends first, Do leaves: with ctx's error alone if no batch had taken the items yet (then
 // they never happen), with [ErrUnknown] too if one had.
@@ -103,14 +96,14 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, keys []string, ite
 		return nil, err
 	}
 	c := g.spareCalls.Get().(*call[In, Out])
-	c.items, c.weight = items, len(items)
+	c.keys, c.items, c.weight = append(c.keys, keys...), items, len(items)
 	if g.weigh != nil {
 		c.weight = 0
 		for _, item := range items {
 			c.weight += g.weigh(item)
 		}
 	}
-	l := g.join(name, keys, c)
+	l := g.join(name, c)
 
 	select {
 	case <-c.done:
@@ -129,7 +122,7 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, keys []string, ite
 }
 
 // join has a call wait in its lane, and sees to it that somebody takes it, if it may go out now.
-func (g *Group[In, Out]) join(name string, keys []string, c *call[In, Out]) *lane[In, Out] {
+func (g *Group[In, Out]) join(name string, c *call[In, Out]) *lane[In, Out] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := g.lanes[name]
@@ -137,27 +130,14 @@ func (g *Group[In, Out]) join(name string, keys []string, c *call[In, Out]) *lan
 		l = g.spareLanes.Get().(*lane[In, Out])
 		g.lanes[name] = l
 	}
-	if len(keys) == 0 {
-		keys = none
-	}
-	q := l.waiting[keys[0]]
-	if q == nil {
-		q = g.spareQueues.Get().(*queue[In, Out])
-		q.keys = append(q.keys, keys[0])
-		l.queues = append(l.queues, q)
-		l.waiting[keys[0]] = q
-	}
-	q.keys = append(q.keys, keys[1:]...)
-	q.calls = append(q.calls, c)
+	l.waiting = append(l.waiting, c)
 	l.pending += c.weight
-	c.queue = q
-	if l.leaders == l.flying && l.free(q, nil) {
+	_, others := l.has(c, nil)
+	if free := !others || l.pending-c.weight <= Crowd; free && l.leaders == l.flying { // or others may be, now that it is a crowd
 		g.staff(name, l)
 	}
 	return l
 }
-
-var none = []string{""}
 
 // staff gives a lane in which somebody waits its first leader, or in a crowd another one.
 func (g *Group[In, Out]) staff(name string, l *lane[In, Out]) {
@@ -167,21 +147,22 @@ func (g *Group[In, Out]) staff(name string, l *lane[In, Out]) {
 	}
 }
 
-// free reports whether no other batch than b has any of the queue's keys.
-func (l *lane[In, Out]) free(q *queue[In, Out], b *batch[In, Out]) bool {
-	for _, key := range q.keys {
-		if other, taken := l.taken[key]; taken && other != b {
-			return false
+// has reports whether the batch, and whether others have any of the call's keys.
+func (l *lane[In, Out]) has(c *call[In, Out], b *batch[In, Out]) (this, others bool) {
+	for _, key := range c.keys {
+		if owner := l.taken[key]; owner != nil {
+			this, others = this || owner == b, others || owner != b
 		}
 	}
-	return true
+	return this, others
 }
 
 // finish returns the results of a call that is done. Only such a call is used again: a batch may still
 // hold one that its caller left.
 func (g *Group[In, Out]) finish(c *call[In, Out]) ([]Out, error) {
 	outs, err := c.outs, c.err
-	*c = call[In, Out]{done: c.done}
+	clear(c.keys)
+	*c = call[In, Out]{keys: c.keys[:0], done: c.done}
 	g.spareCalls.Put(c)
 	return outs, err
 }
@@ -217,49 +198,78 @@ func (g *Group[In, Out]) take(name string, l *lane[In, Out]) *batch[In, Out] {
 		}
 		return nil
 	}
-	if l.flying++; l.leaders == l.flying && len(l.queues) > 0 {
+	if l.flying++; l.leaders == l.flying && len(l.waiting) > 0 {
 		g.staff(name, l)
 	}
 	return b
 }
 
-// fill moves to the batch the first queues whose keys no other batch has; in a crowd, a writer's share of what is
-// there. Those passed over are not overtaken by later ones with the same keys, or might wait forever.
+// fill moves to the batch those who came first and whose keys no other batch has. In a crowd that is a writer's share
+// of what is there, with all that has keys in common with it: no other writer could take that. Those passed over are
+// not overtaken by later ones with the same keys, or might wait forever.
 func (g *Group[In, Out]) fill(l *lane[In, Out], b *batch[In, Out]) {
-	share := g.max
-	if l.pending > Crowd {
-		share = min(share, (l.pending+g.Writers-1)/g.Writers)
+	share, loads := g.max, map[string]int(nil)
+	if g.Writers > 1 && (l.leaders > 1 || l.pending > Crowd) {
+		if part := (l.pending + g.Writers - 1) / g.Writers; part < g.max {
+			share, loads = part, l.loads()
+		}
 	}
 	var (
 		passed batch[In, Out]
-		stay   = l.queues[:0]
+		load   int // what has keys in common with the batch
+		stay   = l.waiting[:0]
 	)
-	for i, q := range l.queues {
-		if b.weight >= share {
-			stay = append(stay, l.queues[i:]...)
+	for i, c := range l.waiting {
+		if len(b.calls) > 0 && b.weight+c.weight > g.max {
+			stay = append(stay, l.waiting[i:]...)
 			break
 		}
-		if l.free(q, b) && (len(b.calls) == 0 || b.weight+q.weight() <= share) {
-			l.reserve(q, b)
-			if g.move(q, b); len(q.calls) == 0 {
-				delete(l.waiting, q.keys[0])
-				g.retire(q)
-				continue
-			}
-		} else {
-			l.reserve(q, &passed)
+		this, others := l.has(c, b)
+		more := l.more(c, loads)
+		switch {
+		case others:
+			l.reserve(c, &passed)
+			stay = append(stay, c)
+		case this || load == 0 || load+more <= share:
+			load += more
+			l.reserve(c, b)
+			c.taken = true
+			b.calls = append(b.calls, c)
+			b.weight += c.weight
+		default:
+			stay = append(stay, c)
 		}
-		stay = append(stay, q)
 	}
 	l.release(&passed)
-	clear(l.queues[len(stay):])
-	l.queues = stay
+	clear(l.waiting[len(stay):])
+	l.waiting = stay
 }
 
-// reserve gives a batch the queue's keys, as far as they are free.
-func (l *lane[In, Out]) reserve(q *queue[In, Out], b *batch[In, Out]) {
-	for _, key := range q.keys {
-		if _, taken := l.taken[key]; !taken {
+// loads returns the weight of who waits, by key.
+func (l *lane[In, Out]) loads() map[string]int {
+	loads := make(map[string]int, len(l.waiting))
+	for _, c := range l.waiting {
+		for _, key := range c.keys {
+			loads[key] += c.weight
+		}
+	}
+	return loads
+}
+
+// more is what comes with a call: the loads of its keys, as far as nobody has these.
+func (l *lane[In, Out]) more(c *call[In, Out], loads map[string]int) (more int) {
+	for _, key := range c.keys {
+		if l.taken[key] == nil {
+			more += loads[key]
+		}
+	}
+	return more
+}
+
+// reserve gives a batch the call's keys, as far as nobody has them.
+func (l *lane[In, Out]) reserve(c *call[In, Out], b *batch[In, Out]) {
+	for _, key := range c.keys {
+		if l.taken[key] == nil {
 			l.taken[key] = b
 			b.keys = append(b.keys, key)
 		}
@@ -272,52 +282,16 @@ func (l *lane[In, Out]) release(b *batch[In, Out]) {
 	}
 }
 
-// move moves the queue's calls to the batch, one at least and not more than may go together.
-func (g *Group[In, Out]) move(q *queue[In, Out], b *batch[In, Out]) {
-	n := 0
-	for _, c := range q.calls {
-		if len(b.calls) > 0 && b.weight+c.weight > g.max {
-			break
-		}
-		b.calls = append(b.calls, c)
-		b.weight += c.weight
-		c.queue = nil
-		n++
-	}
-	q.calls = slices.Delete(q.calls, 0, n)
-}
-
-func (q *queue[In, Out]) weight() (weight int) {
-	for _, c := range q.calls {
-		weight += c.weight
-	}
-	return weight
-}
-
-// retire keeps an empty queue for others.
-func (g *Group[In, Out]) retire(q *queue[In, Out]) {
-	clear(q.keys)
-	*q = queue[In, Out]{keys: q.keys[:0], calls: q.calls[:0]}
-	g.spareQueues.Put(q)
-}
-
 // withdraw takes back a call that no batch has yet.
 func (g *Group[In, Out]) withdraw(l *lane[In, Out], c *call[In, Out]) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	q := c.queue
-	if q == nil {
+	if c.taken {
 		return false
 	}
-	i := slices.Index(q.calls, c)
-	q.calls = slices.Delete(q.calls, i, i+1)
+	i := slices.Index(l.waiting, c)
+	l.waiting = slices.Delete(l.waiting, i, i+1)
 	l.pending -= c.weight
-	if len(q.calls) == 0 {
-		i := slices.Index(l.queues, q)
-		l.queues = slices.Delete(l.queues, i, i+1)
-		delete(l.waiting, q.keys[0])
-		g.retire(q)
-	}
 	return true
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
@@ -241,30 +242,31 @@ func TestGroup(t *testing.T) {
 		})
 	})
 
-	t.Run("what is left of a crowd shares one batch", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			const each = 6 // stays
-			var w desk
-			g := New(1000, time.Minute, nil, w.write)
-			g.Writers, g.Pause = 2, moment
-			defer time.Sleep(time.Second) // until the leaders have left
-			var wg sync.WaitGroup
-			for n := range 3 * Crowd {
-				wg.Go(func() {
-					for i := range 20 {
-						if i == 10 && n%each > 0 {
-							return
+	t.Run("what is left of a crowd shares one batch, or as long as it is half of one, has equal shares", func(t *testing.T) {
+		for each, least := range map[int]int{6: Crowd / 2, 4: 3 * Crowd / 8} { // who stays
+			synctest.Test(t, func(t *testing.T) {
+				var w desk
+				g := New(1000, time.Minute, nil, w.write)
+				g.Writers, g.Pause = 2, moment
+				defer time.Sleep(time.Second) // until the leaders have left
+				var wg sync.WaitGroup
+				for n := range 3 * Crowd {
+					wg.Go(func() {
+						for i := range 40 {
+							if i == 10 && n%each > 0 {
+								return
+							}
+							g.Do(t.Context(), "", key(n), n)
 						}
-						g.Do(t.Context(), "", key(n), n)
-					}
-				})
-			}
-			wg.Wait()
-			last := w.sizes[len(w.sizes)-8 : len(w.sizes)-3] // before some have done
-			if want := slices.Repeat([]int{3 * Crowd / each}, len(last)); w.most != 2 || !slices.Equal(last, want) {
-				t.Errorf("batches of %v", w.sizes)
-			}
-		})
+					})
+				}
+				wg.Wait()
+				last := w.sizes[len(w.sizes)-20 : len(w.sizes)-5] // before some have done
+				if slices.Min(last) < least || w.most != 2 {
+					t.Errorf("batches of %v", w.sizes)
+				}
+			})
+		}
 	})
 
 	t.Run("who comes to a crowd does not wait for a batch in flight", func(t *testing.T) {
@@ -297,6 +299,108 @@ func TestGroup(t *testing.T) {
 		})
 	})
 
+	t.Run("calls with keys in common share a batch, though it is more than a writer's share", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			const callers, each = 8, 20
+			var w desk
+			g := New(1000, time.Minute, nil, w.write)
+			g.Writers, g.Pause = 2, moment
+			defer time.Sleep(time.Second) // until the leaders have left
+			var wg sync.WaitGroup
+			for n := range callers {
+				var keys []string
+				for k := range each {
+					keys = append(keys, fmt.Sprint((n+k)%(each+callers))) // any two have some in common
+				}
+				wg.Go(func() {
+					for range 5 {
+						g.Do(t.Context(), "", keys, make([]int, each)...)
+					}
+				})
+			}
+			wg.Wait()
+			if n := len(w.sizes); w.most != 1 || w.sizes[n-2] != callers*each {
+				t.Errorf("batches of %v, %d at a time", w.sizes, w.most)
+			}
+		})
+	})
+
+	t.Run("nobody waits for long, however much comes with other keys", func(t *testing.T) {
+		for _, hot := range []int{1, 2} { // keys; each has more than a full batch
+			synctest.Test(t, func(t *testing.T) {
+				var w desk
+				g := New(10, time.Minute, nil, w.write)
+				g.Writers, g.Pause = 2, moment
+				defer time.Sleep(time.Second) // until the leaders have left
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				var wg sync.WaitGroup
+				for n := range 50 {
+					wg.Go(func() {
+						for ctx.Err() == nil {
+							g.Do(t.Context(), "", key(n%hot), n)
+						}
+					})
+				}
+				time.Sleep(10 * time.Second)
+				began := time.Now()
+				g.Do(t.Context(), "", []string{"cold"}, 1)
+				if waited := time.Since(began); waited > 5*time.Second {
+					t.Errorf("with %d hot keys it waited %v", hot, waited)
+				}
+				wg.Wait()
+			})
+		}
+	})
+
+	t.Run("a crowd that waits for one key gives a writer to those who wait with another", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			g := New(1000, time.Hour, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
+				time.Sleep(time.Minute)
+				return double(ctx, lane, items)
+			})
+			g.Writers = 2
+			var wg sync.WaitGroup
+			wg.Go(func() { g.Do(t.Context(), "", []string{"hot"}, 1) })
+			synctest.Wait()
+			began := time.Now()
+			wg.Go(func() {
+				g.Do(t.Context(), "", []string{"cold"}, 1)
+				if waited := time.Since(began); waited != time.Minute {
+					t.Errorf("it waited %v", waited)
+				}
+			})
+			synctest.Wait()
+			for range 2 * Crowd {
+				wg.Go(func() { g.Do(t.Context(), "", []string{"hot"}, 1) })
+			}
+			wg.Wait()
+		})
+	})
+
+	t.Run("what was taken back makes no crowd", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var w desk
+			g := New(1000, time.Minute, nil, w.write)
+			g.Writers, g.Pause = 2, moment
+			defer time.Sleep(time.Second) // until the leaders have left
+			var wg sync.WaitGroup
+			wg.Go(func() { g.Do(t.Context(), "", []string{"hot"}, 1) })
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			for range 2 * Crowd {
+				wg.Go(func() { g.Do(ctx, "", []string{"hot"}, 1) })
+			}
+			time.Sleep(time.Second / 2)
+			wg.Go(func() { g.Do(t.Context(), "", []string{"cold"}, 1) })
+			wg.Wait()
+			if w.most != 1 {
+				t.Errorf("%d batches at a time", w.most)
+			}
+		})
+	})
+
 	t.Run("a key that all have is written in one batch after another, of all who are there", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const callers = 100
@@ -325,7 +429,7 @@ func TestGroup(t *testing.T) {
 		})
 	})
 
-	t.Run("batches in flight together have no key in common, and who needs many is not passed over for long", func(t *testing.T) {
+	t.Run("batches in flight together have no key in common, whoever fails or leaves, and who needs many is not passed over for long", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const callers, calls, keys = 200, 50, 40
 			var (
@@ -363,6 +467,14 @@ func TestGroup(t *testing.T) {
 					delete(taken, name)
 				}
 				mu.Unlock()
+				switch rand.N(20) {
+				case 0:
+					panic("bad luck")
+				case 1:
+					runtime.Goexit()
+				case 2:
+					return nil, errors.New("bad luck")
+				}
 				return double(ctx, lane, items)
 			})
 			g.Writers = 3
@@ -371,9 +483,14 @@ func TestGroup(t *testing.T) {
 				wg.Go(func() {
 					for range calls {
 						began := time.Now()
-						outs, err := g.Do(t.Context(), "", names(n), n)
-						if err != nil || outs[0] != 2*n {
-							t.Errorf("%d: got %v, %v", n, outs, err)
+						patience := rand.N(10 * time.Second)
+						if n%20 == 0 {
+							patience = time.Hour
+						}
+						ctx, cancel := context.WithTimeout(t.Context(), patience)
+						outs, err := g.Do(ctx, "", names(n), n)
+						if cancel(); err == nil && outs[0] != 2*n {
+							t.Errorf("%d: got %v", n, outs)
 						}
 						if waited := time.Since(began); waited > 10*time.Second {
 							t.Errorf("%d waited %v", n, waited)
@@ -385,8 +502,12 @@ func TestGroup(t *testing.T) {
 			if shared > 0 {
 				t.Errorf("%d times a key was in two batches", shared)
 			}
+			time.Sleep(time.Minute)
 			if synctest.Wait(); len(g.lanes) != 0 {
 				t.Error("the lane is still there")
+			}
+			if l := g.spareLanes.Get().(*lane[int, int]); l.pending+l.leaders+l.flying+len(l.waiting)+len(l.taken) != 0 {
+				t.Errorf("the lane was left as %+v", l)
 			}
 		})
 	})
