@@ -33,7 +33,7 @@ var (
 
 const (
 	maxCalls     = 1_000_000 // in a cell, whatever its time
-	warmUps      = 32        // marks before a cell
+	warmUps      = 32        // marks before a cell, at least
 	warmUpMayGo  = 2 * time.Second
 	pauseAtStart = 10 * time.Millisecond
 )
@@ -165,10 +165,10 @@ func (b *bench) cell(ctx context.Context, name string, p peer.Peer, callers int,
 	return nil
 }
 
-// warmUp has statements prepared and connections made.
+// warmUp has statements prepared and connections made, as many as so many callers need.
 func (b *bench) warmUp(ctx context.Context, at *place, marker peer.Marker, callers int, publishes bool) error {
 	time.Sleep(pauseAtStart) // relays look at their outbox when they start
-	done, err := load.Run(ctx, min(callers, lab.Connections), load.Limit{Calls: warmUps, For: warmUpMayGo}, &at.next, marker.Mark)
+	done, err := load.Run(ctx, callers, load.Limit{Calls: max(warmUps, 4*callers), For: warmUpMayGo}, &at.next, marker.Mark)
 	if err == nil && publishes {
 		b.await(ctx, done.Calls, warmUpMayGo)
 	}
