@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -16,6 +17,9 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 	"github.com/msgdelivery/delivery/memstore"
 )
+
+// turnsTake is more than the turns in memory leave behind before garbage is collected.
+const turnsTake = 3 << 30
 
 // growthName names marks in a store of so many messages, of the newest of them or of any.
 func growthName(store string, messages int, which string, callers int) string {
@@ -56,10 +60,15 @@ func (b *bench) growPostgres() experiment {
 // growMemory does the same with two memstores.
 //
 // A collection of garbage takes time in proportion to all that is kept, and comes when that has doubled: the cost per mark
-// does not depend on the size, but which cell it meets is chance. So it is left out of the cells.
+// does not depend on the size, but which cell it meets is chance. So it is left out of the cells. And so that the later
+// cells do not pay for memory that nobody has used before, as much as all take is used once.
 func (b *bench) growMemory() experiment {
 	return b.growth(growthMemory, b.fillMemory, func() {
 		debug.SetGCPercent(100)
+		touched := make([]byte, turnsTake)
+		for i := 0; i < len(touched); i += os.Getpagesize() {
+			touched[i] = 1
+		}
 		runtime.GC()
 		debug.SetGCPercent(-1)
 	})
@@ -85,11 +94,11 @@ func (b *bench) growth(store string, fill func(context.Context, int) ([]grown, e
 			}
 			return nil
 		},
-		round: func(ctx context.Context, _ int) error {
+		round: func(ctx context.Context, round int) error {
 			defer debug.SetGCPercent(debug.SetGCPercent(100))
 			for _, callers := range growthCallers {
 				clean()
-				for _, s := range stores {
+				for _, s := range turned(stores, round) {
 					if err := b.growthCell(ctx, s, callers); err != nil {
 						return err
 					}

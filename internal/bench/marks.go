@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/msgdelivery/delivery/internal/bench/lab"
@@ -93,10 +94,13 @@ func (b *bench) marks() experiment {
 	}
 }
 
-// turned returns the peers in an order that starts elsewhere in every round, so that nobody always comes after the same one.
-func turned(peers []peer.Peer, round int) []peer.Peer {
-	at := round % len(peers)
-	return append(append([]peer.Peer(nil), peers[at:]...), peers[:at]...)
+// turned returns them in an order that starts elsewhere in every round, so that nobody is always the first.
+func turned[T any](all []T, round int) []T {
+	if len(all) == 0 {
+		return nil
+	}
+	at := round % len(all)
+	return slices.Concat(all[at:], all[:at])
 }
 
 // cell measures one peer with so many callers for a while; with a delay of the stub's that is not negative, until the stub
