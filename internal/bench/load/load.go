@@ -21,7 +21,7 @@ type Result struct {
 	Calls int // that returned without an error
 	Start time.Time
 	Took  time.Duration   // from the first call to the end of the last
-	Waits []time.Duration // of the calls, in order of length
+	Waits []time.Duration // of the calls but each caller's first, in order of length
 }
 
 // Rate is calls a second.
@@ -40,6 +40,9 @@ func Quantile(sorted []time.Duration, q float64) time.Duration {
 
 // Run has so many callers call do, each one call after another, until the limit or the first error. The calls get
 // consecutive numbers from *next on; the next run goes on from there. No two runs share it at a time.
+//
+// The callers begin all at once, which they never do again: how long their first calls wait says nothing of those that follow,
+// and in a short run they alone could be more than a hundredth of all.
 func Run(ctx context.Context, callers int, limit Limit, next *atomic.Int64, do func(ctx context.Context, i int) error) (Result, error) {
 	// The deadline only stops new calls: one that has begun is finished, and counts.
 	deadline := time.Now().Add(limit.For)
@@ -70,8 +73,12 @@ func Run(ctx context.Context, callers int, limit Limit, next *atomic.Int64, do f
 	wg.Wait()
 	next.Store(min(next.Load(), end))
 	result.Took = time.Since(result.Start)
-	result.Waits = slices.Concat(waits...)
+	for _, w := range waits {
+		if len(w) > 0 {
+			result.Calls += len(w)
+			result.Waits = append(result.Waits, w[1:]...)
+		}
+	}
 	slices.Sort(result.Waits)
-	result.Calls = len(result.Waits)
 	return result, errors.Join(append(errs, ctx.Err())...)
 }
