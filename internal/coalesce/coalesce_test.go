@@ -23,9 +23,6 @@ func double(_ context.Context, _ string, items []int) ([]int, error) {
 	return outs, nil
 }
 
-// moment is a pause in which everyone who got an answer comes again.
-func moment() { time.Sleep(time.Microsecond) }
-
 // desk writes batches, each in a second and a little, and notes them.
 type desk struct {
 	mu    sync.Mutex
@@ -45,6 +42,14 @@ func (d *desk) write(ctx context.Context, lane string, items []int) ([]int, erro
 	d.busy--
 	d.mu.Unlock()
 	return double(ctx, lane, items)
+}
+
+// crew returns a group of several writers, with a pause in which everyone who got an answer comes again.
+func crew(t *testing.T, writers, max int, do Func[int, int]) *Group[int, int] {
+	g := New(max, time.Minute, nil, do)
+	g.Writers, g.Pause = writers, func() { time.Sleep(time.Microsecond) }
+	t.Cleanup(func() { time.Sleep(time.Second) }) // until the leaders have left
+	return g
 }
 
 // key is of an item that shares it with nobody.
@@ -171,9 +176,7 @@ func TestGroup(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const callers, calls, writers = 120, 20, 3
 			var w desk
-			g := New(1000, time.Minute, nil, w.write)
-			g.Writers, g.Pause = writers, moment
-			defer time.Sleep(time.Second) // until the leaders have left
+			g := crew(t, writers, 1000, w.write)
 			var wg sync.WaitGroup
 			for n := range callers {
 				wg.Go(func() {
@@ -198,9 +201,7 @@ func TestGroup(t *testing.T) {
 	t.Run("a call that is more than what is left of the share is left to another writer", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var w desk
-			g := New(1000, time.Minute, nil, w.write)
-			g.Writers, g.Pause = 2, moment
-			defer time.Sleep(time.Second) // until the leaders have left
+			g := crew(t, 2, 1000, w.write)
 			var wg sync.WaitGroup
 			for i, n := range []int{10, 15, 20} { // of which a share is 23
 				wg.Go(func() { g.Do(t.Context(), "", key(i), make([]int, n)...) })
@@ -216,9 +217,7 @@ func TestGroup(t *testing.T) {
 	t.Run("a few share one batch, and so they do after a crowd", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var w desk
-			g := New(1000, time.Minute, nil, w.write)
-			g.Writers, g.Pause = 2, moment
-			defer time.Sleep(time.Second) // until the leaders have left
+			g := crew(t, 2, 1000, w.write)
 			come := func(callers int) {
 				w.most = 0
 				var wg sync.WaitGroup
@@ -246,9 +245,7 @@ func TestGroup(t *testing.T) {
 		for each, least := range map[int]int{6: Crowd / 2, 4: 3 * Crowd / 8} { // who stays
 			synctest.Test(t, func(t *testing.T) {
 				var w desk
-				g := New(1000, time.Minute, nil, w.write)
-				g.Writers, g.Pause = 2, moment
-				defer time.Sleep(time.Second) // until the leaders have left
+				g := crew(t, 2, 1000, w.write)
 				var wg sync.WaitGroup
 				for n := range 3 * Crowd {
 					wg.Go(func() {
@@ -303,9 +300,7 @@ func TestGroup(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const callers, each = 8, 20
 			var w desk
-			g := New(1000, time.Minute, nil, w.write)
-			g.Writers, g.Pause = 2, moment
-			defer time.Sleep(time.Second) // until the leaders have left
+			g := crew(t, 2, 1000, w.write)
 			var wg sync.WaitGroup
 			for n := range callers {
 				var keys []string
@@ -329,9 +324,7 @@ func TestGroup(t *testing.T) {
 		for _, hot := range []int{1, 2} { // keys; each has more than a full batch
 			synctest.Test(t, func(t *testing.T) {
 				var w desk
-				g := New(10, time.Minute, nil, w.write)
-				g.Writers, g.Pause = 2, moment
-				defer time.Sleep(time.Second) // until the leaders have left
+				g := crew(t, 2, 10, w.write)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				var wg sync.WaitGroup
@@ -381,9 +374,7 @@ func TestGroup(t *testing.T) {
 	t.Run("what was taken back makes no crowd", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var w desk
-			g := New(1000, time.Minute, nil, w.write)
-			g.Writers, g.Pause = 2, moment
-			defer time.Sleep(time.Second) // until the leaders have left
+			g := crew(t, 2, 1000, w.write)
 			var wg sync.WaitGroup
 			wg.Go(func() { g.Do(t.Context(), "", []string{"hot"}, 1) })
 			synctest.Wait()
@@ -405,9 +396,7 @@ func TestGroup(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const callers = 100
 			var w desk
-			g := New(1000, time.Minute, nil, w.write)
-			g.Writers, g.Pause = 2, moment
-			defer time.Sleep(time.Second) // until the leaders have left
+			g := crew(t, 2, 1000, w.write)
 			var wg sync.WaitGroup
 			for n := range callers {
 				wg.Go(func() {
