@@ -54,9 +54,13 @@ func (m *marking) spread(ctx context.Context, marks []Mark) ([]marked, error) {
 	return nil, err
 }
 
-// whereabouts returns the mark's conversation, or what is the best guess.
+// whereabouts returns the mark's conversation, or what is the best guess. A mark that the app's rule refused is
+// of none: it changes nothing, and how long it takes is not to tell a stranger what goes on there.
 func (t *Tracker) whereabouts(m Mark) string {
-	if h, known := t.headers.get(m.Message); known {
+	switch h, known := t.headers.get(m.Message); {
+	case known && h.Open && !m.Admitted:
+		return m.User
+	case known:
 		return h.Conversation
 	}
 	if last, known := t.places.get(m.User); known {

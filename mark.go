@@ -193,13 +193,13 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 			}
 			if m.tx == nil && out.Header.ID != "" {
 				m.t.headers.put(out.Header.ID, out.Header)
-				if m.t.marks.Writers > 1 {
-					m.t.places.put(m.marks[i].User, out.Header.Conversation)
-				}
 			}
 			switch err := judge(m.marks[i], out.Header, out.Receipt); err {
 			case nil:
 				m.results[i] = MarkResult{Receipt: out.Receipt, Changed: out.Changed}
+				if m.tx == nil && m.t.marks.Writers > 1 {
+					m.t.places.put(m.marks[i].User, out.Header.Conversation)
+				}
 			case errUnadmitted:
 				if m.admit(ctx, i, out.Header.Conversation) {
 					admitted = append(admitted, i)
