@@ -9,8 +9,39 @@ const (
 	receiptCols  = "m.id, r.recipient, " + progressCols
 )
 
-// lockedReads returns the texts of the reading operations for SQLite or MySQL. Their difference is how a
-// batch of ids becomes a list, and the clock.
+// SQLite and MySQL read with the same texts. MySQL alone reads what stands in /*! */, and takes CROSS JOIN
+// for JOIN; SQLite joins in the order of the text where it says CROSS JOIN. So a statement starts at its
+// arguments on both, and finds everything else by an index. The optimizer of MariaDB would often decide
+// otherwise: it takes tables for empty that were so when they were opened, until someone runs ANALYZE.
+//
+// A statement from a batch of ids locks the rows it finds and no others if a locking clause follows it.
+
+// lockedKnown returns the text that finds conversations by their ids. ids is the batch as a table.
+func lockedKnown(ids string) string {
+	return `
+SELECT /*! STRAIGHT_JOIN */ c.id, c.conv
+FROM ` + ids + ` j
+CROSS JOIN delivery_conversations c /*! FORCE INDEX (delivery_conversations_id) */ ON c.id = j.id`
+}
+
+// lockedHeaders returns the text that finds messages by their ids.
+func lockedHeaders(ids string) string {
+	return `
+SELECT /*! STRAIGHT_JOIN */ c.conv, ` + headerCols + lockedByID(ids) + lockedConversation
+}
+
+// lockedByID returns the FROM clause of the messages with these ids.
+func lockedByID(ids string) string {
+	return `
+FROM ` + ids + ` j
+CROSS JOIN delivery_messages m /*! FORCE INDEX (delivery_messages_id) */ ON m.id = j.id`
+}
+
+// lockedConversation joins the conversation of each message.
+const lockedConversation = `
+CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = m.conv`
+
+// lockedReads returns the texts of the reading operations for SQLite or MySQL.
 func lockedReads(ids, now string) reads {
 	// A page is found first, in the index alone, and then filled. The conversation comes before it, to
 	// be there even if the page is empty.
@@ -30,17 +61,12 @@ ORDER BY `
 	const bySeq = "p.seq > ? AND p.seq < ?"
 	return reads{
 		load: `
-SELECT ` + messageCols + `
-FROM delivery_messages m
-JOIN delivery_conversations c ON c.conv = m.conv
-JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
-WHERE m.id IN (` + ids + `)`,
+SELECT /*! STRAIGHT_JOIN */ ` + messageCols + lockedByID(ids) + lockedConversation + `
+CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq`,
 
 		receipts: `
-SELECT ` + receiptCols + `
-FROM delivery_messages m
-JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq
-WHERE m.id IN (` + ids + `)
+SELECT /*! STRAIGHT_JOIN */ ` + receiptCols + lockedByID(ids) + `
+CROSS JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq
 ORDER BY m.id, r.recipient`,
 
 		after:   page("delivery_messages", bySeq, "p.seq") + "p.seq",

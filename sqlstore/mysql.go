@@ -25,11 +25,11 @@ var mysql = dialect{
 // mysqlNow is the clock, in microseconds.
 const mysqlNow = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))"
 
-// mysqlIDs turns a batch of ids into a list.
-const mysqlIDs = "SELECT j.id FROM JSON_TABLE(?, '$[*]' COLUMNS (id VARCHAR(128) CHARACTER SET utf8mb4 PATH '$')) j"
+// mysqlIDs turns a batch of ids into a table.
+const mysqlIDs = "JSON_TABLE(?, '$[*]' COLUMNS (id VARCHAR(128) CHARACTER SET utf8mb4 PATH '$'))"
 
 var mysqlWrites = locked{
-	known: `SELECT id, conv FROM delivery_conversations WHERE id IN (` + mysqlIDs + `)`,
+	known: lockedKnown(mysqlIDs),
 	// INSERT IGNORE would take a shared lock first, and two of them would wait for each other.
 	found: `INSERT INTO delivery_conversations (id, version) VALUES (?, 0) ON DUPLICATE KEY UPDATE conv = LAST_INSERT_ID(conv)`,
 	lock: `
@@ -52,11 +52,7 @@ INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
 SELECT j.conv, j.seq, j.recipient, j.status, j.version
 FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[2]', status TINYINT PATH '$[3]', version BIGINT PATH '$[4]')) j`,
 
-	headers: `
-SELECT c.conv, ` + headerCols + `
-FROM delivery_messages m
-JOIN delivery_conversations c ON c.conv = m.conv
-WHERE m.id IN (` + mysqlIDs + `)`,
+	headers: lockedHeaders(mysqlIDs),
 	lockFree: `
 SELECT STRAIGHT_JOIN c.conv
 FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$')) j

@@ -68,16 +68,16 @@ func sqliteFate(err error) fate {
 	return refused
 }
 
-// sqliteIDs turns a batch of ids, or of keys, into a list.
-const sqliteIDs = "SELECT value FROM json_each(?)"
+// sqliteIDs turns a batch of ids into a table.
+const sqliteIDs = "(SELECT value AS id FROM json_each(?))"
 
 // sqliteNow is the clock, in microseconds. It ticks in milliseconds.
 const sqliteNow = "CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000"
 
 var sqliteWrites = locked{
-	known: `SELECT id, conv FROM delivery_conversations WHERE id IN (` + sqliteIDs + `)`,
+	known: lockedKnown(sqliteIDs),
 	found: `INSERT INTO delivery_conversations (id, version) VALUES (?, 0)`,
-	lock:  `SELECT conv, version FROM delivery_conversations WHERE conv IN (` + sqliteIDs + `)`,
+	lock:  `SELECT conv, version FROM delivery_conversations WHERE conv IN (SELECT value FROM json_each(?))`,
 	addMessages: `
 INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8 FROM json_each(?)`,
@@ -89,11 +89,7 @@ SELECT value->>0, value->>1, value->>2, value->>3, 0, 0 FROM json_each(?)`,
 INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)`,
 
-	headers: `
-SELECT c.conv, ` + headerCols + `
-FROM delivery_messages m
-JOIN delivery_conversations c ON c.conv = m.conv
-WHERE m.id IN (` + sqliteIDs + `)`,
+	headers: lockedHeaders(sqliteIDs),
 	standing: `
 SELECT j.value->>0, c.version, ` + tallyCols + `, ` + progressCols + `
 FROM json_each(?) j
