@@ -25,7 +25,7 @@ type Tracker struct {
 	headers recent[Header] // of messages lately sent or marked
 	places  recent[string] // conversations, by user
 
-	sends   *coalesce.Group[NewMessage, created]
+	sends   *coalesce.Group[NewMessage, Created]
 	marks   *coalesce.Group[Mark, marked]
 	settles *coalesce.Group[Settlement, struct{}]
 

@@ -1,6 +1,9 @@
 package delivery
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Refusals and outcomes that callers branch on, with [errors.Is].
 var (
@@ -27,6 +30,10 @@ var (
 	// ErrRunning refuses a second [Tracker.Run] at the same time.
 	ErrRunning = errors.New("delivery: this tracker is already running")
 )
+
+// errStray says that a store answered a write with something else than the message it was about. A store does so behind
+// a connection pooler that reads from a server which is behind, or that mixes up its clients.
+var errStray = fmt.Errorf("%w: the store answered with something else", ErrOutcomeUnknown)
 
 // InvalidError says which field of the input is not acceptable, and why. It never quotes the value.
 type InvalidError struct {

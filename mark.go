@@ -116,6 +116,8 @@ func judge(m Mark, h Header, r Receipt) error {
 	switch {
 	case h.ID == "":
 		return ErrNotFound
+	case h.ID != m.Message:
+		return errStray
 	case h.Sender == m.User:
 		return ErrOwnMessage
 	case h.Open && !m.Admitted:
@@ -191,7 +193,7 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 				m.results[i].Err = outcome("marking", out.err)
 				continue
 			}
-			if m.tx == nil && out.Header.ID != "" {
+			if m.tx == nil && out.Header.ID == m.marks[i].Message {
 				m.t.headers.put(out.Header.ID, out.Header)
 			}
 			switch err := judge(m.marks[i], out.Header, out.Receipt); err {

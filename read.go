@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // The reading methods are for the app's own code and ask no rule: whoever shows their answers to a
@@ -124,6 +125,7 @@ func (t *Tracker) Receipts(ctx context.Context, message string) ([]Receipt, erro
 	if err != nil {
 		return nil, fmt.Errorf("delivery: loading receipts: %w", err)
 	}
+	receipts = slices.DeleteFunc(receipts, func(r Receipt) bool { return r.Message != message })
 	if len(receipts) == 0 {
 		_, err = t.Message(ctx, message)
 	}

@@ -52,6 +52,9 @@ func (t *Tracker) SendTx(ctx context.Context, tx DBTX, draft Draft) (Message, er
 	if err == nil && len(outs) != 1 {
 		err = fmt.Errorf("store returned %d results for a message", len(outs))
 	}
+	if err == nil {
+		err = outs[0].Err
+	}
 	if err != nil {
 		return Message{}, fmt.Errorf("delivery: sending: %w", err)
 	}
@@ -148,12 +151,6 @@ func (m NewMessage) weight() int {
 	return 1 + size/4096
 }
 
-// created is a send's own result: one may fail without the others.
-type created struct {
-	Created
-	err error
-}
-
 // create stores a message with those of other callers: in the common lane, or if it was held back there, in
 // one of its conversation's own.
 func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
@@ -161,13 +158,13 @@ func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
 	for m.NoWait = true; ; m.NoWait = false {
 		outs, err := t.sends.Do(ctx, lane, []string{m.Conversation}, m)
 		if err == nil {
-			err = outs[0].err
+			err = outs[0].Err
 		}
 		switch {
 		case err != nil:
 			return Created{}, err
 		case !outs[0].Held:
-			return outs[0].Created, nil
+			return outs[0], nil
 		case !m.NoWait:
 			return Created{}, errHeldBack
 		}
@@ -176,8 +173,8 @@ func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
 }
 
 // flushSends stores a batch of messages.
-func (t *Tracker) flushSends(ctx context.Context, _ string, messages []NewMessage) ([]created, error) {
-	outs := make([]created, len(messages))
+func (t *Tracker) flushSends(ctx context.Context, _ string, messages []NewMessage) ([]Created, error) {
+	outs := make([]Created, len(messages))
 	for _, round := range rounds(messages, func(m NewMessage) string { return m.ID }) {
 		lease, began := t.relay.lease(t.opts.Lease, &t.breaker), time.Now()
 		results, claimed, err := t.store.Create(ctx, pick(messages, round), lease)
@@ -186,9 +183,9 @@ func (t *Tracker) flushSends(ctx context.Context, _ string, messages []NewMessag
 		}
 		for i, at := range round {
 			if err != nil {
-				outs[at].err = err
+				outs[at].Err = err
 			} else {
-				outs[at].Created = results[i]
+				outs[at] = results[i]
 			}
 		}
 		t.handOver(claimed, began)
@@ -199,6 +196,9 @@ func (t *Tracker) flushSends(ctx context.Context, _ string, messages []NewMessag
 // sent judges what became of a send. An id that existed is a repeat if all that was asked for is the
 // same as what is there, and a conflict otherwise.
 func sent(ctx context.Context, store Store, m NewMessage, c Created) (Message, error) {
+	if c.Message.ID != m.ID {
+		return Message{}, fmt.Errorf("delivery: sending: %w", errStray)
+	}
 	if c.Existed {
 		is, want := c.Message.Header, m.Header
 		is.Seq, is.SentAt, want.SentAt = 0, time.Time{}, time.Time{}
@@ -211,6 +211,10 @@ func sent(ctx context.Context, store Store, m NewMessage, c Created) (Message, e
 		receipts, err := store.Receipts(ctx, []string{m.ID})
 		if err != nil {
 			return Message{}, fmt.Errorf("delivery: comparing recipients: %w", err)
+		}
+		receipts = slices.DeleteFunc(receipts, func(r Receipt) bool { return r.Message != m.ID })
+		if len(receipts) != is.Total {
+			return Message{}, fmt.Errorf("delivery: comparing recipients: %w", errStray)
 		}
 		same := func(r Receipt, recipient string) int { return strings.Compare(r.Recipient, recipient) }
 		if slices.CompareFunc(receipts, m.Recipients, same) != 0 {

@@ -33,7 +33,7 @@ type Store interface {
 	// recipient and one [MessageSent] event each; the results stand in the order of the argument, and
 	// in each conversation so do the seqs.
 	// A message whose id is taken, in whatever conversation, is not stored: its result holds what
-	// is there. The events are born under the lease and returned, or due at once if it is zero.
+	// is there, or, if that cannot be read, an error that fails no other message. The events are born under the lease and returned, or due at once if it is zero.
 	//
 	// If the messages say NoWait, those of a conversation that another transaction holds or that nobody
 	// has sent to before may be left out ([Created.Held]); otherwise the store waits.
@@ -153,6 +153,7 @@ type NewMessage struct {
 type Created struct {
 	Message Message // as it is stored, without Own
 	Existed bool    // the id was taken before: Message is what was there
+	Err     error   // the id was taken before, and what was there cannot be read: wraps ErrOutcomeUnknown; Message is zero
 	Held    bool    // not stored: another transaction holds the conversation, or it is new; Message is zero
 }
 

@@ -83,6 +83,9 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, Up
 			t.opts.Observer.refused(actor.User, message, ErrNotFound)
 			return sum, ErrNotFound
 		}
+		if r.Header.ID != message {
+			return sum, fmt.Errorf("delivery: marking up to a message: %w", errStray)
+		}
 		if r.Changed > 0 {
 			sum.Changed += r.Changed
 			sum.To = r.To

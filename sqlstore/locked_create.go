@@ -146,13 +146,29 @@ func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, messages 
 				}
 			}
 			return created, nil
-		case !l.duplicate(err) || len(rows) >= free:
+		case !l.duplicate(err):
 			return nil, err
+		case len(rows) >= free && len(messages) == 1:
+			return []delivery.Created{unreadable(err)}, nil
+		case len(rows) >= free:
+			return l.addApart(ctx, q, s, messages, conversations)
 		}
 		// Someone took an id for another conversation, or did so before the transaction of the
 		// caller looked at the database for the first time. Look again; that one exists now.
 		load, free = l.loadNewest, len(rows)
 	}
+}
+
+// addApart is add for messages one of whose ids is taken by a message that cannot be read: it stores the others.
+func (l *locked) addApart(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, conversations map[string]*conversation) (created []delivery.Created, err error) {
+	for i := range messages {
+		one, err := l.add(ctx, q, s, messages[i:i+1], conversations)
+		if err != nil {
+			return nil, err
+		}
+		created = append(created, one...)
+	}
+	return created, nil
 }
 
 // place says what will become of the messages, given those that are there, and returns the rows to add.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"reflect"
+	"strings"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -169,7 +170,9 @@ func mysqlHeld(err error) bool {
 	return n == 1205 || n == 3572 // as MariaDB and as MySQL say it
 }
 
-func mysqlDuplicate(err error) bool { return mysqlNumber(err) == 1062 }
+func mysqlDuplicate(err error) bool {
+	return mysqlNumber(err) == 1062 && strings.Contains(err.Error(), "delivery_messages_id")
+}
 
 // mysqlNumber returns the number of a server's error, 0 if it is none. The driver's error type has it
 // in a field, which no interface can ask for.

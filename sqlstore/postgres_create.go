@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -156,13 +155,11 @@ func (postgresWrites) create(ctx context.Context, s *session, messages []deliver
 	if len(rows) == len(messages) {
 		return created, claimed, nil
 	}
-	if err = pgExisting(ctx, s, messages, created); err != nil && s.tx == nil {
-		err = fmt.Errorf("%w: %w", delivery.ErrOutcomeUnknown, err) // the others are stored
-	}
-	return created, claimed, err
+	return created, claimed, pgExisting(ctx, s, messages, created)
 }
 
-// pgExisting fills in the results of messages whose ids were taken.
+// pgExisting fills in the results of messages whose ids were taken. The other messages are stored by then, so outside
+// a caller's transaction a read that fails is no error of theirs.
 func pgExisting(ctx context.Context, s *session, messages []delivery.NewMessage, created []delivery.Created) error {
 	index := make(map[string]int)
 	var ids []string
@@ -173,10 +170,18 @@ func pgExisting(ctx context.Context, s *session, messages []delivery.NewMessage,
 		}
 	}
 	there, err := s.load(ctx, ids)
-	for _, m := range there {
-		created[index[m.ID]] = delivery.Created{Message: m, Existed: true}
+	if err != nil && s.tx != nil {
+		return err
 	}
-	return err
+	for _, i := range index {
+		created[i] = unreadable(err)
+	}
+	for _, m := range there {
+		if i, asked := index[m.ID]; asked {
+			created[i] = delivery.Created{Message: m, Existed: true}
+		}
+	}
+	return nil
 }
 
 // pgCreated is a row of what pgCreate returns.

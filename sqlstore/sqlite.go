@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -81,7 +82,10 @@ var sqliteWrites = locked{
 	addMessages: `
 INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8 FROM json_each(?)`,
-	duplicate: func(error) bool { return false }, // nobody else writes
+	loadNewest: lockedReads(sqliteIDs, sqliteNow).load,
+	duplicate: func(err error) bool {
+		return strings.Contains(err.Error(), "UNIQUE constraint failed: delivery_messages.id")
+	},
 	addStates: `
 INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
 SELECT value->>0, value->>1, value->>2, value->>3, 0, 0 FROM json_each(?)`,

@@ -116,6 +116,16 @@ func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, leas
 	return created, claimed, nil
 }
 
+// unreadable is what became of a message whose id is taken by one that cannot be read, if there is one for the reason
+// of err: by a read that a connection pooler sent to a server which is behind, say.
+func unreadable(err error) delivery.Created {
+	reason := fmt.Errorf("%w: the id is taken, and what has it cannot be read", delivery.ErrOutcomeUnknown)
+	if err != nil {
+		reason = fmt.Errorf("%w: %w", reason, err)
+	}
+	return delivery.Created{Existed: true, Err: reason}
+}
+
 // Advance applies marks, as [delivery.Store] says.
 func (s *Store) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
 	if len(marks) == 0 {
