@@ -168,8 +168,8 @@ func (t *Tracker) Authorizes() bool { return t.opts.Authorize != nil }
 
 // inTx returns the store bound to the caller's transaction.
 func (t *Tracker) inTx(tx DBTX) (Store, error) {
-	if tx == nil {
-		return nil, &InvalidError{Field: "tx", Reason: "is nil"}
+	if err := checkTx(tx); err != nil {
+		return nil, err
 	}
 	s, ok := t.store.(TxStore)
 	if !ok {

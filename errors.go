@@ -27,6 +27,10 @@ var (
 	// committed. Repeating the call is safe and tells.
 	ErrOutcomeUnknown = errors.New("delivery: not known whether the write committed")
 
+	// ErrTxConflict says that a Tx form met another transaction. Roll back and run the whole
+	// transaction again, from its first statement.
+	ErrTxConflict = errors.New("delivery: the transaction is to be run again")
+
 	// ErrRunning refuses a second [Tracker.Run] at the same time.
 	ErrRunning = errors.New("delivery: this tracker is already running")
 )

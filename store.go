@@ -100,7 +100,12 @@ type TxStore interface {
 
 	// InTx returns a store whose every call runs inside the given transaction, which it neither
 	// commits nor rolls back nor retries. Leases are ignored: the events are due at the commit. So is
-	// NoWait. What a transaction cannot see yet, under an isolation that reads one snapshot, is missing.
+	// NoWait.
+	//
+	// Create, Advance and AdvanceUpTo are exact at every isolation, however old the transaction's
+	// snapshot is, or fail with an error that wraps [ErrTxConflict]. Such a call that fails changes
+	// nothing, and makes every later one in this transaction fail. Other calls see what the
+	// transaction sees.
 	InTx(tx DBTX) Store
 }
 
@@ -126,15 +131,16 @@ type SingleStore interface {
 	AdvanceOne(ctx context.Context, mark Mark, lease Lease) (Marked, Claimed, error)
 }
 
-// DBTX is what a transaction must be able to do: [*sql.Tx] and [*sql.Conn] are such.
+// DBTX is a transaction of the caller's. The Tx forms of the [Tracker] accept whatever also has the
+// methods Commit() error and Rollback() error, such as [*sql.Tx] and the transactions of libraries
+// that embed one, and a [*sql.Conn] on which the caller began a transaction. They refuse everything
+// else, a [*sql.DB] among it, with an [InvalidError] of the field "tx".
 type DBTX interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 var (
-	_ DBTX = (*sql.DB)(nil)
 	_ DBTX = (*sql.Tx)(nil)
 	_ DBTX = (*sql.Conn)(nil)
 )

@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"database/sql"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 )
@@ -58,4 +60,20 @@ func checkLimit(limit int) (int, error) {
 		return 0, &InvalidError{Field: "limit", Reason: "is not between 1 and 500"}
 	}
 	return limit, nil
+}
+
+// checkTx refuses what cannot be a transaction under way: a whole database, for one, on which every
+// statement would commit by itself.
+func checkTx(tx DBTX) error {
+	if v := reflect.ValueOf(tx); tx == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		return &InvalidError{Field: "tx", Reason: "is nil"}
+	}
+	switch tx.(type) {
+	case *sql.Conn, interface {
+		Commit() error
+		Rollback() error
+	}:
+		return nil
+	}
+	return &InvalidError{Field: "tx", Reason: "is not a transaction: it has no Commit and Rollback"}
 }

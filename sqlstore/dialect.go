@@ -45,8 +45,8 @@ type dialect struct {
 	// begin starts a transaction of the store's own.
 	begin func(ctx context.Context, conn *sql.Conn) error
 
-	// intent, if set, is the first statement of a write in a caller's transaction.
-	intent string
+	// inTx guards the writes in callers' transactions.
+	inTx guard
 
 	// serial says that the database lets in one writer at a time, so that ours should queue up.
 	serial bool

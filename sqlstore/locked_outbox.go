@@ -54,7 +54,7 @@ func (l *locked) bornIDs(ctx context.Context, q delivery.DBTX, result sql.Result
 func (l *locked) claim(ctx context.Context, s *session, limit int, lease delivery.Lease) (claimed []delivery.Claimed, err error) {
 	// Mostly nothing is due, and to see that takes no lock.
 	var due bool
-	err = s.read(ctx, func(q delivery.DBTX) error { return q.QueryRowContext(ctx, l.anyDue).Scan(&due) })
+	err = s.read(ctx, func(q delivery.DBTX) error { return queryOne(ctx, q, []any{&due}, l.anyDue) })
 	if err != nil || !due {
 		return nil, err
 	}

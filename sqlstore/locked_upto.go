@@ -47,7 +47,7 @@ func (l *locked) advanceUpToIn(ctx context.Context, q delivery.DBTX, s *session,
 		last = receipts[u.Limit-1].header.Seq
 	}
 	if !u.Admitted {
-		err := q.QueryRowContext(ctx, l.leftOut, u.User, named.key, after, last, u.User, u.Status).Scan(&marked.LeftOut)
+		err := queryOne(ctx, q, []any{&marked.LeftOut}, l.leftOut, u.User, named.key, after, last, u.User, u.Status)
 		if err != nil {
 			return marked, nil, err
 		}
@@ -97,7 +97,7 @@ func (p *places) move(status delivery.Status, seq int64) {
 // readerOf returns a reader's places, and the receipt of the named message.
 func (l *locked) readerOf(ctx context.Context, q delivery.DBTX, user string, named *standing) (p places, r delivery.Receipt, err error) {
 	columns := append([]any{orZero[int64]{&p[delivery.Delivered]}, orZero[int64]{&p[delivery.Read]}}, progressColumns(&r)...)
-	err = q.QueryRowContext(ctx, l.reader, user, named.header.Seq, user, named.key).Scan(columns...)
+	err = queryOne(ctx, q, columns, l.reader, user, named.header.Seq, user, named.key)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil // there is no such conversation
 	}

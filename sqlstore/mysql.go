@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -16,12 +17,39 @@ var mysql = dialect{
 	// The default, REPEATABLE READ, locks the gaps between rows and reads what was true when the
 	// transaction began.
 	begin:    begin("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"),
+	inTx:     guard{enter: mysqlEnter, leave: "RELEASE SAVEPOINT delivery_call", fail: mysqlFail},
 	classify: mysqlFate,
 	tables:   "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
 	migrate:  mysqlMigrate,
 	reads:    lockedReads(mysqlIDs, mysqlNow),
 	writes:   &mysqlWrites,
 }
+
+// mysqlEnter sets the savepoint of a call, unless the one of a call that failed is still set. The server sets
+// none, without an error, where no transaction is under way: after a deadlock, say, that the caller passed over.
+func mysqlEnter(ctx context.Context, tx delivery.DBTX) error {
+	const set, back = "SAVEPOINT delivery_call", "ROLLBACK TO SAVEPOINT delivery_call"
+	if _, err := tx.ExecContext(ctx, back); !mysqlNoSavepoint(err) {
+		return cmp.Or(err, errFailedTx)
+	}
+	err := execEach(ctx, tx, set, back)
+	if mysqlNoSavepoint(err) {
+		return errNoTx
+	}
+	return err
+}
+
+// mysqlFail undoes what the call did, and leaves its savepoint as the sign that it failed. If the server has ended
+// the transaction, later statements would each commit by itself, so one that takes no writes is put in its place.
+func mysqlFail(ctx context.Context, tx delivery.DBTX) error {
+	_, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT delivery_call")
+	if mysqlNoSavepoint(err) {
+		err = execEach(ctx, tx, "START TRANSACTION READ ONLY", "SAVEPOINT delivery_call")
+	}
+	return err
+}
+
+func mysqlNoSavepoint(err error) bool { return mysqlNumber(err) == 1305 }
 
 // mysqlNow is the clock, in microseconds.
 const mysqlNow = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))"
@@ -177,16 +205,22 @@ func mysqlDuplicate(err error) bool {
 // mysqlNumber returns the number of a server's error, 0 if it is none. The driver's error type has it
 // in a field, which no interface can ask for.
 func mysqlNumber(err error) uint64 {
-	for ; err != nil; err = errors.Unwrap(err) {
-		v := reflect.Indirect(reflect.ValueOf(err))
-		if v.Kind() != reflect.Struct {
-			continue
-		}
+	if err == nil {
+		return 0
+	}
+	if v := reflect.Indirect(reflect.ValueOf(err)); v.Kind() == reflect.Struct {
 		if number := v.FieldByName("Number"); number.IsValid() && number.Kind() == reflect.Uint16 {
 			return number.Uint()
 		}
 	}
-	return 0
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range several.Unwrap() {
+			if number := mysqlNumber(err); number != 0 {
+				return number
+			}
+		}
+	}
+	return mysqlNumber(errors.Unwrap(err))
 }
 
 // mysqlMigrate holds a lock by name, since a transaction holds none over a CREATE.

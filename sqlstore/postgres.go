@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 var postgres = dialect{
 	name:     "postgres",
 	begin:    begin("BEGIN ISOLATION LEVEL READ COMMITTED"),
+	inTx:     guard{enter: pgEnter, fail: pgFail},
 	classify: pgClassify,
 	reads:    pgReads,
 	writes:   postgresWrites{},
@@ -83,13 +85,44 @@ func pgMigrate(ctx context.Context, s *session, apply func(q delivery.DBTX) erro
 	})
 }
 
-// pgClassify goes by the SQLSTATE, which both drivers' errors tell.
-func pgClassify(err error) fate {
+// pgEnter sees to it that a transaction is under way on a connection of the caller's. The server itself
+// makes everything fail in a transaction after an error.
+func pgEnter(ctx context.Context, tx delivery.DBTX) error {
+	if _, ok := tx.(*sql.Conn); !ok {
+		return nil
+	}
+	err := execEach(ctx, tx, "SAVEPOINT delivery_call", "RELEASE SAVEPOINT delivery_call")
+	if pgState(err) == "25P01" {
+		return errNoTx
+	}
+	return err
+}
+
+// pgFail makes the transaction fail by a statement that the server refuses, in case that what failed was
+// not a statement.
+func pgFail(ctx context.Context, tx delivery.DBTX) error {
+	_, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT delivery_call")
+	switch state := pgState(err); state {
+	case "3B001", "25P02": // there is no such savepoint; the transaction has failed already
+		return nil
+	}
+	return err
+}
+
+// pgState returns the SQLSTATE of a server's error, "" if it is none.
+func pgState(err error) string {
 	var e interface{ SQLState() string }
 	if !errors.As(err, &e) {
-		return unknown
+		return ""
 	}
-	switch state := e.SQLState(); state {
+	return e.SQLState()
+}
+
+// pgClassify goes by the SQLSTATE, which both drivers' errors tell.
+func pgClassify(err error) fate {
+	switch state := pgState(err); state {
+	case "": // not an answer
+		return unknown
 	case "40001", // serialization failure
 		"40P01", // deadlock
 		"55P03": // lock timeout

@@ -141,7 +141,7 @@ func (postgresWrites) settle(ctx context.Context, s *session, settlements []deli
 	}
 	err = s.single(ctx, func(q delivery.DBTX) error {
 		if mixed {
-			return q.QueryRowContext(ctx, pgSettle, toJSON(ending), toJSON(deferring), toJSON(raising)).Scan(&held)
+			return queryOne(ctx, q, []any{&held}, pgSettle, toJSON(ending), toJSON(deferring), toJSON(raising))
 		}
 		result, err := q.ExecContext(ctx, pgDone, bigints(done), bigints(leases))
 		if err != nil {

@@ -128,7 +128,7 @@ func (s *session) dead(ctx context.Context, after int64, limit int) (dead []deli
 func (s *session) backlog(ctx context.Context) (b delivery.Backlog, err error) {
 	err = s.read(ctx, func(q delivery.DBTX) error {
 		var oldest sql.NullInt64
-		err := q.QueryRowContext(ctx, s.reads.backlog).Scan(&b.Waiting, &oldest, &b.Dead)
+		err := queryOne(ctx, q, []any{&b.Waiting, &oldest, &b.Dead}, s.reads.backlog)
 		b.Oldest = max(0, time.Duration(oldest.Int64)*time.Microsecond)
 		return err
 	})

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -30,6 +31,22 @@ func collect[T any](ctx context.Context, q delivery.DBTX, all []T, scan func(*sq
 		all = append(all, row)
 	}
 	return all, rows.Err()
+}
+
+// queryOne scans the one row of a query. Without a row the error is [sql.ErrNoRows].
+func queryOne(ctx context.Context, q delivery.DBTX, columns []any, text string, args ...any) error {
+	rows, err := q.QueryContext(ctx, text, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return cmp.Or(rows.Err(), sql.ErrNoRows)
+	}
+	if err := rows.Scan(columns...); err != nil {
+		return err
+	}
+	return rows.Close()
 }
 
 // queryInto is query for rows of which there may be many, about n: each is read through the same columns.

@@ -42,7 +42,7 @@ func (s *session) read(ctx context.Context, fn func(q delivery.DBTX) error) erro
 // single runs one statement that writes and is a transaction of its own.
 func (s *session) single(ctx context.Context, fn func(q delivery.DBTX) error) error {
 	if s.tx != nil {
-		return fn(s.tx)
+		return s.writeInTx(ctx, fn)
 	}
 	return s.repeat(ctx, func() error {
 		// With a connection in hand, an error can only be about the statement.
@@ -60,15 +60,10 @@ func (s *session) single(ctx context.Context, fn func(q delivery.DBTX) error) er
 
 // write runs a transaction.
 func (s *session) write(ctx context.Context, fn func(q delivery.DBTX) error) error {
-	if s.tx == nil {
-		return s.repeat(ctx, func() error { return s.transact(ctx, fn) })
+	if s.tx != nil {
+		return s.writeInTx(ctx, fn)
 	}
-	if s.intent != "" {
-		if _, err := s.tx.ExecContext(ctx, s.intent); err != nil {
-			return err
-		}
-	}
-	return fn(s.tx)
+	return s.repeat(ctx, func() error { return s.transact(ctx, fn) })
 }
 
 // transact runs a transaction once. It uses a connection and not a [sql.Tx] for the sake of SQLite,

@@ -370,15 +370,33 @@ func TestSingleStatements(t *testing.T) {
 }
 
 func TestInACallersTransactionNothingIsBegunEndedOrRepeated(t *testing.T) {
-	s, d := script(t, true, map[string][]error{"WORK": {errConflict}})
-	d.fail["INTENT"] = nil
-	s.intent = "INTENT"
-	inner := *s
-	inner.tx = s.db
-	if err := inner.write(t.Context(), work(t.Context())); err != errConflict {
-		t.Errorf("the error is %v, want the conflict as it came", err)
-	}
-	if want := []string{"INTENT", "WORK"}; !slices.Equal(d.log, want) {
-		t.Errorf("the statements are %q, want %q", d.log, want)
+	for _, test := range []struct {
+		name string
+		fail error
+		want error
+		log  []string
+	}{
+		{"a write that succeeds", nil, nil, []string{"ENTER", "WORK", "LEAVE"}},
+		{"a conflict", errConflict, delivery.ErrTxConflict, []string{"ENTER", "WORK", "FAIL"}},
+		{"a refusal", errRefused, errRefused, []string{"ENTER", "WORK", "FAIL"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, d := script(t, true, map[string][]error{"WORK": {test.fail}})
+			exec := func(statement string) func(context.Context, delivery.DBTX) error {
+				return func(ctx context.Context, tx delivery.DBTX) error {
+					_, err := tx.ExecContext(ctx, statement)
+					return err
+				}
+			}
+			s.inTx = guard{enter: exec("ENTER"), leave: "LEAVE", fail: exec("FAIL")}
+			inner := *s
+			inner.tx = s.db
+			if err := inner.write(t.Context(), work(t.Context())); !errors.Is(err, test.want) || !errors.Is(err, test.fail) {
+				t.Errorf("the error is %v, want %v", err, test.want)
+			}
+			if !slices.Equal(d.log, test.log) {
+				t.Errorf("the statements are %q, want %q", d.log, test.log)
+			}
+		})
 	}
 }

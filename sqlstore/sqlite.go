@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -13,10 +14,8 @@ import (
 var sqlite = dialect{
 	name: "sqlite",
 
-	begin: sqliteBegin,
-	// A transaction that reads before it writes fails at once if someone else wrote in between, however
-	// long it is willing to wait.
-	intent:   "UPDATE delivery_conversations SET version = version WHERE false",
+	begin:    sqliteBegin,
+	inTx:     guard{enter: sqliteEnter, leave: "RELEASE delivery_call", fail: sqliteFail},
 	serial:   true,
 	classify: sqliteFate,
 	tables:   "SELECT name FROM sqlite_master WHERE type = 'table'",
@@ -45,6 +44,37 @@ func sqliteBegin(ctx context.Context, conn *sql.Conn) error {
 		}()
 	}
 	_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+	return err
+}
+
+// sqliteEnter sets the savepoint of a call, unless the one of a call that failed is still set, and takes the lock
+// to write. A transaction that read before does not get it if someone else wrote in between, however long it
+// is willing to wait.
+func sqliteEnter(ctx context.Context, tx delivery.DBTX) error {
+	_, err := tx.ExecContext(ctx, "ROLLBACK TO delivery_call")
+	if err == nil {
+		return errFailedTx
+	}
+	if sqliteFate(err) != refused { // that there is no such savepoint
+		return err
+	}
+	// A transaction cannot begin within another one, and that tells whether one is under way.
+	if _, err := tx.ExecContext(ctx, "BEGIN"); err == nil {
+		_, err = tx.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		return cmp.Or(err, errNoTx)
+	} else if sqliteFate(err) != refused {
+		return err
+	}
+	return execEach(ctx, tx, "SAVEPOINT delivery_call", "UPDATE delivery_conversations SET version = version WHERE false")
+}
+
+// sqliteFail undoes what the call did, and leaves its savepoint as the sign that it failed. If SQLite has ended the
+// transaction, another takes its place, so that the caller's ROLLBACK finds one.
+func sqliteFail(ctx context.Context, tx delivery.DBTX) error {
+	_, err := tx.ExecContext(ctx, "ROLLBACK TO delivery_call")
+	if err != nil && sqliteFate(err) == refused {
+		err = execEach(ctx, tx, "BEGIN", "SAVEPOINT delivery_call")
+	}
 	return err
 }
 

@@ -1,0 +1,84 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// guard makes a write in a caller's transaction change all or nothing, and makes all later ones fail
+// after one that failed. Postgres does so by itself. MySQL and SQLite undo one statement at most, or end
+// the transaction and have later statements commit by themselves.
+type guard struct {
+	enter func(ctx context.Context, tx delivery.DBTX) error // before a write
+	leave string                                            // after one, if set
+	fail  func(ctx context.Context, tx delivery.DBTX) error // after one that failed
+}
+
+var (
+	errFailedTx = errors.New("an earlier call in this transaction failed: roll it back")
+	errNoTx     = errors.New("no transaction is under way")
+)
+
+// writeInTx runs fn inside the caller's transaction.
+func (s *session) writeInTx(ctx context.Context, fn func(q delivery.DBTX) error) (err error) {
+	if err := s.inTx.enter(ctx, s.tx); err != nil {
+		return s.txError(err)
+	}
+	done := false
+	defer func() { // after a panic too
+		if done {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+		defer cancel()
+		if failure := s.inTx.fail(ctx, s.tx); failure != nil && !errors.Is(failure, sql.ErrTxDone) {
+			err = errors.Join(err, failure)
+		}
+		err = s.txError(err)
+	}()
+	if err = fn(s.tx); err == nil && s.inTx.leave != "" {
+		_, err = s.tx.ExecContext(ctx, s.inTx.leave)
+	}
+	done = err == nil
+	return err
+}
+
+// txError gives an error inside the caller's transaction its public form.
+func (s *session) txError(err error) error {
+	_, isConn := s.tx.(*sql.Conn)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errNoTx) && isConn:
+		return &delivery.InvalidError{Field: "tx", Reason: "is a connection on which no transaction is under way"}
+	case errors.Is(err, errNoTx) || s.classify(err) == conflict:
+		return fmt.Errorf("%w: %w", delivery.ErrTxConflict, err)
+	}
+	return err
+}
+
+// IsConflict reports whether an error of the caller's own, from a statement or the commit of a transaction,
+// says that another transaction was in the way: roll back and run the whole transaction again. It knows the
+// codes of all dialects: SQLSTATE 40001, 40P01 and 55P03 of Postgres, 1213, 1205 and 1020 of MySQL and MariaDB,
+// SQLITE_BUSY and SQLITE_LOCKED. The errors of the Tx forms, which wrap [delivery.ErrTxConflict], are such too.
+func IsConflict(err error) bool {
+	if err == nil {
+		return false
+	}
+	return errors.Is(err, delivery.ErrTxConflict) ||
+		pgClassify(err) == conflict || mysqlFate(err) == conflict || sqliteFate(err) == conflict
+}
+
+// execEach executes statements one after the other, up to the first that fails.
+func execEach(ctx context.Context, q delivery.DBTX, statements ...string) error {
+	for _, statement := range statements {
+		if _, err := q.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
