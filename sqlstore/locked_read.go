@@ -41,21 +41,48 @@ CROSS JOIN delivery_messages m /*! FORCE INDEX (delivery_messages_id) */ ON m.id
 const lockedConversation = `
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = m.conv`
 
+// Marks up to a message: the texts of [locked].
+const (
+	lockedReader = `
+SELECT /*! STRAIGHT_JOIN */ p.delivered_seq, p.read_seq, ` + progressCols + `
+FROM delivery_conversations c /*! FORCE INDEX (PRIMARY) */
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = c.conv AND r.recipient = ? AND r.seq = ?
+LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = c.conv AND p.reader = ?
+WHERE c.conv = ?`
+
+	lockedPending = `
+SELECT /*! STRAIGHT_JOIN */ c.conv, ` + headerCols + lockedUnread + lockedConversation + lockedBetween + `
+	AND CASE WHEN m.open THEN ? ELSE r.status IS NOT NULL END
+ORDER BY m.seq LIMIT ?`
+
+	lockedLeftOut = `
+SELECT /*! STRAIGHT_JOIN */ COUNT(*)` + lockedUnread + lockedBetween + ` AND m.open`
+
+	lockedUnread = `
+FROM delivery_messages m /*! FORCE INDEX (PRIMARY) */
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?`
+
+	lockedBetween = `
+WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ?`
+)
+
 // lockedReads returns the texts of the reading operations for SQLite or MySQL.
 func lockedReads(ids, now string) reads {
 	// A page is found first, in the index alone, and then filled. The conversation comes before it, to
 	// be there even if the page is empty.
-	page := func(place, within, order string) string {
+	page := func(table, index, within, order string) string {
 		return `
-WITH c AS (SELECT conv, id, version FROM delivery_conversations WHERE id = ?)
-SELECT c.version, ` + messageCols + `, ` + receiptCols + `
+WITH c AS (SELECT conv, id, version FROM delivery_conversations /*! FORCE INDEX (delivery_conversations_id) */ WHERE id = ?)
+SELECT /*! STRAIGHT_JOIN */ c.version, ` + messageCols + `, ` + receiptCols + `
 FROM c
 LEFT JOIN (
-	SELECT p.conv, p.seq FROM c JOIN ` + place + ` p ON p.conv = c.conv WHERE ` + within + ` ORDER BY ` + order + ` LIMIT ?
+	SELECT /*! STRAIGHT_JOIN */ p.conv, p.seq
+	FROM c CROSS JOIN ` + table + ` p /*! FORCE INDEX (` + index + `) */ ON p.conv = c.conv
+	WHERE ` + within + ` ORDER BY ` + order + ` LIMIT ?
 ) p ON p.conv = c.conv
-LEFT JOIN delivery_messages m ON m.conv = p.conv AND m.seq = p.seq
-LEFT JOIN delivery_states t ON t.conv = p.conv AND t.seq = p.seq
-LEFT JOIN delivery_receipts r ON r.conv = p.conv AND r.seq = p.seq AND r.recipient = ?
+LEFT JOIN delivery_messages m /*! FORCE INDEX (PRIMARY) */ ON m.conv = p.conv AND m.seq = p.seq
+LEFT JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = p.conv AND t.seq = p.seq
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = p.conv AND r.seq = p.seq AND r.recipient = ?
 ORDER BY `
 	}
 	const bySeq = "p.seq > ? AND p.seq < ?"
@@ -69,31 +96,31 @@ SELECT /*! STRAIGHT_JOIN */ ` + receiptCols + lockedByID(ids) + `
 CROSS JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq
 ORDER BY m.id, r.recipient`,
 
-		after:   page("delivery_messages", bySeq, "p.seq") + "p.seq",
-		before:  page("delivery_messages", bySeq, "p.seq DESC") + "p.seq DESC",
-		changes: page("delivery_states", "p.version > ?", "p.version") + "t.version",
+		after:   page("delivery_messages", "PRIMARY", bySeq, "p.seq") + "p.seq",
+		before:  page("delivery_messages", "PRIMARY", bySeq, "p.seq DESC") + "p.seq DESC",
+		changes: page("delivery_states", "delivery_states_version", "p.version > ?", "p.version") + "t.version",
 
 		// An open message's receipt that is not there yet counts as Sent. What is found becomes one row at once: MariaDB
 		// would find it again for each mention.
 		pending: `
-WITH c AS (SELECT conv, version FROM delivery_conversations WHERE id = ?)
-SELECT c.version, u.unread, f.id, f.seq, n.id, n.seq
+WITH c AS (SELECT conv, version FROM delivery_conversations /*! FORCE INDEX (delivery_conversations_id) */ WHERE id = ?)
+SELECT /*! STRAIGHT_JOIN */ c.version, u.unread, f.id, f.seq, n.id, n.seq
 FROM c
-JOIN (
+CROSS JOIN (
 	SELECT COUNT(*) AS unread, MIN(seq) AS first
 	FROM (
-		SELECT m.seq
+		SELECT /*! STRAIGHT_JOIN */ m.seq
 		FROM c
-		LEFT JOIN delivery_readers p ON p.conv = c.conv AND p.reader = ?
-		JOIN delivery_messages m ON m.conv = c.conv AND m.seq > COALESCE(p.read_seq, 0)
-		LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
+		LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = c.conv AND p.reader = ?
+		CROSS JOIN delivery_messages m /*! FORCE INDEX (PRIMARY) */ ON m.conv = c.conv AND m.seq > COALESCE(p.read_seq, 0)
+		LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
 		WHERE m.sender <> ? AND COALESCE(r.status, m.open) IN (1, 2)
 		ORDER BY m.seq LIMIT ?
 	) m
 ) u
-LEFT JOIN delivery_messages f ON f.conv = c.conv AND f.seq = u.first
-LEFT JOIN delivery_messages n ON n.conv = c.conv
-	AND n.seq = (SELECT seq FROM delivery_messages WHERE conv = c.conv ORDER BY seq DESC LIMIT 1)`,
+LEFT JOIN delivery_messages f /*! FORCE INDEX (PRIMARY) */ ON f.conv = c.conv AND f.seq = u.first
+LEFT JOIN delivery_messages n /*! FORCE INDEX (PRIMARY) */ ON n.conv = c.conv AND n.seq = (
+	SELECT seq FROM delivery_messages /*! FORCE INDEX (PRIMARY) */ WHERE conv = c.conv ORDER BY seq DESC LIMIT 1)`,
 
 		dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > ? ORDER BY id LIMIT ?`,
 

@@ -112,25 +112,9 @@ UPDATE JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', version BIGINT PAT
 STRAIGHT_JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 SET c.version = j.version`,
 
-	reader: `
-SELECT p.delivered_seq, p.read_seq, ` + progressCols + `
-FROM delivery_conversations c
-LEFT JOIN delivery_receipts r ON r.conv = c.conv AND r.recipient = ? AND r.seq = ?
-LEFT JOIN delivery_readers p ON p.conv = c.conv AND p.reader = ?
-WHERE c.conv = ?`,
-	pending: `
-SELECT c.conv, ` + headerCols + `
-FROM delivery_messages m
-JOIN delivery_conversations c ON c.conv = m.conv
-LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
-WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ?
-	AND CASE WHEN m.open THEN ? ELSE r.status IS NOT NULL END
-ORDER BY m.seq LIMIT ?`,
-	leftOut: `
-SELECT COUNT(*)
-FROM delivery_messages m
-LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
-WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ? AND m.open`,
+	reader:  lockedReader,
+	pending: lockedPending,
+	leftOut: lockedLeftOut,
 	putReader: `
 INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq) VALUES (?, ?, ?, ?)
 ON DUPLICATE KEY UPDATE

@@ -143,25 +143,9 @@ FROM json_each(?) j WHERE t.conv = j.value->>0 AND t.seq = j.value->>1`,
 	putVersions: `
 UPDATE delivery_conversations AS c SET version = j.value->>1 FROM json_each(?) j WHERE c.conv = j.value->>0`,
 
-	reader: `
-SELECT p.delivered_seq, p.read_seq, ` + progressCols + `
-FROM delivery_conversations c
-LEFT JOIN delivery_receipts r ON r.conv = c.conv AND r.recipient = ? AND r.seq = ?
-LEFT JOIN delivery_readers p ON p.conv = c.conv AND p.reader = ?
-WHERE c.conv = ?`,
-	pending: `
-SELECT c.conv, ` + headerCols + `
-FROM delivery_messages m
-JOIN delivery_conversations c ON c.conv = m.conv
-LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
-WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ?
-	AND CASE WHEN m.open THEN ? ELSE r.status IS NOT NULL END
-ORDER BY m.seq LIMIT ?`,
-	leftOut: `
-SELECT COUNT(*)
-FROM delivery_messages m
-LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
-WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? AND m.sender <> ? AND COALESCE(r.status, 0) < ? AND m.open`,
+	reader:  lockedReader,
+	pending: lockedPending,
+	leftOut: lockedLeftOut,
 	putReader: `
 INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
