@@ -47,6 +47,9 @@ type MarkResult struct {
 // Mark marks up to [MaxBatch] messages, of any conversations, for one actor and returns a result for
 // each in the same order. A refused message never fails the rest. The error is for the call as a
 // whole: invalid arguments, or a failure that met all of it.
+//
+// A message that is named more than once is marked once. The first of its results says whether that
+// changed anything; the others have the same receipt or refusal, and Changed is false.
 func (t *Tracker) Mark(ctx context.Context, actor Actor, status Status, messages ...string) ([]MarkResult, error) {
 	return t.mark(ctx, nil, actor, status, messages)
 }
@@ -69,10 +72,11 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 	if len(messages) > MaxBatch {
 		return nil, &InvalidError{Field: "messages", Reason: "are more than 500"}
 	}
-	m := marking{t: t, tx: tx, marks: make([]Mark, len(messages)), results: make([]MarkResult, len(messages))}
-	todo := make([]int, 0, len(messages))
+	ids, positions := once(messages, func(id string) string { return id })
+	m := marking{t: t, tx: tx, marks: make([]Mark, len(ids)), results: make([]MarkResult, len(ids))}
+	todo := make([]int, 0, len(ids))
 	at := now()
-	for i, id := range messages {
+	for i, id := range ids {
 		m.marks[i] = Mark{
 			Message: id, User: actor.User, Socket: actor.Socket, Status: status, At: at,
 			Admitted: t.opts.Authorize == nil, NoWait: tx == nil,
@@ -90,10 +94,18 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 		if r.Err == nil {
 			t.opts.Observer.marked(status, r.Changed)
 		} else if isRefusal(r.Err) {
-			t.opts.Observer.refused(actor.User, messages[i], r.Err)
+			t.opts.Observer.refused(actor.User, ids[i], r.Err)
 		}
 	}
-	return m.results, nil
+	if len(ids) == len(messages) {
+		return m.results, nil
+	}
+	results := make([]MarkResult, len(messages))
+	for i, k := range positions {
+		results[i] = m.results[k]
+		m.results[k].Changed = false // for the repeats
+	}
+	return results, nil
 }
 
 // marking is one call of Mark under way.
@@ -249,9 +261,9 @@ func (t *Tracker) flushMarks(ctx context.Context, _ string, marks []Mark) ([]mar
 
 // advance writes marks in rounds of distinct receipts. What fails in the first round fails them all.
 func advance(marks []Mark, write func([]Mark) ([]Marked, error)) ([]marked, error) {
-	type receipt struct{ message, user string }
 	outs := make([]marked, len(marks))
-	for n, round := range rounds(marks, func(m Mark) receipt { return receipt{m.Message, m.User} }) {
+	rounds, by := fold(marks)
+	for n, round := range rounds {
 		results, err := write(pick(marks, round))
 		if err == nil && len(results) != len(round) {
 			err = fmt.Errorf("store returned %d results for %d marks", len(results), len(round))
@@ -265,6 +277,12 @@ func advance(marks []Mark, write func([]Mark) ([]Marked, error)) ([]marked, erro
 			} else {
 				outs[at].Marked = results[i]
 			}
+		}
+	}
+	for i, k := range by {
+		if k != i {
+			outs[i] = outs[k]
+			outs[i].Changed = false
 		}
 	}
 	return outs, nil

@@ -172,23 +172,23 @@ func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
 	}
 }
 
-// flushSends stores a batch of messages.
+// flushSends stores a batch of messages. Of those with the same id the first is stored, and is what was
+// there for the others.
 func (t *Tracker) flushSends(ctx context.Context, _ string, messages []NewMessage) ([]Created, error) {
+	first, by := once(messages, func(m NewMessage) string { return m.ID })
+	lease, began := t.relay.lease(t.opts.Lease, &t.breaker), time.Now()
+	results, claimed, err := t.store.Create(ctx, first, lease)
+	t.handOver(claimed, began)
+	if err == nil && len(results) != len(first) {
+		err = fmt.Errorf("store returned %d results for %d messages", len(results), len(first))
+	}
+	if err != nil {
+		return nil, err
+	}
 	outs := make([]Created, len(messages))
-	for _, round := range rounds(messages, func(m NewMessage) string { return m.ID }) {
-		lease, began := t.relay.lease(t.opts.Lease, &t.breaker), time.Now()
-		results, claimed, err := t.store.Create(ctx, pick(messages, round), lease)
-		if err == nil && len(results) != len(round) {
-			err = fmt.Errorf("store returned %d results for %d messages", len(results), len(round))
-		}
-		for i, at := range round {
-			if err != nil {
-				outs[at].Err = err
-			} else {
-				outs[at] = results[i]
-			}
-		}
-		t.handOver(claimed, began)
+	for i, k := range by {
+		outs[i] = results[k]
+		results[k].Existed = !results[k].Held && results[k].Err == nil // for the repeats
 	}
 	return outs, nil
 }
@@ -222,40 +222,6 @@ func sent(ctx context.Context, store Store, m NewMessage, c Created) (Message, e
 		}
 	}
 	return c.Message, nil
-}
-
-// rounds splits items into rounds of distinct keys, as indexes in order: a store is never given
-// the same key twice in one call.
-func rounds[T any, K comparable](items []T, key func(T) K) [][]int {
-	if len(items) == 1 {
-		return single
-	}
-	seen := make(map[K]int, len(items))
-	var out [][]int
-	for i, item := range items {
-		k := key(item)
-		n := seen[k]
-		seen[k] = n + 1
-		if n == len(out) {
-			out = append(out, nil)
-		}
-		out[n] = append(out[n], i)
-	}
-	return out
-}
-
-var single = [][]int{{0}}
-
-// pick returns the items at these indexes, which ascend.
-func pick[T any](items []T, at []int) []T {
-	if len(at) == len(items) {
-		return items
-	}
-	out := make([]T, len(at))
-	for i, j := range at {
-		out[i] = items[j]
-	}
-	return out
 }
 
 // now is the one clock of what is stored.

@@ -257,10 +257,17 @@ func (s *shortLived) Advance(ctx context.Context, m []delivery.Mark, l delivery.
 }
 
 func TestMarkTxFailsAsAWhole(t *testing.T) {
-	tracker := newTracker(t, &shortLived{Store: memstore.New()}, new(endpoint), nil)
-	sendAs(t, tracker, "m")
-	// The second mark of the same message is a write of its own.
-	if results, err := tracker.MarkTx(t.Context(), new(sql.Tx), bob, delivery.Read, "m", "m"); err == nil {
+	store := &shortLived{Store: memstore.New()}
+	for _, id := range []string{"m", "n"} {
+		if _, err := newTracker(t, store, new(endpoint), nil).Send(t.Context(), delivery.Draft{ID: id, Conversation: id, Sender: "alice"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What the rule lets in once the store has asked for it is a write of its own.
+	tracker := newTracker(t, store, new(endpoint), &delivery.Options{
+		Authorize: func(context.Context, string, delivery.Action, string) (bool, error) { return true, nil },
+	})
+	if results, err := tracker.MarkTx(t.Context(), new(sql.Tx), bob, delivery.Read, "m", "n"); err == nil {
 		t.Errorf("the transaction is dead, and the call says %+v", results)
 	}
 }
