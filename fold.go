@@ -3,7 +3,7 @@ package delivery
 // Repeats share a write: of what says the same in one batch, only the first goes to the store.
 
 // once returns the items with distinct keys, each the first of its key, and for each item the index of
-// the one that stands for it there. Without repeats, the items are the argument itself.
+// the one that stands for it there.
 func once[T any, K comparable](items []T, key func(T) K) (first []T, by []int) {
 	if len(items) == 1 {
 		return items, single[0]
