@@ -22,7 +22,6 @@ type locked struct {
 	known       string               // [conversation] → conversation: those that exist, as far as the transaction can see
 	found       string               // conversation: makes it unless it exists
 	lock        string               // [conversation] → conversation, key, version; locked
-	loadNewest  string               // is reads.load, but of what was committed last, whatever the transaction can see
 	addMessages string               // [key, seq, id, sender, body, open, total, quorum, sent at]
 	addStates   string               // [key, seq, version, status]
 	addReceipts string               // [key, seq, recipient, status, version]
@@ -45,9 +44,11 @@ type locked struct {
 	leftOut   string // recipient, key, after seq, up to seq, recipient, status → count
 	putReader string // key, reader, delivered place, read place: moved forward to these
 
+	newest newest
+
 	// The outbox.
 	addEvents string // microseconds, token, attempts, [payload]
-	newest    string // token, limit → id; the last ones first
+	latest    string // token, limit → id; the last ones first
 	anyDue    string // → whether some event is due
 	due       string // limit → id, attempts, payload: those due longest that nobody else is claiming; locked
 	hold      string // [id], token, microseconds
@@ -97,7 +98,9 @@ func (s *standing) spot() spot { return spot{s.key, s.header.Seq} }
 // set fills in what was read.
 func (s *standing) set(version int64, tally delivery.Tally, receipt delivery.Receipt) {
 	s.version, s.tally, s.receipt = version, tally, receipt
-	if receipt.Status.Valid() {
+	if receipt.Version == 0 {
+		s.receipt = delivery.Receipt{} // there is none, or one that was reserved
+	} else {
 		s.receipt.Message, s.receipt.Recipient = s.header.ID, s.user
 	}
 }

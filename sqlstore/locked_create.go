@@ -127,9 +127,8 @@ func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, messages 
 	for i, m := range messages {
 		ids[i] = m.ID
 	}
-	list, load, free := idList(ids), s.reads.load, len(messages)+1
-	for {
-		there, err := query(ctx, q, scanMessage, load, list)
+	for free := len(messages) + 1; ; {
+		there, err := l.taken(ctx, q, s, ids)
 		if err != nil {
 			return nil, err
 		}
@@ -148,15 +147,28 @@ func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, messages 
 			return created, nil
 		case !l.duplicate(err):
 			return nil, err
+		case len(rows) >= free && s.tx != nil:
+			return nil, errSnapshot
 		case len(rows) >= free && len(messages) == 1:
 			return []delivery.Created{unreadable(err)}, nil
 		case len(rows) >= free:
 			return l.addApart(ctx, q, s, messages, conversations)
 		}
-		// Someone took an id for another conversation, or did so before the transaction of the
-		// caller looked at the database for the first time. Look again; that one exists now.
-		load, free = l.loadNewest, len(rows)
+		free = len(rows) // someone took an id for another conversation: that message exists now
 	}
+}
+
+// taken returns the messages that have these ids, as they are now.
+func (l *locked) taken(ctx context.Context, q delivery.DBTX, s *session, ids []string) ([]delivery.Message, error) {
+	there, err := query(ctx, q, scanMessage, s.reads.load, idList(ids))
+	if err != nil || len(there) == 0 || !l.newest.in(s) {
+		return there, err
+	}
+	ids = ids[:0:0]
+	for _, m := range there {
+		ids = append(ids, m.ID)
+	}
+	return query(ctx, q, scanMessage, l.newest.load, idList(ids))
 }
 
 // addApart is add for messages one of whose ids is taken by a message that cannot be read: it stores the others.

@@ -19,7 +19,7 @@ func (l *locked) advance(ctx context.Context, s *session, marks []delivery.Mark,
 }
 
 func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
-	found, err := l.find(ctx, q, marks)
+	found, err := l.find(ctx, q, s, marks)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -43,7 +43,7 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 			return nil, nil, err
 		}
 	}
-	switch err := l.read(ctx, q, s, receipts, lock); {
+	switch err := l.read(ctx, q, s, receipts, marks, lock); {
 	case err != nil && passBy && l.isHeld(err):
 		for _, r := range receipts {
 			marked[r.mark].Held = true
@@ -67,17 +67,27 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 }
 
 // find returns where the marked messages stand, as far as they exist.
-func (l *locked) find(ctx context.Context, q delivery.DBTX, marks []delivery.Mark) (map[string]*standing, error) {
+func (l *locked) find(ctx context.Context, q delivery.DBTX, s *session, marks []delivery.Mark) (map[string]*standing, error) {
 	ids := make([]string, len(marks))
 	for i, m := range marks {
 		ids[i] = m.Message
 	}
-	rows, err := query(ctx, q, scanHeader, l.headers, idList(ids))
-	found := make(map[string]*standing, len(rows))
-	for _, r := range rows {
-		found[r.header.ID] = r
+	found := make(map[string]*standing, len(ids))
+	add := func(text string) error {
+		rows, err := query(ctx, q, scanHeader, text, idList(ids))
+		for _, r := range rows {
+			found[r.header.ID] = r
+		}
+		return err
 	}
-	return found, err
+	if err := add(l.headers); err != nil || !l.newest.in(s) {
+		return found, err
+	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return found[id] != nil })
+	if len(ids) == 0 {
+		return found, nil
+	}
+	return found, add(l.headers + l.newest.lock)
 }
 
 // free locks the conversations that nobody holds, if there are several, and returns the receipts in
@@ -98,26 +108,16 @@ func (l *locked) free(ctx context.Context, q delivery.DBTX, receipts []*standing
 	}), nil
 }
 
-// read fills in how things stand with the receipts now, and locks them in the given way. It asks for none
-// too: a mark of what does not exist takes as long as one of what is not the user's.
-func (l *locked) read(ctx context.Context, q delivery.DBTX, s *session, receipts []*standing, lock string) error {
-	if s.tx == nil {
+// read fills in how things stand with the receipts of the marks now, and locks them in the given way. It asks
+// for none too: a mark of what does not exist takes as long as one of what is not the user's.
+func (l *locked) read(ctx context.Context, q delivery.DBTX, s *session, receipts []*standing, marks []delivery.Mark, lock string) error {
+	if !l.newest.in(s) {
 		return l.readFrom(ctx, q, l.standing+lock, receipts)
 	}
-	// To lock a receipt that does not exist locks the gap in its place, if the caller's transaction is
-	// REPEATABLE READ, and holds up strangers. So lock the conversations alone, and be content with what
-	// the transaction can see, unless someone has changed them since it began to look.
-	versions, err := l.lockAll(ctx, q, keysOf(receipts))
-	if err != nil {
+	if _, err := l.lockAll(ctx, q, keysOf(receipts)); err != nil {
 		return err
 	}
-	if err := l.readFrom(ctx, q, l.standing, receipts); err != nil {
-		return err
-	}
-	if slices.ContainsFunc(receipts, func(r *standing) bool { return r.version != versions[r.key] }) {
-		return l.readFrom(ctx, q, l.standing+lock, receipts)
-	}
-	return nil
+	return l.readNewest(ctx, q, receipts, func(r *standing) bool { return marks[r.mark].Admitted })
 }
 
 // lockAll locks conversations and returns their versions.
@@ -147,14 +147,7 @@ func keysOf(receipts []*standing) []int64 {
 
 // readFrom fills in how things stand with the receipts as a statement sees it.
 func (l *locked) readFrom(ctx context.Context, q delivery.DBTX, text string, receipts []*standing) error {
-	slices.SortFunc(receipts, func(a, b *standing) int {
-		return cmp.Or(a.spot().compare(b.spot()), cmp.Compare(a.user, b.user))
-	})
-	wanted := make([]row, len(receipts))
-	for i, r := range receipts {
-		wanted[i] = row{i, r.key, r.header.Seq, r.user}
-	}
-	rows, err := q.QueryContext(ctx, text, toJSON(wanted))
+	rows, err := q.QueryContext(ctx, text, wanted(receipts))
 	if err != nil {
 		return err
 	}
@@ -178,6 +171,18 @@ func (l *locked) readFrom(ctx context.Context, q delivery.DBTX, text string, rec
 		return fmt.Errorf("%d of %d messages have lost their state", len(receipts)-n, len(receipts))
 	}
 	return nil
+}
+
+// wanted sorts the receipts, and returns the rows that ask for them by their indexes.
+func wanted(receipts []*standing) string {
+	slices.SortFunc(receipts, func(a, b *standing) int {
+		return cmp.Or(a.spot().compare(b.spot()), cmp.Compare(a.user, b.user))
+	})
+	rows := make([]row, len(receipts))
+	for i, r := range receipts {
+		rows[i] = row{i, r.key, r.header.Seq, r.user}
+	}
+	return toJSON(rows)
 }
 
 func scanHeader(rows *sql.Rows) (*standing, error) {

@@ -46,7 +46,7 @@ func (l *locked) bornIDs(ctx context.Context, q delivery.DBTX, result sql.Result
 		id, err := result.LastInsertId()
 		return []int64{id}, err
 	}
-	ids, err := query(ctx, q, scanInt, l.newest, token, n)
+	ids, err := query(ctx, q, scanInt, l.latest, token, n)
 	slices.Reverse(ids)
 	return ids, err
 }

@@ -17,7 +17,7 @@ func (l *locked) advanceUpTo(ctx context.Context, s *session, upTo delivery.UpTo
 }
 
 func (l *locked) advanceUpToIn(ctx context.Context, q delivery.DBTX, s *session, u delivery.UpTo, lease delivery.Lease) (marked delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
-	found, err := l.find(ctx, q, []delivery.Mark{{Message: u.Message}})
+	found, err := l.find(ctx, q, s, []delivery.Mark{{Message: u.Message}})
 	if err != nil {
 		return marked, nil, err
 	}
@@ -35,34 +35,23 @@ func (l *locked) advanceUpToIn(ctx context.Context, q delivery.DBTX, s *session,
 	}
 	marked.Receipt = receipt
 
-	// All that was sent before the named message was committed before it, so even a snapshot that is
-	// behind the lock has it. What it does not show, and what is looked at again, is who has advanced since.
-	after, last := places[u.Status], named.header.Seq
-	receipts, err := query(ctx, q, scanHeader, l.pending, u.User, named.key, after, last, u.User, u.Status, u.Admitted, u.Limit+1)
+	after := places[u.Status]
+	var n needs
+	if l.newest.in(s) {
+		n, err = l.needsNewest(ctx, q, u, named, after)
+		if named.receipt.Status.Valid() {
+			marked.Receipt = named.receipt
+		}
+	} else {
+		n, err = l.needs(ctx, q, u, named, after)
+	}
 	if err != nil {
 		return marked, nil, err
 	}
-	if marked.More = len(receipts) > u.Limit; marked.More {
-		receipts = receipts[:u.Limit]
-		last = receipts[u.Limit-1].header.Seq
-	}
-	if !u.Admitted {
-		err := queryOne(ctx, q, []any{&marked.LeftOut}, l.leftOut, u.User, named.key, after, last, u.User, u.Status)
-		if err != nil {
-			return marked, nil, err
-		}
-	}
-	for _, r := range receipts {
-		r.user = u.User
-	}
-	if len(receipts) > 0 {
-		if err := l.read(ctx, q, s, receipts, l.wait); err != nil {
-			return marked, nil, err
-		}
-	}
+	marked.More, marked.LeftOut = n.more, n.leftOut
 
 	var c changes
-	for _, r := range receipts {
+	for _, r := range n.receipts {
 		if c.advance(r, u.Socket, u.Status, u.At) {
 			marked.Changed++
 		}
@@ -77,11 +66,45 @@ func (l *locked) advanceUpToIn(ctx context.Context, q delivery.DBTX, s *session,
 		return marked, nil, err
 	}
 	// Strangers leave no place behind.
-	if belongs := marked.Changed > 0 || marked.Receipt.Status.Valid() || named.header.Sender == u.User; belongs && marked.LeftOut == 0 && last > after {
-		places.move(u.Status, last)
+	if belongs := marked.Changed > 0 || marked.Receipt.Status.Valid() || named.header.Sender == u.User; belongs && marked.LeftOut == 0 && n.last > after {
+		places.move(u.Status, n.last)
 		_, err = q.ExecContext(ctx, l.putReader, named.key, u.User, places[delivery.Delivered], places[delivery.Read])
 	}
 	return marked, claimed, err
+}
+
+// needs is what a reader lacks up to a message.
+type needs struct {
+	receipts []*standing // to advance, in order of seq, at most as many as the limit
+	last     int64       // the seq up to which these are all
+	more     bool        // there are others after it
+	leftOut  int         // those up to it that lack admission
+}
+
+// needs finds what a reader lacks, after its place, up to the named message.
+func (l *locked) needs(ctx context.Context, q delivery.DBTX, u delivery.UpTo, named *standing, after int64) (n needs, err error) {
+	n.last = named.header.Seq
+	n.receipts, err = query(ctx, q, scanHeader, l.pending, u.User, named.key, after, n.last, u.User, u.Status, u.Admitted, u.Limit+1)
+	if err != nil {
+		return n, err
+	}
+	if n.more = len(n.receipts) > u.Limit; n.more {
+		n.receipts = n.receipts[:u.Limit]
+		n.last = n.receipts[u.Limit-1].header.Seq
+	}
+	if !u.Admitted {
+		err := queryOne(ctx, q, []any{&n.leftOut}, l.leftOut, u.User, named.key, after, n.last, u.User, u.Status)
+		if err != nil {
+			return n, err
+		}
+	}
+	for _, r := range n.receipts {
+		r.user = u.User
+	}
+	if len(n.receipts) > 0 {
+		err = l.readFrom(ctx, q, l.standing+l.wait, n.receipts)
+	}
+	return n, err
 }
 
 // places holds, for each status, the seq up to which a reader has nothing left to advance to it.

@@ -57,6 +57,11 @@ const mysqlNow = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAM
 // mysqlIDs turns a batch of ids into a table.
 const mysqlIDs = "JSON_TABLE(?, '$[*]' COLUMNS (id VARCHAR(128) CHARACTER SET utf8mb4 PATH '$'))"
 
+// mysqlWanted turns a batch of receipts that are asked for into a table.
+const mysqlWanted = "JSON_TABLE(?, '$[*]' COLUMNS (i BIGINT PATH '$[0]', conv BIGINT PATH '$[1]', seq BIGINT PATH '$[2]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[3]'))"
+
+const mysqlShare = "\nLOCK IN SHARE MODE"
+
 var mysqlWrites = locked{
 	known: lockedKnown(mysqlIDs),
 	// INSERT IGNORE would take a shared lock first, and two of them would wait for each other.
@@ -66,7 +71,6 @@ SELECT STRAIGHT_JOIN c.conv, c.version
 FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$')) j
 JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 FOR UPDATE`,
-	loadNewest: lockedReads(mysqlIDs, mysqlNow).load + ` LOCK IN SHARE MODE`,
 	addMessages: `
 INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
 SELECT j.conv, j.seq, j.id, j.sender, j.body, j.open, j.total, j.quorum, j.sent_at
@@ -89,7 +93,7 @@ JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 FOR UPDATE SKIP LOCKED`,
 	standing: `
 SELECT STRAIGHT_JOIN j.i, c.version, ` + tallyCols + `, ` + progressCols + `
-FROM JSON_TABLE(?, '$[*]' COLUMNS (i BIGINT PATH '$[0]', conv BIGINT PATH '$[1]', seq BIGINT PATH '$[2]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[3]')) j
+FROM ` + mysqlWanted + ` j
 JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 JOIN delivery_states t FORCE INDEX (PRIMARY) ON t.conv = j.conv AND t.seq = j.seq
 LEFT JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
@@ -120,12 +124,33 @@ INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq) VALUES (?, 
 ON DUPLICATE KEY UPDATE
 	delivered_seq = GREATEST(delivered_seq, VALUES(delivered_seq)), read_seq = GREATEST(read_seq, VALUES(read_seq))`,
 
+	newest: newest{
+		lock: mysqlShare,
+		load: lockedReads(mysqlIDs, mysqlNow).load + mysqlShare,
+		seen: `
+SELECT STRAIGHT_JOIN j.i, r.status
+FROM ` + mysqlWanted + ` j
+JOIN delivery_messages m FORCE INDEX (PRIMARY) ON m.conv = j.conv AND m.seq = j.seq
+LEFT JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
+		reserve: `
+INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
+SELECT j.conv, j.seq, j.recipient, 1, 0
+FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[2]')) j
+ON DUPLICATE KEY UPDATE version = delivery_receipts.version`,
+		stretch: `
+SELECT STRAIGHT_JOIN c.conv, ` + headerCols + `
+FROM delivery_messages m FORCE INDEX (PRIMARY)
+JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = m.conv
+WHERE m.conv = ? AND m.seq >= ? AND m.seq < ?
+ORDER BY m.seq LIMIT ?` + mysqlShare,
+	},
+
 	addEvents: `
 INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload)
 SELECT ` + mysqlNow + ` + ?, ?, ?, ` + mysqlNow + `, j.payload
 FROM JSON_TABLE(?, '$[*]' COLUMNS (i FOR ORDINALITY, payload MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$')) j
 ORDER BY j.i`,
-	newest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
+	latest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
 	anyDue: `SELECT EXISTS (SELECT 1 FROM delivery_outbox WHERE ready_at <= ` + mysqlNow + `)`,
 	due: `
 SELECT id, attempts, payload FROM delivery_outbox FORCE INDEX (delivery_outbox_ready)

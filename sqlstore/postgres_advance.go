@@ -160,7 +160,16 @@ func (postgresWrites) advance(ctx context.Context, s *session, marks []delivery.
 	}
 	err = s.write(ctx, func(q delivery.DBTX) error {
 		marked, claimed, err = pgApplyLocked(ctx, q, marks, lease)
-		return err
+		if err != nil || s.tx == nil {
+			return err
+		}
+		var missing []string
+		for i := range marked {
+			if marked[i].Header.ID == "" {
+				missing = append(missing, marks[i].Message)
+			}
+		}
+		return pgMissing(ctx, q, missing)
 	})
 	return marked, claimed, err
 }

@@ -131,6 +131,9 @@ func (postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo delivery
 					return err
 				}
 			}
+			if s.tx != nil && row.Header.ID == "" {
+				return pgMissing(ctx, q, []string{upTo.Message})
+			}
 			return nil
 		})
 	}

@@ -112,7 +112,6 @@ var sqliteWrites = locked{
 	addMessages: `
 INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8 FROM json_each(?)`,
-	loadNewest: lockedReads(sqliteIDs, sqliteNow).load,
 	duplicate: func(err error) bool {
 		return strings.Contains(err.Error(), "UNIQUE constraint failed: delivery_messages.id")
 	},
@@ -154,7 +153,7 @@ ON CONFLICT DO UPDATE SET
 	addEvents: `
 INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload)
 SELECT ` + sqliteNow + ` + ?, ?, ?, ` + sqliteNow + `, value FROM json_each(?) ORDER BY key`,
-	newest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
+	latest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
 	anyDue: `SELECT EXISTS (SELECT 1 FROM delivery_outbox WHERE ready_at <= ` + sqliteNow + `)`,
 	due: `
 SELECT id, attempts, payload FROM delivery_outbox WHERE ready_at <= ` + sqliteNow + ` ORDER BY ready_at, id LIMIT ?`,

@@ -16,12 +16,17 @@
 // breaks at the commit, or ctx ends there, the error wraps [delivery.ErrOutcomeUnknown]; any other
 // error has changed nothing.
 //
-// Inside a transaction of the caller's ([Store.InTx]) nothing is repeated and the isolation is the
-// caller's. After an error, roll back; a conflict, at the commit too, is to be answered by running the whole
-// transaction again. It is known by the code in the driver's error, which [errors.As] finds: SQLSTATE 40001
-// or 40P01 on Postgres, 1213, 1205 or 1020 on MySQL and MariaDB, and SQLITE_BUSY, which is 5 in the low
-// byte, on SQLite. On MySQL READ COMMITTED suits best: at REPEATABLE READ, its default, the server now and then
-// locks gaps between rows, and so holds up others, when conversations change under the transaction.
+// Inside a transaction of the caller's ([Store.InTx]) nothing is repeated, and the isolation is the caller's. At
+// every isolation a write is exact, however long ago the transaction read for the first time, or fails with an
+// error that wraps [delivery.ErrTxConflict]: roll back and run the whole transaction again. [IsConflict] tells
+// the same of the caller's own statements and of the commit. A write that fails changes nothing, and every later
+// write of the store in that transaction fails too, until a ROLLBACK TO SAVEPOINT to before the failure.
+//
+// On MariaDB and MySQL a transaction begins at REPEATABLE READ by default, and the store's writes in it read what was
+// committed last. They lock rows and no gaps between them, with one exception: after a mark of a message that
+// does not exist, sends of others may wait until the transaction ends. At READ COMMITTED they don't. With
+// innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write fails with a conflict if somebody else
+// changed the conversation since the transaction first read. [sql.LevelReadCommitted] has no such conflicts.
 //
 // # Postgres
 //
@@ -88,7 +93,8 @@ func newSession(db *sql.DB, impl *dialect) *session {
 }
 
 // InTx returns a store that works inside the caller's transaction, as [delivery.TxStore] says: a
-// [*sql.Tx], or a [*sql.Conn] on which one was begun. After an error the caller must roll back.
+// transaction of [database/sql] or of a library around it, or a [*sql.Conn] on which one was begun. After an
+// error the caller must roll back.
 func (s *Store) InTx(tx delivery.DBTX) delivery.Store {
 	inner := *s.session
 	inner.tx, inner.sweep = tx, new(sweep) // whose claims may be rolled back

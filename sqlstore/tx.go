@@ -21,6 +21,7 @@ type guard struct {
 var (
 	errFailedTx = errors.New("an earlier call in this transaction failed: roll it back")
 	errNoTx     = errors.New("no transaction is under way")
+	errSnapshot = errors.New("the transaction's snapshot lacks a message that exists")
 )
 
 // writeInTx runs fn inside the caller's transaction.
@@ -55,7 +56,7 @@ func (s *session) txError(err error) error {
 		return nil
 	case errors.Is(err, errNoTx) && isConn:
 		return &delivery.InvalidError{Field: "tx", Reason: "is a connection on which no transaction is under way"}
-	case errors.Is(err, errNoTx) || s.classify(err) == conflict:
+	case errors.Is(err, errNoTx) || errors.Is(err, errSnapshot) || s.classify(err) == conflict:
 		return fmt.Errorf("%w: %w", delivery.ErrTxConflict, err)
 	}
 	return err

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -63,12 +64,63 @@ func TestPostgresReportsAConflictInTheCallersTransaction(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, _, err = store.InTx(tx).Advance(t.Context(), []delivery.Mark{markBy(user, "m")}, delivery.Lease{})
-			if sqlState(err) != "40001" {
+			if sqlState(err) != "40001" || !errors.Is(err, delivery.ErrTxConflict) || !sqlstore.IsConflict(err) {
 				t.Errorf("at %v a conflict is %v", level, err)
 			}
 			tx.Rollback()
 		}
 		wantTally(t, store, "m", 2)
+	})
+}
+
+func TestPostgresDoesNotTakeAMessageForMissingThatTheSnapshotLacks(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
+		openMessage(t, store, "c", "m")
+		for _, level := range []sql.IsolationLevel{sql.LevelReadCommitted, sql.LevelRepeatableRead, sql.LevelSerializable} {
+			late := "late at " + level.String()
+			run := func(message string) ([]delivery.Marked, error, error) {
+				tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: level})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer tx.Rollback()
+				inside := store.InTx(tx)
+				if _, err := inside.Load(t.Context(), []string{"m"}); err != nil { // takes the snapshot
+					t.Fatal(err)
+				}
+				if message == late {
+					openMessage(t, store, "c "+late, late)
+				}
+				upTo := delivery.UpTo{Conversation: "c " + late, Message: message, User: "bob", Status: delivery.Delivered, At: time.Now(), Admitted: true, Limit: 10}
+				if message != late {
+					if marked, _, err := inside.AdvanceUpTo(t.Context(), upTo, delivery.Lease{}); err != nil || marked.Header.ID != "" {
+						t.Errorf("at %v a mark up to a message that does not exist is %+v, %v", level, marked, err)
+					}
+				}
+				marked, _, err := inside.Advance(t.Context(), []delivery.Mark{markBy("bob", message)}, delivery.Lease{})
+				_, _, upToErr := inside.AdvanceUpTo(t.Context(), upTo, delivery.Lease{})
+				if err == nil {
+					err = tx.Commit()
+				}
+				return marked, err, upToErr
+			}
+			if marked, err, _ := run("missing"); err != nil || marked[0].Header.ID != "" {
+				t.Errorf("at %v a mark of a message that does not exist is %+v, %v", level, marked, err)
+			}
+			marked, err, upToErr := run(late)
+			switch {
+			case level == sql.LevelReadCommitted:
+				if err != nil || upToErr != nil || !marked[0].Changed {
+					t.Errorf("at %v a mark of a message that came late is %+v, %v, up to it %v", level, marked, err, upToErr)
+				}
+			case !errors.Is(err, delivery.ErrTxConflict) || upToErr == nil:
+				t.Errorf("at %v a mark of a message that came late is %+v, %v, and one after it %v", level, marked, err, upToErr)
+			}
+		}
+		var rows int
+		if err := db.QueryRow("SELECT count(*) FROM delivery_messages WHERE conv = 0").Scan(&rows); err != nil || rows != 0 {
+			t.Errorf("%d rows of no conversation are left, %v", rows, err)
+		}
 	})
 }
 

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -33,17 +34,13 @@ func TestMySQLDoesNotDecideByAStaleSnapshot(t *testing.T) {
 		t.Errorf("bob's repeated mark is %+v,\ncarol's first one is %+v", marked[0], marked[1])
 	}
 	created, _, err := inside.Create(t.Context(), []delivery.NewMessage{
-		{Header: delivery.Header{ID: "m2", Conversation: "e", Sender: "ann", Open: true, Quorum: 1}},
 		{Header: delivery.Header{ID: "m3", Conversation: "d", Sender: "ann", Open: true, Quorum: 1}},
 	}, delivery.Lease{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !created[0].Existed || created[0].Message.Conversation != "d" {
-		t.Errorf("an id taken after the snapshot is created as %+v", created[0])
-	}
-	if created[1].Existed || created[1].Message.Seq != 2 {
-		t.Errorf("the second message of a conversation that the snapshot lacks is %+v", created[1])
+	if created[0].Existed || created[0].Message.Seq != 2 {
+		t.Errorf("the second message of a conversation that the snapshot lacks is %+v", created[0])
 	}
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
@@ -51,7 +48,33 @@ func TestMySQLDoesNotDecideByAStaleSnapshot(t *testing.T) {
 	wantTally(t, store, "m1", 2)
 	wantVersions(t, store, "c", 3)
 	wantVersions(t, store, "d", 2)
-	wantVersions(t, store, "e", 0)
+}
+
+// An id that was taken after the snapshot began cannot be compared with what took it.
+func TestMySQLReportsAConflictForAnIDTakenAfterTheSnapshot(t *testing.T) {
+	db, store := migrated(t, mysqlEngine)
+	tx := begin(t, db)
+	inside := store.InTx(tx)
+	if _, err := inside.Load(t.Context(), []string{"m"}); err != nil { // begins the snapshot
+		t.Fatal(err)
+	}
+	openMessage(t, store, "c", "m")
+	send := func(id string) error {
+		_, _, err := inside.Create(t.Context(), []delivery.NewMessage{
+			{Header: delivery.Header{ID: id, Conversation: "d", Sender: "ann", Open: true, Quorum: 1}},
+		}, delivery.Lease{})
+		return err
+	}
+	if err := send("m"); !errors.Is(err, delivery.ErrTxConflict) {
+		t.Errorf("a send with the id: %v, want ErrTxConflict", err)
+	}
+	if err := send("n"); err == nil {
+		t.Error("a send after that succeeded in the same transaction")
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	wantVersions(t, store, "d", 0)
 }
 
 // What a caller's transaction locks is its conversations, and not what lies between.
