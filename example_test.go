@@ -151,14 +151,17 @@ func ExampleTracker_Changes() {
 		log.Fatal(err)
 	}
 	for more := true; more; {
-		changes, err := tracker.Changes(ctx, "lunch", page.Version, 0)
+		changes, err := tracker.Changes(ctx, "lunch", page.Cursor, 0)
 		if err != nil {
 			log.Fatal(err)
+		}
+		if changes.Reset {
+			log.Fatal("the store was restored: forget all, and start over")
 		}
 		for _, m := range changes.Messages {
 			fmt.Println(m.ID, "is", m.Status)
 		}
-		page.Version, more = changes.Version, changes.More
+		page.Cursor, more = changes.Cursor, changes.More
 	}
 	// Output:
 	// m2 is read

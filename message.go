@@ -141,15 +141,27 @@ type Query struct {
 // Latest is a [Query.Before] that asks for a conversation's newest messages.
 const Latest int64 = 1<<63 - 1
 
+// Cursor is up to where a client knows a conversation: what [Tracker.Changes] goes on from. The zero Cursor is
+// that of a client that knows nothing. A client that learns of later versions by events or by its own marks may
+// raise Version; Epoch stays as the last [Page] had it.
+type Cursor struct {
+	Version int64 `json:"version"`
+	Epoch   int64 `json:"epoch,string"` // of the store; another one begins when the store was restored
+}
+
 // Page is an answer to [Tracker.Messages] or [Tracker.Changes], read at one moment.
 type Page struct {
 	// Messages stand in order of Seq, or of Version where changes were asked for.
 	Messages []Message `json:"messages"`
 
-	// Version is what to hand to [Tracker.Changes] next: the conversation's version at that
+	// Cursor is what to hand to [Tracker.Changes] next: the conversation's version at that
 	// moment, or, where More changes wait, that of the last one here.
-	Version int64 `json:"version"`
+	Cursor
 
 	// More says that the page was cut at its limit.
 	More bool `json:"more"`
+
+	// Reset says that the store cannot tell what changed, since it is behind the client or was restored. The client
+	// forgets the conversation and starts over. The page has no messages, and its Version is 0.
+	Reset bool `json:"reset,omitempty"`
 }

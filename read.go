@@ -79,15 +79,19 @@ func (t *Tracker) Messages(ctx context.Context, q Query) (Page, error) {
 }
 
 // Changes returns the present state of every message of the conversation that was sent or changed
-// after the version, in order of their versions: what a client that holds that version has missed,
-// exactly. Call it again with [Page.Version] while there is More. A limit of 0 is 50.
-func (t *Tracker) Changes(ctx context.Context, conversation string, since int64, limit int) (Page, error) {
+// after the cursor, in order of their versions: what a client that holds that cursor has missed,
+// exactly. Call it again with the page's Cursor while there is More. A limit of 0 is 50.
+//
+// The page is a [Page.Reset] if the conversation's version is below the cursor's, or if the store was restored since
+// the client got its cursor. The client then forgets what it knows of the conversation, and begins with
+// [Tracker.Messages] or the zero Cursor. A store that reads from a server which is behind resets clients too.
+func (t *Tracker) Changes(ctx context.Context, conversation string, since Cursor, limit int) (Page, error) {
 	return t.ChangesFor(ctx, "", conversation, since, limit)
 }
 
 // ChangesFor is [Tracker.Changes] with the viewer's own receipts in [Message.Own], so that one of a
 // user's devices learns what the others marked.
-func (t *Tracker) ChangesFor(ctx context.Context, viewer, conversation string, since int64, limit int) (Page, error) {
+func (t *Tracker) ChangesFor(ctx context.Context, viewer, conversation string, since Cursor, limit int) (Page, error) {
 	if err := checkID("conversation", conversation); err != nil {
 		return Page{}, err
 	}
@@ -96,14 +100,18 @@ func (t *Tracker) ChangesFor(ctx context.Context, viewer, conversation string, s
 			return Page{}, err
 		}
 	}
-	if since < 0 {
+	if since.Version < 0 {
 		return Page{}, &InvalidError{Field: "since", Reason: "is negative"}
 	}
 	limit, err := checkLimit(limit)
 	if err != nil {
 		return Page{}, err
 	}
-	return t.list(ctx, List{Conversation: conversation, Changes: true, After: since, Limit: limit, Viewer: viewer})
+	page, err := t.list(ctx, List{Conversation: conversation, Changes: true, After: since.Version, Limit: limit, Viewer: viewer})
+	if since.Version > 0 && (page.Version < since.Version || page.Epoch != since.Epoch) && err == nil {
+		page = Page{Cursor: Cursor{Epoch: page.Epoch}, Reset: true}
+	}
+	return page, err
 }
 
 func (t *Tracker) list(ctx context.Context, list List) (Page, error) {

@@ -171,11 +171,11 @@ func TestReads(t *testing.T) {
 		if len(page.Messages) != 1 || page.Messages[0].Own == nil || *page.Messages[0].Own != r {
 			t.Errorf("got %+v, want own %+v", page.Messages, r)
 		}
-		changes, err := d.Changes(t.Context(), "c", 60, 0)
+		changes, err := d.Changes(t.Context(), "c", delivery.Cursor{Version: 60, Epoch: page.Epoch}, 0)
 		if err != nil || len(changes.Messages) != 1 || changes.Messages[0].ID != last.ID || changes.Version != 61 {
 			t.Errorf("changes %+v, %v", changes, err)
 		}
-		changes, err = d.ChangesFor(t.Context(), "bob", "c", 60, 0)
+		changes, err = d.ChangesFor(t.Context(), "bob", "c", delivery.Cursor{Version: 60, Epoch: page.Epoch}, 0)
 		if err != nil || len(changes.Messages) != 1 || changes.Messages[0].Own == nil || *changes.Messages[0].Own != r {
 			t.Errorf("changes for bob %+v, %v", changes, err)
 		}
@@ -223,8 +223,8 @@ func TestReads(t *testing.T) {
 				_, err := d.Messages(t.Context(), delivery.Query{Conversation: "c", Before: -1})
 				return err
 			},
-			"limit":   func() error { _, err := d.Changes(t.Context(), "c", 0, 501); return err },
-			"since":   func() error { _, err := d.Changes(t.Context(), "c", -1, 0); return err },
+			"limit":   func() error { _, err := d.Changes(t.Context(), "c", delivery.Cursor{}, 501); return err },
+			"since":   func() error { _, err := d.Changes(t.Context(), "c", delivery.Cursor{Version: -1}, 0); return err },
 			"message": func() error { _, err := d.Receipts(t.Context(), ""); return err },
 			"messages": func() error {
 				_, err := d.Load(t.Context(), make([]string, delivery.MaxBatch+1)...)

@@ -63,7 +63,9 @@ type Store interface {
 	Load(ctx context.Context, ids []string) ([]Message, error)
 
 	// List returns a page of one conversation, from one snapshot. An unknown conversation is an
-	// empty page at version 0.
+	// empty page at version 0. Changes after a version that the conversation has not reached are an empty
+	// page at the version that it has. All pages have the same Epoch, until the store loses what it has
+	// acknowledged. List never sets Reset: the Tracker does.
 	List(ctx context.Context, list List) (Page, error)
 
 	// Pending counts up to limit messages of a conversation that the user has not read, and finds the

@@ -16,7 +16,7 @@
 //
 //	POST /messages       {conversation, body, id?, quorum?, socket?}  sends          201 message
 //	GET  /messages       ?conversation= &after= &before= &limit=      lists          200 page
-//	GET  /changes        ?conversation= &since= &limit=               catches up     200 page
+//	GET  /changes        ?conversation= &since= &epoch= &limit=       catches up     200 page
 //	GET  /pending        ?conversation=                               counts unread  200 pending
 //	GET  /receipts       ?message=                                    who got it     200 {receipts}
 //	POST /marks          {message, status, socket?}                   marks one      200 receipt
@@ -31,6 +31,10 @@
 // [delivery.Receipt] and [delivery.UpToResult]. Lists are never null. They all carry versions: what a client hands to
 // /changes to learn what it missed. In the answer of an up-to mark, if to − from + 1 > changed, others' changes
 // lie between: a client that counts the versions of its own marks reads the changes then.
+//
+// Catching up takes the version and the epoch that the client holds: those of the page that it read last, the version
+// raised by events and marks since. If the answer says "reset": true, the server was restored or is behind, and cannot
+// tell what changed. The client then forgets the conversation's messages and lists it anew.
 //
 // Sending takes an id of the client's choice. With one, a request whose answer was lost can be
 // repeated: it sends nothing twice and is answered like the first. Ids should be random (UUIDs, say):

@@ -128,11 +128,11 @@ func Example_catchUp() {
 	}
 	call(api, "alice", "POST", "/messages", `{"conversation": "c1", "id": "m1", "body": "hi"}`)
 	_, page := call(api, "alice", "GET", "/messages?conversation=c1", "")
-	version := page["version"]
+	version, epoch := page["version"], page["epoch"]
 
 	call(api, "bob", "POST", "/marks/up-to", `{"conversation": "c1", "message": "m1", "status": "read"}`)
 
-	_, page = call(api, "alice", "GET", fmt.Sprintf("/changes?conversation=c1&since=%v", version), "")
+	_, page = call(api, "alice", "GET", fmt.Sprintf("/changes?conversation=c1&since=%v&epoch=%v", version, epoch), "")
 	for _, m := range page["messages"].([]any) {
 		message := m.(map[string]any)
 		fmt.Println(message["id"], message["status"])

@@ -88,9 +88,9 @@ func (h *Handler) list(r *http.Request, user string) (any, error) {
 // changes answers GET /changes.
 func (h *Handler) changes(r *http.Request, user string) (any, error) {
 	var conversation string
-	var since int64
+	var since delivery.Cursor
 	var limit int
-	err := fields{"conversation": &conversation, "since": &since, "limit": &limit}.decodeQuery(r)
+	err := fields{"conversation": &conversation, "since": &since.Version, "epoch": &since.Epoch, "limit": &limit}.decodeQuery(r)
 	if err != nil {
 		return nil, err
 	}

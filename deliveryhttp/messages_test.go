@@ -210,9 +210,9 @@ func TestList(t *testing.T) {
 		}
 	})
 	t.Run("an empty list is a list", func(t *testing.T) {
-		for _, url := range []string{"/messages?conversation=den", "/changes?conversation=den&since=7"} {
+		for _, url := range []string{"/messages?conversation=den", "/changes?conversation=den&since=0"} {
 			answer, _ := d.do(request{"mallory", "GET", url, "", nil})
-			if got := answer.Body.String(); got != `{"messages":[],"version":0,"more":false}` {
+			if got := answer.Body.String(); !strings.HasPrefix(got, `{"messages":[],"version":0,"epoch":"`) || !strings.HasSuffix(got, `","more":false}`) {
 				t.Errorf("%s: got %s", url, got)
 			}
 		}
@@ -223,8 +223,14 @@ func TestChanges(t *testing.T) {
 	d := newDesk(t, nil)
 	d.furnish(t)
 	read := good[delivery.Receipt](t, d, about["mark"]("bob", "frozen"), http.StatusOK)
+	epoch := good[delivery.Page](t, d, request{"bob", "GET", "/messages?conversation=room", "", nil}, http.StatusOK).Epoch
+	changes := func(conversation string, since, epoch int64, limit int) delivery.Page {
+		t.Helper()
+		url := fmt.Sprintf("/changes?conversation=%s&since=%d&epoch=%d&limit=%d", conversation, since, epoch, limit)
+		return good[delivery.Page](t, d, request{"bob", "GET", url, "", nil}, http.StatusOK)
+	}
 	t.Run("a client that holds a version gets all that changed since, in order", func(t *testing.T) {
-		page := good[delivery.Page](t, d, request{"bob", "GET", "/changes?conversation=room&since=1", "", nil}, http.StatusOK)
+		page := changes("room", 1, epoch, 50)
 		if len(page.Messages) != 2 || page.Messages[0].ID != "opened" || page.Messages[1].ID != "frozen" || page.Messages[1].Version != read.Version || page.Version != 3 || page.More {
 			t.Errorf("got %+v", page)
 		}
@@ -236,7 +242,7 @@ func TestChanges(t *testing.T) {
 		var got []string
 		since, more := int64(0), true
 		for more {
-			page := good[delivery.Page](t, d, request{"bob", "GET", fmt.Sprintf("/changes?conversation=room&limit=1&since=%d", since), "", nil}, http.StatusOK)
+			page := changes("room", since, epoch, 1)
 			for _, m := range page.Messages {
 				got = append(got, m.ID)
 			}
@@ -244,6 +250,15 @@ func TestChanges(t *testing.T) {
 		}
 		if !slices.Equal(got, []string{"opened", "frozen"}) {
 			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("a client that is ahead of the store, or of another epoch, or says none, is told to start over", func(t *testing.T) {
+		for name, page := range map[string]delivery.Page{
+			"ahead": changes("room", 4, epoch, 50), "another epoch": changes("room", 1, epoch+1, 50), "none": changes("room", 1, 0, 50),
+		} {
+			if !page.Reset || page.Version != 0 || page.Epoch != epoch || len(page.Messages) != 0 || page.More {
+				t.Errorf("%s: %+v", name, page)
+			}
 		}
 	})
 }

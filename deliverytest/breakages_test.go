@@ -280,6 +280,25 @@ var breakages = []struct {
 		func(sound delivery.Store) delivery.Store {
 			return &broken{Store: sound, page: func(page *delivery.Page) { page.Version += 3 }}
 		}},
+	{"it says of a client that is ahead that it is up to date",
+		[]string{"changes after a version that the conversation has not reached"},
+		func(sound delivery.Store) delivery.Store {
+			after := int64(0)
+			return &broken{Store: sound,
+				list: func(list *delivery.List) { after = list.After },
+				page: func(page *delivery.Page) { page.Version = max(page.Version, after) }}
+		}},
+	{"it begins a new epoch with every page",
+		[]string{"all pages have one epoch"},
+		func(sound delivery.Store) delivery.Store {
+			pages := int64(0)
+			return &broken{Store: sound, page: func(page *delivery.Page) { pages++; page.Epoch = pages }}
+		}},
+	{"it says itself that a client is to start over",
+		[]string{"all pages have one epoch"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, page: func(page *delivery.Page) { page.Reset = len(page.Messages) == 0 }}
+		}},
 	{"it never has more",
 		[]string{"pages go forward", "pages go backward", "changes go on"},
 		func(sound delivery.Store) delivery.Store {

@@ -143,6 +143,12 @@ func (p *probe) version(conversation string) int64 {
 	return p.list(delivery.List{Conversation: conversation, Limit: 1}).Version
 }
 
+// nothing is an empty page at a version.
+func (p *probe) nothing(version int64) delivery.Page {
+	p.Helper()
+	return delivery.Page{Cursor: delivery.Cursor{Version: version, Epoch: p.list(delivery.List{Conversation: "any", Limit: 1}).Epoch}}
+}
+
 func (p *probe) receipts(ids ...string) []delivery.Receipt {
 	p.Helper()
 	receipts, err := p.store.Receipts(p.ctx, ids)

@@ -80,7 +80,7 @@ var createCases = []storeCase{
 		p.create(open("c1", "m", "alice"))
 		created := p.create(open("c2", "m", "alice"))
 		p.same("Create", created, []delivery.Created{{Message: asSent(open("c1", "m", "alice"), 1), Existed: true}})
-		p.same("the page of the other conversation", p.list(delivery.List{Conversation: "c2", Limit: 10}), delivery.Page{})
+		p.same("the page of the other conversation", p.list(delivery.List{Conversation: "c2", Limit: 10}), p.nothing(0))
 	}},
 	{"500 messages are created in one call", func(p *probe) {
 		var messages []delivery.NewMessage

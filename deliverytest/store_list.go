@@ -67,10 +67,28 @@ var listCases = []storeCase{
 		p.changes(7, 2, "2 1", 9, false)
 		p.changes(7, 1, "2", 8, true)
 	}},
+	{"changes after a version that the conversation has not reached are an empty page at the version that it has", func(p *probe) {
+		p.seven()
+		p.changes(8, 10, "", 7, false)
+		p.changes(delivery.Latest, 10, "", 7, false)
+	}},
+	{"all pages have one epoch, and are no resets", func(p *probe) {
+		epoch := p.nothing(0).Epoch
+		p.seven()
+		p.mark(delivered("2", "bob", noon))
+		for _, conversation := range []string{"c", "nowhere"} {
+			for _, list := range []delivery.List{{}, {After: 99}, {Before: 1}, {Before: delivery.Latest}, {Changes: true}, {Changes: true, After: 7}, {Changes: true, After: 99}} {
+				list.Conversation, list.Limit = conversation, 3
+				page := p.list(list)
+				p.same("the epoch", page.Epoch, epoch)
+				p.same("whether the page is a reset", page.Reset, false)
+			}
+		}
+	}},
 	{"a conversation that does not exist is an empty page at version 0", func(p *probe) {
 		for _, list := range []delivery.List{{}, {Before: delivery.Latest}, {Changes: true}, {Changes: true, After: 5}} {
 			list.Conversation, list.Limit, list.Viewer = "nowhere", 10, "bob"
-			p.same("List", p.list(list), delivery.Page{})
+			p.same("List", p.list(list), p.nothing(0))
 		}
 	}},
 	{"a viewer sees the own receipts, and nobody sees those of others", func(p *probe) {

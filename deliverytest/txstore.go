@@ -50,7 +50,7 @@ var txCases = []txCase{
 		after, still := p.all("c")
 		p.same("the messages", after, before)
 		p.same("the version", still, version)
-		p.same("the new conversation", p.list(delivery.List{Conversation: "d", Limit: 1}), delivery.Page{})
+		p.same("the new conversation", p.list(delivery.List{Conversation: "d", Limit: 1}), p.nothing(0))
 		p.same("a message created", p.load("m6", "m7"), []delivery.Message{})
 		p.same("the outbox", p.counts(), delivery.Backlog{})
 
@@ -112,8 +112,10 @@ var txCases = []txCase{
 		want := asSent(frozen("c", "m", "alice", "bob"), 1)
 		want.Tally = delivery.Tally{Version: 2, Status: delivery.Read, Delivered: 1, Read: 1, DeliveredAt: minute(1), ReadAt: minute(1)}
 		p.same("Load", inside.load("m"), []delivery.Message{want})
-		p.same("List", inside.list(delivery.List{Conversation: "c", Limit: 10}), delivery.Page{Messages: []delivery.Message{want}, Version: 2})
-		p.same("List of changes", inside.list(delivery.List{Conversation: "c", Changes: true, After: 1, Limit: 10}), delivery.Page{Messages: []delivery.Message{want}, Version: 2})
+		page := inside.nothing(2)
+		page.Messages = []delivery.Message{want}
+		p.same("List", inside.list(delivery.List{Conversation: "c", Limit: 10}), page)
+		p.same("List of changes", inside.list(delivery.List{Conversation: "c", Changes: true, After: 1, Limit: 10}), page)
 		inside.pending("bob", delivery.Pending{Newest: place("m", 1), Version: 2})
 		p.same("the receipt's status", inside.receiptOf("m").Status, delivery.Read)
 		p.must("Commit", tx.Commit())

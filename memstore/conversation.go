@@ -169,7 +169,7 @@ func (c *conversation) page(list delivery.List) delivery.Page {
 		start++
 	}
 	messages = messages[min(start, len(messages)):]
-	page := delivery.Page{Version: c.version, More: len(messages) > list.Limit}
+	page := delivery.Page{Cursor: delivery.Cursor{Version: c.version}, More: len(messages) > list.Limit}
 	switch {
 	case page.More && list.Before != 0:
 		messages = messages[len(messages)-list.Limit:]
@@ -185,7 +185,7 @@ func (c *conversation) page(list delivery.List) delivery.Page {
 
 // changesAfter lists by version.
 func (c *conversation) changesAfter(list delivery.List) delivery.Page {
-	page := delivery.Page{Version: c.version}
+	page := delivery.Page{Cursor: delivery.Cursor{Version: c.version}}
 	start, found := slices.BinarySearchFunc(c.changes, list.After, func(c change, after int64) int { return cmp.Compare(c.version, after) })
 	if found {
 		start++

@@ -27,6 +27,7 @@ package memstore
 import (
 	"context"
 	"hash/maphash"
+	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,7 @@ import (
 type Store struct {
 	seed      maphash.Seed
 	began     time.Time
+	epoch     int64 // nothing survives the process, so each store has its own
 	index     index
 	shards    [shards]shard
 	lastEvent atomic.Int64 // across the shards, so that ids tell the order
@@ -49,7 +51,7 @@ var _ delivery.SingleStore = (*Store)(nil)
 
 // New returns an empty store.
 func New() *Store {
-	s := &Store{seed: maphash.MakeSeed(), began: time.Now()}
+	s := &Store{seed: maphash.MakeSeed(), began: time.Now(), epoch: rand.Int64N(1<<53-1) + 1} // #nosec G404 -- nothing to guess
 	for i := range shards {
 		s.index[i].messages = map[string]*message{}
 		shard := &s.shards[i]
@@ -236,14 +238,16 @@ func (s *Store) List(ctx context.Context, list delivery.List) (delivery.Page, er
 	shard.lock()
 	defer shard.unlock()
 	c := shard.conversations[list.Conversation]
+	var page delivery.Page
 	switch {
 	case c == nil:
-		return delivery.Page{}, nil
 	case list.Changes:
-		return c.changesAfter(list), nil
+		page = c.changesAfter(list)
 	default:
-		return c.page(list), nil
+		page = c.page(list)
 	}
+	page.Epoch = s.epoch
+	return page, nil
 }
 
 // Pending counts what a user has not read in a conversation, as [delivery.Store] says.

@@ -30,6 +30,24 @@ func TestLeasesRunOnFakeTimeInABubble(t *testing.T) {
 	})
 }
 
+func TestACursorOfAnotherProcessIsReset(t *testing.T) {
+	var cursor delivery.Cursor
+	for _, reset := range []bool{false, true} { // the same happens in two processes, one after the other
+		tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice"}); err != nil {
+			t.Fatal(err)
+		}
+		page, err := tracker.Changes(t.Context(), "c", cursor, 0)
+		if err != nil || page.Reset != reset {
+			t.Errorf("after %+v: %+v, %v; want a reset: %t", cursor, page, err, reset)
+		}
+		cursor = page.Cursor
+	}
+}
+
 func TestStoreKeepsTheContract(t *testing.T) {
 	deliverytest.TestStore(t, func(*testing.T) delivery.Store { return memstore.New() })
 }

@@ -73,8 +73,9 @@ func lockedReads(ids, now string) reads {
 	page := func(table, index, within, order string) string {
 		return `
 WITH c AS (SELECT conv, id, version FROM delivery_conversations /*! FORCE INDEX (delivery_conversations_id) */ WHERE id = ?)
-SELECT /*! STRAIGHT_JOIN */ c.version, ` + messageCols + `, ` + receiptCols + `
-FROM c
+SELECT /*! STRAIGHT_JOIN */ COALESCE(c.version, 0), e.epoch, ` + messageCols + `, ` + receiptCols + `
+FROM delivery_epoch e
+LEFT JOIN c ON true
 LEFT JOIN (
 	SELECT /*! STRAIGHT_JOIN */ p.conv, p.seq
 	FROM c CROSS JOIN ` + table + ` p /*! FORCE INDEX (` + index + `) */ ON p.conv = c.conv
@@ -83,7 +84,7 @@ LEFT JOIN (
 LEFT JOIN delivery_messages m /*! FORCE INDEX (PRIMARY) */ ON m.conv = p.conv AND m.seq = p.seq
 LEFT JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = p.conv AND t.seq = p.seq
 LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = p.conv AND r.seq = p.seq AND r.recipient = ?
-ORDER BY `
+WHERE e.id = 1 ORDER BY `
 	}
 	const bySeq = "p.seq > ? AND p.seq < ?"
 	return reads{

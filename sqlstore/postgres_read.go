@@ -15,8 +15,9 @@ CROSS JOIN LATERAL (SELECT * FROM delivery_messages WHERE id = named.id LIMIT 1)
 
 	// A page is found in one table and filled from the others.
 	pgPage = `
-SELECT c.version, ` + pgMessage + `, ` + pgReceipt + `
-FROM delivery_conversations c`
+SELECT coalesce(c.version, 0), e.epoch, ` + pgMessage + `, ` + pgReceipt + `
+FROM (SELECT epoch FROM delivery_epoch WHERE id = 1) e
+LEFT JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = $1::text LIMIT 1) c ON true`
 
 	pgPageBySeq = pgPage + `
 LEFT JOIN LATERAL (
@@ -27,7 +28,7 @@ LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m
 LEFT JOIN LATERAL (
 	SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = $5::text LIMIT 1
 ) r ON true
-WHERE c.id = $1::text ORDER BY m.seq %[1]s`
+ORDER BY m.seq %[1]s`
 
 	pgPageByVersion = pgPage + `
 LEFT JOIN LATERAL (
@@ -38,7 +39,7 @@ LEFT JOIN LATERAL (SELECT * FROM delivery_messages WHERE conv = t.conv AND seq =
 LEFT JOIN LATERAL (
 	SELECT * FROM delivery_receipts WHERE conv = t.conv AND seq = t.seq AND recipient = $4::text LIMIT 1
 ) r ON true
-WHERE c.id = $1::text ORDER BY t.version`
+ORDER BY t.version`
 )
 
 var pgReads = reads{

@@ -21,8 +21,8 @@ type reads struct {
 	load     string // ids → message…
 	receipts string // ids → receipt…, ordered by message and recipient
 
-	// Lists: conversation's version, message…, own receipt…, as a LEFT JOIN makes them: for an empty
-	// page of a conversation that exists, one row with its version and NULLs.
+	// Lists: conversation's version, epoch, message…, own receipt…, as a LEFT JOIN makes them: for an empty
+	// page, one row with both and NULLs.
 	after   string // conversation, after, before, limit, viewer; the first ones in order of seq
 	before  string // the same; the last ones, in descending order of seq
 	changes string // conversation, after, limit, viewer; in order of version
@@ -54,7 +54,7 @@ func (s *session) receipts(ctx context.Context, ids []string) (receipts []delive
 
 // listed is one row of a list.
 type listed struct {
-	version int64
+	cursor  delivery.Cursor
 	message delivery.Message
 }
 
@@ -76,7 +76,7 @@ func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page
 	if err != nil || len(rows) == 0 {
 		return delivery.Page{}, err
 	}
-	page.Version = rows[0].version
+	page.Cursor = rows[0].cursor
 	if rows[0].message.ID == "" {
 		return page, nil
 	}

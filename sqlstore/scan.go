@@ -82,7 +82,7 @@ func scanReceipt(rows *sql.Rows) (r delivery.Receipt, err error) {
 
 func scanListed(rows *sql.Rows) (l listed, err error) {
 	var own delivery.Receipt
-	columns := append([]any{&l.version}, messageColumns(&l.message)...)
+	columns := append([]any{&l.cursor.Version, orZero[int64]{&l.cursor.Epoch}}, messageColumns(&l.message)...)
 	err = rows.Scan(append(columns, receiptColumns(&own)...)...)
 	if own.Status.Valid() {
 		l.message.Own = &own

@@ -61,7 +61,7 @@ func TestMessagesMayBeDeletedWhileNothingRuns(t *testing.T) {
 
 		after := start()
 		for conversation, left := range map[string]int{"some": 2, "all": 0} {
-			page, err := after.Changes(t.Context(), conversation, 0, 0)
+			page, err := after.Changes(t.Context(), conversation, delivery.Cursor{}, 0)
 			if err != nil || len(page.Messages) != left || page.Version != 7 {
 				t.Errorf("%s has %d messages at version %d, %v", conversation, len(page.Messages), page.Version, err)
 			}
@@ -87,7 +87,7 @@ func TestMessagesMayBeDeletedWhileNothingRuns(t *testing.T) {
 					t.Errorf("%s marks %+v in %s, %v; want %d", unread.user, r, conversation, err, unread.want)
 				}
 			}
-			page, err = after.Changes(t.Context(), conversation, 7, 0)
+			page, err = after.Changes(t.Context(), conversation, page.Cursor, 0)
 			if err != nil || len(page.Messages) != left+1 || page.Messages[left].Status != delivery.Read {
 				t.Errorf("the changes of %s are %+v, %v", conversation, page, err)
 			}

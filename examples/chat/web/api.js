@@ -27,7 +27,7 @@ async function call(method, path, fields) {
 }
 
 export const messages = (conversation, range = {}) => call('GET', 'messages', { conversation, ...range });
-export const changes = (conversation, since) => call('GET', 'changes', { conversation, since, limit: 200 });
+export const changes = (conversation, cursor) => call('GET', 'changes', { conversation, ...cursor, limit: 200 });
 export const pending = (conversation) => call('GET', 'pending', { conversation });
 export const receipts = (message) => call('GET', 'receipts', { message });
 export const send = (draft) => call('POST', 'messages', draft);

@@ -44,6 +44,7 @@ for (const conversation of conversations.values()) {
     view.showUnread(conversation);
     receipts.refresh(message.id);
   });
+  conversation.addEventListener('forgotten', () => view.forget(conversation));
   conversation.addEventListener('synced', () => view.showSynced(conversation));
   conversation.sync();
   follow(conversation);

@@ -2,7 +2,7 @@
 //
 // Every change in a conversation has a version, counted from 1 without gaps. Events may come late, twice or
 // never, so nobody relies on them: whenever one is missing, the page asks for all that has changed since the
-// version up to which it knows everything.
+// version up to which it knows everything. If the server was restored and cannot tell, the page starts over.
 
 import * as api from './api.js';
 import { Task } from './task.js';
@@ -20,6 +20,7 @@ export class Conversation extends EventTarget {
   more = false; // there are messages before the first one here
   #me;
   #version = -1; // everything up to here is known; -1: nothing is
+  #epoch = '0'; // of the server's versions
   #ahead = []; // [from, to] of what is known beyond that
   #readTo = 0; // one has read all up to this seq
   #earlier = null; // {start, unread}: how many before the seq start are unread; null: not known
@@ -133,13 +134,19 @@ export class Conversation extends EventTarget {
   async #catchUp() {
     if (this.#version < 0) {
       let page = await this.#load();
-      const { version } = page;
+      const { version, epoch } = page;
       // Back to what was sent from here while nothing could be loaded, if there was such a while.
       while (page.more && page.messages[0].seq > this.#first()) page = await this.#load({ before: page.messages[0].seq });
       this.#version = version;
+      this.#epoch = epoch;
     } else {
       for (let page = { more: true }; page.more; ) {
-        page = await api.changes(this.id, this.#version);
+        page = await api.changes(this.id, { since: this.#version, epoch: this.#epoch });
+        if (page.reset) {
+          this.#forget();
+          return this.#catchUp();
+        }
+        this.#epoch = page.epoch;
         const here = (m) => !this.more || m.seq >= this.#first() || this.messages.has(m.id);
         page.messages.filter(here).forEach((message) => this.#take(message));
         this.#version = Math.max(this.#version, page.version);
@@ -148,6 +155,17 @@ export class Conversation extends EventTarget {
     this.learned(0, this.#version);
     await this.#countEarlier();
     this.dispatchEvent(new Event('synced'));
+  }
+
+  // forget drops all that the server told. What is still to be sent stays.
+  #forget() {
+    for (const { id, seq } of [...this.messages.values()]) if (seq < Infinity) this.messages.delete(id);
+    this.more = false;
+    this.#version = -1;
+    this.#ahead = [];
+    this.#readTo = 0;
+    this.#earlier = null;
+    this.dispatchEvent(new Event('forgotten'));
   }
 
   // countEarlier asks how many messages before the first one here are unread. Once there are none it need not ask

@@ -68,6 +68,17 @@ export class View {
     if (following) log.scrollTop = log.scrollHeight;
   }
 
+  // forget takes away the messages that a conversation no longer has.
+  forget(conversation) {
+    const { list, seen } = this.#panes.get(conversation);
+    for (const item of [...list.children]) {
+      const id = item.dataset.messageId;
+      if (conversation.messages.has(id)) continue;
+      seen.delete(id);
+      item.remove();
+    }
+  }
+
   // showSynced draws what changes with a conversation as a whole.
   showSynced(conversation) {
     const { log, list } = this.#panes.get(conversation);

@@ -39,6 +39,9 @@ func runExample(t testing.TB, name string, flags ...string) *program {
 	return p
 }
 
+// database returns the file that the program keeps its database in.
+func (p *program) database() string { return p.args[len(p.args)-1] }
+
 // restart starts the program again, after a kill, at the same address and with the same database.
 func (p *program) restart() {
 	p.t.Helper()

@@ -252,12 +252,15 @@ func (m *machine) list() {
 func (m *machine) catchUp() {
 	m.Helper()
 	tracker, conversation := m.tracker(), m.conversation()
-	since := int64(rapid.IntRange(0, int(m.ref.versions[conversation])+1).Draw(m.T, "since"))
+	since := delivery.Cursor{Version: int64(rapid.IntRange(0, int(m.ref.versions[conversation])+1).Draw(m.T, "since"))}
+	first, err := tracker.Messages(m.ctx, delivery.Query{Conversation: conversation, Limit: 1})
+	m.sameError("Messages", err, nil)
+	since.Epoch = first.Epoch
 	limit, viewer := rapid.IntRange(1, 3).Draw(m.T, "limit"), rapid.OneOf(rapid.Just(""), users).Draw(m.T, "viewer")
 	for more := true; more; {
 		got, err := tracker.ChangesFor(m.ctx, viewer, conversation, since, limit)
-		m.samePage("ChangesFor", got, err, m.ref.changes(viewer, conversation, since, limit))
-		more, since = got.More, got.Version
+		m.samePage("ChangesFor", got, err, m.ref.changes(viewer, conversation, since.Version, limit))
+		more, since = got.More, got.Cursor
 	}
 }
 
@@ -296,7 +299,7 @@ func (m *machine) all() {
 		query := delivery.Query{Conversation: conversation, Limit: delivery.MaxBatch}
 		got, err := m.trackers[1].Messages(m.ctx, query)
 		m.samePage("Messages", got, err, m.ref.list(query))
-		got, err = m.trackers[1].Changes(m.ctx, conversation, 0, delivery.MaxBatch)
+		got, err = m.trackers[1].Changes(m.ctx, conversation, delivery.Cursor{}, delivery.MaxBatch)
 		m.samePage("Changes", got, err, m.ref.changes("", conversation, 0, delivery.MaxBatch))
 	}
 }

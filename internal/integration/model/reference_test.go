@@ -259,7 +259,7 @@ func (r *reference) list(q delivery.Query) delivery.Page {
 		}
 		in = append(in, r.seenBy(q.Viewer, m))
 	}
-	page := delivery.Page{Messages: in, Version: r.versions[q.Conversation]}
+	page := delivery.Page{Messages: in, Cursor: delivery.Cursor{Version: r.versions[q.Conversation]}}
 	if page.More = len(in) > q.Limit; page.More {
 		page.Messages = in[:q.Limit]
 		if q.Before != 0 {
@@ -271,12 +271,15 @@ func (r *reference) list(q delivery.Query) delivery.Page {
 
 // changes is a page by version.
 func (r *reference) changes(viewer, conversation string, since int64, limit int) delivery.Page {
+	if since > r.versions[conversation] {
+		return delivery.Page{Reset: true}
+	}
 	in := slices.DeleteFunc(r.inOrder(conversation), func(m delivery.Message) bool { return m.Version <= since })
 	for i := range in {
 		in[i] = r.seenBy(viewer, in[i])
 	}
 	slices.SortFunc(in, func(a, b delivery.Message) int { return cmp.Compare(a.Version, b.Version) })
-	page := delivery.Page{Messages: in, Version: r.versions[conversation]}
+	page := delivery.Page{Messages: in, Cursor: delivery.Cursor{Version: r.versions[conversation]}}
 	if page.More = len(in) > limit; page.More {
 		page.Messages = in[:limit]
 		page.Version = in[limit-1].Version

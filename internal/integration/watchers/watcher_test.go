@@ -32,6 +32,7 @@ type watcher struct {
 	name   string
 	habit  habit
 	random *rand.Rand // of its connections
+	epoch  int64      // of the page that it read last
 
 	mu        sync.Mutex
 	views     map[string]view // by message
@@ -150,7 +151,7 @@ func (w *watcher) receive(ctx context.Context, l *line, message []byte) {
 // readChanges reads all that has changed since the version that the watcher knows.
 func (w *watcher) readChanges(ctx context.Context) {
 	for more := w.habit != heedless || w.at() == 0; more; {
-		page, err := w.world.tracker().Changes(ctx, conversation, w.at(), 50)
+		page, err := w.world.tracker().Changes(ctx, conversation, delivery.Cursor{Version: w.at(), Epoch: w.epoch}, 50)
 		if ctx.Err() != nil {
 			return // the next connection will read them
 		}
@@ -158,6 +159,10 @@ func (w *watcher) readChanges(ctx context.Context) {
 			w.world.t.Errorf("%s reads the changes: %v", w.name, err)
 			return
 		}
+		if page.Reset {
+			w.world.t.Errorf("%s is told to start over", w.name)
+		}
+		w.epoch = page.Epoch
 		w.mu.Lock()
 		for _, m := range page.Messages {
 			w.show(m.ID, viewOf(m))

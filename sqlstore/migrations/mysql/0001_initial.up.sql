@@ -86,5 +86,13 @@ CREATE TABLE IF NOT EXISTS delivery_dead (
 	payload  MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL
 ) ENGINE=InnoDB;
 
+-- One row: a number that clients hand back, and that changes when the database was restored.
+CREATE TABLE IF NOT EXISTS delivery_epoch (
+	id    TINYINT PRIMARY KEY CHECK (id = 1),
+	epoch BIGINT NOT NULL
+) ENGINE=InnoDB;
+
+INSERT IGNORE INTO delivery_epoch (id, epoch) VALUES (1, 1 + FLOOR(RAND() * 9007199254740990));
+
 INSERT IGNORE INTO delivery_migrations (version, applied_at)
 VALUES (1, TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)));

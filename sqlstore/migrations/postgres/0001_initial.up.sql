@@ -90,4 +90,12 @@ CREATE TABLE delivery_dead (
 	payload  TEXT NOT NULL
 );
 
+-- One row: a number that clients hand back, and that changes when the database was restored.
+CREATE TABLE delivery_epoch (
+	id    SMALLINT PRIMARY KEY CHECK (id = 1),
+	epoch BIGINT NOT NULL
+);
+
+INSERT INTO delivery_epoch (id, epoch) VALUES (1, 1 + (random() * 9007199254740990)::bigint);
+
 INSERT INTO delivery_migrations (version, applied_at) VALUES (1, now());

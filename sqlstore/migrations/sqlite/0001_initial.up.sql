@@ -85,4 +85,12 @@ CREATE TABLE delivery_dead (
 	payload  TEXT NOT NULL
 );
 
+-- One row: a number that clients hand back, and that changes when the database was restored.
+CREATE TABLE delivery_epoch (
+	id    INTEGER PRIMARY KEY CHECK (id = 1),
+	epoch BIGINT NOT NULL
+);
+
+INSERT INTO delivery_epoch (id, epoch) VALUES (1, 1 + abs(random() % 9007199254740990));
+
 INSERT INTO delivery_migrations (version, applied_at) VALUES (1, unixepoch() * 1000000);

@@ -1,0 +1,29 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+)
+
+// Restored tells the clients of a database that it may lack what they know: call it once after the database was
+// restored from a backup, or after a take-over by a standby that may have lacked commits. Every [delivery.Cursor] that was
+// handed out before becomes invalid, so that the next [delivery.Tracker.Changes] after it is a reset and the client starts
+// over. It is never too late for that, but until then a client can miss changes. It works with every dialect.
+func Restored(ctx context.Context, db *sql.DB) error {
+	// #nosec G404 -- nothing to guess
+	result, err := db.ExecContext(ctx, fmt.Sprint("UPDATE delivery_epoch SET epoch = ", rand.Int64N(1<<53-1)+1))
+	if err != nil {
+		return fmt.Errorf("sqlstore: beginning a new epoch: %w", err)
+	}
+	rows, err := result.RowsAffected()
+	if err == nil && rows != 1 {
+		err = errors.New("the table delivery_epoch has no row")
+	}
+	if err != nil {
+		return fmt.Errorf("sqlstore: beginning a new epoch: %w", err)
+	}
+	return nil
+}
