@@ -28,11 +28,10 @@ var mysql = dialect{
 // mysqlEnter sets the savepoint of a call, unless the one of a call that failed is still set. The server sets
 // none, without an error, where no transaction is under way: after a deadlock, say, that the caller passed over.
 func mysqlEnter(ctx context.Context, tx delivery.DBTX) error {
-	const set, back = "SAVEPOINT delivery_call", "ROLLBACK TO SAVEPOINT delivery_call"
-	if _, err := tx.ExecContext(ctx, back); !mysqlNoSavepoint(err) {
+	if _, err := tx.ExecContext(ctx, mysqlBack); !mysqlNoSavepoint(err) {
 		return cmp.Or(err, errFailedTx)
 	}
-	err := execEach(ctx, tx, set, back)
+	err := execEach(ctx, tx, mysqlSet, mysqlBack)
 	if mysqlNoSavepoint(err) {
 		return errNoTx
 	}
@@ -42,12 +41,17 @@ func mysqlEnter(ctx context.Context, tx delivery.DBTX) error {
 // mysqlFail undoes what the call did, and leaves its savepoint as the sign that it failed. If the server has ended
 // the transaction, later statements would each commit by itself, so one that takes no writes is put in its place.
 func mysqlFail(ctx context.Context, tx delivery.DBTX) error {
-	_, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT delivery_call")
+	_, err := tx.ExecContext(ctx, mysqlBack)
+	if mysqlNoSavepoint(err) { // the call had not come to set it, or the transaction has ended
+		err = execEach(ctx, tx, mysqlSet, mysqlBack)
+	}
 	if mysqlNoSavepoint(err) {
-		err = execEach(ctx, tx, "START TRANSACTION READ ONLY", "SAVEPOINT delivery_call")
+		err = execEach(ctx, tx, "START TRANSACTION READ ONLY", mysqlSet)
 	}
 	return err
 }
+
+const mysqlSet, mysqlBack = "SAVEPOINT delivery_call", "ROLLBACK TO SAVEPOINT delivery_call"
 
 func mysqlNoSavepoint(err error) bool { return mysqlNumber(err) == 1305 }
 

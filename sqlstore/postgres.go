@@ -101,7 +101,7 @@ func pgEnter(ctx context.Context, tx delivery.DBTX) error {
 // pgFail makes the transaction fail by a statement that the server refuses, in case that what failed was
 // not a statement.
 func pgFail(ctx context.Context, tx delivery.DBTX) error {
-	_, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT delivery_call")
+	_, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT delivery_failed")
 	switch state := pgState(err); state {
 	case "3B001", "25P02": // there is no such savepoint; the transaction has failed already
 		return nil

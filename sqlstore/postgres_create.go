@@ -112,8 +112,9 @@ func (postgresWrites) create(ctx context.Context, s *session, messages []deliver
 	}
 	batch := toJSON(drafts)
 
-	var rows []pgCreated
-	err := s.single(ctx, func(q delivery.DBTX) (err error) {
+	var created []delivery.Created
+	var claimed []delivery.Claimed
+	err := s.single(ctx, func(q delivery.DBTX) error {
 		if s.tx != nil { // where no statement can be tried again: look for the ids under the lock
 			if _, err := q.ExecContext(ctx, pgLockNew, idList(conversations)); err != nil {
 				return err
@@ -123,14 +124,28 @@ func (postgresWrites) create(ctx context.Context, s *session, messages []deliver
 		if s.tx == nil && messages[0].NoWait {
 			statement = pgCreateFree
 		}
-		rows, err = queryInto(ctx, q, len(messages), (*pgCreated).columns, statement, batch, lease.For.Microseconds(), lease.Token)
-		return err
+		rows, err := queryInto(ctx, q, len(messages), (*pgCreated).columns, statement, batch, lease.For.Microseconds(), lease.Token)
+		if err != nil {
+			return err
+		}
+		created, claimed = pgResults(messages, rows, lease)
+		if s.tx != nil { // which fails if the read does
+			return pgExisting(ctx, s, messages, created)
+		}
+		return nil
 	})
+	if err == nil && s.tx == nil {
+		err = pgExisting(ctx, s, messages, created)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	created := make([]delivery.Created, len(messages))
-	var claimed []delivery.Claimed
+	return created, claimed, nil
+}
+
+// pgResults returns what became of the messages that are stored or held.
+func pgResults(messages []delivery.NewMessage, rows []pgCreated, lease delivery.Lease) (created []delivery.Created, claimed []delivery.Claimed) {
+	created = make([]delivery.Created, len(messages))
 	for _, row := range rows {
 		if row.seq == 0 {
 			created[row.ord].Held = true
@@ -138,7 +153,7 @@ func (postgresWrites) create(ctx context.Context, s *session, messages []deliver
 		}
 		m := &messages[row.ord]
 		header := m.Header
-		header.Seq, header.SentAt = row.seq, drafts[row.ord].SentAt
+		header.Seq, header.SentAt = row.seq, precise(m.SentAt)
 		tally := delivery.Tally{Version: row.seq, Status: delivery.Sent}
 		created[row.ord].Message = delivery.Message{Header: header, Body: m.Body, Tally: tally}
 		if lease.Token != 0 {
@@ -152,10 +167,7 @@ func (postgresWrites) create(ctx context.Context, s *session, messages []deliver
 			}})
 		}
 	}
-	if len(rows) == len(messages) {
-		return created, claimed, nil
-	}
-	return created, claimed, pgExisting(ctx, s, messages, created)
+	return created, claimed
 }
 
 // pgExisting fills in the results of messages whose ids were taken. The other messages are stored by then, so outside
@@ -168,6 +180,9 @@ func pgExisting(ctx context.Context, s *session, messages []delivery.NewMessage,
 			index[messages[i].ID] = i
 			ids = append(ids, messages[i].ID)
 		}
+	}
+	if len(ids) == 0 {
+		return nil
 	}
 	there, err := s.load(ctx, ids)
 	if err != nil && s.tx != nil {

@@ -72,9 +72,14 @@ func sqliteEnter(ctx context.Context, tx delivery.DBTX) error {
 // transaction, another takes its place, so that the caller's ROLLBACK finds one.
 func sqliteFail(ctx context.Context, tx delivery.DBTX) error {
 	_, err := tx.ExecContext(ctx, "ROLLBACK TO delivery_call")
-	if err != nil && sqliteFate(err) == refused {
-		err = execEach(ctx, tx, "BEGIN", "SAVEPOINT delivery_call")
+	if err == nil || sqliteFate(err) != refused {
+		return err
 	}
+	// The call had not come to set it, or the transaction has ended: only then can another begin.
+	if _, err := tx.ExecContext(ctx, "BEGIN"); err != nil && sqliteFate(err) != refused {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "SAVEPOINT delivery_call")
 	return err
 }
 

@@ -15,7 +15,7 @@ import (
 type guard struct {
 	enter func(ctx context.Context, tx delivery.DBTX) error // before a write
 	leave string                                            // after one, if set
-	fail  func(ctx context.Context, tx delivery.DBTX) error // after one that failed
+	fail  func(ctx context.Context, tx delivery.DBTX) error // after one that failed, perhaps in the middle of enter
 }
 
 var (
@@ -26,9 +26,6 @@ var (
 
 // writeInTx runs fn inside the caller's transaction.
 func (s *session) writeInTx(ctx context.Context, fn func(q delivery.DBTX) error) (err error) {
-	if err := s.inTx.enter(ctx, s.tx); err != nil {
-		return s.txError(err)
-	}
 	done := false
 	defer func() { // after a panic too
 		if done {
@@ -41,7 +38,15 @@ func (s *session) writeInTx(ctx context.Context, fn func(q delivery.DBTX) error)
 		}
 		err = s.txError(err)
 	}()
-	if err = fn(s.tx); err == nil && s.inTx.leave != "" {
+	err = s.inTx.enter(ctx, s.tx)
+	if errors.Is(err, errFailedTx) || errors.Is(err, errNoTx) {
+		done = true // it has failed already, or there is none that could
+		return s.txError(err)
+	}
+	if err == nil {
+		err = fn(s.tx)
+	}
+	if err == nil && s.inTx.leave != "" {
 		_, err = s.tx.ExecContext(ctx, s.inTx.leave)
 	}
 	done = err == nil
