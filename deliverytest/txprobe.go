@@ -3,7 +3,9 @@ package deliverytest
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -14,12 +16,17 @@ type txProbe struct {
 	*probe
 	txStore delivery.TxStore
 	db      *sql.DB
+
+	options   sql.TxOptions
+	conflict  func(error) bool
+	scenes    int
+	lockedOut map[moment]bool // at which nobody can write beside a transaction
 }
 
 // begin begins a transaction and returns a probe of the store inside it.
 func (p *txProbe) begin() (*sql.Tx, *probe) {
 	p.Helper()
-	tx, err := p.db.BeginTx(p.ctx, nil)
+	tx, err := p.db.BeginTx(p.ctx, &p.options)
 	p.must("BeginTx", err)
 	p.Cleanup(func() { tx.Rollback() }) // in case the test ends early
 	inside := *p.probe
@@ -74,17 +81,46 @@ func (p *txProbe) inOwnTx(mark delivery.Mark) (result delivery.Marked, err error
 	return result, err
 }
 
-// inTx runs a transaction, and as its owner tries it again after a conflict, as any other error.
-func (p *txProbe) inTx(end func(*sql.Tx) error, work func(delivery.Store) error) (err error) {
-	for range 20 {
+// inTx runs a transaction until it comes to its end.
+func (p *txProbe) inTx(end func(*sql.Tx) error, work func(delivery.Store) error) error {
+	return p.transact(end, func(tx delivery.DBTX) error { return work(p.txStore.InTx(tx)) })
+}
+
+const tries = 50 // of a transaction
+
+// transact runs a transaction, and as its owner runs it again after a conflict, with a pause between. It may be called on
+// any goroutine.
+func (p *txProbe) transact(end func(*sql.Tx) error, work func(tx delivery.DBTX) error) (err error) {
+	for try := range tries {
+		time.Sleep(rand.N(time.Duration(1+try) * time.Millisecond)) // #nosec G404 -- nothing to guess: it only spreads load
 		var tx *sql.Tx
-		if tx, err = p.db.BeginTx(p.ctx, nil); err != nil {
+		if tx, err = p.db.BeginTx(p.ctx, &p.options); err != nil {
 			return err
 		}
-		if err = work(p.txStore.InTx(tx)); err == nil {
-			return end(tx)
+		conflict := false
+		if err = work(tx); err != nil {
+			tx.Rollback()
+			conflict = errors.Is(err, delivery.ErrTxConflict) || errors.Is(err, errRead) && p.says(err)
+		} else if err = end(tx); err != nil {
+			conflict = p.says(err)
 		}
-		tx.Rollback()
+		if !conflict {
+			return err
+		}
+	}
+	return fmt.Errorf("after %d tries: %w", tries, err)
+}
+
+// says reports whether an error of the caller's own says to run the transaction again.
+func (p *txProbe) says(err error) bool { return p.conflict != nil && p.conflict(err) }
+
+var errRead = errors.New("reading inside the transaction")
+
+// look reads a conversation inside a transaction, as a statement of the caller's own would.
+func (p *txProbe) look(inside delivery.Store, conversation, viewer string) error {
+	_, err := inside.List(p.ctx, delivery.List{Conversation: conversation, Limit: 100, Viewer: viewer})
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errRead, err)
 	}
 	return err
 }

@@ -13,15 +13,40 @@ import (
 
 // TestTxStore tests what a [delivery.TxStore] promises beyond a [delivery.Store]: what its calls
 // inside a transaction of the caller's do. [TestStore] is to be run as well. Each subtest gets an
-// empty store from open, and the database whose transactions the store can join. Transactions
-// are begun with default options.
-func TestTxStore(t *testing.T, open func(t *testing.T) (delivery.TxStore, *sql.DB)) {
-	for _, c := range txCases {
-		t.Run(c.rule, func(t *testing.T) {
-			store, db := open(t)
-			c.run(t, store, db)
-		})
+// empty store from open, and the database whose transactions the store can join. The rules about what
+// others commit beside a transaction are tested at each isolation of the options, the others at the driver's
+// default.
+func TestTxStore(t *testing.T, open func(t *testing.T) (delivery.TxStore, *sql.DB), opts *TxOptions) {
+	if opts == nil {
+		opts = new(TxOptions)
 	}
+	levels := opts.Isolations
+	if levels == nil {
+		levels = []sql.IsolationLevel{sql.LevelDefault}
+	}
+	test := func(t *testing.T, c txCase, level sql.IsolationLevel) {
+		store, db := open(t)
+		c.run(t, store, db, level, opts.Conflict)
+	}
+	for _, c := range txCases {
+		t.Run(c.rule, func(t *testing.T) { test(t, c, sql.LevelDefault) })
+	}
+	for _, level := range levels {
+		for _, c := range isolationCases {
+			t.Run(c.rule+", at isolation "+level.String(), func(t *testing.T) { test(t, c, level) })
+		}
+	}
+}
+
+// TxOptions says where [TestTxStore] tests a store.
+type TxOptions struct {
+	// Isolations are the isolation levels of callers' transactions. Nil is the driver's default alone.
+	Isolations []sql.IsolationLevel
+
+	// Conflict reports whether an error of a commit, or of a read inside a transaction, says to run the
+	// transaction again. Nil means that none does. Errors of Create, Advance and AdvanceUpTo say so by
+	// wrapping [delivery.ErrTxConflict].
+	Conflict func(err error) bool
 }
 
 // txCase is one rule of transactions, and the test that a store keeps it.
@@ -30,8 +55,11 @@ type txCase struct {
 	test func(*txProbe)
 }
 
-func (c txCase) run(t testing.TB, store delivery.TxStore, db *sql.DB) {
-	p := &txProbe{probe: newProbe(t, c.rule, store), txStore: store, db: db}
+func (c txCase) run(t testing.TB, store delivery.TxStore, db *sql.DB, level sql.IsolationLevel, conflict func(error) bool) {
+	p := &txProbe{
+		probe: newProbe(t, c.rule, store), txStore: store, db: db,
+		options: sql.TxOptions{Isolation: level}, conflict: conflict, lockedOut: map[moment]bool{},
+	}
 	c.test(p)
 	p.audit()
 }

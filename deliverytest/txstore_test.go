@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -16,29 +17,41 @@ import (
 )
 
 func TestTakingTurnsIsASoundTxStore(t *testing.T) {
-	TestTxStore(t, func(t *testing.T) (delivery.TxStore, *sql.DB) { return newTurns(t, flaws{}) })
+	for _, snapshots := range []bool{false, true} {
+		t.Run(fmt.Sprint("snapshots: ", snapshots), func(t *testing.T) {
+			TestTxStore(t, func(t *testing.T) (delivery.TxStore, *sql.DB) { return newTurns(t, snapshots, flaws{}) }, nil)
+		})
+	}
 }
 
 func TestBrokenTxStoresFailByName(t *testing.T) {
+	const backwards, upTo, table, dead, race = "a receipt never goes backwards", "an up-to mark reaches", "each call, and each pair", "after an error", "whatever transactions race after"
 	for _, b := range []struct {
-		name  string
-		flaws flaws
-		rules []string
+		name      string
+		snapshots bool
+		flaws     flaws
+		rules     []string
 	}{
-		{"it writes outside of the transaction", flaws{leaks: true}, []string{"after a rollback", "nobody sees a change"}},
-		{"it puts events under leases", flaws{leases: true}, []string{"after a commit"}},
-		{"it reads outside of the transaction", flaws{blind: true}, []string{"reads inside"}},
-		{"it lets transactions run side by side", flaws{crowded: true}, []string{"transactions on one conversation", "whatever transactions race"}},
-		{"it forgets the events at the commit", flaws{mute: true}, []string{"after a commit", "nobody sees a change", "whatever transactions race"}},
+		{"it writes outside of the transaction", false, flaws{leaks: true}, []string{"after a rollback", "nobody sees a change"}},
+		{"it puts events under leases", false, flaws{leases: true}, []string{"after a commit"}},
+		{"it reads outside of the transaction", false, flaws{blind: true}, []string{"reads inside"}},
+		{"it lets transactions run side by side", false, flaws{crowded: true}, []string{"transactions on one conversation", "whatever transactions race, committed"}},
+		{"it forgets the events at the commit", false, flaws{mute: true}, []string{"after a commit", "nobody sees a change", "whatever transactions race, committed"}},
+		{"it answers by the snapshot", true, flaws{stale: true}, []string{backwards, upTo, table, race}},
+		{"it takes the version that the transaction itself wrote for proof that nobody else changed the conversation", true, flaws{ownVersion: true}, []string{backwards, table}},
+		{"it moves a reader's place past what the snapshot could not see", true, flaws{passesOver: true}, []string{upTo, table, race}},
+		{"it goes on after an error", true, flaws{deaf: true}, []string{dead}},
+		{"its conflicts are plain errors", true, flaws{nameless: true}, []string{backwards, upTo, table, race}},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			for _, rule := range b.rules {
-				i := slices.IndexFunc(txCases, func(c txCase) bool { return strings.HasPrefix(c.rule, rule) })
+				cases := slices.Concat(txCases, isolationCases)
+				i := slices.IndexFunc(cases, func(c txCase) bool { return strings.HasPrefix(c.rule, rule) })
 				if i < 0 {
 					t.Fatalf("no rule begins with %q", rule)
 				}
-				store, db := newTurns(t, b.flaws)
-				try(t, func(tb testing.TB) { txCases[i].run(tb, store, db) }).mustFail(t, txCases[i].rule)
+				store, db := newTurns(t, b.snapshots, b.flaws)
+				try(t, func(tb testing.TB) { cases[i].run(tb, store, db, sql.LevelDefault, nil) }).mustFail(t, cases[i].rule)
 			}
 		})
 	}
@@ -50,7 +63,8 @@ func TestBrokenTxStoresFailByName(t *testing.T) {
 type turns struct {
 	flaws
 	delivery.Store
-	turn chan struct{} // full while someone writes
+	snapshots bool          // a transaction takes its turn with its first write, and the copy with its first call
+	turn      chan struct{} // full while someone writes
 
 	mu        sync.Mutex
 	committed []write
@@ -58,7 +72,11 @@ type turns struct {
 }
 
 // flaws are what is wrong with it, for once.
-type flaws struct{ leaks, leases, blind, crowded, mute bool }
+type flaws struct {
+	leaks, leases, blind, crowded, mute bool
+	stale, ownVersion, passesOver       bool // of snapshots
+	deaf, nameless                      bool // to errors; of conflicts
+}
 
 // write is a call that wrote something.
 type write func(delivery.Store)
@@ -66,12 +84,15 @@ type write func(delivery.Store)
 // turn is one transaction. It is a [driver.Tx].
 type turn struct {
 	*turns
-	delivery.Store // the copy
-	writes         []write
+	copy   delivery.Store // nil before the first call
+	seen   int            // how much of what was committed is in the copy
+	taken  bool           // it has its turn
+	writes []write
+	failed error // of the first call that failed
 }
 
-func newTurns(t *testing.T, flaws flaws) (delivery.TxStore, *sql.DB) {
-	store := &turns{flaws: flaws, Store: memstore.New(), turn: make(chan struct{}, 1)}
+func newTurns(t *testing.T, snapshots bool, flaws flaws) (delivery.TxStore, *sql.DB) {
+	store := &turns{flaws: flaws, snapshots: snapshots, Store: memstore.New(), turn: make(chan struct{}, 1)}
 	db := sql.OpenDB(store)
 	t.Cleanup(func() { db.Close() })
 	return store, db
@@ -132,7 +153,7 @@ func (s *turns) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease deliv
 	return s.Store.AdvanceUpTo(ctx, upTo, lease)
 }
 
-// InTx finds out which transaction it is by asking it.
+// InTx finds out which transaction it is by asking it, which then has its snapshot.
 func (s *turns) InTx(tx delivery.DBTX) delivery.Store {
 	result, err := tx.ExecContext(context.Background(), "which")
 	if err != nil {
@@ -141,42 +162,105 @@ func (s *turns) InTx(tx delivery.DBTX) delivery.Store {
 	number, _ := result.LastInsertId()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.open[number]
-}
-
-func (t *turn) done(w write) { t.writes = append(t.writes, w) }
-
-func (t *turn) lease(lease delivery.Lease) delivery.Lease {
-	if t.leases {
-		return lease
+	t := s.open[number]
+	if t.copy == nil {
+		t.copy, t.seen = t.fresh(), len(s.committed)
 	}
-	return delivery.Lease{}
+	return &turnStore{t.copy, t}
 }
 
-func (t *turn) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
-	t.done(func(to delivery.Store) { to.Create(context.Background(), messages, delivery.Lease{}) })
-	return t.Store.Create(ctx, messages, t.lease(lease))
-}
-
-func (t *turn) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
-	t.done(func(to delivery.Store) { to.Advance(context.Background(), marks, delivery.Lease{}) })
-	return t.Store.Advance(ctx, marks, t.lease(lease))
-}
-
-func (t *turn) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
-	t.done(func(to delivery.Store) { to.AdvanceUpTo(context.Background(), upTo, delivery.Lease{}) })
-	return t.Store.AdvanceUpTo(ctx, upTo, t.lease(lease))
-}
-
-func (t *turn) List(ctx context.Context, list delivery.List) (delivery.Page, error) {
-	if t.blind {
-		return t.turns.List(ctx, list)
+// fresh returns a copy of what is committed, with the transaction's own writes.
+func (t *turn) fresh() delivery.Store {
+	if t.leaks {
+		return t.turns.Store
 	}
-	return t.Store.List(ctx, list)
+	fresh := memstore.New()
+	for _, w := range slices.Concat(t.committed, t.writes) {
+		w(fresh)
+	}
+	return fresh
+}
+
+// at returns what a call works on, once the transaction has its turn.
+func (t *turn) at(form string) (delivery.Store, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.seen == len(t.committed), t.stale, t.ownVersion && len(t.writes) > 0, t.passesOver && form == "AdvanceUpTo":
+		return t.copy, nil
+	case t.ownVersion, t.passesOver:
+		return t.fresh(), nil
+	case t.nameless:
+		return nil, errors.New("somebody else was faster")
+	}
+	return nil, fmt.Errorf("somebody else was faster: %w", delivery.ErrTxConflict)
+}
+
+// turnStore is the store in a transaction.
+type turnStore struct {
+	delivery.Store // the copy
+	*turn
+}
+
+// turnCall makes a call of a Tx form.
+func turnCall[Answer any](ctx context.Context, t *turn, form string, l delivery.Lease,
+	call func(context.Context, delivery.Store, delivery.Lease) (Answer, []delivery.Claimed, error),
+) (answer Answer, claimed []delivery.Claimed, err error) {
+	if t.failed != nil && !t.deaf {
+		return answer, nil, t.failed
+	}
+	defer func() { t.failed = err }()
+	if !t.taken {
+		if err := t.take(ctx); err != nil {
+			return answer, nil, err
+		}
+		t.taken = true
+	}
+	store, err := t.at(form)
+	if err != nil {
+		return answer, nil, err
+	}
+	if !t.leases {
+		l = delivery.Lease{}
+	}
+	if answer, claimed, err = call(ctx, store, l); err != nil {
+		return answer, nil, err
+	}
+	again := func(to delivery.Store) { call(context.Background(), to, delivery.Lease{}) }
+	if store != t.copy {
+		again(t.copy)
+	}
+	t.writes = append(t.writes, again)
+	return answer, claimed, nil
+}
+
+func (s *turnStore) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	return turnCall(ctx, s.turn, "Create", lease, func(ctx context.Context, to delivery.Store, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+		return to.Create(ctx, messages, lease)
+	})
+}
+
+func (s *turnStore) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	return turnCall(ctx, s.turn, "Advance", lease, func(ctx context.Context, to delivery.Store, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+		return to.Advance(ctx, marks, lease)
+	})
+}
+
+func (s *turnStore) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
+	return turnCall(ctx, s.turn, "AdvanceUpTo", lease, func(ctx context.Context, to delivery.Store, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
+		return to.AdvanceUpTo(ctx, upTo, lease)
+	})
+}
+
+func (s *turnStore) List(ctx context.Context, list delivery.List) (delivery.Page, error) {
+	if s.blind {
+		return s.turns.List(ctx, list)
+	}
+	return s.Store.List(ctx, list)
 }
 
 func (t *turn) Commit() error {
-	defer t.end()
+	defer t.Rollback()
 	if t.leaks {
 		return nil
 	}
@@ -197,7 +281,9 @@ func (t *turn) Commit() error {
 }
 
 func (t *turn) Rollback() error {
-	t.end()
+	if t.taken {
+		t.end()
+	}
 	return nil
 }
 
@@ -212,18 +298,14 @@ func (c *turnConn) Close() error                        { return nil }
 func (c *turnConn) Begin() (driver.Tx, error)           { return nil, errors.ErrUnsupported }
 
 func (c *turnConn) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
-	if err := c.take(ctx); err != nil {
-		return nil, err
+	t := &turn{turns: c.turns, taken: !c.snapshots}
+	if t.taken {
+		if err := c.take(ctx); err != nil {
+			return nil, err
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := &turn{turns: c.turns, Store: c.turns.Store}
-	if !c.leaks {
-		t.Store = memstore.New()
-		for _, w := range c.committed {
-			w(t.Store)
-		}
-	}
 	c.number = int64(len(c.open))
 	c.open = append(c.open, t)
 	return t, nil

@@ -55,8 +55,16 @@ func TestSQLStoreKeepsTheContractOfTransactions(t *testing.T) {
 		deliverytest.TestTxStore(t, func(t *testing.T) (delivery.TxStore, *sql.DB) {
 			db, store := migrated(t, e)
 			return store, db
-		})
+		}, &deliverytest.TxOptions{Isolations: isolations[e.Kind], Conflict: sqlstore.IsConflict})
 	})
+}
+
+// isolations are the levels at which callers begin transactions. The default is READ COMMITTED on Postgres, REPEATABLE
+// READ on MariaDB, and on SQLite the only one.
+var isolations = map[engines.Kind][]sql.IsolationLevel{
+	engines.SQLite:   {sql.LevelDefault},
+	engines.Postgres: {sql.LevelDefault, sql.LevelRepeatableRead, sql.LevelSerializable},
+	engines.MySQL:    {sql.LevelDefault, sql.LevelReadCommitted, sql.LevelSerializable},
 }
 
 // each runs test on every engine and in every setting of it.

@@ -49,6 +49,7 @@ var All = []Engine{
 var Variants = []Engine{
 	{Name: "postgres-pgx-simple", Kind: Postgres, Driver: "pgx", settings: simpleProtocol},
 	{Name: "mysql-found-rows", Kind: MySQL, Driver: "mysql", settings: foundRows},
+	{Name: "mysql-snapshot-isolation", Kind: MySQL, Driver: "mysql", settings: snapshotIsolation},
 }
 
 // Each runs test once for each engine of [All], as subtests.

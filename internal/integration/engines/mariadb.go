@@ -49,6 +49,12 @@ func foundRows(dsn string) (string, error) {
 	return changed(dsn, func(c *mysql.Config) { c.ClientFoundRows, c.InterpolateParams, c.ParseTime = true, true, true })
 }
 
+// snapshotIsolation makes the server refuse to change a row that somebody else changed since the snapshot, which is MariaDB's
+// default from 11.6.2 on.
+func snapshotIsolation(dsn string) (string, error) {
+	return changed(dsn, func(c *mysql.Config) { c.Params = map[string]string{"innodb_snapshot_isolation": "ON"} })
+}
+
 func changed(dsn string, change func(*mysql.Config)) (string, error) {
 	config, err := mysql.ParseDSN(dsn)
 	if err != nil {

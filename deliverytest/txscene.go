@@ -1,0 +1,319 @@
+package deliverytest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+// people are in every scene, as the recipients of each other's messages.
+var people = []string{"alice", "bob", "carol", "dave"}
+
+// moment is when a transaction makes its calls.
+type moment string
+
+const (
+	atFirst     moment = "as its first statements"
+	afterRead   moment = "after a read"
+	afterCommit moment = "after a read, and then another caller's commit"
+	afterCall   moment = "after a call elsewhere, and then another caller's commit"
+)
+
+// aside is a conversation beside the scenes.
+const aside = "aside"
+
+var errLockedOut = errors.New("nobody can write beside the transaction")
+
+// scene is a conversation of its own, in the store under test and in a reference.
+type scene struct {
+	*txProbe
+	conversation string
+	reference    delivery.Store
+	last         string       // of the messages, as far as form has made calls
+	minutes      atomic.Int64 // gives each mark a time of its own
+}
+
+// txCall is one call, whose answer the store and the reference must agree on.
+type txCall struct {
+	name string
+	do   func(ctx context.Context, store delivery.Store) (answer any, err error)
+}
+
+// scene sets up alice's messages m1, m2 and open.
+func (p *txProbe) scene() *scene {
+	p.Helper()
+	if p.scenes++; p.scenes == 1 {
+		p.create(open(aside, aside, "alice"))
+	}
+	s := &scene{txProbe: p, conversation: fmt.Sprint("scene", p.scenes), reference: memstore.New(), last: "m3"}
+	public := open(s.conversation, s.id("open"), "alice")
+	setup := []delivery.NewMessage{s.message("m1", "alice"), s.message("m2", "alice"), public}
+	p.create(setup...)
+	_, _, err := s.reference.Create(p.ctx, setup, delivery.Lease{})
+	p.must("the reference's Create", err)
+	return s
+}
+
+func (s *scene) id(message string) string { return s.conversation + " " + message }
+
+func (s *scene) message(id, sender string) delivery.NewMessage {
+	recipients := slices.DeleteFunc(slices.Clone(people), func(user string) bool { return user == sender })
+	return frozen(s.conversation, s.id(id), sender, recipients...)
+}
+
+func (s *scene) mark(message, user string, status delivery.Status) delivery.Mark {
+	at := minute(int(s.minutes.Add(1)))
+	return delivery.Mark{Message: s.id(message), User: user, Status: status, At: at, Admitted: true}
+}
+
+func (s *scene) create(messages ...delivery.NewMessage) txCall {
+	return txCall{"Create", func(ctx context.Context, store delivery.Store) (any, error) {
+		created, _, err := store.Create(ctx, messages, delivery.Lease{})
+		return created, err
+	}}
+}
+
+func (s *scene) advance(marks ...delivery.Mark) txCall {
+	return txCall{"Advance", func(ctx context.Context, store delivery.Store) (any, error) {
+		marked, _, err := store.Advance(ctx, marks, delivery.Lease{})
+		return marked, err
+	}}
+}
+
+func (s *scene) upTo(user, message string, status delivery.Status) txCall {
+	m := s.mark(message, user, status)
+	upTo := delivery.UpTo{Conversation: s.conversation, Message: m.Message, User: user, Status: status, At: m.At, Admitted: true, Limit: 100}
+	return txCall{"AdvanceUpTo", func(ctx context.Context, store delivery.Store) (any, error) {
+		marked, _, err := store.AdvanceUpTo(ctx, upTo, delivery.Lease{})
+		return marked, err
+	}}
+}
+
+// form is one of the three calls, for the given place in a transaction. Message m3 is there if somebody created it.
+func (s *scene) form(form, place int) txCall {
+	status := delivery.Delivered + delivery.Status(place%2)
+	switch form {
+	case 0:
+		s.last = fmt.Sprint("reply", place)
+		return s.create(s.message(s.last, "bob"), s.message("m3", "alice"), s.message("m2", "alice"))
+	case 1:
+		return s.advance(s.mark("m2", "bob", status), s.mark("m1", "carol", status), s.mark("m3", "dave", status),
+			s.mark("open", fmt.Sprint("guest", place), status))
+	default:
+		return s.upTo("bob", s.last, delivery.Delivered+delivery.Read-status)
+	}
+}
+
+// play makes the calls in a transaction, at the moment at which others commit theirs if that is part of it, and
+// compares all answers, and what is stored in the end, with the reference. It reports whether it came to that.
+func (s *scene) play(when moment, others, calls []txCall) bool {
+	s.Helper()
+	if when != afterCommit && when != afterCall {
+		others = nil
+	}
+	if s.Failed() || others != nil && s.lockedOut[when] {
+		return false
+	}
+	names := make([]string, len(calls))
+	for i, call := range calls {
+		names[i] = call.name
+	}
+	what := fmt.Sprintf("%s: %s", when, strings.Join(names, ", "))
+	var theirs, answers []any
+	err := s.transact((*sql.Tx).Commit, func(tx delivery.DBTX) (err error) {
+		inside := s.txStore.InTx(tx)
+		switch when {
+		case afterRead:
+			err = s.look(inside, s.conversation, "bob")
+		case afterCommit: // to read another conversation locks nothing of this one
+			err = s.look(inside, aside, "bob")
+		case afterCall:
+			_, _, err = inside.Advance(s.ctx, []delivery.Mark{admitted(read(aside, s.conversation, noon))}, delivery.Lease{})
+		}
+		if err == nil && theirs == nil && others != nil {
+			theirs, err = s.meanwhile(others)
+		}
+		answers = nil
+		for i := 0; i < len(calls) && err == nil; i++ {
+			var answer any
+			if answer, err = calls[i].do(s.ctx, inside); err != nil {
+				s.dead(calls[i].name, tx)
+			}
+			answers = append(answers, answer)
+		}
+		return err
+	})
+	if errors.Is(err, errLockedOut) {
+		s.Logf("not tested %s: %v", when, err)
+		s.lockedOut[when] = true
+		return false
+	}
+	s.must(what, err)
+	s.repeat("another caller's, "+what, others, theirs)
+	s.repeat(what, calls, answers)
+	s.compare(what)
+	return !s.Failed()
+}
+
+// meanwhile makes others' calls, beside a transaction. One that has the whole database lets nobody do that.
+func (s *scene) meanwhile(others []txCall) (answers []any, err error) {
+	ctx, cancel := context.WithTimeout(s.ctx, 20*short)
+	defer cancel()
+	for _, call := range others {
+		answer, err := call.do(ctx, s.store)
+		if err != nil && ctx.Err() != nil {
+			return nil, errLockedOut
+		}
+		if err != nil {
+			return nil, err
+		}
+		answers = append(answers, answer)
+	}
+	return answers, nil
+}
+
+// repeat makes calls on the reference and compares the answers.
+func (s *scene) repeat(what string, calls []txCall, answers []any) {
+	s.Helper()
+	for i, call := range calls {
+		want, err := call.do(s.ctx, s.reference)
+		s.must("the reference's "+call.name, err)
+		s.same(fmt.Sprintf("%s: answer %d", what, i+1), answers[i], want)
+	}
+}
+
+// compare compares what is stored with the reference: messages, receipts, what is unread, and places, which show in what is
+// left to mark.
+func (s *scene) compare(what string) {
+	s.Helper()
+	list := delivery.List{Conversation: s.conversation, Limit: 100}
+	want, err := s.reference.List(s.ctx, list)
+	s.must("the reference's List", err)
+	s.same(what+": the messages", s.list(list), want)
+	ids := make([]string, len(want.Messages))
+	for i, m := range want.Messages {
+		ids[i] = m.ID
+	}
+	receipts, err := s.reference.Receipts(s.ctx, ids)
+	s.must("the reference's Receipts", err)
+	s.same(what+": the receipts", s.receipts(ids...), receipts)
+	for _, user := range people {
+		got, err := s.store.Pending(s.ctx, user, s.conversation, 100)
+		s.must("Pending", err)
+		pending, err := s.reference.Pending(s.ctx, user, s.conversation, 100)
+		s.must("the reference's Pending", err)
+		s.same(what+": what is unread for "+user, got, pending)
+	}
+	rest := s.upTo("bob", strings.TrimPrefix(want.Messages[len(want.Messages)-1].ID, s.id("")), delivery.Read)
+	answer, err := rest.do(s.ctx, s.store)
+	s.must(rest.name, err)
+	s.repeat(what+": the rest", []txCall{rest}, []any{answer})
+}
+
+// dead checks that no call works on a transaction after an error.
+func (s *scene) dead(failed string, tx delivery.DBTX) {
+	s.Helper()
+	for form := range 3 {
+		call := s.form(form, 9)
+		if _, err := call.do(s.ctx, s.txStore.InTx(tx)); err == nil {
+			s.Errorf("after an error of %s on the same transaction, %s returned none", failed, call.name)
+		}
+	}
+}
+
+// interrupt makes a call whose ctx ends after so many of the transaction's statements, and reports whether it failed for
+// that. If the caller commits all the same, nothing may be stored.
+func (s *scene) interrupt(call txCall, statements int) bool {
+	s.Helper()
+	tx, err := s.db.BeginTx(s.ctx, &s.options)
+	s.must("BeginTx", err)
+	defer tx.Rollback()
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	interrupted := &interruptedTx{tx, statements, cancel}
+	if _, err := call.do(ctx, s.txStore.InTx(interrupted)); err == nil {
+		return false
+	}
+	what := fmt.Sprintf("%s that was cut short after %d statements", call.name, statements)
+	s.dead(what, interrupted)
+	tx.Commit() // which may fail too
+	s.compare(what)
+	return !s.Failed()
+}
+
+// interruptedTx is a transaction that cancels a ctx before a statement.
+type interruptedTx struct {
+	*sql.Tx
+	left   int // statements until then
+	cancel func()
+}
+
+func (tx *interruptedTx) count() {
+	if tx.left--; tx.left < 0 {
+		tx.cancel()
+	}
+}
+
+func (tx *interruptedTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	tx.count()
+	return tx.Tx.ExecContext(ctx, query, args...)
+}
+
+func (tx *interruptedTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	tx.count()
+	return tx.Tx.QueryContext(ctx, query, args...)
+}
+
+func (tx *interruptedTx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	tx.count()
+	return tx.Tx.QueryRowContext(ctx, query, args...)
+}
+
+// recount checks all counts of the conversation against its receipts, and that the senders of messages up to which
+// they marked all as read have read all. For each of these it has the seq that the mark told.
+func (s *scene) recount(marked map[string]int64) {
+	s.Helper()
+	messages, version := s.all(s.conversation)
+	upTo, unread := map[string]int64{}, map[string]delivery.Pending{}
+	for _, m := range messages {
+		if seq, ok := marked[m.ID]; ok {
+			s.same("the seq of "+m.ID, seq, m.Seq)
+			upTo[m.Sender] = m.Seq
+		}
+	}
+	for _, m := range messages {
+		var counted delivery.Tally
+		status := map[string]delivery.Status{}
+		for _, r := range s.receipts(m.ID) {
+			status[r.Recipient] = r.Status
+			counted.Count(0, r.Status, noon, m.Quorum)
+		}
+		s.same("deliveries and readers of "+m.ID+", and its status",
+			[]any{m.Delivered, m.Read, m.Status}, []any{counted.Delivered, counted.Read, max(counted.Status, delivery.Sent)})
+		for _, user := range people {
+			p := unread[user]
+			p.Newest, p.Version = place(m.ID, m.Seq), version
+			if user != m.Sender && status[user] != delivery.Read {
+				if p.Unread++; p.Unread == 1 {
+					p.First = p.Newest
+				}
+				if m.Seq <= upTo[user] {
+					s.Errorf("%s's receipt of %q is %v after a mark up to seq %d", user, m.ID, status[user], upTo[user])
+				}
+			}
+			unread[user] = p
+		}
+	}
+	for _, user := range people {
+		got, err := s.store.Pending(s.ctx, user, s.conversation, 100)
+		s.must("Pending", err)
+		s.same("what is unread for "+user, got, unread[user])
+	}
+}
