@@ -1,10 +1,12 @@
 package sqlstore
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -41,11 +43,29 @@ type mysqlError struct {
 
 func (*mysqlError) Error() string { return "mysql" }
 
-// sqliteError is shaped like that of modernc.org/sqlite.
+// sqliteError is shaped like those of modernc.org/sqlite and glebarez/go-sqlite.
 type sqliteError struct{ code int }
 
 func (*sqliteError) Error() string { return "sqlite" }
 func (e *sqliteError) Code() int   { return e.code }
+
+// mattnError is shaped like that of mattn/go-sqlite3.
+type mattnError struct {
+	Code        mattnCode
+	SystemErrno syscall.Errno
+}
+
+type mattnCode int
+
+func (mattnError) Error() string { return "sqlite" }
+
+// ncrucesError is shaped like one of those of ncruces/go-sqlite3: the error is the code.
+type ncrucesError uint16
+
+func (ncrucesError) Error() string       { return "sqlite" }
+func (e ncrucesError) Code() ncrucesCode { return ncrucesCode(e) }
+
+type ncrucesCode uint8
 
 // postgresError is shaped like those of pgx and lib/pq.
 type postgresError struct{ state string }
@@ -72,6 +92,12 @@ func TestErrorsAreToldApart(t *testing.T) {
 		{&sqlite, &sqliteError{6 | 1<<8}, conflict}, // SQLITE_LOCKED_SHAREDCACHE
 		{&sqlite, &sqliteError{19}, refused},
 		{&sqlite, &sqliteError{10 | 4<<8}, unknown}, // SQLITE_IOERR_FSYNC
+		{&sqlite, mattnError{Code: 5}, conflict},
+		{&sqlite, mattnError{Code: 19}, refused},
+		{&sqlite, mattnError{Code: 10, SystemErrno: 5}, unknown},
+		{&sqlite, ncrucesError(5 | 2<<8), conflict},
+		{&sqlite, ncrucesError(19), refused},
+		{&sqlite, syscall.Errno(5), unknown}, // an error of the system's, which is no code of SQLite
 		{&postgres, &postgresError{"40001"}, conflict},
 		{&postgres, &postgresError{"40P01"}, conflict},
 		{&postgres, &postgresError{"55P03"}, conflict},
@@ -79,7 +105,7 @@ func TestErrorsAreToldApart(t *testing.T) {
 		{&postgres, &postgresError{"57P01"}, unknown},
 		{&postgres, &postgresError{"08006"}, unknown},
 	} {
-		for _, err := range []error{test.err, fmt.Errorf("wrapped: %w", test.err)} {
+		for _, err := range []error{test.err, fmt.Errorf("wrapped: %w", test.err), errors.Join(context.Canceled, test.err)} {
 			if got := test.dialect.classify(err); got != test.want {
 				t.Errorf("%s: %#v is of fate %d, want %d", test.dialect.name, err, got, test.want)
 			}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"reflect"
 	"strings"
 
@@ -215,25 +214,9 @@ func mysqlDuplicate(err error) bool {
 	return mysqlNumber(err) == 1062 && strings.Contains(err.Error(), "delivery_messages_id")
 }
 
-// mysqlNumber returns the number of a server's error, 0 if it is none. The driver's error type has it
-// in a field, which no interface can ask for.
-func mysqlNumber(err error) uint64 {
-	if err == nil {
-		return 0
-	}
-	if v := reflect.Indirect(reflect.ValueOf(err)); v.Kind() == reflect.Struct {
-		if number := v.FieldByName("Number"); number.IsValid() && number.Kind() == reflect.Uint16 {
-			return number.Uint()
-		}
-	}
-	if several, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, err := range several.Unwrap() {
-			if number := mysqlNumber(err); number != 0 {
-				return number
-			}
-		}
-	}
-	return mysqlNumber(errors.Unwrap(err))
+// mysqlNumber returns the number of a server's error, 0 if err is none.
+func mysqlNumber(err error) int64 {
+	return errorNumber(err, func(err reflect.Value) int64 { return integer(fieldOf(err, "Number")) })
 }
 
 // mysqlMigrate holds a lock by name, since a transaction holds none over a CREATE.

@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/msgdelivery/delivery"
@@ -83,7 +83,7 @@ func sqliteFail(ctx context.Context, tx delivery.DBTX) error {
 	return err
 }
 
-// sqliteFate tells the fates of errors by the result codes of SQLite, as modernc.org/sqlite has them.
+// sqliteFate tells the fates of errors by the result codes of SQLite.
 func sqliteFate(err error) fate {
 	const (
 		busy   = 5
@@ -91,17 +91,27 @@ func sqliteFate(err error) fate {
 		full   = 13
 		ioerr  = 10
 	)
-	var coded interface{ Code() int }
-	if !errors.As(err, &coded) {
+	switch sqliteCode(err) & 0xff { // the rest says more about the same
+	case 0: // not an answer
 		return unknown
-	}
-	switch coded.Code() & 0xff { // the rest says more about the same
 	case busy, locked:
 		return conflict
 	case ioerr, full:
 		return unknown
 	}
 	return refused
+}
+
+// sqliteCode returns the result code of SQLite's error, 0 if err is none. Drivers have it in a field Code, or as the result
+// of a method Code.
+func sqliteCode(err error) int64 {
+	return errorNumber(err, func(err reflect.Value) int64 {
+		code := err.MethodByName("Code")
+		if code.IsValid() && code.Type().NumIn() == 0 && code.Type().NumOut() == 1 {
+			return integer(code.Call(nil)[0])
+		}
+		return integer(fieldOf(err, "Code"))
+	})
 }
 
 // sqliteIDs turns a batch of ids into a table.

@@ -39,6 +39,10 @@
 //
 //	file:app.db?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate
 //
+// mattn/go-sqlite3 calls them
+//
+//	file:app.db?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_txlock=immediate
+//
 // Without WAL, readers and writers wait for each other. With synchronous at NORMAL a commit survives a
 // crash of the process, but perhaps not of the machine. Without _txlock=immediate a transaction of the caller's
 // that reads before it writes fails with "database is locked" if someone else wrote in between, however long

@@ -114,11 +114,15 @@ func (c *cutConn) QueryContext(ctx context.Context, statement string, args []dri
 	if c.broken {
 		return nil, driver.ErrBadConn
 	}
+	queryer, ok := c.Conn.(driver.QueryerContext)
+	if !ok { // it must be prepared, and is not one to break at
+		return nil, driver.ErrSkip
+	}
 	at := c.cutter.due(statement)
 	if at == before {
 		return nil, c.cut()
 	}
-	rows, err := c.Conn.(driver.QueryerContext).QueryContext(ctx, statement, args)
+	rows, err := queryer.QueryContext(ctx, statement, args)
 	if at != after || err != nil {
 		return rows, err
 	}

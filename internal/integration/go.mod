@@ -11,14 +11,20 @@ require (
 	github.com/chromedp/chromedp v0.23.0
 	// The WebSocket under the Pusher server that pusher-js is tested against.
 	github.com/coder/websocket v1.8.15
+	// A SQLite driver made from modernc.org/sqlite, which GORM's driver without cgo is built on.
+	github.com/glebarez/go-sqlite v1.23.0
 	// The MySQL and MariaDB driver.
 	github.com/go-sql-driver/mysql v1.10.1
 	// One Postgres driver, through its database/sql face.
 	github.com/jackc/pgx/v5 v5.12.0
 	// The other Postgres driver.
 	github.com/lib/pq v1.12.3
+	// The SQLite driver that uses cgo.
+	github.com/mattn/go-sqlite3 v1.14.53
 	// What is tested.
 	github.com/msgdelivery/delivery v0.0.0
+	// A SQLite driver that needs no C compiler either. From v0.36 on it needs Go 1.26.
+	github.com/ncruces/go-sqlite3 v0.35.0
 	// An app's side of Pusher, for testing pushertest by what is not ours.
 	github.com/pusher/pusher-http-go/v5 v5.1.1
 	// The SQLite driver, which needs no C compiler.
@@ -36,9 +42,11 @@ require (
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/mattn/go-isatty v0.0.20 // indirect
+	github.com/ncruces/go-sqlite3-wasm/v3 v3.1.35302 // indirect
 	github.com/ncruces/go-strftime v1.0.0 // indirect
+	github.com/ncruces/julianday v1.0.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
-	golang.org/x/crypto v0.45.0 // indirect
+	golang.org/x/crypto v0.53.0 // indirect
 	golang.org/x/sync v0.22.0 // indirect
 	golang.org/x/sys v0.46.0 // indirect
 	golang.org/x/text v0.41.0 // indirect

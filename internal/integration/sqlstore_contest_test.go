@@ -5,22 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
-	sqlitedriver "modernc.org/sqlite"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
 // mysqlEngine is MariaDB in plain settings.
-var mysqlEngine = engines.Engine{Name: "mysql", Kind: engines.MySQL, Driver: "mysql"}
+var mysqlEngine = engines.First(engines.MySQL)
 
 // Batches name conversations in any order, senders and markers meet in all of them, some in transactions
 // of their own at the server's default isolation. No call may fail, and everything must add up.
@@ -52,13 +49,11 @@ func TestMySQLIsExactUnderContention(t *testing.T) {
 // they have patience, since both stores write all the time; the second one's begin without it, and its connections
 // wait for nobody.
 func TestSQLiteIsExactUnderContention(t *testing.T) {
-	database := sqliteEngine.Database(t)
-	patient := database
-	patient.DSN = strings.Replace(database.DSN, url.QueryEscape("busy_timeout(5000)"), url.QueryEscape("busy_timeout(60000)"), 1)
-	if patient.DSN == database.DSN {
-		t.Fatalf("%s has no patience to change", database.DSN)
-	}
-	contend(t, sqliteEngine, 6, patient.Open(t), withPragmas(t, database, "busy_timeout(0)"))
+	eachSQLite(t, func(t *testing.T, e engines.Engine) {
+		database := e.Database(t)
+		patient := database.SQLite(t, "immediate", "busy_timeout(60000)", "journal_mode(WAL)", "synchronous(FULL)")
+		contend(t, e, 6, patient.Open(t), database.SQLite(t, "deferred", "busy_timeout(0)").Open(t))
+	})
 }
 
 // contend lets as many callers as said work through each of the pools on one database, and audits what they leave.
@@ -145,12 +140,11 @@ func (c *contest) settle() {
 func isConflict(err error) bool {
 	var postgres interface{ SQLState() string }
 	var mysql *mysqldriver.MySQLError
-	var sqlite *sqlitedriver.Error
 	switch {
 	case errors.As(err, &mysql):
 		return mysql.Number == 1213 || mysql.Number == 1020
-	case errors.As(err, &sqlite):
-		return sqlite.Code()&0xff == 5
+	case engines.IsBusy(err):
+		return true
 	case errors.As(err, &postgres):
 		return postgres.SQLState() == "40P01"
 	}

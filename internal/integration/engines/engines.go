@@ -5,6 +5,14 @@
 // create databases), else from server programs found on this machine: the first test that asks starts a private, throwaway
 // server on loopback, which the other tests of the same binary share. With neither, the test is skipped, see package need.
 //
+// All drivers are there without the race detector, and with it the first of each kind of database: it watches the library's
+// own code, which is the same whatever the driver, and it makes the drivers several times as slow. SQLite has four drivers, of
+// which two call themselves "sqlite" and two "sqlite3", so that one binary can hold two of them: modernc.org/sqlite and
+// mattn/go-sqlite3, which needs cgo, or, with the build tag sqlite2, glebarez/go-sqlite and ncruces/go-sqlite3 in their place.
+// So to test with every driver takes two runs:
+//
+//	go test ./internal/integration && go test -tags sqlite2 ./internal/integration
+//
 // The servers are stopped by [Main], which the TestMain of every package that uses this one must call:
 //
 //	func TestMain(m *testing.M) { engines.Main(m) }
@@ -12,10 +20,10 @@ package engines
 
 import (
 	"database/sql"
+	"slices"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
-	_ "github.com/lib/pq"              // driver "postgres"
 )
 
 // Kind is what decides the SQL dialect.
@@ -34,22 +42,23 @@ type Engine struct {
 	Kind   Kind
 	Driver string // for sql.Open
 
-	settings func(dsn string) (string, error) // if not nil, adds some to a DSN
+	settings func(dsn string) (string, error) // if not nil, changes a DSN
+	busy     func(err error) bool             // of SQLite
 }
 
-// All lists every engine once with every driver, in the settings most apps use.
-var All = []Engine{
-	{Name: "sqlite", Kind: SQLite, Driver: "sqlite"},
+// first has the first driver of each kind of database.
+var first = []Engine{
+	firstSQLite,
 	{Name: "postgres-pgx", Kind: Postgres, Driver: "pgx"},
-	{Name: "postgres-pq", Kind: Postgres, Driver: "postgres"},
 	{Name: "mysql", Kind: MySQL, Driver: "mysql"},
 }
 
-// Variants lists drivers in settings that change what they send or report, and that some apps use.
-var Variants = []Engine{
-	{Name: "postgres-pgx-simple", Kind: Postgres, Driver: "pgx", settings: simpleProtocol},
-	{Name: "mysql-found-rows", Kind: MySQL, Driver: "mysql", settings: foundRows},
-	{Name: "mysql-snapshot-isolation", Kind: MySQL, Driver: "mysql", settings: snapshotIsolation},
+// All lists every engine with every driver, in the settings most apps use.
+var All = slices.Concat(first, others)
+
+// First returns the engine of this kind with its first driver.
+func First(kind Kind) Engine {
+	return first[slices.IndexFunc(first, func(e Engine) bool { return e.Kind == kind })]
 }
 
 // Each runs test once for each engine of [All], as subtests.
@@ -70,7 +79,7 @@ func (e Engine) Open(t testing.TB) *sql.DB {
 func (e Engine) Database(t testing.TB) Database {
 	t.Helper()
 	if e.Kind == SQLite {
-		return Database{Engine: e, DSN: sqliteFile(t)}
+		return e.sqliteDatabase(t)
 	}
 	admin := sharedAdmin(t, e.Kind)
 	name := products[e.Kind].create(t, admin)

@@ -1,0 +1,5 @@
+//go:build race
+
+package engines
+
+var others, Variants []Engine // see the package's documentation
