@@ -37,9 +37,10 @@ func TestMain(m *testing.M) {
 // Scenario is a row of the matrix.
 type Scenario struct {
 	Row, Name string
-	Engines   []string // those it applies to
-	Own       bool     // it needs a database server of its own, if there is one
-	Size      Size     // short
+	Engines   []string                    // those it applies to
+	Setup     func(*Run) engines.Database // makes the database; by default it is one of the server that all share
+	OnlyFull  bool                        // it is run at full size only
+	Size      Size                        // short
 	Full      func(engine string) Size
 	Run       func(r *Run)
 }
@@ -47,7 +48,7 @@ type Scenario struct {
 var (
 	everyEngine = []string{"sqlite", "postgres-pgx", "mysql"}
 	servers     = []string{"postgres-pgx", "mysql"}
-	scenarios   = slices.Concat(processScenarios, databaseScenarios, upkeepScenarios, endpointScenarios)
+	scenarios   = slices.Concat(processScenarios, databaseScenarios, upkeepScenarios, endpointScenarios, replicaScenarios)
 )
 
 // Worlds whose receipts can take ten thousands of marks, or a million. In a wide one there are more conversations.
@@ -65,6 +66,9 @@ func always(size Size) func(string) Size { return func(string) Size { return siz
 
 func TestChaos(t *testing.T) {
 	for _, s := range scenarios {
+		if s.OnlyFull && !*full {
+			continue
+		}
 		t.Run(s.Row+" "+s.Name, func(t *testing.T) {
 			for _, e := range engines.All {
 				if !slices.Contains(s.Engines, e.Name) {
@@ -76,7 +80,7 @@ func TestChaos(t *testing.T) {
 					if *full && s.Full != nil {
 						size = s.Full(e.Name)
 					}
-					r := newRun(t, s.Row, e, size, seedOf(t), s.Own && e.Kind != engines.SQLite)
+					r := newRun(t, s.Row, e, size, seedOf(t), s.Setup)
 					r.Full = *full
 					s.Run(r)
 				})

@@ -17,7 +17,7 @@ import (
 // What befalls the database, and the ways to it.
 var databaseScenarios = []Scenario{
 	{
-		Row: "M4", Name: "the database is killed", Engines: servers, Own: true,
+		Row: "M4", Name: "the database is killed", Engines: servers, Setup: ownServer,
 		Size: Size{World: small, Marks: 3_000, Nodes: 3, Times: 3},
 		Full: always(Size{World: large, Marks: 250_000, Nodes: 3, Times: 50}),
 		Run: func(r *Run) {
@@ -28,7 +28,7 @@ var databaseScenarios = []Scenario{
 		},
 	},
 	{
-		Row: "M5", Name: "the database is restarted, and connections are terminated", Engines: servers, Own: true,
+		Row: "M5", Name: "the database is restarted, and connections are terminated", Engines: servers, Setup: ownServer,
 		Size: Size{World: small, Marks: 3_000, Nodes: 3, Times: 4},
 		Full: always(Size{World: large, Marks: 250_000, Nodes: 3, Times: 100}),
 		Run: func(r *Run) {

@@ -184,7 +184,7 @@ func poisonFirst(r *Run) {
 	if r.Full {
 		size := r.Size
 		size.World.Poison = 0
-		other := newRun(r, r.Row, r.Engine, size, r.Seed, false)
+		other := newRun(r, r.Row, r.Engine, size, r.Seed, nil)
 		alone = publishGood(other)
 		other.settle(time.Minute)
 	}

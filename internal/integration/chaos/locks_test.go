@@ -110,7 +110,7 @@ func dawdleOverClaims(r *Run) *Verdict {
 func TestMutantThatLocksGaps(t *testing.T) {
 	t.Parallel()
 	e := engines.All[slices.IndexFunc(engines.All, func(e engines.Engine) bool { return e.Kind == engines.MySQL })]
-	r := newRun(t, "mutant", e, calm, seedOf(t), false)
+	r := newRun(t, "mutant", e, calm, seedOf(t), nil)
 	r.Node.Mutant = locksGaps
 	if v := dawdleOverClaims(r); time.Duration(v.MarkP99)*time.Microsecond < dawdle/2 {
 		t.Errorf("no mark waited for a mutant: %s", locksGaps)

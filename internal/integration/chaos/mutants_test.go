@@ -66,7 +66,7 @@ func TestMutants(t *testing.T) {
 			}
 			e := engines.All[slices.IndexFunc(engines.All, func(e engines.Engine) bool { return e.Name == name })]
 			for range 3 { // whether a mutant does wrong in a short run may be left to chance
-				r := newRun(t, "mutant", e, Size{World: world, Marks: marks, Nodes: 2}, seedOf(t), false)
+				r := newRun(t, "mutant", e, Size{World: world, Marks: marks, Nodes: 2}, seedOf(t), nil)
 				r.Node.Mutant, r.Node.Lease = m.name, 30*time.Second
 				if m.harm != nil {
 					r.Node.Lease = time.Second // is waited for

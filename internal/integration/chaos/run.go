@@ -40,7 +40,9 @@ type Run struct {
 	random   *rand.Rand // of the scenario
 	began    time.Time
 	schedule *Journal
-	server   *engines.Server // its own, or nil
+	server   *engines.Server  // its own, or nil
+	pair     *engines.Pair    // likewise
+	cluster  *engines.Cluster // likewise
 	database engines.Database
 	db       *sql.DB
 	store    *sqlstore.Store
@@ -57,8 +59,8 @@ const (
 	publishBatch = 10 // events in each
 )
 
-// newRun prepares a run: a database with the world in it, and a sink. With own, the database server is the run's own.
-func newRun(t testing.TB, name string, e engines.Engine, size Size, seed uint64, own bool) *Run {
+// newRun prepares a run: a database with the world in it, and a sink. Setup, if it is not nil, makes the database.
+func newRun(t testing.TB, name string, e engines.Engine, size Size, seed uint64, setup func(*Run) engines.Database) *Run {
 	t.Helper()
 	r := &Run{TB: t, Size: size, Row: name, Engine: e, Seed: seed, random: rand.New(rand.NewPCG(seed, 0)), began: time.Now()}
 	var err error
@@ -77,12 +79,10 @@ func newRun(t testing.TB, name string, e engines.Engine, size Size, seed uint64,
 	}
 	t.Cleanup(func() { r.schedule.close() })
 
-	if own {
-		r.server = e.Server(t)
-		r.database = r.server.Database(t)
-	} else {
-		r.database = e.Database(t)
+	if setup == nil {
+		setup = func(*Run) engines.Database { return e.Database(t) }
 	}
+	r.database = setup(r)
 	r.db = r.database.Open(t)
 	if err := sqlstore.Migrate(t.Context(), r.db, dialects[e.Kind]); err != nil {
 		t.Fatal(err)
@@ -106,6 +106,15 @@ func newRun(t testing.TB, name string, e engines.Engine, size Size, seed uint64,
 	r.note("a run begins", "name", name, "engine", e.Name, "seed", seed, "size", size)
 	r.seed()
 	return r
+}
+
+// ownServer gives the run a database server of its own, if there is one.
+func ownServer(r *Run) engines.Database {
+	if r.Engine.Kind == engines.SQLite {
+		return r.Engine.Database(r)
+	}
+	r.server = r.Engine.Server(r)
+	return r.server.Database(r)
 }
 
 // seed stores the messages of the world. Their events are for the nodes to publish.

@@ -32,7 +32,7 @@ func TestSoak(t *testing.T) {
 		t.Run(e.Name, func(t *testing.T) {
 			t.Parallel()
 			world := World{Conversations: 400, Messages: 50, Users: 50}
-			r := newRun(t, "M31", e, Size{World: world, Nodes: 3}, seedOf(t), false)
+			r := newRun(t, "M31", e, Size{World: world, Nodes: 3}, seedOf(t), nil)
 			r.Full = true
 			soakFor(r, *soak)
 		})

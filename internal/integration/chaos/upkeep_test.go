@@ -15,7 +15,7 @@ import (
 // What those who look after a database do to it, or forget to do.
 var upkeepScenarios = []Scenario{
 	{
-		Row: "M8", Name: "the database takes no writes", Engines: everyEngine, Own: true,
+		Row: "M8", Name: "the database takes no writes", Engines: everyEngine, Setup: ownServer,
 		Size: Size{World: small, Marks: 1_000, Nodes: 2, Times: 1},
 		Full: always(Size{World: large, Marks: 100_000, Nodes: 3, Times: 20}),
 		Run:  refuseWrites,
@@ -119,7 +119,7 @@ func (r *Run) readOnly() (refuse, allow func()) {
 func holdSnapshot(r *Run) {
 	var alone time.Duration
 	if r.Full {
-		other := newRun(r, r.Row, r.Engine, r.Size, r.Seed, false)
+		other := newRun(r, r.Row, r.Engine, r.Size, r.Seed, nil)
 		alone = markThrough(other)
 		finish(other)
 	}

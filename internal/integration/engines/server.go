@@ -70,25 +70,42 @@ func (s *Server) Database(t testing.TB) Database {
 
 // newServer sets up a server and starts it. The programs are what find returned.
 func newServer(p *product, programs map[string]string) (*Server, error) {
-	dir, err := os.MkdirTemp("", "delivery-")
+	s, err := prepare(p, programs)
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
-	s := &Server{product: p, programs: programs, dir: dir, port: port, password: rand.Text()}
-	servers.Store(s, nil)
-	if err == nil {
-		err = s.setup()
-	}
-	if err == nil {
-		err = s.Start()
-	}
-	if err != nil {
-		err = fmt.Errorf("starting %s: %w\n%s", p.name, err, s.logTail())
+	if err := s.boot(); err != nil {
 		s.remove()
 		return nil, err
 	}
 	return s, nil
+}
+
+// prepare makes the directory, the address and the password of a server.
+func prepare(p *product, programs map[string]string) (*Server, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "delivery-")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{product: p, programs: programs, dir: dir, port: port, password: rand.Text()}
+	servers.Store(s, nil)
+	return s, nil
+}
+
+// boot fills the server's directory and starts it for the first time.
+func (s *Server) boot() error {
+	err := s.setup()
+	if err == nil {
+		err = s.Start()
+	}
+	if err != nil {
+		return fmt.Errorf("starting %s: %w\n%s", s.product.name, err, s.logTail())
+	}
+	return nil
 }
 
 func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
