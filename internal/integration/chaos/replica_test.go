@@ -82,6 +82,7 @@ func migrateEverywhere(r *Run) {
 			r.Errorf("migrating at both nodes at once: %v", err)
 		}
 	}
+	r.cluster.Sync(r)
 	if err := sqlstore.Validate(r.Context(), r.cluster.Database(r, 1).Open(r), sqlstore.MySQL); err != nil {
 		r.Error(err)
 	}

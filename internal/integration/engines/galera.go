@@ -87,6 +87,20 @@ func (e Engine) Cluster(t testing.TB) *Cluster {
 func (c *Cluster) Renew(t testing.TB) {
 	t.Helper()
 	c.database = mariadb.create(t, mariadb.admin(c.Nodes[0]))
+	c.Sync(t)
+}
+
+// Sync waits until the second node has what the first one had committed.
+func (c *Cluster) Sync(t testing.TB) {
+	t.Helper()
+	db, err := sql.Open(mariadb.driver, mariadb.admin(c.Nodes[1])+"?wsrep_sync_wait=1")
+	if err == nil {
+		defer db.Close()
+		_, err = db.ExecContext(t.Context(), "SELECT COUNT(*) FROM information_schema.schemata")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // group is how a node finds the others.
