@@ -56,6 +56,11 @@
 //
 // Without interpolateParams=true in the DSN, go-sql-driver prepares every statement anew, at the price
 // of another round trip each.
+//
+// In a Galera cluster any node takes writes. A write that another node overtook fails there at the commit or at the
+// next statement, and is repeated as a whole, as after a deadlock. Reads of a node show what it has applied, which
+// may be some milliseconds behind the others: a mark of a message that was just sent at another node can be
+// [delivery.ErrNotFound]. With wsrep_sync_wait=7 in the DSN a node catches up before it answers.
 package sqlstore
 
 import (
