@@ -15,7 +15,8 @@ const (
 
 // Draft is a message about to be sent.
 type Draft struct {
-	// ID is any string of 1 to [MaxID] bytes of UTF-8 without NUL, compared byte for byte.
+	// ID is any string of 1 to [MaxID] bytes of UTF-8 without NUL, compared byte for byte: ids that look
+	// alike are different ids.
 	// Empty means a new UUIDv7. With an ID of the caller's, a repeated send is idempotent.
 	ID string
 
@@ -131,7 +132,8 @@ type Query struct {
 	// Before. [Latest] as Before asks for the newest page.
 	After, Before int64
 
-	// Limit is how many messages at most. Defaults to 50; at most [MaxBatch].
+	// Limit is how many messages at most. Defaults to 50; at most [MaxBatch]. Large messages fill a page
+	// before that: see [MaxPage].
 	Limit int
 
 	// Viewer, if set, is the user whose receipts fill [Message.Own].
@@ -158,7 +160,7 @@ type Page struct {
 	// moment, or, where More changes wait, that of the last one here.
 	Cursor
 
-	// More says that the page was cut at its limit.
+	// More says that the page was cut, at its limit or at [MaxPage].
 	More bool `json:"more"`
 
 	// Reset says that the store cannot tell what changed, since it is behind the client or was restored. The client

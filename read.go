@@ -41,7 +41,6 @@ func (t *Tracker) Load(ctx context.Context, ids ...string) ([]Message, error) {
 	}
 	byID := make(map[string]Message, len(found))
 	for _, m := range found {
-		t.headers.put(m.ID, m.Header)
 		byID[m.ID] = m
 	}
 	found = found[:0]
@@ -81,6 +80,7 @@ func (t *Tracker) Messages(ctx context.Context, q Query) (Page, error) {
 // Changes returns the present state of every message of the conversation that was sent or changed
 // after the cursor, in order of their versions: what a client that holds that cursor has missed,
 // exactly. Call it again with the page's Cursor while there is More. A limit of 0 is 50.
+// Like every page, it holds at most [MaxPage] bytes.
 //
 // The page is a [Page.Reset] if the conversation's version is below the cursor's, or if the store was restored since
 // the client got its cursor. The client then forgets what it knows of the conversation, and begins with
@@ -115,6 +115,7 @@ func (t *Tracker) ChangesFor(ctx context.Context, viewer, conversation string, s
 }
 
 func (t *Tracker) list(ctx context.Context, list List) (Page, error) {
+	list.Bytes = MaxPage
 	page, err := t.store.List(ctx, list)
 	if err != nil {
 		return Page{}, fmt.Errorf("delivery: listing messages: %w", err)

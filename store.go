@@ -217,7 +217,13 @@ type List struct {
 	Changes       bool
 	After, Before int64
 
-	Limit  int
+	Limit int
+
+	// Bytes, if not 0, is how much the messages of the page may take by [Message.Size]. The page ends
+	// before the first message that would take more, with More set, as if the Limit were reached. With
+	// Before the last messages fit first. The first message that fits counts whatever it takes.
+	Bytes int
+
 	Viewer string // whose receipts fill Own, if set
 }
 

@@ -313,6 +313,11 @@ var breakages = []struct {
 				}
 			}}
 		}},
+	{"it fills pages whatever they take",
+		[]string{"a page ends before it takes more bytes"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, list: func(list *delivery.List) { list.Bytes = 0 }}
+		}},
 	{"it lists backward pages backward",
 		[]string{"pages go backward"},
 		func(sound delivery.Store) delivery.Store {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -82,6 +83,52 @@ var listCases = []storeCase{
 				page := p.list(list)
 				p.same("the epoch", page.Epoch, epoch)
 				p.same("whether the page is a reset", page.Reset, false)
+			}
+		}
+	}},
+	{"a page ends before it takes more bytes than it may, with the first message of it in any case", func(p *probe) {
+		p.seven()
+		large := open("c", "8", "alice")
+		large.Body = strings.Repeat("<", 5000)
+		p.create(large)
+		p.mark(delivered("2", "bob", noon)) // version 9
+		size := map[string]int{}
+		for _, m := range p.list(delivery.List{Conversation: "c", Limit: 10, Viewer: "bob"}).Messages {
+			size[m.ID] = m.Size()
+		}
+		two := size["1"] + size["3"]
+		for _, c := range []struct {
+			list delivery.List
+			want string
+			more bool
+		}{
+			{delivery.List{Bytes: two}, "1 2", true},
+			{delivery.List{Bytes: two + size["1"] - 1}, "1 2", true},
+			{delivery.List{Bytes: two, Limit: 1}, "1", true},
+			{delivery.List{Bytes: two, After: 2}, "3 4", true},
+			{delivery.List{Bytes: two, After: 5}, "6 7", true},
+			{delivery.List{Bytes: two, After: 7}, "8", false},
+			{delivery.List{Bytes: two, Before: delivery.Latest}, "8", true},
+			{delivery.List{Bytes: 1, Before: 8}, "7", true},
+			{delivery.List{Bytes: two, Before: 8}, "6 7", true},
+			{delivery.List{Bytes: two, Before: 3}, "1 2", false},
+			{delivery.List{Bytes: two, Before: 8, After: 5}, "6 7", false},
+			{delivery.List{Bytes: 100_000}, "1 2 3 4 5 6 7 8", false},
+		} {
+			list := c.list
+			list.Conversation, list.Viewer, list.Limit = "c", "bob", cmp.Or(list.Limit, 10)
+			p.page(list, c.want, c.more)
+		}
+		for _, c := range []struct {
+			after   int64
+			want    string
+			version int64
+			more    bool
+		}{{0, "1 3", 3, true}, {3, "4 5", 5, true}, {5, "6 7", 7, true}, {7, "8", 8, true}, {8, "2", 9, false}} {
+			page := p.list(delivery.List{Conversation: "c", Changes: true, After: c.after, Limit: 10, Bytes: two, Viewer: "bob"})
+			if got := ids(page); got != c.want || page.Version != c.version || page.More != c.more {
+				p.Errorf("changes after %d in %d bytes are [%s] at version %d with more %t, want [%s] at %d with more %t",
+					c.after, two, got, page.Version, page.More, c.want, c.version, c.more)
 			}
 		}
 	}},

@@ -169,6 +169,44 @@ var raceCases = []storeCase{
 			return nil
 		})
 	}},
+	{"a page of many messages is of one moment while they change", func(p *probe) {
+		const messages = 150
+		var all []delivery.NewMessage
+		for i := range messages {
+			all = append(all, open("c", fmt.Sprint("m", i), "alice"))
+		}
+		p.create(all...)
+		for _, list := range []delivery.List{{}, {Before: delivery.Latest}, {Changes: true}} {
+			list.Conversation, list.Limit, list.Bytes = "c", messages, 1<<20
+			page := p.list(list)
+			p.same("the number of messages on the page", len(page.Messages), messages)
+			p.same("that there are more", page.More, false)
+		}
+		p.together(2, func(worker int) error {
+			for i := range messages / 2 {
+				if worker == 0 {
+					_, err := advance(p.ctx, p.store, []delivery.Mark{admitted(delivered(fmt.Sprint("m", messages-1-i), "bob", noon))})
+					if err != nil {
+						return err
+					}
+					continue
+				}
+				page, err := p.store.List(p.ctx, delivery.List{Conversation: "c", Limit: messages, Bytes: 1 << 20})
+				if err != nil {
+					return err
+				}
+				if len(page.Messages) == 0 || !page.More && len(page.Messages) < messages {
+					return fmt.Errorf("a page of %d messages says that there are no more", len(page.Messages))
+				}
+				for i, m := range page.Messages {
+					if m.Seq != int64(i+1) || m.Version > page.Version {
+						return fmt.Errorf("a page of version %d holds version %d of message %d as its %dth", page.Version, m.Version, m.Seq, i+1)
+					}
+				}
+			}
+			return nil
+		})
+	}},
 	{"a change and its event are there at the same moment", func(p *probe) {
 		const writes = 100
 		p.create(open("c", "m", "alice"))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/filler"
 )
 
 // conversation is the unit of order: all that one version counter counts.
@@ -169,37 +170,30 @@ func (c *conversation) page(list delivery.List) delivery.Page {
 		start++
 	}
 	messages = messages[min(start, len(messages)):]
-	page := delivery.Page{Cursor: delivery.Cursor{Version: c.version}, More: len(messages) > list.Limit}
-	switch {
-	case page.More && list.Before != 0:
-		messages = messages[len(messages)-list.Limit:]
-	case page.More:
-		messages = messages[:list.Limit]
+	order := slices.All(messages)
+	if list.Before != 0 {
+		order = slices.Backward(messages)
 	}
-	page.Messages = make([]delivery.Message, len(messages))
-	for i, m := range messages {
-		page.Messages[i] = m.seenBy(list.Viewer)
+	page := filler.Filler{List: list}
+	for _, m := range order {
+		if !page.Add(m.seenBy(list.Viewer)) {
+			break
+		}
 	}
-	return page
+	return page.Done(delivery.Cursor{Version: c.version})
 }
 
 // changesAfter lists by version.
 func (c *conversation) changesAfter(list delivery.List) delivery.Page {
-	page := delivery.Page{Cursor: delivery.Cursor{Version: c.version}}
+	page := filler.Filler{List: list}
 	start, found := slices.BinarySearchFunc(c.changes, list.After, func(c change, after int64) int { return cmp.Compare(c.version, after) })
 	if found {
 		start++
 	}
 	for _, change := range c.changes[start:] {
-		if change.stale() {
-			continue
-		}
-		if len(page.Messages) == list.Limit {
-			page.More = true
-			page.Version = page.Messages[list.Limit-1].Version
+		if !change.stale() && !page.Add(change.message.seenBy(list.Viewer)) {
 			break
 		}
-		page.Messages = append(page.Messages, change.message.seenBy(list.Viewer))
 	}
-	return page
+	return page.Done(delivery.Cursor{Version: c.version})
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/filler"
 )
 
 // reads holds a dialect's texts of the reading operations, with their arguments and columns. Ids
@@ -58,42 +58,69 @@ type listed struct {
 	message delivery.Message
 }
 
+// firstPiece is how many rows the first statement of a list asks for, where the page has a limit in bytes:
+// those of a page of the usual length, and one to see whether there is more. Each further statement asks for
+// twice as many, so that few rows are read in vain when messages are large.
+const firstPiece = 50 + 1
+
+// list reads a page in one piece, or in several pieces of one snapshot: where the conversation has changed
+// since the first, the page ends before.
 func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page, err error) {
-	text, args := s.reads.after, []any{l.Conversation, l.After, l.Before, l.Limit + 1, l.Viewer}
+	err = s.read(ctx, func(q delivery.DBTX) error {
+		filling, cursor := filler.Filler{List: l}, (*delivery.Cursor)(nil)
+		rest, piece := l, firstPiece
+		for rest.Limit++; ; piece *= 2 {
+			rows, last := rest.Limit, delivery.Message{}
+			if l.Bytes > 0 {
+				rows = min(rows, piece)
+			}
+			text, args := s.reads.list(rest, rows)
+			n, room := 0, true
+			err := each(ctx, q, scanListed, func(row listed) bool {
+				if cursor == nil {
+					cursor = &row.cursor
+				}
+				if last = row.message; last.ID == "" {
+					return false
+				}
+				n++
+				if row.cursor == *cursor {
+					room = filling.Add(last)
+				} else {
+					room = filling.End()
+				}
+				return room
+			}, text, args...)
+			if err != nil || cursor == nil {
+				page = delivery.Page{}
+				return err
+			}
+			if rest.Limit -= n; !room || n < rows || rest.Limit == 0 {
+				page = filling.Done(*cursor)
+				return nil
+			}
+			switch {
+			case l.Changes:
+				rest.After = last.Version
+			case l.Before != 0:
+				rest.Before = last.Seq
+			default:
+				rest.After = last.Seq
+			}
+		}
+	})
+	return page, err
+}
+
+// list returns the statement of a list, for so many rows.
+func (r *reads) list(l delivery.List, rows int) (text string, args []any) {
 	switch {
 	case l.Changes:
-		text, args = s.reads.changes, []any{l.Conversation, l.After, l.Limit + 1, l.Viewer}
+		return r.changes, []any{l.Conversation, l.After, rows, l.Viewer}
 	case l.Before != 0:
-		text = s.reads.before
-	default:
-		args[2] = int64(math.MaxInt64)
+		return r.before, []any{l.Conversation, l.After, l.Before, rows, l.Viewer}
 	}
-	var rows []listed
-	err = s.read(ctx, func(q delivery.DBTX) error {
-		rows, err = query(ctx, q, scanListed, text, args...)
-		return err
-	})
-	if err != nil || len(rows) == 0 {
-		return delivery.Page{}, err
-	}
-	page.Cursor = rows[0].cursor
-	if rows[0].message.ID == "" {
-		return page, nil
-	}
-	if page.More = len(rows) > l.Limit; page.More {
-		rows = rows[:l.Limit]
-	}
-	page.Messages = make([]delivery.Message, len(rows))
-	for i, row := range rows {
-		page.Messages[i] = row.message
-	}
-	switch {
-	case l.Changes && page.More:
-		page.Version = page.Messages[l.Limit-1].Version
-	case !l.Changes && l.Before != 0:
-		slices.Reverse(page.Messages)
-	}
-	return page, nil
+	return r.after, []any{l.Conversation, l.After, int64(math.MaxInt64), rows, l.Viewer}
 }
 
 func (s *session) pending(ctx context.Context, user, conversation string, limit int) (p delivery.Pending, err error) {

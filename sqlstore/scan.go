@@ -18,19 +18,33 @@ func query[T any](ctx context.Context, q delivery.DBTX, scan func(*sql.Rows) (T,
 
 // collect appends all rows of a query, each read by scan.
 func collect[T any](ctx context.Context, q delivery.DBTX, all []T, scan func(*sql.Rows) (T, error), text string, args ...any) ([]T, error) {
-	rows, err := q.QueryContext(ctx, text, args...)
+	err := each(ctx, q, scan, func(row T) bool {
+		all = append(all, row)
+		return true
+	}, text, args...)
 	if err != nil {
 		return nil, err
+	}
+	return all, nil
+}
+
+// each hands on the rows of a query, each read by scan, until next says that it wants no more.
+func each[T any](ctx context.Context, q delivery.DBTX, scan func(*sql.Rows) (T, error), next func(T) bool, text string, args ...any) error {
+	rows, err := q.QueryContext(ctx, text, args...)
+	if err != nil {
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		row, err := scan(rows)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		all = append(all, row)
+		if !next(row) {
+			return nil
+		}
 	}
-	return all, rows.Err()
+	return rows.Err()
 }
 
 // queryOne scans the one row of a query. Without a row the error is [sql.ErrNoRows].
