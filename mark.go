@@ -205,19 +205,21 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 				m.results[i].Err = outcome("marking", out.err)
 				continue
 			}
-			if m.tx == nil && out.Header.ID == m.marks[i].Message {
-				m.t.headers.put(out.Header.ID, out.Header)
-			}
 			switch err := judge(m.marks[i], out.Header, out.Receipt); err {
 			case nil:
 				m.results[i] = MarkResult{Receipt: out.Receipt, Changed: out.Changed}
+				m.remember(out.Header)
 				if m.tx == nil && m.t.marks.Writers > 1 {
 					m.t.places.put(m.marks[i].User, out.Header.Conversation)
 				}
 			case errUnadmitted:
 				if m.admit(ctx, i, out.Header.Conversation) {
+					m.remember(out.Header)
 					admitted = append(admitted, i)
 				}
+			case ErrOwnMessage:
+				m.remember(out.Header)
+				m.results[i].Err = err
 			default:
 				m.results[i].Err = err
 			}
@@ -225,6 +227,14 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 		todo = admitted
 	}
 	return nil
+}
+
+// remember keeps the header of a message that concerns the actor. Others' messages are not kept, so that a
+// stranger who names many pushes none out.
+func (m *marking) remember(h Header) {
+	if m.tx == nil {
+		m.t.headers.put(h.ID, h)
+	}
 }
 
 // advance writes the marks at these indexes, with those of other callers.
