@@ -29,6 +29,17 @@ type Notifier interface {
 	Notify(ctx context.Context, events []Event) error
 }
 
+// CheckingNotifier is a [Notifier] that cannot tell of every conversation, as it makes names of their ids
+// that are limited in length, say. Sends to those it refuses fail: their events would only fill the dead
+// letters, and any user who chooses a conversation's id could have them do so.
+type CheckingNotifier interface {
+	Notifier
+
+	// CheckConversation returns nil, or why no event of the conversation can be told: an [*InvalidError]
+	// of the field "conversation". It is called before each send, so it should be quick, and concurrently.
+	CheckConversation(conversation string) error
+}
+
 // NotifierFunc is a function as a [Notifier].
 type NotifierFunc func(ctx context.Context, events []Event) error
 

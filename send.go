@@ -84,6 +84,11 @@ func (t *Tracker) prepare(d Draft) (NewMessage, error) {
 	if len(d.Body) > MaxBody {
 		return NewMessage{}, &InvalidError{Field: "body", Reason: "is longer than 64 KiB"}
 	}
+	if n, ok := t.notifier.(CheckingNotifier); ok {
+		if err := n.CheckConversation(d.Conversation); err != nil {
+			return NewMessage{}, err
+		}
+	}
 	recipients, err := d.frozen()
 	if err != nil {
 		return NewMessage{}, err

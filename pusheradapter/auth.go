@@ -1,8 +1,10 @@
 package pusheradapter
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -82,6 +84,7 @@ type authHandler struct {
 // ServeHTTP implements [http.Handler].
 func (h *authHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm) // for identify too, which may read the form
 	answer, status, err := h.answer(w, r)
 	if err != nil {
 		status = http.StatusInternalServerError
@@ -112,7 +115,7 @@ func (h *authHandler) answer(w http.ResponseWriter, r *http.Request) ([]byte, in
 	if user == "" {
 		return nil, http.StatusUnauthorized, nil
 	}
-	socket, channel, status := readForm(w, r)
+	socket, channel, status := readForm(r)
 	if status != http.StatusOK {
 		return nil, status, nil
 	}
@@ -128,14 +131,17 @@ func (h *authHandler) answer(w http.ResponseWriter, r *http.Request) ([]byte, in
 }
 
 // readForm returns the two fields of the request's form, or a status to refuse it with.
-func readForm(w http.ResponseWriter, r *http.Request) (socket, channel string, status int) {
+func readForm(r *http.Request) (socket, channel string, status int) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/x-www-form-urlencoded" {
 		return "", "", http.StatusUnsupportedMediaType
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	err = r.ParseForm()
+	if _, end := r.Body.Read(make([]byte, 1)); end != io.EOF {
+		err = cmp.Or(err, end) // identify may have met it before
+	}
 	var tooLong *http.MaxBytesError
-	if err := r.ParseForm(); errors.As(err, &tooLong) {
+	if errors.As(err, &tooLong) {
 		return "", "", http.StatusRequestEntityTooLarge
 	} else if err != nil {
 		return "", "", http.StatusBadRequest

@@ -99,6 +99,51 @@ func TestAuthWorksAfterMiddlewareThatReadTheForm(t *testing.T) {
 	}
 }
 
+func TestAuthKeepsItsLimitWhateverIdentifyReads(t *testing.T) {
+	var read int
+	for name, identify := range map[string]func(*http.Request) (string, error){
+		"a field of the form": func(r *http.Request) (string, error) { return r.PostFormValue("user"), nil },
+		"all of it": func(r *http.Request) (string, error) {
+			text, err := io.ReadAll(r.Body)
+			read = len(text)
+			return "bob", err
+		},
+		"no matter what": func(r *http.Request) (string, error) {
+			_ = r.ParseForm()
+			return "bob", nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			handler, err := newNotifier(t, pushertest.NewServer(t), nil).AuthHandler(&rule{allowed: map[string]string{"bob": "c1"}}, identify, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := &counted{Reader: strings.NewReader("user=bob&socket_id=1.1&channel_name=private-conv-c1&x=" + strings.Repeat("x", 1<<20))}
+			r := httptest.NewRequest("POST", "https://chat.example/pusher/auth", body)
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			if body.read > 32<<10 || read > 16<<10 {
+				t.Errorf("%d bytes were read, %d of them by identify", body.read, read)
+			}
+			if want := map[string]int{"a field of the form": 401, "all of it": 500, "no matter what": 413}[name]; w.Code != want {
+				t.Errorf("answered %d, want %d", w.Code, want)
+			}
+		})
+	}
+}
+
+type counted struct {
+	io.Reader
+	read int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read += n
+	return n, err
+}
+
 func TestAuthLogsFailuresAndNothingElse(t *testing.T) {
 	notifier := newNotifier(t, pushertest.NewServer(t), nil)
 	var log strings.Builder

@@ -28,7 +28,8 @@ const (
 //
 // Every id of up to 50 bytes fits, and one of 128 bytes if at most 11 of them are escaped. An id
 // whose name would exceed [MaxChannel], or that no message could have been sent to, is a
-// [*delivery.InvalidError].
+// [*delivery.InvalidError]. A [Notifier] has messages to such a conversation refused when they are sent
+// ([Notifier.CheckConversation]).
 func PrivateChannel(conversation string) (string, error) {
 	return channelName(privatePrefix, "conversation", conversation)
 }

@@ -62,13 +62,14 @@ type Notifier struct {
 	encode       encoder
 	mayJoin      func(a, b delivery.Event) bool // what is encoded together
 	authorsOnly  bool
+	ownChannels  bool // Encode makes the channels' names
 	conversation func(string) (string, bool)
 	timeout      time.Duration
 	transport    http.RoundTripper
 	slots        chan struct{} // one per call at a time
 }
 
-var _ delivery.Notifier = (*Notifier)(nil)
+var _ delivery.CheckingNotifier = (*Notifier)(nil)
 
 // New returns a [Notifier] for the app. A nil opts means all defaults. It does not contact the
 // endpoint; its only error is a [*ConfigError].
@@ -85,6 +86,7 @@ func New(config Config, opts *Options) (*Notifier, error) {
 		encode:       opts.Encode,
 		mayJoin:      never,
 		authorsOnly:  opts.AuthorsOnly,
+		ownChannels:  opts.Encode != nil,
 		conversation: opts.Conversation,
 		timeout:      opts.Timeout,
 		transport:    opts.Transport,
@@ -113,6 +115,16 @@ func New(config Config, opts *Options) (*Notifier, error) {
 		n.conversation = ParseChannel
 	}
 	return n, nil
+}
+
+// CheckConversation implements [delivery.CheckingNotifier]: it refuses ids that fit no [PrivateChannel]. With
+// an Encode of the app's own it refuses none, as the app names the channels.
+func (n *Notifier) CheckConversation(conversation string) error {
+	if n.ownChannels {
+		return nil
+	}
+	_, err := PrivateChannel(conversation)
+	return err
 }
 
 // Format implements [fmt.Formatter]: a Notifier prints as its [Config] does, without secrets.

@@ -147,20 +147,46 @@ func TestAnEncodeThatFailsForAWhileCostsNoEvent(t *testing.T) {
 	}
 }
 
-func TestWhatPusherCannotTakeBecomesADeadLetter(t *testing.T) {
-	runTracker(t, func(t *testing.T, srv *pushertest.Server, tracker *delivery.Tracker) {
-		for _, conversation := range []string{"c1", "////////////////////////////////////////////////////////////////", "c2"} {
-			if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: conversation, Sender: "alice"}); err != nil {
-				t.Fatal(err)
-			}
+func TestWhatPusherCannotTake(t *testing.T) {
+	const unnameable = "////////////////////////////////////////////////////////////////" // 205 characters of a channel
+	send := func(t *testing.T, tracker *delivery.Tracker) (errs []error) {
+		t.Helper()
+		for _, conversation := range []string{"c1", unnameable, "c2"} {
+			_, err := tracker.Send(t.Context(), delivery.Draft{Conversation: conversation, Sender: "alice"})
+			errs = append(errs, err)
 		}
 		synctest.Wait()
+		return errs
+	}
+	deadLetters := func(t *testing.T, tracker *delivery.Tracker, want int) {
+		t.Helper()
 		dead, err := tracker.DeadLetters(t.Context(), delivery.DeadQuery{})
-		if err != nil || len(dead) != 1 || dead[0].Attempts != 1 {
+		if err != nil || len(dead) != want || want > 0 && dead[0].Attempts != 1 {
 			t.Errorf("dead letters: %v, %v", dead, err)
 		}
-		if len(srv.Events()) != 2 {
-			t.Errorf("%d events", len(srv.Events()))
-		}
+	}
+	t.Run("is refused when it is sent", func(t *testing.T) {
+		runTracker(t, func(t *testing.T, srv *pushertest.Server, tracker *delivery.Tracker) {
+			errs := send(t, tracker)
+			var invalid *delivery.InvalidError
+			if errs[0] != nil || errs[2] != nil || !errors.As(errs[1], &invalid) || invalid.Field != "conversation" {
+				t.Errorf("sending: %v", errs)
+			}
+			deadLetters(t, tracker, 0)
+			if len(srv.Events()) != 2 {
+				t.Errorf("%d events", len(srv.Events()))
+			}
+		})
+	})
+	t.Run("becomes a dead letter if the app names the channels", func(t *testing.T) {
+		runTrackerWith(t, pusheradapter.EncodePrivate, func(t *testing.T, srv *pushertest.Server, tracker *delivery.Tracker) {
+			if err := errors.Join(send(t, tracker)...); err != nil {
+				t.Fatal(err)
+			}
+			deadLetters(t, tracker, 1)
+			if len(srv.Events()) != 2 {
+				t.Errorf("%d events", len(srv.Events()))
+			}
+		})
 	})
 }
