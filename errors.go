@@ -31,6 +31,11 @@ var (
 	// transaction again, from its first statement.
 	ErrTxConflict = errors.New("delivery: the transaction is to be run again")
 
+	// ErrUnavailable says that the store cannot work now, for a reason that passes or that an
+	// administrator removes: the database is away, has no connection left, its disk is full, or it only
+	// lets itself be read. Nothing was written. Repeating the call later is safe.
+	ErrUnavailable = errors.New("delivery: the store is not available now")
+
 	// ErrRunning refuses a second [Tracker.Run] at the same time.
 	ErrRunning = errors.New("delivery: this tracker is already running")
 )

@@ -5,7 +5,7 @@
 //	mux.Handle("/api/", http.StripPrefix("/api", api))
 //
 // A [Handler] is an [http.Handler] like any other: any router can hold it, under any prefix that is
-// stripped before. An app that sends by [delivery.Tracker.SendTx], with rows of its own beside each
+// stripped before; docs/routers.md has the line for each of some routers. An app that sends by [delivery.Tracker.SendTx], with rows of its own beside each
 // message, leaves out the route that would send without them, and mounts the others one by one:
 //
 //	routes := http.StripPrefix("/api", api)
@@ -18,7 +18,7 @@
 //	GET  /messages       ?conversation= &after= &before= &limit=      lists          200 page
 //	GET  /changes        ?conversation= &since= &epoch= &limit=       catches up     200 page
 //	GET  /pending        ?conversation=                               counts unread  200 pending
-//	GET  /receipts       ?message=                                    who got it     200 {receipts}
+//	GET  /receipts       ?message= &after=                            who got it     200 {receipts, more}
 //	POST /marks          {message, status, socket?}                   marks one      200 receipt
 //	POST /marks/batch    {messages, status, socket?}                  marks many     200 {results}
 //	POST /marks/up-to    {conversation, message, status, socket?}     marks all to   200 {changed, from, to}
@@ -37,11 +37,17 @@
 // tell what changed. The client then forgets the conversation's messages and lists it anew.
 //
 // Sending takes an id of the client's choice. With one, a request whose answer was lost can be
-// repeated: it sends nothing twice and is answered like the first. Ids should be random (UUIDs, say):
-// who can guess an id that is about to be used can take it.
+// repeated: it sends nothing twice and is answered like the first, even if the sender has left the
+// conversation since. Ids should be random (UUIDs, say): whoever can guess an id that is about to be used
+// can take it. If the id is taken by a message that the sender may not view, the answer is the one of a
+// rule that says no, so only the attempt itself can tell that the id is not free.
 //
 // Listing gives the first messages after a seq, the last ones before a seq, or, with neither, the
-// newest; 50 of them, or up to 500 with a limit.
+// newest; 50 of them, or up to 500 with a limit. Receipts are ordered by recipient, byte for byte, and
+// begin after the recipient named by "after". Every page of messages, changes or receipts ends before it
+// takes more than 1 MiB ([delivery.MaxPage]), and says in "more" whether it was cut: a client asks again
+// after the last item, whatever the number of items. A server of untrusted clients also needs a write
+// deadline ([http.Server] WriteTimeout), or a client that reads nothing keeps its answer in memory.
 //
 // What is pending is what the user has not read, as {unread, more, first?, newest?, version}: up to 1,000
 // messages are counted, and "more" says that there are more. A page after first's seq less one begins
@@ -83,12 +89,20 @@
 //	403 own_message          senders don't mark their own messages
 //	403 cross_origin         the request comes from another site
 //	404 not_found            no such message, or none of this user's
-//	404 no_route             no such path
+//	404 no_route             no such path; the detail says so if a route follows a prefix that was not stripped
 //	405 method_not_allowed   Allow says which are
 //	409 conflict             the id is taken by another message
 //	413 too_large            a body over 64 KiB of text, or over 392 KiB of JSON
 //	415 not_json             the body is not application/json
 //	500 internal             the cause is logged, and not told
 //	503 outcome_unknown      it may have happened; repeating it is safe (a send: with the same id)
-//	503 unavailable          there was no time for it, or for all of it; repeating it is safe
+//	503 unavailable          the store is not available now, or there was no time for it; repeating it is safe
+//
+// Every 503 has a Retry-After of 1 second.
+//
+// # Users and conversations that look alike
+//
+// Ids are compared byte for byte. "Alice", "alice", "alice " and "аlice" with a Cyrillic letter are four
+// users, and so with conversations. An app whose names are chosen by people should use ids that are not:
+// the number of the row in its own table of users, say.
 package deliveryhttp

@@ -127,7 +127,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (endpoint, string, error) {
 	at, ok := h.routes[r.URL.EscapedPath()]
 	if !ok {
-		return endpoint{}, "", noRoute
+		return endpoint{}, "", h.noRoute(r.URL.EscapedPath())
 	}
 	method := r.Method
 	if method == http.MethodHead {
@@ -149,6 +149,17 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (endpoint, strin
 		return endpoint{}, "", signedOut
 	}
 	return e, user, nil
+}
+
+// noRoute is the problem of a path that is no route. Where a route follows a prefix, it says so: routers
+// that mount a handler under a prefix differ in whether they strip it.
+func (h *Handler) noRoute(path string) error {
+	for route := range h.routes {
+		if strings.HasSuffix(path, route) {
+			return notStripped
+		}
+	}
+	return noRoute
 }
 
 // write sends an answer of this package's own making as JSON.

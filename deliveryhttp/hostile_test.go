@@ -71,6 +71,7 @@ var hostileToAll = []hostile{
 	{"a slash too many", func(q request) request { q.url = "/" + q.url; return q }, 404, "no_route", ""},
 	{"a path that is spelled otherwise", func(q request) request { q.url = fmt.Sprintf("/%%%x%s", q.url[1], q.url[2:]); return q }, 404, "no_route", ""},
 	{"a slash that is none", func(q request) request { q.url = "/marks%2fbatch"; return q }, 404, "no_route", ""},
+	{"a prefix that was not stripped", func(q request) request { q.url = "/api" + q.url; return q }, 404, "no_route", ""},
 	{"the root", func(q request) request { q.url = "/"; return q }, 404, "no_route", ""},
 	{"a method that is no route's", func(q request) request { q.method = "DELETE"; return q }, 405, "method_not_allowed", ""},
 	{"a method in lower case", func(q request) request { q.method = strings.ToLower(q.method); return q }, 405, "method_not_allowed", ""},

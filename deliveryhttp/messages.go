@@ -29,35 +29,51 @@ func (h *Handler) send(r *http.Request, user string) (any, error) {
 	if draft.Body = *body; len(draft.Body) > delivery.MaxBody {
 		return nil, fmt.Errorf("%w: %w", tooLarge, &delivery.InvalidError{Field: "body", Reason: "is longer than 64 KiB"})
 	}
-	if err := h.tracker.Authorize(r.Context(), user, delivery.ToSend, draft.Conversation); err != nil {
-		return nil, err
+	message, err := h.sendNew(r.Context(), draft)
+	if err == nil || draft.ID == "" {
+		return message, err
 	}
-	if h.opts.Recipients != nil {
-		if draft.Recipients, err = h.opts.Recipients(r.Context(), user, draft.Conversation); err != nil {
-			return nil, fmt.Errorf("asking for recipients: %w", err)
-		}
-	}
-	message, err := h.tracker.Send(r.Context(), draft)
-	if errors.Is(err, delivery.ErrConflict) {
-		return h.repeated(r.Context(), draft)
-	}
-	return message, err
+	return h.repeated(r.Context(), draft, err)
 }
 
-// repeated returns the message that a client sends again after its conversation's members, and so
-// its recipients, have changed. To the client that is the same message; the recipients stay those
-// that were frozen first.
-func (h *Handler) repeated(ctx context.Context, draft delivery.Draft) (any, error) {
+// sendNew sends a draft to those whom the app's rule and its members say now.
+func (h *Handler) sendNew(ctx context.Context, draft delivery.Draft) (_ delivery.Message, err error) {
+	if err := h.tracker.Authorize(ctx, draft.Sender, delivery.ToSend, draft.Conversation); err != nil {
+		return delivery.Message{}, err
+	}
+	if h.opts.Recipients != nil {
+		if draft.Recipients, err = h.opts.Recipients(ctx, draft.Sender, draft.Conversation); err != nil {
+			return delivery.Message{}, fmt.Errorf("asking for recipients: %w", err)
+		}
+	}
+	return h.tracker.Send(ctx, draft)
+}
+
+// repeated answers a send with an id of the client's that did not go through: with what is stored, if
+// this is a repeat of the send that stored it. To the client that is the same message, whatever the
+// conversation's members, the quorum or the rule have become since; its recipients stay those that were
+// frozen first. Any other send keeps its refusal, and somebody who may not view the message that has the
+// id is not told that there is one.
+func (h *Handler) repeated(ctx context.Context, draft delivery.Draft, refusal error) (any, error) {
+	taken := errors.Is(refusal, delivery.ErrConflict)
+	if k := kindOf(refusal); k.status == http.StatusServiceUnavailable || ctx.Err() != nil {
+		return nil, refusal // not tried, or not known: the client repeats it
+	}
 	m, err := h.tracker.Message(ctx, draft.ID)
-	if err != nil {
+	switch {
+	case err != nil && taken:
 		return nil, err
+	case err != nil:
+		return nil, refusal
+	case m.Sender == draft.Sender && m.Conversation == draft.Conversation && m.Body == draft.Body &&
+		(draft.Quorum == 0 || draft.Quorum == m.Quorum):
+		return m, nil
+	case taken && m.Sender != draft.Sender:
+		if err := h.tracker.Authorize(ctx, draft.Sender, delivery.ToView, m.Conversation); err != nil {
+			return nil, err
+		}
 	}
-	same := m.Sender == draft.Sender && m.Conversation == draft.Conversation && m.Body == draft.Body &&
-		(draft.Quorum == 0 || draft.Quorum == m.Quorum)
-	if !same {
-		return nil, delivery.ErrConflict
-	}
-	return m, nil
+	return nil, refusal
 }
 
 // list answers GET /messages.
@@ -122,8 +138,8 @@ func (h *Handler) pending(r *http.Request, user string) (any, error) {
 
 // receipts answers GET /receipts.
 func (h *Handler) receipts(r *http.Request, user string) (any, error) {
-	var id string
-	if err := (fields{"message": &id}).decodeQuery(r); err != nil {
+	var id, after string
+	if err := (fields{"message": &id, "after": &after}).decodeQuery(r); err != nil {
 		return nil, err
 	}
 	message, err := h.tracker.Message(r.Context(), id)
@@ -134,8 +150,28 @@ func (h *Handler) receipts(r *http.Request, user string) (any, error) {
 		return nil, forStranger(err)
 	}
 	receipts, err := h.tracker.Receipts(r.Context(), id)
-	if receipts == nil {
-		receipts = []delivery.Receipt{}
+	return receiptsAfter(receipts, after), err
+}
+
+// receiptPage is a page of a message's receipts.
+type receiptPage struct {
+	Receipts []delivery.Receipt `json:"receipts"`
+	More     bool               `json:"more"`
+}
+
+// receiptsAfter makes the page that begins after a recipient.
+func receiptsAfter(receipts []delivery.Receipt, after string) receiptPage {
+	page := receiptPage{Receipts: []delivery.Receipt{}}
+	size := 0
+	for _, receipt := range receipts {
+		if receipt.Recipient <= after {
+			continue
+		}
+		if size += receipt.Size(); size > delivery.MaxPage {
+			page.More = true
+			break
+		}
+		page.Receipts = append(page.Receipts, receipt)
 	}
-	return map[string]any{"receipts": receipts}, err
+	return page
 }

@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliveryhttp"
+	"github.com/msgdelivery/delivery/memstore"
 )
 
 // recipients freezes messages to whoever is present.
@@ -75,6 +78,85 @@ func TestSend(t *testing.T) {
 			if again := good[delivery.Message](t, d, hi, http.StatusCreated); again != first {
 				t.Errorf("with %q: got %+v; first %+v", now, again, first)
 			}
+		}
+		if d.state(t) != before {
+			t.Error("the state changed")
+		}
+	})
+
+	t.Run("a repeat that the members, the quorum or the rule would not let through now is still a repeat, of that very message only", func(t *testing.T) {
+		directory := errors.New("directory down")
+		for _, c := range []struct {
+			name       string
+			rule       error
+			recipients []string
+			err        error
+			status     int // of another message
+			code       string
+		}{
+			{"the sender has left", delivery.ErrForbidden, nil, nil, 403, "forbidden"},
+			{"the rule fails", directory, nil, nil, 500, "internal"},
+			{"the directory fails", nil, nil, directory, 500, "internal"},
+			{"the directory refuses", nil, nil, delivery.ErrForbidden, 403, "forbidden"},
+			{"the directory says what is no user", nil, []string{""}, nil, 500, "internal"},
+			{"too few are left for the quorum", nil, []string{"bob"}, nil, 400, "invalid"},
+		} {
+			store := memstore.New()
+			repeat := request{"alice", "POST", "/messages", `{"conversation": "room", "id": "m1", "body": "hi", "quorum": 2}`, nil}
+			d := newDeskOver(t, store, &deliveryhttp.Options{Recipients: recipients})
+			first := good[delivery.Message](t, d, repeat, http.StatusCreated)
+			before := d.state(t)
+			now, err := delivery.New(store, &d.told, &delivery.Options{Authorize: func(context.Context, string, delivery.Action, string) (bool, error) {
+				if errors.Is(c.rule, delivery.ErrForbidden) {
+					return false, nil
+				}
+				return true, c.rule
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Handler, err = deliveryhttp.New(now, identify, &deliveryhttp.Options{
+				Recipients: func(context.Context, string, string) ([]string, error) { return c.recipients, c.err },
+				Logger:     slog.New(slog.DiscardHandler),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again := good[delivery.Message](t, d, repeat, http.StatusCreated); again != first {
+				t.Errorf("%s: got %+v; first %+v", c.name, again, first)
+			}
+			for what, body := range map[string]string{
+				"a new message":        `{"conversation": "room", "id": "m2", "body": "hi", "quorum": 2}`,
+				"another body":         `{"conversation": "room", "id": "m1", "body": "ho", "quorum": 2}`,
+				"another conversation": `{"conversation": "den", "id": "m1", "body": "hi", "quorum": 2}`,
+				"no id":                `{"conversation": "room", "body": "hi", "quorum": 2}`,
+			} {
+				q := request{"alice", "POST", "/messages", body, nil}
+				answer, _ := d.do(q)
+				t.Log(c.name, what)
+				refused(t, q, answer, c.status, c.code)
+			}
+			q := request{"bob", "POST", "/messages", repeat.body, nil}
+			if answer, _ := d.do(q); answer.Code == http.StatusCreated {
+				t.Errorf("%s: another sender: answered %d", c.name, answer.Code)
+			}
+			if d.state(t) != before {
+				t.Errorf("%s: the state changed", c.name)
+			}
+		}
+	})
+
+	t.Run("an id that is taken where the sender may not view is refused as if the rule had said no", func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.furnish(t)
+		before := d.state(t)
+		taken := request{"mallory", "POST", "/messages", `{"conversation": "den", "id": "frozen", "body": "hi"}`, nil}
+		byRule := request{"mallory", "POST", "/messages", `{"conversation": "room", "id": "free", "body": "hi"}`, nil}
+		got, _ := d.do(taken)
+		want, _ := d.do(byRule)
+		refused(t, taken, got, http.StatusForbidden, "forbidden")
+		if got.Body.String() != want.Body.String() || !reflect.DeepEqual(got.Header(), want.Header()) {
+			t.Errorf("got %v %s, want %v %s", got.Header(), got.Body, want.Header(), want.Body)
 		}
 		if d.state(t) != before {
 			t.Error("the state changed")
@@ -297,9 +379,18 @@ func TestReceipts(t *testing.T) {
 		got[1].Recipient != "dan" || got[1].Status != delivery.Sent {
 		t.Errorf("got %+v", got)
 	}
-	if none, _ := d.do(about["receipts"]("alice", "opened")); none.Body.String() != `{"receipts":[]}` {
+	if none, _ := d.do(about["receipts"]("alice", "opened")); none.Body.String() != `{"receipts":[],"more":false}` {
 		t.Errorf("got %s", none.Body)
 	}
+	t.Run("those after a recipient are the rest", func(t *testing.T) {
+		for after, want := range map[string]int{"": 2, "a": 2, "bob": 1, "c": 1, "dan": 0, "e": 0} {
+			q := about["receipts"]("carol", "frozen")
+			q.url += "&after=" + after
+			if got := good[answer](t, d, q, http.StatusOK).Receipts; len(got) != want {
+				t.Errorf("after %q: %+v", after, got)
+			}
+		}
+	})
 }
 
 func TestEveryIDWorksEverywhere(t *testing.T) {

@@ -8,11 +8,12 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// kind is a kind of problem: its code is for programs, its title for people.
+// kind is a kind of problem: its code is for programs, its title and detail for people.
 type kind struct {
 	status int
 	code   string
 	title  string
+	detail string
 }
 
 func (k *kind) Error() string { return k.title }
@@ -21,20 +22,21 @@ func (k *kind) Error() string { return k.title }
 func (k *kind) failure() bool { return k.status >= http.StatusInternalServerError }
 
 var (
-	invalid          = &kind{http.StatusBadRequest, "invalid", "Not acceptable input"}
-	signedOut        = &kind{http.StatusUnauthorized, "signed_out", "Not signed in"}
-	forbidden        = &kind{http.StatusForbidden, "forbidden", "Not allowed"}
-	ownMessage       = &kind{http.StatusForbidden, "own_message", "Senders do not mark their own messages"}
-	crossOrigin      = &kind{http.StatusForbidden, "cross_origin", "Not allowed from another site"}
-	notFound         = &kind{http.StatusNotFound, "not_found", "No such message"}
-	noRoute          = &kind{http.StatusNotFound, "no_route", "No such path"}
-	methodNotAllowed = &kind{http.StatusMethodNotAllowed, "method_not_allowed", "No such method here"}
-	conflict         = &kind{http.StatusConflict, "conflict", "The id is taken by another message"}
-	tooLarge         = &kind{http.StatusRequestEntityTooLarge, "too_large", "Too large"}
-	notJSON          = &kind{http.StatusUnsupportedMediaType, "not_json", "The body is not application/json"}
-	internal         = &kind{http.StatusInternalServerError, "internal", "Internal error"}
-	outcomeUnknown   = &kind{http.StatusServiceUnavailable, "outcome_unknown", "It may have happened; repeating it is safe"}
-	unavailable      = &kind{http.StatusServiceUnavailable, "unavailable", "Not available now; repeating it is safe"}
+	invalid          = &kind{http.StatusBadRequest, "invalid", "Not acceptable input", ""}
+	signedOut        = &kind{http.StatusUnauthorized, "signed_out", "Not signed in", ""}
+	forbidden        = &kind{http.StatusForbidden, "forbidden", "Not allowed", ""}
+	ownMessage       = &kind{http.StatusForbidden, "own_message", "Senders do not mark their own messages", ""}
+	crossOrigin      = &kind{http.StatusForbidden, "cross_origin", "Not allowed from another site", ""}
+	notFound         = &kind{http.StatusNotFound, "not_found", "No such message", ""}
+	noRoute          = &kind{http.StatusNotFound, "no_route", "No such path", ""}
+	notStripped      = &kind{http.StatusNotFound, "no_route", "No such path", "the path is one of the routes with something before it: mount the handler under http.StripPrefix, with that prefix"}
+	methodNotAllowed = &kind{http.StatusMethodNotAllowed, "method_not_allowed", "No such method here", ""}
+	conflict         = &kind{http.StatusConflict, "conflict", "The id is taken by another message", ""}
+	tooLarge         = &kind{http.StatusRequestEntityTooLarge, "too_large", "Too large", ""}
+	notJSON          = &kind{http.StatusUnsupportedMediaType, "not_json", "The body is not application/json", ""}
+	internal         = &kind{http.StatusInternalServerError, "internal", "Internal error", ""}
+	outcomeUnknown   = &kind{http.StatusServiceUnavailable, "outcome_unknown", "It may have happened; repeating it is safe", ""}
+	unavailable      = &kind{http.StatusServiceUnavailable, "unavailable", "Not available now; repeating it is safe", ""}
 )
 
 // kindOf says what an error is to the client. All that it does not know is internal.
@@ -55,7 +57,7 @@ func kindOf(err error) *kind {
 		return conflict
 	case errors.Is(err, delivery.ErrOutcomeUnknown):
 		return outcomeUnknown
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, delivery.ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return unavailable
 	}
 	return internal
@@ -98,7 +100,7 @@ const problemTypes = "https://pkg.go.dev/github.com/msgdelivery/delivery/deliver
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	h.report(r, err)
 	k := kindOf(err)
-	p := problem{Type: problemTypes + k.code, Title: k.title, Status: k.status, Code: k.code}
+	p := problem{Type: problemTypes + k.code, Title: k.title, Status: k.status, Code: k.code, Detail: k.detail}
 	if fault := faultOf(err); fault != nil {
 		p.Field, p.Detail = fault.Field, fault.Field+" "+fault.Reason
 	}

@@ -141,6 +141,34 @@ func TestFailures(t *testing.T) {
 		}
 	})
 
+	t.Run("a store that is not available now is no fault of the server's, and says when to come again", func(t *testing.T) {
+		for _, q := range append(routes[1:len(routes):len(routes)], send) {
+			d := newDesk(t, nil)
+			d.furnish(t)
+			d.fault = func(string) error { return fmt.Errorf("%w: no space left on 10.0.0.7", delivery.ErrUnavailable) }
+			answer, _ := d.do(q)
+			p := refused(t, q, answer, http.StatusServiceUnavailable, "unavailable")
+			if answer.Header().Get("Retry-After") != "1" || p.Detail != "" || !strings.Contains(d.logged(), "10.0.0.7") {
+				t.Errorf("%v: answered %v %+v, logged %q", q, answer.Header(), p, d.logged())
+			}
+		}
+	})
+
+	t.Run("a route that follows a prefix has a hint at StripPrefix, and nothing else has", func(t *testing.T) {
+		d := newDesk(t, nil)
+		for url, hint := range map[string]bool{
+			"/api/messages?conversation=room": true, "/api/v1/changes": true, "/api/marks/batch": true, "//receipts": true,
+			"/": false, "/api": false, "/api/": false, "/api/message": false, "/messages/": false, "/mark": false,
+		} {
+			q := request{"alice", "GET", url, "", nil}
+			answer, _ := d.do(q)
+			p := refused(t, q, answer, http.StatusNotFound, "no_route")
+			if strings.Contains(p.Detail, "http.StripPrefix") != hint || strings.Contains(p.Detail, "api") {
+				t.Errorf("%s: told %q", url, p.Detail)
+			}
+		}
+	})
+
 	t.Run("a client that left is not worth a line", func(t *testing.T) {
 		d := newDesk(t, nil)
 		ctx, cancel := context.WithCancel(t.Context())
