@@ -22,7 +22,7 @@ type Tracker struct {
 
 	// Headers never change, so they can't be stale: a refusal or the app's rule needs no round trip. Where a user
 	// marked last is a guess of where the next mark is, that costs time if it is wrong.
-	headers recent[Header] // of messages lately sent or marked
+	headers recent[Header] // of messages lately sent, or marked by whom they concern
 	places  recent[string] // conversations, by user
 
 	sends   *coalesce.Group[NewMessage, Created]
@@ -41,7 +41,8 @@ type Tracker struct {
 type Options struct {
 	// Authorize is the app's own rule: may the user do this in the conversation? It is asked for
 	// marks of messages with an open audience, and by whoever calls [Tracker.Authorize]. An error is
-	// a failure, not a refusal. It may be called concurrently, and by the Tx forms inside the caller's
+	// a failure, not a refusal. A rule that says yes to conversations that the app does not know lets any user
+	// fill the store with them. It may be called concurrently, and by the Tx forms inside the caller's
 	// transaction, so that a rule which needs a connection of its own needs a pool that has another.
 	// Nil lets everyone do everything.
 	Authorize func(ctx context.Context, user string, to Action, conversation string) (bool, error)
@@ -112,7 +113,8 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 // Actor is who makes a call.
 type Actor struct {
 	// User is the app's own name for the user, from its own sign-in and never from the request's
-	// body: 1 to [MaxID] bytes of UTF-8 without NUL.
+	// body: 1 to [MaxID] bytes of UTF-8 without NUL. Names are compared byte for byte: those that look
+	// alike, as "Bob", "bob" and "bob ", are different users.
 	User string
 
 	// Socket, if set, is the connection the call came from. It is not told of the change.

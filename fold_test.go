@@ -142,22 +142,6 @@ func TestRepeatsShareAWrite(t *testing.T) {
 			}
 		})
 
-	bubble("a mark that the rule has let in is no repeat of one that it was not asked about",
-		&delivery.Options{Authorize: func(context.Context, string, delivery.Action, string) (bool, error) { return true, nil }},
-		func(t *testing.T, store *tallyStore, tracker *delivery.Tracker) {
-			var got [2]string
-			behind(func() { tracker.MarkRead(context.Background(), "none", carol) },
-				func() { got[0] = short(tracker.Mark(t.Context(), bob, delivery.Read, "m")) }, // nothing is known of m
-				func() {
-					tracker.Message(t.Context(), "m")
-					got[1] = short(tracker.Mark(t.Context(), bob, delivery.Read, "m"))
-				},
-			)
-			if want := [2]string{"<nil> read@4,false,<nil>", "<nil> read@4,true,<nil>"}; got != want {
-				t.Errorf("got %q, want %q", got, want)
-			}
-		})
-
 	bubble("a refusal is a refusal for each who asks, and one mark to the store",
 		nil, func(t *testing.T, store *tallyStore, tracker *delivery.Tracker) {
 			var calls []func()

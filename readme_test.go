@@ -54,6 +54,7 @@ import (
 	"context"
 	"database/sql"
 	"net/http"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliveryhttp"

@@ -88,10 +88,14 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if !ok {
 				return
 			}
+			_ = flush.SetWriteDeadline(time.Now().Add(writeTimeout)) // a stream has no end, so each event has a deadline
 			fmt.Fprintf(w, "data: %s\n\n", data)
 		}
 	}
 }
+
+// writeTimeout is how long a client may take to read an answer, or an event of its stream.
+const writeTimeout = 10 * time.Second
 
 func routes(tracker *delivery.Tracker, s *streams, message string) http.Handler {
 	mux := http.NewServeMux()
@@ -127,7 +131,7 @@ func main() {
 	var relay sync.WaitGroup
 	relay.Go(func() { tracker.Run(ctx) })
 
-	server := &http.Server{Addr: *addr, Handler: routes(tracker, s, msg.ID), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Addr: *addr, Handler: routes(tracker, s, msg.ID), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: writeTimeout}
 	context.AfterFunc(ctx, func() { server.Close() })
 	fmt.Printf("listening on http://%s\n", *addr)
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {

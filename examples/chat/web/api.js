@@ -29,7 +29,15 @@ async function call(method, path, fields) {
 export const messages = (conversation, range = {}) => call('GET', 'messages', { conversation, ...range });
 export const changes = (conversation, cursor) => call('GET', 'changes', { conversation, ...cursor, limit: 200 });
 export const pending = (conversation) => call('GET', 'pending', { conversation });
-export const receipts = (message) => call('GET', 'receipts', { message });
+export async function receipts(message) {
+  const all = [];
+  for (let page = { more: true }; page.more; ) {
+    const after = all.at(-1)?.recipient ?? '';
+    page = await call('GET', 'receipts', { message, after });
+    all.push(...page.receipts);
+  }
+  return all;
+}
 export const send = (draft) => call('POST', 'messages', draft);
 export const mark = (marks) => call('POST', 'marks/batch', marks);
 export const markUpTo = (mark) => call('POST', 'marks/up-to', mark);

@@ -26,7 +26,7 @@ export function refresh(message) {
 }
 
 async function load(message) {
-  const { receipts } = await api.receipts(message).catch(() => ({ receipts: [] })); // no answer: nothing to tell
+  const receipts = await api.receipts(message).catch(() => []); // no answer: nothing to tell
   if (message === asked) box.querySelector('ul').replaceChildren(...receipts.map(draw));
 }
 

@@ -19,8 +19,7 @@ func Serve(ctx context.Context, addr string, handler http.Handler, relay func(co
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
-	hangUpOnSilent(server)
+	server := newServer(handler)
 
 	relayCtx, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, stop := context.WithCancel(ctx)
@@ -47,6 +46,20 @@ func Serve(ctx context.Context, addr string, handler http.Handler, relay func(co
 		serveErr = nil
 	}
 	return errors.Join(serveErr, shutdownErr, relayErr)
+}
+
+// newServer returns a server that waits for no client for long. A client that does not read its answer would keep
+// it in memory. WebSockets have deadlines of their own.
+func newServer(handler http.Handler) *http.Server {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+	}
+	hangUpOnSilent(server)
+	return server
 }
 
 // hangUpOnSilent makes a server that stops close connections on which nothing has come yet. Browsers open such in
