@@ -87,7 +87,7 @@ func TestTheLargestPagesTakeLittleMemory(t *testing.T) {
 
 		var seen int
 		for page := (delivery.Page{More: true}); page.More; seen += len(page.Messages) {
-			answer := a.do(as("bob", "GET", fmt.Sprintf("/api/changes?conversation=large&limit=500&since=%d", page.Version), ""))
+			answer := a.do(as("bob", "GET", fmt.Sprintf("/api/changes?conversation=large&limit=500&since=%d&epoch=%d", page.Version, page.Epoch), ""))
 			page = delivery.Page{}
 			if err := json.Unmarshal(answer.Body.Bytes(), &page); err != nil || len(page.Messages) == 0 {
 				t.Fatalf("%d messages, %v", len(page.Messages), err)
