@@ -33,6 +33,9 @@
 // An app whose role is not the one that migrates needs SELECT, INSERT, UPDATE and DELETE on the tables, and USAGE on
 // the sequence delivery_outbox_id_seq.
 //
+// Behind a pooler in transaction mode pgx wants default_query_exec_mode=exec or cache_describe in the DSN, and lib/pq
+// binary_parameters=yes. With its default lib/pq runs the statements of other clients there, without an error.
+//
 // # SQLite
 //
 // The store needs no settings, but these serve it well:

@@ -16,9 +16,9 @@ var mariadb = product{
 	env:      "DELIVERY_TEST_MYSQL",
 	account:  "mysql",
 
-	secret: func(password string) string {
-		return fmt.Sprintf("CREATE OR REPLACE USER delivery@'127.0.0.1' IDENTIFIED BY '%s';\n", password) +
-			"GRANT ALL ON *.* TO delivery@'127.0.0.1' WITH GRANT OPTION;\n"
+	files: func(s *Server) map[string]string {
+		return map[string]string{"secret": fmt.Sprintf("CREATE OR REPLACE USER delivery@'127.0.0.1' IDENTIFIED BY '%s';\n", s.password) +
+			"GRANT ALL ON *.* TO delivery@'127.0.0.1' WITH GRANT OPTION;\n"}
 	},
 	setup: func(s *Server) *exec.Cmd {
 		return exec.Command(s.programs["mariadb-install-db"], "--no-defaults", "--datadir="+s.path("data"), "--skip-test-db")

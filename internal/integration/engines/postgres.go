@@ -17,7 +17,7 @@ var postgres = product{
 	env:      "DELIVERY_TEST_POSTGRES",
 	account:  "postgres",
 
-	secret: func(password string) string { return password },
+	files: func(s *Server) map[string]string { return map[string]string{"secret": s.password} },
 	setup: func(s *Server) *exec.Cmd {
 		initdb := exec.Command(s.programs["initdb"], "--pgdata", s.path("data"), "--no-sync",
 			"--username", "delivery", "--pwfile", s.path("secret"), "--auth", "scram-sha-256",

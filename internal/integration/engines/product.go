@@ -21,9 +21,9 @@ type product struct {
 	env      string   // names the variable with the DSN of a server to use instead
 	account  string   // whom the server runs as when we are root
 
-	secret  func(password string) string // is the text of the file "secret", which setup and command may want
-	setup   func(*Server) *exec.Cmd      // fills the directory "data"
-	command func(*Server) *exec.Cmd      // is the server
+	files   func(*Server) map[string]string // are texts by name, which setup and command may want
+	setup   func(*Server) *exec.Cmd         // if not nil, fills the directory "data"
+	command func(*Server) *exec.Cmd         // is the server
 
 	polite syscall.Signal // stops the server
 	abort  syscall.Signal // ends it at once and leaves nothing outside its directory

@@ -48,6 +48,11 @@ func (e Engine) Server(t testing.TB) *Server {
 	if programs == nil {
 		need.Missing(t, p.name, "apt-get install "+p.pkg)
 	}
+	return e.server(t, p, programs)
+}
+
+func (e Engine) server(t testing.TB, p *product, programs map[string]string) *Server {
+	t.Helper()
 	s, err := newServer(p, programs)
 	if err != nil {
 		t.Fatal(err)
@@ -111,13 +116,19 @@ func (s *Server) boot() error {
 func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *Server) setup() error {
-	if err := os.WriteFile(s.path("secret"), []byte(s.product.secret(s.password)), 0o600); err != nil {
+	if err := giveAway(s.dir, s.product.account); err != nil {
 		return err
 	}
-	for _, path := range []string{s.path("secret"), s.dir} {
-		if err := giveAway(path, s.product.account); err != nil {
+	for name, text := range s.product.files(s) {
+		if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
 			return err
 		}
+		if err := giveAway(s.path(name), s.product.account); err != nil {
+			return err
+		}
+	}
+	if s.product.setup == nil {
+		return nil
 	}
 	p, err := s.run(s.product.setup(s))
 	if err != nil {
