@@ -21,7 +21,7 @@ func main() { demo.Main("chat", build) }
 // build makes the chat. The relay, which publishes what was committed, runs beside the server that serves the
 // handler, and ends after it.
 func build(db *demo.DB, pusher *demo.Pusher, flags demo.Flags) (handler http.Handler, relay func(context.Context) error, err error) {
-	s, err := newServer(db, pusher, flags.PusherJS)
+	s, err := newServer(db, pusher, flags.PusherJS, flags.HTTPS)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,7 +3,9 @@ package main
 import (
 	"embed"
 	"encoding/json"
+	"errors"
 	"html/template"
+	"io"
 	"log/slog"
 	"net/http"
 
@@ -24,6 +26,7 @@ var pages = template.Must(template.ParseFS(templates, "web/*.html"))
 
 // server is the chat.
 type server struct {
+	db       *demo.DB
 	tracker  *delivery.Tracker
 	api      http.Handler // the library's routes
 	auth     http.Handler // the library's endpoint that lets browsers into channels
@@ -34,7 +37,7 @@ type server struct {
 
 // newServer puts the library together: a store in the app's database, a notifier that reaches browsers by
 // Pusher, the tracker that coordinates them, and two handlers for the routes that pages call.
-func newServer(db *demo.DB, pusher *demo.Pusher, pusherJS string) (*server, error) {
+func newServer(db *demo.DB, pusher *demo.Pusher, pusherJS string, https bool) (*server, error) {
 	store, err := sqlstore.New(db.DB, db.Dialect)
 	if err != nil {
 		return nil, err
@@ -47,7 +50,7 @@ func newServer(db *demo.DB, pusher *demo.Pusher, pusherJS string) (*server, erro
 	if err != nil {
 		return nil, err
 	}
-	accounts := demo.NewAccounts(db, "chat_session")
+	accounts := demo.NewAccounts(db, "chat_session", https)
 	api, err := deliveryhttp.New(tracker, accounts.Identify, &deliveryhttp.Options{Recipients: recipients})
 	if err != nil {
 		return nil, err
@@ -56,7 +59,7 @@ func newServer(db *demo.DB, pusher *demo.Pusher, pusherJS string) (*server, erro
 	if err != nil {
 		return nil, err
 	}
-	return &server{tracker, api, auth, accounts, pusher, pusherJS}, nil
+	return &server{db, tracker, api, auth, accounts, pusher, pusherJS}, nil
 }
 
 // handler returns the chat's routes.
@@ -68,7 +71,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("POST /logout", s.signOut)
 	mux.Handle("/api/", http.StripPrefix("/api", s.api))
 	mux.Handle("POST /pusher/auth", s.auth)
-	mux.HandleFunc("GET /app/{key}", s.pusher.ServeSocket)
+	mux.Handle("GET /app/{key}", s.pusher.Sockets(s.accounts))
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /client/{file}", demo.ServeClient)
 	mux.HandleFunc("GET /web/{file}", func(w http.ResponseWriter, r *http.Request) {
@@ -116,6 +119,11 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
 	user := r.PostFormValue("username")
 	ok, err := s.accounts.SignIn(r, user, r.PostFormValue("password"))
+	if errors.Is(err, demo.ErrTooMany) {
+		w.Header().Set("Retry-After", "60")
+		s.render(w, http.StatusTooManyRequests, "login.html", map[string]string{"Username": user, "Problem": "Too many wrong passwords. Wait for a minute."})
+		return
+	}
 	if err != nil {
 		s.fail(w, err)
 		return
@@ -135,9 +143,22 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// health tells how the outbox is doing. Events that wait are no illness of this process: they are kept, so
-// only a database that does not answer makes it unhealthy.
+// health says whether the database answers, and to those who are signed in how the outbox is doing, which costs more
+// than a stranger should be able to ask for. Events that wait are no illness of this process: they are kept.
 func (s *server) health(w http.ResponseWriter, r *http.Request) {
+	user, err := s.accounts.Identify(r)
+	if err == nil {
+		err = s.db.PingContext(r.Context())
+	}
+	if err != nil {
+		slog.Error("chat: health", "error", err)
+		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	if user == "" {
+		_, _ = io.WriteString(w, "ok\n")
+		return
+	}
 	backlog, err := s.tracker.Backlog(r.Context())
 	if err != nil {
 		slog.Error("chat: health", "error", err)

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/msgdelivery/delivery/examples/internal/demo"
 )
 
 func (s *server) showLogin(w http.ResponseWriter, r *http.Request) {
@@ -17,6 +20,9 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	ok, err := s.accounts.SignIn(r, r.PostForm.Get("username"), r.PostForm.Get("password"))
 	switch {
+	case errors.Is(err, demo.ErrTooMany):
+		w.Header().Set("Retry-After", "60")
+		render(w, http.StatusTooManyRequests, "login.html", "Too many wrong passwords. Wait for a minute.")
 	case err != nil:
 		fail(w, err)
 	case !ok:
@@ -24,6 +30,18 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.Redirect(w, r, local(r.Form.Get("next")), http.StatusFound) // #nosec G710 -- local keeps it on this site
 	}
+}
+
+// signOutHere is for the tutorial's link to /logout/. Other sites could have browsers follow such a link unseen, so
+// the request has to be one that could be a POST.
+func (s *server) signOutHere(w http.ResponseWriter, r *http.Request) {
+	post := r.Clone(r.Context())
+	post.Method = http.MethodPost
+	if http.NewCrossOriginProtection().Check(post) != nil || strings.Contains(r.Header.Get("Sec-Purpose"), "prefetch") {
+		http.Error(w, "sign out from the page", http.StatusForbidden)
+		return
+	}
+	s.signOut(w, r)
 }
 
 func (s *server) signOut(w http.ResponseWriter, r *http.Request) {

@@ -57,7 +57,7 @@ func build(db *demo.DB, pusher *demo.Pusher, flags demo.Flags) (http.Handler, fu
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &server{accounts: demo.NewAccounts(db, "tutorial_session"), pusher: pusher, pusherJS: flags.PusherJS}
+	s := &server{accounts: demo.NewAccounts(db, "tutorial_session", flags.HTTPS), pusher: pusher, pusherJS: flags.PusherJS}
 	notifier, err := pusheradapter.New(pusher.Config, &pusheradapter.Options{Transport: pusher.Transport, Encode: s.encode})
 	if err != nil {
 		return nil, nil, err
@@ -93,12 +93,13 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /{$}", s.index)
 	mux.HandleFunc("GET /login/{$}", s.showLogin)
 	mux.HandleFunc("POST /login/{$}", s.signIn)
-	mux.HandleFunc("GET /logout/{$}", s.signOut)
+	mux.HandleFunc("GET /logout/{$}", s.signOutHere)
+	mux.HandleFunc("POST /logout/{$}", s.signOut)
 	mux.HandleFunc("POST /conversation", s.signedIn(s.send))
 	mux.HandleFunc("GET /conversations", s.signedIn(s.list))
 	mux.HandleFunc("GET /conversations/{$}", s.signedIn(s.list))
 	mux.HandleFunc("POST /conversations/{id}/delivered", s.signedIn(s.delivered))
-	mux.HandleFunc("GET /app/{key}", s.pusher.ServeSocket)
+	mux.Handle("GET /app/{key}", s.pusher.Sockets(s.accounts)) // the channel is public, as in the tutorial
 	mux.HandleFunc("GET /client/{file}", demo.ServeClient)
 	mux.Handle("GET /web/", http.FileServerFS(web))
 	if s.pusherJS != "" {

@@ -168,6 +168,40 @@ func TestContract(t *testing.T) {
 		}
 	})
 
+	t.Run("no other site and no prefetch signs anybody out", func(t *testing.T) {
+		carol := c.browser(t, "carol")
+		for _, header := range [][2]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Sec-Purpose", "prefetch"}} {
+			for _, method := range []string{"GET", "POST"} {
+				if header[0] == "Sec-Purpose" && method == "POST" {
+					continue
+				}
+				r, err := http.NewRequestWithContext(t.Context(), method, c.url+"/logout/", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set(header[0], header[1])
+				if code, _, _ := carol.do(t, r); code != http.StatusForbidden {
+					t.Errorf("%s with %q: %d", method, header, code)
+				}
+			}
+		}
+		if code, _, _ := carol.get(t, "/conversations"); code != http.StatusOK {
+			t.Errorf("afterwards: %d", code)
+		}
+		if code, _, header := carol.post(t, "/logout/"); code != http.StatusFound || header.Get("Location") != "/login/" {
+			t.Errorf("her own: %d to %q", code, header.Get("Location"))
+		}
+		if code, _, _ := carol.get(t, "/conversations"); code != http.StatusUnauthorized {
+			t.Errorf("after that: %d", code)
+		}
+	})
+
+	t.Run("only those who are signed in may listen at the server's own Pusher", func(t *testing.T) {
+		if code, _, _ := nobody.get(t, "/app/pushertest-key"); code != http.StatusUnauthorized {
+			t.Errorf("signed out: %d", code)
+		}
+	})
+
 	t.Run("signing in leads to no other site", func(t *testing.T) {
 		for _, elsewhere := range []string{"https://evil.example/", "//evil.example/", `/\evil.example`, "javascript:alert(1)", ":", "evil"} {
 			_, _, header := nobody.post(t, "/login/?next="+url.QueryEscape(elsewhere), "username", "carol", "password", demo.Password)

@@ -80,6 +80,9 @@ func (s *Server) authorize(c *conn, sub subscription) (user presenceUser, err er
 	if _, ok := c.channels[sub.Channel]; ok {
 		return user, errors.New("already subscribed")
 	}
+	if len(c.channels) >= MaxSubscriptions {
+		return user, fmt.Errorf("too many subscriptions (%d)", MaxSubscriptions)
+	}
 	if id, ok := strings.CutPrefix(sub.Channel, userChannelPrefix); ok && id != c.user {
 		return user, errors.New("not signed in as this user")
 	}

@@ -66,9 +66,9 @@ func (s *Server) ServeConn(ctx context.Context, ws Conn, key string) *CloseError
 	if key != s.Key {
 		return &CloseError{closeUnknownKey, "application does not exist"}
 	}
-	c := s.connect()
+	c, refusal := s.connect()
 	if c == nil {
-		return &CloseError{closeGoingAway, "server closed"}
+		return refusal
 	}
 	defer s.active.Done()
 	go s.read(ctx, ws, c)
@@ -89,13 +89,16 @@ func write(ctx context.Context, ws Conn, message []byte) error {
 	return ws.Write(ctx, message)
 }
 
-// connect makes a connection, or nil if the server is closed. It is one step,
-// so that Close finds every connection it has to wait for.
-func (s *Server) connect() *conn {
+// connect makes a connection, or says why it does not. It is one step, so that
+// Close finds every connection it has to wait for.
+func (s *Server) connect() (*conn, *CloseError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil
+		return nil, &CloseError{closeGoingAway, "server closed"}
+	}
+	if len(s.conns) >= MaxConnections {
+		return nil, &CloseError{closeOverCapacity, "too many connections"}
 	}
 	s.active.Add(1)
 	s.lastConn++
@@ -109,7 +112,7 @@ func (s *Server) connect() *conn {
 		Event: "pusher:connection_established",
 		Data:  toJSONString(map[string]any{"socket_id": c.id, "activity_timeout": int(activityTimeout / time.Second)}),
 	}.encode())
-	return c
+	return c, nil
 }
 
 func (s *Server) read(ctx context.Context, ws Conn, c *conn) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
@@ -23,6 +24,31 @@ func TestConnecting(t *testing.T) {
 		if end := w.srv.ServeConn(w.Context(), stuckConn{}, w.srv.Key); end == nil || end.Code != 1001 {
 			w.Errorf("ended with %v, want 1001", end)
 		}
+	})
+
+	inBubble(t, "no more connections at a time than MaxConnections, and each that ends makes room", func(w world) {
+		first := w.dial()
+		for range pushertest.MaxConnections - 1 {
+			w.dial()
+		}
+		if end := w.srv.ServeConn(w.Context(), stuckConn{}, w.srv.Key); end == nil || end.Code != 4100 {
+			w.Errorf("one more ended with %v, want 4100", end)
+		}
+		first.Close()
+		synctest.Wait()
+		w.dial().Subscribe("room")
+	})
+
+	inBubble(t, "no more subscriptions of a connection than MaxSubscriptions, and each that ends makes room", func(w world) {
+		c := w.dial()
+		for i := range pushertest.MaxSubscriptions {
+			c.Subscribe(fmt.Sprint("room", i))
+		}
+		if err := c.TrySubscribe("one-more"); err == nil {
+			w.Error("one more was let in")
+		}
+		c.Unsubscribe("room0")
+		c.Subscribe("one-more")
 	})
 
 	inBubble(t, "Disconnect ends every connection with its code", func(w world) {

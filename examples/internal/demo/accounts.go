@@ -1,7 +1,9 @@
 package demo
 
 import (
+	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -26,10 +28,16 @@ var hashes = map[string]string{
 // that starts again still knows its users.
 type Accounts struct {
 	sessions *scs.SessionManager
+	attempts attempts
+	hashing  chan struct{} // as long as the number of passwords that are compared at a time
 }
 
-// NewAccounts returns the accounts whose sessions the database keeps under a cookie of this name.
-func NewAccounts(db *DB, cookie string) *Accounts {
+// ErrTooMany refuses to compare a password, for a while.
+var ErrTooMany = errors.New("demo: too many failed attempts to sign in")
+
+// NewAccounts returns the accounts whose sessions the database keeps under a cookie of this name. A secure cookie
+// travels by HTTPS only.
+func NewAccounts(db *DB, cookie string, secure bool) *Accounts {
 	s := scs.New()
 	s.Store = newSessionStore(db)
 	s.Codec = sessionCodec{}
@@ -37,14 +45,15 @@ func NewAccounts(db *DB, cookie string) *Accounts {
 	s.Lifetime = 7 * 24 * time.Hour
 	s.Cookie.Name = cookie
 	s.Cookie.HttpOnly = true
-	s.Cookie.SameSite = http.SameSiteLaxMode // Secure is missing only because the examples speak plain HTTP on loopback
+	s.Cookie.SameSite = http.SameSiteLaxMode
+	s.Cookie.Secure = secure
 	s.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		if r.Context().Err() == nil { // a browser that left is no trouble
 			slog.Error("demo: loading or saving a session failed", "error", err)
 		}
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 	}
-	return &Accounts{s}
+	return &Accounts{sessions: s, hashing: make(chan struct{}, 2)}
 }
 
 // Load makes the other methods work in the requests of a handler.
@@ -56,15 +65,32 @@ func (a *Accounts) Identify(r *http.Request) (user string, err error) {
 	return a.sessions.GetString(r.Context(), "user"), nil
 }
 
-// SignIn signs a user in if the password is right.
+// SignIn signs a user in if the password is right. After [maxAttempts] wrong ones in a minute for one user from one
+// address it is [ErrTooMany], whatever the password. A comparison takes a processor for a while, so there are two at
+// a time.
 func (a *Accounts) SignIn(r *http.Request, user, password string) (ok bool, err error) {
 	hash, known := hashes[user]
+	name := user
 	if !known {
-		hash = hashes[Users[0]] // takes as long, so that time does not tell who exists
+		hash, name = hashes[Users[0]], "" // takes as long, so that time does not tell who exists
+	}
+	address, _, _ := net.SplitHostPort(r.RemoteAddr)
+	right := false
+	count, ok := a.attempts.begin(address+" "+name, time.Now())
+	if !ok {
+		return false, ErrTooMany
+	}
+	defer func() { count(right) }()
+	select {
+	case a.hashing <- struct{}{}:
+		defer func() { <-a.hashing }()
+	case <-r.Context().Done():
+		return false, r.Context().Err()
 	}
 	if bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) != nil || !known {
 		return false, nil
 	}
+	right = true
 	if err := a.sessions.RenewToken(r.Context()); err != nil {
 		return false, err
 	}

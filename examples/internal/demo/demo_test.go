@@ -187,7 +187,7 @@ func TestSessionStoreRemembersForAMoment(t *testing.T) {
 
 func TestAccounts(t *testing.T) {
 	accounts := func(t *testing.T, db *DB) *httptest.Server {
-		a := NewAccounts(db, "test_session")
+		a := NewAccounts(db, "test_session", false)
 		mux := http.NewServeMux()
 		mux.HandleFunc("/in", func(w http.ResponseWriter, r *http.Request) {
 			if ok, err := a.SignIn(r, "alice", Password); err != nil || !ok {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/coder/websocket"
 
@@ -21,11 +22,17 @@ type Pusher struct {
 	Transport http.RoundTripper
 
 	// Origin is where browsers connect to, such as "wss://ws-eu.pusher.com"; "" if that is the
-	// example's own server, which then has [Pusher.ServeSocket] at GET /app/{key}.
+	// example's own server, which then has [Pusher.Sockets] at GET /app/{key}.
 	Origin string
 
 	server *pushertest.Server
+
+	mu      sync.Mutex
+	sockets map[string]int // open ones, by user
 }
+
+// maxSockets is how many connections a user may have to the server in this process.
+const maxSockets = 50
 
 // OpenPusher returns the Pusher that a -pusher flag names, and for "" one in this process. Other
 // processes don't hear what that one publishes. The caller closes it.
@@ -54,12 +61,39 @@ func socketOrigin(config pusheradapter.Config) string {
 	return "ws" + strings.TrimPrefix(config.Scheme, "http") + "://" + host
 }
 
-// ServeSocket serves a browser's connection to the server in this process.
-func (p *Pusher) ServeSocket(w http.ResponseWriter, r *http.Request) {
-	if p.server == nil {
-		http.NotFound(w, r)
-		return
+// Sockets returns the handler of browsers' connections to the server in this process, for users who are signed in.
+func (p *Pusher) Sockets(accounts *Accounts) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, err := accounts.Identify(r)
+		switch {
+		case err != nil:
+			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		case user == "":
+			http.Error(w, "sign in first", http.StatusUnauthorized)
+		case p.server == nil:
+			http.NotFound(w, r)
+		case p.count(user, 1) > maxSockets:
+			p.count(user, -1)
+			http.Error(w, "too many connections", http.StatusTooManyRequests)
+		default:
+			defer p.count(user, -1)
+			p.serve(w, r)
+		}
+	})
+}
+
+// count adds to the number of a user's connections, and returns it.
+func (p *Pusher) count(user string, more int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sockets == nil {
+		p.sockets = make(map[string]int)
 	}
+	p.sockets[user] += more
+	return p.sockets[user]
+}
+
+func (p *Pusher) serve(w http.ResponseWriter, r *http.Request) {
 	ws, err := websocket.Accept(w, r, nil) // from pages of the same origin only
 	if err != nil {
 		return // it has answered
