@@ -48,7 +48,7 @@ type Scenario struct {
 var (
 	everyEngine = []string{"sqlite", "postgres-pgx", "mysql"}
 	servers     = []string{"postgres-pgx", "mysql"}
-	scenarios   = slices.Concat(processScenarios, databaseScenarios, upkeepScenarios, endpointScenarios, replicaScenarios)
+	scenarios   = slices.Concat(processScenarios, databaseScenarios, talkScenarios, upkeepScenarios, endpointScenarios, replicaScenarios)
 )
 
 // Worlds whose receipts can take ten thousands of marks, or a million. In a wide one there are more conversations.
@@ -81,7 +81,7 @@ func TestChaos(t *testing.T) {
 						size = s.Full(e.Name)
 					}
 					r := newRun(t, s.Row, e, size, seedOf(t), s.Setup)
-					r.Full = *full
+					r.Full, r.Node.Talk = *full, 3
 					s.Run(r)
 				})
 			}

@@ -18,8 +18,12 @@ type Verdict struct {
 	Unexpected Findings // there or announced, though nobody asked for it; or announced where it does not belong
 	Backwards  Findings // receipts, or what was told of them, that did not move forward
 	Duplicates Findings // events accepted that tell again what was told
+	Tallies    Findings // messages whose counts, status or version are not what their receipts say
+	Unread     Findings // answers of Pending that are not what the receipts say
 
 	Marks, Changed    int   // acknowledged, and those that advanced
+	Committed         int   // transactions of nodes
+	Conflicts         int   // how often one had to be run again
 	Events            int   // accepted, duplicates among them
 	Failures, Unknown int   // calls that failed, and those that did not learn the outcome
 	LeaseLost         int   // events that were published under a lease that had run out
@@ -53,8 +57,9 @@ func (f *Findings) add(format string, args ...any) {
 
 // String is the line of figures.
 func (v *Verdict) String() string {
-	return fmt.Sprintf("marks=%d changed=%d events=%d lost=%d unexpected=%d backwards=%d duplicates=%d dead=%d outbox=%d leased=%d idle=%d goroutines=%d failures=%d unknown=%d lease_lost=%d unsettled=%d unanswered=%d late=%dms mark_p99=%v claim_p99=%v heap=%dMiB",
-		v.Marks, v.Changed, v.Events, v.Lost.Count, v.Unexpected.Count, v.Backwards.Count, v.Duplicates.Count,
+	return fmt.Sprintf("marks=%d changed=%d events=%d lost=%d unexpected=%d backwards=%d tallies=%d unread=%d duplicates=%d transactions=%d conflicts=%d dead=%d outbox=%d leased=%d idle=%d goroutines=%d failures=%d unknown=%d lease_lost=%d unsettled=%d unanswered=%d late=%dms mark_p99=%v claim_p99=%v heap=%dMiB",
+		v.Marks, v.Changed, v.Events, v.Lost.Count, v.Unexpected.Count, v.Backwards.Count,
+		v.Tallies.Count, v.Unread.Count, v.Duplicates.Count, v.Committed, v.Conflicts,
 		v.Dead, v.Outbox, v.Leased, v.Idle, v.Leaked, v.Failures, v.Unknown, v.LeaseLost, v.Unsettled, v.Unanswered, v.Late,
 		time.Duration(v.MarkP99)*time.Microsecond, time.Duration(v.ClaimP99)*time.Microsecond, v.Heap>>20)
 }
@@ -103,21 +108,23 @@ type checker struct {
 	asked     map[string]bool // messages, sent by nodes
 	acked     map[string]bool
 	announced map[string]bool
-	stored    map[string]delivery.Header
-	told      map[change]receiptKey // what was told of it; no recipient is a new message
+	stored    map[string]*StoredMessage
+	sent      map[string][]*StoredMessage // by conversation, in order of seq
+	told      map[change]receiptKey       // what was told of it; no recipient is a new message
 }
 
 // Check judges a run by what is in its directory.
 func Check(dir string, world World) (*Verdict, error) {
 	c := &checker{
 		world: world, receipts: map[receiptKey]*history{}, asked: map[string]bool{}, acked: map[string]bool{},
-		announced: map[string]bool{}, stored: map[string]delivery.Header{}, told: map[change]receiptKey{},
+		announced: map[string]bool{}, stored: map[string]*StoredMessage{}, sent: map[string][]*StoredMessage{}, told: map[change]receiptKey{},
 	}
 	c.verdict.failures = map[string]int{}
 	var err error
 	if c.state, err = loadState(dir); err != nil {
 		return nil, err
 	}
+	c.readTables()
 	nodes, err := filepath.Glob(filepath.Join(dir, "node-*.jsonl"))
 	for _, path := range nodes {
 		if err == nil {
@@ -131,7 +138,7 @@ func Check(dir string, world World) (*Verdict, error) {
 		return nil, err
 	}
 	c.verdict.MarkP99 = most(c.verdict.took)
-	c.readTables()
+	c.readDead()
 	c.judge()
 	return &c.verdict, nil
 }
@@ -166,6 +173,10 @@ func (c *checker) readEntry(e Entry) error {
 		v.ClaimP99 = max(v.ClaimP99, e.N)
 	case lateness:
 		v.Late = max(v.Late, int(e.N))
+	case commits:
+		v.Committed++
+	case conflicts:
+		v.Conflicts++
 	case leaseLost:
 		v.LeaseLost += int(e.N)
 	case ends:
@@ -211,17 +222,23 @@ func (c *checker) readCall(e Entry) {
 	}
 }
 
-// meant returns the messages that a mark is for.
-func (c *checker) meant(e Entry) []string {
+// meant returns the messages that a mark is for. Up to one that was sent during the run, these are those that were stored and
+// that the user may mark; if it was not stored there are none.
+func (c *checker) meant(e Entry) (ids []string) {
 	if !e.UpTo {
 		return e.Messages
 	}
-	var conversation, last int
-	fmt.Sscanf(e.Messages[0], "c%d-%d", &conversation, &last)
-	var ids []string
-	for m := range last + 1 {
-		if c.world.sender(m) != e.User {
-			ids = append(ids, messageID(conversation, m))
+	last := c.stored[e.Messages[0]]
+	if last == nil {
+		return nil
+	}
+	for _, m := range c.sent[last.Conversation] {
+		if m.Seq > last.Seq {
+			break
+		}
+		h := c.receipts[receiptKey{m.ID, e.User}]
+		if m.Sender != e.User && (m.Open || h != nil && h.stored.Valid()) {
+			ids = append(ids, m.ID)
 		}
 	}
 	return ids
@@ -303,13 +320,19 @@ func (c *checker) readTables() {
 	for _, what := range s.Backwards {
 		v.Backwards.add("a receipt went from %s", what)
 	}
-	for _, m := range s.Messages {
+	for i := range s.Messages {
+		m := &s.Messages[i]
 		c.stored[m.ID] = m
+		c.sent[m.Conversation] = append(c.sent[m.Conversation], m)
 	}
 	for _, r := range s.Receipts {
 		c.receipt(r.Message, r.Recipient).stored = r.Status
 	}
-	for _, d := range s.Dead {
+}
+
+// readDead takes in the dead letters.
+func (c *checker) readDead() {
+	for _, d := range c.state.Dead {
 		c.cover(d.Event.Conversation, d.Event.From, d.Event.To, d.Event.Updates)
 		for _, u := range d.Event.Updates {
 			if u.Receipt == nil {

@@ -6,7 +6,7 @@
 // kills nodes or the database, cuts connections, has the sink fail. Every node writes down what it is about to ask for and
 // what was acknowledged, each with one write; the sink writes down what it accepted; triggers in the database write down
 // receipts that did not move forward. When all is quiet again, the checker reads these logs and the tables, and nothing else,
-// and says what was lost, unexpected, backwards and duplicate.
+// and says what was lost, unexpected, backwards and duplicate. From the receipts it counts again what the store keeps count of.
 //
 //	go test ./internal/integration/chaos                           # every scenario at a small size
 //	go test ./internal/integration/chaos -full -timeout 6h         # at full size

@@ -49,6 +49,8 @@ const (
 	asks       = "asks"       // is about to mark or send
 	acked      = "acked"      // was told that it is done
 	failed     = "failed"     // was told that it failed, or not told at all
+	conflicts  = "conflicts"  // is about to run a transaction again
+	commits    = "commits"    // was told that a transaction is committed
 	lateness   = "late"       // a call ended after its deadline: N milliseconds
 	claiming   = "claiming"   // of a hundred claims, 99 took no longer than N microseconds
 	leaseLost  = "lease lost" // N events

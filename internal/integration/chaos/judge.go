@@ -3,8 +3,7 @@ package chaos
 import (
 	"cmp"
 	"slices"
-	"strconv"
-	"strings"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -16,6 +15,7 @@ func (c *checker) judge() {
 	}
 	c.judgeMessages()
 	c.judgeVersions()
+	c.recount()
 }
 
 func (c *checker) judgeReceipt(key receiptKey, h *history) {
@@ -23,16 +23,16 @@ func (c *checker) judgeReceipt(key receiptKey, h *history) {
 	if h.stored < h.acked {
 		v.Lost.add("%s of %s was acknowledged as %v and is %v", key.message, key.recipient, h.acked, h.stored)
 	}
-	if h.told < h.stored {
+	if h.told < h.stored && h.stored > delivery.Sent {
 		v.Lost.add("%s of %s is %v and nobody was told more than %v", key.message, key.recipient, h.stored, h.told)
 	}
 	if h.told > h.stored {
 		v.Unexpected.add("%s of %s was told as %v and is %v", key.message, key.recipient, h.told, h.stored)
 	}
-	if h.stored.Valid() && !h.asked[h.stored] {
+	if h.stored > delivery.Sent && !h.asked[h.stored] {
 		v.Unexpected.add("%s of %s is %v, and nobody asked for it", key.message, key.recipient, h.stored)
 	}
-	if _, exists := c.stored[key.message]; h.stored.Valid() && (!exists || key.recipient == c.senderOf(key.message)) {
+	if exists := c.stored[key.message] != nil; h.stored.Valid() && (!exists || key.recipient == c.world.senderOf(key.message)) {
 		v.Unexpected.add("%s has a receipt of %s, who may have none", key.message, key.recipient)
 	}
 	for _, status := range []delivery.Status{delivery.Delivered, delivery.Read} {
@@ -52,15 +52,6 @@ func (c *checker) judgeReceipt(key receiptKey, h *history) {
 	}
 }
 
-// senderOf is the sender of a message of the world; the tables may say otherwise if something is wrong.
-func (c *checker) senderOf(message string) string {
-	_, rest, _ := strings.Cut(message, "-")
-	if m, err := strconv.Atoi(rest); err == nil {
-		return c.world.sender(m)
-	}
-	return c.world.sender(0)
-}
-
 func (c *checker) judgeMessages() {
 	v := &c.verdict
 	for message := range c.acked {
@@ -72,7 +63,7 @@ func (c *checker) judgeMessages() {
 		if !c.announced[message] {
 			v.Lost.add("%s was sent and nobody was told", message)
 		}
-		if strings.Contains(message, "-new-") && !c.asked[message] {
+		if isNew(message) && !c.asked[message] {
 			v.Unexpected.add("%s is there, and nobody sent it", message)
 		}
 	}
@@ -96,6 +87,46 @@ func (c *checker) judgeVersions() {
 	for at := range c.told {
 		if version := c.state.Versions[at.conversation]; at.version > version {
 			v.Unexpected.add("%s is at version %d, and an event covers version %d", at.conversation, version, at.version)
+		}
+	}
+}
+
+// recount compares what the store keeps count of with the receipts.
+func (c *checker) recount() {
+	v := &c.verdict
+	tallies := map[string]*delivery.Tally{}
+	for _, m := range c.state.Messages {
+		tallies[m.ID] = &delivery.Tally{Version: m.Seq, Status: delivery.Sent}
+	}
+	for _, r := range c.state.Receipts {
+		if m := c.stored[r.Message]; m != nil {
+			t := tallies[r.Message]
+			t.Count(0, r.Status, time.Time{}.Add(1), m.Quorum)
+			t.Version = max(t.Version, r.Version)
+		}
+	}
+	for _, m := range c.state.Messages {
+		t := tallies[m.ID]
+		if m.Delivered != t.Delivered || m.Read != t.Read || m.Status != t.Status || m.Version != t.Version {
+			v.Tallies.add("%s is %v with %d deliveries and %d readers at version %d, its receipts say %v, %d, %d, %d",
+				m.ID, m.Status, m.Delivered, m.Read, m.Version, t.Status, t.Delivered, t.Read, t.Version)
+		}
+	}
+	for _, p := range c.state.Pending {
+		unread, first, newest := 0, int64(0), int64(0)
+		for _, m := range c.sent[p.Conversation] {
+			newest = m.Seq
+			h := c.receipts[receiptKey{m.ID, p.User}]
+			if m.Sender == p.User || h == nil && !m.Open || h != nil && (h.stored == delivery.Read || !h.stored.Valid() && !m.Open) {
+				continue
+			}
+			if unread++; unread == 1 {
+				first = m.Seq
+			}
+		}
+		if p.Unread != min(unread, delivery.MaxUnread) || p.More != (unread > delivery.MaxUnread) || p.First.Seq != first || p.Newest.Seq != newest {
+			v.Unread.add("%s has %d unread in %s from seq %d on, newest %d, and Pending says %d, %d, %d",
+				p.User, unread, p.Conversation, first, newest, p.Unread, p.First.Seq, p.Newest.Seq)
 		}
 	}
 }

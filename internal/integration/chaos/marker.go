@@ -25,7 +25,9 @@ func newMarker(n *node, number int) *marker {
 
 func (m *marker) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		switch p := m.random.IntN(100); {
+		switch p := m.random.IntN(100) - m.Talk; {
+		case p < 0:
+			m.talk(ctx)
 		case p < 3:
 			m.send(ctx)
 		case p < 9:
@@ -171,11 +173,16 @@ func (m *marker) markUpTo(ctx context.Context) {
 	m.note(err)
 }
 
-// send sends a message that nobody marks.
-func (m *marker) send(ctx context.Context) {
+// newID is the id of a message that is sent during the run.
+func (m *marker) newID(c int, sender string) string {
 	m.sent++
+	return fmt.Sprintf("c%d-new-%d-%d-%d-%d@%s", c, m.Index, m.Generation, m.number, m.sent, sender)
+}
+
+// send sends a message to everybody.
+func (m *marker) send(ctx context.Context) {
 	c := m.random.IntN(m.World.Conversations)
-	id := fmt.Sprintf("c%d-new-%d-%d-%d-%d", c, m.Index, m.Generation, m.number, m.sent)
+	id := m.newID(c, m.World.sender(0))
 	entry := Entry{At: now(), What: asks, Messages: []string{id}, Send: true}
 	m.journal.write(entry)
 	err := m.call(ctx, func(ctx context.Context) error {

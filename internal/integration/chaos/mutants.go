@@ -33,6 +33,8 @@ const (
 	retriesStatements    = "after a deadlock the statement is repeated, not the transaction"
 	settlesWithoutLease  = "a settlement does not look at the lease"
 	attemptsOnFailure    = "only failures count as attempts"
+	miscounts            = "a counter does not move with its receipt"
+	passesOver           = "a reader's place moves past what was not marked"
 	locksGaps            = "claims lock what lies between events too"
 )
 
@@ -48,7 +50,7 @@ func mutantStore(name string, store delivery.Store, db *sql.DB) delivery.Store {
 	m := &mutant{Store: store, name: name, db: db, tokens: map[int64]int64{}}
 	switch name {
 	case twoTransactions, forgetsEvents, noGuard, acksBeforeCommit, settlesBeforePublish, claimsWithoutLease, processClock, cursor,
-		settlesWithoutLease, attemptsOnFailure, letsSendersMark:
+		settlesWithoutLease, attemptsOnFailure, letsSendersMark, miscounts, passesOver:
 		return m
 	}
 	return store
@@ -148,6 +150,8 @@ func (m *mutant) Advance(ctx context.Context, marks []delivery.Mark, lease deliv
 				marked[i].Receipt.Status = mark.Status
 			}
 		}
+	case miscounts:
+		m.exec(ctx, `UPDATE delivery_states SET read_count = read_count - 1 WHERE version % 20 = 0 AND read_count > 0`)
 	case forgetsEvents:
 		claimed = slices.DeleteFunc(claimed, func(c delivery.Claimed) bool {
 			if rand.IntN(20) > 0 {
@@ -158,6 +162,14 @@ func (m *mutant) Advance(ctx context.Context, marks []delivery.Mark, lease deliv
 		})
 	}
 	return marked, m.take(ctx, claimed), err
+}
+
+func (m *mutant) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
+	marked, claimed, err := m.Store.AdvanceUpTo(ctx, upTo, m.lease(lease))
+	if m.name == passesOver {
+		m.exec(ctx, `UPDATE delivery_readers SET read_seq = 1000000 WHERE reader = ?`, upTo.User)
+	}
+	return marked, claimed, err
 }
 
 func (m *mutant) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
@@ -249,11 +261,14 @@ func (m *mutant) promise(ctx context.Context, marks []delivery.Mark) ([]delivery
 
 // set writes a status.
 func (m *mutant) set(ctx context.Context, mark delivery.Mark) {
-	_, err := m.db.ExecContext(ctx, `
+	m.exec(ctx, `
 UPDATE delivery_receipts AS r SET status = ?
 FROM delivery_messages m
 WHERE m.id = ? AND r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?`, uint8(mark.Status), mark.Message, mark.User)
-	if err != nil {
+}
+
+func (m *mutant) exec(ctx context.Context, statement string, args ...any) {
+	if _, err := m.db.ExecContext(ctx, statement, args...); err != nil {
 		panic(err)
 	}
 }

@@ -36,6 +36,8 @@ func TestMutants(t *testing.T) {
 		}},
 		{name: forgetsEvents, finds: lost},
 		{name: noGuard, finds: backwards},
+		{name: miscounts, finds: tallies},
+		{name: passesOver, finds: unread},
 		{name: acksBeforeCommit, finds: lost, harm: kill},
 		{name: settlesBeforePublish, finds: lost, weather: Weather{Delay: 50 * time.Millisecond}, harm: kill},
 		{name: acksWholeBatch, finds: lost},
@@ -99,6 +101,8 @@ func kill(r *Run) {
 func lost(_ *Run, v *Verdict) int        { return v.Lost.Count }
 func unexpected(_ *Run, v *Verdict) int  { return v.Unexpected.Count }
 func backwards(_ *Run, v *Verdict) int   { return v.Backwards.Count }
+func tallies(_ *Run, v *Verdict) int     { return v.Tallies.Count }
+func unread(_ *Run, v *Verdict) int      { return v.Unread.Count }
 func deadLetters(_ *Run, v *Verdict) int { return v.Dead }
 func left(_ *Run, v *Verdict) int        { return v.Outbox }
 func earlyEnds(_ *Run, v *Verdict) int   { return min(v.Duplicates.Count, v.LeaseLost) } // of leases, which are long here
@@ -153,7 +157,7 @@ func TestRecheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(v)
-	for _, word := range []Findings{v.Lost, v.Unexpected, v.Backwards, v.Duplicates} {
+	for _, word := range []Findings{v.Lost, v.Unexpected, v.Backwards, v.Tallies, v.Unread, v.Duplicates} {
 		t.Logf("%d, such as:\n\t%s", word.Count, strings.Join(word.Samples, "\n\t"))
 	}
 	for reason, n := range v.failures {

@@ -43,6 +43,7 @@ type NodeConfig struct {
 	World   World
 	Markers int           // goroutines; 0 for a relay only
 	Batch   int           // messages a mark, at most
+	Talk    int           // of a hundred calls, those that are transactions of the app's
 	Spread  int           // conversations a mark
 	Pause   time.Duration // between the marks of a marker
 	Timeout time.Duration // of a mark
@@ -74,11 +75,13 @@ var dialects = map[engines.Kind]sqlstore.Dialect{
 type node struct {
 	NodeConfig
 	journal *Journal
+	db      *sql.DB
 	tracker *delivery.Tracker
-	marks   atomic.Int64 // acknowledged
-	late    atomic.Int64 // milliseconds that a call took beyond its time, at most
-	heap    atomic.Int64 // bytes in use, at most
-	claims  []int64      // how long each took, in microseconds
+	inTx    *delivery.Tracker // of the Tx forms, which go past all harm and mutants
+	marks   atomic.Int64      // acknowledged
+	late    atomic.Int64      // milliseconds that a call took beyond its time, at most
+	heap    atomic.Int64      // bytes in use, at most
+	claims  []int64           // how long each took, in microseconds
 }
 
 // RunNode is what the test binary does instead of testing if it was started as a node. It marks and publishes until its
@@ -96,6 +99,7 @@ func RunNode() {
 	if err != nil {
 		fatal(err)
 	}
+	n.db = db
 	if n.tracker, err = n.track(db); err != nil {
 		fatal(err)
 	}
@@ -182,6 +186,9 @@ func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
 	}
 	adapter, err := pusheradapter.New(config, nil)
 	if err != nil {
+		return nil, err
+	}
+	if n.inTx, err = delivery.New(sqlStore, adapter, nil); err != nil {
 		return nil, err
 	}
 	store, notifier := n.mutate(sqlStore, adapter, db)

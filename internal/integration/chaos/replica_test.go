@@ -95,12 +95,12 @@ func readFromStandby(r *Run) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	want, err := readState(r.Context(), r.db, r.Engine.Kind, r.store)
+	want, err := readState(r.Context(), r.db, r.Engine.Kind, r.store, r.World)
 	if err != nil {
 		r.Fatal(err)
 	}
 	r.until("the standby reads what the primary does", patience, func() bool {
-		got, err := readState(r.Context(), db, r.Engine.Kind, store)
+		got, err := readState(r.Context(), db, r.Engine.Kind, store, r.World)
 		if err != nil {
 			r.Fatal(err)
 		}

@@ -183,7 +183,7 @@ func (r *Run) verdict() *Verdict {
 		end()
 	}
 	time.Sleep(10 * time.Millisecond) // for the server to notice that connections are closed
-	state, err := readState(r.Context(), r.db, r.Engine.Kind, r.store)
+	state, err := readState(r.Context(), r.db, r.Engine.Kind, r.store, r.World)
 	if err == nil {
 		err = state.save(r.dir)
 	}
@@ -212,7 +212,7 @@ func (r *Run) expectKept(v *Verdict, dead int) {
 	for _, word := range []struct {
 		name string
 		Findings
-	}{{"lost", v.Lost}, {"unexpected", v.Unexpected}, {"backwards", v.Backwards}} {
+	}{{"lost", v.Lost}, {"unexpected", v.Unexpected}, {"backwards", v.Backwards}, {"wrong tallies", v.Tallies}, {"wrong counts of what is unread", v.Unread}} {
 		if word.Count > 0 {
 			r.Errorf("%d %s, such as:\n\t%s", word.Count, word.name, strings.Join(word.Samples, "\n\t"))
 		}

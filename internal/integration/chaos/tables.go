@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -13,11 +15,12 @@ import (
 )
 
 // watchers are the statements that have a database write down, in the table chaos_backwards, what must never happen to a
-// receipt: a change that is no step forward, or its end.
+// receipt: a change that is no step forward, or its end. An update that changes nothing is none: MariaDB makes such where it
+// reserves a receipt that somebody else has made.
 var watchers = map[engines.Kind][]string{
 	engines.SQLite: {
 		`CREATE TABLE chaos_backwards (what TEXT NOT NULL)`,
-		`CREATE TRIGGER chaos_update AFTER UPDATE ON delivery_receipts WHEN NEW.status <= OLD.status OR NEW.version <= OLD.version BEGIN
+		`CREATE TRIGGER chaos_update AFTER UPDATE ON delivery_receipts WHEN NEW.status < OLD.status OR NEW.version < OLD.version OR (NEW.status = OLD.status) <> (NEW.version = OLD.version) BEGIN
 			INSERT INTO chaos_backwards VALUES (OLD.conv || ' ' || OLD.seq || ' ' || OLD.recipient || ': ' || OLD.status || ' to ' || NEW.status);
 		END`,
 		`CREATE TRIGGER chaos_delete AFTER DELETE ON delivery_receipts BEGIN
@@ -31,13 +34,13 @@ var watchers = map[engines.Kind][]string{
 			RETURN NULL;
 		END $$`,
 		`CREATE TRIGGER chaos_update AFTER UPDATE ON delivery_receipts FOR EACH ROW
-			WHEN (NEW.status <= OLD.status OR NEW.version <= OLD.version) EXECUTE FUNCTION chaos_backwards()`,
+			WHEN (NEW.status < OLD.status OR NEW.version < OLD.version OR (NEW.status = OLD.status) <> (NEW.version = OLD.version)) EXECUTE FUNCTION chaos_backwards()`,
 		`CREATE TRIGGER chaos_delete AFTER DELETE ON delivery_receipts FOR EACH ROW EXECUTE FUNCTION chaos_backwards()`,
 	},
 	engines.MySQL: {
 		`CREATE TABLE chaos_backwards (what TEXT NOT NULL) ENGINE=InnoDB`,
 		`CREATE TRIGGER chaos_update AFTER UPDATE ON delivery_receipts FOR EACH ROW
-			IF NEW.status <= OLD.status OR NEW.version <= OLD.version THEN
+			IF NEW.status < OLD.status OR NEW.version < OLD.version OR (NEW.status = OLD.status) <> (NEW.version = OLD.version) THEN
 				INSERT INTO chaos_backwards VALUES (CONCAT_WS(' ', OLD.conv, OLD.seq, OLD.recipient, OLD.status, 'to', NEW.status));
 			END IF`,
 		`CREATE TRIGGER chaos_delete AFTER DELETE ON delivery_receipts FOR EACH ROW
@@ -58,8 +61,9 @@ WHERE p.db = DATABASE() AND p.command = 'Sleep' AND p.time_ms > 1000`,
 
 // State is what a run left in the tables.
 type State struct {
-	Messages  []delivery.Header     `json:"messages"`
+	Messages  []StoredMessage       `json:"messages"` // in order of seq
 	Receipts  []StoredReceipt       `json:"receipts"`
+	Pending   []StoredPending       `json:"pending"`  // of every user in every conversation
 	Versions  map[string]int64      `json:"versions"` // by conversation
 	Dead      []delivery.DeadLetter `json:"dead"`
 	Backwards []string              `json:"backwards"` // that the triggers wrote down
@@ -68,17 +72,39 @@ type State struct {
 	Idle      int                   `json:"idle"`   // sessions that hold a transaction and do nothing
 }
 
-// StoredReceipt is a receipt that is beyond [delivery.Sent].
+// StoredMessage is a message, and the counts that are kept of it.
+type StoredMessage struct {
+	ID           string          `json:"id"`
+	Conversation string          `json:"conversation"`
+	Sender       string          `json:"sender"`
+	Seq          int64           `json:"seq"`
+	Open         bool            `json:"open"`
+	Quorum       int             `json:"quorum"`
+	Version      int64           `json:"version"`
+	Status       delivery.Status `json:"status"`
+	Delivered    int             `json:"delivered"`
+	Read         int             `json:"read"`
+}
+
+// StoredReceipt is a receipt.
 type StoredReceipt struct {
 	Message   string          `json:"message"`
 	Recipient string          `json:"recipient"`
 	Status    delivery.Status `json:"status"`
+	Version   int64           `json:"version"`
+}
+
+// StoredPending is what the store says that a user has not read.
+type StoredPending struct {
+	User         string `json:"user"`
+	Conversation string `json:"conversation"`
+	delivery.Pending
 }
 
 const stateFile = "state.json"
 
 // readState reads the tables.
-func readState(ctx context.Context, db *sql.DB, kind engines.Kind, store delivery.Store) (*State, error) {
+func readState(ctx context.Context, db *sql.DB, kind engines.Kind, store delivery.Store, world World) (*State, error) {
 	s := &State{Versions: map[string]int64{}}
 	for _, count := range []struct {
 		query string
@@ -93,15 +119,19 @@ func readState(ctx context.Context, db *sql.DB, kind engines.Kind, store deliver
 		}
 	}
 	var err error
-	s.Messages, err = rows(ctx, db, func(rows *sql.Rows) (h delivery.Header, err error) {
-		return h, rows.Scan(&h.ID, &h.Conversation, &h.Sender, &h.Seq)
-	}, `SELECT m.id, c.id, m.sender, m.seq FROM delivery_messages m JOIN delivery_conversations c ON c.conv = m.conv`)
+	s.Messages, err = rows(ctx, db, func(rows *sql.Rows) (m StoredMessage, err error) {
+		return m, rows.Scan(&m.ID, &m.Conversation, &m.Sender, &m.Seq, &m.Open, &m.Quorum, &m.Version, (*uint8)(&m.Status), &m.Delivered, &m.Read)
+	}, `SELECT m.id, c.id, m.sender, m.seq, m.open, m.quorum, t.version, t.status, t.delivered_count, t.read_count
+FROM delivery_messages m
+JOIN delivery_conversations c ON c.conv = m.conv
+JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
+ORDER BY m.conv, m.seq`)
 	if err != nil {
 		return nil, err
 	}
 	s.Receipts, err = rows(ctx, db, func(rows *sql.Rows) (r StoredReceipt, err error) {
-		return r, rows.Scan(&r.Message, &r.Recipient, (*uint8)(&r.Status))
-	}, `SELECT m.id, r.recipient, r.status FROM delivery_receipts r JOIN delivery_messages m ON m.conv = r.conv AND m.seq = r.seq WHERE r.status > 1`)
+		return r, rows.Scan(&r.Message, &r.Recipient, (*uint8)(&r.Status), &r.Version)
+	}, `SELECT m.id, r.recipient, r.status, r.version FROM delivery_receipts r JOIN delivery_messages m ON m.conv = r.conv AND m.seq = r.seq`)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +148,9 @@ func readState(ctx context.Context, db *sql.DB, kind engines.Kind, store deliver
 	for _, c := range conversations {
 		s.Versions[c.id] = c.version
 	}
+	if err == nil {
+		s.Pending, err = readPending(ctx, store, world)
+	}
 	for after := int64(0); err == nil; {
 		var dead []delivery.DeadLetter
 		if dead, err = store.Dead(ctx, after, delivery.MaxBatch); len(dead) == 0 {
@@ -127,6 +160,24 @@ func readState(ctx context.Context, db *sql.DB, kind engines.Kind, store deliver
 		after = dead[len(dead)-1].Event.ID
 	}
 	return s, err
+}
+
+// readPending asks the store for what every user has not read in every conversation.
+func readPending(ctx context.Context, store delivery.Store, world World) ([]StoredPending, error) {
+	all := make([]StoredPending, world.Conversations*world.Users)
+	asking := sync.WaitGroup{}
+	errs := make([]error, 4)
+	for n := range errs {
+		asking.Go(func() {
+			for i := n; i < len(all) && errs[n] == nil; i += len(errs) {
+				p := &all[i]
+				p.Conversation, p.User = conversationID(i/world.Users), userID(i%world.Users)
+				p.Pending, errs[n] = store.Pending(ctx, p.User, p.Conversation, delivery.MaxUnread)
+			}
+		})
+	}
+	asking.Wait()
+	return all, errors.Join(errs...)
 }
 
 func rows[T any](ctx context.Context, db *sql.DB, scan func(*sql.Rows) (T, error), query string) (all []T, err error) {

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -26,6 +27,19 @@ func (w World) sender(m int) string { return userID(m % w.Users) }
 func conversationOf(message string) string {
 	conversation, _, _ := strings.Cut(message, "-")
 	return conversation
+}
+
+// isNew reports whether a message was sent during the run, by its id.
+func isNew(message string) bool { return strings.Contains(message, "-new-") }
+
+// senderOf is the sender of a message, by its id.
+func (w World) senderOf(message string) string {
+	if _, sender, ok := strings.Cut(message, "@"); ok {
+		return sender
+	}
+	_, rest, _ := strings.Cut(message, "-")
+	m, _ := strconv.Atoi(rest)
+	return w.sender(m)
 }
 
 // frozen reports whether a message has frozen recipients, who are then all users.
