@@ -120,10 +120,16 @@ const sqliteIDs = "(SELECT value AS id FROM json_each(?))"
 // sqliteNow is the clock, in microseconds. It ticks in milliseconds.
 const sqliteNow = "CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000"
 
+// Once somebody has run ANALYZE, or PRAGMA optimize, SQLite goes by the sizes that the tables had then, and rather
+// reads a table that was small from end to end. What keeps the statements to the indexes:
+//
+//   - CROSS JOIN, which joins in the order of the text
+//   - INSERT … ON CONFLICT DO UPDATE, also where the row is known to exist: it looks into the index
+//   - beside a list of ids, the range they are in
 var sqliteWrites = locked{
 	known: lockedKnown(sqliteIDs),
 	found: `INSERT INTO delivery_conversations (id, version) VALUES (?, 0)`,
-	lock:  `SELECT conv, version FROM delivery_conversations WHERE conv IN (SELECT value FROM json_each(?))`,
+	lock:  `SELECT c.conv, c.version FROM json_each(?) j CROSS JOIN delivery_conversations c ON c.conv = j.value`,
 	addMessages: `
 INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8 FROM json_each(?)`,
@@ -151,11 +157,15 @@ SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->
 ON CONFLICT (conv, seq, recipient) DO UPDATE SET status = excluded.status, version = excluded.version,
 	delivered_at = excluded.delivered_at, read_at = excluded.read_at`,
 	putStates: `
-UPDATE delivery_states AS t SET version = j.value->>2, status = j.value->>3,
-	delivered_count = j.value->>4, read_count = j.value->>5, delivered_at = j.value->>6, read_at = j.value->>7
-FROM json_each(?) j WHERE t.conv = j.value->>0 AND t.seq = j.value->>1`,
+INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count, delivered_at, read_at)
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 FROM json_each(?) WHERE true
+ON CONFLICT (conv, seq) DO UPDATE SET version = excluded.version, status = excluded.status,
+	delivered_count = excluded.delivered_count, read_count = excluded.read_count,
+	delivered_at = excluded.delivered_at, read_at = excluded.read_at`,
 	putVersions: `
-UPDATE delivery_conversations AS c SET version = j.value->>1 FROM json_each(?) j WHERE c.conv = j.value->>0`,
+INSERT INTO delivery_conversations (conv, id, version)
+SELECT c.conv, c.id, j.value->>1 FROM json_each(?) j CROSS JOIN delivery_conversations c ON c.conv = j.value->>0 WHERE true
+ON CONFLICT (conv) DO UPDATE SET version = excluded.version`,
 
 	reader:  lockedReader,
 	pending: lockedPending,
@@ -173,22 +183,31 @@ SELECT ` + sqliteNow + ` + ?, ?, ?, ` + sqliteNow + `, value FROM json_each(?) O
 	due: `
 SELECT id, attempts, payload FROM delivery_outbox WHERE ready_at <= ` + sqliteNow + ` ORDER BY ready_at, id LIMIT ?`,
 	hold: `
-WITH due (id) AS (SELECT value FROM json_each(?))
-UPDATE delivery_outbox SET lease = ?, ready_at = ` + sqliteNow + ` + ?, attempts = attempts + 1 WHERE id IN due`,
+INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
+SELECT value, 0, 0, 0, 0, '' FROM json_each(?) WHERE true
+ON CONFLICT (id) DO UPDATE SET lease = ?, ready_at = ` + sqliteNow + ` + ?, attempts = attempts + 1`,
 	done: `
+WITH done (id) AS MATERIALIZED (SELECT o.id FROM ` + sqliteLeased + `)
 DELETE FROM delivery_outbox
-WHERE id IN (
-	SELECT o.id FROM json_each(?) j JOIN delivery_outbox o ON o.id = j.value->>0 AND o.lease = j.value->>1 AND o.lease <> 0)`,
+WHERE id IN done AND id BETWEEN (SELECT min(id) FROM done) AND (SELECT max(id) FROM done)`,
 	again: `
-UPDATE delivery_outbox AS o SET lease = 0, ready_at = ` + sqliteNow + ` + (j.value->>2), attempts = attempts - (j.value->>3)
-FROM json_each(?) j WHERE o.id = j.value->>0 AND o.lease = j.value->>1 AND o.lease <> 0`,
+INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
+SELECT o.id, ` + sqliteNow + ` + (j.value->>2), 0, o.attempts - (j.value->>3), 0, '' FROM ` + sqliteLeased + ` WHERE true
+ON CONFLICT (id) DO UPDATE SET lease = 0, ready_at = excluded.ready_at, attempts = excluded.attempts`,
 	bury: `
 INSERT INTO delivery_dead (id, attempts, reason, at, payload)
 SELECT o.id, o.attempts, j.value->>2, ` + sqliteNow + `, o.payload
-FROM json_each(?) j JOIN delivery_outbox o ON o.id = j.value->>0 AND o.lease = j.value->>1 AND o.lease <> 0`,
+FROM ` + sqliteLeased,
 	requeue: `
 INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
 SELECT d.id, ` + sqliteNow + `, 0, 0, ` + sqliteNow + `, j.value->>1
-FROM json_each(?) j JOIN delivery_dead d ON d.id = j.value->>0`,
-	discard: `DELETE FROM delivery_dead WHERE id IN (SELECT value->>0 FROM json_each(?))`,
+FROM json_each(?) j CROSS JOIN delivery_dead d ON d.id = j.value->>0`,
+	discard: `
+WITH gone (id) AS MATERIALIZED (SELECT value->>0 FROM json_each(?))
+DELETE FROM delivery_dead
+WHERE id IN gone AND id BETWEEN (SELECT min(id) FROM gone) AND (SELECT max(id) FROM gone)`,
 }
+
+// sqliteLeased joins a batch of leased events, [id, token], with those of them that still are.
+const sqliteLeased = `json_each(?) j
+CROSS JOIN delivery_outbox o ON o.id = j.value->>0 AND o.lease = j.value->>1 AND o.lease <> 0`
