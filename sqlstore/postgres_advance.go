@@ -144,8 +144,7 @@ FROM mark LEFT JOIN step ON true`
 // pgLock waits for the rows of the conversations that these messages are in: $1 their ids.
 const pgLock = `
 SELECT FROM delivery_conversations
-WHERE conv = ANY (ARRAY(
-	SELECT conv FROM delivery_messages WHERE id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))))
+WHERE conv = ANY (ARRAY(SELECT m.conv` + pgNamed + `))
 ORDER BY id FOR NO KEY UPDATE`
 
 func (postgresWrites) advance(ctx context.Context, s *session, marks []delivery.Mark, lease delivery.Lease) (marked []delivery.Marked, claimed []delivery.Claimed, err error) {
