@@ -56,6 +56,11 @@ type Options struct {
 	// [DefaultLease]; from one second to an hour.
 	Lease time.Duration
 
+	// WriteTimeout is the longest that the write of a send or a mark may take whose caller's ctx has no
+	// deadline. A caller with a deadline has until then. Calls that overlap are written together: such a
+	// write ends when its last caller has left. Defaults to [DefaultWriteTimeout]; from one second to an hour.
+	WriteTimeout time.Duration
+
 	// Logger is told what needs a person: events that nobody publishes, a failing endpoint, dead
 	// letters. It never sees a body. Defaults to [slog.Default].
 	Logger *slog.Logger
@@ -64,13 +69,13 @@ type Options struct {
 	Observer *Observer
 }
 
-// DefaultLease is the default of [Options.Lease].
-const DefaultLease = 15 * time.Second
-
+// Defaults of [Options].
 const (
-	writeTimeout = 30 * time.Second // of one batch of writes
-	upToLimit    = 1000             // receipts that one transaction of an up-to mark advances
+	DefaultLease        = 15 * time.Second
+	DefaultWriteTimeout = 30 * time.Second
 )
+
+const upToLimit = 1000 // receipts that one transaction of an up-to mark advances
 
 // New returns a Tracker over the store and the notifier. A nil opts means all defaults.
 // It is an error if the store or the notifier is nil or an option is out of range.
@@ -91,14 +96,20 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	if t.opts.Lease < time.Second || t.opts.Lease > time.Hour {
 		return nil, &InvalidError{Field: "lease", Reason: "is not between a second and an hour"}
 	}
+	if t.opts.WriteTimeout == 0 {
+		t.opts.WriteTimeout = DefaultWriteTimeout
+	}
+	if t.opts.WriteTimeout < time.Second || t.opts.WriteTimeout > time.Hour {
+		return nil, &InvalidError{Field: "writeTimeout", Reason: "is not between a second and an hour"}
+	}
 	if t.opts.Logger == nil {
 		t.opts.Logger = slog.Default()
 	}
 	if t.opts.Observer == nil {
 		t.opts.Observer = new(Observer)
 	}
-	t.sends = coalesce.New(MaxBatch, writeTimeout, NewMessage.weight, t.flushSends)
-	t.marks = coalesce.New(MaxBatch, writeTimeout, nil, t.flushMarks)
+	t.sends = coalesce.New(MaxBatch, t.opts.WriteTimeout, NewMessage.weight, t.flushSends)
+	t.marks = coalesce.New(MaxBatch, t.opts.WriteTimeout, nil, t.flushMarks)
 	if s, ok := store.(ParallelStore); ok {
 		writers := max(s.Writers(), 1)
 		t.sends.Writers, t.marks.Writers = writers, writers

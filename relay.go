@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
 const (
@@ -237,13 +239,15 @@ func (t *Tracker) claimLoop(ctx context.Context, wg *sync.WaitGroup) {
 func (t *Tracker) claim(ctx context.Context, n int) (int, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.opts.Lease/3)
 	defer cancel()
-	began := time.Now()
-	claimed, err := t.store.Claim(ctx, n, newLease(t.opts.Lease))
-	if err != nil {
-		return 0, err
-	}
-	t.handOver(claimed, began)
-	return len(claimed), nil
+	return coalesce.Await(ctx, func() (int, error) {
+		began := time.Now()
+		claimed, err := t.store.Claim(ctx, n, newLease(t.opts.Lease))
+		if err != nil {
+			return 0, err
+		}
+		t.handOver(claimed, began)
+		return len(claimed), nil
+	})
 }
 
 // word is what a publish says, each once and in this order.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,19 +204,96 @@ func TestFailingStore(t *testing.T) {
 		}
 		pass(time.Second)
 		store.fault = nil
-		results, err := tracker.Mark(t.Context(), carol, delivery.Read, "m")
-		if err != nil || results[0].Err != nil || results[0].Changed {
-			t.Errorf("repeating it: %+v, %v; the first one was written", results, err)
+		if receipt, err := tracker.MarkRead(t.Context(), "m", carol); err != nil || receipt.Status != delivery.Read {
+			t.Errorf("repeating it: %+v, %v", receipt, err)
 		}
 	})
+}
 
-	bubble("a write that takes too long is given up for those who wait", func(t *testing.T, store *faultyStore, tracker *delivery.Tracker) {
-		store.fault = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-		began := time.Now()
-		if _, err := tracker.MarkRead(t.Context(), "m", bob); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > time.Minute {
-			t.Errorf("after %v: %v", time.Since(began), err)
+func TestAWriteEndsWithItsCallers(t *testing.T) {
+	writes := map[string]func(context.Context, *delivery.Tracker) error{
+		"a mark": func(ctx context.Context, tracker *delivery.Tracker) error {
+			_, err := tracker.MarkRead(ctx, "m", bob)
+			return err
+		},
+		"a send": func(ctx context.Context, tracker *delivery.Tracker) error {
+			_, err := tracker.Send(ctx, delivery.Draft{Conversation: "c", Sender: "alice"})
+			return err
+		},
+		"an up-to mark": func(ctx context.Context, tracker *delivery.Tracker) error {
+			_, err := tracker.MarkUpTo(ctx, bob, delivery.Read, "c", "m")
+			return err
+		},
+	}
+	for _, test := range []struct {
+		name             string
+		opts             *delivery.Options
+		deadline, leaves time.Duration // of the caller; 0 is never
+		want             time.Duration
+	}{
+		{"at the caller's deadline", nil, 5 * time.Second, 0, 5 * time.Second},
+		{"at the caller's deadline, though it is late", nil, time.Minute, 0, time.Minute},
+		{"when the caller leaves", nil, time.Minute, 2 * time.Second, 2 * time.Second},
+		{"after a while, if the caller has no deadline", nil, 0, 0, delivery.DefaultWriteTimeout},
+		{"after as long as the options say", &delivery.Options{WriteTimeout: 3 * time.Second}, 0, 0, 3 * time.Second},
+	} {
+		for what, write := range writes {
+			t.Run(what+" ends "+test.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					store := &faultyStore{Store: memstore.New()}
+					tracker := newTracker(t, store, new(endpoint), test.opts)
+					sendAs(t, tracker, "m")
+					const fine, slow, silent = 0, 1, 2
+					var mood atomic.Int32
+					mood.Store(slow)
+					took, hole := make(chan time.Duration, 1), make(chan struct{})
+					store.fault = func(ctx context.Context) error {
+						switch mood.Load() {
+						case slow:
+							began := time.Now()
+							<-ctx.Done()
+							took <- time.Since(began)
+							return ctx.Err()
+						case silent:
+							<-hole
+							return errors.New("too late")
+						}
+						return nil
+					}
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					if test.deadline > 0 {
+						ctx, cancel = context.WithTimeout(ctx, test.deadline)
+						defer cancel()
+					}
+					if test.leaves > 0 {
+						time.AfterFunc(test.leaves, cancel)
+					}
+					if err := write(ctx, tracker); err == nil {
+						t.Error("no error")
+					}
+					if took := <-took; took != test.want {
+						t.Errorf("it ends after %v, want %v", took, test.want)
+					}
+
+					// A store that hangs on, as some drivers do, keeps nobody for longer.
+					mood.Store(silent)
+					began := time.Now()
+					ctx, cancel = context.WithTimeout(t.Context(), 5*time.Second)
+					defer cancel()
+					if err := write(ctx, tracker); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, delivery.ErrOutcomeUnknown) {
+						t.Errorf("from a store that hangs: %v", err)
+					}
+					time.Sleep(time.Until(began.Add(6 * time.Second)))
+					mood.Store(fine)
+					if err := write(t.Context(), tracker); err != nil || time.Since(began) > 6*time.Second {
+						t.Errorf("the next one: %v after %v", err, time.Since(began))
+					}
+					close(hole)
+				})
+			})
 		}
-	})
+	}
 }
 
 type faultyStore struct {
@@ -230,6 +308,15 @@ func (s *faultyStore) Create(ctx context.Context, m []delivery.NewMessage, l del
 		}
 	}
 	return s.Store.Create(ctx, m, l)
+}
+
+func (s *faultyStore) AdvanceUpTo(ctx context.Context, u delivery.UpTo, l delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
+	if s.fault != nil {
+		if err := s.fault(ctx); err != nil {
+			return delivery.MarkedUpTo{}, nil, err
+		}
+	}
+	return s.Store.AdvanceUpTo(ctx, u, l)
 }
 
 func (s *faultyStore) Advance(ctx context.Context, m []delivery.Mark, l delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {

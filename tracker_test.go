@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/memstore"
@@ -102,6 +103,9 @@ func TestNew(t *testing.T) {
 			"store":    func() (*delivery.Tracker, error) { return delivery.New(nil, notifier, nil) },
 			"notifier": func() (*delivery.Tracker, error) { return delivery.New(store, nil, nil) },
 			"lease":    func() (*delivery.Tracker, error) { return delivery.New(store, notifier, &delivery.Options{Lease: -1}) },
+			"writeTimeout": func() (*delivery.Tracker, error) {
+				return delivery.New(store, notifier, &delivery.Options{WriteTimeout: time.Millisecond})
+			},
 		} {
 			_, err := try()
 			var invalid *delivery.InvalidError

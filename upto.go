@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
 // UpToResult is what an up-to mark changed. The versions from From to To are all its own if To - From + 1
@@ -43,10 +45,17 @@ func (t *Tracker) MarkUpToTx(ctx context.Context, tx DBTX, actor Actor, status S
 }
 
 func (t *Tracker) advanceUpTo(ctx context.Context, u UpTo) (MarkedUpTo, error) {
-	lease, began := t.relay.lease(t.opts.Lease, &t.breaker), time.Now()
-	r, claimed, err := t.store.AdvanceUpTo(ctx, u, lease)
-	t.handOver(claimed, began)
-	return r, err
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t.opts.WriteTimeout)
+		defer cancel()
+	}
+	return coalesce.Await(ctx, func() (MarkedUpTo, error) {
+		lease, began := t.relay.lease(t.opts.Lease, &t.breaker), time.Now()
+		r, claimed, err := t.store.AdvanceUpTo(ctx, u, lease)
+		t.handOver(claimed, began)
+		return r, err
+	})
 }
 
 func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, UpTo) (MarkedUpTo, error),
@@ -77,7 +86,7 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, Up
 	for {
 		r, err := advance(ctx, u)
 		if err != nil {
-			return sum, fmt.Errorf("delivery: marking up to a message: %w", err)
+			return sum, outcome("marking up to a message", err)
 		}
 		if r.Header.ID == "" {
 			t.opts.Observer.refused(actor.User, message, ErrNotFound)

@@ -3,6 +3,8 @@ package delivery
 import (
 	"context"
 	"time"
+
+	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
 const (
@@ -14,9 +16,9 @@ const (
 // no process runs a relay. Counting a large backlog may take a while, so nobody should wait for it.
 func (t *Tracker) watchBacklog(ctx context.Context) {
 	defer t.watching.Store(false)
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, t.opts.WriteTimeout)
 	defer cancel()
-	b, err := t.store.Backlog(ctx)
+	b, err := coalesce.Await(ctx, func() (Backlog, error) { return t.store.Backlog(ctx) })
 	if err != nil {
 		return // whoever reads or writes meets the same error, and has someone to tell
 	}

@@ -85,6 +85,11 @@ func TestErrorsAreToldApart(t *testing.T) {
 		{&mysql, &mysqlError{Number: 1062}, refused},
 		{&mysql, &mysqlError{Number: 1146}, refused},
 		{&mysql, &mysqlError{Number: 1053}, unknown},
+		{&mysql, &mysqlError{Number: 1290}, readOnly},
+		{&mysql, &mysqlError{Number: 1047}, readOnly}, // a node of Galera that left the cluster
+		{&mysql, &mysqlError{Number: 1040}, away},     // too many connections
+		{&mysql, &mysqlError{Number: 1021}, away},     // disk full
+		{&mysql, &mysqlError{Number: 1114}, away},     // table full
 		{&mysql, errors.New("Error 1213 in a text"), unknown},
 		{&sqlite, &sqliteError{5}, conflict},
 		{&sqlite, &sqliteError{5 | 1<<8}, conflict}, // SQLITE_BUSY_RECOVERY
@@ -97,7 +102,16 @@ func TestErrorsAreToldApart(t *testing.T) {
 		{&sqlite, mattnError{Code: 10, SystemErrno: 5}, unknown},
 		{&sqlite, ncrucesError(5 | 2<<8), conflict},
 		{&sqlite, ncrucesError(19), refused},
-		{&sqlite, syscall.Errno(5), unknown}, // an error of the system's, which is no code of SQLite
+		{&sqlite, syscall.Errno(5), unknown},    // an error of the system's, which is no code of SQLite
+		{&sqlite, &sqliteError{13}, away},       // full
+		{&sqlite, &sqliteError{8 | 2<<8}, away}, // SQLITE_READONLY_CANTLOCK
+		{&sqlite, &sqliteError{14}, away},       // cannot be opened
+		{&postgres, &postgresError{"25006"}, readOnly},
+		{&postgres, &postgresError{"26000"}, pooled},
+		{&postgres, &postgresError{"42P05"}, pooled},
+		{&postgres, &postgresError{"53100"}, away}, // disk full
+		{&postgres, &postgresError{"53300"}, away}, // too many connections
+		{&postgres, &postgresError{"57P03"}, away}, // starting up
 		{&postgres, &postgresError{"40001"}, conflict},
 		{&postgres, &postgresError{"40P01"}, conflict},
 		{&postgres, &postgresError{"55P03"}, conflict},

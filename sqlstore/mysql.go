@@ -194,6 +194,19 @@ func mysqlFate(err error) fate {
 		1205, // lock wait timeout
 		1020: // the row changed since the transaction's snapshot
 		return conflict
+	case 1290, // the server runs with an option, mostly read_only
+		1792, // read-only transaction
+		1836, // read-only mode
+		1047: // unknown command, which Galera says of all while its node is not in the cluster
+		return readOnly
+	case 1021, // disk full
+		1114, // table full
+		1037, // out of memory
+		1041, // the same
+		1040, // too many connections
+		1203, // of the user
+		1226: // more than the user's resources
+		return away
 	case 0, // not an answer
 		1053, // server shutdown
 		1180, // error during COMMIT

@@ -127,6 +127,13 @@ func pgClassify(err error) fate {
 		"40P01", // deadlock
 		"55P03": // lock timeout
 		return conflict
+	case "25006": // read-only transaction
+		return readOnly
+	case "26000", // prepared statement does not exist
+		"42P05": // or exists
+		return pooled
+	case "57P03": // starting up
+		return away
 	case "23505": // unique violation
 		if strings.Contains(err.Error(), "delivery_messages_id_key") {
 			return conflict // someone stored the same message first: the next try finds it
@@ -136,8 +143,11 @@ func pgClassify(err error) fate {
 		"57P01", "57P02", "57P05": // the server ended the connection
 		return unknown
 	default:
-		if strings.HasPrefix(state, "08") { // something else did
+		switch {
+		case strings.HasPrefix(state, "08"): // something else did
 			return unknown
+		case strings.HasPrefix(state, "53"): // disk full, out of memory, too many connections
+			return away
 		}
 		return refused
 	}

@@ -4,9 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
-	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -16,27 +13,25 @@ import (
 // the one transaction of a caller, which it neither ends nor repeats.
 type session struct {
 	*dialect
-	db    *sql.DB
+	db    *pool
 	queue chan shift    // of the writers of a serial dialect
 	tx    delivery.DBTX // the caller's, or nil
 	sweep *sweep        // of the claims of a dialect that looks back
 }
-
-// fate is what an error from the database says about the statement or the commit that failed.
-type fate uint8
-
-const (
-	unknown  fate = iota // it may have been carried out: the answer is missing
-	refused              // the database did not do it, and would not do it the next time
-	conflict             // the database did not do it because of someone else, and may do it the next time
-)
 
 // read runs statements that change nothing. Each sees a moment of its own.
 func (s *session) read(ctx context.Context, fn func(q delivery.DBTX) error) error {
 	if s.tx != nil {
 		return fn(s.tx)
 	}
-	return s.repeat(ctx, func() error { return fn(s.db) })
+	return s.repeat(ctx, func() error {
+		conn, done, err := s.db.take(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
+		return s.leave(conn, fn(conn))
+	})
 }
 
 // single runs one statement that writes and is a transaction of its own.
@@ -46,15 +41,12 @@ func (s *session) single(ctx context.Context, fn func(q delivery.DBTX) error) er
 	}
 	return s.repeat(ctx, func() error {
 		// With a connection in hand, an error can only be about the statement.
-		conn, err := s.db.Conn(ctx)
+		conn, done, err := s.db.take(ctx)
 		if err != nil {
 			return err
 		}
-		defer conn.Close()
-		if err = fn(conn); errors.Is(err, driver.ErrBadConn) {
-			return err // nothing was sent
-		}
-		return s.outcome(err)
+		defer done()
+		return s.leave(conn, s.outcome(fn(conn))) // even driver.ErrBadConn: lib/pq says so of what it has sent, too
 	})
 }
 
@@ -76,22 +68,26 @@ func (s *session) transact(ctx context.Context, fn func(q delivery.DBTX) error) 
 		}
 		defer leave()
 	}
-	conn, err := s.db.Conn(ctx)
+	conn, done, err := s.db.take(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer done()
 	ended := false
 	defer func() { // after a panic too
-		if !ended {
+		switch {
+		case ended:
+		case ctx.Err() != nil && !s.serial:
+			drop(conn) // nobody has time to see whether it still answers
+		default:
 			rollback(ctx, conn)
 		}
 	}()
 	if err := s.begin(ctx, conn); err != nil {
-		return err
+		return s.leave(conn, err)
 	}
 	if err := fn(conn); err != nil {
-		return err
+		return s.leave(conn, err)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -123,44 +119,4 @@ func rollback(ctx context.Context, conn *sql.Conn) {
 // drop makes the pool close a connection.
 func drop(conn *sql.Conn) {
 	conn.Raw(func(any) error { return driver.ErrBadConn })
-}
-
-// outcome marks the error of a commit that may have succeeded.
-func (s *session) outcome(err error) error {
-	if err == nil || s.classify(err) != unknown {
-		return err
-	}
-	return fmt.Errorf("%w: %w", delivery.ErrOutcomeUnknown, err)
-}
-
-const (
-	maxBackoff = 25 * time.Millisecond // between repetitions
-	maxStale   = 10                    // connections found broken before use, by one call
-)
-
-// repeat calls fn again as long as it fails by conflicts, until ctx ends.
-func (s *session) repeat(ctx context.Context, fn func() error) error {
-	backoff := time.Millisecond
-	for stale := 0; ; {
-		err := fn()
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, delivery.ErrOutcomeUnknown):
-			return err
-		case errors.Is(err, driver.ErrBadConn) && stale < maxStale:
-			stale++
-			continue
-		case s.classify(err) != conflict:
-			return err
-		}
-		timer := time.NewTimer(rand.N(backoff)) // #nosec G404 -- nothing to guess: it only spreads load
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("%w, after: %w", ctx.Err(), err)
-		}
-		backoff = min(2*backoff, maxBackoff)
-	}
 }

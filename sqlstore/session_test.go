@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,9 @@ var (
 	errConflict = errors.New("conflict")
 	errRefused  = errors.New("refused")
 	errLost     = errors.New("connection lost")
+	errReadOnly = errors.New("read-only")
+	errPooled   = errors.New("no such prepared statement")
+	errAway     = errors.New("no room")
 )
 
 // scripted is a driver that records statements and fails them as it is told.
@@ -67,6 +71,12 @@ func script(t *testing.T, serial bool, fail map[string][]error) (*session, *scri
 			return conflict
 		case errors.Is(err, errRefused):
 			return refused
+		case errors.Is(err, errReadOnly):
+			return readOnly
+		case errors.Is(err, errPooled):
+			return pooled
+		case errors.Is(err, errAway):
+			return away
 		}
 		return unknown
 	}}), s
@@ -143,8 +153,8 @@ func TestTransactions(t *testing.T) {
 			name:   "a database that only breaks connections is given up",
 			fail:   map[string][]error{"BEGIN": slices.Repeat([]error{driver.ErrBadConn}, 100)},
 			want:   driver.ErrBadConn,
-			log:    slices.Repeat([]string{"BEGIN"}, maxStale+1),
-			opened: maxStale + 1,
+			log:    slices.Repeat([]string{"BEGIN"}, maxUseless+1),
+			opened: maxUseless + 1,
 		}, {
 			name:   "a connection that cannot roll back is dropped",
 			fail:   map[string][]error{"WORK": {errConflict}, "ROLLBACK": {errRefused}, "BEGIN": {nil, errRefused}},
@@ -197,18 +207,33 @@ func TestAPanicRollsBack(t *testing.T) {
 	}
 }
 
-func TestAContextThatEndsBeforeTheCommitRollsBack(t *testing.T) {
-	s, d := script(t, false, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	err := s.write(ctx, func(delivery.DBTX) error {
-		cancel()
-		return nil
-	})
-	if !errors.Is(err, context.Canceled) || errors.Is(err, delivery.ErrOutcomeUnknown) {
-		t.Errorf("the error is %v", err)
-	}
-	if want := []string{"BEGIN", "ROLLBACK"}; !slices.Equal(d.log, want) {
-		t.Errorf("the statements are %q, want %q", d.log, want)
+func TestAContextThatEndsBeforeTheCommitEndsTheTransaction(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		serial bool
+		log    []string
+		left   int
+	}{
+		{"with the connection, which may not answer any more", false, []string{"BEGIN"}, 0},
+		{"in a file by a rollback, since a database in memory would go with its connection", true, []string{"BEGIN", "ROLLBACK"}, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, d := script(t, test.serial, nil)
+			ctx, cancel := context.WithCancel(t.Context())
+			err := s.write(ctx, func(delivery.DBTX) error {
+				cancel()
+				return nil
+			})
+			if !errors.Is(err, context.Canceled) || errors.Is(err, delivery.ErrOutcomeUnknown) {
+				t.Errorf("the error is %v", err)
+			}
+			if !slices.Equal(d.log, test.log) {
+				t.Errorf("the statements are %q, want %q", d.log, test.log)
+			}
+			if left := s.db.Stats().OpenConnections; left != test.left {
+				t.Errorf("%d connections are left, want %d", left, test.left)
+			}
+		})
 	}
 }
 
@@ -354,7 +379,7 @@ func TestSingleStatements(t *testing.T) {
 		{name: "a conflict repeats it", fail: []error{errConflict}, tried: 2},
 		{name: "a refusal ends it", fail: []error{errRefused}, want: errRefused, tried: 1},
 		{name: "a missing answer is an unknown outcome", fail: []error{errLost}, want: errLost, unknown: true, tried: 1},
-		{name: "a statement that was never sent is repeated", fail: []error{driver.ErrBadConn}, tried: 2},
+		{name: "a connection that was lost is one too", fail: []error{driver.ErrBadConn}, want: driver.ErrBadConn, unknown: true, tried: 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, d := script(t, false, map[string][]error{"WORK": test.fail})
@@ -398,5 +423,42 @@ func TestInACallersTransactionNothingIsBegunEndedOrRepeated(t *testing.T) {
 				t.Errorf("the statements are %q, want %q", d.log, test.log)
 			}
 		})
+	}
+}
+
+func TestWhatASessionCannotDoIsTriedOnAnother(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		fail        []error
+		want        string // in the error
+		unavailable bool
+		opened      int
+	}{
+		{"a session that may not write", []error{errReadOnly, errReadOnly, errReadOnly}, "", false, 4},
+		{"no session may write", slices.Repeat([]error{errReadOnly}, 100), "read-only", true, 1 + maxUseless},
+		{"a session without its prepared statements", []error{errPooled}, "", false, 2},
+		{"sessions that are not the client's own", slices.Repeat([]error{errPooled}, 100), "default_query_exec_mode=exec", false, 2},
+		{"a database without room", slices.Repeat([]error{errAway}, 100), "no room", true, 1},
+	} {
+		ways := map[string]func(s *session) error{
+			"read":   func(s *session) error { return s.read(t.Context(), work(t.Context())) },
+			"single": func(s *session) error { return s.single(t.Context(), work(t.Context())) },
+			"write":  func(s *session) error { return s.write(t.Context(), work(t.Context())) },
+		}
+		for way, run := range ways {
+			t.Run(test.name+", "+way, func(t *testing.T) {
+				s, d := script(t, false, map[string][]error{"WORK": slices.Clone(test.fail)})
+				err := run(s)
+				if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+					t.Errorf("the error is %v, want %q", err, test.want)
+				}
+				if errors.Is(err, delivery.ErrUnavailable) != test.unavailable {
+					t.Errorf("unavailable: %t", !test.unavailable)
+				}
+				if d.opened != test.opened {
+					t.Errorf("%d connections were opened, want %d", d.opened, test.opened)
+				}
+			})
+		}
 	}
 }

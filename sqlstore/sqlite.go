@@ -86,18 +86,22 @@ func sqliteFail(ctx context.Context, tx delivery.DBTX) error {
 // sqliteFate tells the fates of errors by the result codes of SQLite.
 func sqliteFate(err error) fate {
 	const (
-		busy   = 5
-		locked = 6
-		full   = 13
-		ioerr  = 10
+		busy     = 5
+		locked   = 6
+		readonly = 8
+		ioerr    = 10
+		full     = 13
+		cantopen = 14
 	)
 	switch sqliteCode(err) & 0xff { // the rest says more about the same
 	case 0: // not an answer
 		return unknown
 	case busy, locked:
 		return conflict
-	case ioerr, full:
+	case ioerr:
 		return unknown
+	case full, readonly, cantopen:
+		return away
 	}
 	return refused
 }

@@ -64,6 +64,9 @@
 // next statement, and is repeated as a whole, as after a deadlock. Reads of a node show what it has applied, which
 // may be some milliseconds behind the others: a mark of a message that was just sent at another node can be
 // [delivery.ErrNotFound]. With wsrep_sync_wait=7 in the DSN a node catches up before it answers.
+//
+// When the network drops a connection without telling either end, the server keeps the locks of a transaction
+// that was under way on it. With idle_transaction_timeout=10 in the DSN, MariaDB ends that transaction after 10 s.
 package sqlstore
 
 import (
@@ -99,7 +102,7 @@ func New(db *sql.DB, dialect Dialect) (*Store, error) {
 }
 
 func newSession(db *sql.DB, impl *dialect) *session {
-	s := &session{dialect: impl, db: db, queue: make(chan shift, 1), sweep: new(sweep)}
+	s := &session{dialect: impl, db: &pool{DB: db, local: impl.serial}, queue: make(chan shift, 1), sweep: new(sweep)}
 	s.queue <- shift{}
 	return s
 }

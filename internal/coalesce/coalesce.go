@@ -19,10 +19,11 @@ import (
 )
 
 // ErrUnknown is what a caller gets whose context ended while its items were in flight.
-var ErrUnknown = errors.New("left while the batch was in flight")
+var ErrUnknown = errors.New("left before there was an answer")
 
 // Func does the work for one batch, of one lane, and returns a result per item in the same order.
-// Its context is the batch's own: it carries nothing of any caller's.
+// Its context is the batch's own and carries nothing of any caller's. It ends when the last caller has
+// left, and at the latest deadline among them. A Func that does not return then is left behind.
 type Func[In, Out any] func(ctx context.Context, lane string, items []In) ([]Out, error)
 
 // Crowd is the weight of calls above which they are one, in a lane. They stay one until they weigh half as
@@ -60,23 +61,27 @@ type lane[In, Out any] struct {
 }
 
 type batch[In, Out any] struct {
-	calls  []*call[In, Out]
-	keys   []string
-	weight int
+	calls   []*call[In, Out]
+	keys    []string
+	weight  int
+	present int // callers who have not left; guarded by Group.mu
+	ctx     context.Context
+	cancel  context.CancelFunc
 }
 
 type call[In, Out any] struct {
-	keys   []string
-	items  []In
-	weight int
-	outs   []Out
-	err    error
-	taken  bool          // a batch has it; guarded by Group.mu
-	done   chan struct{} // holds one word, so that who says it never waits
+	keys     []string
+	items    []In
+	weight   int
+	deadline time.Time // zero if there is none
+	outs     []Out
+	err      error
+	batch    *batch[In, Out] // that has taken it; guarded by Group.mu
+	done     chan struct{}   // holds one word, so that who says it never waits
 }
 
-// New returns a group whose batches weigh up to max, more only where one call alone does, and are given
-// up after the timeout. A nil weigh counts items.
+// New returns a group whose batches weigh up to max, more only where one call alone does. A batch with a
+// caller that has no deadline may take as long as the timeout. A nil weigh counts items.
 func New[In, Out any](max int, timeout time.Duration, weigh func(In) int, do Func[In, Out]) *Group[In, Out] {
 	g := &Group[In, Out]{Writers: 1, Pause: runtime.Gosched, do: do, max: max, timeout: timeout, weigh: weigh, lanes: make(map[string]*lane[In, Out])}
 	g.spareLanes.New = func() any {
@@ -87,7 +92,7 @@ func New[In, Out any](max int, timeout time.Duration, weigh func(In) int, do Fun
 }
 
 // Do has the items done, in one batch, and returns their results. The keys name what two batches must not be about at
-// the same time: those of a lane that are in flight together have none in common.
+// the same time: those of a lane that are in flight together have none in common, but for one that was left behind.
 //
 // When ctx ends first, Do leaves: with ctx's error alone if no batch had taken the items yet (then
 // they never happen), with [ErrUnknown] too if one had.
@@ -97,6 +102,7 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, keys []string, ite
 	}
 	c := g.spareCalls.Get().(*call[In, Out])
 	c.keys, c.items, c.weight = append(c.keys, keys...), items, len(items)
+	c.deadline, _ = ctx.Deadline()
 	if g.weigh != nil {
 		c.weight = 0
 		for _, item := range items {
@@ -110,7 +116,7 @@ func (g *Group[In, Out]) Do(ctx context.Context, name string, keys []string, ite
 		return g.finish(c)
 	case <-ctx.Done():
 	}
-	if g.withdraw(l, c) {
+	if g.leave(l, c) {
 		return nil, ctx.Err()
 	}
 	select {
@@ -175,9 +181,7 @@ func (g *Group[In, Out]) lead(name string, l *lane[In, Out]) {
 		if b == nil {
 			return
 		}
-		if !g.run(name, l, b) {
-			return
-		}
+		g.run(name, l, b)
 		g.Pause()
 	}
 }
@@ -198,10 +202,26 @@ func (g *Group[In, Out]) take(name string, l *lane[In, Out]) *batch[In, Out] {
 		}
 		return nil
 	}
+	b.ctx, b.cancel = context.WithDeadline(context.Background(), b.deadline(time.Now().Add(g.timeout)))
+	b.present = len(b.calls)
 	if l.flying++; l.leaders == l.flying && len(l.waiting) > 0 {
 		g.staff(name, l)
 	}
 	return b
+}
+
+// deadline returns the latest deadline of the batch's callers, of whom those that have none get the limit.
+func (b *batch[In, Out]) deadline(limit time.Time) (latest time.Time) {
+	for _, c := range b.calls {
+		d := c.deadline
+		if d.IsZero() {
+			d = limit
+		}
+		if d.After(latest) {
+			latest = d
+		}
+	}
+	return latest
 }
 
 // fill moves to the batch those who came first and whose keys no other batch has. In a crowd that is a writer's share
@@ -233,7 +253,7 @@ func (g *Group[In, Out]) fill(l *lane[In, Out], b *batch[In, Out]) {
 		case this || load == 0 || load+more <= share:
 			load += more
 			l.reserve(c, b)
-			c.taken = true
+			c.batch = b
 			b.calls = append(b.calls, c)
 			b.weight += c.weight
 		default:
@@ -282,11 +302,14 @@ func (l *lane[In, Out]) release(b *batch[In, Out]) {
 	}
 }
 
-// withdraw takes back a call that no batch has yet.
-func (g *Group[In, Out]) withdraw(l *lane[In, Out], c *call[In, Out]) bool {
+// leave takes back a call that no batch has yet, and reports whether that was so. A batch that everybody has left ends.
+func (g *Group[In, Out]) leave(l *lane[In, Out], c *call[In, Out]) (untaken bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if c.taken {
+	if b := c.batch; b != nil {
+		if b.present--; b.present == 0 {
+			b.cancel()
+		}
 		return false
 	}
 	i := slices.Index(l.waiting, c)
@@ -304,12 +327,9 @@ func (g *Group[In, Out]) end(l *lane[In, Out], b *batch[In, Out]) {
 	l.release(b)
 }
 
-// errExit is what became of a batch whose function ended the goroutine, as t.FailNow does.
-var errExit = errors.New("the batch's goroutine was ended")
-
-// run has a batch done. Whatever the function does, everyone who waits gets an answer, and those who come
-// later get a leader.
-func (g *Group[In, Out]) run(name string, l *lane[In, Out], b *batch[In, Out]) (goOn bool) {
+// run has a batch done, and gives everyone who waits an answer.
+func (g *Group[In, Out]) run(name string, l *lane[In, Out], b *batch[In, Out]) {
+	defer b.cancel()
 	items := b.calls[0].items
 	if len(b.calls) > 1 {
 		n := 0
@@ -321,31 +341,18 @@ func (g *Group[In, Out]) run(name string, l *lane[In, Out], b *batch[In, Out]) (
 			items = append(items, c.items...)
 		}
 	}
-	var outs []Out
-	err := errExit
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-		g.end(l, b)
-		for _, c := range b.calls {
-			if err != nil {
-				c.err = err
-			} else {
-				n := len(c.items)
-				c.outs, outs = outs[:n:n], outs[n:]
-			}
-			c.done <- struct{}{}
-		}
-		if goOn = !errors.Is(err, errExit); !goOn {
-			go g.lead(name, l)
-		}
-	}()
-	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
-	defer cancel()
-	outs, err = g.do(ctx, name, items)
+	outs, err := Await(b.ctx, func() ([]Out, error) { return g.do(b.ctx, name, items) })
 	if err == nil && len(outs) != len(items) {
 		err = fmt.Errorf("%d results for %d items", len(outs), len(items))
 	}
-	return true
+	g.end(l, b)
+	for _, c := range b.calls {
+		if err != nil {
+			c.err = err
+		} else {
+			n := len(c.items)
+			c.outs, outs = outs[:n:n], outs[n:]
+		}
+		c.done <- struct{}{}
+	}
 }

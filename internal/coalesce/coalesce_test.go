@@ -450,7 +450,10 @@ func TestGroup(t *testing.T) {
 					taken[name] = true
 				}
 				mu.Unlock()
-				time.Sleep(time.Duration(1+items[0]%5) * time.Second / 5)
+				select {
+				case <-time.After(time.Duration(1+items[0]%5) * time.Second / 5):
+				case <-ctx.Done():
+				}
 				mu.Lock()
 				for name := range mine {
 					delete(taken, name)
@@ -554,11 +557,104 @@ func TestGroup(t *testing.T) {
 		})
 	})
 
+	t.Run("a batch ends when its last caller has left", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ended := make(chan time.Duration, 1)
+			g := New(10, time.Minute, nil, func(ctx context.Context, _ string, items []int) ([]int, error) {
+				if items[0] > 0 { // the batch of those who came during the first
+					began := time.Now()
+					<-ctx.Done()
+					ended <- time.Since(began)
+				}
+				time.Sleep(time.Second)
+				return items, nil
+			})
+			go g.Do(t.Context(), "", nil, 0)
+			synctest.Wait()
+			var wg sync.WaitGroup
+			for n := range 3 {
+				wg.Go(func() {
+					ctx, cancel := context.WithCancel(t.Context())
+					time.AfterFunc(time.Duration(n+2)*time.Second, cancel)
+					if _, err := g.Do(ctx, "", nil, 1); !errors.Is(err, ErrUnknown) || !errors.Is(err, context.Canceled) {
+						t.Errorf("who left: %v", err)
+					}
+				})
+			}
+			wg.Wait()
+			if took := <-ended; took != 3*time.Second {
+				t.Errorf("it ended after %v, want 3s", took)
+			}
+			time.Sleep(time.Second) // until the leader has left
+		})
+	})
+
+	t.Run("a batch has the latest deadline among its callers, of whom those without one get the timeout", func(t *testing.T) {
+		for _, test := range []struct{ callers, want []time.Duration }{
+			{[]time.Duration{5 * time.Second, 3 * time.Second}, []time.Duration{5 * time.Second}},
+			{[]time.Duration{5 * time.Second, 0}, []time.Duration{time.Minute}},
+			{[]time.Duration{0, 2 * time.Minute}, []time.Duration{2 * time.Minute}},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				var limits []time.Duration
+				g := New(10, time.Minute, nil, func(ctx context.Context, _ string, items []int) ([]int, error) {
+					if items[0] > 0 {
+						deadline, _ := ctx.Deadline()
+						limits = append(limits, time.Until(deadline))
+					}
+					time.Sleep(time.Millisecond)
+					return items, nil
+				})
+				go g.Do(t.Context(), "", nil, 0)
+				synctest.Wait()
+				var wg sync.WaitGroup
+				for _, limit := range test.callers {
+					ctx := t.Context()
+					if limit > 0 {
+						var cancel context.CancelFunc
+						ctx, cancel = context.WithTimeout(ctx, limit+time.Millisecond)
+						defer cancel()
+					}
+					wg.Go(func() { g.Do(ctx, "", nil, 1) })
+				}
+				wg.Wait()
+				if !slices.Equal(limits, test.want) {
+					t.Errorf("callers with %v: batches of %v, want %v", test.callers, limits, test.want)
+				}
+			})
+		}
+	})
+
+	t.Run("a function that does not return is left behind, and the others go on", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			hole := make(chan struct{})
+			defer close(hole)
+			g := New(10, time.Minute, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
+				if items[0] == 0 {
+					<-hole
+				}
+				return double(ctx, lane, items)
+			})
+			began := time.Now()
+			go g.Do(t.Context(), "", []string{"a"}, 0)
+			synctest.Wait()
+			if outs, err := g.Do(t.Context(), "", []string{"a"}, 1); err != nil || outs[0] != 2 {
+				t.Errorf("got %v, %v", outs, err)
+			}
+			if waited := time.Since(began); waited != time.Minute+Lag {
+				t.Errorf("waited %v", waited)
+			}
+			if _, err := g.Do(t.Context(), "", nil, 0); !errors.Is(err, ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("who has no deadline gets %v", err)
+			}
+		})
+	})
+
 	t.Run("whatever the function does, everyone gets an answer", func(t *testing.T) {
 		for name, do := range map[string]Func[int, int]{
 			"an error":     func(context.Context, string, []int) ([]int, error) { return nil, errors.New("bad luck") },
 			"panic: oh no": func(context.Context, string, []int) ([]int, error) { panic("oh no") },
-			"goroutine was ended": func(context.Context, string, []int) ([]int, error) {
+			"ended its goroutine": func(context.Context, string, []int) ([]int, error) {
 				runtime.Goexit()
 				return nil, nil
 			},

@@ -1,0 +1,92 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+	"time"
+)
+
+// pool is the app's pool, and remembers that connections fell silent.
+//
+// A network can drop a connection without telling either end. Such a connection looks like any other until
+// it is used, and then takes all the time that the call has. They seldom come alone. So after a call has
+// had no answer until its ctx ended, the idle connections of the pool have to answer before the next write,
+// all at the same time, or are closed.
+type pool struct {
+	*sql.DB
+	local bool // no network is in between
+
+	mu        sync.Mutex
+	suspected bool // a connection fell silent
+}
+
+const (
+	silence    = time.Second            // at least, without an answer until ctx ended
+	answerTime = 200 * time.Millisecond // that an idle connection has to answer
+)
+
+// take takes a connection to write on. Whoever has it calls done.
+func (p *pool) take(ctx context.Context) (conn *sql.Conn, done func(), err error) {
+	p.sift()
+	began := time.Now()
+	note := func() {
+		if time.Since(began) >= silence {
+			p.suspect()
+		}
+	}
+	stop := context.AfterFunc(ctx, note) // some drivers wait on
+	ended := func() {
+		if !stop() {
+			note()
+		}
+	}
+	if conn, err = p.Conn(ctx); err != nil {
+		ended()
+		return nil, nil, err
+	}
+	return conn, func() {
+		ended()
+		conn.Close()
+	}, nil
+}
+
+func (p *pool) suspect() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.suspected = !p.local
+}
+
+// sift closes the idle connections that do not answer, if a connection fell silent.
+func (p *pool) sift() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.suspected {
+		return
+	}
+	p.suspected = false
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	idle := p.Stats().Idle
+	answers := make(chan struct{}, idle)
+	for range idle {
+		go func() {
+			defer func() { answers <- struct{}{} }()
+			conn, err := p.Conn(ctx)
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			if conn.PingContext(ctx) != nil {
+				drop(conn)
+			}
+		}()
+	}
+	for range idle {
+		select {
+		case <-answers:
+		case <-ctx.Done():
+			return // some drivers wait on
+		}
+	}
+}
