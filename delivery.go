@@ -34,7 +34,13 @@ type Tracker struct {
 
 	watched  atomic.Int64 // when the backlog was last looked at, in Unix nanoseconds
 	watching atomic.Bool  // somebody is looking at it
-	warned   atomic.Bool  // that it is old
+
+	// What the log was told of.
+	old      reminder // the backlog
+	early    reminder // events from before the database's clock was set back
+	blind    reminder // the backlog cannot be counted
+	claiming reminder // it fails
+	settling reminder // it fails
 }
 
 // Options adjust a [Tracker]. The zero value of each field means its default.

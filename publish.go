@@ -21,6 +21,7 @@ const (
 // no failure: they come again later, or go to the dead letters. Events that a running relay holds are
 // not due.
 func (t *Tracker) Flush(ctx context.Context) error {
+	t.sweep()
 	for {
 		began := time.Now()
 		claimed, err := t.store.Claim(ctx, publishBatch, newLease(t.opts.Lease))
@@ -217,9 +218,8 @@ func (t *Tracker) settle(batch []held, how func(held) Settlement) {
 			t.relay.hurry() // it may be just too early, and these gather after all
 		}
 	}
-	if _, err := t.settles.Do(context.Background(), common, nil, settlements...); err != nil {
-		t.opts.Logger.Error("delivery: settling events failed; they will be published again", "events", len(batch), "error", err)
-	}
+	_, err := t.settles.Do(context.Background(), common, nil, settlements...)
+	t.trouble(&t.settling, err, "settling events failed; they will be published again", "events", len(batch))
 }
 
 // flushSettlements settles for several publishers at once.

@@ -17,6 +17,7 @@ const (
 	queueGoal    = publishers * publishBatch
 	queueSize    = queueGoal + 2*MaxBatch // events held in memory: the goal, and what two writes bring at once
 	pollInterval = 250 * time.Millisecond // at most, between looks at the outbox
+	sweepRest    = 9                      // times as long as a look at the whole outbox takes, before the next one that Wake asks for
 
 	// patience is how long an event waits for company at most: about as long as a call takes, so that
 	// nobody sees it, and longer than ten events need to come where calls are many enough to be saved.
@@ -38,6 +39,7 @@ type held struct {
 type relay struct {
 	queue  chan held
 	wake   chan struct{} // look at the outbox now
+	late   atomic.Bool   // an event may have become due long after it was written
 	behind atomic.Bool   // the last claim was full: there is more in the outbox
 	short  chan struct{} // ends the gathering of settlements
 
@@ -50,6 +52,14 @@ func (r *relay) init() {
 	r.queue = make(chan held, queueSize)
 	r.wake = make(chan struct{}, 1)
 	r.short = make(chan struct{}, 1)
+}
+
+// rouse has the relay look at the outbox now.
+func (r *relay) rouse() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
 }
 
 // lease returns the lease that the events of a write are to be born with: none if they could not be
@@ -185,9 +195,14 @@ func (t *Tracker) Run(ctx context.Context) error {
 // Wake makes a running relay look at the outbox now: call it after the commit of a transaction in
 // which a Tx form was used. Without a Run in this process it does nothing.
 func (t *Tracker) Wake() {
-	select {
-	case t.relay.wake <- struct{}{}:
-	default:
+	t.relay.late.Store(true)
+	t.relay.rouse()
+}
+
+// sweep has the next claim look at the whole outbox.
+func (t *Tracker) sweep() {
+	if s, ok := t.store.(SweepStore); ok {
+		s.Sweep()
 	}
 }
 
@@ -208,15 +223,23 @@ func (t *Tracker) handOver(claimed []Claimed, since time.Time) {
 
 // claimLoop feeds the queue from the outbox until ctx ends.
 func (t *Tracker) claimLoop(ctx context.Context, wg *sync.WaitGroup) {
+	var again time.Time // when the next sweep may begin
 	for ctx.Err() == nil {
 		if t.watchDue() {
 			wg.Go(func() { t.watchBacklog(ctx) })
 		}
 		pause := pollInterval/2 + rand.N(pollInterval/2) // #nosec G404 -- nothing to guess: it only spreads load
 		if n := t.breaker.wants(queueGoal - len(t.relay.queue)); n > 0 {
+			began := time.Now()
+			late := began.After(again) && t.relay.late.Swap(false)
+			if late {
+				t.sweep()
+			}
 			claimed, err := t.claim(ctx, n)
-			if err != nil {
-				t.opts.Logger.Error("delivery: claiming events failed", "error", err)
+			if late {
+				again = time.Now().Add(sweepRest * time.Since(began))
+			}
+			if t.trouble(&t.claiming, err, "claiming events failed"); err != nil {
 				pause = time.Second
 			}
 			t.relay.behind.Store(claimed == n && t.breaker.state() == BreakerClosed)
@@ -269,8 +292,10 @@ func (t *Tracker) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 		overdue  bool             // it has
 		calls    int              // of the notifier, not answered yet
 		underWay int              // publishes, which may be answered and are not settled yet
+		hung     = time.NewTimer(time.Hour)
 		words    = make(chan word, 2*publishers)
 	)
+	defer hung.Stop()
 	for ctx.Err() == nil {
 		batch = t.relay.fill(batch)
 		if n := len(batch); underWay < publishers && (n == publishBatch || n > 0 && (calls == 0 || overdue)) {
@@ -283,9 +308,10 @@ func (t *Tracker) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 			if underWay++; underWay > publishers/2 {
 				t.relay.hurry()
 			}
+			hung.Reset(t.opts.Lease)
 			batch, bell, overdue = nil, nil, false
 			if t.relay.behind.Load() && len(t.relay.queue) < queueGoal/2 {
-				t.Wake()
+				t.relay.rouse()
 			}
 			continue
 		}
@@ -307,8 +333,14 @@ func (t *Tracker) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 			case publishEnded:
 				underWay--
 			}
+			hung.Reset(t.opts.Lease)
 		case <-bell:
 			overdue = true
+		case <-hung.C:
+			if underWay == publishers {
+				t.opts.Logger.Error("delivery: no call of the notifier returns, though the time of all has run out; events wait", "calls", calls)
+			}
+			hung.Reset(remindEvery)
 		}
 	}
 	t.release(batch)

@@ -37,8 +37,8 @@ func (t *Tracker) Send(ctx context.Context, draft Draft) (Message, error) {
 // exist if and only if the caller commits. It needs a [TxStore].
 //
 // The conversation's row stays locked until the caller commits, so call it last. The event is due at
-// the commit: call [Tracker.Wake] then, or wait for the next poll. On Postgres, that of a transaction which
-// commits more than ten seconds after the call may be found half a minute later.
+// the commit: call [Tracker.Wake] then, or wait for the next poll. Without Wake, the event of a transaction
+// that commits more than 10 s after the call can take up to 30 s to be published.
 func (t *Tracker) SendTx(ctx context.Context, tx DBTX, draft Draft) (Message, error) {
 	store, err := t.inTx(tx)
 	if err != nil {

@@ -91,7 +91,8 @@ type Store interface {
 	// Dead returns up to limit dead letters with ids greater than after, in order of id.
 	Dead(ctx context.Context, after int64, limit int) ([]DeadLetter, error)
 
-	// Backlog counts the outbox. It fills all fields but Breaker.
+	// Backlog counts the outbox. It fills all fields but Breaker. A store without a clock that can be set
+	// back leaves Ahead at 0.
 	Backlog(ctx context.Context) (Backlog, error)
 }
 
@@ -119,6 +120,17 @@ type ParallelStore interface {
 
 	// Writers returns how many batches at a time serve it best. It is asked once.
 	Writers() int
+}
+
+// SweepStore is a [Store] whose Claim mostly looks only at what fell due lately. What a transaction of the
+// caller's wrote long before it committed is then found late, unless the Tracker asks: [Tracker.Wake] and
+// [Tracker.Flush] do.
+type SweepStore interface {
+	Store
+
+	// Sweep makes every Claim that begins after it look at the whole outbox, until one of them has left
+	// nothing that was due.
+	Sweep()
 }
 
 // SingleStore is a [Store] for which a mark by itself costs no more than its share of a batch, as it has
@@ -274,6 +286,7 @@ type DeadLetter struct {
 type Backlog struct {
 	Waiting int           // events committed and not accepted yet
 	Oldest  time.Duration // how long ago the oldest of them was committed; 0 if there is none
+	Ahead   time.Duration // by how much the newest of them is ahead of the store's clock, which was set back; else 0
 	Dead    int           // dead letters
 	Breaker BreakerState  // of this tracker's relay
 }

@@ -126,7 +126,7 @@ LEFT JOIN delivery_messages n /*! FORCE INDEX (PRIMARY) */ ON n.conv = c.conv AN
 		dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > ? ORDER BY id LIMIT ?`,
 
 		backlog: `
-SELECT COUNT(*), ` + now + ` - MIN(created_at), (SELECT COUNT(*) FROM delivery_dead)
+SELECT COUNT(*), ` + now + ` - MIN(created_at), MAX(created_at) - ` + now + `, (SELECT COUNT(*) FROM delivery_dead)
 FROM delivery_outbox`,
 	}
 }

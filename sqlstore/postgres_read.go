@@ -87,6 +87,7 @@ LEFT JOIN LATERAL (SELECT id, seq FROM delivery_messages WHERE conv = reader.con
 
 	backlog: `
 SELECT count(*), (extract(epoch FROM clock_timestamp() - min(created_at)) * 1000000)::bigint,
+	(extract(epoch FROM max(created_at) - clock_timestamp()) * 1000000)::bigint,
 	(SELECT count(*) FROM delivery_dead)
 FROM delivery_outbox`,
 }

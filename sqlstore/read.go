@@ -31,7 +31,7 @@ type reads struct {
 	pending string // conversation, user thrice, limit → conversation's version, count, first place, newest place
 
 	dead    string // after, limit → id, payload, attempts, reason, at
-	backlog string // → waiting, microseconds since the oldest was committed or NULL, dead
+	backlog string // → waiting, microseconds since the oldest was committed, until the newest will have been (NULLs if there is none), dead
 }
 
 func (s *session) load(ctx context.Context, ids []string) (messages []delivery.Message, err error) {
@@ -154,9 +154,10 @@ func (s *session) dead(ctx context.Context, after int64, limit int) (dead []deli
 
 func (s *session) backlog(ctx context.Context) (b delivery.Backlog, err error) {
 	err = s.read(ctx, func(q delivery.DBTX) error {
-		var oldest sql.NullInt64
-		err := queryOne(ctx, q, []any{&b.Waiting, &oldest, &b.Dead}, s.reads.backlog)
+		var oldest, ahead sql.NullInt64
+		err := queryOne(ctx, q, []any{&b.Waiting, &oldest, &ahead, &b.Dead}, s.reads.backlog)
 		b.Oldest = max(0, time.Duration(oldest.Int64)*time.Microsecond)
+		b.Ahead = max(0, time.Duration(ahead.Int64)*time.Microsecond)
 		return err
 	})
 	return b, err

@@ -86,6 +86,7 @@ type Store struct {
 var (
 	_ delivery.TxStore       = (*Store)(nil)
 	_ delivery.ParallelStore = (*Store)(nil)
+	_ delivery.SweepStore    = (*Store)(nil)
 )
 
 // New returns a store in the database, whose tables [Migrate] has made. It does not connect: ask
@@ -124,6 +125,9 @@ func (s *Store) Writers() int {
 	}
 	return 2
 }
+
+// Sweep makes claims look at the whole outbox, as [delivery.SweepStore] says.
+func (s *Store) Sweep() { s.session.sweep.ask() }
 
 // Create stores new messages, as [delivery.Store] says.
 func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {

@@ -7,11 +7,12 @@ import (
 
 // sweep says how far back claims look. Once one has left nothing, those after it look at what fell due since,
 // and a while before: a transaction may commit after what it sent fell due. What came later still, and what a
-// claimer left that failed, is found when it is time to look at everything again.
+// claimer left that failed, is found when somebody asks for a look at everything, or it is time for one.
 type sweep struct {
 	mu    sync.Mutex
 	swept time.Time // when one began that looked at everything and left nothing
 	clear time.Time // when the latest began that left nothing of what it looked at
+	asked time.Time // when somebody asked for a look at everything
 }
 
 const (
@@ -24,10 +25,17 @@ const (
 func (s *sweep) since(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now.Sub(s.swept) >= sweepInterval {
+	if now.Sub(s.swept) >= sweepInterval || s.swept.Before(s.asked) {
 		return everything
 	}
 	return now.Sub(s.clear) + lateCommits
+}
+
+// ask makes claims look at everything, until one has left nothing.
+func (s *sweep) ask() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = time.Now()
 }
 
 // leftNothing notes a claim that left nothing of what it looked at.

@@ -31,6 +31,15 @@ func TestSweep(t *testing.T) {
 		look("one after a claim that left something lately", 6200*time.Millisecond+lateCommits, false)
 		time.Sleep(sweepInterval)
 		look("one after a while", everything, false)
+		s.ask()
+		look("one that is asked to", everything, true)
+		look("the next, as that one left something", everything, false)
+		look("one after that", 100*time.Millisecond+lateCommits, false)
+		began, since := time.Now(), s.since(time.Now())
+		time.Sleep(time.Millisecond)
+		s.ask()
+		s.leftNothing(began, since)
+		look("one that is asked to while another is under way", everything, false)
 	})
 }
 
