@@ -96,7 +96,8 @@ func (s *scene) upTo(user, message string, status delivery.Status) txCall {
 	}}
 }
 
-// form is one of the three calls, for the given place in a transaction. Message m3 is there if somebody created it.
+// form returns one of the three calls, for the given place in a transaction. Message m3 exists if
+// somebody has created it.
 func (s *scene) form(form, place int) txCall {
 	status := delivery.Delivered + delivery.Status(place%2)
 	switch form {
@@ -111,8 +112,9 @@ func (s *scene) form(form, place int) txCall {
 	}
 }
 
-// play makes the calls in a transaction, at the moment at which others commit theirs if that is part of it, and
-// compares all answers, and what is stored in the end, with the reference. It reports whether it came to that.
+// play makes the calls in a transaction, with those of others in between if that is part of the moment.
+// It compares all answers, and what is stored in the end, with the reference, and reports whether it
+// came to that and found no difference.
 func (s *scene) play(when moment, others, calls []txCall) bool {
 	s.Helper()
 	if when != afterCommit && when != afterCall {
@@ -162,7 +164,7 @@ func (s *scene) play(when moment, others, calls []txCall) bool {
 	return !s.Failed()
 }
 
-// meanwhile makes others' calls, beside a transaction. One that has the whole database lets nobody do that.
+// meanwhile makes others' calls beside a transaction, unless that has locked the whole database.
 func (s *scene) meanwhile(others []txCall) (answers []any, err error) {
 	ctx, cancel := context.WithTimeout(s.ctx, 20*short)
 	defer cancel()
@@ -189,8 +191,8 @@ func (s *scene) repeat(what string, calls []txCall, answers []any) {
 	}
 }
 
-// compare compares what is stored with the reference: messages, receipts, what is unread, and places, which show in what is
-// left to mark.
+// compare compares what is stored with the reference: messages, receipts, what is unread, and readers'
+// places, which show in what is left to mark.
 func (s *scene) compare(what string) {
 	s.Helper()
 	list := delivery.List{Conversation: s.conversation, Limit: 100}
@@ -230,8 +232,8 @@ func (s *scene) dead(failed string, tx delivery.DBTX) {
 	}
 }
 
-// interrupt makes a call whose ctx ends after so many of the transaction's statements, and reports whether it failed for
-// that. If the caller commits all the same, nothing may be stored.
+// interrupt makes a call whose ctx ends after so many of the transaction's statements, and reports whether
+// it failed for that and all was well. If the caller commits all the same, nothing may be stored.
 func (s *scene) interrupt(call txCall, statements int) bool {
 	s.Helper()
 	tx, err := s.db.BeginTx(s.ctx, &s.options)
@@ -250,7 +252,7 @@ func (s *scene) interrupt(call txCall, statements int) bool {
 	return !s.Failed()
 }
 
-// interruptedTx is a transaction that cancels a ctx before a statement.
+// interruptedTx is a transaction that cancels the ctx of a call before one of its statements.
 type interruptedTx struct {
 	*sql.Tx
 	left   int // statements until then
@@ -276,46 +278,4 @@ func (tx *interruptedTx) QueryContext(ctx context.Context, query string, args ..
 func (tx *interruptedTx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	tx.count()
 	return tx.Tx.QueryRowContext(ctx, query, args...)
-}
-
-// recount checks all counts of the conversation against its receipts, and that the senders of messages up to which
-// they marked all as read have read all. For each of these it has the seq that the mark told.
-func (s *scene) recount(marked map[string]int64) {
-	s.Helper()
-	messages, version := s.all(s.conversation)
-	upTo, unread := map[string]int64{}, map[string]delivery.Pending{}
-	for _, m := range messages {
-		if seq, ok := marked[m.ID]; ok {
-			s.same("the seq of "+m.ID, seq, m.Seq)
-			upTo[m.Sender] = m.Seq
-		}
-	}
-	for _, m := range messages {
-		var counted delivery.Tally
-		status := map[string]delivery.Status{}
-		for _, r := range s.receipts(m.ID) {
-			status[r.Recipient] = r.Status
-			counted.Count(0, r.Status, noon, m.Quorum)
-		}
-		s.same("deliveries and readers of "+m.ID+", and its status",
-			[]any{m.Delivered, m.Read, m.Status}, []any{counted.Delivered, counted.Read, max(counted.Status, delivery.Sent)})
-		for _, user := range people {
-			p := unread[user]
-			p.Newest, p.Version = place(m.ID, m.Seq), version
-			if user != m.Sender && status[user] != delivery.Read {
-				if p.Unread++; p.Unread == 1 {
-					p.First = p.Newest
-				}
-				if m.Seq <= upTo[user] {
-					s.Errorf("%s's receipt of %q is %v after a mark up to seq %d", user, m.ID, status[user], upTo[user])
-				}
-			}
-			unread[user] = p
-		}
-	}
-	for _, user := range people {
-		got, err := s.store.Pending(s.ctx, user, s.conversation, 100)
-		s.must("Pending", err)
-		s.same("what is unread for "+user, got, unread[user])
-	}
 }

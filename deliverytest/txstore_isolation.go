@@ -97,3 +97,45 @@ var isolationCases = []txCase{
 		s.recount(marked)
 	}},
 }
+
+// recount checks all counts of the conversation against its receipts, and that whoever marked all up to
+// a message of their own has read all of that. Marked has the seqs of these messages, as the marks told.
+func (s *scene) recount(marked map[string]int64) {
+	s.Helper()
+	messages, version := s.all(s.conversation)
+	upTo, unread := map[string]int64{}, map[string]delivery.Pending{}
+	for _, m := range messages {
+		if seq, ok := marked[m.ID]; ok {
+			s.same("the seq of "+m.ID, seq, m.Seq)
+			upTo[m.Sender] = m.Seq
+		}
+	}
+	for _, m := range messages {
+		var counted delivery.Tally
+		status := map[string]delivery.Status{}
+		for _, r := range s.receipts(m.ID) {
+			status[r.Recipient] = r.Status
+			counted.Count(0, r.Status, noon, m.Quorum)
+		}
+		s.same("deliveries and readers of "+m.ID+", and its status",
+			[]any{m.Delivered, m.Read, m.Status}, []any{counted.Delivered, counted.Read, max(counted.Status, delivery.Sent)})
+		for _, user := range people {
+			p := unread[user]
+			p.Newest, p.Version = place(m.ID, m.Seq), version
+			if user != m.Sender && status[user] != delivery.Read {
+				if p.Unread++; p.Unread == 1 {
+					p.First = p.Newest
+				}
+				if m.Seq <= upTo[user] {
+					s.Errorf("%s's receipt of %q is %v after a mark up to seq %d", user, m.ID, status[user], upTo[user])
+				}
+			}
+			unread[user] = p
+		}
+	}
+	for _, user := range people {
+		got, err := s.store.Pending(s.ctx, user, s.conversation, 100)
+		s.must("Pending", err)
+		s.same("what is unread for "+user, got, unread[user])
+	}
+}
