@@ -28,6 +28,7 @@ func (m *marker) run(ctx context.Context) {
 		switch p := m.random.IntN(100) - m.Talk; {
 		case p < 0:
 			m.talk(ctx)
+		case p >= 100-2*m.Talk && m.markReply(ctx):
 		case p < 3:
 			m.send(ctx)
 		case p < 9:

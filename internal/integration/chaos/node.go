@@ -78,10 +78,11 @@ type node struct {
 	db      *sql.DB
 	tracker *delivery.Tracker
 	inTx    *delivery.Tracker // of the Tx forms, which go past all harm and mutants
-	marks   atomic.Int64      // acknowledged
-	late    atomic.Int64      // milliseconds that a call took beyond its time, at most
-	heap    atomic.Int64      // bytes in use, at most
-	claims  []int64           // how long each took, in microseconds
+	replies replies
+	marks   atomic.Int64 // acknowledged
+	late    atomic.Int64 // milliseconds that a call took beyond its time, at most
+	heap    atomic.Int64 // bytes in use, at most
+	claims  []int64      // how long each took, in microseconds
 }
 
 // RunNode is what the test binary does instead of testing if it was started as a node. It marks and publishes until its

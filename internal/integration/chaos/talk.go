@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -13,7 +16,8 @@ import (
 // txStep is a call of a Tx form, and what the journal says of it.
 type txStep struct {
 	Entry
-	do func(ctx context.Context, tx delivery.DBTX, e *Entry) error // fills in what changed
+	recipients []string                                                    // of a reply
+	do         func(ctx context.Context, tx delivery.DBTX, e *Entry) error // fills in what changed
 }
 
 // talk is what an app does in a transaction at its database's default isolation: it reads something, and then replies, marks
@@ -29,8 +33,9 @@ func (m *marker) talk(ctx context.Context) {
 			last = m.newID(c, actor.User)
 			steps = append(steps, m.reply(actor, c, last))
 		case 1:
-			k := m.random.IntN(m.World.Messages)
-			if k%m.World.Users != u {
+			if id := m.replies.to(actor.User, m.random); id != "" && m.random.IntN(2) == 0 {
+				steps = append(steps, m.markInTx(actor, id)) // perhaps of another conversation
+			} else if k := m.random.IntN(m.World.Messages); k%m.World.Users != u {
 				steps = append(steps, m.markInTx(actor, messageID(c, k)))
 			}
 		case 2:
@@ -47,6 +52,9 @@ func (m *marker) talk(ctx context.Context) {
 		for _, s := range steps {
 			if s.What != acked { // it was refused
 				continue
+			}
+			if s.Send {
+				m.replies.add(s.Messages[0], s.recipients)
 			}
 			s.At = now()
 			m.journal.write(s.Entry)
@@ -104,7 +112,7 @@ func (m *marker) reply(actor delivery.Actor, c int, id string) txStep {
 		recipients[i] = userID(m.random.IntN(m.World.Users))
 	}
 	draft := delivery.Draft{ID: id, Conversation: conversationID(c), Sender: actor.User, Body: "new", Recipients: recipients, Socket: actor.Socket}
-	return txStep{Entry{At: now(), What: asks, Messages: []string{id}, Send: true}, func(ctx context.Context, tx delivery.DBTX, _ *Entry) error {
+	return txStep{Entry{At: now(), What: asks, Messages: []string{id}, Send: true}, recipients, func(ctx context.Context, tx delivery.DBTX, _ *Entry) error {
 		_, err := m.inTx.SendTx(ctx, tx, draft)
 		return err
 	}}
@@ -112,7 +120,7 @@ func (m *marker) reply(actor delivery.Actor, c int, id string) txStep {
 
 func (m *marker) markInTx(actor delivery.Actor, id string) txStep {
 	e := Entry{At: now(), What: asks, User: actor.User, Socket: actor.Socket, Status: m.status(), Messages: []string{id}}
-	return txStep{e, func(ctx context.Context, tx delivery.DBTX, e *Entry) error {
+	return txStep{e, nil, func(ctx context.Context, tx delivery.DBTX, e *Entry) error {
 		results, err := m.inTx.MarkTx(ctx, tx, actor, e.Status, id)
 		if err != nil {
 			return err
@@ -124,8 +132,48 @@ func (m *marker) markInTx(actor delivery.Actor, id string) txStep {
 
 func (m *marker) upToInTx(actor delivery.Actor, c int, id string) txStep {
 	e := Entry{At: now(), What: asks, User: actor.User, Socket: actor.Socket, Status: m.status(), Messages: []string{id}, UpTo: true}
-	return txStep{e, func(ctx context.Context, tx delivery.DBTX, e *Entry) error {
+	return txStep{e, nil, func(ctx context.Context, tx delivery.DBTX, e *Entry) error {
 		_, err := m.inTx.MarkUpToTx(ctx, tx, actor, e.Status, conversationID(c), id)
 		return err
 	}}
+}
+
+// markReply marks one of the latest replies, if there is one to the user. Others are soon marked by all.
+func (m *marker) markReply(ctx context.Context) bool {
+	actor, _ := m.actor()
+	id := m.replies.to(actor.User, m.random)
+	if id != "" {
+		m.markThese(ctx, actor, m.status(), []string{id})
+	}
+	return id != ""
+}
+
+// replies are the latest ones that a node has committed.
+type replies struct {
+	mu  sync.Mutex
+	all []reply
+}
+
+type reply struct {
+	id         string
+	recipients []string
+}
+
+func (r *replies) add(id string, recipients []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, reply{id, recipients})
+	r.all = r.all[max(0, len(r.all)-100):]
+}
+
+// to is one at random to a user, if there is one.
+func (r *replies) to(user string, random *rand.Rand) (id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, i := range random.Perm(len(r.all)) {
+		if slices.Contains(r.all[i].recipients, user) && !strings.HasSuffix(r.all[i].id, "@"+user) {
+			return r.all[i].id
+		}
+	}
+	return ""
 }
