@@ -58,6 +58,9 @@ type dialect struct {
 	// tables lists the names of tables, ours among them.
 	tables string
 
+	// behind, if set, lists statements that bring sequences up to the ids that are there.
+	behind string
+
 	// rights, if set, lists the rights that whoever asks lacks, beside those on the tables.
 	rights string
 
