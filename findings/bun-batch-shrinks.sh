@@ -7,8 +7,7 @@
 # beginning and cuts it to their number: the last message is gone from the slice, though it was stored, and all after
 # the repeated one carry another message's id. No error.
 # A loop over the batch that then announces each message tells of wrong ids, and never of the last.
-# Output seen: stored 4, in the slice 3
-#              a: id in the slice 2, in the table 2
+# Output seen: stored 4, in the slice 3;  a: id in the slice 2, in the table 2
 #              b: id in the slice 4, in the table 1     (b was stored before the batch)
 #              c: id in the slice 5, in the table 4
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # lib/pq behind pgbouncer's transaction pooling runs another client's statement, without an error.
-# Versions: github.com/lib/pq v1.12.3 with its defaults, pgbouncer from Debian (seen with 1.18.0), Postgres from Debian (15.19).
+# Versions: github.com/lib/pq v1.12.3 with its defaults; from Debian pgbouncer (seen with 1.18.0) and Postgres (15.19).
 # Expected: a query with parameters either runs as written or fails ("prepared statement does not exist" is what pgx
 # answers there).
 # Seen: lib/pq prepares the unnamed statement in one round trip and executes it in the next. Between the two pgbouncer may
