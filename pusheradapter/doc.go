@@ -64,9 +64,9 @@
 //     reconnect (of server-sent events: after every open); on a reconnect after a random part of a second or two, because all
 //     pages reconnect at the same moment;
 //   - fetches a new message whose update has no "body", or says "body_omitted".
-//   - does not take a pusher:subscription_error with status 401 for the end of the user's session: pusher-js 8.6.0
-//     sends an authorization that came late on the next connection too, where it is refused although the channel
-//     works (findings/pusher-js-late-auth.sh).
+//   - does not take a pusher:subscription_error with status 401 for the end of the user's session:
+//     pusher-js 8.6.0 sends an authorization that came late on the next connection too, where it is
+//     refused although the channel works (findings/pusher-js-late-auth.sh).
 //
 // Events of receipts that come at the same moment are joined if they exclude the same socket and their
 // versions follow each other; a page cannot tell.

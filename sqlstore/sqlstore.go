@@ -36,8 +36,9 @@
 // Behind a pooler in transaction mode pgx wants default_query_exec_mode=exec or cache_describe in the DSN, and lib/pq
 // binary_parameters=yes. With its default lib/pq runs the statements of other clients there, without an error.
 //
-// With lib/pq 1.12.3 one db.Exec of the app's own can run twice and answer nil, if the connection is closed before the
-// answer arrives (findings/libpq-executes-twice.sh): pgx answers an error then.
+// With lib/pq 1.12.3 one db.Exec of the app's own can run twice and answer nil, if the connection
+// is closed before the answer arrives (findings/libpq-executes-twice.sh): pgx answers an error
+// then.
 //
 // # SQLite
 //
@@ -58,20 +59,22 @@
 // every second of writing. Where several processes write all the time, one's pause is another's chance, and a
 // transaction of the caller's may still find it busy for seconds.
 //
-// If the ctx of one statement of the app's own ends inside a transaction, SQLite rolls back the whole transaction, and
-// every driver lets the next statements of the same [sql.Tx] run and commit one by one
-// (findings/sqlite-statement-timeout.sh): roll back after any error, or give the limit to BeginTx. After a COMMIT that
-// failed, glebarez/go-sqlite 1.23.0 keeps that transaction open in the pool, where later writes are lost without an
-// error (findings/glebarez-failed-commit.sh); the other drivers roll back.
+// If the ctx of one statement of the app's own ends inside a transaction, SQLite rolls back the
+// whole transaction, and every driver lets the next statements of the same [sql.Tx] run and commit
+// one by one (findings/sqlite-statement-timeout.sh): roll back after any error, or give the limit
+// to BeginTx. After a COMMIT that failed, glebarez/go-sqlite 1.23.0 keeps that transaction open in
+// the pool, where later writes are lost without an error (findings/glebarez-failed-commit.sh); the
+// other drivers roll back.
 //
 // # MySQL
 //
 // Without interpolateParams=true in the DSN, go-sql-driver prepares every statement anew, at the price
 // of another round trip each.
 //
-// A deadlock ends the transaction at the server, and go-sql-driver 1.10.1 lets the next statements of the app's
-// [sql.Tx] commit one by one, which its Rollback does not undo (findings/mariadb-deadlock-autocommit.sh): roll back after
-// any error. A statement whose ctx ended while it waited for a lock can still be carried out when the lock is free
+// A deadlock ends the transaction at the server, and go-sql-driver 1.10.1 lets the next statements
+// of the app's [sql.Tx] commit one by one, which its Rollback does not undo
+// (findings/mariadb-deadlock-autocommit.sh): roll back after any error. A statement whose ctx ended
+// while it waited for a lock can still be carried out when the lock is free
 // (findings/mariadb-timed-out-write-lands.sh).
 //
 // In a Galera cluster any node takes writes. A write that another node overtook fails there at the commit or at the
