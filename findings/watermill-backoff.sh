@@ -7,8 +7,8 @@
 # tells the hook from the same backoff that it then waits for: each retry after the first waits twice as long as it
 # would without a hook, and the hook is told half of it.
 # Output seen: delay 1s 1s 1s 1s
-#              retries without a hook wait about 20 40 80 160 ms
-#              with a hook they wait about 20 80 320 1280 ms, and the hook says 40 160 640 2560 ms
+#              retries without a hook wait about 200 400 800 ms
+#              with a hook they wait about 200 800 3200 ms, and the hook says 400 1600 6400 ms
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -43,15 +43,15 @@ func main() {
 	for _, hooked := range []bool{false, true} {
 		var waits, told []string
 		last := time.Now()
-		retry := middleware.Retry{MaxRetries: 4, InitialInterval: 20 * time.Millisecond, MaxInterval: time.Minute, Multiplier: 2}
+		retry := middleware.Retry{MaxRetries: 3, InitialInterval: 200 * time.Millisecond, MaxInterval: time.Minute, Multiplier: 2}
 		if hooked {
 			retry.OnRetryHook = func(_ int, d time.Duration) { told = append(told, fmt.Sprint(d.Milliseconds())) }
 		}
 		retry.Middleware(func(*message.Message) ([]*message.Message, error) {
 			wait := time.Since(last)
 			last = time.Now()
-			near := 0 * time.Millisecond // the doubled step of 20 ms that is below the wait
-			for step := 20 * time.Millisecond; step <= wait+time.Millisecond; step *= 2 {
+			near := 0 * time.Millisecond // the doubled step of 200 ms that is below the wait
+			for step := 200 * time.Millisecond; step <= wait+time.Millisecond; step *= 2 {
 				near = step
 			}
 			waits = append(waits, fmt.Sprint(near.Milliseconds()))
@@ -66,6 +66,6 @@ timeout 300 go get github.com/ThreeDotsLabs/watermill@v1.5.1 2>/dev/null
 timeout 300 go run . 2>/dev/null | tee out
 diff out - <<'E'
 delay 1s 1s 1s 1s
-hook false: waits 20 40 80 160, told 
-hook true: waits 20 80 320 1280, told 40 160 640 2560
+hook false: waits 200 400 800, told 
+hook true: waits 200 800 3200, told 400 1600 6400
 E
