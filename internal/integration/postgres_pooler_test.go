@@ -1,10 +1,17 @@
 package integration
 
 import (
+	"bytes"
+	"context"
 	"database/sql"
+	"fmt"
+	"log/slog"
 	"net/url"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliverytest"
@@ -60,4 +67,66 @@ func keepsTheContract(t *testing.T, e engines.Engine, db *sql.DB, isolations []s
 			return open(t, db, e), db
 		}, &deliverytest.TxOptions{Isolations: isolations, Conflict: sqlstore.IsConflict})
 	})
+}
+
+// With pgx's default settings clients run into each other's prepared statements. Errors name the cure, and so does the log,
+// where nobody else would notice that events are not published.
+func TestErrorsBehindPgbouncerNameTheCure(t *testing.T) {
+	const cure = "default_query_exec_mode=exec"
+	e := engines.First(engines.Postgres)
+	pooler := engines.Pgbouncer(t)
+	database := e.Database(t)
+	migrate(t, e, database.Open(t))
+	db := pooler.Front(t, database, "pgx", nil).Open(t)
+	db.SetMaxIdleConns(20)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	logged := make(chan struct{})
+	names := sync.OnceFunc(func() { close(logged) })
+	log := slog.New(slog.NewTextHandler(writer(func(line []byte) {
+		if bytes.Contains(line, []byte(cure)) {
+			names()
+		}
+	}), nil))
+	tracker, err := delivery.New(open(t, db, e), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }),
+		&delivery.Options{Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { tracker.Run(ctx) })
+	said := make(chan struct{}, 1)
+	for n := range 8 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				_, err := tracker.Send(ctx, delivery.Draft{Conversation: fmt.Sprint(n), Sender: "alice", Recipients: []string{"bob"}})
+				if err == nil {
+					_, err = tracker.MarkUpTo(ctx, delivery.Actor{User: "bob"}, delivery.Read, fmt.Sprint(n), "unknown")
+				}
+				if err != nil && strings.Contains(err.Error(), cure) {
+					select {
+					case said <- struct{}{}:
+					default:
+					}
+				}
+			}
+		})
+	}
+	for what, heard := range map[string]chan struct{}{"an error": said, "the log": logged} {
+		select {
+		case <-heard:
+		case <-ctx.Done():
+			t.Errorf("%s names no cure", what)
+		}
+	}
+}
+
+// writer is a function as an [io.Writer].
+type writer func(line []byte)
+
+func (w writer) Write(line []byte) (int, error) {
+	w(line)
+	return len(line), nil
 }

@@ -32,6 +32,7 @@ type Server struct {
 	dir      string            // holds all of it; short, since the path of a socket must be
 	port     int
 	password string
+	env      []string // of its programs, beside what all have
 
 	mu      sync.Mutex
 	process *process // the latest
@@ -146,7 +147,7 @@ func (s *Server) run(cmd *exec.Cmd) (*process, error) {
 	}
 	defer log.Close()
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "TMPDIR=" + s.dir} // nothing that configures the server
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "TMPDIR=" + s.dir}, s.env...) // nothing of this process's
 	cmd.SysProcAttr = childOf(s.product.account, s.product.abort)
 	return start(cmd)
 }
