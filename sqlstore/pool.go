@@ -11,7 +11,7 @@ import (
 //
 // A network can drop a connection without telling either end. Such a connection looks like any other until
 // it is used, and then takes all the time that the call has. They seldom come alone. So after a call has
-// had no answer until its ctx ended, the idle connections of the pool have to answer before the next write,
+// had no answer until its ctx ended, the idle connections of the pool have to answer before the next call,
 // all at the same time, or are closed.
 type pool struct {
 	*sql.DB
@@ -26,7 +26,7 @@ const (
 	answerTime = 200 * time.Millisecond // that an idle connection has to answer
 )
 
-// take takes a connection to write on. Whoever has it calls done.
+// take takes a connection. Whoever has it calls done.
 func (p *pool) take(ctx context.Context) (conn *sql.Conn, done func(), err error) {
 	p.sift()
 	began := time.Now()

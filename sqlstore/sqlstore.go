@@ -14,7 +14,12 @@
 // repeated as a whole after a deadlock, a serialization failure or a busy database, until ctx ends.
 // Conversations are locked in one order everywhere, so such conflicts are rare. When the connection
 // breaks at the commit, or ctx ends there, the error wraps [delivery.ErrOutcomeUnknown]; any other
-// error has changed nothing.
+// error has changed nothing. An error wraps [delivery.ErrUnavailable] if the database is away, has no room or no
+// connection left, or may not be written to through any of the pool's connections.
+//
+// A connection whose session has become read-only, or has lost its prepared statements, is closed, and the
+// call is made on another. After a call that had no answer for a second until its ctx ended, idle connections
+// that do not answer within 200 ms are closed before the next call.
 //
 // Inside a transaction of the caller's ([Store.InTx]) nothing is repeated, and the isolation is the caller's. At
 // every isolation a write is exact, however long ago the transaction read for the first time, or fails with an
