@@ -27,9 +27,6 @@ func (t *Tracker) MarkRead(ctx context.Context, message string, actor Actor) (Re
 }
 
 func (t *Tracker) markOne(ctx context.Context, message string, actor Actor, status Status) (Receipt, error) {
-	if store, ok := t.store.(SingleStore); ok {
-		return t.markSingle(ctx, store, message, actor, status)
-	}
 	results, err := t.Mark(ctx, actor, status, message)
 	if err != nil {
 		return Receipt{}, err

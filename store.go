@@ -133,18 +133,6 @@ type SweepStore interface {
 	Sweep()
 }
 
-// SingleStore is a [Store] for which a mark by itself costs no more than its share of a batch, as it has
-// no round trip to share. The [Tracker] does not gather single marks for such a store: each caller
-// writes its own, with its own ctx and no other time limit. Who embeds one to override Advance has to
-// override AdvanceOne too.
-type SingleStore interface {
-	Store
-
-	// AdvanceOne is Advance for one mark. The event, if there is one and the lease is not zero, is
-	// returned as it was born under the lease; else the claim is zero. The mark is never Held.
-	AdvanceOne(ctx context.Context, mark Mark, lease Lease) (Marked, Claimed, error)
-}
-
 // DBTX is a transaction of the caller's. The Tx forms of the [Tracker] accept whatever also has the
 // methods Commit() error and Rollback() error, such as [*sql.Tx] and the transactions of libraries
 // that embed one, and a [*sql.Conn] on which the caller began a transaction. They refuse everything

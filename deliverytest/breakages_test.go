@@ -421,17 +421,17 @@ var breakages = []struct {
 	{"it does not ask for admission of marks that come alone",
 		[]string{"an open message is marked only with admission"},
 		func(sound delivery.Store) delivery.Store {
-			return &oneByOne{&hasty{Store: sound.(*memstore.Store), mark: func(mark *delivery.Mark) { mark.Admitted = true }}}
+			return &alone{sound, func(mark *delivery.Mark, _ *delivery.Lease) { mark.Admitted = true }, false}
 		}},
 	{"it forgets the lease of a mark that comes alone",
 		[]string{"slices handed out", "an event of a mark that comes alone"},
 		func(sound delivery.Store) delivery.Store {
-			return &oneByOne{&hasty{Store: sound.(*memstore.Store), lease: func(lease *delivery.Lease) { *lease = delivery.Lease{} }}}
+			return &alone{sound, func(_ *delivery.Mark, lease *delivery.Lease) { *lease = delivery.Lease{} }, false}
 		}},
 	{"it drops the claim of a mark that comes alone",
 		[]string{"slices handed out", "an event of a mark that comes alone"},
 		func(sound delivery.Store) delivery.Store {
-			return &oneByOne{&hasty{Store: sound.(*memstore.Store), claimed: func(delivery.Claimed) delivery.Claimed { return delivery.Claimed{} }}}
+			return &alone{sound, func(*delivery.Mark, *delivery.Lease) {}, true}
 		}},
 }
 

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/msgdelivery/delivery"
-	"github.com/msgdelivery/delivery/memstore"
 )
 
 // broken is a store that breaks the contract in one way, by changing what goes into or comes out
@@ -292,20 +291,22 @@ func renaming(sound delivery.Store, rename func(string) string) delivery.Store {
 	}}
 }
 
-// hasty breaks the contract for marks that come alone only.
-type hasty struct {
-	*memstore.Store
-	mark    func(*delivery.Mark)
-	lease   func(*delivery.Lease)
-	claimed func(delivery.Claimed) delivery.Claimed
+// alone breaks the contract for marks that come alone only.
+type alone struct {
+	delivery.Store
+	change func(*delivery.Mark, *delivery.Lease)
+	drop   bool // the claims
 }
 
-func (s *hasty) AdvanceOne(ctx context.Context, mark delivery.Mark, lease delivery.Lease) (delivery.Marked, delivery.Claimed, error) {
-	apply(s.mark, &mark)
-	apply(s.lease, &lease)
-	marked, claimed, err := s.Store.AdvanceOne(ctx, mark, lease)
-	if s.claimed != nil {
-		claimed = s.claimed(claimed)
+func (s *alone) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	if len(marks) != 1 {
+		return s.Store.Advance(ctx, marks, lease)
+	}
+	marks = slices.Clone(marks)
+	s.change(&marks[0], &lease)
+	marked, claimed, err := s.Store.Advance(ctx, marks, lease)
+	if s.drop {
+		claimed = nil
 	}
 	return marked, claimed, err
 }

@@ -1,6 +1,9 @@
 package memstore
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -10,9 +13,8 @@ import (
 type message struct {
 	delivery.Header
 	delivery.Tally
-	body         string
-	conversation *conversation
-	receipts     receipts
+	body     string
+	receipts map[string]delivery.Receipt // by recipient
 }
 
 // verdict says what a mark may do to a receipt.
@@ -24,37 +26,38 @@ const (
 	advances
 )
 
-// step is one receipt's advance: what it will be, but for its version.
+// step is one receipt's advance.
 type step struct {
 	message *message
-	place   int // of the receipt among the message's, -1 if it is new
-	receipt delivery.Receipt
+	receipt delivery.Receipt // as it will be, but for its version
 	at      time.Time
-	index   int // of the mark that asked for it
+	socket  string
+	mark    int // index of the mark that asked for it
 }
 
 // judge applies a mark to a copy of the user's receipt, and says whether it counts.
 func (m *message) judge(user string, to delivery.Status, at time.Time, admitted bool) (step, verdict) {
-	place := m.receipts.find(user)
-	receipt := m.receipt(place)
+	receipt, exists := m.receipts[user]
 	at = precise(at)
 	switch {
-	case user == m.Sender, !m.Open && place < 0, !receipt.Advance(to, at):
+	case user == m.Sender, !m.Open && !exists, !receipt.Advance(to, at):
 		return step{}, stays
 	case m.Open && !admitted:
 		return step{}, lacksAdmission
 	}
 	receipt.Message, receipt.Recipient = m.ID, user
-	return step{message: m, place: place, receipt: receipt, at: at}, advances
+	return step{message: m, receipt: receipt, at: at}, advances
 }
 
-// take stores a step's receipt, at the given version, and counts it.
-func (s *step) take(version int64) {
-	m := s.message
-	s.receipt.Version, m.Version = version, version
-	place, before := m.receipts.put(s.place, keep(s.receipt))
-	s.place = place
-	m.Count(before, s.receipt.Status, s.at, m.Quorum)
+// take stores a step's receipt at the given version, counts it, and returns what is new.
+func (m *message) take(s step, version int64) delivery.Update {
+	receipt := s.receipt
+	receipt.Version, m.Version = version, version
+	m.Count(m.receipts[receipt.Recipient].Status, receipt.Status, s.at, m.Quorum)
+	m.receipts[receipt.Recipient] = receipt
+	update := m.update()
+	update.Receipt = &receipt
+	return update
 }
 
 // update is where the message stands.
@@ -65,32 +68,31 @@ func (m *message) update() delivery.Update {
 	}
 }
 
-// receiptOf returns a copy of the user's receipt.
-func (m *message) receiptOf(user string) (copy delivery.Receipt, exists bool) {
-	place := m.receipts.find(user)
-	return m.receipt(place), place >= 0
-}
-
-// receipt returns a copy of the receipt at a place, the zero Receipt if that is -1.
-func (m *message) receipt(place int) delivery.Receipt {
-	if place < 0 {
-		return delivery.Receipt{}
+// public returns the message as those outside see it, with the viewer's receipt.
+func (m *message) public(viewer string) delivery.Message {
+	public := delivery.Message{Header: m.Header, Body: m.body, Tally: m.Tally}
+	if own, ok := m.receipts[viewer]; ok {
+		public.Own = &own
 	}
-	return m.receipts.list[place].of(m)
+	return public
 }
 
-// public returns the message as those outside see it.
-func (m *message) public() delivery.Message {
-	return delivery.Message{Header: m.Header, Body: m.body, Tally: m.Tally}
+// sorted returns the receipts in order of recipient.
+func (m *message) sorted() []delivery.Receipt {
+	return slices.SortedFunc(maps.Values(m.receipts), func(a, b delivery.Receipt) int { return cmp.Compare(a.Recipient, b.Recipient) })
 }
 
-// seenBy returns the message with the viewer's own receipt.
-func (m *message) seenBy(viewer string) delivery.Message {
-	seen := m.public()
-	if own, ok := m.receiptOf(viewer); ok {
-		seen.Own = &own
+// changed returns the event of a step, and extend adds another step of the same conversation and socket.
+func changed(s step, update delivery.Update) delivery.Event {
+	return delivery.Event{
+		Kind: delivery.StatusChanged, Conversation: s.message.Conversation, Except: s.socket,
+		From: update.Version, To: update.Version, Updates: []delivery.Update{update},
 	}
-	return seen
+}
+
+func extend(event *delivery.Event, update delivery.Update) {
+	event.To = update.Version
+	event.Updates = append(event.Updates, update)
 }
 
 // precise is a time as the contract keeps it: in UTC, to the microsecond.

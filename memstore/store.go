@@ -8,242 +8,165 @@
 // [time.Now], so in a bubble of testing/synctest leases run on fake time; and it has no Tx forms,
 // for which see sqlstore.
 //
-// # Cost
-//
-// Nothing is ever forgotten but accepted and discarded events: memory grows with the messages and
-// receipts. On a 64-bit machine a message takes about 310 bytes plus its id and body; a receipt takes
-// 70 bytes where its message has few, up to 160 where it has many, plus the recipient's id; an event
-// that waits takes about 140.
-//
-// A mark costs the same however many messages and events there are, but for the logarithm in the
-// outbox's schedule. A mark up to a message, or a look at what is pending, goes through what the user
-// has not been through yet, a page through what it returns.
-//
-// The store is in parts by conversation, each with a lock of its own that is never held over anything that
-// waits; only a batch that spans conversations locks several, and what looks at the whole outbox all. As a [delivery.SingleStore] it takes single
-// marks one by one: one of a receipt that is there already allocates nothing.
+// Nothing is ever forgotten but accepted and discarded events, so memory grows with the messages and
+// receipts. One lock guards everything. It is the shortest complete store, and so a place to start reading
+// for the author of another one.
 package memstore
 
 import (
+	"cmp"
 	"context"
-	"hash/maphash"
 	"math/rand/v2"
 	"slices"
-	"sync/atomic"
-	"time"
+	"sync"
 
 	"github.com/msgdelivery/delivery"
 )
 
 // Store is a [delivery.Store] in memory. Make it with [New]. It is safe for concurrent use and
-// must not be copied. A type that embeds it to override Advance has to override AdvanceOne too; the
-// stores of package deliverytest that fail or delay calls need neither.
+// must not be copied.
 type Store struct {
-	seed      maphash.Seed
-	began     time.Time
-	epoch     int64 // nothing survives the process, so each store has its own
-	index     index
-	shards    [shards]shard
-	lastEvent atomic.Int64 // across the shards, so that ids tell the order
+	mu            sync.Mutex
+	epoch         int64                    // nothing survives the process, so each store has its own
+	conversations map[string]*conversation // by id
+	messages      map[string]*message      // by id
+	outbox        outbox
 }
 
-var _ delivery.SingleStore = (*Store)(nil)
+var _ delivery.Store = (*Store)(nil)
 
 // New returns an empty store.
 func New() *Store {
-	s := &Store{seed: maphash.MakeSeed(), began: time.Now(), epoch: rand.Int64N(1<<53-1) + 1} // #nosec G404 -- nothing to guess
-	for i := range shards {
-		s.index[i].messages = map[string]*message{}
-		shard := &s.shards[i]
-		shard.number, shard.conversations = i, map[string]*conversation{}
-		shard.lock()
-		shard.unlock()
+	return &Store{
+		epoch:         rand.Int64N(1<<53-1) + 1, // #nosec G404 -- nothing to guess
+		conversations: map[string]*conversation{},
+		messages:      map[string]*message{},
+		outbox:        newOutbox(),
 	}
-	return s
 }
 
-// now is the store's clock, which leases run on.
-func (s *Store) now() time.Duration { return time.Since(s.began) }
-
-// add puts an event into the outbox of its shard, which can be told from the event's id.
-func (s *Store) add(shard *shard, news news, lease delivery.Lease, now time.Duration) delivery.Claimed {
-	id := s.lastEvent.Add(1)*shards + int64(shard.number)
-	return shard.outbox.add(id, news, lease, now)
-}
-
-// Create stores new messages, as [delivery.Store] says.
-func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+// enter takes the lock, unless ctx has ended. Whoever got in calls s.mu.Unlock.
+func (s *Store) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	return nil
+}
+
+// Create stores new messages, as [delivery.Store] says. It never leaves one out as held.
+func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	if err := s.enter(ctx); err != nil {
 		return nil, nil, err
 	}
+	defer s.mu.Unlock()
 	results := make([]delivery.Created, len(messages))
-	claimed := s.create(messages, lease, results)
-	for i := range results {
-		if results[i].Existed {
-			there := s.find(messages[i].ID)
-			there.conversation.shard.lock()
-			results[i].Message = there.public()
-			there.conversation.shard.unlock()
-		}
-	}
-	return results, claimed, nil
-}
-
-func (s *Store) create(messages []delivery.NewMessage, lease delivery.Lease, results []delivery.Created) (claimed []delivery.Claimed) {
-	var held set
-	for i := range messages {
-		held.add(s.shardOf(messages[i].Conversation))
-	}
-	s.lock(held)
-	defer s.unlock(held)
-	births := births{store: s, lease: lease}
-	for i := range messages {
-		draft := &messages[i]
-		shard := s.shardOf(draft.Conversation)
-		c := shard.conversations[draft.Conversation]
-		if c == nil {
-			c = &conversation{id: draft.Conversation, shard: shard}
-		}
-		m := &message{Header: draft.Header, body: draft.Body, conversation: c}
-		m.Conversation, m.SentAt = c.id, precise(draft.SentAt) // one copy of the id for all
-		// From here on others find it, and wait for the lock.
-		if there := s.findOrAdd(m); there != nil {
-			results[i].Existed = true
+	var events []delivery.Event
+	for i, draft := range messages {
+		if there := s.messages[draft.ID]; there != nil {
+			results[i] = delivery.Created{Message: there.public(""), Existed: true}
 			continue
 		}
-		shard.conversations[c.id] = c
-		births.add(shard, c.create(m, draft))
-		results[i].Message = m.public()
+		c := s.conversations[draft.Conversation]
+		if c == nil {
+			c = &conversation{places: map[string]place{}}
+			s.conversations[draft.Conversation] = c
+		}
+		m, event := c.create(draft)
+		s.messages[m.ID] = m
+		results[i].Message = m.public("")
+		events = append(events, event)
 	}
-	return births.claimed
+	return results, s.outbox.add(events, lease), nil
 }
 
-// Advance applies marks, as [delivery.Store] says. It never leaves out a conversation as held.
+// Advance applies marks, as [delivery.Store] says. It never leaves one out as held.
 func (s *Store) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
-	if err := ctx.Err(); err != nil {
+	if err := s.enter(ctx); err != nil {
 		return nil, nil, err
 	}
+	defer s.mu.Unlock()
 	results := make([]delivery.Marked, len(marks))
-	found := make([]*message, len(marks))
-	order := make([]int, 0, len(marks)) // of those that are found
-	var held set
-	for i := range marks {
-		if found[i] = s.find(marks[i].Message); found[i] != nil {
-			order = append(order, i)
-			held.add(found[i].conversation.shard)
+	var steps []step
+	for i, mark := range marks {
+		m := s.messages[mark.Message]
+		if m == nil {
+			continue
 		}
-	}
-	batch := batch{marks, found}
-	slices.SortStableFunc(order, batch.compare) // before the locks, which hold up others
-	s.lock(held)
-	defer s.unlock(held)
-	births := births{store: s, lease: lease}
-	var steps []step // of one group after the other
-	for len(order) > 0 {
-		var group []int
-		group, order = batch.next(order)
-		steps = steps[:0]
-		for _, i := range group {
-			m, mark := found[i], &marks[i]
-			results[i].Header = m.Header
-			step, verdict := m.judge(mark.User, mark.Status, mark.At, mark.Admitted)
-			if verdict != advances {
-				results[i].Receipt, _ = m.receiptOf(mark.User)
-				continue
-			}
-			step.index = i
+		results[i].Header, results[i].Receipt = m.Header, m.receipts[mark.User]
+		if step, verdict := m.judge(mark.User, mark.Status, mark.At, mark.Admitted); verdict == advances {
+			step.mark, step.socket = i, mark.Socket
 			steps = append(steps, step)
 		}
-		if len(steps) == 0 {
-			continue
+	}
+	// What shares an event stands together.
+	slices.SortStableFunc(steps, func(a, b step) int {
+		return cmp.Or(cmp.Compare(a.message.Conversation, b.message.Conversation), cmp.Compare(a.socket, b.socket))
+	})
+	var events []delivery.Event
+	for i, step := range steps {
+		update := s.conversations[step.message.Conversation].take(step)
+		results[step.mark].Receipt, results[step.mark].Changed = *update.Receipt, true
+		if i == 0 || step.socket != steps[i-1].socket || step.message.Conversation != steps[i-1].message.Conversation {
+			events = append(events, changed(step, update))
+		} else {
+			extend(&events[len(events)-1], update)
 		}
-		c := steps[0].message.conversation
-		births.add(c.shard, c.advance(marks[group[0]].Socket, steps))
-		for i := range steps {
-			result := &results[steps[i].index]
-			result.Receipt, result.Changed = steps[i].receipt, true
-		}
 	}
-	return results, births.claimed, nil
-}
-
-// AdvanceOne applies one mark, as [delivery.SingleStore] says.
-func (s *Store) AdvanceOne(ctx context.Context, mark delivery.Mark, lease delivery.Lease) (marked delivery.Marked, claimed delivery.Claimed, err error) {
-	if err := ctx.Err(); err != nil {
-		return marked, claimed, err
-	}
-	m := s.find(mark.Message)
-	if m == nil {
-		return marked, claimed, nil
-	}
-	shard := m.conversation.shard
-	shard.lock()
-	defer shard.unlock()
-	marked.Header = m.Header
-	step, verdict := m.judge(mark.User, mark.Status, mark.At, mark.Admitted)
-	if verdict != advances {
-		marked.Receipt, _ = m.receiptOf(mark.User)
-		return marked, claimed, nil
-	}
-	m.conversation.take(&step)
-	claimed = s.add(shard, newsOf(&step, mark.Socket), lease, s.now())
-	marked.Receipt, marked.Changed = step.receipt, true
-	return marked, claimed, nil
+	return results, s.outbox.add(events, lease), nil
 }
 
 // AdvanceUpTo applies a mark to all messages up to one, as [delivery.Store] says.
 func (s *Store) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
-	if err := ctx.Err(); err != nil {
+	if err := s.enter(ctx); err != nil {
 		return delivery.MarkedUpTo{}, nil, err
 	}
-	last := s.find(upTo.Message)
-	if last == nil || last.conversation.id != upTo.Conversation {
+	defer s.mu.Unlock()
+	last := s.messages[upTo.Message]
+	if last == nil || last.Conversation != upTo.Conversation {
 		return delivery.MarkedUpTo{}, nil, nil
 	}
-	c := last.conversation
-	c.shard.lock()
-	defer c.shard.unlock()
+	c := s.conversations[upTo.Conversation]
 	result, steps := c.upTo(upTo, last)
-	births := births{store: s, lease: lease}
-	if len(steps) > 0 {
-		births.add(c.shard, c.advance(upTo.Socket, steps))
-		result.Changed, result.From, result.To = len(steps), steps[0].receipt.Version, c.version
+	var events []delivery.Event
+	for i, step := range steps {
+		update := c.take(step)
+		if i == 0 {
+			events = append(events, changed(step, update))
+		} else {
+			extend(&events[0], update)
+		}
 	}
-	result.Header = last.Header
-	result.Receipt, _ = last.receiptOf(upTo.User)
-	return result, births.claimed, nil
+	if len(events) > 0 {
+		result.Changed, result.From, result.To = len(steps), events[0].From, events[0].To
+	}
+	result.Header, result.Receipt = last.Header, last.receipts[upTo.User]
+	return result, s.outbox.add(events, lease), nil
 }
 
 // Load returns the messages with these ids that exist.
 func (s *Store) Load(ctx context.Context, ids []string) ([]delivery.Message, error) {
-	if err := ctx.Err(); err != nil {
+	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
-	found, held := s.findAll(ids)
-	s.lock(held)
-	defer s.unlock(held)
-	messages := make([]delivery.Message, len(found))
-	for i, m := range found {
-		messages[i] = m.public()
+	defer s.mu.Unlock()
+	var messages []delivery.Message
+	for _, id := range distinct(ids) {
+		if m := s.messages[id]; m != nil {
+			messages = append(messages, m.public(""))
+		}
 	}
 	return messages, nil
 }
 
 // List returns a page of one conversation.
 func (s *Store) List(ctx context.Context, list delivery.List) (delivery.Page, error) {
-	if err := ctx.Err(); err != nil {
+	if err := s.enter(ctx); err != nil {
 		return delivery.Page{}, err
 	}
-	shard := s.shardOf(list.Conversation)
-	shard.lock()
-	defer shard.unlock()
-	c := shard.conversations[list.Conversation]
+	defer s.mu.Unlock()
 	var page delivery.Page
-	switch {
-	case c == nil:
-	case list.Changes:
-		page = c.changesAfter(list)
-	default:
+	if c := s.conversations[list.Conversation]; c != nil {
 		page = c.page(list)
 	}
 	page.Epoch = s.epoch
@@ -252,13 +175,11 @@ func (s *Store) List(ctx context.Context, list delivery.List) (delivery.Page, er
 
 // Pending counts what a user has not read in a conversation, as [delivery.Store] says.
 func (s *Store) Pending(ctx context.Context, user, conversation string, limit int) (delivery.Pending, error) {
-	if err := ctx.Err(); err != nil {
+	if err := s.enter(ctx); err != nil {
 		return delivery.Pending{}, err
 	}
-	shard := s.shardOf(conversation)
-	shard.lock()
-	defer shard.unlock()
-	if c := shard.conversations[conversation]; c != nil {
+	defer s.mu.Unlock()
+	if c := s.conversations[conversation]; c != nil {
 		return c.pending(user, limit), nil
 	}
 	return delivery.Pending{}, nil
@@ -266,17 +187,59 @@ func (s *Store) Pending(ctx context.Context, user, conversation string, limit in
 
 // Receipts returns all receipts of these messages, ordered by message and recipient.
 func (s *Store) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
-	if err := ctx.Err(); err != nil {
+	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
-	found, held := s.findAll(ids)
-	s.lock(held)
-	defer s.unlock(held)
+	defer s.mu.Unlock()
 	var receipts []delivery.Receipt
-	for _, m := range found {
-		receipts = append(receipts, m.sorted()...)
+	for _, id := range distinct(ids) {
+		if m := s.messages[id]; m != nil {
+			receipts = append(receipts, m.sorted()...)
+		}
 	}
 	return receipts, nil
+}
+
+// Claim puts up to limit due events under the lease, as [delivery.Store] says.
+func (s *Store) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	return s.outbox.claim(limit, lease), nil
+}
+
+// Settle ends claims and moves dead letters, as [delivery.Store] says. A lease that has run out
+// settles its event still, as long as nobody else has claimed it.
+func (s *Store) Settle(ctx context.Context, settlements []delivery.Settlement) (held int, err error) {
+	if err := s.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer s.mu.Unlock()
+	for _, x := range settlements {
+		if s.outbox.settle(x) {
+			held++
+		}
+	}
+	return held, nil
+}
+
+// Dead returns up to limit dead letters with ids greater than after, in order of id.
+func (s *Store) Dead(ctx context.Context, after int64, limit int) ([]delivery.DeadLetter, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	return s.outbox.deadAfter(after, limit), nil
+}
+
+// Backlog counts the outbox.
+func (s *Store) Backlog(ctx context.Context) (delivery.Backlog, error) {
+	if err := s.enter(ctx); err != nil {
+		return delivery.Backlog{}, err
+	}
+	defer s.mu.Unlock()
+	return s.outbox.backlog(), nil
 }
 
 // distinct returns the ids sorted and without repeats.

@@ -51,3 +51,36 @@ func TestACursorOfAnotherProcessIsReset(t *testing.T) {
 func TestStoreKeepsTheContract(t *testing.T) {
 	deliverytest.TestStore(t, func(*testing.T) delivery.Store { return memstore.New() })
 }
+
+func TestTheOldestEventIsFoundAmongRequeuedOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New()
+		var drafts []delivery.NewMessage
+		for _, id := range []string{"1", "2", "3"} {
+			drafts = append(drafts, delivery.NewMessage{Header: delivery.Header{ID: id, Conversation: "c", Sender: "alice", Open: true, Quorum: 1}})
+		}
+		_, claimed, err := store.Create(t.Context(), drafts, delivery.Lease{Token: 1, For: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		settle := func(s delivery.Settlement) {
+			t.Helper()
+			if held, err := store.Settle(t.Context(), []delivery.Settlement{s}); held != 1 || err != nil {
+				t.Fatalf("Settle returned %d, %v", held, err)
+			}
+		}
+		first := claimed[0].Event
+		settle(delivery.Settlement{ID: first.ID, Lease: 1, Outcome: delivery.Bury})
+		time.Sleep(time.Minute)
+		settle(delivery.Settlement{ID: first.ID, Outcome: delivery.Requeue, Event: first})
+		time.Sleep(time.Minute)
+		for i, want := range []time.Duration{2 * time.Minute, 2 * time.Minute, time.Minute} {
+			if backlog, err := store.Backlog(t.Context()); err != nil || backlog.Oldest != want || backlog.Waiting != 3-i {
+				t.Errorf("%d events done: the backlog is %+v, %v; the oldest should be %v old", i, backlog, err, want)
+			}
+			if i < 2 {
+				settle(delivery.Settlement{ID: claimed[i+1].Event.ID, Lease: 1, Outcome: delivery.Done})
+			}
+		}
+	})
+}

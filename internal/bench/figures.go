@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/msgdelivery/delivery/internal/bench/report"
@@ -93,12 +92,7 @@ func (b *bench) figures() []figure {
 		work := fmt.Sprintf("MarkUpTo, %s, history of %s : %s", store, report.Count(float64(long)), report.Count(float64(short)))
 		figures = append(figures, b.compare(work, upToName(store, long), upToName(store, short), unitP50, 0, 1.3))
 	}
-	for _, way := range memoryWays {
-		figures = append(figures, b.limit("memstore marks/s, "+strings.ReplaceAll(way, "-", ", "), memoryName(way), unitMarks, 1e6, math.Inf(1), report.Count))
-	}
 	return append(figures,
-		b.limit("memstore, allocations of a repeated mark, store", memoryName(wayStore), unitAllocs, 0, 0, report.Count),
-		b.limit("memstore, allocations of a repeated mark, tracker", memoryFootprint, unitAllocs, 0, 0, report.Count),
 		b.late(),
 		b.limit(fmt.Sprintf("group of %d, author's channel: events", b.members), groupName(authorChannel), unitAllEvents, 0, 120, report.Count),
 		b.limit(fmt.Sprintf("group of %d, shared channel: calls", b.members), groupName(sharedChannel), unitAllCalls, 0, 120, report.Count),

@@ -107,10 +107,8 @@ func run(ctx context.Context, size size, only, out, raw string) error {
 	}
 	defer l.Close()
 	b := &bench{size, l, report.NewLog(), map[string]*place{}}
-	// What holds much memory comes later, alone: the garbage collector would make the others pay for it. What needs no
-	// database comes before there is one, which would go on writing to the disk.
+	// What holds much memory comes later, alone: the garbage collector would make the others pay for it.
 	for _, phase := range [][]func() experiment{
-		{b.memory},
 		{b.marks, b.idleSystem, b.catchUp, b.group, b.tutorial},
 		{b.upTo},
 		{b.growPostgres},

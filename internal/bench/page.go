@@ -73,7 +73,6 @@ func (b *bench) sections(charts string) string {
 		{"Through examples/tutorial", fmt.Sprintf("%d keep-alive connections, on the processors that the servers and the load generator share.", tutorialConns), b.tutorialTable()},
 		{"Growth", "", b.growthTable()},
 		{"Mark up to a message, by length of what was marked before", "", b.upToTable()},
-		{"memstore", "", b.memoryTable()},
 		{fmt.Sprintf("A group of %d acknowledging one message within a second, stub 20 ms", b.members), "", b.groupTable()},
 	} {
 		if s.table.Empty() {

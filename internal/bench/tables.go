@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/msgdelivery/delivery/internal/bench/report"
@@ -133,23 +132,6 @@ func (b *bench) upToTable() *report.Table {
 			b.table(t, columns, upToName(store, history), store, report.Count(float64(history)))
 		}
 	}
-	return t
-}
-
-func (b *bench) memoryTable() *report.Table {
-	t := report.NewTable("what", "measured")
-	row := func(what, name, unit string) {
-		if len(b.log.Values(name, unit)) > 0 {
-			t.Row(what, b.log.Median(name, unit, report.Count))
-		}
-	}
-	for _, way := range memoryWays {
-		row("marks/s, "+strings.ReplaceAll(way, "-", ", "), memoryName(way), unitMarks)
-	}
-	row("bytes per message", memoryFootprint, unitPerMessage)
-	row("bytes per receipt", memoryFootprint, unitPerReceipt)
-	row("allocations of a repeated mark, store", memoryName(wayStore), unitAllocs)
-	row("allocations of a repeated mark, tracker", memoryFootprint, unitAllocs)
 	return t
 }
 
