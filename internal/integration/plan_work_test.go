@@ -37,8 +37,10 @@ func (v *visitor) work() (w work) {
 	defer conn.Close()
 	switch v.kind {
 	case engines.MySQL:
+		// A row that InnoDB reads in an index and drops by a condition is an attempt, and not read.
 		var rows *sql.Rows
-		if rows, err = conn.QueryContext(ctx, "SHOW SESSION STATUS LIKE 'Handler_read%'"); err == nil {
+		if rows, err = conn.QueryContext(ctx, `
+			SHOW SESSION STATUS WHERE variable_name LIKE 'Handler_read%' OR variable_name = 'Handler_icp_attempts'`); err == nil {
 			defer rows.Close()
 			for rows.Next() && err == nil {
 				var name string
