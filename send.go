@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/msgdelivery/delivery/internal/packet"
 )
 
 // Send stores a message and announces it. It returns when both are committed.
@@ -146,14 +148,15 @@ func (d Draft) frozen() ([]string, error) {
 	return list, nil
 }
 
-// weight is what a message counts in a batch: so much that a full one makes statements of some two
-// mebibytes, which every database takes.
+// weight is what a message counts in a batch, which weighs up to [MaxBatch]: so much that a full batch makes no statement that
+// a database would refuse, whatever the texts.
 func (m NewMessage) weight() int {
-	size := len(m.Body)
+	const perItem = 16 // punctuation and numbers, which do not grow
+	size := len(m.ID) + len(m.Conversation) + len(m.Sender) + len(m.Socket) + len(m.Body) + perItem
 	for _, r := range m.Recipients {
-		size += len(r) + 64
+		size += len(r) + perItem
 	}
-	return 1 + size/4096
+	return 1 + size*MaxBatch/packet.Text
 }
 
 // create stores a message with those of other callers: in the common lane, or if it was held back there, in

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/packet"
 )
 
 // locked writes in transactions that lock conversations, read what is there, compute in Go and write
@@ -184,12 +185,20 @@ type batch struct {
 	rows []row
 }
 
+// execAll executes batches in order. One whose text could be too large for the database is divided.
 func execAll(ctx context.Context, q delivery.DBTX, batches ...batch) error {
 	for _, b := range batches {
 		if len(b.rows) == 0 {
 			continue
 		}
-		if _, err := q.ExecContext(ctx, b.text, toJSON(b.rows)); err != nil {
+		rows := toJSON(b.rows)
+		if half := len(b.rows) / 2; half > 0 && 2*len(rows) > packet.Size { // a quoted string is up to twice as long
+			if err := execAll(ctx, q, batch{b.text, b.rows[:half]}, batch{b.text, b.rows[half:]}); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := q.ExecContext(ctx, b.text, rows); err != nil {
 			return err
 		}
 	}
