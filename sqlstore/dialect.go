@@ -55,6 +55,12 @@ type dialect struct {
 	// classify tells the fate of what failed with an error from the database.
 	classify func(err error) fate
 
+	// settings looks at the settings of a connection by statements that touch no table.
+	settings func(ctx context.Context, q delivery.DBTX) (findings, error)
+
+	// unmigrated reports whether a statement failed because a table or a column is missing.
+	unmigrated func(err error) bool
+
 	// tables lists the names of tables, ours among them.
 	tables string
 

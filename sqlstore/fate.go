@@ -55,7 +55,10 @@ const (
 func (s *session) repeat(ctx context.Context, fn func() error) error {
 	backoff := time.Millisecond
 	for useless, again := 0, false; ; {
-		err := fn()
+		err := s.checkPool(ctx)
+		if err == nil {
+			err = fn()
+		}
 		if err == nil || errors.Is(err, delivery.ErrOutcomeUnknown) {
 			return err
 		}
@@ -91,7 +94,7 @@ func (s *session) explain(ctx context.Context, err error, fate fate) error {
 		return fmt.Errorf("a connection pooler gives a session's prepared statements to others: with pgx set "+
 			"default_query_exec_mode=exec in the DSN, or have the pooler keep a session for each client: %w", err)
 	}
-	return err
+	return s.orMigrate(err)
 }
 
 // isLoss reports whether an error is the loss of a connection, or that none could be made.

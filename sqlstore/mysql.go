@@ -18,10 +18,15 @@ var mysql = dialect{
 	begin:    begin("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"),
 	inTx:     guard{enter: mysqlEnter, leave: "RELEASE SAVEPOINT delivery_call", fail: mysqlFail},
 	classify: mysqlFate,
-	tables:   "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
-	migrate:  mysqlMigrate,
-	reads:    lockedReads(mysqlIDs, mysqlNow),
-	writes:   &mysqlWrites,
+	settings: mysqlSettings,
+	unmigrated: func(err error) bool {
+		n := mysqlNumber(err)
+		return n == 1146 || n == 1054 // table, column
+	},
+	tables:  "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
+	migrate: mysqlMigrate,
+	reads:   lockedReads(mysqlIDs, mysqlNow),
+	writes:  &mysqlWrites,
 }
 
 // mysqlEnter sets the savepoint of a call, unless the one of a call that failed is still set. The server sets

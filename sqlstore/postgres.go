@@ -14,9 +14,14 @@ var postgres = dialect{
 	begin:    begin("BEGIN ISOLATION LEVEL READ COMMITTED"),
 	inTx:     guard{enter: pgEnter, fail: pgFail},
 	classify: pgClassify,
-	reads:    pgReads,
-	writes:   postgresWrites{},
-	tables:   `SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY (current_schemas(false))`,
+	settings: pgSettings,
+	unmigrated: func(err error) bool {
+		state := pgState(err)
+		return state == "42P01" || state == "42703" // table, column
+	},
+	reads:  pgReads,
+	writes: postgresWrites{},
+	tables: `SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY (current_schemas(false))`,
 	// Who may not look at a sequence cannot tell.
 	behind: `
 SELECT format('SELECT setval(%L, %s)', name, most)

@@ -17,12 +17,17 @@ type session struct {
 	queue chan shift    // of the writers of a serial dialect
 	tx    delivery.DBTX // the caller's, or nil
 	sweep *sweep        // of the claims of a dialect that looks back
+
+	checked *checked // of the store, also in callers' transactions
 }
 
 // read runs statements that change nothing. Each sees a moment of its own.
 func (s *session) read(ctx context.Context, fn func(q delivery.DBTX) error) error {
 	if s.tx != nil {
-		return fn(s.tx)
+		if err := s.check(ctx, s.tx); err != nil {
+			return err
+		}
+		return s.orMigrate(fn(s.tx))
 	}
 	return s.repeat(ctx, func() error {
 		conn, done, err := s.db.take(ctx)
@@ -30,6 +35,12 @@ func (s *session) read(ctx context.Context, fn func(q delivery.DBTX) error) erro
 			return err
 		}
 		defer done()
+		if s.checked.isolate.Load() {
+			defer rollback(ctx, conn)
+			if err := s.begin(ctx, conn); err != nil {
+				return s.leave(conn, err)
+			}
+		}
 		return s.leave(conn, fn(conn))
 	})
 }
@@ -40,6 +51,9 @@ func (s *session) single(ctx context.Context, fn func(q delivery.DBTX) error) er
 		return s.writeInTx(ctx, fn)
 	}
 	return s.repeat(ctx, func() error {
+		if s.checked.isolate.Load() {
+			return s.transact(ctx, fn)
+		}
 		// With a connection in hand, an error can only be about the statement.
 		conn, done, err := s.db.take(ctx)
 		if err != nil {

@@ -18,7 +18,12 @@ var sqlite = dialect{
 	inTx:     guard{enter: sqliteEnter, leave: "RELEASE delivery_call", fail: sqliteFail},
 	serial:   true,
 	classify: sqliteFate,
-	tables:   "SELECT name FROM sqlite_master WHERE type = 'table'",
+	settings: sqliteSettings,
+	unmigrated: func(err error) bool {
+		text := err.Error()
+		return sqliteCode(err) == 1 && (strings.Contains(text, "no such table: delivery_") || strings.Contains(text, "no such column: "))
+	},
+	tables: "SELECT name FROM sqlite_master WHERE type = 'table'",
 	migrate: func(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error {
 		return s.write(ctx, apply)
 	},
@@ -81,6 +86,19 @@ func sqliteFail(ctx context.Context, tx delivery.DBTX) error {
 	}
 	_, err = tx.ExecContext(ctx, "SAVEPOINT delivery_call")
 	return err
+}
+
+// sqliteSettings wants the version that brought unixepoch('subsec').
+func sqliteSettings(ctx context.Context, q delivery.DBTX) (found findings, err error) {
+	var version string
+	var clock sql.NullFloat64
+	if err := queryOne(ctx, q, []any{&version, &clock}, "SELECT sqlite_version(), unixepoch('subsec')"); err != nil {
+		return found, err
+	}
+	if !clock.Valid {
+		found.fault("SQLite %s is too old: use a driver with SQLite 3.42 or newer", version)
+	}
+	return found, nil
 }
 
 // sqliteFate tells the fates of errors by the result codes of SQLite.

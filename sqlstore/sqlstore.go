@@ -8,6 +8,21 @@
 // It speaks to [Postgres], to MariaDB and [MySQL], and to [SQLite], keeps the whole contract of
 // [delivery.Store] on each, and imports no driver. All tables are named delivery_….
 //
+// # Settings
+//
+// Some settings of a database, a connection or a driver lose or alter text, keep reads in the past or make the server
+// refuse what the store needs. [Migrate] and [Validate] refuse them, and so does a store's first call, in one sentence
+// that says what to change:
+//
+//   - Postgres: a database's or a client's encoding other than UTF8; a DateStyle that the driver cannot read, as pgx in
+//     its simple protocol reads ISO only.
+//   - MariaDB, MySQL: a connection's character set other than utf8mb4; autocommit=0; sql_safe_updates=1; the sql_mode
+//     ORACLE; binlog_format=STATEMENT with a binary log; max_allowed_packet below 16 MiB, its default.
+//   - SQLite: a version before 3.42.
+//
+// A store remembers that the settings are in order, and looks at them again in each call until then. So they are to
+// be the same on all connections of a pool.
+//
 // # Transactions
 //
 // A call runs as one transaction of its own, at READ COMMITTED whatever the server's default is, and is
@@ -125,7 +140,7 @@ func New(db *sql.DB, dialect Dialect) (*Store, error) {
 }
 
 func newSession(db *sql.DB, impl *dialect) *session {
-	s := &session{dialect: impl, db: &pool{DB: db, local: impl.serial}, queue: make(chan shift, 1), sweep: new(sweep)}
+	s := &session{dialect: impl, db: &pool{DB: db, local: impl.serial}, queue: make(chan shift, 1), sweep: new(sweep), checked: new(checked)}
 	s.queue <- shift{}
 	return s
 }

@@ -44,6 +44,9 @@ func (s *session) writeInTx(ctx context.Context, fn func(q delivery.DBTX) error)
 		return s.txError(err)
 	}
 	if err == nil {
+		err = s.check(ctx, s.tx)
+	}
+	if err == nil {
 		err = fn(s.tx)
 	}
 	if err == nil && s.inTx.leave != "" {
@@ -64,7 +67,7 @@ func (s *session) txError(err error) error {
 	case errors.Is(err, errNoTx) || errors.Is(err, errSnapshot) || s.classify(err) == conflict:
 		return fmt.Errorf("%w: %w", delivery.ErrTxConflict, err)
 	}
-	return err
+	return s.orMigrate(err)
 }
 
 // IsConflict reports whether an error of the caller's own, from a statement or the commit of a transaction,

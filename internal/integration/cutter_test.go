@@ -43,6 +43,7 @@ type cutter struct {
 	driver driver.Driver
 	dsn    string
 	plan   atomic.Pointer[plan]
+	seen   atomic.Int64 // statements
 }
 
 type plan struct {
@@ -56,6 +57,7 @@ func (c *cutter) next(statement string, at moment) {
 
 // due returns the moment to break the connection at, if the statement is the one.
 func (c *cutter) due(statement string) moment {
+	c.seen.Add(1)
 	p := c.plan.Load()
 	if p == nil || !p.statement.MatchString(statement) || !c.plan.CompareAndSwap(p, nil) {
 		return 0

@@ -31,6 +31,7 @@ type Server struct {
 	programs map[string]string // paths by name
 	dir      string            // holds all of it; short, since the path of a socket must be
 	port     int
+	flags    []string
 	password string
 	env      []string // of its programs, beside what all have
 
@@ -38,8 +39,9 @@ type Server struct {
 	process *process // the latest
 }
 
-// Server starts a server of t's own, which is removed at the end of the test. It is an error to ask for one of SQLite.
-func (e Engine) Server(t testing.TB) *Server {
+// Server starts a server of t's own, with these flags beside the usual ones. It is removed at the end of the test. It is an
+// error to ask for one of SQLite.
+func (e Engine) Server(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	p := products[e.Kind]
 	if p == nil {
@@ -49,12 +51,12 @@ func (e Engine) Server(t testing.TB) *Server {
 	if programs == nil {
 		need.Missing(t, p.name, "apt-get install "+p.pkg)
 	}
-	return e.server(t, p, programs)
+	return e.server(t, p, programs, flags...)
 }
 
-func (e Engine) server(t testing.TB, p *product, programs map[string]string) *Server {
+func (e Engine) server(t testing.TB, p *product, programs map[string]string, flags ...string) *Server {
 	t.Helper()
-	s, err := newServer(p, programs)
+	s, err := newServer(p, programs, flags...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,11 +77,12 @@ func (s *Server) Database(t testing.TB) Database {
 }
 
 // newServer sets up a server and starts it. The programs are what find returned.
-func newServer(p *product, programs map[string]string) (*Server, error) {
+func newServer(p *product, programs map[string]string, flags ...string) (*Server, error) {
 	s, err := prepare(p, programs)
 	if err != nil {
 		return nil, err
 	}
+	s.flags = flags
 	if err := s.boot(); err != nil {
 		s.remove()
 		return nil, err
@@ -168,7 +171,9 @@ func (s *Server) Start() error {
 	defer db.Close()
 
 	for range restarts {
-		if s.process, err = s.run(s.product.command(s)); err != nil {
+		command := s.product.command(s)
+		command.Args = append(command.Args, s.flags...)
+		if s.process, err = s.run(command); err != nil {
 			return err
 		}
 		for !s.process.ended() {
