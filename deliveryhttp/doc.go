@@ -5,8 +5,10 @@
 //	mux.Handle("/api/", http.StripPrefix("/api", api))
 //
 // A [Handler] is an [http.Handler] like any other: any router can hold it, under any prefix that is
-// stripped before; docs/routers.md has the line for each of some routers. An app that sends by [delivery.Tracker.SendTx], with rows of its own beside each
-// message, leaves out the route that would send without them, and mounts the others one by one:
+// stripped before. docs/routers.md has the line for chi, echo and gin.
+//
+// An app that sends by [delivery.Tracker.SendTx], with rows of its own beside each message, leaves
+// out the route that would send without them, and mounts the others one by one:
 //
 //	routes := http.StripPrefix("/api", api)
 //	mux.Handle("GET /api/messages", routes)

@@ -50,11 +50,13 @@
 //
 // A page that shows a conversation, whatever brings it the events:
 //
-//   - loads its messages, and keeps the version that came with them;
+//   - loads its messages, and keeps the version and the epoch that came with them;
 //   - applies an update to its message if the update's version is higher than that of the message,
 //     so that repeats and stragglers do no harm;
 //   - then, if "from" is at most its own version + 1, moves its version up to "to", and otherwise
-//     knows that it missed something and reads the changes since its version;
+//     knows that it missed something and reads the changes since its version and epoch, and keeps those
+//     of the answer. If that says "reset", the database was restored: the page forgets the
+//     conversation's messages and loads them anew;
 //   - counts the versions in the answers to its own sends and marks in the same way, since their
 //     events exclude its socket. An up-to mark of more than 1,000 messages takes several transactions,
 //     between which others may change something: if to − from + 1 > changed, others' changes lie
@@ -63,7 +65,7 @@
 //   - reads the changes after every pusher:subscription_succeeded, which comes again with each
 //     reconnect (of server-sent events: after every open); on a reconnect after a random part of a second or two, because all
 //     pages reconnect at the same moment;
-//   - fetches a new message whose update has no "body", or says "body_omitted".
+//   - fetches a new message whose update has no "body", or says "body_omitted";
 //   - does not take a pusher:subscription_error with status 401 for the end of the user's session:
 //     pusher-js 8.6.0 sends an authorization that came late on the next connection too, where it is
 //     refused although the channel works (findings/pusher-js-late-auth.sh).
