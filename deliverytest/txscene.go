@@ -99,7 +99,7 @@ func (s *scene) upTo(user, message string, status delivery.Status) txCall {
 // form returns one of the three calls, for the given place in a transaction. Message m3 exists if
 // somebody has created it.
 func (s *scene) form(form, place int) txCall {
-	status := delivery.Delivered + delivery.Status(place%2)
+	status := [...]delivery.Status{delivery.Delivered, delivery.Read}[place%2]
 	switch form {
 	case 0:
 		s.last = fmt.Sprint("reply", place)

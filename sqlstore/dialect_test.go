@@ -49,21 +49,21 @@ type sqliteError struct{ code int }
 func (*sqliteError) Error() string { return "sqlite" }
 func (e *sqliteError) Code() int   { return e.code }
 
-// mattnError is shaped like that of mattn/go-sqlite3.
-type mattnError struct {
+// sqliteMattnError is shaped like that of mattn/go-sqlite3.
+type sqliteMattnError struct {
 	Code        mattnCode
 	SystemErrno syscall.Errno
 }
 
 type mattnCode int
 
-func (mattnError) Error() string { return "sqlite" }
+func (sqliteMattnError) Error() string { return "sqlite" }
 
-// ncrucesError is shaped like one of those of ncruces/go-sqlite3: the error is the code.
-type ncrucesError uint16
+// sqliteNcrucesError is shaped like one of those of ncruces/go-sqlite3: the error is the code.
+type sqliteNcrucesError uint16
 
-func (ncrucesError) Error() string       { return "sqlite" }
-func (e ncrucesError) Code() ncrucesCode { return ncrucesCode(e) }
+func (sqliteNcrucesError) Error() string       { return "sqlite" }
+func (e sqliteNcrucesError) Code() ncrucesCode { return ncrucesCode(e) }
 
 type ncrucesCode uint8
 
@@ -97,11 +97,11 @@ func TestErrorsAreToldApart(t *testing.T) {
 		{&sqlite, &sqliteError{6 | 1<<8}, conflict}, // SQLITE_LOCKED_SHAREDCACHE
 		{&sqlite, &sqliteError{19}, refused},
 		{&sqlite, &sqliteError{10 | 4<<8}, unknown}, // SQLITE_IOERR_FSYNC
-		{&sqlite, mattnError{Code: 5}, conflict},
-		{&sqlite, mattnError{Code: 19}, refused},
-		{&sqlite, mattnError{Code: 10, SystemErrno: 5}, unknown},
-		{&sqlite, ncrucesError(5 | 2<<8), conflict},
-		{&sqlite, ncrucesError(19), refused},
+		{&sqlite, sqliteMattnError{Code: 5}, conflict},
+		{&sqlite, sqliteMattnError{Code: 19}, refused},
+		{&sqlite, sqliteMattnError{Code: 10, SystemErrno: 5}, unknown},
+		{&sqlite, sqliteNcrucesError(5 | 2<<8), conflict},
+		{&sqlite, sqliteNcrucesError(19), refused},
 		{&sqlite, syscall.Errno(5), unknown},    // an error of the system's, which is no code of SQLite
 		{&sqlite, &sqliteError{13}, away},       // full
 		{&sqlite, &sqliteError{8 | 2<<8}, away}, // SQLITE_READONLY_CANTLOCK

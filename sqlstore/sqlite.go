@@ -128,6 +128,9 @@ func sqliteFate(err error) fate {
 // of a method Code.
 func sqliteCode(err error) int64 {
 	return errorNumber(err, func(err reflect.Value) int64 {
+		if kind := reflect.Indirect(err).Type(); !strings.Contains(kind.PkgPath()+kind.String(), "sqlite") {
+			return 0 // others count differently
+		}
 		code := err.MethodByName("Code")
 		if code.IsValid() && code.Type().NumIn() == 0 && code.Type().NumOut() == 1 {
 			return integer(code.Call(nil)[0])
