@@ -68,25 +68,33 @@ func (p *pool) sift() {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 	defer cancel()
 	idle := p.Stats().Idle
-	answers := make(chan struct{}, idle)
+	answers := make(chan *sql.Conn, idle)
 	for range idle {
 		go func() {
-			defer func() { answers <- struct{}{} }()
 			conn, err := p.Conn(ctx)
-			if err != nil {
-				return
-			}
-			defer conn.Close()
-			if conn.PingContext(ctx) != nil {
+			if err == nil && conn.PingContext(ctx) != nil {
 				drop(conn)
 			}
+			answers <- conn
 		}()
 	}
-	for range idle {
+	// A connection that has answered is kept until all have: the pool would hand it out for another one.
+	giveBack := func(conn *sql.Conn) {
+		if conn != nil {
+			conn.Close()
+		}
+	}
+	for left := idle; left > 0; left-- {
 		select {
-		case <-answers:
+		case conn := <-answers:
+			defer giveBack(conn)
 		case <-ctx.Done():
-			return // some drivers wait on
+			go func() { // some drivers wait on
+				for range left {
+					giveBack(<-answers)
+				}
+			}()
+			return
 		}
 	}
 }
