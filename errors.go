@@ -24,7 +24,8 @@ var (
 	ErrConflict = errors.New("delivery: a message with this id exists with other content")
 
 	// ErrOutcomeUnknown says that the call ended before it was known whether its write
-	// committed. Repeating the call is safe and tells.
+	// committed: its ctx ended, the connection broke, or the store panicked. Repeating the call is safe
+	// and tells.
 	ErrOutcomeUnknown = errors.New("delivery: not known whether the write committed")
 
 	// ErrTxConflict says that a Tx form met another transaction. Roll back and run the whole

@@ -13,9 +13,10 @@ const Lag = 500 * time.Millisecond
 // errExit is the error of a function that ended its goroutine, as t.FailNow does.
 var errExit = errors.New("the function ended its goroutine")
 
-// Await calls do and returns its results. A panic is an error. When ctx ends and do does not return soon
-// after, as a driver does that waits for a connection on which nothing comes any more, Await returns
-// [ErrUnknown] and ctx's error, and do goes on in the background: nobody else has to wait for it.
+// Await calls do and returns its results. If do panics or ends its goroutine, Await returns an error that
+// wraps [ErrUnknown]: do may have done its work before. When ctx ends and do does not return within [Lag],
+// as with a driver that waits on a silent connection, Await returns [ErrUnknown] and ctx's error. Then do
+// goes on in the background, and nobody waits for it.
 func Await[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -23,10 +24,10 @@ func Await[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		a := answer{err: errExit}
+		a := answer{err: fmt.Errorf("%w: %w", ErrUnknown, errExit)}
 		defer func() {
 			if p := recover(); p != nil {
-				a.err = fmt.Errorf("panic: %v", p)
+				a.err = fmt.Errorf("%w: panic: %v", ErrUnknown, p)
 			}
 			answers <- a
 		}()

@@ -18,8 +18,9 @@ import (
 	"time"
 )
 
-// ErrUnknown is what a caller gets whose context ended while its items were in flight.
-var ErrUnknown = errors.New("left before there was an answer")
+// ErrUnknown says that a caller's items were in flight and that their outcome is not known: the caller's context
+// ended before there was an answer, or the [Func] panicked or ended its goroutine.
+var ErrUnknown = errors.New("no answer, and the work may be done")
 
 // Func does the work for one batch, of one lane, and returns a result per item in the same order.
 // Its context is the batch's own and carries nothing of any caller's. It ends when the last caller has

@@ -669,8 +669,12 @@ func TestGroup(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := New(10, time.Minute, nil, do)
 				want := strings.Replace(name, "an error", "bad luck", 1)
-				if _, err := g.Do(t.Context(), "", nil, 1); err == nil || !strings.Contains(err.Error(), want) {
+				_, err := g.Do(t.Context(), "", nil, 1)
+				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("%s: got %v", name, err)
+				}
+				if broken := strings.HasPrefix(name, "panic") || strings.HasPrefix(name, "ended"); errors.Is(err, ErrUnknown) != broken {
+					t.Errorf("%s: got %v, which says whether the work was done", name, err)
 				}
 				synctest.Wait()
 				if len(g.lanes) != 0 {
