@@ -181,8 +181,9 @@ func (t *Tracker) Authorize(ctx context.Context, user string, to Action, convers
 	return nil
 }
 
-// Authorizes reports whether the app gave a rule for [Tracker.Authorize] to ask. Without one everyone
-// may do everything, which those who serve strangers refuse to do unless the app says that it is meant.
+// Authorizes reports whether the app set [Options.Authorize]. Without that rule, every user may do
+// everything, so a package that serves strangers should refuse to start unless the app says that this
+// is meant.
 func (t *Tracker) Authorizes() bool { return t.opts.Authorize != nil }
 
 // inTx returns the store bound to the caller's transaction.

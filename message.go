@@ -143,8 +143,9 @@ type Query struct {
 // Latest is a [Query.Before] that asks for a conversation's newest messages.
 const Latest int64 = 1<<63 - 1
 
-// Cursor is up to where a client knows a conversation: what [Tracker.Changes] goes on from. The zero Cursor is
-// that of a client that knows nothing. A client that learns of later versions by events or by its own marks may
+// Cursor says up to which version a client knows a conversation. [Tracker.Changes] continues from
+// there. The zero Cursor is for a client that knows nothing. A client that learns of later versions by
+// events or by its own marks may
 // raise Version; Epoch stays as the last [Page] had it.
 type Cursor struct {
 	Version int64 `json:"version"`

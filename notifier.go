@@ -29,14 +29,16 @@ type Notifier interface {
 	Notify(ctx context.Context, events []Event) error
 }
 
-// CheckingNotifier is a [Notifier] that cannot tell of every conversation, as it makes names of their ids
-// that are limited in length, say. Sends to those it refuses fail: their events would only fill the dead
-// letters, and any user who chooses a conversation's id could have them do so.
+// CheckingNotifier is a [Notifier] that cannot publish the events of every conversation: it may make
+// channel names from the ids, and such names are limited in length. A send to a conversation that it
+// refuses fails, and nothing is stored. Otherwise the events would end as dead letters, and any user who
+// chooses a conversation's id could fill these.
 type CheckingNotifier interface {
 	Notifier
 
-	// CheckConversation returns nil, or why no event of the conversation can be told: an [*InvalidError]
-	// of the field "conversation". It is called before each send, so it should be quick, and concurrently.
+	// CheckConversation returns nil if the conversation's events can be published. Otherwise it returns
+	// an [*InvalidError] of the field "conversation" that says why not. It is called before each send,
+	// so it should be quick. It may be called concurrently.
 	CheckConversation(conversation string) error
 }
 

@@ -33,7 +33,8 @@ type Store interface {
 	// recipient and one [MessageSent] event each; the results stand in the order of the argument, and
 	// in each conversation so do the seqs.
 	// A message whose id is taken, in whatever conversation, is not stored: its result holds what
-	// is there, or, if that cannot be read, an error that fails no other message. The events are born under the lease and returned, or due at once if it is zero.
+	// is there, or, if that cannot be read, an error that fails no other message. The events are
+	// stored under the lease and returned, or are due at once if the lease is zero.
 	//
 	// If the messages say NoWait, those of a conversation that another transaction holds or that nobody
 	// has sent to before may be left out ([Created.Held]); otherwise the store waits.
@@ -122,9 +123,9 @@ type ParallelStore interface {
 	Writers() int
 }
 
-// SweepStore is a [Store] whose Claim mostly looks only at what fell due lately. What a transaction of the
-// caller's wrote long before it committed is then found late, unless the Tracker asks: [Tracker.Wake] and
-// [Tracker.Flush] do.
+// SweepStore is a [Store] whose Claim mostly looks only at events that fell due lately. If a
+// transaction of the caller's commits long after it wrote an event, such a Claim finds the event late.
+// [Tracker.Wake] and [Tracker.Flush] call Sweep, so that it is found at once.
 type SweepStore interface {
 	Store
 

@@ -10,9 +10,9 @@ import (
 // pool is the app's pool, and remembers that connections fell silent.
 //
 // A network can drop a connection without telling either end. Such a connection looks like any other until
-// it is used, and then takes all the time that the call has. They seldom come alone. So after a call has
-// had no answer until its ctx ended, the idle connections of the pool have to answer before the next call,
-// all at the same time, or are closed.
+// it is used, and then takes all the time that the call has. Such connections seldom come alone. So after a
+// call had no answer for a second until its ctx ended, all idle connections are asked at the same time before
+// the next call. Those that do not answer are closed.
 type pool struct {
 	*sql.DB
 	local bool // no network is in between

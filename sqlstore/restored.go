@@ -8,10 +8,12 @@ import (
 	"math/rand/v2"
 )
 
-// Restored tells the clients of a database that it may lack what they know: call it once after the database was
-// restored from a backup, or after a take-over by a standby that may have lacked commits. Every [delivery.Cursor] that was
-// handed out before becomes invalid, so that the next [delivery.Tracker.Changes] after it is a reset and the client starts
-// over. It is never too late for that, but until then a client can miss changes. It works with every dialect.
+// Restored makes every [delivery.Cursor] invalid that was handed out before. The next
+// [delivery.Tracker.Changes] with such a cursor is a reset, and the client starts over.
+//
+// Call it once after the database was restored from a backup, or after a take-over by a standby that
+// may have lacked commits: the database may then lack changes that clients know. A late call still
+// helps, but until then a client can miss changes. Restored works with every dialect.
 func Restored(ctx context.Context, db *sql.DB) error {
 	// #nosec G404 -- nothing to guess
 	result, err := db.ExecContext(ctx, fmt.Sprint("UPDATE delivery_epoch SET epoch = ", rand.Int64N(1<<53-1)+1))

@@ -24,8 +24,8 @@ func (f *findings) fault(format string, args ...any) {
 	f.faults = append(f.faults, fmt.Sprintf(format, args...))
 }
 
-// checked is what a store knows of its settings. It looks at them in its first call, and again in each call until they
-// are found in order, so that neither a connection that breaks nor a fault that is mended needs a restart.
+// checked is what a store knows of its settings. A store looks at them in its first call, and in each
+// later one until they are found in order. So no restart is needed after a fault is mended.
 type checked struct {
 	passed, isolate atomic.Bool
 }
