@@ -62,8 +62,8 @@ func (b *breaker) stateLocked() BreakerState {
 	return BreakerHalfOpen
 }
 
-// wants returns how many of n events to get ready for publishing: all, none, or, to try the endpoint
-// again, a batch.
+// wants returns how many of n events to get ready for publishing: all, none, or, to try the
+// endpoint again, a batch.
 func (b *breaker) wants(n int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -105,8 +105,8 @@ func (b *breaker) success() (changed bool) {
 }
 
 // failure counts a failure and returns for how long its events should rest. It opens the breaker
-// after several in a row, or at once if the endpoint asked for a pause (retryAfter > 0), and reports
-// whether it was closed until now.
+// after several in a row, or at once if the endpoint asked for a pause (retryAfter > 0), and
+// reports whether it was closed until now.
 func (b *breaker) failure(retryAfter time.Duration) (rest time.Duration, opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -136,8 +136,8 @@ func (b *breaker) abort() {
 	b.probing = false
 }
 
-// backoff returns a pause that doubles with each failure, up to longestPause, of which the upper half
-// is random, so that many who failed together do not come back together.
+// backoff returns a pause that doubles with each failure, up to longestPause, of which the upper
+// half is random, so that many who failed together do not come back together.
 func backoff(failures int) time.Duration {
 	d := longestPause
 	if shift := failures - 1; shift < 16 {

@@ -27,9 +27,9 @@ func (t *Tracker) DeadLetters(ctx context.Context, q DeadQuery) ([]DeadLetter, e
 	return dead, nil
 }
 
-// Replay puts up to [MaxBatch] dead letters back into the outbox, due at once and as fresh as new ones. What they say is
-// brought up to date, so that an old one cannot show anyone an old status. An id that is not among
-// the dead letters is [ErrNotFound]; the others are replayed all the same.
+// Replay puts up to [MaxBatch] dead letters back into the outbox, due at once and as fresh as new
+// ones. What they say is brought up to date, so that an old one cannot show anyone an old status.
+// An id that is not among the dead letters is [ErrNotFound]; the others are replayed all the same.
 func (t *Tracker) Replay(ctx context.Context, ids ...int64) error {
 	ids, err := distinct(ids)
 	if err != nil {
@@ -58,8 +58,8 @@ func (t *Tracker) Replay(ctx context.Context, ids ...int64) error {
 	return err
 }
 
-// Discard drops up to [MaxBatch] dead letters for good. An id that is not among them is [ErrNotFound]; the others are
-// dropped all the same.
+// Discard drops up to [MaxBatch] dead letters for good. An id that is not among them is
+// [ErrNotFound]; the others are dropped all the same.
 func (t *Tracker) Discard(ctx context.Context, ids ...int64) error {
 	ids, err := distinct(ids)
 	if err != nil {

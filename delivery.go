@@ -20,8 +20,9 @@ type Tracker struct {
 	notifier Notifier
 	opts     Options
 
-	// Headers never change, so they can't be stale: a refusal or the app's rule needs no round trip. Where a user
-	// marked last is a guess of where the next mark is, that costs time if it is wrong.
+	// Headers never change, so they can't be stale: a refusal or the app's rule needs no round
+	// trip. Where a user marked last is a guess of where the next mark is, that costs time if it is
+	// wrong.
 	headers recent[Header] // of messages lately sent, or marked by whom they concern
 	places  recent[string] // conversations, by user
 
@@ -46,11 +47,11 @@ type Tracker struct {
 // Options adjust a [Tracker]. The zero value of each field means its default.
 type Options struct {
 	// Authorize is the app's own rule: may the user do this in the conversation? It is asked for
-	// marks of messages with an open audience, and by whoever calls [Tracker.Authorize]. An error is
-	// a failure, not a refusal. A rule that says yes to conversations that the app does not know lets any user
-	// fill the store with them. It may be called concurrently, and by the Tx forms inside the caller's
-	// transaction, so that a rule which needs a connection of its own needs a pool that has another.
-	// Nil lets everyone do everything.
+	// marks of messages with an open audience, and by whoever calls [Tracker.Authorize]. An error
+	// is a failure, not a refusal. A rule that says yes to conversations that the app does not know
+	// lets any user fill the store with them. It may be called concurrently, and by the Tx forms
+	// inside the caller's transaction, so that a rule which needs a connection of its own needs a
+	// pool that has another. Nil lets everyone do everything.
 	Authorize func(ctx context.Context, user string, to Action, conversation string) (bool, error)
 
 	// EventBodies makes the events of new messages carry their bodies. By default they carry ids
@@ -62,9 +63,10 @@ type Options struct {
 	// [DefaultLease]; from one second to an hour.
 	Lease time.Duration
 
-	// WriteTimeout is the longest that the write of a send or a mark may take whose caller's ctx has no
-	// deadline. A caller with a deadline has until then. Calls that overlap are written together: such a
-	// write ends when its last caller has left. Defaults to [DefaultWriteTimeout]; from one second to an hour.
+	// WriteTimeout is the longest that the write of a send or a mark may take whose caller's ctx
+	// has no deadline. A caller with a deadline has until then. Calls that overlap are written
+	// together: such a write ends when its last caller has left. Defaults to [DefaultWriteTimeout];
+	// from one second to an hour.
 	WriteTimeout time.Duration
 
 	// Logger is told what needs a person: events that nobody publishes, a failing endpoint, dead
@@ -182,8 +184,8 @@ func (t *Tracker) Authorize(ctx context.Context, user string, to Action, convers
 }
 
 // Authorizes reports whether the app set [Options.Authorize]. Without that rule, every user may do
-// everything, so a package that serves strangers should refuse to start unless the app says that this
-// is meant.
+// everything, so a package that serves strangers should refuse to start unless the app says that
+// this is meant.
 func (t *Tracker) Authorizes() bool { return t.opts.Authorize != nil }
 
 // inTx returns the store bound to the caller's transaction.

@@ -1,8 +1,8 @@
 // Package delivery tracks what became of messages: sent, delivered, read.
 //
 // It is a library for web apps that have users, messages and a database of their own, and want to
-// show their users, live, whether a message arrived. A [Tracker] takes sends and marks, keeps them in
-// a [Store] and tells a [Notifier], such as Pusher Channels, of every change:
+// show their users, live, whether a message arrived. A [Tracker] takes sends and marks, keeps them
+// in a [Store] and tells a [Notifier], such as Pusher Channels, of every change:
 //
 //	tracker, err := delivery.New(store, notifier, nil)
 //	go tracker.Run(ctx)
@@ -22,8 +22,8 @@
 //   - A client that missed events can catch up exactly: [Tracker.Changes] returns all that changed
 //     since the version it holds.
 //
-// The promise ends where the Notifier accepts an event. Pusher does not promise to bring it to every
-// browser, so clients catch up after each connection.
+// The promise ends where the Notifier accepts an event. Pusher does not promise to bring it to
+// every browser, so clients catch up after each connection.
 //
 // # How a change travels
 //
@@ -43,22 +43,24 @@
 //	the endpoint refuses an event            three tries, then the dead letters
 //	the caller's context ends                [ErrOutcomeUnknown]; repeat the call and see
 //
-// Events may therefore come twice, and overtake each other. They carry versions: a receiver keeps, for
-// each message, what has the greatest version, and asks for Changes when it sees a gap. The documentation of
-// pusheradapter, under Events, says step by step what a page does, whatever brings it the events.
+// Events may therefore come twice, and overtake each other. They carry versions: a receiver keeps,
+// for each message, what has the greatest version, and asks for Changes when it sees a gap. The
+// documentation of pusheradapter, under Events, says step by step what a page does, whatever brings
+// it the events.
 //
 // # Audiences
 //
-// With [Draft.Recipients] a message's audience is frozen when it is sent: these may mark it, whoever
-// joins or leaves later. Without, it is open: any non-sender may mark whom [Options.Authorize] lets in.
-// With neither, everyone may mark everything, which suits a demo and nothing else.
-// [Draft.Quorum] says how many recipients must reach a status before the message has it.
+// With [Draft.Recipients] a message's audience is frozen when it is sent: these may mark it,
+// whoever joins or leaves later. Without, it is open: any non-sender may mark whom
+// [Options.Authorize] lets in. With neither, everyone may mark everything, which suits a demo and
+// nothing else. [Draft.Quorum] says how many recipients must reach a status before the message has
+// it.
 //
 // # Transactions
 //
-// [Tracker.SendTx], [Tracker.MarkTx] and [Tracker.MarkUpToTx] write inside the app's own *sql.Tx, so
-// that the app's rows and the message exist together or not at all. Call them last, since they hold
-// the conversation's row, and [Tracker.Wake] after the commit.
+// [Tracker.SendTx], [Tracker.MarkTx] and [Tracker.MarkUpToTx] write inside the app's own *sql.Tx,
+// so that the app's rows and the message exist together or not at all. Call them last, since they
+// hold the conversation's row, and [Tracker.Wake] after the commit.
 //
 // # Packages
 //

@@ -23,9 +23,9 @@ var (
 	// ErrConflict says that a message with this id exists with other content.
 	ErrConflict = errors.New("delivery: a message with this id exists with other content")
 
-	// ErrOutcomeUnknown says that the call ended before it was known whether its write
-	// committed: its ctx ended, the connection broke, or the store panicked. Repeating the call is safe
-	// and tells.
+	// ErrOutcomeUnknown says that the call ended before it was known whether its write committed:
+	// its ctx ended, the connection broke, or the store panicked. Repeating the call is safe and
+	// tells.
 	ErrOutcomeUnknown = errors.New("delivery: not known whether the write committed")
 
 	// ErrTxConflict says that a Tx form met another transaction. Roll back and run the whole
@@ -33,16 +33,17 @@ var (
 	ErrTxConflict = errors.New("delivery: the transaction is to be run again")
 
 	// ErrUnavailable says that the store cannot work now, for a reason that passes or that an
-	// administrator removes: the database is away, has no connection left, its disk is full, or it only
-	// lets itself be read. Nothing was written. Repeating the call later is safe.
+	// administrator removes: the database is away, has no connection left, its disk is full, or it
+	// only lets itself be read. Nothing was written. Repeating the call later is safe.
 	ErrUnavailable = errors.New("delivery: the store is not available now")
 
 	// ErrRunning refuses a second [Tracker.Run] at the same time.
 	ErrRunning = errors.New("delivery: this tracker is already running")
 )
 
-// errStray says that a store answered a write with something else than the message it was about. A store does so behind
-// a connection pooler that reads from a server which is behind, or that mixes up its clients.
+// errStray says that a store answered a write with something else than the message it was about. A
+// store does so behind a connection pooler that reads from a server which is behind, or that mixes
+// up its clients.
 var errStray = fmt.Errorf("%w: the store answered with something else", ErrOutcomeUnknown)
 
 // InvalidError says which field of the input is not acceptable, and why. It never quotes the value.

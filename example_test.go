@@ -75,7 +75,8 @@ func ExampleTracker_Mark() {
 	// false delivery: not found
 }
 
-// A user who comes back marks all that was missed with one call, and everyone hears of it in one event.
+// A user who comes back marks all that was missed with one call, and everyone hears of it in one
+// event.
 func ExampleTracker_MarkUpTo() {
 	ctx := context.Background()
 	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)

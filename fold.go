@@ -2,8 +2,8 @@ package delivery
 
 // Repeats share a write: of what says the same in one batch, only the first goes to the store.
 
-// once returns the items with distinct keys, each the first of its key, and for each item the index of
-// the one that stands for it there.
+// once returns the items with distinct keys, each the first of its key, and for each item the index
+// of the one that stands for it there.
 func once[T any, K comparable](items []T, key func(T) K) (first []T, by []int) {
 	if len(items) == 1 {
 		return items, single[0]
@@ -27,9 +27,9 @@ func once[T any, K comparable](items []T, key func(T) K) (first []T, by []int) {
 	return first, by
 }
 
-// fold splits marks into rounds of distinct receipts, as indexes in order. A mark that says no more than
-// an earlier one of the same receipt is in no round, as it changes nothing after that one. For each mark,
-// by is the index of the mark that is written for it: its own, or the earlier one's.
+// fold splits marks into rounds of distinct receipts, as indexes in order. A mark that says no more
+// than an earlier one of the same receipt is in no round, as it changes nothing after that one. For
+// each mark, by is the index of the mark that is written for it: its own, or the earlier one's.
 func fold(marks []Mark) (rounds [][]int, by []int) {
 	if len(marks) == 1 {
 		return single, single[0]
@@ -63,8 +63,9 @@ func fold(marks []Mark) (rounds [][]int, by []int) {
 	return rounds, by
 }
 
-// implies reports whether another mark of the same receipt changes nothing after this one. So a batch
-// writes no receipt more than four times: as delivered and as read, without and with the rule's yes.
+// implies reports whether another mark of the same receipt changes nothing after this one. So a
+// batch writes no receipt more than four times: as delivered and as read, without and with the
+// rule's yes.
 func (m Mark) implies(other Mark) bool {
 	return m.Status.Reaches(other.Status) && (m.Admitted || !other.Admitted)
 }

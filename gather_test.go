@@ -22,8 +22,8 @@ type call struct {
 	messages []string
 }
 
-// callLog is a notifier whose calls take a time, and that notes when each began and how many there were
-// at a time.
+// callLog is a notifier whose calls take a time, and that notes when each began and how many there
+// were at a time.
 type callLog struct {
 	began time.Time
 	takes func(n int) time.Duration // the n-th call, from 0
@@ -178,7 +178,8 @@ func TestRelayGathers(t *testing.T) {
 	})
 }
 
-// settlingStore is a store that notes how many settlements it got in each call, and when, and may take a time for them.
+// settlingStore is a store that notes how many settlements it got in each call, and when, and may
+// take a time for them.
 type settlingStore struct {
 	delivery.Store
 	began time.Time
@@ -329,7 +330,8 @@ func TestSettlementsGather(t *testing.T) {
 	})
 }
 
-// When publishes could say out of order that they were answered and that they ended, about one round in a thousand hung.
+// When publishes could say out of order that they were answered and that they ended, about one
+// round in a thousand hung.
 func TestRunEndsInTheMidstOfPublishing(t *testing.T) {
 	const events, rounds = 1500, 50
 	for range rounds {

@@ -11,10 +11,11 @@ import (
 	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
-// Sends share a common lane, and marks do. Batches that are written at the same time have no conversation in common,
-// or they would hold each other's; a mark of a message that is not known counts to where its user marked last. What
-// comes back as held is tried again, now that its conversation is known. A conversation that is held for longer, by
-// someone's transaction, is waited for in a lane of its own, so that it delays nobody else's.
+// Sends share a common lane, and marks do. Batches that are written at the same time have no
+// conversation in common, or they would hold each other's; a mark of a message that is not known
+// counts to where its user marked last. What comes back as held is tried again, now that its
+// conversation is known. A conversation that is held for longer, by someone's transaction, is
+// waited for in a lane of its own, so that it delays nobody else's.
 
 const (
 	common   = "" // lane, and no conversation's id
@@ -54,8 +55,9 @@ func (m *marking) spread(ctx context.Context, marks []Mark) ([]marked, error) {
 	return nil, err
 }
 
-// whereabouts returns the mark's conversation, or what is the best guess. A mark that the app's rule refused is
-// of none: it changes nothing, and how long it takes is not to tell a stranger what goes on there.
+// whereabouts returns the mark's conversation, or what is the best guess. A mark that the app's
+// rule refused is of none: it changes nothing, and how long it takes is not to tell a stranger what
+// goes on there.
 func (t *Tracker) whereabouts(m Mark) string {
 	switch h, known := t.headers.get(m.Message); {
 	case known && h.Open && !m.Admitted:
@@ -69,8 +71,8 @@ func (t *Tracker) whereabouts(m Mark) string {
 	return m.User
 }
 
-// batch has the marks at these indexes written: at the same time those of each lane, and if they are many, as many
-// parts of them as there are writers.
+// batch has the marks at these indexes written: at the same time those of each lane, and if they
+// are many, as many parts of them as there are writers.
 func (m *marking) batch(ctx context.Context, marks []Mark, outs []marked, routes []route, at []int) {
 	slices.SortStableFunc(at, func(i, j int) int {
 		return cmp.Or(strings.Compare(routes[i].lane, routes[j].lane), strings.Compare(routes[i].conversation, routes[j].conversation))

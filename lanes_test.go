@@ -14,9 +14,9 @@ import (
 	"github.com/msgdelivery/delivery/memstore"
 )
 
-// slowWriters is a store that takes a second for a batch of marks and works on several at a time. Like a
-// database, it leaves out what another batch of that moment holds. Somebody's transaction holds the
-// conversation "held" for a while, and sends are as slow as marks once it does.
+// slowWriters is a store that takes a second for a batch of marks and works on several at a time.
+// Like a database, it leaves out what another batch of that moment holds. Somebody's transaction
+// holds the conversation "held" for a while, and sends are as slow as marks once it does.
 type slowWriters struct {
 	delivery.Store
 

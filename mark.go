@@ -41,9 +41,9 @@ type MarkResult struct {
 	Err     error   // a refusal as of [Tracker.MarkDelivered], or a failure that met only some
 }
 
-// Mark marks up to [MaxBatch] messages, of any conversations, for one actor and returns a result for
-// each in the same order. A refused message never fails the rest. The error is for the call as a
-// whole: invalid arguments, or a failure that met all of it.
+// Mark marks up to [MaxBatch] messages, of any conversations, for one actor and returns a result
+// for each in the same order. A refused message never fails the rest. The error is for the call as
+// a whole: invalid arguments, or a failure that met all of it.
 //
 // A message that is named more than once is marked once. The first of its results says whether that
 // changed anything; the others have the same receipt or refusal, and Changed is false.
@@ -144,8 +144,9 @@ func isRefusal(err error) bool {
 	})
 }
 
-// foresee does what needs no round trip, where the header is known: it refuses the sender's own mark,
-// and asks the app's rule before the first try. It reports whether the mark is still to be written.
+// foresee does what needs no round trip, where the header is known: it refuses the sender's own
+// mark, and asks the app's rule before the first try. It reports whether the mark is still to be
+// written.
 func (m *marking) foresee(ctx context.Context, i int) bool {
 	h, known := m.t.headers.get(m.marks[i].Message)
 	if !known {
@@ -226,8 +227,8 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 	return nil
 }
 
-// remember keeps the header of a message that concerns the actor. Others' messages are not kept, so that a
-// stranger who names many pushes none out.
+// remember keeps the header of a message that concerns the actor. Others' messages are not kept, so
+// that a stranger who names many pushes none out.
 func (m *marking) remember(h Header) {
 	if m.tx == nil {
 		m.t.headers.put(h.ID, h)
@@ -266,7 +267,8 @@ func (t *Tracker) flushMarks(ctx context.Context, _ string, marks []Mark) ([]mar
 	})
 }
 
-// advance writes marks in rounds of distinct receipts. What fails in the first round fails them all.
+// advance writes marks in rounds of distinct receipts. What fails in the first round fails them
+// all.
 func advance(marks []Mark, write func([]Mark) ([]Marked, error)) ([]marked, error) {
 	outs := make([]marked, len(marks))
 	rounds, by := fold(marks)

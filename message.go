@@ -15,9 +15,9 @@ const (
 
 // Draft is a message about to be sent.
 type Draft struct {
-	// ID is any string of 1 to [MaxID] bytes of UTF-8 without NUL, compared byte for byte: ids that look
-	// alike are different ids.
-	// Empty means a new UUIDv7. With an ID of the caller's, a repeated send is idempotent.
+	// ID is any string of 1 to [MaxID] bytes of UTF-8 without NUL, compared byte for byte: ids that
+	// look alike are different ids. Empty means a new UUIDv7. With an ID of the caller's, a
+	// repeated send is idempotent.
 	ID string
 
 	// Conversation is the scope of order, versions and channels; same form as ID.
@@ -132,8 +132,8 @@ type Query struct {
 	// Before. [Latest] as Before asks for the newest page.
 	After, Before int64
 
-	// Limit is how many messages at most. Defaults to 50; at most [MaxBatch]. Large messages fill a page
-	// before that: see [MaxPage].
+	// Limit is how many messages at most. Defaults to 50; at most [MaxBatch]. Large messages fill a
+	// page before that: see [MaxPage].
 	Limit int
 
 	// Viewer, if set, is the user whose receipts fill [Message.Own].
@@ -144,9 +144,8 @@ type Query struct {
 const Latest int64 = 1<<63 - 1
 
 // Cursor says up to which version a client knows a conversation. [Tracker.Changes] continues from
-// there. The zero Cursor is for a client that knows nothing. A client that learns of later versions by
-// events or by its own marks may
-// raise Version; Epoch stays as the last [Page] had it.
+// there. The zero Cursor is for a client that knows nothing. A client that learns of later versions
+// by events or by its own marks may raise Version; Epoch stays as the last [Page] had it.
 type Cursor struct {
 	Version int64 `json:"version"`
 	Epoch   int64 `json:"epoch,string"` // of the store; another one begins when the store was restored
@@ -164,7 +163,8 @@ type Page struct {
 	// More says that the page was cut, at its limit or at [MaxPage].
 	More bool `json:"more"`
 
-	// Reset says that the store cannot tell what changed, since it is behind the client or was restored. The client
-	// forgets the conversation and starts over. The page has no messages, and its Version is 0.
+	// Reset says that the store cannot tell what changed, since it is behind the client or was
+	// restored. The client forgets the conversation and starts over. The page has no messages, and
+	// its Version is 0.
 	Reset bool `json:"reset,omitempty"`
 }

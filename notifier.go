@@ -20,25 +20,25 @@ type Notifier interface {
 	// A plain error means that the endpoint failed and that nothing is known of any event: all of
 	// them are kept and come again, and none is blamed. [RetryAfter] adds when. An error made by
 	// [Refused] names the events that the endpoint examined and refused; all others were accepted.
-	// An event that is refused when it was claimed for the third time, crashes of its holders included,
-	// goes to the dead letters; until then it comes again. One whose error was marked [Permanent] goes
-	// at once.
+	// An event that is refused when it was claimed for the third time, crashes of its holders
+	// included, goes to the dead letters; until then it comes again. One whose error was marked
+	// [Permanent] goes at once.
 	//
 	// Notify must return soon after ctx ends. It may be called by several goroutines at the same
 	// time. It may keep neither the slice nor what is in it.
 	Notify(ctx context.Context, events []Event) error
 }
 
-// CheckingNotifier is a [Notifier] that cannot publish the events of every conversation: it may make
-// channel names from the ids, and such names are limited in length. A send to a conversation that it
-// refuses fails, and nothing is stored. Otherwise the events would end as dead letters, and any user who
-// chooses a conversation's id could fill these.
+// CheckingNotifier is a [Notifier] that cannot publish the events of every conversation: it may
+// make channel names from the ids, and such names are limited in length. A send to a conversation
+// that it refuses fails, and nothing is stored. Otherwise the events would end as dead letters, and
+// any user who chooses a conversation's id could fill these.
 type CheckingNotifier interface {
 	Notifier
 
-	// CheckConversation returns nil if the conversation's events can be published. Otherwise it returns
-	// an [*InvalidError] of the field "conversation" that says why not. It is called before each send,
-	// so it should be quick. It may be called concurrently.
+	// CheckConversation returns nil if the conversation's events can be published. Otherwise it
+	// returns an [*InvalidError] of the field "conversation" that says why not. It is called before
+	// each send, so it should be quick. It may be called concurrently.
 	CheckConversation(conversation string) error
 }
 
@@ -49,7 +49,8 @@ type NotifierFunc func(ctx context.Context, events []Event) error
 func (f NotifierFunc) Notify(ctx context.Context, events []Event) error { return f(ctx, events) }
 
 // Refused returns the error by which a [Notifier] names the events it refused, by their index in
-// the slice it was given. The other events count as accepted. Refused returns nil if there are none.
+// the slice it was given. The other events count as accepted. Refused returns nil if there are
+// none.
 func Refused(byIndex map[int]error) error {
 	if len(byIndex) == 0 {
 		return nil

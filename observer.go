@@ -5,8 +5,8 @@ import "time"
 // Observer holds functions that are called at certain moments, for metrics and tracing. Any of them
 // may be nil. They are called synchronously and concurrently, so they should be quick.
 type Observer struct {
-	// Marked is called for every mark that was taken: advanced says whether it changed anything. A message
-	// that one call names several times is one mark, here and for Refused.
+	// Marked is called for every mark that was taken: advanced says whether it changed anything. A
+	// message that one call names several times is one mark, here and for Refused.
 	Marked func(status Status, advanced bool)
 
 	// Refused is called for every mark that was refused, with the refusal.

@@ -37,11 +37,12 @@ type Place struct {
 // Pending counts what the user has not read yet in the conversation, and says where it begins: what
 // a badge and a line above the first unread message want to know. Messages of others count as long
 // as the user's receipt is not at [Read]: those frozen with the user as a recipient, and all open
-// ones. A conversation that does not exist has nothing pending. Like the other reads it asks no rule.
+// ones. A conversation that does not exist has nothing pending. Like the other reads it asks no
+// rule.
 //
-// It looks at the messages after the place that the user's last [Tracker.MarkUpTo] reached, until it
-// has found more than [MaxUnread], and at none before. Marks of single messages move no place: what
-// was read so is looked at each time.
+// It looks at the messages after the place that the user's last [Tracker.MarkUpTo] reached, until
+// it has found more than [MaxUnread], and at none before. Marks of single messages move no place:
+// what was read so is looked at each time.
 func (t *Tracker) Pending(ctx context.Context, user, conversation string) (Pending, error) {
 	if err := cmp.Or(checkID("user", user), checkID("conversation", conversation)); err != nil {
 		return Pending{}, err

@@ -17,9 +17,9 @@ const (
 )
 
 // Flush publishes what is due now and returns when nothing is: for tests, and for scripts that have
-// no [Tracker.Run]. It stops at the first failure of the endpoint and returns it. Refused events are
-// no failure: they come again later, or go to the dead letters. Events that a running relay holds are
-// not due.
+// no [Tracker.Run]. It stops at the first failure of the endpoint and returns it. Refused events
+// are no failure: they come again later, or go to the dead letters. Events that a running relay
+// holds are not due.
 func (t *Tracker) Flush(ctx context.Context) error {
 	t.sweep()
 	for {
@@ -42,8 +42,8 @@ func (t *Tracker) Flush(ctx context.Context) error {
 	}
 }
 
-// publish has a batch notified, if its leases and the breaker allow. It says once when no call is under way for it
-// any more, which may be long before it is settled.
+// publish has a batch notified, if its leases and the breaker allow. It says once when no call is
+// under way for it any more, which may be long before it is settled.
 func (t *Tracker) publish(ctx context.Context, batch []held, answered func()) {
 	answered = sync.OnceFunc(answered)
 	defer answered()
@@ -59,12 +59,13 @@ func (t *Tracker) publish(ctx context.Context, batch []held, answered func()) {
 	_ = t.notify(ctx, fresh, answered) // the breaker and the outbox hold what a failure means
 }
 
-// stale reports whether an event has waited so long that its lease might not cover a publish and its
-// settlement.
+// stale reports whether an event has waited so long that its lease might not cover a publish and
+// its settlement.
 func (t *Tracker) stale(h held) bool { return time.Since(h.since) > t.opts.Lease/3 }
 
 // notify calls the Notifier with a batch and settles each event by what it said. It returns the
-// failure of the endpoint, if that is what it was. It may say that the call was answered, once the breaker knows how.
+// failure of the endpoint, if that is what it was. It may say that the call was answered, once the
+// breaker knows how.
 func (t *Tracker) notify(ctx context.Context, batch []held, answered func()) error {
 	if batch = t.sift(batch); len(batch) == 0 {
 		t.breaker.abort()

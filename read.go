@@ -21,8 +21,8 @@ func (t *Tracker) Message(ctx context.Context, id string) (Message, error) {
 	return found[0], nil
 }
 
-// Load returns those of up to [MaxBatch] messages that exist, in the order of their ids in the call: for an
-// inbox that shows the latest message of each conversation with its ticks, say.
+// Load returns those of up to [MaxBatch] messages that exist, in the order of their ids in the
+// call: for an inbox that shows the latest message of each conversation with its ticks, say.
 func (t *Tracker) Load(ctx context.Context, ids ...string) ([]Message, error) {
 	if len(ids) > MaxBatch {
 		return nil, &InvalidError{Field: "messages", Reason: "are more than 500"}
@@ -82,9 +82,10 @@ func (t *Tracker) Messages(ctx context.Context, q Query) (Page, error) {
 // exactly. Call it again with the page's Cursor while there is More. A limit of 0 is 50.
 // Like every page, it holds at most [MaxPage] bytes.
 //
-// The page is a [Page.Reset] if the conversation's version is below the cursor's, or if the store was restored since
-// the client got its cursor. The client then forgets what it knows of the conversation, and begins with
-// [Tracker.Messages] or the zero Cursor. A store that reads from a server which is behind resets clients too.
+// The page is a [Page.Reset] if the conversation's version is below the cursor's, or if the store
+// was restored since the client got its cursor. The client then forgets what it knows of the
+// conversation, and begins with [Tracker.Messages] or the zero Cursor. A store that reads from a
+// server which is behind resets clients too.
 func (t *Tracker) Changes(ctx context.Context, conversation string, since Cursor, limit int) (Page, error) {
 	return t.ChangesFor(ctx, "", conversation, since, limit)
 }

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// recent remembers what was lately put under each key. It is bounded: of two generations the older is dropped
-// when the younger is full.
+// recent remembers what was lately put under each key. It is bounded: of two generations the older
+// is dropped when the younger is full.
 type recent[V comparable] struct {
 	mu         sync.RWMutex
 	young, old map[string]V

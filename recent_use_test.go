@@ -10,7 +10,8 @@ import (
 	"github.com/msgdelivery/delivery/memstore"
 )
 
-// What a process remembers of messages saves those whom they concern a round trip: a sender's own mark is refused without one.
+// What a process remembers of messages saves those whom they concern a round trip: a sender's own
+// mark is refused without one.
 func TestStrangersPushNoHeadersOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 20 * delivery.MaxBatch

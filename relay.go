@@ -23,8 +23,9 @@ const (
 	// nobody sees it, and longer than ten events need to come where calls are many enough to be saved.
 	patience = 20 * time.Millisecond
 
-	// gathering is how long settlements gather at most after others were written. Hardly anybody waits for them, though
-	// a crash has their events come again; and a commit for each publish costs as much as one for the marks.
+	// gathering is how long settlements gather at most after others were written. Hardly anybody
+	// waits for them, though a crash has their events come again; and a commit for each publish
+	// costs as much as one for the marks.
 	gathering = 5 * time.Millisecond
 )
 
@@ -34,8 +35,8 @@ type held struct {
 	since time.Time // a moment before the lease began
 }
 
-// relay is the part of a Tracker that publishes the outbox. Events come to its queue by two ways: from
-// this process's own commits, born leased to it, and from claims of what others left behind.
+// relay is the part of a Tracker that publishes the outbox. Events come to its queue by two ways:
+// from this process's own commits, born leased to it, and from claims of what others left behind.
 type relay struct {
 	queue  chan held
 	wake   chan struct{} // look at the outbox now
@@ -173,12 +174,12 @@ func (r *relay) isRunning() bool {
 }
 
 // Run is the relay: it publishes committed events until ctx ends, and returns nil then. Any number
-// of processes may run one over the same store; whatever one leaves behind, even by a crash, another
-// publishes when the lease has run out. A second Run of the same Tracker at the same time is
-// [ErrRunning].
+// of processes may run one over the same store; whatever one leaves behind, even by a crash,
+// another publishes when the lease has run out. A second Run of the same Tracker at the same time
+// is [ErrRunning].
 //
-// When ctx ends, Run takes on nothing new, gives back for others what it has not begun to publish, and
-// finishes what is in flight within a third of [Options.Lease].
+// When ctx ends, Run takes on nothing new, gives back for others what it has not begun to publish,
+// and finishes what is in flight within a third of [Options.Lease].
 func (t *Tracker) Run(ctx context.Context) error {
 	if !t.relay.start() {
 		return ErrRunning
@@ -257,8 +258,8 @@ func (t *Tracker) claimLoop(ctx context.Context, wg *sync.WaitGroup) {
 	}
 }
 
-// claim moves up to n due events into the queue. The end of ctx does not cut it off, which would leave
-// the events to nobody until the lease has run out.
+// claim moves up to n due events into the queue. The end of ctx does not cut it off, which would
+// leave the events to nobody until the lease has run out.
 func (t *Tracker) claim(ctx context.Context, n int) (int, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.opts.Lease/3)
 	defer cancel()
@@ -281,10 +282,11 @@ const (
 	publishEnded             // it is settled, too
 )
 
-// publishQueue publishes what is in the queue until ctx ends, in batches. A full batch goes out at once.
-// One that is not goes at once if no call is under way, and otherwise waits for company, until it is
-// full, those calls have been answered, or its patience has ended. So an event alone waits for nobody, a stream
-// of them takes few calls, and a call that hangs holds up nothing for long.
+// publishQueue publishes what is in the queue until ctx ends, in batches. A full batch goes out at
+// once. One that is not goes at once if no call is under way, and otherwise waits for company,
+// until it is full, those calls have been answered, or its patience has ended. So an event alone
+// waits for nobody, a stream of them takes few calls, and a call that hangs holds up nothing for
+// long.
 func (t *Tracker) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 	var (
 		batch    []held

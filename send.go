@@ -38,9 +38,9 @@ func (t *Tracker) Send(ctx context.Context, draft Draft) (Message, error) {
 // SendTx is [Tracker.Send] inside the caller's transaction: the message, its receipts and its event
 // exist if and only if the caller commits. It needs a [TxStore].
 //
-// The conversation's row stays locked until the caller commits, so call it last. The event is due at
-// the commit: call [Tracker.Wake] then, or wait for the next poll. Without Wake, the event of a transaction
-// that commits more than 10 s after the call can take up to 30 s to be published.
+// The conversation's row stays locked until the caller commits, so call it last. The event is due
+// at the commit: call [Tracker.Wake] then, or wait for the next poll. Without Wake, the event of a
+// transaction that commits more than 10 s after the call can take up to 30 s to be published.
 func (t *Tracker) SendTx(ctx context.Context, tx DBTX, draft Draft) (Message, error) {
 	store, err := t.inTx(tx)
 	if err != nil {
@@ -148,8 +148,8 @@ func (d Draft) frozen() ([]string, error) {
 	return list, nil
 }
 
-// weight is what a message counts in a batch, which weighs up to [MaxBatch]: so much that a full batch makes no statement that
-// a database would refuse, whatever the texts.
+// weight is what a message counts in a batch, which weighs up to [MaxBatch]: so much that a full
+// batch makes no statement that a database would refuse, whatever the texts.
 func (m NewMessage) weight() int {
 	const perItem = 16 // punctuation and numbers, which do not grow
 	size := len(m.ID) + len(m.Conversation) + len(m.Sender) + len(m.Socket) + len(m.Body) + perItem
@@ -159,8 +159,8 @@ func (m NewMessage) weight() int {
 	return 1 + size*MaxBatch/packet.Text
 }
 
-// create stores a message with those of other callers: in the common lane, or if it was held back there, in
-// one of its conversation's own.
+// create stores a message with those of other callers: in the common lane, or if it was held back
+// there, in one of its conversation's own.
 func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
 	lane := common
 	for m.NoWait = true; ; m.NoWait = false {
@@ -180,8 +180,8 @@ func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
 	}
 }
 
-// flushSends stores a batch of messages. Of those with the same id the first is stored, and is what was
-// there for the others.
+// flushSends stores a batch of messages. Of those with the same id the first is stored, and is what
+// was there for the others.
 func (t *Tracker) flushSends(ctx context.Context, _ string, messages []NewMessage) ([]Created, error) {
 	first, by := once(messages, func(m NewMessage) string { return m.ID })
 	lease, began := t.relay.lease(t.opts.Lease, &t.breaker), time.Now()
@@ -201,8 +201,8 @@ func (t *Tracker) flushSends(ctx context.Context, _ string, messages []NewMessag
 	return outs, nil
 }
 
-// sent judges what became of a send. An id that existed is a repeat if all that was asked for is the
-// same as what is there, and a conflict otherwise.
+// sent judges what became of a send. An id that existed is a repeat if all that was asked for is
+// the same as what is there, and a conflict otherwise.
 func sent(ctx context.Context, store Store, m NewMessage, c Created) (Message, error) {
 	if c.Message.ID != m.ID {
 		return Message{}, fmt.Errorf("delivery: sending: %w", errStray)

@@ -9,8 +9,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/packet"
 )
 
-// A statement has the messages of a batch in JSON, or their events, which are JSON, in JSON; and that in quotes where the driver
-// puts arguments into the text.
+// A statement has the messages of a batch in JSON, or their events, which are JSON, in JSON; and
+// that in quotes where the driver puts arguments into the text.
 func TestAFullBatchOfSendsFitsAPacket(t *testing.T) {
 	message := func(text string, body, recipients, id int) NewMessage {
 		m := NewMessage{Body: strings.Repeat(text, body/len(text))}

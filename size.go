@@ -2,9 +2,9 @@ package delivery
 
 import "unicode/utf8"
 
-// MaxPage is the largest number of bytes that the messages of one page take as JSON, by [Message.Size]. A
-// page that would take more ends earlier, with More set. It is larger than the largest message, so that a
-// page which has More holds at least one.
+// MaxPage is the largest number of bytes that the messages of one page take as JSON, by
+// [Message.Size]. A page that would take more ends earlier, with More set. It is larger than the
+// largest message, so that a page which has More holds at least one.
 const MaxPage = 1 << 20
 
 const (
@@ -12,8 +12,8 @@ const (
 	receiptFrame = 256 // bytes of a receipt's JSON that are not its texts, at most
 )
 
-// Size returns how many bytes the message takes as JSON, with its receipt in Own. It never says too few,
-// and at most 768 too many: numbers and times count as their longest forms.
+// Size returns how many bytes the message takes as JSON, with its receipt in Own. It never says too
+// few, and at most 768 too many: numbers and times count as their longest forms.
 func (m Message) Size() int {
 	size := messageFrame + jsonSize(m.ID) + jsonSize(m.Conversation) + jsonSize(m.Sender) + jsonSize(m.Body)
 	if m.Own != nil {
@@ -22,11 +22,12 @@ func (m Message) Size() int {
 	return size
 }
 
-// Size returns how many bytes the receipt takes as JSON. It never says too few, and at most 256 too many.
+// Size returns how many bytes the receipt takes as JSON. It never says too few, and at most 256 too
+// many.
 func (r Receipt) Size() int { return receiptFrame + jsonSize(r.Message) + jsonSize(r.Recipient) }
 
-// jsonSize returns how many bytes a text takes in a JSON string, between the quotes, as encoding/json
-// writes it.
+// jsonSize returns how many bytes a text takes in a JSON string, between the quotes, as
+// encoding/json writes it.
 func jsonSize(text string) int {
 	size := len(text)
 	for i := 0; i < len(text); i++ {

@@ -36,8 +36,8 @@ type Store interface {
 	// is there, or, if that cannot be read, an error that fails no other message. The events are
 	// stored under the lease and returned, or are due at once if the lease is zero.
 	//
-	// If the messages say NoWait, those of a conversation that another transaction holds or that nobody
-	// has sent to before may be left out ([Created.Held]); otherwise the store waits.
+	// If the messages say NoWait, those of a conversation that another transaction holds or that
+	// nobody has sent to before may be left out ([Created.Held]); otherwise the store waits.
 	Create(ctx context.Context, messages []NewMessage, lease Lease) ([]Created, []Claimed, error)
 
 	// Advance applies marks, no two of them of the same message and user, and returns one result
@@ -64,9 +64,9 @@ type Store interface {
 	Load(ctx context.Context, ids []string) ([]Message, error)
 
 	// List returns a page of one conversation, from one snapshot. An unknown conversation is an
-	// empty page at version 0. Changes after a version that the conversation has not reached are an empty
-	// page at the version that it has. All pages have the same Epoch, until the store loses what it has
-	// acknowledged. List never sets Reset: the Tracker does.
+	// empty page at version 0. Changes after a version that the conversation has not reached are an
+	// empty page at the version that it has. All pages have the same Epoch, until the store loses
+	// what it has acknowledged. List never sets Reset: the Tracker does.
 	List(ctx context.Context, list List) (Page, error)
 
 	// Pending counts up to limit messages of a conversation that the user has not read, and finds the
@@ -92,8 +92,8 @@ type Store interface {
 	// Dead returns up to limit dead letters with ids greater than after, in order of id.
 	Dead(ctx context.Context, after int64, limit int) ([]DeadLetter, error)
 
-	// Backlog counts the outbox. It fills all fields but Breaker. A store without a clock that can be set
-	// back leaves Ahead at 0.
+	// Backlog counts the outbox. It fills all fields but Breaker. A store without a clock that can
+	// be set back leaves Ahead at 0.
 	Backlog(ctx context.Context) (Backlog, error)
 }
 
@@ -113,9 +113,9 @@ type TxStore interface {
 	InTx(tx DBTX) Store
 }
 
-// ParallelStore is a [Store] that works on several batches of sends or marks at a time, and gets them so when
-// there are many; a few share one batch. Any other store gets them one after the other, which are larger the
-// longer each takes.
+// ParallelStore is a [Store] that works on several batches of sends or marks at a time, and gets
+// them so when there are many; a few share one batch. Any other store gets them one after the
+// other, which are larger the longer each takes.
 type ParallelStore interface {
 	Store
 
@@ -124,13 +124,13 @@ type ParallelStore interface {
 }
 
 // SweepStore is a [Store] whose Claim mostly looks only at events that fell due lately. If a
-// transaction of the caller's commits long after it wrote an event, such a Claim finds the event late.
-// [Tracker.Wake] and [Tracker.Flush] call Sweep, so that it is found at once.
+// transaction of the caller's commits long after it wrote an event, such a Claim finds the event
+// late. [Tracker.Wake] and [Tracker.Flush] call Sweep, so that it is found at once.
 type SweepStore interface {
 	Store
 
-	// Sweep makes every Claim that begins after it look at the whole outbox, until one of them has left
-	// nothing that was due.
+	// Sweep makes every Claim that begins after it look at the whole outbox, until one of them has
+	// left nothing that was due.
 	Sweep()
 }
 

@@ -61,7 +61,8 @@ func (s *rowLocks) Advance(ctx context.Context, marks []delivery.Mark, lease del
 	return out, claimed, err
 }
 
-// advanceSome has the store advance the marks at these indexes, and puts their results where they belong.
+// advanceSome has the store advance the marks at these indexes, and puts their results where they
+// belong.
 func advanceSome(ctx context.Context, store delivery.Store, marks []delivery.Mark, at []int, out []delivery.Marked, lease delivery.Lease) ([]delivery.Claimed, error) {
 	var some []delivery.Mark
 	for _, i := range at {
@@ -96,8 +97,8 @@ func (s *rowLocks) headers(ctx context.Context, marks []delivery.Mark) (map[stri
 	return headers, err
 }
 
-// A conversation that someone's transaction holds delays its own marks only, and those in one write at
-// a time.
+// A conversation that someone's transaction holds delays its own marks only, and those in one write
+// at a time.
 func TestHeldConversation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &rowLocks{Store: memstore.New(), conversation: "locked", until: time.Now().Add(10 * time.Second)}
@@ -141,8 +142,8 @@ func TestHeldConversation(t *testing.T) {
 	})
 }
 
-// Who waited for a conversation, and then turns out to need the app's admission, does not wait in the common
-// lane.
+// Who waited for a conversation, and then turns out to need the app's admission, does not wait in
+// the common lane.
 func TestHeldConversationOfAnUnknownMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &rowLocks{Store: memstore.New(), conversation: "c", until: time.Now().Add(10 * time.Second)}

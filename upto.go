@@ -10,9 +10,9 @@ import (
 	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
-// UpToResult is what an up-to mark changed. The versions from From to To are all its own if To - From + 1
-// equals Changed. If it is more, others' changes lie between, as they may when the mark took several
-// transactions: whoever counts versions reads them by [Tracker.Changes].
+// UpToResult is what an up-to mark changed. The versions from From to To are all its own if To -
+// From + 1 equals Changed. If it is more, others' changes lie between, as they may when the mark
+// took several transactions: whoever counts versions reads them by [Tracker.Changes].
 type UpToResult struct {
 	Changed int   `json:"changed"` // receipts that advanced
 	From    int64 `json:"from"`    // the first and the last version they took; 0 if none did
@@ -20,11 +20,11 @@ type UpToResult struct {
 }
 
 // MarkUpTo marks all messages of the conversation up to and including the named one, as far as the
-// actor is a recipient: what a user who comes back does once, instead of marking each. The actor's own
-// messages, and those frozen without the actor, are passed over; the named one may be such.
+// actor is a recipient: what a user who comes back does once, instead of marking each. The actor's
+// own messages, and those frozen without the actor, are passed over; the named one may be such.
 //
-// An id that is not in the conversation is [ErrNotFound]. When nothing could be marked and the actor
-// neither sent nor received the named message, it is [ErrNotRecipient] or [ErrForbidden].
+// An id that is not in the conversation is [ErrNotFound]. When nothing could be marked and the
+// actor neither sent nor received the named message, it is [ErrNotRecipient] or [ErrForbidden].
 // Long stretches are marked in several transactions, oldest first, so after an error a part may be
 // done; repeating the call does the rest.
 func (t *Tracker) MarkUpTo(ctx context.Context, actor Actor, status Status, conversation, message string) (UpToResult, error) {

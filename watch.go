@@ -15,7 +15,8 @@ const (
 	remindEvery   = time.Minute
 )
 
-// reminder says when to log one kind of trouble: as soon as it begins, and every minute while it lasts.
+// reminder says when to log one kind of trouble: as soon as it begins, and every minute while it
+// lasts.
 type reminder struct {
 	mu   sync.Mutex
 	next time.Time

@@ -41,7 +41,8 @@ func mustBlame(t *testing.T, err error, sent string) {
 	}
 }
 
-// FuzzDecodeJSON checks that what is read is what encoding/json reads in it, and nothing else passes.
+// FuzzDecodeJSON checks that what is read is what encoding/json reads in it, and nothing else
+// passes.
 func FuzzDecodeJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, ` {"text": "a"} `, `{"text": "a", "text": "b"}`, `{"Text": "a"}`, `{"text": null}`, `{"maybe": ""}`, `{"maybe": null}`,

@@ -118,7 +118,8 @@ func (d *desk) furnish(t *testing.T) {
 	d.send(t, delivery.Draft{Conversation: "den", ID: "secret", Sender: "mallory", Recipients: []string{}})
 }
 
-// state is all that there is, as text: conversations, receipts, and how many events were ever committed.
+// state is all that there is, as text: conversations, receipts, and how many events were ever
+// committed.
 func (d *desk) state(t *testing.T) string {
 	t.Helper()
 	if err := d.tracker.Flush(t.Context()); err != nil {
@@ -163,7 +164,8 @@ func (q request) with(name, value string) request {
 
 func (q request) String() string { return fmt.Sprintf("%s %s by %q", q.method, q.url, q.user) }
 
-// do has a request answered, and returns the answer and the store's methods that were called for it.
+// do has a request answered, and returns the answer and the store's methods that were called for
+// it.
 func (d *desk) do(q request) (answer *httptest.ResponseRecorder, calls []string) {
 	return d.doContext(context.Background(), q)
 }

@@ -30,49 +30,54 @@
 // like any value there, or in the body.
 //
 // Answers have the JSON form of [delivery.Message], [delivery.Page], [delivery.Pending],
-// [delivery.Receipt] and [delivery.UpToResult]. Lists are never null. They all carry versions: what a client hands to
-// /changes to learn what it missed. In the answer of an up-to mark, if to − from + 1 > changed, others' changes
-// lie between: a client that counts the versions of its own marks reads the changes then.
+// [delivery.Receipt] and [delivery.UpToResult]. Lists are never null. They all carry versions: what
+// a client hands to /changes to learn what it missed. In the answer of an up-to mark, if to − from
+// + 1 > changed, others' changes lie between: a client that counts the versions of its own marks
+// reads the changes then.
 //
-// Catching up takes the version and the epoch that the client holds: those of the page that it read last, the version
-// raised by events and marks since. If the answer says "reset": true, the server was restored or is behind, and cannot
-// tell what changed. The client then forgets the conversation's messages and lists it anew.
+// Catching up takes the version and the epoch that the client holds: those of the page that it read
+// last, the version raised by events and marks since. If the answer says "reset": true, the server
+// was restored or is behind, and cannot tell what changed. The client then forgets the
+// conversation's messages and lists it anew.
 //
 // Sending takes an id of the client's choice. With one, a request whose answer was lost can be
 // repeated: it sends nothing twice and is answered like the first, even if the sender has left the
-// conversation since. Ids should be random (UUIDs, say): whoever can guess an id that is about to be used
-// can take it. If the id is taken by a message that the sender may not view, the answer is the one of a
-// rule that says no, so only the attempt itself can tell that the id is not free.
+// conversation since. Ids should be random (UUIDs, say): whoever can guess an id that is about to
+// be used can take it. If the id is taken by a message that the sender may not view, the answer is
+// the one of a rule that says no, so only the attempt itself can tell that the id is not free.
 //
 // Listing gives the first messages after a seq, the last ones before a seq, or, with neither, the
-// newest; 50 of them, or up to 500 with a limit. Receipts are ordered by recipient, byte for byte, and
-// begin after the recipient named by "after". Every page of messages, changes or receipts ends before it
-// takes more than 1 MiB ([delivery.MaxPage]), and says in "more" whether it was cut: a client asks again
-// after the last item, whatever the number of items. A server of untrusted clients also needs a write
-// deadline ([http.Server] WriteTimeout), or a client that reads nothing keeps its answer in memory.
+// newest; 50 of them, or up to 500 with a limit. Receipts are ordered by recipient, byte for byte,
+// and begin after the recipient named by "after". Every page of messages, changes or receipts ends
+// before it takes more than 1 MiB ([delivery.MaxPage]), and says in "more" whether it was cut: a
+// client asks again after the last item, whatever the number of items. A server of untrusted
+// clients also needs a write deadline ([http.Server] WriteTimeout), or a client that reads nothing
+// keeps its answer in memory.
 //
-// What is pending is what the user has not read, as {unread, more, first?, newest?, version}: up to 1,000
-// messages are counted, and "more" says that there are more. A page after first's seq less one begins
-// with the first unread message, and a mark up to newest's id leaves none unread that the user may mark.
+// What is pending is what the user has not read, as {unread, more, first?, newest?, version}: up to
+// 1,000 messages are counted, and "more" says that there are more. A page after first's seq less
+// one begins with the first unread message, and a mark up to newest's id leaves none unread that
+// the user may mark.
 //
-// Status is "delivered" or "read". A mark that changes nothing, because it repeats or comes late, is
-// no error. Of a batch, up to 500 messages, each has a result of its own, in the order of the request:
+// Status is "delivered" or "read". A mark that changes nothing, because it repeats or comes late,
+// is no error. Of a batch, up to 500 messages, each has a result of its own, in the order of the
+// request:
 //
 //	{"results": [
 //		{"message": "m1", "changed": true, "receipt": {…}},
 //		{"message": "m2", "changed": false, "error": "own_message"}
 //	]}
 //
-// The socket, if there is one, is the connection the client listens on: it is not told of the change
-// that the request makes.
+// The socket, if there is one, is the connection the client listens on: it is not told of the
+// change that the request makes.
 //
 // # Who may do what
 //
 // The user is whom the app's identify function names, and never anything in the request. Sending
 // and viewing a conversation ask the app's rule through [delivery.Tracker.Authorize]; receipts are
-// for those who may view their message's conversation; marks are judged by the Tracker. To those whom
-// a message does not concern it looks exactly as if it did not exist. Clients have no say in who the
-// recipients are: see [Options].
+// for those who may view their message's conversation; marks are judged by the Tracker. To those
+// whom a message does not concern it looks exactly as if it did not exist. Clients have no say in
+// who the recipients are: see [Options].
 //
 // Requests other than GET are refused if they come from another origin (see
 // [http.CrossOriginProtection]), and if their body is not application/json. Browsers too old to say
@@ -104,7 +109,7 @@
 //
 // # Users and conversations that look alike
 //
-// Ids are compared byte for byte. "Alice", "alice", "alice " and "аlice" with a Cyrillic letter are four
-// users, and so with conversations. An app whose names are chosen by people should use ids that are not:
-// the number of the row in its own table of users, say.
+// Ids are compared byte for byte. "Alice", "alice", "alice " and "аlice" with a Cyrillic letter are
+// four users, and so with conversations. An app whose names are chosen by people should use ids
+// that are not: the number of the row in its own table of users, say.
 package deliveryhttp

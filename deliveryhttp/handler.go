@@ -121,9 +121,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // admit finds the endpoint and the user of a request. Paths are compared whole: [http.ServeMux]
-// would redirect one that is not clean to one that lacks the prefix this handler is mounted under. And
-// they are compared as they were sent, so that whoever filters requests by their paths in front of this
-// handler sees the same ones.
+// would redirect one that is not clean to one that lacks the prefix this handler is mounted under.
+// And they are compared as they were sent, so that whoever filters requests by their paths in front
+// of this handler sees the same ones.
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (endpoint, string, error) {
 	at, ok := h.routes[r.URL.EscapedPath()]
 	if !ok {
@@ -151,8 +151,8 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (endpoint, strin
 	return e, user, nil
 }
 
-// noRoute is the problem of a path that is no route. Where a route follows a prefix, it says so: routers
-// that mount a handler under a prefix differ in whether they strip it.
+// noRoute is the problem of a path that is no route. Where a route follows a prefix, it says so:
+// routers that mount a handler under a prefix differ in whether they strip it.
 func (h *Handler) noRoute(path string) error {
 	for route := range h.routes {
 		if strings.HasSuffix(path, route) {

@@ -49,11 +49,11 @@ func (h *Handler) sendNew(ctx context.Context, draft delivery.Draft) (_ delivery
 	return h.tracker.Send(ctx, draft)
 }
 
-// repeated answers a send with an id of the client's that did not go through: with what is stored, if
-// this is a repeat of the send that stored it. To the client that is the same message, whatever the
-// conversation's members, the quorum or the rule have become since; its recipients stay those that were
-// frozen first. Any other send keeps its refusal, and somebody who may not view the message that has the
-// id is not told that there is one.
+// repeated answers a send with an id of the client's that did not go through: with what is stored,
+// if this is a repeat of the send that stored it. To the client that is the same message, whatever
+// the conversation's members, the quorum or the rule have become since; its recipients stay those
+// that were frozen first. Any other send keeps its refusal, and somebody who may not view the
+// message that has the id is not told that there is one.
 func (h *Handler) repeated(ctx context.Context, draft delivery.Draft, refusal error) (any, error) {
 	taken := errors.Is(refusal, delivery.ErrConflict)
 	if k := kindOf(refusal); k.status == http.StatusServiceUnavailable || ctx.Err() != nil {

@@ -183,7 +183,8 @@ func (s *losing) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, _ delivery
 	return marked, nil, err
 }
 
-// listing counts what is pending by a page of the latest messages and a look at the user's receipts.
+// listing counts what is pending by a page of the latest messages and a look at the user's
+// receipts.
 type listing struct {
 	delivery.Store
 	own    bool            // it counts the user's own messages

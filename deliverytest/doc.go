@@ -20,8 +20,8 @@
 //		deliverytest.TestStore(t, func(t *testing.T) delivery.Store { return mystore.Open(t.TempDir()) })
 //	}
 //
-// [TestTxStore] does the same for what a [delivery.TxStore] adds, at the isolation levels that [TxOptions]
-// names. Run both with -race.
+// [TestTxStore] does the same for what a [delivery.TxStore] adds, at the isolation levels that
+// [TxOptions] names. Run both with -race.
 //
 // # A notifier of your own
 //

@@ -278,8 +278,8 @@ func (p *probe) calm(conversation string) {
 	})
 }
 
-// create stores messages whose events are due at once. It waits for no conversation that others hold, and
-// then tries on their own the messages that were left out.
+// create stores messages whose events are due at once. It waits for no conversation that others
+// hold, and then tries on their own the messages that were left out.
 func create(ctx context.Context, store delivery.Store, messages []delivery.NewMessage) ([]delivery.Created, error) {
 	hasty := slices.Clone(messages)
 	for i := range hasty {

@@ -72,7 +72,8 @@ var pendingCases = []storeCase{
 		}
 	}},
 	{"what is pending is of one moment, whatever is sent and read meanwhile", func(p *probe) {
-		// One message at a time is sent and then read: at odd versions it is pending, at even ones nothing is.
+		// One message at a time is sent and then read: at odd versions it is pending, at even ones
+		// nothing is.
 		const messages, readers = 20, 4
 		p.conversations["c"] = true
 		begun, done := make(chan bool), make(chan bool)

@@ -88,8 +88,8 @@ func (p *txProbe) inTx(end func(*sql.Tx) error, work func(delivery.Store) error)
 
 const tries = 50 // of a transaction
 
-// transact runs a transaction, and as its owner runs it again after a conflict, with a pause between. It
-// may be called on any goroutine.
+// transact runs a transaction, and as its owner runs it again after a conflict, with a pause
+// between. It may be called on any goroutine.
 func (p *txProbe) transact(end func(*sql.Tx) error, work func(tx delivery.DBTX) error) (err error) {
 	for try := range tries {
 		time.Sleep(rand.N(time.Duration(1+try) * time.Millisecond)) // #nosec G404 -- nothing to guess: it only spreads load

@@ -112,9 +112,9 @@ func (s *scene) form(form, place int) txCall {
 	}
 }
 
-// play makes the calls in a transaction, with those of others in between if that is part of the moment.
-// It compares all answers, and what is stored in the end, with the reference, and reports whether it
-// came to that and found no difference.
+// play makes the calls in a transaction, with those of others in between if that is part of the
+// moment. It compares all answers, and what is stored in the end, with the reference, and reports
+// whether it came to that and found no difference.
 func (s *scene) play(when moment, others, calls []txCall) bool {
 	s.Helper()
 	if when != afterCommit && when != afterCall {
@@ -191,8 +191,8 @@ func (s *scene) repeat(what string, calls []txCall, answers []any) {
 	}
 }
 
-// compare compares what is stored with the reference: messages, receipts, what is unread, and readers'
-// places, which show in what is left to mark.
+// compare compares what is stored with the reference: messages, receipts, what is unread, and
+// readers' places, which show in what is left to mark.
 func (s *scene) compare(what string) {
 	s.Helper()
 	list := delivery.List{Conversation: s.conversation, Limit: 100}
@@ -232,8 +232,9 @@ func (s *scene) dead(failed string, tx delivery.DBTX) {
 	}
 }
 
-// interrupt makes a call whose ctx ends after so many of the transaction's statements, and reports whether
-// it failed for that and all was well. If the caller commits all the same, nothing may be stored.
+// interrupt makes a call whose ctx ends after so many of the transaction's statements, and reports
+// whether it failed for that and all was well. If the caller commits all the same, nothing may be
+// stored.
 func (s *scene) interrupt(call txCall, statements int) bool {
 	s.Helper()
 	tx, err := s.db.BeginTx(s.ctx, &s.options)

@@ -13,9 +13,9 @@ import (
 
 // TestTxStore tests what a [delivery.TxStore] promises beyond a [delivery.Store]: what its calls
 // inside a transaction of the caller's do. [TestStore] is to be run as well. Each subtest gets an
-// empty store from open, and the database whose transactions the store can join. The rules about what
-// others commit beside a transaction are tested at each isolation of the options, the others at the driver's
-// default.
+// empty store from open, and the database whose transactions the store can join. The rules about
+// what others commit beside a transaction are tested at each isolation of the options, the others
+// at the driver's default.
 func TestTxStore(t *testing.T, open func(t *testing.T) (delivery.TxStore, *sql.DB), opts *TxOptions) {
 	if opts == nil {
 		opts = new(TxOptions)
@@ -43,9 +43,9 @@ type TxOptions struct {
 	// Isolations are the isolation levels of callers' transactions. Nil is the driver's default alone.
 	Isolations []sql.IsolationLevel
 
-	// Conflict reports whether an error of a commit, or of a read inside a transaction, says to run the
-	// transaction again. Nil means that none does. Errors of Create, Advance and AdvanceUpTo say so by
-	// wrapping [delivery.ErrTxConflict].
+	// Conflict reports whether an error of a commit, or of a read inside a transaction, says to run
+	// the transaction again. Nil means that none does. Errors of Create, Advance and AdvanceUpTo
+	// say so by wrapping [delivery.ErrTxConflict].
 	Conflict func(err error) bool
 }
 

@@ -9,8 +9,9 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// isolationCases are the rules that hold at each isolation level. An answer inside a transaction is exact,
-// as if the transaction had begun with the call, or it is an error that wraps [delivery.ErrTxConflict].
+// isolationCases are the rules that hold at each isolation level. An answer inside a transaction is
+// exact, as if the transaction had begun with the call, or it is an error that wraps
+// [delivery.ErrTxConflict].
 var isolationCases = []txCase{
 	{"a receipt never goes backwards, whoever marked it since the transaction first read", func(p *txProbe) {
 		for first := range 2 {
@@ -98,8 +99,9 @@ var isolationCases = []txCase{
 	}},
 }
 
-// recount checks all counts of the conversation against its receipts, and that whoever marked all up to
-// a message of their own has read all of that. Marked has the seqs of these messages, as the marks told.
+// recount checks all counts of the conversation against its receipts, and that whoever marked all
+// up to a message of their own has read all of that. Marked has the seqs of these messages, as the
+// marks told.
 func (s *scene) recount(marked map[string]int64) {
 	s.Helper()
 	messages, version := s.all(s.conversation)

@@ -49,8 +49,8 @@ func (c *conversation) take(s step) delivery.Update {
 }
 
 // upTo finds the steps of a mark up to a message, and moves the user's place past what it leaves
-// nothing to do at. It counts what is left out, and never moves the place past that. Strangers leave
-// no place behind.
+// nothing to do at. It counts what is left out, and never moves the place past that. Strangers
+// leave no place behind.
 func (c *conversation) upTo(upTo delivery.UpTo, last *message) (result delivery.MarkedUpTo, steps []step) {
 	at := c.places[upTo.User]
 	reached := at[upTo.Status]

@@ -82,7 +82,8 @@ func (m *message) sorted() []delivery.Receipt {
 	return slices.SortedFunc(maps.Values(m.receipts), func(a, b delivery.Receipt) int { return cmp.Compare(a.Recipient, b.Recipient) })
 }
 
-// changed returns the event of a step, and extend adds another step of the same conversation and socket.
+// changed returns the event of a step, and extend adds another step of the same conversation and
+// socket.
 func changed(s step, update delivery.Update) delivery.Event {
 	return delivery.Event{
 		Kind: delivery.StatusChanged, Conversation: s.message.Conversation, Except: s.socket,

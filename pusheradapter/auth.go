@@ -19,7 +19,8 @@ import (
 const maxForm = 16 << 10
 
 // Authorizer knows who may do what: a [*delivery.Tracker] does, by the app's own rule. Authorize
-// returns nil for yes, an error that wraps [delivery.ErrForbidden] for no, and any other for a failure.
+// returns nil for yes, an error that wraps [delivery.ErrForbidden] for no, and any other for a
+// failure.
 type Authorizer interface {
 	Authorize(ctx context.Context, user string, to delivery.Action, conversation string) error
 }
@@ -33,7 +34,8 @@ type AuthOptions struct {
 	// CrossOrigin decides the pages of which origins may ask. Defaults to the same origin only.
 	CrossOrigin *http.CrossOriginProtection
 
-	// Logger is told of requests that failed for no fault of the browser's. Defaults to [slog.Default].
+	// Logger is told of requests that failed for no fault of the browser's. Defaults to
+	// [slog.Default].
 	Logger *slog.Logger
 }
 
@@ -43,13 +45,15 @@ type AuthOptions struct {
 //
 // The endpoint takes the POST that pusher-js makes, a form with socket_id and channel_name, and
 // signs the channel for that socket, with status 200, if all of this holds: identify names a user
-// (else 401), the channel is one of [Options.Conversation], and the authorizer lets the user view that
-// conversation (else 403, the same answer for both). On a presence channel the user is present
-// under the name that identify returned. With [Options.AuthorsOnly] it also signs a [UserChannel], for
-// that very user, and does not ask the authorizer. Encrypted channels and sign-in are not supported.
+// (else 401), the channel is one of [Options.Conversation], and the authorizer lets the user view
+// that conversation (else 403, the same answer for both). On a presence channel the user is present
+// under the name that identify returned. With [Options.AuthorsOnly] it also signs a [UserChannel],
+// for that very user, and does not ask the authorizer. Encrypted channels and sign-in are not
+// supported.
 //
-// Identify returns the user of a request by the app's own sign-in, or "" if nobody is signed in. Its
-// error is a failure and answered with 500, without a reason, as is a failure of the authorizer.
+// Identify returns the user of a request by the app's own sign-in, or "" if nobody is signed in.
+// Its error is a failure and answered with 500, without a reason, as is a failure of the
+// authorizer.
 func (n *Notifier) AuthHandler(authorizer Authorizer, identify func(*http.Request) (user string, err error), opts *AuthOptions) (http.Handler, error) {
 	h := &authHandler{notifier: n, authorizer: authorizer, identify: identify}
 	if opts != nil {
@@ -154,10 +158,10 @@ func readForm(r *http.Request) (socket, channel string, status int) {
 	return sockets[0], channels[0], http.StatusOK
 }
 
-// mayEnter reports whether the user may enter the channel. What it lets through is what gets signed, and
-// a signature is made of socket:channel or socket:channel:member with nothing escaped: a channel
-// with a colon in its name would forge a member of another channel. So this asks
-// for Pusher's charset whatever the app's own grammar says.
+// mayEnter reports whether the user may enter the channel. What it lets through is what gets
+// signed, and a signature is made of socket:channel or socket:channel:member with nothing escaped:
+// a channel with a colon in its name would forge a member of another channel. So this asks for
+// Pusher's charset whatever the app's own grammar says.
 func (h *authHandler) mayEnter(ctx context.Context, user, channel string) (bool, error) {
 	private := strings.HasPrefix(channel, "private-") && !isEncrypted(channel)
 	if !validChannel(channel) || !private && !isPresence(channel) {
@@ -179,7 +183,8 @@ func (h *authHandler) mayEnter(ctx context.Context, user, channel string) (bool,
 	return err == nil, err
 }
 
-// sign returns the answer that lets the socket into the channel, as the user if it is a presence channel.
+// sign returns the answer that lets the socket into the channel, as the user if it is a presence
+// channel.
 func (h *authHandler) sign(socket, channel, user string) ([]byte, error) {
 	form := []byte(url.Values{"socket_id": {socket}, "channel_name": {channel}}.Encode())
 	if isPresence(channel) {

@@ -25,7 +25,8 @@ func TestAuthorsAreToldOfTheirOwnMessages(t *testing.T) {
 	srv := pushertest.NewServer(t)
 	alice, carol := srv.Dial(t).Subscribe("private-user-alice"), srv.Dial(t).Subscribe("private-user-carol=3A")
 	everyone := srv.Dial(t).Subscribe("private-conv-c1")
-	// Two messages of alice's and one of carol's, got by users with a socket each, out of order, with a gap.
+	// Two messages of alice's and one of carol's, got by users with a socket each, out of order,
+	// with a gap.
 	events := []delivery.Event{newEvent("c1", 1), newReceipt("c1", "bob", "1.1", 9), newReceipt("c1", "dan", "2.2", 7), newReceipt("c1", "eve", "", 8)}
 	events[3].Updates[0].Sender = "carol:"
 	if err := newNotifier(t, srv, &authorsOnly).Notify(t.Context(), events); err != nil {

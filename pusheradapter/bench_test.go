@@ -21,8 +21,8 @@ func (accepts) RoundTrip(request *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}")), Request: request}, nil
 }
 
-// BenchmarkNotify publishes receipts without a network: what is left is the adapter, pusher-http-go, and net/http
-// up to the transport.
+// BenchmarkNotify publishes receipts without a network: what is left is the adapter,
+// pusher-http-go, and net/http up to the transport.
 func BenchmarkNotify(b *testing.B) {
 	newID := func(i int) string { return fmt.Sprintf("0195526f-0000-7000-8000-%012d", i) }
 	singles := make([]delivery.Event, 10)

@@ -11,8 +11,8 @@ import (
 // MaxChannel is how many characters Pusher allows in the name of a channel, prefix included.
 const MaxChannel = 164
 
-// The channels of conversations and users. The part in the middle keeps their names apart, and out of
-// Pusher's reserved prefixes: a conversation "encrypted-x" must not become an encrypted channel.
+// The channels of conversations and users. The part in the middle keeps their names apart, and out
+// of Pusher's reserved prefixes: a conversation "encrypted-x" must not become an encrypted channel.
 const (
 	privatePrefix  = "private-conv-"
 	presencePrefix = "presence-conv-"
@@ -28,8 +28,8 @@ const (
 //
 // Every id of up to 50 bytes fits, and one of 128 bytes if at most 11 of them are escaped. An id
 // whose name would exceed [MaxChannel], or that no message could have been sent to, is a
-// [*delivery.InvalidError]. A [Notifier] has messages to such a conversation refused when they are sent
-// ([Notifier.CheckConversation]).
+// [*delivery.InvalidError]. A [Notifier] has messages to such a conversation refused when they are
+// sent ([Notifier.CheckConversation]).
 func PrivateChannel(conversation string) (string, error) {
 	return channelName(privatePrefix, "conversation", conversation)
 }
@@ -144,9 +144,9 @@ func validName(name string) bool {
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// validSocketID reports whether s has the form of a Pusher socket id: two numbers of up to 20 digits, which
-// pusher-http-go does not limit, and a dot between them. That it exists, or whose it is, nobody can tell:
-// such an id is a hint, never an identity.
+// validSocketID reports whether s has the form of a Pusher socket id: two numbers of up to 20
+// digits, which pusher-http-go does not limit, and a dot between them. That it exists, or whose it
+// is, nobody can tell: such an id is a hint, never an identity.
 func validSocketID(s string) bool {
 	first, second, _ := strings.Cut(s, ".")
 	return isNumber(first) && isNumber(second)

@@ -70,17 +70,17 @@
 //     pusher-js 8.6.0 sends an authorization that came late on the next connection too, where it is
 //     refused although the channel works (findings/pusher-js-late-auth.sh).
 //
-// Events of receipts that come at the same moment are joined if they exclude the same socket and their
-// versions follow each other; a page cannot tell.
+// Events of receipts that come at the same moment are joined if they exclude the same socket and
+// their versions follow each other; a page cannot tell.
 //
 // # Large groups
 //
-// On its conversation's channel every member's receipt is an event of its own, since it excludes another
-// socket, and goes to all who listen: a thousand members who acknowledge a message make a thousand
-// events, and Pusher counts a million messages. Where only authors are shown ticks,
-// [Options.AuthorsOnly] has receipts told on the author's [UserChannel] instead, some ten to an event when
-// they come fast. A browser finds the name as above, from 'private-user-' and its user's id, and
-// [Notifier.AuthHandler] lets in nobody but that user. Then:
+// On its conversation's channel every member's receipt is an event of its own, since it excludes
+// another socket, and goes to all who listen: a thousand members who acknowledge a message make a
+// thousand events, and Pusher counts a million messages. Where only authors are shown ticks,
+// [Options.AuthorsOnly] has receipts told on the author's [UserChannel] instead, some ten to an
+// event when they come fast. A browser finds the name as above, from 'private-user-' and its user's
+// id, and [Notifier.AuthHandler] lets in nobody but that user. Then:
 //
 //   - No socket is excluded. Who marks a message is not its author, so none of theirs is on that
 //     channel; and that is why receipts from different sockets can share an event.
@@ -95,14 +95,14 @@
 //
 // # Trust
 //
-// Whoever may enter a conversation's channel hears all that is told on it: who has read what, and the bodies
-// of messages if [delivery.Options.EventBodies] puts them there. The secret stays on the server; it is in
-// no error and in nothing that is printed. TLS is left out for loopback hosts only, unless the
-// [Config] asks for it.
+// Whoever may enter a conversation's channel hears all that is told on it: who has read what, and
+// the bodies of messages if [delivery.Options.EventBodies] puts them there. The secret stays on the
+// server; it is in no error and in nothing that is printed. TLS is left out for loopback hosts
+// only, unless the [Config] asks for it.
 //
 // Socket ids come from browsers, and nobody can tell whose they are. Who names the socket of
-// someone else hides an event from it, until it reads the changes; so the id is good for an exclusion, and for
-// nothing else. One that is malformed excludes nobody.
+// someone else hides an event from it, until it reads the changes; so the id is good for an
+// exclusion, and for nothing else. One that is malformed excludes nobody.
 //
 // # Failures
 //

@@ -24,7 +24,8 @@ type Trigger struct {
 	Except string
 }
 
-// socketID returns Except as pusher-http-go wants it: it refuses the whole batch for a malformed one.
+// socketID returns Except as pusher-http-go wants it: it refuses the whole batch for a malformed
+// one.
 func (t *Trigger) socketID() *string {
 	if !validSocketID(t.Except) {
 		return nil
@@ -49,7 +50,8 @@ func (t *Trigger) validate() error {
 	return nil
 }
 
-// TriggerError says which field of a [Trigger] is not acceptable, and why. It never quotes the value.
+// TriggerError says which field of a [Trigger] is not acceptable, and why. It never quotes the
+// value.
 type TriggerError struct {
 	Field  string // as it is called in Go
 	Reason string // reads on from the field: "is not JSON"
@@ -58,12 +60,13 @@ type TriggerError struct {
 func (e *TriggerError) Error() string { return "pusheradapter: " + e.Field + " " + e.Reason }
 
 // EncodePrivate is how a [Notifier] encodes events unless [Options] say otherwise: on the
-// conversation's [PrivateChannel], under the name of the event's kind, "message" or "status", with a
-// [Payload] as data. An event too large for one trigger becomes several; each covers a part of the
-// event's versions, and together they cover them all.
+// conversation's [PrivateChannel], under the name of the event's kind, "message" or "status", with
+// a [Payload] as data. An event too large for one trigger becomes several; each covers a part of
+// the event's versions, and together they cover them all.
 //
-// What it cannot encode it never will, so its errors are marked [delivery.Permanent]: a conversation
-// whose id does not fit in a channel name, or an event that breaks the limits of package delivery.
+// What it cannot encode it never will, so its errors are marked [delivery.Permanent]: a
+// conversation whose id does not fit in a channel name, or an event that breaks the limits of
+// package delivery.
 func EncodePrivate(_ context.Context, event delivery.Event) ([]Trigger, error) {
 	channel, err := PrivateChannel(event.Conversation)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 // Error is a call that the endpoint did not accept, or not known to have accepted. Neither its text
 // nor what it wraps holds a key, a signature or anything that was sent.
 type Error struct {
-	// Status is the endpoint's HTTP status, or the one it hid in the body of a 200; 0 if no answer came.
+	// Status is the endpoint's HTTP status, or the one it hid in the body of a 200; 0 if no answer
+	// came.
 	Status int
 
 	err error // why no answer came

@@ -65,7 +65,8 @@ func ExampleNotifier() {
 	// {"conversation":"c1","from":41,"to":41,"updates":[{"message":"m1","version":41,"sender":"alice","status":"sent","total":2}]}
 }
 
-// An app with channels and data of its own brings an Encode, and with it the inverse of its channel names.
+// An app with channels and data of its own brings an Encode, and with it the inverse of its channel
+// names.
 func ExampleOptions() {
 	options := &pusheradapter.Options{
 		Encode: func(_ context.Context, event delivery.Event) ([]pusheradapter.Trigger, error) {

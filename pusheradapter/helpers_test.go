@@ -72,7 +72,8 @@ func isPlain(err error) bool {
 	return err != nil && !errors.As(err, &refused)
 }
 
-// isPermanent reports whether an error is marked with delivery.Permanent, whose type is the core's own.
+// isPermanent reports whether an error is marked with delivery.Permanent, whose type is the core's
+// own.
 func isPermanent(err error) bool { return wraps(err, delivery.Permanent(errors.New(""))) }
 
 // asksForPause reports whether an error is marked with delivery.RetryAfter.

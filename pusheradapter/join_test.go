@@ -14,7 +14,8 @@ import (
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
 )
 
-// newReceipt returns the event of a user's having got alice's message, m-version, in a conversation.
+// newReceipt returns the event of a user's having got alice's message, m-version, in a
+// conversation.
 func newReceipt(conversation, user, socket string, version int64) delivery.Event {
 	event := newEvent(conversation, version)
 	event.Kind, event.Except = delivery.StatusChanged, socket

@@ -9,8 +9,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Payloads are written by hand, in a fraction of the time that encoding/json takes. FuzzJSON holds them to what it
-// would write.
+// Payloads are written by hand, in a fraction of the time that encoding/json takes. FuzzJSON holds
+// them to what it would write.
 
 // appendJSON appends the payload, with updates that are JSON already.
 func (p *Payload) appendJSON(b, updates []byte) []byte {
@@ -90,7 +90,8 @@ func (o object) flag(name string, value bool) object {
 	return append(o.name(name), "true"...)
 }
 
-// appendString appends a string as JSON, without the escapes that only HTML needs: they count towards the limit.
+// appendString appends a string as JSON, without the escapes that only HTML needs: they count
+// towards the limit.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {

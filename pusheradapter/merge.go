@@ -38,15 +38,15 @@ func merge(events []delivery.Event, may func(a, b delivery.Event) bool) []parcel
 func never(_, _ delivery.Event) bool { return false }
 
 // consecutive is for events on their conversation's channel. One that excludes the same socket and
-// goes on where another ends makes one event with it, as if they had been committed together. A replayed
-// one, whose versions are later than it says, is not gone on with: updates stand in order.
+// goes on where another ends makes one event with it, as if they had been committed together. A
+// replayed one, whose versions are later than it says, is not gone on with: updates stand in order.
 func consecutive(a, b delivery.Event) bool {
 	return a.Except == b.Except && b.From == a.To+1 &&
 		len(a.Updates) > 0 && a.Updates[len(a.Updates)-1].Version < b.From
 }
 
-// named is for events on the channels of authors, where no socket is excluded and no range of versions
-// promised. One with an author who has no channel stays by itself, to be judged by itself.
+// named is for events on the channels of authors, where no socket is excluded and no range of
+// versions promised. One with an author who has no channel stays by itself, to be judged by itself.
 func named(a, b delivery.Event) bool {
 	nameless := func(u delivery.Update) bool { _, err := UserChannel(u.Sender); return err != nil }
 	return !slices.ContainsFunc(a.Updates, nameless) && !slices.ContainsFunc(b.Updates, nameless)

@@ -10,8 +10,8 @@ import (
 )
 
 func TestMerge(t *testing.T) {
-	// An event is written as its conversation, its versions and its socket; "m" before it makes it a new
-	// message, and "!" after it a replayed one.
+	// An event is written as its conversation, its versions and its socket; "m" before it makes it
+	// a new message, and "!" after it a replayed one.
 	parse := func(s string) delivery.Event {
 		e := delivery.Event{Kind: delivery.StatusChanged}
 		s, isMessage := strings.CutPrefix(s, "m")

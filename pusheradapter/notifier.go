@@ -117,8 +117,8 @@ func New(config Config, opts *Options) (*Notifier, error) {
 	return n, nil
 }
 
-// CheckConversation implements [delivery.CheckingNotifier]: it refuses ids that fit no [PrivateChannel]. With
-// an Encode of the app's own it refuses none, as the app names the channels.
+// CheckConversation implements [delivery.CheckingNotifier]: it refuses ids that fit no
+// [PrivateChannel]. With an Encode of the app's own it refuses none, as the app names the channels.
 func (n *Notifier) CheckConversation(conversation string) error {
 	if n.ownChannels {
 		return nil
@@ -134,9 +134,10 @@ func (n *Notifier) Format(state fmt.State, verb rune) { n.config.Format(state, v
 // channel one after another, so that they arrive in order as long as Pusher keeps it.
 //
 // What the endpoint answers decides who is to blame. With 400 and 413 it is a trigger: the batch is
-// sent again one by one, joined events once more each by itself, and the events at fault are refused,
-// permanently if they are too large. Anything else but a 2xx is a plain error that wraps an [*Error];
-// after it, nothing is known of any event, even if some were accepted and others refused.
+// sent again one by one, joined events once more each by itself, and the events at fault are
+// refused, permanently if they are too large. Anything else but a 2xx is a plain error that wraps
+// an [*Error]; after it, nothing is known of any event, even if some were accepted and others
+// refused.
 func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 	p := publication{notifier: n, refused: make(map[int]error)}
 	p.publish(ctx, merge(events, n.mayJoin))
@@ -151,20 +152,20 @@ func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 	return delivery.Refused(p.refused)
 }
 
-// encodePause is between two tries of an event whose Encode failed: both pauses together outlast the restart of
-// a database.
+// encodePause is between two tries of an event whose Encode failed: both pauses together outlast
+// the restart of a database.
 const encodePause = 20 * time.Second
 
-// encodeError is the error of an Encode. It says when the event is to come again, after the error itself has
-// had the chance to.
+// encodeError is the error of an Encode. It says when the event is to come again, after the error
+// itself has had the chance to.
 type encodeError struct{ error }
 
 func (e encodeError) Unwrap() []error {
 	return []error{e.error, delivery.RetryAfter(e.error, encodePause)}
 }
 
-// checked returns an app's Encode with its triggers validated and its errors made encodeErrors. The package's own
-// needs neither: its triggers are valid and its errors permanent.
+// checked returns an app's Encode with its triggers validated and its errors made encodeErrors. The
+// package's own needs neither: its triggers are valid and its errors permanent.
 func checked(encode encoder) encoder {
 	return func(ctx context.Context, event delivery.Event) ([]Trigger, error) {
 		triggers, err := encode(ctx, event)
@@ -267,8 +268,8 @@ func (p *publication) fail(err error) {
 	}
 }
 
-// refuse blames an event; the first refusal counts, unless a later one is final. Of several events that
-// were sent as one it blames none, and has each sent by itself.
+// refuse blames an event; the first refusal counts, unless a later one is final. Of several events
+// that were sent as one it blames none, and has each sent by itself.
 func (p *publication) refuse(of []int, err error, final bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -11,7 +11,8 @@ import (
 
 // Payload is the data of the events that [EncodePrivate] makes. In JSON, an absent field is an
 // empty string, a zero, false or no time. What all updates have in common stands once, in Shared,
-// so that the thousand receipts of a catch-up take about seven events. A browser gets whole updates by
+// so that the thousand receipts of a catch-up take about seven events. A browser gets whole updates
+// by
 //
 //	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
 //
@@ -127,8 +128,8 @@ func split(event delivery.Event) ([][]byte, error) {
 	return payloads, nil
 }
 
-// encodable returns an error if the update has what no JSON is for: a status that is none, or a time that is
-// not within the years 0 to 9999.
+// encodable returns an error if the update has what no JSON is for: a status that is none, or a
+// time that is not within the years 0 to 9999.
 func encodable(u delivery.Update) error {
 	r := cmp.Or(u.Receipt, &delivery.Receipt{})
 	for _, status := range []delivery.Status{u.Status, r.Status} {

@@ -16,8 +16,8 @@ const (
 	Postgres Dialect = iota + 1
 	// MySQL is MariaDB 10.6 or newer, or MySQL 8.0.1 or newer, through go-sql-driver/mysql.
 	MySQL
-	// SQLite is SQLite 3.42 or newer, through modernc.org/sqlite, mattn/go-sqlite3, ncruces/go-sqlite3 or
-	// glebarez/go-sqlite from v1.23 on.
+	// SQLite is SQLite 3.42 or newer, through modernc.org/sqlite, mattn/go-sqlite3,
+	// ncruces/go-sqlite3 or glebarez/go-sqlite from v1.23 on.
 	SQLite
 )
 

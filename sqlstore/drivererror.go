@@ -2,11 +2,11 @@ package sqlstore
 
 import "reflect"
 
-// Drivers' errors carry the number of the database's own error in types that cannot be named without importing the driver.
-// So they are looked through by reflection.
+// Drivers' errors carry the number of the database's own error in types that cannot be named
+// without importing the driver. So they are looked through by reflection.
 
-// errorNumber returns what number says of err or, if that is 0, of the errors that err wraps. It returns 0 if none of them
-// has a number.
+// errorNumber returns what number says of err or, if that is 0, of the errors that err wraps. It
+// returns 0 if none of them has a number.
 func errorNumber(err error, number func(err reflect.Value) int64) int64 {
 	if err == nil {
 		return 0
@@ -27,7 +27,8 @@ func errorNumber(err error, number func(err reflect.Value) int64) int64 {
 	return 0
 }
 
-// fieldOf returns a field of a struct or of what a pointer points to, the zero Value if there is none.
+// fieldOf returns a field of a struct or of what a pointer points to, the zero Value if there is
+// none.
 func fieldOf(v reflect.Value, name string) reflect.Value {
 	if v = reflect.Indirect(v); v.Kind() == reflect.Struct {
 		return v.FieldByName(name)

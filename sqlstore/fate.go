@@ -50,8 +50,8 @@ const (
 	maxUseless = 10                    // connections found broken or read-only, by one call
 )
 
-// repeat calls fn again as long as it fails by conflicts, until ctx ends, and on other connections if it was
-// the connection that failed before anything was carried out.
+// repeat calls fn again as long as it fails by conflicts, until ctx ends, and on other connections
+// if it was the connection that failed before anything was carried out.
 func (s *session) repeat(ctx context.Context, fn func() error) error {
 	backoff := time.Millisecond
 	for useless, again := 0, false; ; {

@@ -10,11 +10,12 @@ import (
 	"github.com/msgdelivery/delivery/internal/packet"
 )
 
-// locked writes in transactions that lock conversations, read what is there, compute in Go and write
-// that back: for databases that cannot do all of it in one statement.
+// locked writes in transactions that lock conversations, read what is there, compute in Go and
+// write that back: for databases that cannot do all of it in one statement.
 //
-// The lock of a conversation is its row. Who changes anything in it holds that row until the commit,
-// so under the lock nothing that was read is overtaken. Rows are locked in order of their keys.
+// The lock of a conversation is its row. Who changes anything in it holds that row until the
+// commit, so under the lock nothing that was read is overtaken. Rows are locked in order of their
+// keys.
 //
 // Its fields are texts. Batches travel as one argument, a JSON array of rows; [a, b] says that such
 // an array is wanted, and what stands in a row. The key of a conversation is its internal number.

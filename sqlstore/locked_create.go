@@ -67,8 +67,9 @@ type conversation struct {
 	key, version int64
 }
 
-// lockConversations locks the conversations of the messages, and makes those that are new. If the messages
-// won't wait it does neither for conversations that are new or that somebody holds: they are not returned.
+// lockConversations locks the conversations of the messages, and makes those that are new. If the
+// messages won't wait it does neither for conversations that are new or that somebody holds: they
+// are not returned.
 func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage) (map[string]*conversation, error) {
 	ids := make([]string, len(messages))
 	for i, m := range messages {
@@ -121,7 +122,8 @@ func scanKnown(rows *sql.Rows) (*conversation, error) {
 	return &c, err
 }
 
-// add stores the messages whose ids are free, and gives them the next versions of their conversations.
+// add stores the messages whose ids are free, and gives them the next versions of their
+// conversations.
 func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, conversations map[string]*conversation) ([]delivery.Created, error) {
 	ids := make([]string, len(messages))
 	for i, m := range messages {
@@ -171,7 +173,8 @@ func (l *locked) taken(ctx context.Context, q delivery.DBTX, s *session, ids []s
 	return query(ctx, q, scanMessage, l.newest.load, idList(ids))
 }
 
-// addApart is add for messages one of whose ids is taken by a message that cannot be read: it stores the others.
+// addApart is add for messages one of whose ids is taken by a message that cannot be read: it
+// stores the others.
 func (l *locked) addApart(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, conversations map[string]*conversation) (created []delivery.Created, err error) {
 	for i := range messages {
 		one, err := l.add(ctx, q, s, messages[i:i+1], conversations)
@@ -183,7 +186,8 @@ func (l *locked) addApart(ctx context.Context, q delivery.DBTX, s *session, mess
 	return created, nil
 }
 
-// place says what will become of the messages, given those that are there, and returns the rows to add.
+// place says what will become of the messages, given those that are there, and returns the rows to
+// add.
 func place(messages []delivery.NewMessage, there []delivery.Message, conversations map[string]*conversation) ([]delivery.Created, []row) {
 	created := make([]delivery.Created, len(messages))
 	added := map[string]int64{}

@@ -108,8 +108,9 @@ func (l *locked) free(ctx context.Context, q delivery.DBTX, receipts []*standing
 	}), nil
 }
 
-// read fills in how things stand with the receipts of the marks now, and locks them in the given way. It asks
-// for none too: a mark of what does not exist takes as long as one of what is not the user's.
+// read fills in how things stand with the receipts of the marks now, and locks them in the given
+// way. It asks for none too: a mark of what does not exist takes as long as one of what is not the
+// user's.
 func (l *locked) read(ctx context.Context, q delivery.DBTX, s *session, receipts []*standing, marks []delivery.Mark, lock string) error {
 	if !l.newest.in(s) {
 		return l.readFrom(ctx, q, l.standing+lock, receipts)

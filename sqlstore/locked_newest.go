@@ -8,18 +8,21 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// newest reads what was committed last, for calls in a caller's transaction that may see an older snapshot.
+// newest reads what was committed last, for calls in a caller's transaction that may see an older
+// snapshot.
 //
-// MariaDB and MySQL begin transactions at REPEATABLE READ by default. Plain reads then show what was committed
-// when the transaction first read anything, and the transaction's own changes; even a row that the
-// transaction has changed says nothing about what others did to its neighbours in between. Locking reads show
-// what was committed last. So under the lock of a conversation all that decides is read again by them.
+// MariaDB and MySQL begin transactions at REPEATABLE READ by default. Plain reads then show what
+// was committed when the transaction first read anything, and the transaction's own changes; even a
+// row that the transaction has changed says nothing about what others did to its neighbours in
+// between. Locking reads show what was committed last. So under the lock of a conversation all that
+// decides is read again by them.
 //
-// At REPEATABLE READ a locking read that finds nothing, or goes beyond the last row it wants, locks the gap in
-// its place until the commit, and with it strangers: the gap after a conversation's last row is where the next
-// conversation's first one goes. Therefore these reads look up rows that exist. Receipts of open messages
-// that do not exist yet are inserted first; frozen ones exist since their message does. Only a message that
-// the snapshot does not show is looked for where there may be none.
+// At REPEATABLE READ a locking read that finds nothing, or goes beyond the last row it wants, locks
+// the gap in its place until the commit, and with it strangers: the gap after a conversation's last
+// row is where the next conversation's first one goes. Therefore these reads look up rows that
+// exist. Receipts of open messages that do not exist yet are inserted first; frozen ones exist
+// since their message does. Only a message that the snapshot does not show is looked for where
+// there may be none.
 //
 // With no texts, every read shows what was committed last, or the transaction fails.
 type newest struct {
@@ -36,9 +39,9 @@ const stretchLength = 500
 // in reports whether calls in the session need these reads.
 func (n newest) in(s *session) bool { return s.tx != nil && n.lock != "" }
 
-// readNewest fills in how things stand with the receipts, whose conversations are locked. It leaves out those
-// that cannot be marked: of frozen messages, where there is no receipt, and of open ones, where the user has
-// none that the snapshot shows and is not admitted.
+// readNewest fills in how things stand with the receipts, whose conversations are locked. It leaves
+// out those that cannot be marked: of frozen messages, where there is no receipt, and of open ones,
+// where the user has none that the snapshot shows and is not admitted.
 func (l *locked) readNewest(ctx context.Context, q delivery.DBTX, receipts []*standing, admitted func(*standing) bool) error {
 	rows, err := query(ctx, q, scanSeen, l.newest.seen, wanted(receipts))
 	if err != nil {

@@ -9,12 +9,14 @@ const (
 	receiptCols  = "m.id, r.recipient, " + progressCols
 )
 
-// SQLite and MySQL read with the same texts. MySQL alone reads what stands in /*! */, and takes CROSS JOIN
-// for JOIN; SQLite joins in the order of the text where it says CROSS JOIN. So a statement starts at its
-// arguments on both, and finds everything else by an index. The optimizer of MariaDB would often decide
-// otherwise: it takes tables for empty that were so when they were opened, until someone runs ANALYZE.
+// SQLite and MySQL read with the same texts. MySQL alone reads what stands in /*! */, and takes
+// CROSS JOIN for JOIN; SQLite joins in the order of the text where it says CROSS JOIN. So a
+// statement starts at its arguments on both, and finds everything else by an index. The optimizer
+// of MariaDB would often decide otherwise: it takes tables for empty that were so when they were
+// opened, until someone runs ANALYZE.
 //
-// A statement from a batch of ids locks the rows it finds and no others if a locking clause follows it.
+// A statement from a batch of ids locks the rows it finds and no others if a locking clause follows
+// it.
 
 // lockedKnown returns the text that finds conversations by their ids. ids is the batch as a table.
 func lockedKnown(ids string) string {
@@ -101,8 +103,8 @@ ORDER BY m.id, r.recipient`,
 		before:  page("delivery_messages", "PRIMARY", bySeq, "p.seq DESC") + "p.seq DESC",
 		changes: page("delivery_states", "delivery_states_version", "p.version > ?", "p.version") + "t.version",
 
-		// An open message's receipt that is not there yet counts as Sent. What is found becomes one row at once: MariaDB
-		// would find it again for each mention.
+		// An open message's receipt that is not there yet counts as Sent. What is found becomes one
+		// row at once: MariaDB would find it again for each mention.
 		pending: `
 WITH c AS (SELECT conv, version FROM delivery_conversations /*! FORCE INDEX (delivery_conversations_id) */ WHERE id = ?)
 SELECT /*! STRAIGHT_JOIN */ c.version, u.unread, f.id, f.seq, n.id, n.seq

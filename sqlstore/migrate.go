@@ -17,12 +17,13 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// Migrations returns the files that make the dialect's tables, for those who apply them by a tool of
-// their own: plain SQL, named and marked as golang-migrate (0001_initial.up.sql) and goose (-- +goose
-// Up) want it, to be applied in order, each once. A statement ends with a semicolon at the end of a line.
+// Migrations returns the files that make the dialect's tables, for those who apply them by a tool
+// of their own: plain SQL, named and marked as golang-migrate (0001_initial.up.sql) and goose (--
+// +goose Up) want it, to be applied in order, each once. A statement ends with a semicolon at the
+// end of a line.
 //
-// The last statement of each file records it in delivery_migrations, so that [Migrate] and [Validate]
-// know of it whatever tool applied it. For an unknown dialect the FS is empty.
+// The last statement of each file records it in delivery_migrations, so that [Migrate] and
+// [Validate] know of it whatever tool applied it. For an unknown dialect the FS is empty.
 func Migrations(dialect Dialect) fs.FS {
 	files, err := fs.Sub(migrations, "migrations/"+dialect.String())
 	if err != nil {
@@ -73,8 +74,8 @@ func statements(text string) []string {
 }
 
 // Migrate makes the tables, or brings them up to date. Any number of processes may call it at the
-// same time, as they do when many instances of an app start: one works, the others wait for it. If there
-// is nothing to do it changes nothing, and needs no right to.
+// same time, as they do when many instances of an app start: one works, the others wait for it. If
+// there is nothing to do it changes nothing, and needs no right to.
 //
 // It may not run inside a transaction of the caller's, because on MySQL every CREATE commits.
 func Migrate(ctx context.Context, db *sql.DB, dialect Dialect) error {
@@ -92,8 +93,8 @@ func Migrate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 	return nil
 }
 
-// Validate reports as an error what is missing in the database for a [Store] to work: call it when the
-// app starts, where something other than [Migrate] takes care of the tables.
+// Validate reports as an error what is missing in the database for a [Store] to work: call it when
+// the app starts, where something other than [Migrate] takes care of the tables.
 func Validate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 	s, all, err := schema(db, dialect)
 	if err != nil {

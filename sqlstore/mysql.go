@@ -29,8 +29,9 @@ var mysql = dialect{
 	writes:  &mysqlWrites,
 }
 
-// mysqlEnter sets the savepoint of a call, unless the one of a call that failed is still set. The server sets
-// none, without an error, where no transaction is under way: after a deadlock, say, that the caller passed over.
+// mysqlEnter sets the savepoint of a call, unless the one of a call that failed is still set. The
+// server sets none, without an error, where no transaction is under way: after a deadlock, say,
+// that the caller passed over.
 func mysqlEnter(ctx context.Context, tx delivery.DBTX) error {
 	if _, err := tx.ExecContext(ctx, mysqlBack); !mysqlNoSavepoint(err) {
 		return cmp.Or(err, errFailedTx)
@@ -42,8 +43,9 @@ func mysqlEnter(ctx context.Context, tx delivery.DBTX) error {
 	return err
 }
 
-// mysqlFail undoes what the call did, and leaves its savepoint as the sign that it failed. If the server has ended
-// the transaction, later statements would each commit by itself, so one that takes no writes is put in its place.
+// mysqlFail undoes what the call did, and leaves its savepoint as the sign that it failed. If the
+// server has ended the transaction, later statements would each commit by itself, so one that takes
+// no writes is put in its place.
 func mysqlFail(ctx context.Context, tx delivery.DBTX) error {
 	_, err := tx.ExecContext(ctx, mysqlBack)
 	if mysqlNoSavepoint(err) { // the call had not come to set it, or the transaction has ended

@@ -9,8 +9,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/packet"
 )
 
-// mysqlSettings looks at what alters text on its way, keeps reads in an old snapshot, or makes the server refuse statements
-// that the store needs.
+// mysqlSettings looks at what alters text on its way, keeps reads in an old snapshot, or makes the
+// server refuse statements that the store needs.
 func mysqlSettings(ctx context.Context, q delivery.DBTX) (found findings, err error) {
 	var client, connection, results sql.NullString
 	var autocommit, safe, statements, oracle bool

@@ -70,8 +70,8 @@ func encodeEvent(e delivery.Event) (string, error) {
 	return string(text), err
 }
 
-// readEvent returns the event with that id and payload; of one that cannot be read, the id alone, as
-// [delivery.Store] says, so that it stands in nobody's way.
+// readEvent returns the event with that id and payload; of one that cannot be read, the id alone,
+// as [delivery.Store] says, so that it stands in nobody's way.
 func readEvent(id int64, text []byte) delivery.Event {
 	e, err := decodeEvent(id, text)
 	if err != nil {

@@ -9,10 +9,10 @@ import (
 
 // pool is the app's pool, and remembers that connections fell silent.
 //
-// A network can drop a connection without telling either end. Such a connection looks like any other until
-// it is used, and then takes all the time that the call has. Such connections seldom come alone. So after a
-// call had no answer for a second until its ctx ended, all idle connections are asked at the same time before
-// the next call. Those that do not answer are closed.
+// A network can drop a connection without telling either end. Such a connection looks like any
+// other until it is used, and then takes all the time that the call has. Such connections seldom
+// come alone. So after a call had no answer for a second until its ctx ended, all idle connections
+// are asked at the same time before the next call. Those that do not answer are closed.
 type pool struct {
 	*sql.DB
 	local bool // no network is in between
@@ -78,7 +78,8 @@ func (p *pool) sift() {
 			answers <- conn
 		}()
 	}
-	// A connection that has answered is kept until all have: the pool would hand it out for another one.
+	// A connection that has answered is kept until all have: the pool would hand it out for another
+	// one.
 	giveBack := func(conn *sql.Conn) {
 		if conn != nil {
 			conn.Close()

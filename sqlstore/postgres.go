@@ -36,12 +36,13 @@ WHERE most > CASE WHEN has_sequence_privilege(name, 'USAGE, SELECT') THEN coales
 }
 
 // postgresWrites does each write in one statement, which holds the change and its events and is
-// committed by itself. Batches travel as JSON or as the texts of arrays, so no driver's array types are needed.
+// committed by itself. Batches travel as JSON or as the texts of arrays, so no driver's array types
+// are needed.
 type postgresWrites struct{}
 
-// Nothing tells the planner of Postgres how few rows a batch has and how many a conversation may have,
-// and its guesses get worse with each join: it would rather read whole tables, or whole conversations.
-// What keeps the statements to the indexes, in every state of the statistics:
+// Nothing tells the planner of Postgres how few rows a batch has and how many a conversation may
+// have, and its guesses get worse with each join: it would rather read whole tables, or whole
+// conversations. What keeps the statements to the indexes, in every state of the statistics:
 //
 //   - LATERAL (… LIMIT 1): a lookup by the whole key, which counts as one row
 //   - key = ANY (ARRAY(…)) beside a join: an array counts as few
@@ -51,8 +52,8 @@ type postgresWrites struct{}
 // Fragments of the statements that mark. They read a step, or u: one receipt's advance, with the
 // counters of its message after it.
 const (
-	// pgPutReceipts looks for no conflict where there was no receipt: nobody else can make one, since the conversation
-	// is locked and has not changed.
+	// pgPutReceipts looks for no conflict where there was no receipt: nobody else can make one,
+	// since the conversation is locked and has not changed.
 	pgPutReceipts = `
 fresh AS (` + pgReceipts + ` WHERE was = 0),
 known AS (` + pgReceipts + ` WHERE was <> 0` + pgOverReceipts + `)`
@@ -75,8 +76,8 @@ known AS (` + pgReceipts + ` WHERE was <> 0` + pgOverReceipts + `)`
 
 	pgStatus = `CASE WHEN u.read >= u.quorum THEN 3 WHEN u.delivered >= u.quorum THEN 2 ELSE 1 END`
 
-	// pgUpdate is a step as a payloadUpdate. What makes JSON of objects by the server's functions takes several
-	// times as long. A time that is NULL leaves no trace in concat.
+	// pgUpdate is a step as a payloadUpdate. What makes JSON of objects by the server's functions
+	// takes several times as long. A time that is NULL leaves no trace in concat.
 	pgUpdate = `concat('{"i":', to_json(u.message), ',"s":', to_json(u.sender), ',"v":', u.version, ',"m":', ` + pgStatus + `,
 		',"d":', u.delivered, ',"r":', u.read, ',"n":', u.total, ',"p":{"u":', to_json(u."user"), ',"s":', u.status,
 		',"d":' || (extract(epoch FROM u.delivered_at) * 1000000)::bigint, ',"r":' || (extract(epoch FROM u.read_at) * 1000000)::bigint, '}}')`
@@ -98,8 +99,8 @@ func pgMigrate(ctx context.Context, s *session, apply func(q delivery.DBTX) erro
 	})
 }
 
-// pgEnter sees to it that a transaction is under way on a connection of the caller's. The server itself
-// makes everything fail in a transaction after an error.
+// pgEnter sees to it that a transaction is under way on a connection of the caller's. The server
+// itself makes everything fail in a transaction after an error.
 func pgEnter(ctx context.Context, tx delivery.DBTX) error {
 	if _, ok := tx.(*sql.Conn); !ok {
 		return nil
@@ -111,8 +112,8 @@ func pgEnter(ctx context.Context, tx delivery.DBTX) error {
 	return err
 }
 
-// pgFail makes the transaction fail by a statement that the server refuses, in case that what failed was
-// not a statement.
+// pgFail makes the transaction fail by a statement that the server refuses, in case that what
+// failed was not a statement.
 func pgFail(ctx context.Context, tx delivery.DBTX) error {
 	_, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT delivery_failed")
 	switch state := pgState(err); state {

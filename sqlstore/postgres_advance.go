@@ -11,18 +11,19 @@ import (
 
 // Why marks are exact.
 //
-// Whatever changes in a conversation holds its row until the commit and moves its version. An advance
-// is one statement, and all of a statement reads one snapshot, which may be older than the lock the
-// statement takes: the last holder may have committed in between, so that receipts and counters in
-// the snapshot are stale. Therefore the statement takes the row only if it is free and, in its newest
-// version (which is what a locking read checks under READ COMMITTED), still at the version that the
-// snapshot shows: then nothing in the conversation has changed since the snapshot, nor can it now.
-// Otherwise nothing is done for that conversation: no version is taken that could become a gap.
+// Whatever changes in a conversation holds its row until the commit and moves its version. An
+// advance is one statement, and all of a statement reads one snapshot, which may be older than the
+// lock the statement takes: the last holder may have committed in between, so that receipts and
+// counters in the snapshot are stale. Therefore the statement takes the row only if it is free and,
+// in its newest version (which is what a locking read checks under READ COMMITTED), still at the
+// version that the snapshot shows: then nothing in the conversation has changed since the snapshot,
+// nor can it now. Otherwise nothing is done for that conversation: no version is taken that could
+// become a gap.
 //
-// Such marks count as held if they won't wait. Otherwise they are tried again in a transaction that first
-// waits for the rows and then runs the same statement, whose snapshot is younger than the locks. Batches
-// that wait, and calls inside a caller's transaction, do that from the start. Under a
-// stricter isolation of the caller's, a stale snapshot is a serialization error.
+// Such marks count as held if they won't wait. Otherwise they are tried again in a transaction that
+// first waits for the rows and then runs the same statement, whose snapshot is younger than the
+// locks. Batches that wait, and calls inside a caller's transaction, do that from the start. Under
+// a stricter isolation of the caller's, a stale snapshot is a serialization error.
 
 // pgAdvance applies a batch: $1 to $6 are columns of marks, $7 is the lease's length, $8 its token.
 //
@@ -90,8 +91,9 @@ FROM mark
 LEFT JOIN (SELECT ord, status, version, delivered_at, read_at, delivered, read FROM step) step USING (ord)
 LEFT JOIN told ON told.conv = mark.conv AND told.first = step.version`
 
-// pgAdvanceOne is pgAdvance for one mark, in half the time and in few steps, as starting one costs more than
-// running it: $1 message, $2 user, $3 socket, $4 status, $5 at, $6 admitted, $7 the lease's length, $8 its token.
+// pgAdvanceOne is pgAdvance for one mark, in half the time and in few steps, as starting one costs
+// more than running it: $1 message, $2 user, $3 socket, $4 status, $5 at, $6 admitted, $7 the
+// lease's length, $8 its token.
 var pgAdvanceOne = `
 WITH mark AS MATERIALIZED (
 	SELECT m.id, m.conv, m.seq, m.sender, m.open, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen,
@@ -260,8 +262,8 @@ func (m *pgMarked) columns() []any {
 		orZero[int]{&m.delivered}, orZero[int]{&m.read}, orZero[int64]{&m.event})
 }
 
-// pgClaims returns the events as they were born under the lease, in order of conversation and version. They say
-// what their payloads do.
+// pgClaims returns the events as they were born under the lease, in order of conversation and
+// version. They say what their payloads do.
 func pgClaims(marks []delivery.Mark, rows []pgMarked, lease delivery.Lease) (claimed []delivery.Claimed) {
 	steps := make([]*pgMarked, 0, len(rows))
 	for i := range rows {

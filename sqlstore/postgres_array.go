@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// pgArray is an array of Postgres as text, which every driver can pass. It grows by an element a call.
+// pgArray is an array of Postgres as text, which every driver can pass. It grows by an element a
+// call.
 type pgArray []byte
 
 func (a *pgArray) next() {

@@ -7,8 +7,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// pgCreate stores new messages: $1 pgDrafts, $2 the lease's length, $3 its token. It waits for their
-// conversations, and makes those that are new.
+// pgCreate stores new messages: $1 pgDrafts, $2 the lease's length, $3 its token. It waits for
+// their conversations, and makes those that are new.
 const pgCreate = pgDrafts + `
 conversation AS (
 	INSERT INTO delivery_conversations AS c (id, version)
@@ -17,8 +17,8 @@ conversation AS (
 	RETURNING conv, id AS conversation, version
 ),` + pgStore
 
-// pgCreateFree is pgCreate for the conversations that are there and that nobody holds. The messages of others
-// come back without a seq.
+// pgCreateFree is pgCreate for the conversations that are there and that nobody holds. The messages
+// of others come back without a seq.
 const pgCreateFree = pgDrafts + `
 free AS MATERIALIZED (
 	SELECT conv, id FROM delivery_conversations WHERE id = ANY (ARRAY(SELECT conversation FROM draft))
@@ -31,9 +31,10 @@ conversation AS (
 	RETURNING c.conv, c.id AS conversation, c.version
 ),` + pgStore
 
-// What both have in common. They need no look at a conversation but its newest version, which is taken under
-// the lock. An id that someone else stores at the same time breaks the unique index and with it the whole
-// statement, so that no version is taken that could become a gap; the next try finds the message.
+// What both have in common. They need no look at a conversation but its newest version, which is
+// taken under the lock. An id that someone else stores at the same time breaks the unique index and
+// with it the whole statement, so that no version is taken that could become a gap; the next try
+// finds the message.
 const (
 	pgDrafts = `
 WITH draft AS MATERIALIZED (
@@ -170,8 +171,8 @@ func pgResults(messages []delivery.NewMessage, rows []pgCreated, lease delivery.
 	return created, claimed
 }
 
-// pgExisting fills in the results of messages whose ids were taken. The other messages are stored by then, so outside
-// a caller's transaction a read that fails is no error of theirs.
+// pgExisting fills in the results of messages whose ids were taken. The other messages are stored
+// by then, so outside a caller's transaction a read that fails is no error of theirs.
 func pgExisting(ctx context.Context, s *session, messages []delivery.NewMessage, created []delivery.Created) error {
 	index := make(map[string]int)
 	var ids []string

@@ -9,16 +9,16 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// pgClaim leases due events: $1 how many, $2 the lease's token, $3 its length, $4 since when at most they
-// have been due, in microseconds.
+// pgClaim leases due events: $1 how many, $2 the lease's token, $3 its length, $4 since when at
+// most they have been due, in microseconds.
 //
-// Events come and go in the order in which they fall due, so that where the index begins lies what is gone. While
-// somebody's old snapshot keeps vacuum from clearing that away, to search from there would take longer and longer:
-// see [sweep].
+// Events come and go in the order in which they fall due, so that where the index begins lies what
+// is gone. While somebody's old snapshot keeps vacuum from clearing that away, to search from there
+// would take longer and longer: see [sweep].
 //
-// The materialized step is what keeps to the limit: a plan that ran it once per row of an outer loop
-// would skip what it had locked and take more each time. It compares with the statement's time, which
-// unlike the clock's can search an index.
+// The materialized step is what keeps to the limit: a plan that ran it once per row of an outer
+// loop would skip what it had locked and take more each time. It compares with the statement's
+// time, which unlike the clock's can search an index.
 const pgClaim = `
 WITH due AS MATERIALIZED (
 	SELECT id, ready_at AS since FROM delivery_outbox
@@ -56,14 +56,15 @@ func (postgresWrites) claim(ctx context.Context, s *session, limit int, lease de
 	return claimed, err
 }
 
-// pgDone ends claims: $1 the events, $2 their leases. It is pgSettle for what mostly happens, in a third of the time.
+// pgDone ends claims: $1 the events, $2 their leases. It is pgSettle for what mostly happens, in a
+// third of the time.
 const pgDone = `
 WITH s AS MATERIALIZED (SELECT * FROM unnest((SELECT $1::bigint[]), (SELECT $2::bigint[])) AS s(id, lease))
 DELETE FROM delivery_outbox o USING s WHERE o.id = ANY (ARRAY(SELECT id FROM s)) AND o.id = s.id AND o.lease = s.lease`
 
-// pgSettle settles: $1 pgSettlements that end claims, $2 those that give them back, $3 those of dead letters.
-// Outcomes stand as in [delivery.Outcome]. One list with a filter on the outcome would pass for two rows,
-// and be searched from end to end for each of its own.
+// pgSettle settles: $1 pgSettlements that end claims, $2 those that give them back, $3 those of
+// dead letters. Outcomes stand as in [delivery.Outcome]. One list with a filter on the outcome
+// would pass for two rows, and be searched from end to end for each of its own.
 const pgSettle = `
 WITH ending AS MATERIALIZED (
 	SELECT * FROM json_to_recordset($1::json) AS s(id bigint, lease bigint, outcome int, reason text)

@@ -57,9 +57,9 @@ ORDER BY m.id, r.recipient`,
 	before:  fmt.Sprintf(pgPageBySeq, "DESC"),
 	changes: pgPageByVersion,
 
-	// An open message's receipt that is not there yet counts as Sent. The range over both columns, and one
-	// condition for all else, make the planner expect many rows, whatever its statistics: so it takes them
-	// in the order of the index, and the limit ends the search.
+	// An open message's receipt that is not there yet counts as Sent. The range over both columns,
+	// and one condition for all else, make the planner expect many rows, whatever its statistics:
+	// so it takes them in the order of the index, and the limit ends the search.
 	pending: `
 WITH reader AS MATERIALIZED (
 	SELECT c.conv, c.version, coalesce((

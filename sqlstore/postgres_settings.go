@@ -24,7 +24,8 @@ SELECT current_setting('server_encoding'), current_setting('client_encoding'), c
 		found.fault("client_encoding is %s, which alters text: set it to UTF8 in the DSN or for the role", client)
 	}
 	if !strings.HasPrefix(dates, "ISO") {
-		// Most drivers don't mind. If one does, the error is its own and not the server's, and so harms no transaction.
+		// Most drivers don't mind. If one does, the error is its own and not the server's, and so
+		// harms no transaction.
 		var at time.Time
 		err := queryOne(ctx, q, []any{&at}, "SELECT timestamptz 'epoch'")
 		if ctx.Err() != nil {

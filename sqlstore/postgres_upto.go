@@ -7,9 +7,9 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// pgNeeds finds, among the messages from the user's place up to the named one, in order of seq, those
-// of others that are not where the mark wants them; a frozen message without the user is none.
-// The scalar subselects let the index deliver the order, so that a limit ends the search.
+// pgNeeds finds, among the messages from the user's place up to the named one, in order of seq,
+// those of others that are not where the mark wants them; a frozen message without the user is
+// none. The scalar subselects let the index deliver the order, so that a limit ends the search.
 const pgNeeds = `
 	SELECT m.seq, m.id, m.sender, m.total, m.quorum, coalesce(r.status, 0) AS was, r.delivered_at
 	FROM delivery_messages m
@@ -19,10 +19,10 @@ const pgNeeds = `
 	WHERE m.conv = (SELECT conv FROM named) AND m.seq > (SELECT place FROM named) AND m.seq <= (SELECT seq FROM named)
 		AND m.sender <> $3::text AND (m.open OR r.status IS NOT NULL) AND $5::int > coalesce(r.status, 0)`
 
-// pgAdvanceUpTo applies an up-to mark: $1 conversation, $2 message, $3 user, $4 socket, $5 status, $6 at,
-// $7 admitted, $8 limit, $9 the lease's length, $10 its token. It takes the conversation's row as
-// pgAdvance does. The place is safe without: what it passes over can never need a step again. Strangers
-// leave no place behind.
+// pgAdvanceUpTo applies an up-to mark: $1 conversation, $2 message, $3 user, $4 socket, $5 status,
+// $6 at, $7 admitted, $8 limit, $9 the lease's length, $10 its token. It takes the conversation's
+// row as pgAdvance does. The place is safe without: what it passes over can never need a step
+// again. Strangers leave no place behind.
 var pgAdvanceUpTo = `
 WITH named AS MATERIALIZED (
 	SELECT m.conv, m.seq, m.id, m.sender, m.open, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen,

@@ -21,8 +21,8 @@ type reads struct {
 	load     string // ids → message…
 	receipts string // ids → receipt…, ordered by message and recipient
 
-	// Lists: conversation's version, epoch, message…, own receipt…, as a LEFT JOIN makes them: for an empty
-	// page, one row with both and NULLs.
+	// Lists: conversation's version, epoch, message…, own receipt…, as a LEFT JOIN makes them: for
+	// an empty page, one row with both and NULLs.
 	after   string // conversation, after, before, limit, viewer; the first ones in order of seq
 	before  string // the same; the last ones, in descending order of seq
 	changes string // conversation, after, limit, viewer; in order of version
@@ -58,13 +58,13 @@ type listed struct {
 	message delivery.Message
 }
 
-// firstPiece is how many rows the first statement of a list asks for, where the page has a limit in bytes:
-// those of a page of the usual length, and one to see whether there is more. Each further statement asks for
-// twice as many, so that few rows are read in vain when messages are large.
+// firstPiece is how many rows the first statement of a list asks for, where the page has a limit in
+// bytes: those of a page of the usual length, and one to see whether there is more. Each further
+// statement asks for twice as many, so that few rows are read in vain when messages are large.
 const firstPiece = 50 + 1
 
-// list reads a page in one piece, or in several pieces of one snapshot: where the conversation has changed
-// since the first, the page ends before.
+// list reads a page in one piece, or in several pieces of one snapshot: where the conversation has
+// changed since the first, the page ends before.
 func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page, err error) {
 	err = s.read(ctx, func(q delivery.DBTX) error {
 		filling, cursor := filler.Filler{List: l}, (*delivery.Cursor)(nil)

@@ -63,7 +63,8 @@ func queryOne(ctx context.Context, q delivery.DBTX, columns []any, text string, 
 	return rows.Close()
 }
 
-// queryInto is query for rows of which there may be many, about n: each is read through the same columns.
+// queryInto is query for rows of which there may be many, about n: each is read through the same
+// columns.
 func queryInto[T any](ctx context.Context, q delivery.DBTX, n int, columns func(*T) []any, text string, args ...any) ([]T, error) {
 	var row, zero T
 	to := columns(&row)

@@ -24,15 +24,16 @@ func (f *findings) fault(format string, args ...any) {
 	f.faults = append(f.faults, fmt.Sprintf(format, args...))
 }
 
-// checked is what a store knows of its settings. A store looks at them in its first call, and in each
-// later one until they are found in order. So no restart is needed after a fault is mended.
+// checked is what a store knows of its settings. A store looks at them in its first call, and in
+// each later one until they are found in order. So no restart is needed after a fault is mended.
 type checked struct {
 	passed, isolate atomic.Bool
 }
 
-// check returns an error unless the settings are in order. It looks at them through q, a connection or the caller's
-// transaction, since another connection may not be free. The statements it uses touch no table, so that they begin no snapshot
-// of the database and take no lock in a caller's transaction.
+// check returns an error unless the settings are in order. It looks at them through q, a connection
+// or the caller's transaction, since another connection may not be free. The statements it uses
+// touch no table, so that they begin no snapshot of the database and take no lock in a caller's
+// transaction.
 func (s *session) check(ctx context.Context, q delivery.DBTX) error {
 	if s.settings == nil || s.checked.passed.Load() {
 		return nil

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// A database that lets in one writer at a time may keep no order of those who wait. SQLite keeps none:
-// they look in again and again, in the end every 100 ms (sqliteDefaultBusyCallback in its main.c), and
-// between transactions that follow one another at once they hardly ever find it free. So that the app's own
-// transactions, and other processes, come to write before they lose patience, the store leaves the
-// database alone for that long after its writers were busy for so long.
+// A database that lets in one writer at a time may keep no order of those who wait. SQLite keeps
+// none: they look in again and again, in the end every 100 ms (sqliteDefaultBusyCallback in its
+// main.c), and between transactions that follow one another at once they hardly ever find it free.
+// So that the app's own transactions, and other processes, come to write before they lose patience,
+// the store leaves the database alone for that long after its writers were busy for so long.
 const (
 	shiftLength = time.Second
 	breather    = 100 * time.Millisecond
 )
 
-// shift is what the store's writers have done since they last left a serial database alone. Who has taken
-// it from the session's queue may write.
+// shift is what the store's writers have done since they last left a serial database alone. Who has
+// taken it from the session's queue may write.
 type shift struct {
 	busy  time.Duration
 	ended time.Time // of the last writer

@@ -31,8 +31,9 @@ var sqlite = dialect{
 	writes: &sqliteWrites,
 }
 
-// sqliteBegin begins a transaction with the lock to write, whatever the driver was told of BEGIN. For
-// this one moment it takes the connection its patience: SQLite would wait on when ctx has ended.
+// sqliteBegin begins a transaction with the lock to write, whatever the driver was told of BEGIN.
+// For this one moment it takes the connection its patience: SQLite would wait on when ctx has
+// ended.
 func sqliteBegin(ctx context.Context, conn *sql.Conn) error {
 	var patience int
 	if err := conn.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&patience); err != nil {
@@ -52,9 +53,9 @@ func sqliteBegin(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// sqliteEnter sets the savepoint of a call, unless the one of a call that failed is still set, and takes the lock
-// to write. A transaction that read before does not get it if someone else wrote in between, however long it
-// is willing to wait.
+// sqliteEnter sets the savepoint of a call, unless the one of a call that failed is still set, and
+// takes the lock to write. A transaction that read before does not get it if someone else wrote in
+// between, however long it is willing to wait.
 func sqliteEnter(ctx context.Context, tx delivery.DBTX) error {
 	_, err := tx.ExecContext(ctx, "ROLLBACK TO delivery_call")
 	if err == nil {
@@ -73,8 +74,9 @@ func sqliteEnter(ctx context.Context, tx delivery.DBTX) error {
 	return execEach(ctx, tx, "SAVEPOINT delivery_call", "UPDATE delivery_conversations SET version = version WHERE false")
 }
 
-// sqliteFail undoes what the call did, and leaves its savepoint as the sign that it failed. If SQLite has ended the
-// transaction, another takes its place, so that the caller's ROLLBACK finds one.
+// sqliteFail undoes what the call did, and leaves its savepoint as the sign that it failed. If
+// SQLite has ended the transaction, another takes its place, so that the caller's ROLLBACK finds
+// one.
 func sqliteFail(ctx context.Context, tx delivery.DBTX) error {
 	_, err := tx.ExecContext(ctx, "ROLLBACK TO delivery_call")
 	if err == nil || sqliteFate(err) != refused {
@@ -124,8 +126,8 @@ func sqliteFate(err error) fate {
 	return refused
 }
 
-// sqliteCode returns the result code of SQLite's error, 0 if err is none. Drivers have it in a field Code, or as the result
-// of a method Code.
+// sqliteCode returns the result code of SQLite's error, 0 if err is none. Drivers have it in a
+// field Code, or as the result of a method Code.
 func sqliteCode(err error) int64 {
 	return errorNumber(err, func(err reflect.Value) int64 {
 		if kind := reflect.Indirect(err).Type(); !strings.Contains(kind.PkgPath()+kind.String(), "sqlite") {
@@ -145,8 +147,9 @@ const sqliteIDs = "(SELECT value AS id FROM json_each(?))"
 // sqliteNow is the clock, in microseconds. It ticks in milliseconds.
 const sqliteNow = "CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000"
 
-// Once somebody has run ANALYZE, or PRAGMA optimize, SQLite goes by the sizes that the tables had then, and rather
-// reads a table that was small from end to end. What keeps the statements to the indexes:
+// Once somebody has run ANALYZE, or PRAGMA optimize, SQLite goes by the sizes that the tables had
+// then, and rather reads a table that was small from end to end. What keeps the statements to the
+// indexes:
 //
 //   - CROSS JOIN, which joins in the order of the text
 //   - INSERT … ON CONFLICT DO UPDATE, also where the row is known to exist: it looks into the index

@@ -10,9 +10,9 @@
 //
 // # Settings
 //
-// Some settings of a database, a connection or a driver lose or alter text, keep reads in the past or make the server
-// refuse what the store needs. [Migrate] and [Validate] refuse them, and so does a store's first call, in one sentence
-// that says what to change:
+// Some settings of a database, a connection or a driver lose or alter text, keep reads in the past
+// or make the server refuse what the store needs. [Migrate] and [Validate] refuse them, and so does
+// a store's first call, in one sentence that says what to change:
 //
 //   - Postgres: a database's or a client's encoding other than UTF8; a DateStyle that the driver cannot read, as pgx in
 //     its simple protocol reads ISO only.
@@ -20,41 +20,45 @@
 //     ORACLE; binlog_format=STATEMENT with a binary log; max_allowed_packet below 16 MiB, its default.
 //   - SQLite: a version before 3.42.
 //
-// A store remembers that the settings are in order, and looks at them again in each call until then. So they are to
-// be the same on all connections of a pool.
+// A store remembers that the settings are in order, and looks at them again in each call until
+// then. So they are to be the same on all connections of a pool.
 //
 // # Transactions
 //
-// A call runs as one transaction of its own, at READ COMMITTED whatever the server's default is, and is
-// repeated as a whole after a deadlock, a serialization failure or a busy database, until ctx ends.
-// Conversations are locked in one order everywhere, so such conflicts are rare. When the connection
-// breaks at the commit, or ctx ends there, the error wraps [delivery.ErrOutcomeUnknown]; any other
-// error has changed nothing. An error wraps [delivery.ErrUnavailable] if the database is away, has no room or no
-// connection left, or may not be written to through any of the pool's connections.
+// A call runs as one transaction of its own, at READ COMMITTED whatever the server's default is,
+// and is repeated as a whole after a deadlock, a serialization failure or a busy database, until
+// ctx ends. Conversations are locked in one order everywhere, so such conflicts are rare. When the
+// connection breaks at the commit, or ctx ends there, the error wraps [delivery.ErrOutcomeUnknown];
+// any other error has changed nothing. An error wraps [delivery.ErrUnavailable] if the database is
+// away, has no room or no connection left, or may not be written to through any of the pool's
+// connections.
 //
-// A connection whose session has become read-only, or has lost its prepared statements, is closed, and the
-// call is made on another. After a call that had no answer for a second until its ctx ended, idle connections
-// that do not answer within 200 ms are closed before the next call.
+// A connection whose session has become read-only, or has lost its prepared statements, is closed,
+// and the call is made on another. After a call that had no answer for a second until its ctx
+// ended, idle connections that do not answer within 200 ms are closed before the next call.
 //
-// Inside a transaction of the caller's ([Store.InTx]) nothing is repeated, and the isolation is the caller's. At
-// every isolation a write is exact, however long ago the transaction read for the first time, or fails with an
-// error that wraps [delivery.ErrTxConflict]: roll back and run the whole transaction again. [IsConflict] tells
-// the same of the caller's own statements and of the commit. A write that fails changes nothing, and every later
-// write of the store in that transaction fails too, until a ROLLBACK TO SAVEPOINT to before the failure.
+// Inside a transaction of the caller's ([Store.InTx]) nothing is repeated, and the isolation is the
+// caller's. At every isolation a write is exact, however long ago the transaction read for the
+// first time, or fails with an error that wraps [delivery.ErrTxConflict]: roll back and run the
+// whole transaction again. [IsConflict] tells the same of the caller's own statements and of the
+// commit. A write that fails changes nothing, and every later write of the store in that
+// transaction fails too, until a ROLLBACK TO SAVEPOINT to before the failure.
 //
-// On MariaDB and MySQL a transaction begins at REPEATABLE READ by default, and the store's writes in it read what was
-// committed last. They lock rows and no gaps between them, with one exception: after a mark of a message that
-// does not exist, sends of others may wait until the transaction ends. At READ COMMITTED they don't. With
-// innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write fails with a conflict if somebody else
-// changed the conversation since the transaction first read. [sql.LevelReadCommitted] has no such conflicts.
+// On MariaDB and MySQL a transaction begins at REPEATABLE READ by default, and the store's writes
+// in it read what was committed last. They lock rows and no gaps between them, with one exception:
+// after a mark of a message that does not exist, sends of others may wait until the transaction
+// ends. At READ COMMITTED they don't. With innodb_snapshot_isolation=ON, the default since MariaDB
+// 11.6.2, a write fails with a conflict if somebody else changed the conversation since the
+// transaction first read. [sql.LevelReadCommitted] has no such conflicts.
 //
 // # Postgres
 //
-// An app whose role is not the one that migrates needs SELECT, INSERT, UPDATE and DELETE on the tables, and USAGE on
-// the sequence delivery_outbox_id_seq.
+// An app whose role is not the one that migrates needs SELECT, INSERT, UPDATE and DELETE on the
+// tables, and USAGE on the sequence delivery_outbox_id_seq.
 //
-// Behind a pooler in transaction mode pgx wants default_query_exec_mode=exec or cache_describe in the DSN, and lib/pq
-// binary_parameters=yes. With its default lib/pq runs the statements of other clients there, without an error.
+// Behind a pooler in transaction mode pgx wants default_query_exec_mode=exec or cache_describe in
+// the DSN, and lib/pq binary_parameters=yes. With its default lib/pq runs the statements of other
+// clients there, without an error.
 //
 // With lib/pq 1.12.3 one db.Exec of the app's own can run twice and answer nil, if the connection
 // is closed before the answer arrives (findings/libpq-executes-twice.sh): pgx answers an error
@@ -70,14 +74,15 @@
 //
 //	file:app.db?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_txlock=immediate
 //
-// Without WAL, readers and writers wait for each other. With synchronous at NORMAL a commit survives a
-// crash of the process, but perhaps not of the machine. Without _txlock=immediate a transaction of the caller's
-// that reads before it writes fails with "database is locked" if someone else wrote in between, however long
-// busy_timeout is: what it read is out of date. SQLite has one writer at a time: the store's own writers queue up
-// in the process, and a transaction of the caller's delays all of them. SQLite itself lets nobody queue up: who waits looks
-// in from time to time. So that others find it free before their busy_timeout, the store leaves it alone for 100 ms after
-// every second of writing. Where several processes write all the time, one's pause is another's chance, and a
-// transaction of the caller's may still find it busy for seconds.
+// Without WAL, readers and writers wait for each other. With synchronous at NORMAL a commit
+// survives a crash of the process, but perhaps not of the machine. Without _txlock=immediate a
+// transaction of the caller's that reads before it writes fails with "database is locked" if
+// someone else wrote in between, however long busy_timeout is: what it read is out of date. SQLite
+// has one writer at a time: the store's own writers queue up in the process, and a transaction of
+// the caller's delays all of them. SQLite itself lets nobody queue up: who waits looks in from time
+// to time. So that others find it free before their busy_timeout, the store leaves it alone for 100
+// ms after every second of writing. Where several processes write all the time, one's pause is
+// another's chance, and a transaction of the caller's may still find it busy for seconds.
 //
 // If the ctx of one statement of the app's own ends inside a transaction, SQLite rolls back the
 // whole transaction, and every driver lets the next statements of the same [sql.Tx] run and commit
@@ -88,8 +93,8 @@
 //
 // # MySQL
 //
-// Without interpolateParams=true in the DSN, go-sql-driver prepares every statement anew, at the price
-// of another round trip each.
+// Without interpolateParams=true in the DSN, go-sql-driver prepares every statement anew, at the
+// price of another round trip each.
 //
 // A deadlock ends the transaction at the server, and go-sql-driver 1.10.1 lets the next statements
 // of the app's [sql.Tx] commit one by one, which its Rollback does not undo
@@ -97,13 +102,15 @@
 // while it waited for a lock can still be carried out when the lock is free
 // (findings/mariadb-timed-out-write-lands.sh).
 //
-// In a Galera cluster any node takes writes. A write that another node overtook fails there at the commit or at the
-// next statement, and is repeated as a whole, as after a deadlock. Reads of a node show what it has applied, which
-// may be some milliseconds behind the others: a mark of a message that was just sent at another node can be
-// [delivery.ErrNotFound]. With wsrep_sync_wait=7 in the DSN a node catches up before it answers.
+// In a Galera cluster any node takes writes. A write that another node overtook fails there at the
+// commit or at the next statement, and is repeated as a whole, as after a deadlock. Reads of a node
+// show what it has applied, which may be some milliseconds behind the others: a mark of a message
+// that was just sent at another node can be [delivery.ErrNotFound]. With wsrep_sync_wait=7 in the
+// DSN a node catches up before it answers.
 //
-// When the network drops a connection without telling either end, the server keeps the locks of a transaction
-// that was under way on it. With idle_transaction_timeout=10 in the DSN, MariaDB ends that transaction after 10 s.
+// When the network drops a connection without telling either end, the server keeps the locks of a
+// transaction that was under way on it. With idle_transaction_timeout=10 in the DSN, MariaDB ends
+// that transaction after 10 s.
 package sqlstore
 
 import (
@@ -115,7 +122,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Store is a [delivery.TxStore] in an SQL database. Make it with [New]. It is safe for concurrent use.
+// Store is a [delivery.TxStore] in an SQL database. Make it with [New]. It is safe for concurrent
+// use.
 type Store struct {
 	session *session
 }
@@ -146,16 +154,16 @@ func newSession(db *sql.DB, impl *dialect) *session {
 }
 
 // InTx returns a store that works inside the caller's transaction, as [delivery.TxStore] says: a
-// transaction of [database/sql] or of a library around it, or a [*sql.Conn] on which one was begun. After an
-// error the caller must roll back.
+// transaction of [database/sql] or of a library around it, or a [*sql.Conn] on which one was begun.
+// After an error the caller must roll back.
 func (s *Store) InTx(tx delivery.DBTX) delivery.Store {
 	inner := *s.session
 	inner.tx, inner.sweep = tx, new(sweep) // whose claims may be rolled back
 	return &Store{&inner}
 }
 
-// Writers returns 2, or 1 with SQLite, which lets in one writer at a time: while the database works on one batch
-// of marks, the next is on its way.
+// Writers returns 2, or 1 with SQLite, which lets in one writer at a time: while the database works
+// on one batch of marks, the next is on its way.
 func (s *Store) Writers() int {
 	if s.session.serial {
 		return 1
@@ -178,8 +186,9 @@ func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, leas
 	return created, claimed, nil
 }
 
-// unreadable is what became of a message whose id is taken by one that cannot be read, if there is one for the reason
-// of err: by a read that a connection pooler sent to a server which is behind, say.
+// unreadable is what became of a message whose id is taken by one that cannot be read, if there is
+// one for the reason of err: by a read that a connection pooler sent to a server which is behind,
+// say.
 func unreadable(err error) delivery.Created {
 	reason := fmt.Errorf("%w: the id is taken, and what has it cannot be read", delivery.ErrOutcomeUnknown)
 	if err != nil {

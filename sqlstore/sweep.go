@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// sweep says how far back claims look. Once one has left nothing, those after it look at what fell due since,
-// and a while before: a transaction may commit after what it sent fell due. What came later still, and what a
-// claimer left that failed, is found when somebody asks for a look at everything, or it is time for one.
+// sweep says how far back claims look. Once one has left nothing, those after it look at what fell
+// due since, and a while before: a transaction may commit after what it sent fell due. What came
+// later still, and what a claimer left that failed, is found when somebody asks for a look at
+// everything, or it is time for one.
 type sweep struct {
 	mu    sync.Mutex
 	swept time.Time // when one began that looked at everything and left nothing

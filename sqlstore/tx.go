@@ -9,9 +9,9 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// guard makes a write in a caller's transaction change all or nothing, and makes all later ones fail
-// after one that failed. Postgres does so by itself. MySQL and SQLite undo one statement at most, or end
-// the transaction and have later statements commit by themselves.
+// guard makes a write in a caller's transaction change all or nothing, and makes all later ones
+// fail after one that failed. Postgres does so by itself. MySQL and SQLite undo one statement at
+// most, or end the transaction and have later statements commit by themselves.
 type guard struct {
 	enter func(ctx context.Context, tx delivery.DBTX) error // before a write
 	leave string                                            // after one, if set
@@ -70,10 +70,11 @@ func (s *session) txError(err error) error {
 	return s.orMigrate(err)
 }
 
-// IsConflict reports whether an error of the caller's own, from a statement or the commit of a transaction,
-// says that another transaction was in the way: roll back and run the whole transaction again. It knows the
-// codes of all dialects: SQLSTATE 40001, 40P01 and 55P03 of Postgres, 1213, 1205 and 1020 of MySQL and MariaDB,
-// SQLITE_BUSY and SQLITE_LOCKED. The errors of the Tx forms, which wrap [delivery.ErrTxConflict], are such too.
+// IsConflict reports whether an error of the caller's own, from a statement or the commit of a
+// transaction, says that another transaction was in the way: roll back and run the whole
+// transaction again. It knows the codes of all dialects: SQLSTATE 40001, 40P01 and 55P03 of
+// Postgres, 1213, 1205 and 1020 of MySQL and MariaDB, SQLITE_BUSY and SQLITE_LOCKED. The errors of
+// the Tx forms, which wrap [delivery.ErrTxConflict], are such too.
 func IsConflict(err error) bool {
 	if err == nil {
 		return false

@@ -31,15 +31,15 @@ func find(id, user string) (room, bool) {
 	return rooms[i], true
 }
 
-// authorize is the app's rule, which the library asks before it shows a conversation to anyone or lets
-// anyone do something in it: the members may do everything.
+// authorize is the app's rule, which the library asks before it shows a conversation to anyone or
+// lets anyone do something in it: the members may do everything.
 func authorize(_ context.Context, user string, _ delivery.Action, conversation string) (bool, error) {
 	_, ok := find(conversation, user)
 	return ok, nil
 }
 
-// recipients freezes the members of a room as the recipients of what is sent into it. Who joined later
-// would not appear among those a message still has to reach.
+// recipients freezes the members of a room as the recipients of what is sent into it. Who joined
+// later would not appear among those a message still has to reach.
 func recipients(_ context.Context, sender, conversation string) ([]string, error) {
 	r, ok := find(conversation, sender)
 	if !ok {

@@ -35,8 +35,9 @@ type server struct {
 	pusherJS string
 }
 
-// newServer puts the library together: a store in the app's database, a notifier that reaches browsers by
-// Pusher, the tracker that coordinates them, and two handlers for the routes that pages call.
+// newServer puts the library together: a store in the app's database, a notifier that reaches
+// browsers by Pusher, the tracker that coordinates them, and two handlers for the routes that pages
+// call.
 func newServer(db *demo.DB, pusher *demo.Pusher, pusherJS string, https bool) (*server, error) {
 	store, err := sqlstore.New(db.DB, db.Dialect)
 	if err != nil {
@@ -143,8 +144,9 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// health says whether the database answers, and to those who are signed in how the outbox is doing, which costs more
-// than a stranger should be able to ask for. Events that wait are no illness of this process: they are kept.
+// health says whether the database answers, and to those who are signed in how the outbox is doing,
+// which costs more than a stranger should be able to ask for. Events that wait are no illness of
+// this process: they are kept.
 func (s *server) health(w http.ResponseWriter, r *http.Request) {
 	user, err := s.accounts.Identify(r)
 	if err == nil {

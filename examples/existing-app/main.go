@@ -1,6 +1,6 @@
-// Existing-app is a shop that had users, orders and comments on orders long before it knew of message
-// delivery. It adds ticks to its comments: the comment's row, the message and its receipts are one
-// transaction of the shop's own.
+// Existing-app is a shop that had users, orders and comments on orders long before it knew of
+// message delivery. It adds ticks to its comments: the comment's row, the message and its receipts
+// are one transaction of the shop's own.
 package main
 
 import (
@@ -36,8 +36,8 @@ func userID(id int64) string    { return fmt.Sprint(id) }
 func orderID(id int64) string   { return fmt.Sprint("order-", id) }
 func commentID(id int64) string { return fmt.Sprint("comment-", id) }
 
-// comment adds a comment to an order. Either the comment, the message, a receipt for each watcher and
-// the event that will be published are all there, or nothing is.
+// comment adds a comment to an order. Either the comment, the message, a receipt for each watcher
+// and the event that will be published are all there, or nothing is.
 func (s *shop) comment(ctx context.Context, order, author int64, text string) (id int64, err error) {
 	if text == "" {
 		return 0, errors.New("an empty comment")
@@ -89,9 +89,10 @@ func (s *shop) watchers(ctx context.Context, tx *sql.Tx, order int64) ([]string,
 
 // open opens the shop's database and adds the library's tables to it.
 func open(ctx context.Context, file string, notifier delivery.Notifier) (*shop, error) {
-	// WAL and a busy timeout let readers and writers share the file; synchronous=FULL keeps a commit
-	// through a power cut. With txlock=immediate a transaction has the lock to write when it begins: one
-	// that reads first, and asks for it then, fails if another was faster, however long the timeout.
+	// WAL and a busy timeout let readers and writers share the file; synchronous=FULL keeps a
+	// commit through a power cut. With txlock=immediate a transaction has the lock to write when it
+	// begins: one that reads first, and asks for it then, fails if another was faster, however long
+	// the timeout.
 	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate")
 	if err != nil {
 		return nil, err

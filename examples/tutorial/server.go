@@ -70,7 +70,8 @@ func build(db *demo.DB, pusher *demo.Pusher, flags demo.Flags) (http.Handler, fu
 	return s.handler(), s.tracker.Run, nil
 }
 
-// encode tells of an event in the tutorial's words, which say more than the library's: the message itself.
+// encode tells of an event in the tutorial's words, which say more than the library's: the message
+// itself.
 func (s *server) encode(ctx context.Context, event delivery.Event) ([]pusheradapter.Trigger, error) {
 	name := map[delivery.Kind]string{delivery.MessageSent: "an_event", delivery.StatusChanged: "delivered_message"}[event.Kind]
 	objects, err := s.objects(ctx, event)

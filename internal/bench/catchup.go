@@ -36,8 +36,9 @@ const (
 	browserConns    = 6 // as many as a browser opens to one host
 )
 
-// catchUp measures a user who comes back to one conversation with many unread messages, over HTTP: with one mark up to the
-// last of them, and as the tutorial's page does it, with a request for each.
+// catchUp measures a user who comes back to one conversation with many unread messages, over HTTP:
+// with one mark up to the last of them, and as the tutorial's page does it, with a request for
+// each.
 func (b *bench) catchUp() experiment {
 	var ours, tutorial *place
 	return experiment{
@@ -69,7 +70,8 @@ func (b *bench) catchUpAtOnce(ctx context.Context, at *place, delay time.Duratio
 	if err != nil {
 		return err
 	}
-	// Without a relay nothing but the request itself sends statements: they are counted with another user.
+	// Without a relay nothing but the request itself sends statements: they are counted with
+	// another user.
 	_, statements, err := markAllOverHTTP(ctx, at, tracker, user+"-counted")
 	if err != nil {
 		return err
@@ -90,8 +92,8 @@ func (b *bench) catchUpAtOnce(ctx context.Context, at *place, delay time.Duratio
 	return b.noteCatchUp(ctx, catchUpName("ours", delay), began, answered, 1, statements)
 }
 
-// markAllOverHTTP has the user mark all messages by one request, and returns when it was answered and how many statements
-// were sent until then.
+// markAllOverHTTP has the user mark all messages by one request, and returns when it was answered
+// and how many statements were sent until then.
 func markAllOverHTTP(ctx context.Context, at *place, tracker *delivery.Tracker, user string) (answered time.Time, statements int, err error) {
 	identify := func(r *http.Request) (string, error) { return r.Header.Get("User"), nil }
 	api, err := deliveryhttp.New(tracker, identify, &deliveryhttp.Options{OpenConversations: true})

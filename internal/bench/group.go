@@ -27,8 +27,9 @@ const (
 	authorChannel = "author"
 )
 
-// group measures how long members of a group wait who all acknowledge one message within a second, and what that makes Pusher
-// do: with status events on the conversation's channel, and on the author's own.
+// group measures how long members of a group wait who all acknowledge one message within a second,
+// and what that makes Pusher do: with status events on the conversation's channel, and on the
+// author's own.
 func (b *bench) group() experiment {
 	var at *place
 	options := map[string]*pusheradapter.Options{sharedChannel: nil, authorChannel: {AuthorsOnly: true}}

@@ -26,7 +26,8 @@ func growthName(store string, messages int, which string, callers int) string {
 	return fmt.Sprintf("Growth/store=%s/messages=%d/which=%s/callers=%d", store, messages, which, callers)
 }
 
-// The stores that grow. Postgres does so for the peer rows, too, which shows what of it is the database's.
+// The stores that grow. Postgres does so for the peer rows, too, which shows what of it is the
+// database's.
 const (
 	growthPostgres = "postgres"
 	growthRows     = "rows"
@@ -51,17 +52,19 @@ type grown struct {
 	marker   func() (peer.Marker, error)
 }
 
-// growPostgres compares marks in two databases of very different size: of the newest messages, as many in both, and of any.
-// In each, the library and the peer rows mark the same messages for users of their own.
+// growPostgres compares marks in two databases of very different size: of the newest messages, as
+// many in both, and of any. In each, the library and the peer rows mark the same messages for users
+// of their own.
 func (b *bench) growPostgres() experiment {
 	return b.growth(growthPostgres, b.fillPostgres, func() {})
 }
 
 // growMemory does the same with two memstores.
 //
-// A collection of garbage takes time in proportion to all that is kept, and comes when that has doubled: the cost per mark
-// does not depend on the size, but which cell it meets is chance. So it is left out of the cells. And so that the later
-// cells do not pay for memory that nobody has used before, as much as all take is used once.
+// A collection of garbage takes time in proportion to all that is kept, and comes when that has
+// doubled: the cost per mark does not depend on the size, but which cell it meets is chance. So it
+// is left out of the cells. And so that the later cells do not pay for memory that nobody has used
+// before, as much as all take is used once.
 func (b *bench) growMemory() experiment {
 	return b.growth(growthMemory, b.fillMemory, func() {
 		debug.SetGCPercent(100)
@@ -142,7 +145,8 @@ func (b *bench) fixtures(messages int) map[string]peer.Fixture {
 	return map[string]peer.Fixture{newestMessages: f, anyMessages: wide}
 }
 
-// otherUsers is how many passes over the messages lie between the users of two that mark in one store.
+// otherUsers is how many passes over the messages lie between the users of two that mark in one
+// store.
 const otherUsers = 1000
 
 func (b *bench) fillPostgres(ctx context.Context, messages int) (stores []grown, err error) {

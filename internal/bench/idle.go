@@ -18,7 +18,8 @@ const (
 	idlePatience = 5 * time.Second      // for one to be accepted
 )
 
-// idleSystem measures how long after its commit a single mark is accepted, when nothing else happens.
+// idleSystem measures how long after its commit a single mark is accepted, when nothing else
+// happens.
 func (b *bench) idleSystem() experiment {
 	peers := []peer.Peer{peer.Inline, peer.River, peer.Watermill, peer.Ours(engines.Postgres)}
 	return experiment{

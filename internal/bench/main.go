@@ -1,12 +1,14 @@
-// Bench measures the library beside what a Go team would write or use instead, all in turn, in several rounds, on servers of
-// its own; then it prints a page of tables in Markdown, with the figures the library wants to reach.
+// Bench measures the library beside what a Go team would write or use instead, all in turn, in
+// several rounds, on servers of its own; then it prints a page of tables in Markdown, with the
+// figures the library wants to reach.
 //
 //	go -C internal/bench run .                                 # to the terminal, in about a quarter of an hour
 //	go -C internal/bench run . -quick                          # in two minutes, to see that it works
 //	go -C internal/bench run . -o ../../docs/benchmarks.md     # into the page, with charts beside it
 //	go -C internal/bench test -bench . ./...                   # the same peers as Go benchmarks, for benchstat
 //
-// It needs a machine with PostgreSQL's server programs, and MariaDB's for the rows about it; nothing else should run there.
+// It needs a machine with PostgreSQL's server programs, and MariaDB's for the rows about it;
+// nothing else should run there.
 package main
 
 import (
@@ -107,7 +109,8 @@ func run(ctx context.Context, size size, only, out, raw string) error {
 	}
 	defer l.Close()
 	b := &bench{size, l, report.NewLog(), map[string]*place{}}
-	// What holds much memory comes later, alone: the garbage collector would make the others pay for it.
+	// What holds much memory comes later, alone: the garbage collector would make the others pay
+	// for it.
 	for _, phase := range [][]func() experiment{
 		{b.marks, b.idleSystem, b.catchUp, b.group, b.tutorial},
 		{b.upTo},

@@ -39,7 +39,8 @@ const (
 	pauseAtStart = 10 * time.Millisecond
 )
 
-// storedName names a cell of marks that are committed and not published; acceptedName one of marks that are.
+// storedName names a cell of marks that are committed and not published; acceptedName one of marks
+// that are.
 func storedName(peer string, callers int) string {
 	return fmt.Sprintf("Stored/peer=%s/callers=%d", peer, callers)
 }
@@ -48,7 +49,8 @@ func acceptedName(peer string, callers int, delay time.Duration) string {
 	return fmt.Sprintf("Accepted/peer=%s/callers=%d/stub=%v", peer, callers, delay)
 }
 
-// marks measures single marks by many callers: to the commit alone, and until the stub has accepted their events.
+// marks measures single marks by many callers: to the commit alone, and until the stub has accepted
+// their events.
 func (b *bench) marks() experiment {
 	stored := []peer.Peer{
 		peer.Floor, peer.Rows, peer.Single, peer.InlineUnpublished, peer.OursUnpublished(engines.Postgres),
@@ -94,7 +96,8 @@ func (b *bench) marks() experiment {
 	}
 }
 
-// turned returns them in an order that starts elsewhere in every round, so that nobody is always the first.
+// turned returns them in an order that starts elsewhere in every round, so that nobody is always
+// the first.
 func turned[T any](all []T, round int) []T {
 	if len(all) == 0 {
 		return nil
@@ -103,8 +106,8 @@ func turned[T any](all []T, round int) []T {
 	return slices.Concat(all[at:], all[:at])
 }
 
-// cell measures one peer with so many callers for a while; with a delay of the stub's that is not negative, until the stub
-// has accepted all that they marked, or the time for that is over.
+// cell measures one peer with so many callers for a while; with a delay of the stub's that is not
+// negative, until the stub has accepted all that they marked, or the time for that is over.
 func (b *bench) cell(ctx context.Context, name string, p peer.Peer, callers int, delay time.Duration) (err error) {
 	at, err := b.place(ctx, p)
 	if err != nil {
@@ -203,7 +206,8 @@ func read(ctx context.Context, db lab.Database) (r reading, err error) {
 	return r, err
 }
 
-// since returns what each of so many marks has used since an earlier reading, as far as the database tells.
+// since returns what each of so many marks has used since an earlier reading, as far as the
+// database tells.
 func (r reading) since(earlier reading, marks int, db lab.Database) []report.Value {
 	n, cpu := float64(marks), r.cpu.Sub(earlier.cpu)
 	values := []report.Value{{Unit: unitClient, Number: cpu.Client.Seconds() / n}}

@@ -28,7 +28,8 @@ const (
 
 const newPage = "# Benchmarks\n\n" + pageBegin + pageEnd
 
-// writePage writes the tables: into the page of that name, with charts beside it, or to the terminal.
+// writePage writes the tables: into the page of that name, with charts beside it, or to the
+// terminal.
 func (b *bench) writePage(ctx context.Context, name string, took time.Duration) error {
 	setting, err := b.setting(ctx, took)
 	if err != nil {

@@ -19,8 +19,8 @@ type column struct {
 	format report.Format
 }
 
-// table shows the columns of names, which come with the cells that tell what they are. Names that were not measured are
-// left out.
+// table shows the columns of names, which come with the cells that tell what they are. Names that
+// were not measured are left out.
 func (b *bench) table(t *report.Table, columns []column, name string, cells ...string) {
 	measured := false
 	for _, c := range columns {

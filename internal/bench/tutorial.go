@@ -99,7 +99,8 @@ func (b *bench) runTutorial(ctx context.Context, program string) (err error) {
 	return b.requestAll(ctx, db, addr, requests)
 }
 
-// requestAll sends prepared requests over a few connections: the least a load generator can do on the machine that it loads.
+// requestAll sends prepared requests over a few connections: the least a load generator can do on
+// the machine that it loads.
 func (b *bench) requestAll(ctx context.Context, db lab.Database, addr string, requests [][]byte) error {
 	idle := make(chan *connection, tutorialConns)
 	for range tutorialConns {

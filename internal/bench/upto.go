@@ -24,7 +24,8 @@ const (
 	upToMarks  = 20 // a round
 )
 
-// upTo measures how long a mark up to the newest message takes a reader who has long marked all of the history before.
+// upTo measures how long a mark up to the newest message takes a reader who has long marked all of
+// the history before.
 func (b *bench) upTo() experiment {
 	type conversation struct {
 		name    string

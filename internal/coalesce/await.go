@@ -13,10 +13,10 @@ const Lag = 500 * time.Millisecond
 // errExit is the error of a function that ended its goroutine, as t.FailNow does.
 var errExit = errors.New("the function ended its goroutine")
 
-// Await calls do and returns its results. If do panics or ends its goroutine, Await returns an error that
-// wraps [ErrUnknown]: do may have done its work before. When ctx ends and do does not return within [Lag],
-// as with a driver that waits on a silent connection, Await returns [ErrUnknown] and ctx's error. Then do
-// goes on in the background, and nobody waits for it.
+// Await calls do and returns its results. If do panics or ends its goroutine, Await returns an
+// error that wraps [ErrUnknown]: do may have done its work before. When ctx ends and do does not
+// return within [Lag], as with a driver that waits on a silent connection, Await returns
+// [ErrUnknown] and ctx's error. Then do goes on in the background, and nobody waits for it.
 func Await[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	type answer struct {
 		value T

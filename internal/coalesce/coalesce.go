@@ -1,11 +1,13 @@
 // Package coalesce turns calls that overlap in time into batches: group commit without a timer.
 //
-// The first caller's items go out at once. Those who call while its batch is in flight form the next
-// one, with those who call again as soon as they have an answer. So a call alone waits for nobody, and
-// the busier it gets the larger the batches grow. Only a group that is told to pause waits for company.
+// The first caller's items go out at once. Those who call while its batch is in flight form the
+// next one, with those who call again as soon as they have an answer. So a call alone waits for
+// nobody, and the busier it gets the larger the batches grow. Only a group that is told to pause
+// waits for company.
 //
-// A group may have several writers. A batch has a price of its own, so they write side by side only in a
-// crowd. Then they share alike what is there: the callers of a small batch would come again to wait for a large one.
+// A group may have several writers. A batch has a price of its own, so they write side by side only
+// in a crowd. Then they share alike what is there: the callers of a small batch would come again to
+// wait for a large one.
 package coalesce
 
 import (
@@ -18,28 +20,29 @@ import (
 	"time"
 )
 
-// ErrUnknown says that a caller's items were in flight and that their outcome is not known: the caller's context
-// ended before there was an answer, or the [Func] panicked or ended its goroutine.
+// ErrUnknown says that a caller's items were in flight and that their outcome is not known: the
+// caller's context ended before there was an answer, or the [Func] panicked or ended its goroutine.
 var ErrUnknown = errors.New("no answer, and the work may be done")
 
 // Func does the work for one batch, of one lane, and returns a result per item in the same order.
-// Its context is the batch's own and carries nothing of any caller's. It ends when the last caller has
-// left, and at the latest deadline among them. A Func that does not return then is left behind.
+// Its context is the batch's own and carries nothing of any caller's. It ends when the last caller
+// has left, and at the latest deadline among them. A Func that does not return then is left behind.
 type Func[In, Out any] func(ctx context.Context, lane string, items []In) ([]Out, error)
 
-// Crowd is the weight of calls above which they are one, in a lane. They stay one until they weigh half as
-// much: it should not change all the time.
+// Crowd is the weight of calls above which they are one, in a lane. They stay one until they weigh
+// half as much: it should not change all the time.
 const Crowd = 32
 
 // Group batches calls. Lanes don't wait for each other.
 type Group[In, Out any] struct {
-	// Writers is how many batches of a lane may be in flight at a time in a crowd; else it is one. It may be set before
-	// the first call.
+	// Writers is how many batches of a lane may be in flight at a time in a crowd; else it is one.
+	// It may be set before the first call.
 	Writers int
 
-	// Pause is called after each batch of a lane, while the next one gathers, if there is one. It lets other
-	// goroutines run: those who just got their answers may come again at once, and should not have to wait for a
-	// whole batch without them. It may be set, before the first call, to what takes longer.
+	// Pause is called after each batch of a lane, while the next one gathers, if there is one. It
+	// lets other goroutines run: those who just got their answers may come again at once, and
+	// should not have to wait for a whole batch without them. It may be set, before the first call,
+	// to what takes longer.
 	Pause func()
 
 	do      Func[In, Out]
@@ -81,8 +84,8 @@ type call[In, Out any] struct {
 	done     chan struct{}   // holds one word, so that who says it never waits
 }
 
-// New returns a group whose batches weigh up to max, more only where one call alone does. A batch with a
-// caller that has no deadline may take as long as the timeout. A nil weigh counts items.
+// New returns a group whose batches weigh up to max, more only where one call alone does. A batch
+// with a caller that has no deadline may take as long as the timeout. A nil weigh counts items.
 func New[In, Out any](max int, timeout time.Duration, weigh func(In) int, do Func[In, Out]) *Group[In, Out] {
 	g := &Group[In, Out]{Writers: 1, Pause: runtime.Gosched, do: do, max: max, timeout: timeout, weigh: weigh, lanes: make(map[string]*lane[In, Out])}
 	g.spareLanes.New = func() any {
@@ -92,8 +95,9 @@ func New[In, Out any](max int, timeout time.Duration, weigh func(In) int, do Fun
 	return g
 }
 
-// Do has the items done, in one batch, and returns their results. The keys name what two batches must not be about at
-// the same time: those of a lane that are in flight together have none in common, but for one that was left behind.
+// Do has the items done, in one batch, and returns their results. The keys name what two batches
+// must not be about at the same time: those of a lane that are in flight together have none in
+// common, but for one that was left behind.
 //
 // When ctx ends first, Do leaves: with ctx's error alone if no batch had taken the items yet (then
 // they never happen), with [ErrUnknown] too if one had.
@@ -164,8 +168,8 @@ func (l *lane[In, Out]) has(c *call[In, Out], b *batch[In, Out]) (this, others b
 	return this, others
 }
 
-// finish returns the results of a call that is done. Only such a call is used again: a batch may still
-// hold one that its caller left.
+// finish returns the results of a call that is done. Only such a call is used again: a batch may
+// still hold one that its caller left.
 func (g *Group[In, Out]) finish(c *call[In, Out]) ([]Out, error) {
 	outs, err := c.outs, c.err
 	clear(c.keys)
@@ -174,8 +178,8 @@ func (g *Group[In, Out]) finish(c *call[In, Out]) ([]Out, error) {
 	return outs, err
 }
 
-// lead runs batches of the lane as long as there is one for it. It runs on a goroutine of its own, so that the
-// caller who started it can leave like any other.
+// lead runs batches of the lane as long as there is one for it. It runs on a goroutine of its own,
+// so that the caller who started it can leave like any other.
 func (g *Group[In, Out]) lead(name string, l *lane[In, Out]) {
 	for {
 		b := g.take(name, l)
@@ -187,8 +191,8 @@ func (g *Group[In, Out]) lead(name string, l *lane[In, Out]) {
 	}
 }
 
-// take moves the next batch out of those who wait. If there is none, nil, the leader is to leave: the others go on,
-// and without others nobody waits.
+// take moves the next batch out of those who wait. If there is none, nil, the leader is to leave:
+// the others go on, and without others nobody waits.
 func (g *Group[In, Out]) take(name string, l *lane[In, Out]) *batch[In, Out] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -212,7 +216,8 @@ func (g *Group[In, Out]) take(name string, l *lane[In, Out]) *batch[In, Out] {
 	return b
 }
 
-// deadline returns the latest deadline of the batch's callers, of whom those that have none get the limit.
+// deadline returns the latest deadline of the batch's callers, of whom those that have none get the
+// limit.
 func (b *batch[In, Out]) deadline(limit time.Time) (latest time.Time) {
 	for _, c := range b.calls {
 		d := c.deadline
@@ -226,9 +231,10 @@ func (b *batch[In, Out]) deadline(limit time.Time) (latest time.Time) {
 	return latest
 }
 
-// fill moves to the batch those who came first and whose keys no other batch has. In a crowd that is a writer's share
-// of what is there, with all that has keys in common with it: no other writer could take that. Those passed over are
-// not overtaken by later ones with the same keys, or might wait forever.
+// fill moves to the batch those who came first and whose keys no other batch has. In a crowd that
+// is a writer's share of what is there, with all that has keys in common with it: no other writer
+// could take that. Those passed over are not overtaken by later ones with the same keys, or might
+// wait forever.
 func (g *Group[In, Out]) fill(l *lane[In, Out], b *batch[In, Out]) {
 	share, loads := g.max, map[string]int(nil)
 	if g.Writers > 1 && (l.leaders > 1 || l.pending > Crowd) {
@@ -304,7 +310,8 @@ func (l *lane[In, Out]) release(b *batch[In, Out]) {
 	}
 }
 
-// leave takes back a call that no batch has yet, and reports whether that was so. A batch that everybody has left ends.
+// leave takes back a call that no batch has yet, and reports whether that was so. A batch that
+// everybody has left ends.
 func (g *Group[In, Out]) leave(l *lane[In, Out], c *call[In, Out]) (untaken bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

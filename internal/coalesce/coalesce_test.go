@@ -44,7 +44,8 @@ func (d *desk) write(ctx context.Context, lane string, items []int) ([]int, erro
 	return double(ctx, lane, items)
 }
 
-// crew returns a group of several writers, with a pause in which everyone who got an answer comes again.
+// crew returns a group of several writers, with a pause in which everyone who got an answer comes
+// again.
 func crew(t *testing.T, writers, max int, do Func[int, int]) *Group[int, int] {
 	g := New(max, time.Minute, nil, do)
 	g.Writers, g.Pause = writers, func() { time.Sleep(time.Microsecond) }

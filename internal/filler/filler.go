@@ -15,8 +15,8 @@ type Filler struct {
 	size int
 }
 
-// Add puts the next message on the page: the next in the order of the list, and with List.Before set the
-// next one back. It reports whether there was room, and if not, the page is done.
+// Add puts the next message on the page: the next in the order of the list, and with List.Before
+// set the next one back. It reports whether there was room, and if not, the page is done.
 func (f *Filler) Add(m delivery.Message) bool {
 	n := len(f.page.Messages)
 	f.size += m.Size()

@@ -13,8 +13,8 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// The baseline: what a Tracker does a second over each store, with so many callers at once. Marks and sends are
-// timed to their commit; nothing is published.
+// The baseline: what a Tracker does a second over each store, with so many callers at once. Marks
+// and sends are timed to their commit; nothing is published.
 
 func BenchmarkSend(b *testing.B) {
 	eachStore(b, func(b *testing.B, tracker *delivery.Tracker, callers int) {

@@ -8,7 +8,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// A transaction of the app's own that holds a conversation keeps nobody waiting who can wait elsewhere.
+// A transaction of the app's own that holds a conversation keeps nobody waiting who can wait
+// elsewhere.
 func TestAMarkThatWillNotWaitComesBackAsHeld(t *testing.T) {
 	each(t, func(t *testing.T, e engines.Engine) {
 		if e.Kind == engines.SQLite {

@@ -11,8 +11,9 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// Connections on which nothing comes any more, and no end either, as when a firewall forgets them, hold marks up for as long
-// as their callers have patience, and not for as long as there are such connections in the pool.
+// Connections on which nothing comes any more, and no end either, as when a firewall forgets them,
+// hold marks up for as long as their callers have patience, and not for as long as there are such
+// connections in the pool.
 func TestMarksFlowAgainAfterConnectionsFellSilent(t *testing.T) {
 	const patience, goal, callers, idle = 5 * time.Second, 6 * time.Second, 16, 10
 	for _, e := range engines.All {

@@ -100,8 +100,8 @@ func TestWhatCommitsLongAfterItWasSentIsPublishedAtOnce(t *testing.T) {
 	})
 }
 
-// While the database's clock is behind, what a node that died had leased is due later than it should be: the backlog and
-// the log say so.
+// While the database's clock is behind, what a node that died had leased is due later than it
+// should be: the backlog and the log say so.
 func TestAClockThatWasSetBackIsSeen(t *testing.T) {
 	for _, kind := range []engines.Kind{engines.Postgres, engines.MySQL} { // the clock of SQLite is the machine's
 		e := engines.First(kind)

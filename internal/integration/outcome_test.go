@@ -10,9 +10,10 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// Wherever a connection breaks in the last request of a write, which is all of it on Postgres and COMMIT on MariaDB, or in the
-// answer: a call that says that it failed has changed nothing, one that says that it succeeded tells what it changed, and any
-// other says that the outcome is unknown.
+// Wherever a connection breaks in the last request of a write, which is all of it on Postgres and
+// COMMIT on MariaDB, or in the answer: a call that says that it failed has changed nothing, one
+// that says that it succeeded tells what it changed, and any other says that the outcome is
+// unknown.
 func TestSQLStoreTellsOutcomesTrulyWhereverAConnectionBreaks(t *testing.T) {
 	for _, e := range engines.All {
 		if e.Kind == engines.SQLite {
@@ -80,7 +81,8 @@ func TestSQLStoreTellsOutcomesTrulyWhereverAConnectionBreaks(t *testing.T) {
 	}
 }
 
-// last returns how long the last request that was answered is, and the answer, and what passed before in both directions.
+// last returns how long the last request that was answered is, and the answer, and what passed
+// before in both directions.
 func last(pieces []piece) (request, answer int, before map[direction]int) {
 	n := len(pieces)
 	if pieces[n-1].to == toServer { // it wants no answer

@@ -13,8 +13,8 @@ import (
 // timed has the operations that pages of an app wait for.
 var timed = []string{"Send", "Mark", "Mark of 500", "MarkUpTo of 10", "Message", "Load of 500", "Receipts", "Pending"}
 
-// BenchmarkConversationOf times a caller alone in a conversation of so many messages, one of ten, and counts what the database
-// looks at for it: see [work].
+// BenchmarkConversationOf times a caller alone in a conversation of so many messages, one of ten,
+// and counts what the database looks at for it: see [work].
 func BenchmarkConversationOf(b *testing.B) {
 	for _, messages := range []int{500, 50_000} {
 		for _, kind := range []engines.Kind{engines.SQLite, engines.Postgres, engines.MySQL} {

@@ -13,8 +13,8 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// history is a database in which the conversation c1 grows, beside others that together have a fifth of its messages. One
-// message in ten is frozen for bob, cem and dan, the others are open.
+// history is a database in which the conversation c1 grows, beside others that together have a
+// fifth of its messages. One message in ten is frozen for bob, cem and dan, the others are open.
 type history struct {
 	testing.TB
 	kind          engines.Kind
@@ -25,8 +25,8 @@ type history struct {
 	visits        int // so far
 }
 
-// newHistory makes the tables, and pools for engines of one kind. Each has one connection, which has done everything on the
-// empty tables: what a server remembers from then, it keeps.
+// newHistory makes the tables, and pools for engines of one kind. Each has one connection, which
+// has done everything on the empty tables: what a server remembers from then, it keeps.
 func newHistory(t testing.TB, conversations int, of ...engines.Engine) (*history, []*visitor) {
 	database := of[0].Database(t)
 	h := &history{TB: t, kind: database.Kind, admin: database.Open(t), conversations: conversations}

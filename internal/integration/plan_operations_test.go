@@ -10,8 +10,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// operations has every operation of a store and, if there are several, every way it takes. Those before settling have the
-// names of [delivery.Tracker].
+// operations has every operation of a store and, if there are several, every way it takes. Those
+// before settling have the names of [delivery.Tracker].
 var operations = []operation{
 	{"Send", func(ctx context.Context, v visit) error {
 		return v.send(ctx, v.draft("a", v.conversation()))

@@ -13,8 +13,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// explained returns a transaction in which SQLite explains each statement, and the test fails if it would read a table from
-// end to end.
+// explained returns a transaction in which SQLite explains each statement, and the test fails if it
+// would read a table from end to end.
 func (v *visitor) explained(tx delivery.DBTX) delivery.DBTX {
 	if v.kind != engines.SQLite {
 		return tx

@@ -11,8 +11,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// work is what a database looked at: rows, unless it is SQLite, which doesn't count them, and pages of tables and indexes,
-// unless it is MariaDB, where what happens in the background counts as well.
+// work is what a database looked at: rows, unless it is SQLite, which doesn't count them, and pages
+// of tables and indexes, unless it is MariaDB, where what happens in the background counts as well.
 type work struct{ rows, pages int }
 
 func (w work) minus(other work) work { return work{w.rows - other.rows, w.pages - other.pages} }
@@ -74,13 +74,15 @@ func (v *visitor) work() (w work) {
 	return w
 }
 
-// most returns the most that an operation may look at in a long conversation, if it looked at w in a short one.
+// most returns the most that an operation may look at in a long conversation, if it looked at w in
+// a short one.
 func (h *history) most(w work) work {
 	rows := w.rows + w.rows/10
 	if h.kind == engines.Postgres {
 		// It rather reads a table of a few hundred conversations than an index, at each look.
 		rows += 5 * h.one("SELECT count(*) FROM delivery_conversations")
 	}
-	// The trees of the indexes are a page or two higher, and were as low as one page. Rows in a row may be on one page.
+	// The trees of the indexes are a page or two higher, and were as low as one page. Rows in a row
+	// may be on one page.
 	return work{rows: rows, pages: 3 * w.pages}
 }

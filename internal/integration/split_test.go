@@ -14,8 +14,9 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// A pooler that sends reads to a standby may hide the message that has an id. The sends of that id fail, one by one,
-// until the standby shows it. They are never answered as if they were stored, and the other messages of the batch are.
+// A pooler that sends reads to a standby may hide the message that has an id. The sends of that id
+// fail, one by one, until the standby shows it. They are never answered as if they were stored, and
+// the other messages of the batch are.
 func TestATakenIDThatCannotBeReadFailsNoOther(t *testing.T) {
 	engines.Each(t, func(t *testing.T, e engines.Engine) {
 		database, behind := e.Database(t), e.Database(t)

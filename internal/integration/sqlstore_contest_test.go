@@ -19,8 +19,9 @@ import (
 // mysqlEngine is MariaDB in plain settings.
 var mysqlEngine = engines.First(engines.MySQL)
 
-// Batches name conversations in any order, senders and markers meet in all of them, some in transactions
-// of their own at the server's default isolation. No call may fail, and everything must add up.
+// Batches name conversations in any order, senders and markers meet in all of them, some in
+// transactions of their own at the server's default isolation. No call may fail, and everything
+// must add up.
 func TestMySQLIsExactUnderContention(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -45,9 +46,9 @@ func TestMySQLIsExactUnderContention(t *testing.T) {
 	}
 }
 
-// Two pools on one file stand for two processes. The first one's transactions begin with the lock, for which
-// they have patience, since both stores write all the time; the second one's begin without it, and its connections
-// wait for nobody.
+// Two pools on one file stand for two processes. The first one's transactions begin with the lock,
+// for which they have patience, since both stores write all the time; the second one's begin
+// without it, and its connections wait for nobody.
 func TestSQLiteIsExactUnderContention(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, e engines.Engine) {
 		database := e.Database(t)
@@ -56,7 +57,8 @@ func TestSQLiteIsExactUnderContention(t *testing.T) {
 	})
 }
 
-// contend lets as many callers as said work through each of the pools on one database, and audits what they leave.
+// contend lets as many callers as said work through each of the pools on one database, and audits
+// what they leave.
 func contend(t *testing.T, e engines.Engine, callers int, pools ...*sql.DB) {
 	const calls, conversations, messages = 12, 4, 5
 	migrate(t, e, pools[0])
@@ -136,7 +138,8 @@ func (c *contest) settle() {
 	}
 }
 
-// isConflict reports whether a caller's transaction lost against another, which is the caller's to repeat.
+// isConflict reports whether a caller's transaction lost against another, which is the caller's to
+// repeat.
 func isConflict(err error) bool {
 	var postgres interface{ SQLState() string }
 	var mysql *mysqldriver.MySQLError

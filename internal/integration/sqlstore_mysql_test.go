@@ -10,8 +10,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// The caller's transaction reads as of its first look at the database, at the server's default isolation. What
-// the store decides by must be newer.
+// The caller's transaction reads as of its first look at the database, at the server's default
+// isolation. What the store decides by must be newer.
 func TestMySQLDoesNotDecideByAStaleSnapshot(t *testing.T) {
 	db, store := migrated(t, mysqlEngine)
 	openMessage(t, store, "c", "m1")

@@ -9,8 +9,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// A connection that breaks at the commit leaves open what became of it. The store says so, and the same
-// call again tells.
+// A connection that breaks at the commit leaves open what became of it. The store says so, and the
+// same call again tells.
 func TestSQLStoreSaysWhenAnOutcomeIsUnknown(t *testing.T) {
 	message := delivery.NewMessage{Header: delivery.Header{ID: "m", Conversation: "c", Sender: "alice", Open: true, Quorum: 1, SentAt: time.Now()}}
 	lease := delivery.Lease{Token: 1, For: time.Hour}

@@ -11,8 +11,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// The largest batches, of texts that take the most room on their way to the server, keep to the default of its
-// max_allowed_packet, which is the least that the store accepts.
+// The largest batches, of texts that take the most room on their way to the server, keep to the
+// default of its max_allowed_packet, which is the least that the store accepts.
 func TestMySQLTakesTheLargestBatches(t *testing.T) {
 	interpolated := engines.First(engines.MySQL).Database(t)
 	interpolated.DSN += "?interpolateParams=true"

@@ -11,14 +11,15 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// rowsRead says how many rows of our tables a transaction has read so far, where the database can tell.
+// rowsRead says how many rows of our tables a transaction has read so far, where the database can
+// tell.
 var rowsRead = map[engines.Kind]string{
 	engines.Postgres: "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) from pg_stat_xact_user_tables",
 	engines.MySQL:    "select cast(sum(variable_value) as signed) from information_schema.session_status where variable_name like 'handler_read%'",
 }
 
-// bob comes back to a conversation with a long history that he has read; eve has never been there, and the
-// limit spares her most of it.
+// bob comes back to a conversation with a long history that he has read; eve has never been there,
+// and the limit spares her most of it.
 func TestPendingReadsNoMoreRowsThanAreNew(t *testing.T) {
 	const long, fresh, limit = 5000, 100, 50
 	each(t, func(t *testing.T, e engines.Engine) {

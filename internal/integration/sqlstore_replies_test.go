@@ -26,8 +26,8 @@ func TestTransactionsThatReadFirstRarelyConflictAtTheDefaultIsolation(t *testing
 	}
 }
 
-// BenchmarkTransactionsThatReadFirst tells how many conflicts a thousand transactions meet, and how long one takes until it is
-// committed.
+// BenchmarkTransactionsThatReadFirst tells how many conflicts a thousand transactions meet, and how
+// long one takes until it is committed.
 func BenchmarkTransactionsThatReadFirst(b *testing.B) {
 	for _, e := range append(engines.All, engines.Variants...) {
 		for _, level := range isolations[e.Kind] {
@@ -39,8 +39,9 @@ func BenchmarkTransactionsThatReadFirst(b *testing.B) {
 	}
 }
 
-// repliesThatConflict has 8 users reply in one conversation at the same time. Each transaction reads a table of the app's, sends
-// a reply and marks everything up to it as read. One that conflicts is run again after a pause, and counted.
+// repliesThatConflict has 8 users reply in one conversation at the same time. Each transaction
+// reads a table of the app's, sends a reply and marks everything up to it as read. One that
+// conflicts is run again after a pause, and counted.
 func repliesThatConflict(tb testing.TB, e engines.Engine, level sql.IsolationLevel, transactions int) int64 {
 	tb.Helper()
 	db, store := migrated(tb, e)

@@ -11,7 +11,8 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// A client knows a conversation up to version 12, and the database is restored from a backup that had less.
+// A client knows a conversation up to version 12, and the database is restored from a backup that
+// had less.
 func TestAClientAheadOfARestoredStoreStartsOver(t *testing.T) {
 	const never = -1
 	engines.Each(t, func(t *testing.T, e engines.Engine) {

@@ -15,8 +15,8 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// refuses holds Migrate, Validate and a store's first call to an error with these words, before they change anything. What is
-// amiss in bad is in order in good, if there is such a database.
+// refuses holds Migrate, Validate and a store's first call to an error with these words, before
+// they change anything. What is amiss in bad is in order in good, if there is such a database.
 func refuses(t *testing.T, bad, good engines.Database, words ...string) {
 	t.Helper()
 	dialect, pool := dialects[bad.Kind], bad.Open(t)
@@ -204,7 +204,8 @@ func TestACallBeforeMigrateSaysToRunIt(t *testing.T) {
 	})
 }
 
-// The first call has no connection for itself, be it a plain one or in a caller's transaction that has the only one.
+// The first call has no connection for itself, be it a plain one or in a caller's transaction that
+// has the only one.
 func TestTheFirstCallNeedsNoOtherConnection(t *testing.T) {
 	each(t, func(t *testing.T, e engines.Engine) {
 		db := e.Open(t)
@@ -231,7 +232,8 @@ func TestTheFirstCallNeedsNoOtherConnection(t *testing.T) {
 	})
 }
 
-// A connection that breaks while the settings are looked at says nothing about them, and nothing else was sent on it.
+// A connection that breaks while the settings are looked at says nothing about them, and nothing
+// else was sent on it.
 func TestSettingsAreLookedAtAgainAfterAConnectionBroke(t *testing.T) {
 	engines.Each(t, func(t *testing.T, e engines.Engine) {
 		db, cut := breakable(t, e)

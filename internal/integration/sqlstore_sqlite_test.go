@@ -23,8 +23,9 @@ func eachSQLite(t *testing.T, test func(t *testing.T, e engines.Engine)) {
 	}
 }
 
-// A caller's transaction that is begun without IMMEDIATE gets its lock by the store's first statement,
-// and waits for it; to get it by a later one would fail at once when someone else wrote in between.
+// A caller's transaction that is begun without IMMEDIATE gets its lock by the store's first
+// statement, and waits for it; to get it by a later one would fail at once when someone else wrote
+// in between.
 func TestSQLiteTransactionsBegunWithoutALockWaitForIt(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, e engines.Engine) {
 		database := e.Database(t)
@@ -70,8 +71,8 @@ func sendAndMarkInTx(ctx context.Context, db *sql.DB, store delivery.TxStore, id
 	return tx.Commit()
 }
 
-// What the settings in the package's documentation are for: once a caller's transaction has read, it can't get
-// the lock if someone else wrote, so it wants to have it before.
+// What the settings in the package's documentation are for: once a caller's transaction has read,
+// it can't get the lock if someone else wrote, so it wants to have it before.
 func TestSQLiteTransactionsThatReadFirstNeedTheLockAtBegin(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, e engines.Engine) {
 		for txlock, busy := range map[string]bool{"deferred": true, "immediate": false} {
@@ -110,7 +111,8 @@ func TestSQLiteTransactionsThatReadFirstNeedTheLockAtBegin(t *testing.T) {
 	})
 }
 
-// Someone else's lock is waited for as long as the call may take, however patient the connection is.
+// Someone else's lock is waited for as long as the call may take, however patient the connection
+// is.
 func TestSQLiteWaitsForOtherWritersUntilTheContextEnds(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, e engines.Engine) {
 		for _, patience := range []string{"busy_timeout(0)", "busy_timeout(60000)"} {

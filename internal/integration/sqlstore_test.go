@@ -59,8 +59,8 @@ func TestSQLStoreKeepsTheContractOfTransactions(t *testing.T) {
 	})
 }
 
-// isolations are the levels at which callers begin transactions. The default is READ COMMITTED on Postgres, REPEATABLE
-// READ on MariaDB, and on SQLite the only one.
+// isolations are the levels at which callers begin transactions. The default is READ COMMITTED on
+// Postgres, REPEATABLE READ on MariaDB, and on SQLite the only one.
 var isolations = map[engines.Kind][]sql.IsolationLevel{
 	engines.SQLite:   {sql.LevelDefault},
 	engines.Postgres: {sql.LevelDefault, sql.LevelRepeatableRead, sql.LevelSerializable},

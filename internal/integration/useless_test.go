@@ -26,7 +26,8 @@ func post(t *testing.T, store delivery.Store, id string) error {
 	return err
 }
 
-// A session that can no longer do what others can leaves the pool, and the call that met it is made on another.
+// A session that can no longer do what others can leaves the pool, and the call that met it is made
+// on another.
 func TestACallThatMeetsAUselessSessionIsMadeOnAnother(t *testing.T) {
 	spoil := map[engines.Kind]map[string]string{
 		engines.Postgres: {

@@ -48,7 +48,8 @@ type link struct {
 	cut            bool
 }
 
-// wired returns a pool on a migrated database whose connections go over a wire, and one whose do not.
+// wired returns a pool on a migrated database whose connections go over a wire, and one whose do
+// not.
 func wired(t *testing.T, e engines.Engine) (over, beside *sql.DB, w *wire) {
 	t.Helper()
 	database := e.Database(t)
@@ -182,7 +183,8 @@ func (w *wire) brokeOff() {
 	close(w.broken)
 }
 
-// swallow lets all that comes on the present connections disappear from now on, without telling anyone. New ones work.
+// swallow lets all that comes on the present connections disappear from now on, without telling
+// anyone. New ones work.
 func (w *wire) swallow() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -191,8 +193,8 @@ func (w *wire) swallow() {
 	}
 }
 
-// breakAt has the next connection break after that many more bytes in that direction, and returns a channel that is
-// closed when the server has seen it.
+// breakAt has the next connection break after that many more bytes in that direction, and returns a
+// channel that is closed when the server has seen it.
 func (w *wire) breakAt(at piece) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()

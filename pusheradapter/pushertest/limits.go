@@ -18,8 +18,8 @@ const (
 	MaxMember      = 1_024  // bytes of a presence member's channel_data
 )
 
-// The server's own limits, so that no client takes much of its memory: a connection takes about 25 KB, a
-// subscription about 1 KB.
+// The server's own limits, so that no client takes much of its memory: a connection takes about 25
+// KB, a subscription about 1 KB.
 const (
 	MaxConnections   = 1_000 // at a time; more are closed with 4100, after which clients come again
 	MaxSubscriptions = 200   // of one connection; more are answered with a subscription_error

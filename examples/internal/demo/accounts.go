@@ -24,8 +24,8 @@ var hashes = map[string]string{
 	"carol": "$2a$10$84o.MGZhUuCWOFRGwDKOzOFh4Z4w7QzgoGrh8Il4rPSyD9xbRjXeC",
 }
 
-// Accounts knows who is signed in, by a session that a cookie names and the database keeps, so that a server
-// that starts again still knows its users.
+// Accounts knows who is signed in, by a session that a cookie names and the database keeps, so that
+// a server that starts again still knows its users.
 type Accounts struct {
 	sessions *scs.SessionManager
 	attempts attempts
@@ -35,8 +35,8 @@ type Accounts struct {
 // ErrTooMany refuses to compare a password, for a while.
 var ErrTooMany = errors.New("demo: too many failed attempts to sign in")
 
-// NewAccounts returns the accounts whose sessions the database keeps under a cookie of this name. A secure cookie
-// travels by HTTPS only.
+// NewAccounts returns the accounts whose sessions the database keeps under a cookie of this name. A
+// secure cookie travels by HTTPS only.
 func NewAccounts(db *DB, cookie string, secure bool) *Accounts {
 	s := scs.New()
 	s.Store = newSessionStore(db)
@@ -65,9 +65,9 @@ func (a *Accounts) Identify(r *http.Request) (user string, err error) {
 	return a.sessions.GetString(r.Context(), "user"), nil
 }
 
-// SignIn signs a user in if the password is right. After [maxAttempts] wrong ones in a minute for one user from one
-// address it is [ErrTooMany], whatever the password. A comparison takes a processor for a while, so there are two at
-// a time.
+// SignIn signs a user in if the password is right. After [maxAttempts] wrong ones in a minute for
+// one user from one address it is [ErrTooMany], whatever the password. A comparison takes a
+// processor for a while, so there are two at a time.
 func (a *Accounts) SignIn(r *http.Request, user, password string) (ok bool, err error) {
 	hash, known := hashes[user]
 	name := user

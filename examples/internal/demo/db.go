@@ -53,9 +53,9 @@ func OpenDB(ctx context.Context, dsn string) (_ *DB, err error) {
 	return db, nil
 }
 
-// sqliteDSN makes SQLite fit for a server: readers that don't wait for the writer, commits that survive a
-// power cut, writers that wait for each other, and transactions that take the write lock when they begin,
-// since one that takes it later fails if another was faster.
+// sqliteDSN makes SQLite fit for a server: readers that don't wait for the writer, commits that
+// survive a power cut, writers that wait for each other, and transactions that take the write lock
+// when they begin, since one that takes it later fails if another was faster.
 func sqliteDSN(file string) string {
 	return "file:" + (&url.URL{Path: filepath.ToSlash(file)}).EscapedPath() + "?" + url.Values{
 		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)"},

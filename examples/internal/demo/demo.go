@@ -1,6 +1,7 @@
-// Package demo holds what the example programs need and what has nothing to do with message delivery: users who
-// sign in, a database by its name, a Pusher Channels server for a machine that has none, and the life of a server
-// from its first request to its last. It is what an app has already; nothing of it is meant for production.
+// Package demo holds what the example programs need and what has nothing to do with message
+// delivery: users who sign in, a database by its name, a Pusher Channels server for a machine that
+// has none, and the life of a server from its first request to its last. It is what an app has
+// already; nothing of it is meant for production.
 package demo
 
 import (
@@ -20,7 +21,8 @@ type Flags struct {
 	HTTPS    bool   // browsers come by https://, through a proxy
 }
 
-// ParseFlags reads the command line of the example with this name, and ends the program if it is wrong.
+// ParseFlags reads the command line of the example with this name, and ends the program if it is
+// wrong.
 func ParseFlags(program string) Flags {
 	var f Flags
 	flag.StringVar(&f.Addr, "addr", "127.0.0.1:8080", "listen on this `address`; port 0 is a free one")
@@ -41,8 +43,8 @@ func ParseFlags(program string) Flags {
 	return f
 }
 
-// fill takes what the command line left open from the environment, which other users of the machine do not see, and
-// from what is usual.
+// fill takes what the command line left open from the environment, which other users of the machine
+// do not see, and from what is usual.
 func (f *Flags) fill(program string) error {
 	f.DB = cmp.Or(f.DB, os.Getenv("DELIVERY_DB"))
 	f.Pusher = cmp.Or(f.Pusher, os.Getenv("DELIVERY_PUSHER"))

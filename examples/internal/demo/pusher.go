@@ -61,7 +61,8 @@ func socketOrigin(config pusheradapter.Config) string {
 	return "ws" + strings.TrimPrefix(config.Scheme, "http") + "://" + host
 }
 
-// Sockets returns the handler of browsers' connections to the server in this process, for users who are signed in.
+// Sockets returns the handler of browsers' connections to the server in this process, for users who
+// are signed in.
 func (p *Pusher) Sockets(accounts *Accounts) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, err := accounts.Identify(r)

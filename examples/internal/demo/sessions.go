@@ -12,11 +12,12 @@ import (
 	"github.com/alexedwards/scs/v2"
 )
 
-// sessionStore keeps sessions in the app's own table. What it finds there it remembers for a [moment], so that a
-// browser that asks often costs a statement a second, and not one a request.
+// sessionStore keeps sessions in the app's own table. What it finds there it remembers for a
+// [moment], so that a browser that asks often costs a statement a second, and not one a request.
 //
-// A session that ends in this process is over at once. One that ends in another process over the same database is
-// over here when the moment has passed; who can't wait that long sends a user's requests to one process.
+// A session that ends in this process is over at once. One that ends in another process over the
+// same database is over here when the moment has passed; who can't wait that long sends a user's
+// requests to one process.
 type sessionStore struct {
 	db *DB
 
@@ -76,8 +77,8 @@ func (s *sessionStore) recall(token string) (session foundSession, changes int) 
 	return s.recent[token], s.changes
 }
 
-// remember takes down what was found, unless something has changed since the search began: it may have found what
-// is gone now.
+// remember takes down what was found, unless something has changed since the search began: it may
+// have found what is gone now.
 func (s *sessionStore) remember(token string, session foundSession, changes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,8 +139,8 @@ func (s *sessionStore) Commit(token string, data []byte, expiry time.Time) error
 // Delete implements [scs.Store].
 func (s *sessionStore) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
 
-// sessionCodec writes sessions as JSON, which is read in a tenth of the time that scs's own choice takes: gob has to
-// learn its types anew from each session.
+// sessionCodec writes sessions as JSON, which is read in a tenth of the time that scs's own choice
+// takes: gob has to learn its types anew from each session.
 type sessionCodec struct{}
 
 var _ scs.Codec = sessionCodec{}
@@ -154,7 +155,8 @@ func (sessionCodec) Encode(deadline time.Time, values map[string]any) ([]byte, e
 	return json.Marshal(sessionJSON{deadline, values})
 }
 
-// Decode implements [scs.Codec]. A session that cannot be read, as one of an older version, is nobody's.
+// Decode implements [scs.Codec]. A session that cannot be read, as one of an older version, is
+// nobody's.
 func (sessionCodec) Decode(data []byte) (deadline time.Time, values map[string]any, err error) {
 	var s sessionJSON
 	if err := json.Unmarshal(data, &s); err != nil || s.Values == nil {

@@ -1,4 +1,5 @@
-// Package lab is where measurements are made: private database servers, tuned alike for all, and a stub of Pusher.
+// Package lab is where measurements are made: private database servers, tuned alike for all, and a
+// stub of Pusher.
 package lab
 
 import (
@@ -46,7 +47,8 @@ type Database struct {
 	Tally *Tally // of the statements that went through the pool, with Postgres; else nil
 }
 
-// Database makes a fresh, empty database. The first of a kind starts the server. It goes away with the lab.
+// Database makes a fresh, empty database. The first of a kind starts the server. It goes away with
+// the lab.
 func (l *Lab) Database(ctx context.Context, kind engines.Kind) (db Database, err error) {
 	engine := engineOf(kind)
 	var d engines.Database
@@ -95,7 +97,8 @@ func engineOf(kind engines.Kind) engines.Engine {
 	panic("no engine of kind " + kind)
 }
 
-// tune gives a server room for what is measured. It leaves durability as the server's makers set it: a commit is on the disk.
+// tune gives a server room for what is measured. It leaves durability as the server's makers set
+// it: a commit is on the disk.
 func tune(ctx context.Context, kind engines.Kind, server *engines.Server, d engines.Database) error {
 	db, err := sql.Open(d.Driver, d.DSN)
 	if err != nil {
@@ -143,8 +146,9 @@ func (d Database) WAL(ctx context.Context) (bytes float64, err error) {
 	return bytes, err
 }
 
-// pgVacuums cleans the tables that hold something. Autovacuum leaves those that nobody wrote to alone too: a planner that
-// was told that a table is empty would have it read from end to end as it grows.
+// pgVacuums cleans the tables that hold something. Autovacuum leaves those that nobody wrote to
+// alone too: a planner that was told that a table is empty would have it read from end to end as it
+// grows.
 const pgVacuums = `
 select format('vacuum analyze %s', oid::regclass) from pg_class
 where relkind = 'r' and relnamespace = current_schema()::regnamespace and pg_relation_size(oid) > 0`

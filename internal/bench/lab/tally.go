@@ -7,7 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Tally counts the statements that a pool sends to Postgres, those that begin and end transactions included.
+// Tally counts the statements that a pool sends to Postgres, those that begin and end transactions
+// included.
 type Tally struct{ n atomic.Int64 }
 
 var _ pgx.QueryTracer = (*Tally)(nil)

@@ -30,7 +30,8 @@ func (r Result) Rate() float64 { return float64(r.Calls) / r.Took.Seconds() }
 // Quantile returns the wait that a share q of the calls did not exceed; 0 if there were no calls.
 func (r Result) Quantile(q float64) time.Duration { return Quantile(r.Waits, q) }
 
-// Quantile returns the value that a share q of the sorted values does not exceed; 0 if there are none.
+// Quantile returns the value that a share q of the sorted values does not exceed; 0 if there are
+// none.
 func Quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -38,11 +39,13 @@ func Quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
-// Run has so many callers call do, each one call after another, until the limit or the first error. The calls get
-// consecutive numbers from *next on; the next run goes on from there. No two runs share it at a time.
+// Run has so many callers call do, each one call after another, until the limit or the first error.
+// The calls get consecutive numbers from *next on; the next run goes on from there. No two runs
+// share it at a time.
 //
-// The callers begin all at once, which they never do again: how long their first calls wait says nothing of those that follow,
-// and in a short run they alone could be more than a hundredth of all.
+// The callers begin all at once, which they never do again: how long their first calls wait says
+// nothing of those that follow, and in a short run they alone could be more than a hundredth of
+// all.
 func Run(ctx context.Context, callers int, limit Limit, next *atomic.Int64, do func(ctx context.Context, i int) error) (Result, error) {
 	// The deadline only stops new calls: one that has begun is finished, and counts.
 	deadline := time.Now().Add(limit.For)
@@ -54,7 +57,8 @@ func Run(ctx context.Context, callers int, limit Limit, next *atomic.Int64, do f
 	result := Result{Start: time.Now()}
 	for caller := range callers {
 		wg.Go(func() {
-			// Calls may take less than a microsecond: there is one look at the clock and one shared counter for each.
+			// Calls may take less than a microsecond: there is one look at the clock and one shared
+			// counter for each.
 			for began := time.Now(); ctx.Err() == nil && !failed.Load() && !began.After(deadline); {
 				i := next.Add(1) - 1
 				if i >= end {

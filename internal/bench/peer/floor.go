@@ -8,17 +8,19 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// Floor is the least that can be done: marks that overlap in time are written by the raw driver in one statement, which
-// inserts their receipts and their events and does nothing else. It looks up nothing, guards nothing, counts nothing and
-// has no versions. Its batches form as the library's do.
+// Floor is the least that can be done: marks that overlap in time are written by the raw driver in
+// one statement, which inserts their receipts and their events and does nothing else. It looks up
+// nothing, guards nothing, counts nothing and has no versions. Its batches form as the library's
+// do.
 var Floor = Peer{
 	Name: "floor", Kind: engines.Postgres, Open: openFloor, Pending: []string{"truncate floor_outbox"},
 	Prepare: func(ctx context.Context, e Env) error { return e.execute(ctx, floorTables...) },
 }
 
-// Rows is the floor over the library's tables: its statement finds the message that a mark names, and writes all the rows
-// that the library writes, with counters and versions too. It guards nothing, decides nothing and answers nothing, and its
-// events tell neither counters nor versions. Like the library it has two batches under way.
+// Rows is the floor over the library's tables: its statement finds the message that a mark names,
+// and writes all the rows that the library writes, with counters and versions too. It guards
+// nothing, decides nothing and answers nothing, and its events tell neither counters nor versions.
+// Like the library it has two batches under way.
 var Rows = Peer{Name: "rows", Kind: engines.Postgres, Prepare: prepareOurs, Open: openRows, Pending: []string{"truncate delivery_outbox"}}
 
 // floorTables are shaped as the library's.

@@ -10,7 +10,8 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// fill writes the messages into the library's tables. It goes by SQL and not by Tracker.Send, since there may be millions.
+// fill writes the messages into the library's tables. It goes by SQL and not by Tracker.Send, since
+// there may be millions.
 var fill = []string{
 	`INSERT INTO delivery_conversations (id, version)
 	SELECT {conversation}, {each} FROM {numbers:conversations} ORDER BY n`,
@@ -105,7 +106,8 @@ select format('drop index %s', i.indexrelid::regclass), pg_get_indexdef(i.indexr
 from pg_index i join pg_class t on t.oid = i.indrelid
 where t.relname in ('delivery_messages', 'delivery_states') and not exists (select from pg_constraint where conindid = i.indexrelid)`
 
-// withoutIndexes fills tables whose indexes are made afterwards, which takes a fraction of the time.
+// withoutIndexes fills tables whose indexes are made afterwards, which takes a fraction of the
+// time.
 func (e Env) withoutIndexes(ctx context.Context, fill func() error) error {
 	rows, err := e.Pool.QueryContext(ctx, pgIndexes)
 	if err != nil {

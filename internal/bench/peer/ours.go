@@ -9,14 +9,16 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// Ours is the library: a Tracker over sqlstore and pusheradapter, all with default options, and a running relay.
+// Ours is the library: a Tracker over sqlstore and pusheradapter, all with default options, and a
+// running relay.
 func Ours(kind engines.Kind) Peer {
 	name := map[engines.Kind]string{engines.Postgres: "ours", engines.MySQL: "ours-mariadb", engines.SQLite: "ours-sqlite"}[kind]
 	drop := map[engines.Kind]string{engines.Postgres: "TRUNCATE", engines.MySQL: "DELETE FROM", engines.SQLite: "DELETE FROM"}
 	return Peer{Name: name, Kind: kind, Prepare: prepareOurs, Open: openOurs, Pending: []string{drop[kind] + " delivery_outbox"}}
 }
 
-// OursUnpublished is the library in a process that runs no relay: events are stored and stay where they are.
+// OursUnpublished is the library in a process that runs no relay: events are stored and stay where
+// they are.
 func OursUnpublished(kind engines.Kind) Peer {
 	p := Ours(kind)
 	p.Open = func(ctx context.Context, e Env) (Marker, error) {

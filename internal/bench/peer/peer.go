@@ -1,5 +1,6 @@
-// Package peer holds the ways to mark a message that are measured side by side: ours, and what a Go team would write or use
-// otherwise. All start from the same messages, mark them in the same order, and tell the same stub of Pusher.
+// Package peer holds the ways to mark a message that are measured side by side: ours, and what a Go
+// team would write or use otherwise. All start from the same messages, mark them in the same order,
+// and tell the same stub of Pusher.
 package peer
 
 import (
@@ -40,8 +41,8 @@ type Env struct {
 	Stub *stub.Stub
 }
 
-// Fixture is what is in every peer's tables at first: messages of one sender with an open audience, in turn in so many
-// conversations. Marks are of the newest messages, mixed up.
+// Fixture is what is in every peer's tables at first: messages of one sender with an open audience,
+// in turn in so many conversations. Marks are of the newest messages, mixed up.
 type Fixture struct {
 	Messages      int
 	Conversations int // a divisor of Messages

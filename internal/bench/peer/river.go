@@ -16,10 +16,12 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// River is the tutorial's update with a job of riverqueue/river in the same transaction; its workers tell Pusher.
+// River is the tutorial's update with a job of riverqueue/river in the same transaction; its
+// workers tell Pusher.
 var River = Peer{Name: "river", Kind: engines.Postgres, Prepare: prepareRiver, Open: openRiver, Pending: []string{"truncate river_job"}}
 
-// riverWorkers is as many as there are callers at most, so that none has to wait for another's answer from Pusher.
+// riverWorkers is as many as there are callers at most, so that none has to wait for another's
+// answer from Pusher.
 const riverWorkers = 256
 
 func prepareRiver(ctx context.Context, e Env) error {

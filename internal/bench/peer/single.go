@@ -8,8 +8,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// Single is one full transaction per mark, over the library's tables: what a team writes that wants a receipt, exact
-// counters, versions in commit order and an outbox, and does not batch.
+// Single is one full transaction per mark, over the library's tables: what a team writes that wants
+// a receipt, exact counters, versions in commit order and an outbox, and does not batch.
 var Single = Peer{Name: "single", Kind: engines.Postgres, Prepare: prepareOurs, Open: openSingle, Pending: []string{"truncate delivery_outbox"}}
 
 type single struct {

@@ -32,8 +32,9 @@ func prepareTutorial(ctx context.Context, e Env) error {
 	return e.Settle(ctx)
 }
 
-// Inline is the tutorial's pattern in Go: select the message, update it, and tell Pusher before the user gets an answer.
-// It keeps no receipt and no event: what fails between the update and Pusher is lost.
+// Inline is the tutorial's pattern in Go: select the message, update it, and tell Pusher before the
+// user gets an answer. It keeps no receipt and no event: what fails between the update and Pusher
+// is lost.
 var Inline = Peer{
 	Name: "inline", Kind: engines.Postgres, Prepare: prepareTutorial,
 	Open: func(_ context.Context, e Env) (Marker, error) {
@@ -85,7 +86,8 @@ func trigger(client *pusher.Client, data any, socket string) error {
 	return err
 }
 
-// newPusher returns a client as a careful team would set it up: it keeps a connection for each caller.
+// newPusher returns a client as a careful team would set it up: it keeps a connection for each
+// caller.
 func newPusher(addr string) *pusher.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, 512

@@ -15,8 +15,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// Watermill is the tutorial's update with a message for Watermill's forwarder in the same transaction, as its documentation
-// shows an outbox; the forwarder's publisher tells Pusher.
+// Watermill is the tutorial's update with a message for Watermill's forwarder in the same
+// transaction, as its documentation shows an outbox; the forwarder's publisher tells Pusher.
 var Watermill = Peer{
 	Name: "watermill", Kind: engines.Postgres, Prepare: prepareWatermill, Open: openWatermill,
 	Pending: []string{`truncate "watermill_` + watermillTopic + `"`},

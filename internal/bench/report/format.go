@@ -45,7 +45,8 @@ func Times(v float64) string { return fmt.Sprintf("%.3g×", v) }
 // Percent shows "0.5 %" of a share.
 func Percent(v float64) string { return fmt.Sprintf("%.2g %%", 100*v) }
 
-// Median shows the median of all rounds with its confidence interval, as benchstat does, or a dash if there is none.
+// Median shows the median of all rounds with its confidence interval, as benchstat does, or a dash
+// if there is none.
 func (l *Log) Median(name, unit string, format Format) string {
 	s, ok := Summary(l.Values(name, unit))
 	if !ok {

@@ -1,4 +1,5 @@
-// Package report keeps measurements and shows them: as Markdown, as charts, and in the format of Go's benchmarks.
+// Package report keeps measurements and shows them: as Markdown, as charts, and in the format of
+// Go's benchmarks.
 package report
 
 import (
@@ -15,8 +16,9 @@ import (
 	"github.com/msgdelivery/delivery/internal/bench/load"
 )
 
-// Log holds measurements under names of the form of Go's benchmarks, "Commit/peer=ours/callers=16", in the order of their
-// coming. A measurement that is made again, in another round, gives its name a second value.
+// Log holds measurements under names of the form of Go's benchmarks, "Commit/peer=ours/callers=16",
+// in the order of their coming. A measurement that is made again, in another round, gives its name
+// a second value.
 type Log struct {
 	names  []string
 	values map[string]map[string][]float64 // by name and unit
@@ -81,7 +83,8 @@ func Summary(values []float64) (benchmath.Summary, bool) {
 	return benchmath.AssumeNothing.Summary(sample, confidence), true
 }
 
-// Ratio compares two names, round by round, since rounds differ more than what is measured in the same minute.
+// Ratio compares two names, round by round, since rounds differ more than what is measured in the
+// same minute.
 func (l *Log) Ratio(name, base, unit string) Ratio {
 	a, b := l.Values(name, unit), l.Values(base, unit)
 	n := min(len(a), len(b))

@@ -20,8 +20,9 @@ import (
 // roleVariable makes a program that calls [Serve] first thing the stub's process.
 const roleVariable = "DELIVERY_BENCH_STUB"
 
-// Serve is the stub, if this process was started to be it: then it does not return. Programs that [Start] a stub call it
-// first thing in main or TestMain, because it is their own executable that they start.
+// Serve is the stub, if this process was started to be it: then it does not return. Programs that
+// [Start] a stub call it first thing in main or TestMain, because it is their own executable that
+// they start.
 func Serve() {
 	if os.Getenv(roleVariable) == "" {
 		return

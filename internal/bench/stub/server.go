@@ -1,5 +1,6 @@
-// Package stub is a Pusher Channels HTTP API that accepts everything: it answers each call after a set delay and notes when
-// it accepted how much. It runs in a process of its own, so that what it costs is not counted as anybody's.
+// Package stub is a Pusher Channels HTTP API that accepts everything: it answers each call after a
+// set delay and notes when it accepted how much. It runs in a process of its own, so that what it
+// costs is not counted as anybody's.
 //
 // It is no test server: it checks neither signatures nor limits, and nobody can listen to it.
 package stub
@@ -53,7 +54,8 @@ type event struct {
 	Data     string   `json:"data"`
 }
 
-// marks is how many marks the event tells of: each update of ours has a version, and no peer's event is for more than one.
+// marks is how many marks the event tells of: each update of ours has a version, and no peer's
+// event is for more than one.
 func (e event) marks() int { return max(1, strings.Count(e.Data, `"version":`)) }
 
 func (s *server) accept(w http.ResponseWriter, r *http.Request) {

@@ -22,7 +22,8 @@ import (
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
 )
 
-// pusherApp is an app that uses Pusher by pusher-http-go, with a pushertest server for Pusher, which browsers can reach.
+// pusherApp is an app that uses Pusher by pusher-http-go, with a pushertest server for Pusher,
+// which browsers can reach.
 type pusherApp struct {
 	*pusher.Client
 	t      *testing.T

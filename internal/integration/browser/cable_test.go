@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// cable is the way of a browser to a program. Unplugged, it breaks connections, and lets new ones wait until it is plugged in
-// again, as a network does that is gone.
+// cable is the way of a browser to a program. Unplugged, it breaks connections, and lets new ones
+// wait until it is plugged in again, as a network does that is gone.
 type cable struct {
 	url      string // to use in place of the program's
 	listener net.Listener

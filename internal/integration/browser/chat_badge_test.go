@@ -24,7 +24,8 @@ func sendMany(t *testing.T, chat *program, name, conversation string, n int) *ta
 	return p
 }
 
-// waitBadge waits until a conversation's badge shows a text, "" for none, and the page's title as well: nothing else is unread.
+// waitBadge waits until a conversation's badge shows a text, "" for none, and the page's title as
+// well: nothing else is unread.
 func (p *tab) waitBadge(conversation, text string) {
 	p.t.Helper()
 	title := "Chat"

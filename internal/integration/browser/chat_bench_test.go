@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// BenchmarkChat measures how long the chat takes from its start to its address, with an empty database, and on
-// Linux how much memory it has resident when it has been idle for two seconds.
+// BenchmarkChat measures how long the chat takes from its start to its address, with an empty
+// database, and on Linux how much memory it has resident when it has been idle for two seconds.
 //
 //	go test -run '^$' -bench Chat -benchtime 10x ./internal/integration/browser
 func BenchmarkChat(b *testing.B) {

@@ -15,7 +15,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// hostile is text that would do something if it got into a page as more than text. A dialog fails the test that is at the page.
+// hostile is text that would do something if it got into a page as more than text. A dialog fails
+// the test that is at the page.
 var hostile = []string{
 	`<img src=x onerror=alert(1)>`,
 	`<script>alert(1)</script>`,

@@ -180,7 +180,8 @@ func TestRoomCountsWhomAMessageReached(t *testing.T) {
 	})
 }
 
-// waitCount waits until one's own message to several has a status, and says in words how far it got.
+// waitCount waits until one's own message to several has a status, and says in words how far it
+// got.
 func (p *tab) waitCount(text, status, words string) {
 	p.t.Helper()
 	p.waitTicks(text, status)

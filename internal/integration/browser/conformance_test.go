@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestPusherJS holds pushertest to what the official libraries expect, both as they are: pusher-js in Node.js, and
-// pusher-http-go.
+// TestPusherJS holds pushertest to what the official libraries expect, both as they are: pusher-js
+// in Node.js, and pusher-http-go.
 func TestPusherJS(t *testing.T) {
 	t.Parallel()
 	node := startNode(t)
@@ -53,7 +53,8 @@ func TestPusherJS(t *testing.T) {
 	}
 }
 
-// events returns the names of the app's events that a client has heard on a channel, by publishing one more.
+// events returns the names of the app's events that a client has heard on a channel, by publishing
+// one more.
 func (a *pusherApp) events(c *jsClient, channel string) (names []string) {
 	a.t.Helper()
 	a.publish(channel, "end", "")

@@ -1,9 +1,10 @@
-// Package browser tests what users see: the pages of the examples in Chromium, with their own Pusher client and with
-// pusher-js; and pusher-js against pushertest.
+// Package browser tests what users see: the pages of the examples in Chromium, with their own
+// Pusher client and with pusher-js; and pusher-js against pushertest.
 //
 //	go test ./internal/integration/browser
 //	DELIVERY_SCREENSHOTS=/tmp/shots go test ./internal/integration/browser -count=1 # keeps pictures of the pages
 //
-// The examples run as processes of their own, built once, and are killed where a test says so. Nothing here waits for time to
-// pass: tests wait until a page shows something, and what must not arrive they rule out by something that arrives after it.
+// The examples run as processes of their own, built once, and are killed where a test says so.
+// Nothing here waits for time to pass: tests wait until a page shows something, and what must not
+// arrive they rule out by something that arrives after it.
 package browser

@@ -53,7 +53,8 @@ type node struct {
 	gone     bool
 }
 
-// heard is an event that pusher-js emitted. Its source is the name of a channel, "connection" or "user".
+// heard is an event that pusher-js emitted. Its source is the name of a channel, "connection" or
+// "user".
 type heard struct {
 	Client, Source, Event string
 	Data                  json.RawMessage
@@ -138,7 +139,8 @@ func (c *jsClient) next(source, event string) heard {
 	return before[len(before)-1]
 }
 
-// upTo waits for an event of a source and returns it, last, with what the source emitted before. They are forgotten then.
+// upTo waits for an event of a source and returns it, last, with what the source emitted before.
+// They are forgotten then.
 func (c *jsClient) upTo(source, event string) (events []heard) {
 	c.t.Helper()
 	timeout := time.After(patience)

@@ -26,8 +26,8 @@ const (
 //go:embed testdata/watch.js
 var watchJS string
 
-// tab is a tab of a user's browser. What it has to complain about, such as an error on the console or a request to another
-// host, fails the test at its end unless it is pardoned.
+// tab is a tab of a user's browser. What it has to complain about, such as an error on the console
+// or a request to another host, fails the test at its end unless it is pardoned.
 type tab struct {
 	*user
 	ctx   context.Context
@@ -44,7 +44,8 @@ type tab struct {
 // frame is a message of the Pusher protocol that came by WebSocket.
 type frame struct{ Event, Channel, Data string }
 
-// newTab opens a blank tab in front of the user's others, for a site that will be the only one it may speak to, besides these.
+// newTab opens a blank tab in front of the user's others, for a site that will be the only one it
+// may speak to, besides these.
 func (u *user) newTab(site string, others ...string) *tab {
 	u.t.Helper()
 	p := &tab{user: u, more: make(chan struct{})}
@@ -132,7 +133,8 @@ func (p *tab) pressEnter() {
 	call(p, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: "Enter"})
 }
 
-// script returns an expression with each %s replaced by an argument, written as JavaScript writes it.
+// script returns an expression with each %s replaced by an argument, written as JavaScript writes
+// it.
 func script(expression string, args ...any) string {
 	for i, arg := range args {
 		text, err := json.Marshal(arg)

@@ -51,7 +51,8 @@ var (
 	scenarios   = slices.Concat(processScenarios, databaseScenarios, talkScenarios, upkeepScenarios, endpointScenarios, replicaScenarios)
 )
 
-// Worlds whose receipts can take ten thousands of marks, or a million. In a wide one there are more conversations.
+// Worlds whose receipts can take ten thousands of marks, or a million. In a wide one there are more
+// conversations.
 var (
 	small = World{Conversations: 40, Messages: 20, Users: 40}
 	wide  = World{Conversations: 200, Messages: 4, Users: 20}

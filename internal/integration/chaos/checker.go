@@ -222,8 +222,8 @@ func (c *checker) readCall(e Entry) {
 	}
 }
 
-// meant returns the messages that a mark is for. Up to one that was sent during the run, these are those that were stored and
-// that the user may mark; if it was not stored there are none.
+// meant returns the messages that a mark is for. Up to one that was sent during the run, these are
+// those that were stored and that the user may mark; if it was not stored there are none.
 func (c *checker) meant(e Entry) (ids []string) {
 	if !e.UpTo {
 		return e.Messages
@@ -276,8 +276,8 @@ func (c *checker) readAccepted(a Accepted) error {
 	return nil
 }
 
-// cover takes in that an event tells of all versions in a range, and reports whether it tells any again. A replayed one
-// tells of later versions than those it covers.
+// cover takes in that an event tells of all versions in a range, and reports whether it tells any
+// again. A replayed one tells of later versions than those it covers.
 func (c *checker) cover(conversation string, from, to int64, updates []delivery.Update) (again bool) {
 	if len(updates) != int(to-from)+1 {
 		c.verdict.Unexpected.add("%s: an event covers versions %d to %d with %d updates", conversation, from, to, len(updates))

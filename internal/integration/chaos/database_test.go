@@ -192,8 +192,8 @@ func with(dsn, parameter string) string {
 	return dsn + "?" + parameter
 }
 
-// recovery returns a function that ends the database server in that way and starts it again. When the run has ended, the
-// longest time until a mark was acknowledged again is among its figures.
+// recovery returns a function that ends the database server in that way and starts it again. When
+// the run has ended, the longest time until a mark was acknowledged again is among its figures.
 func recovery(r *Run, end func() error) (recover func()) {
 	var longest time.Duration
 	r.ends = append(r.ends, func() { r.figure("slowest_recovery=%v", longest.Round(time.Millisecond)) })
@@ -248,7 +248,8 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = cu
 	return count
 }
 
-// commitInReverse marks in four transactions at a time, of which three are committed, the last one first.
+// commitInReverse marks in four transactions at a time, of which three are committed, the last one
+// first.
 func commitInReverse(r *Run) {
 	r.Node.Markers = 0
 	r.start()

@@ -94,7 +94,8 @@ var endpointScenarios = []Scenario{
 	},
 }
 
-// outage has the endpoint fail until the backlog is as large as the size says, and measures how fast it drains.
+// outage has the endpoint fail until the backlog is as large as the size says, and measures how
+// fast it drains.
 func outage(r *Run) {
 	r.Node.Spread = r.Node.Batch // an event for each mark
 	r.start()
@@ -122,14 +123,16 @@ func outage(r *Run) {
 	first := time.Now()
 	r.settle(2 * time.Minute)
 	drained := time.Since(healed)
-	// The rate is that of the most part: some events rest for as long as the last pause of the breaker that they met.
+	// The rate is that of the most part: some events rest for as long as the last pause of the
+	// breaker that they met.
 	most := backlog * 9 / 10
 	rate := float64(most) / r.sink.timeOf(int(accepted)+most).Sub(first).Seconds()
 	r.figure("outage=%v calls=%d backlog=%d first_after=%v drained_after=%v rate=%.0f/s", lasted.Round(time.Second), calls, backlog,
 		first.Sub(healed).Round(time.Millisecond), drained.Round(time.Millisecond), rate)
 	r.expectKept(r.verdict(), 0)
 
-	// A node has some calls under way until its breaker opens, and then makes one per pause, of which the first few are short.
+	// A node has some calls under way until its breaker opens, and then makes one per pause, of
+	// which the first few are short.
 	if limit := r.Nodes * (2*publishers + 10 + int(lasted/(5*time.Second))); calls > limit {
 		r.Errorf("%d calls during the outage, want at most %d", calls, limit)
 	}
@@ -230,7 +233,8 @@ func poisonFirst(r *Run) {
 	r.expectKept(r.verdict(), 0)
 }
 
-// publishGood starts a node that only publishes, and returns how long it takes from its first event to the last good one.
+// publishGood starts a node that only publishes, and returns how long it takes from its first event
+// to the last good one.
 func publishGood(r *Run) time.Duration {
 	r.Node.Markers = 0
 	r.start()

@@ -12,8 +12,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// What a node can do to itself, at one of these points: before or after a call of its store or notifier, or before or after
-// a statement of its store's.
+// What a node can do to itself, at one of these points: before or after a call of its store or
+// notifier, or before or after a statement of its store's.
 var killPoints = []string{
 	"before Create", "after Create", "before Advance", "after Advance", "before AdvanceUpTo", "after AdvanceUpTo",
 	"before Claim", "after Claim", "before Notify", "after Notify", "before Settle", "after Settle",
@@ -151,8 +151,8 @@ func allergicNotifier(notifier delivery.Notifier) delivery.Notifier {
 	})
 }
 
-// skewedStore gets what a process with a wrong clock hands it. Stamps are all that crosses there: the length of a lease is a
-// length on any clock.
+// skewedStore gets what a process with a wrong clock hands it. Stamps are all that crosses there:
+// the length of a lease is a length on any clock.
 type skewedStore struct {
 	delivery.Store
 	skew time.Duration

@@ -15,7 +15,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Journal is a log of which every line is written at once, so that a process that is killed leaves none in part.
+// Journal is a log of which every line is written at once, so that a process that is killed leaves
+// none in part.
 type Journal struct {
 	mu   sync.Mutex
 	file *os.File
@@ -85,7 +86,8 @@ type Accepted struct {
 	Body json.RawMessage `json:"body"`
 }
 
-// readLines hands the lines of a journal to each. What follows the last line break was never finished.
+// readLines hands the lines of a journal to each. What follows the last line break was never
+// finished.
 func readLines(path string, each func(line []byte) error) error {
 	file, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -76,7 +76,8 @@ func lockBackwards(ctx context.Context, db *sql.DB, conversation string) {
 // calm is so little at a time that a claim takes all there is, and looks beyond the last one.
 var calm = Size{World: World{Conversations: 4, Messages: 10, Users: 40}, Marks: 300, Nodes: 2}
 
-// dawdleOverClaims has one node mark and another publish, whose transactions stay open for long after their last statement.
+// dawdleOverClaims has one node mark and another publish, whose transactions stay open for long
+// after their last statement.
 func dawdleOverClaims(r *Run) *Verdict {
 	r.Node.Lease, r.Node.Batch, r.Node.Pause = 15*time.Second, 1, 40*time.Millisecond
 	r.startNode(0, func(c *NodeConfig) { c.Mute = true })

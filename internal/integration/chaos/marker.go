@@ -46,8 +46,8 @@ func (m *marker) run(ctx context.Context) {
 	}
 }
 
-// call makes a call with the node's time limit, and notes by how much it exceeds that. The call goes on when the node is to
-// be quiet, as calls of an app would.
+// call makes a call with the node's time limit, and notes by how much it exceeds that. The call
+// goes on when the node is to be quiet, as calls of an app would.
 func (m *marker) call(ctx context.Context, do func(ctx context.Context) error) error {
 	ctx = context.WithoutCancel(ctx)
 	began := time.Now()
@@ -152,7 +152,8 @@ func (m *marker) trespass(ctx context.Context) {
 	}
 }
 
-// markUpTo marks the beginning of a conversation: of one in ten, for there is soon nothing left to mark in these.
+// markUpTo marks the beginning of a conversation: of one in ten, for there is soon nothing left to
+// mark in these.
 func (m *marker) markUpTo(ctx context.Context) {
 	actor, _ := m.actor()
 	c := m.random.IntN(m.World.Conversations) / 10 * 10

@@ -14,8 +14,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Mutants: ways in which the library could be wrong and that the checker has to notice. Each is built around the real store
-// or notifier, so that all else is as it should be.
+// Mutants: ways in which the library could be wrong and that the checker has to notice. Each is
+// built around the real store or notifier, so that all else is as it should be.
 const (
 	twoTransactions      = "the state and its event in two transactions"
 	forgetsEvents        = "an event in twenty is never written"
@@ -273,8 +273,8 @@ func (m *mutant) exec(ctx context.Context, statement string, args ...any) {
 	}
 }
 
-// rewrite takes events out of the outbox and writes them again, as a second transaction would. One time in twenty
-// the process does not live to see it.
+// rewrite takes events out of the outbox and writes them again, as a second transaction would. One
+// time in twenty the process does not live to see it.
 func (m *mutant) rewrite(ctx context.Context, claimed []delivery.Claimed) error {
 	if len(claimed) == 0 {
 		return nil

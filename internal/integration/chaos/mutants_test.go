@@ -107,7 +107,8 @@ func deadLetters(_ *Run, v *Verdict) int { return v.Dead }
 func left(_ *Run, v *Verdict) int        { return v.Outbox }
 func earlyEnds(_ *Run, v *Verdict) int   { return min(v.Duplicates.Count, v.LeaseLost) } // of leases, which are long here
 
-// A mutant that only a contract can tell from the real thing fails the rule of deliverytest that speaks of it.
+// A mutant that only a contract can tell from the real thing fails the rule of deliverytest that
+// speaks of it.
 func TestMutantsAgainstTheContract(t *testing.T) {
 	const mutantEnv = "DELIVERY_CHAOS_CONTRACT"
 	if name := os.Getenv(mutantEnv); name != "" {

@@ -85,8 +85,9 @@ type node struct {
 	claims  []int64      // how long each took, in microseconds
 }
 
-// RunNode is what the test binary does instead of testing if it was started as a node. It marks and publishes until its
-// standard input says to be quiet, then it only publishes; it ends by SIGTERM, or when its standard input does.
+// RunNode is what the test binary does instead of testing if it was started as a node. It marks and
+// publishes until its standard input says to be quiet, then it only publishes; it ends by SIGTERM,
+// or when its standard input does.
 func RunNode() {
 	var n node
 	if err := json.Unmarshal([]byte(os.Getenv(nodeEnv)), &n.NodeConfig); err != nil {
@@ -139,7 +140,8 @@ func fatal(err error) {
 	os.Exit(2)
 }
 
-// listen waits for the word to be quiet, and ends the process when nobody can say anything any more.
+// listen waits for the word to be quiet, and ends the process when nobody can say anything any
+// more.
 func listen(quiet func()) {
 	for words := bufio.NewScanner(os.Stdin); words.Scan(); {
 		quiet()
@@ -206,7 +208,8 @@ func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
 	})
 }
 
-// noteUnanswered notes the events of calls that nobody answered: they may have been accepted, and come again.
+// noteUnanswered notes the events of calls that nobody answered: they may have been accepted, and
+// come again.
 func (n *node) noteUnanswered(notifier delivery.Notifier) delivery.Notifier {
 	return delivery.NotifierFunc(func(ctx context.Context, events []delivery.Event) error {
 		err := notifier.Notify(ctx, events)
@@ -218,7 +221,8 @@ func (n *node) noteUnanswered(notifier delivery.Notifier) delivery.Notifier {
 	})
 }
 
-// notedStore notes how long claims take, and the events that were accepted and could not be settled: they come again.
+// notedStore notes how long claims take, and the events that were accepted and could not be
+// settled: they come again.
 type notedStore struct {
 	delivery.Store
 	*node
@@ -240,7 +244,8 @@ func (s *notedStore) Settle(ctx context.Context, settlements []delivery.Settleme
 	return held, err
 }
 
-// leaked counts the goroutines that the library left behind. Those who are about to end get a moment to do so.
+// leaked counts the goroutines that the library left behind. Those who are about to end get a
+// moment to do so.
 func leaked() (count int64) {
 	for range 50 {
 		var stacks bytes.Buffer

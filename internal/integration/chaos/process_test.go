@@ -157,7 +157,8 @@ func killNodes(r *Run) {
 	r.figure("kills=%d", r.kills)
 }
 
-// killPointwise starts a node again and again that kills itself, each time at another point, next to one that doesn't.
+// killPointwise starts a node again and again that kills itself, each time at another point, next
+// to one that doesn't.
 func killPointwise(r *Run) {
 	r.Node.Markers, r.Node.Lease, r.Node.Pause = 2, time.Second, 2*time.Millisecond
 	r.startNode(0, nil)

@@ -23,10 +23,12 @@ type Proxy struct {
 	serving sync.WaitGroup
 }
 
-// Harm is what a proxy does. A request is what a client sent in one piece, and mostly is one statement.
+// Harm is what a proxy does. A request is what a client sent in one piece, and mostly is one
+// statement.
 type Harm struct {
-	// Cut is the share of requests at which the connection is cut: half of them before the request reaches the server, the
-	// others after the server has answered and before the answer reaches the client.
+	// Cut is the share of requests at which the connection is cut: half of them before the request
+	// reaches the server, the others after the server has answered and before the answer reaches
+	// the client.
 	Cut   func(request []byte) float64
 	Delay time.Duration // of every answer
 }

@@ -69,7 +69,8 @@ var replicaScenarios = []Scenario{
 	},
 }
 
-// migrateEverywhere makes the tables by several callers at each node of the cluster at once: a lock by name is a node's own.
+// migrateEverywhere makes the tables by several callers at each node of the cluster at once: a lock
+// by name is a node's own.
 func migrateEverywhere(r *Run) {
 	const callers = 4
 	errs := make(chan error, callers)

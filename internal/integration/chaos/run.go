@@ -59,7 +59,8 @@ const (
 	publishBatch = 10 // events in each
 )
 
-// newRun prepares a run: a database with the world in it, and a sink. Setup, if it is not nil, makes the database.
+// newRun prepares a run: a database with the world in it, and a sink. Setup, if it is not nil,
+// makes the database.
 func newRun(t testing.TB, name string, e engines.Engine, size Size, seed uint64, setup func(*Run) engines.Database) *Run {
 	t.Helper()
 	r := &Run{TB: t, Size: size, Row: name, Engine: e, Seed: seed, random: rand.New(rand.NewPCG(seed, 0)), began: time.Now()}
@@ -199,9 +200,9 @@ func (r *Run) verdict() *Verdict {
 	return v
 }
 
-// duplicateBound is how many duplicates the run can explain: what a killed node had under way, what was accepted in
-// calls whose answer the sink withheld or the node did not wait for, what outlived its lease, and what the store failed to
-// settle.
+// duplicateBound is how many duplicates the run can explain: what a killed node had under way, what
+// was accepted in calls whose answer the sink withheld or the node did not wait for, what outlived
+// its lease, and what the store failed to settle.
 func (r *Run) duplicateBound(v *Verdict) int {
 	return r.kills*publishers*publishBatch + int(r.sink.swallowed.Load()) + v.LeaseLost + v.Unsettled + v.Unanswered
 }

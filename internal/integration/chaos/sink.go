@@ -242,5 +242,6 @@ func decodeCall(body []byte) ([]trigger, error) {
 	return []trigger{call.trigger}, nil
 }
 
-// updates counts the updates in the body of a call, at little cost: each has a version, in JSON within JSON.
+// updates counts the updates in the body of a call, at little cost: each has a version, in JSON
+// within JSON.
 func updates(body []byte) int { return bytes.Count(body, []byte(`\"version\":`)) }

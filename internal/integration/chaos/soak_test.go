@@ -18,9 +18,9 @@ import (
 
 var soak = flag.Duration("soak", 0, "how long TestSoak is to last")
 
-// TestSoak is row M31: it lets nodes mark for long, at a rate that leaves time to rest, while nodes are killed, the endpoint
-// is down and old snapshots are held in turn. What node 0, which lives through all of it, uses must not grow, and neither must
-// the outbox.
+// TestSoak is row M31: it lets nodes mark for long, at a rate that leaves time to rest, while nodes
+// are killed, the endpoint is down and old snapshots are held in turn. What node 0, which lives
+// through all of it, uses must not grow, and neither must the outbox.
 func TestSoak(t *testing.T) {
 	if *soak == 0 {
 		return
@@ -123,7 +123,8 @@ func (r *Run) sample() sample {
 	return s
 }
 
-// outboxSizes ask for the bytes that the outbox takes with its indexes. SQLite shares pages among tables.
+// outboxSizes ask for the bytes that the outbox takes with its indexes. SQLite shares pages among
+// tables.
 var outboxSizes = map[engines.Kind]string{
 	engines.Postgres: `SELECT pg_total_relation_size('delivery_outbox')`,
 	engines.MySQL: `

@@ -14,9 +14,10 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// watchers are the statements that have a database write down, in the table chaos_backwards, what must never happen to a
-// receipt: a change that is no step forward, or its end. An update that changes nothing is none: MariaDB makes such where it
-// reserves a receipt that somebody else has made.
+// watchers are the statements that have a database write down, in the table chaos_backwards, what
+// must never happen to a receipt: a change that is no step forward, or its end. An update that
+// changes nothing is none: MariaDB makes such where it reserves a receipt that somebody else has
+// made.
 var watchers = map[engines.Kind][]string{
 	engines.SQLite: {
 		`CREATE TABLE chaos_backwards (what TEXT NOT NULL)`,
@@ -48,7 +49,8 @@ var watchers = map[engines.Kind][]string{
 	},
 }
 
-// idle counts the sessions of this database that hold a transaction and have left it alone for longer than a second.
+// idle counts the sessions of this database that hold a transaction and have left it alone for
+// longer than a second.
 var idle = map[engines.Kind]string{
 	engines.SQLite: `SELECT 0`,
 	engines.Postgres: `

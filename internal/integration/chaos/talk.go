@@ -20,8 +20,9 @@ type txStep struct {
 	do         func(ctx context.Context, tx delivery.DBTX, e *Entry) error // fills in what changed
 }
 
-// talk is what an app does in a transaction at its database's default isolation: it reads something, and then replies, marks
-// and marks up to a message, in one to three calls. After a conflict it runs the transaction again.
+// talk is what an app does in a transaction at its database's default isolation: it reads
+// something, and then replies, marks and marks up to a message, in one to three calls. After a
+// conflict it runs the transaction again.
 func (m *marker) talk(ctx context.Context) {
 	actor, u := m.actor()
 	c := m.random.IntN(m.World.Conversations)
@@ -138,7 +139,8 @@ func (m *marker) upToInTx(actor delivery.Actor, c int, id string) txStep {
 	}}
 }
 
-// markReply marks one of the latest replies, if there is one to the user. Others are soon marked by all.
+// markReply marks one of the latest replies, if there is one to the user. Others are soon marked by
+// all.
 func (m *marker) markReply(ctx context.Context) bool {
 	actor, _ := m.actor()
 	id := m.replies.to(actor.User, m.random)

@@ -40,7 +40,8 @@ var upkeepScenarios = []Scenario{
 	},
 }
 
-// refuseWrites has the database refuse all writes now and then: since it is read-only, or since its disk is full.
+// refuseWrites has the database refuse all writes now and then: since it is read-only, or since its
+// disk is full.
 func refuseWrites(r *Run) {
 	refuse, allow := r.readOnly()
 	r.start()
@@ -114,8 +115,8 @@ func (r *Run) readOnly() (refuse, allow func()) {
 	}, func() { again(nil) }
 }
 
-// holdSnapshot has a transaction of someone else look at the database as it was when the run began, so that what was
-// deleted since can't be cleared away.
+// holdSnapshot has a transaction of someone else look at the database as it was when the run began,
+// so that what was deleted since can't be cleared away.
 func holdSnapshot(r *Run) {
 	var alone time.Duration
 	if r.Full {
@@ -168,7 +169,8 @@ func (r *Run) snapshot() (release func()) {
 	}
 }
 
-// snapshots begin a transaction that sees one moment. On SQLite and Postgres that is the moment of its first statement.
+// snapshots begin a transaction that sees one moment. On SQLite and Postgres that is the moment of
+// its first statement.
 var snapshots = map[engines.Kind]string{
 	engines.SQLite:   `BEGIN`,
 	engines.Postgres: `BEGIN ISOLATION LEVEL REPEATABLE READ`,
@@ -196,7 +198,8 @@ func garbage(r *Run) (n int) {
 	return n
 }
 
-// changeTables changes tables and indexes as migrations do, and lets instances of an app start, which migrate.
+// changeTables changes tables and indexes as migrations do, and lets instances of an app start,
+// which migrate.
 func changeTables(r *Run) {
 	conn, err := r.db.Conn(r.Context())
 	if err != nil {

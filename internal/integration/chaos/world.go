@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// World is what is there before the harm begins: conversations of equal size, and their users. Ids are made so that they
-// tell all there is to know about a message.
+// World is what is there before the harm begins: conversations of equal size, and their users. Ids
+// are made so that they tell all there is to know about a message.
 type World struct {
 	Conversations int
 	Messages      int // in each conversation

@@ -10,8 +10,9 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/need"
 )
 
-// Clock starts the server again with a clock that is ahead by so much, and returns a function that sets by how much it is
-// ahead, which the server sees within 1 s. It needs Debian's package faketime.
+// Clock starts the server again with a clock that is ahead by so much, and returns a function that
+// sets by how much it is ahead, which the server sees within 1 s. It needs Debian's package
+// faketime.
 func (s *Server) Clock(t testing.TB, ahead time.Duration) (set func(ahead time.Duration)) {
 	t.Helper()
 	libraries, err := filepath.Glob("/usr/lib/*/faketime/libfaketimeMT.so.1")

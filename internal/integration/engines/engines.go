@@ -1,19 +1,23 @@
-// Package engines gives tests a fresh, empty database on every engine and driver that the library supports.
+// Package engines gives tests a fresh, empty database on every engine and driver that the library
+// supports.
 //
 // SQLite is always there. Postgres and MariaDB come from a server named by an environment variable
-// (DELIVERY_TEST_POSTGRES, a postgres:// URL; DELIVERY_TEST_MYSQL, a DSN of go-sql-driver/mysql; the user must be allowed to
-// create databases), else from server programs found on this machine: the first test that asks starts a private, throwaway
-// server on loopback, which the other tests of the same binary share. With neither, the test is skipped, see package need.
+// (DELIVERY_TEST_POSTGRES, a postgres:// URL; DELIVERY_TEST_MYSQL, a DSN of go-sql-driver/mysql;
+// the user must be allowed to create databases), else from server programs found on this machine:
+// the first test that asks starts a private, throwaway server on loopback, which the other tests of
+// the same binary share. With neither, the test is skipped, see package need.
 //
-// All drivers are there without the race detector, and with it the first of each kind of database: it watches the library's
-// own code, which is the same whatever the driver, and it makes the drivers several times as slow. SQLite has four drivers, of
-// which two call themselves "sqlite" and two "sqlite3", so that one binary can hold two of them: modernc.org/sqlite and
-// mattn/go-sqlite3, which needs cgo, or, with the build tag sqlite2, glebarez/go-sqlite and ncruces/go-sqlite3 in their place.
-// So to test with every driver takes two runs:
+// All drivers are there without the race detector, and with it the first of each kind of database:
+// it watches the library's own code, which is the same whatever the driver, and it makes the
+// drivers several times as slow. SQLite has four drivers, of which two call themselves "sqlite" and
+// two "sqlite3", so that one binary can hold two of them: modernc.org/sqlite and mattn/go-sqlite3,
+// which needs cgo, or, with the build tag sqlite2, glebarez/go-sqlite and ncruces/go-sqlite3 in
+// their place. So to test with every driver takes two runs:
 //
 //	go test ./internal/integration && go test -tags sqlite2 ./internal/integration
 //
-// The servers are stopped by [Main], which the TestMain of every package that uses this one must call:
+// The servers are stopped by [Main], which the TestMain of every package that uses this one must
+// call:
 //
 //	func TestMain(m *testing.M) { engines.Main(m) }
 package engines
@@ -74,8 +78,8 @@ func (e Engine) Open(t testing.TB) *sql.DB {
 	return e.Database(t).Open(t)
 }
 
-// Database makes a fresh, empty database, which is dropped at the end of the test. For a test that needs several pools on it,
-// or its address for another process; other tests use [Engine.Open].
+// Database makes a fresh, empty database, which is dropped at the end of the test. For a test that
+// needs several pools on it, or its address for another process; other tests use [Engine.Open].
 func (e Engine) Database(t testing.TB) Database {
 	t.Helper()
 	if e.Kind == SQLite {

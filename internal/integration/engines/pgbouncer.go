@@ -11,10 +11,12 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/need"
 )
 
-// Pooler is a connection pooler in front of a Postgres server, private and throwaway like a [Server].
+// Pooler is a connection pooler in front of a Postgres server, private and throwaway like a
+// [Server].
 type Pooler struct{ server *Server }
 
-// Pgbouncer starts pgbouncer in transaction mode in front of the shared Postgres server. It is removed at the end of the test.
+// Pgbouncer starts pgbouncer in transaction mode in front of the shared Postgres server. It is
+// removed at the end of the test.
 func Pgbouncer(t testing.TB) *Pooler {
 	t.Helper()
 	admin, err := url.Parse(sharedAdmin(t, Postgres))
@@ -33,8 +35,8 @@ func startPooler(t testing.TB, p *product) *Pooler {
 	return &Pooler{Engine{}.server(t, p, programs)}
 }
 
-// Front returns a database as it is seen through the pooler, by the driver and with the settings that are given as
-// parameters of the DSN.
+// Front returns a database as it is seen through the pooler, by the driver and with the settings
+// that are given as parameters of the DSN.
 func (p *Pooler) Front(t testing.TB, d Database, driver string, settings url.Values) Database {
 	t.Helper()
 	dsn, err := url.Parse(d.DSN)

@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// Pgpool starts pgpool-II in front of a pair of servers, in its default mode: writes go to the primary, and most reads to the
-// standby, unless the application's name is "delivery". It is removed at the end of the test.
+// Pgpool starts pgpool-II in front of a pair of servers, in its default mode: writes go to the
+// primary, and most reads to the standby, unless the application's name is "delivery". It is
+// removed at the end of the test.
 func Pgpool(t testing.TB, p *Pair) *Pooler {
 	t.Helper()
 	return startPooler(t, pgpool(p))

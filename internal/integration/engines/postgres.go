@@ -23,7 +23,8 @@ var postgres = product{
 			"--username", "delivery", "--pwfile", s.path("secret"), "--auth", "scram-sha-256",
 			"--encoding", "UTF8", "--locale", "C")
 		if help, _ := exec.Command(initdb.Path, "--help").Output(); bytes.Contains(help, []byte("--icu-locale")) {
-			// Text sorts by the rules of a language, so that a query which needs the order of bytes has to say so.
+			// Text sorts by the rules of a language, so that a query which needs the order of bytes
+			// has to say so.
 			initdb.Args = append(initdb.Args, "--locale-provider", "icu", "--icu-locale", "und")
 		}
 		return initdb

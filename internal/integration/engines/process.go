@@ -21,7 +21,8 @@ func start(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// The parent whose death the child is told of is this thread, not the process: keep it as long as the child lives.
+		// The parent whose death the child is told of is this thread, not the process: keep it as
+		// long as the child lives.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -46,8 +47,9 @@ func (p *process) ended() bool {
 	}
 }
 
-// freePort returns a port of 127.0.0.1 that nothing listens at. It lies below those that systems give to outgoing
-// connections: one of these could take the port while the server is down, or even connect to itself.
+// freePort returns a port of 127.0.0.1 that nothing listens at. It lies below those that systems
+// give to outgoing connections: one of these could take the port while the server is down, or even
+// connect to itself.
 func freePort() (int, error) {
 	for range 100 {
 		port := 10000 + rand.IntN(20000)

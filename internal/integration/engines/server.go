@@ -23,8 +23,9 @@ const patience = 60 * time.Second
 // restarts is how often Start tries again when the server ends by itself.
 const restarts = 50
 
-// Server is a private, throwaway database server on loopback, for tests that stop, kill and restart one. It keeps its address
-// and its data over all of that. Its methods may be called from any goroutine.
+// Server is a private, throwaway database server on loopback, for tests that stop, kill and restart
+// one. It keeps its address and its data over all of that. Its methods may be called from any
+// goroutine.
 type Server struct {
 	engine   Engine
 	product  *product
@@ -39,8 +40,8 @@ type Server struct {
 	process *process // the latest
 }
 
-// Server starts a server of t's own, with these flags beside the usual ones. It is removed at the end of the test. It is an
-// error to ask for one of SQLite.
+// Server starts a server of t's own, with these flags beside the usual ones. It is removed at the
+// end of the test. It is an error to ask for one of SQLite.
 func (e Engine) Server(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	p := products[e.Kind]
@@ -155,7 +156,8 @@ func (s *Server) run(cmd *exec.Cmd) (*process, error) {
 	return start(cmd)
 }
 
-// Start starts a server that was stopped or killed, and waits until it has recovered and accepts connections.
+// Start starts a server that was stopped or killed, and waits until it has recovered and accepts
+// connections.
 func (s *Server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,10 +193,12 @@ func (s *Server) Start() error {
 	return fmt.Errorf("it ends by itself: %w", s.process.err)
 }
 
-// Stop ends the server politely: connections are cut, then it writes everything down. A server that is not running is left so.
+// Stop ends the server politely: connections are cut, then it writes everything down. A server that
+// is not running is left so.
 func (s *Server) Stop() error { return s.end(s.product.polite) }
 
-// Kill ends all processes of the server with SIGKILL, as a crash would. A server that is not running is left so.
+// Kill ends all processes of the server with SIGKILL, as a crash would. A server that is not
+// running is left so.
 func (s *Server) Kill() error { return s.end(syscall.SIGKILL) }
 
 // end sends the server a deadly signal and waits until it is gone.

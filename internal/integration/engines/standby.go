@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// Pair is a Postgres server and a hot standby that confirms its commits, for tests that promote the standby.
+// Pair is a Postgres server and a hot standby that confirms its commits, for tests that promote the
+// standby.
 type Pair struct {
 	Primary, Standby *Server // they change places
 
@@ -19,7 +20,8 @@ type Pair struct {
 	database string
 }
 
-// Pair starts two servers of t's own with an empty database, which are removed at the end of the test.
+// Pair starts two servers of t's own with an empty database, which are removed at the end of the
+// test.
 func (e Engine) Pair(t testing.TB) *Pair {
 	t.Helper()
 	p := &Pair{Primary: e.Server(t), engine: e}
@@ -58,8 +60,8 @@ func (p *Pair) OpenStandby(t testing.TB) *sql.DB {
 	return p.engine.named(t, p.Standby.product.admin(p.Standby), p.database).Open(t)
 }
 
-// Promote kills the server that takes writes and has the other one take them. It calls promoted as soon as that one
-// does, alone at first, and then makes the killed server its standby.
+// Promote kills the server that takes writes and has the other one take them. It calls promoted as
+// soon as that one does, alone at first, and then makes the killed server its standby.
 func (p *Pair) Promote(promoted func()) error {
 	if err := p.Primary.Kill(); err != nil {
 		return err

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// childOf makes a program run as the named account if we are root, since servers refuse to run as root or should not; and
-// has the kernel send it a signal when we die, so that no death of ours leaves it behind.
+// childOf makes a program run as the named account if we are root, since servers refuse to run as
+// root or should not; and has the kernel send it a signal when we die, so that no death of ours
+// leaves it behind.
 func childOf(account string, signal syscall.Signal) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Pdeathsig: signal}
 	if os.Geteuid() == 0 {
@@ -42,8 +43,8 @@ func ids(account string) (uid, gid int) {
 	return 65534, 65534 // what nobody is on Linux
 }
 
-// killFamily kills a process and its children and waits for the end of the children: those of Postgres go on for a moment when
-// they have lost their parent.
+// killFamily kills a process and its children and waits for the end of the children: those of
+// Postgres go on for a moment when they have lost their parent.
 func killFamily(parent *os.Process) {
 	parent.Signal(syscall.SIGSTOP) // no more children
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", parent.Pid))

@@ -62,7 +62,8 @@ func (e *endpoint) Notify(_ context.Context, events []delivery.Event) error {
 	return delivery.Refused(refused)
 }
 
-// flush publishes what waits. What the endpoint is told must be each change since the last time, once.
+// flush publishes what waits. What the endpoint is told must be each change since the last time,
+// once.
 func (m *machine) flush(how behaviour) {
 	m.Helper()
 	*m.endpoint = endpoint{behaviour: how, victim: m.prefix + conversations.Draw(m.T, "victim")}
@@ -125,7 +126,8 @@ func (m *machine) backlog() {
 	}
 }
 
-// deadLetters compares the dead letters, read page by page. Those that are new took so many attempts.
+// deadLetters compares the dead letters, read page by page. Those that are new took so many
+// attempts.
 func (m *machine) deadLetters(attempts int) {
 	m.Helper()
 	got := map[place]delivery.Event{}

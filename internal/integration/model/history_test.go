@@ -62,7 +62,8 @@ type output struct {
 	changed bool
 }
 
-// receipt is the model: a status that only grows, and the version at which it last did, 0 if that is not known.
+// receipt is the model: a status that only grows, and the version at which it last did, 0 if that
+// is not known.
 var receipt = porcupine.Model{
 	Init: func() any { return output{status: delivery.Sent} },
 	Step: func(state, in, out any) (bool, any) {
@@ -235,7 +236,8 @@ type call struct {
 	status  delivery.Status
 }
 
-// marked takes down the answer to a Mark. An error that does not say that the outcome is unknown says that there was none.
+// marked takes down the answer to a Mark. An error that does not say that the outcome is unknown
+// says that there was none.
 func (c *call) marked(messages []string, results []delivery.MarkResult, err error) {
 	for i, id := range messages {
 		var result delivery.MarkResult

@@ -9,8 +9,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// reference is what a store and the trackers over it should be, for one goroutine: the contract at its plainest. Nothing is
-// kept that can be counted. Times are whatever its caller says.
+// reference is what a store and the trackers over it should be, for one goroutine: the contract at
+// its plainest. Nothing is kept that can be counted. Times are whatever its caller says.
 type reference struct {
 	versions map[string]int64                // by conversation
 	messages map[string]delivery.Message     // by id

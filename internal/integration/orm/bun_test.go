@@ -51,8 +51,9 @@ func openBun(t *testing.T, d engines.Database, pool *sql.DB) app {
 	}
 }
 
-// bunTx hands over a bun.Tx. By its methods that is a transaction, but it writes arguments into the texts of statements where
-// they have a question mark, and drops them where they have the placeholders of Postgres.
+// bunTx hands over a bun.Tx. By its methods that is a transaction, but it writes arguments into the
+// texts of statements where they have a question mark, and drops them where they have the
+// placeholders of Postgres.
 func bunTx(t *testing.T, w *world, _ app) {
 	s, name := w.scene(t), `?0 it's "a" \ \' :b 😀`
 	err := openBunDB(w.Database, w.db).RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {

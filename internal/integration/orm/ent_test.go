@@ -21,8 +21,9 @@ var entDialects = map[engines.Kind]string{
 	engines.SQLite: dialect.SQLite, engines.Postgres: dialect.Postgres, engines.MySQL: dialect.MySQL,
 }
 
-// createNote does what the code that ent generates does for client.Note.Create().SetID(id).Exec(ctx), and for
-// client.Note.UpdateOneID(id).Exec(ctx), which begins a transaction.
+// createNote does what the code that ent generates does for
+// client.Note.Create().SetID(id).Exec(ctx), and for client.Note.UpdateOneID(id).Exec(ctx), which
+// begins a transaction.
 func createNote(ctx context.Context, driver dialect.Driver, id string) error {
 	create := sqlgraph.NewCreateSpec("notes", sqlgraph.NewFieldSpec("id", field.TypeString))
 	create.ID.Value = id
@@ -36,8 +37,8 @@ func createNote(ctx context.Context, driver dialect.Driver, id string) error {
 	return sqlgraph.UpdateNode(ctx, driver, update)
 }
 
-// joined is a driver for ent.NewClient(ent.Driver(…)) on a transaction that is under way: what ent begins and ends for itself
-// is a part of that.
+// joined is a driver for ent.NewClient(ent.Driver(…)) on a transaction that is under way: what ent
+// begins and ends for itself is a part of that.
 type joined struct{ *entsql.Driver }
 
 func (d joined) Tx(context.Context) (dialect.Tx, error) { return dialect.NopTx(d), nil }
@@ -56,7 +57,8 @@ func openEntJoined(t *testing.T, d engines.Database, db *sql.DB) app {
 	}
 }
 
-// entTx is what ent generates for *ent.Tx with the feature sql/execquery, in short, and the driver of its clients.
+// entTx is what ent generates for *ent.Tx with the feature sql/execquery, in short, and the driver
+// of its clients.
 type entTx struct {
 	dialect.Tx
 	dialect string

@@ -42,7 +42,8 @@ type inside struct {
 	tx  delivery.DBTX         // for the Tx forms
 	add func(id string) error // adds a row to the app's table
 
-	// within runs fn in a transaction within this one, which fn's error rolls back; nil for a library that has none.
+	// within runs fn in a transaction within this one, which fn's error rolls back; nil for a
+	// library that has none.
 	within func(fn func(in inside) error) error
 }
 
@@ -116,8 +117,8 @@ type world struct {
 	events  *deliverytest.Recorder
 }
 
-// ofNotes makes the app's table, and has the database refuse the event of a message named "refused", which is written after the
-// message.
+// ofNotes makes the app's table, and has the database refuse the event of a message named
+// "refused", which is written after the message.
 var ofNotes = map[engines.Kind][]string{
 	engines.SQLite: {
 		"CREATE TABLE notes (id TEXT PRIMARY KEY)",

@@ -91,7 +91,8 @@ func openPgxpool(t *testing.T, d engines.Database, _ *sql.DB) app {
 	return openSQL(t, d, db)
 }
 
-// queries is what sqlc generates, in short: sqlc is a program and no library, so that this stands in for its output.
+// queries is what sqlc generates, in short: sqlc is a program and no library, so that this stands
+// in for its output.
 type queries struct {
 	db interface {
 		ExecContext(context.Context, string, ...any) (sql.Result, error)

@@ -38,7 +38,8 @@ func openSqlx(t *testing.T, d engines.Database, pool *sql.DB) app {
 	}
 }
 
-// openSquirrel runs squirrel's statements on a *sql.Tx. Its own runner around one does not show that it is a transaction.
+// openSquirrel runs squirrel's statements on a *sql.Tx. Its own runner around one does not show
+// that it is a transaction.
 func openSquirrel(t *testing.T, d engines.Database, db *sql.DB) app {
 	builder := squirrel.StatementBuilder
 	if d.Kind == engines.Postgres {

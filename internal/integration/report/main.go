@@ -1,6 +1,6 @@
-// Command report reads the output of go test -json from its standard input and prints it for people: a line for each package,
-// and what the tests that did not pass have said. It fails if a test failed, and also if one was skipped, for a test that did
-// not run proves nothing.
+// Command report reads the output of go test -json from its standard input and prints it for
+// people: a line for each package, and what the tests that did not pass have said. It fails if a
+// test failed, and also if one was skipped, for a test that did not run proves nothing.
 package main
 
 import (

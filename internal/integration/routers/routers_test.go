@@ -1,4 +1,5 @@
-// Package routers tests the lines of docs/routers.md: how each router mounts the handler under a prefix.
+// Package routers tests the lines of docs/routers.md: how each router mounts the handler under a
+// prefix.
 package routers
 
 import (
@@ -19,8 +20,8 @@ import (
 	"github.com/msgdelivery/delivery/memstore"
 )
 
-// lines are those of the documentation, by router: the one that works, and one that leaves the prefix on the path, if there is one
-// that people write.
+// lines are those of the documentation, by router: the one that works, and one that leaves the
+// prefix on the path, if there is one that people write.
 var lines = []struct {
 	router string
 	line   string

@@ -37,8 +37,8 @@ func (a *app) listen(t *testing.T, user, channel string) *pushertest.Client {
 	return client.Subscribe(channel)
 }
 
-// Nobody can tell whose a socket id is, so it is no more than a hint: whoever names another's makes them miss one event, and
-// they find out by the next.
+// Nobody can tell whose a socket id is, so it is no more than a hint: whoever names another's makes
+// them miss one event, and they find out by the next.
 func TestAForgedSocketHidesNoMoreThanOneEvent(t *testing.T) {
 	a := newApp(t, engines.All[0], options{})
 	const channel = "private-conv-acme=2Froom"
@@ -98,7 +98,8 @@ func TestAForgedSocketHidesNoMoreThanOneEvent(t *testing.T) {
 	}
 }
 
-// All at once mark everything, so that marks of many users travel in one batch; each is answered, and counts, as if alone.
+// All at once mark everything, so that marks of many users travel in one batch; each is answered,
+// and counts, as if alone.
 func TestUsersOfOneBatchDoNotMix(t *testing.T) {
 	engines.Each(t, func(t *testing.T, e engines.Engine) {
 		a := newApp(t, e, options{})
@@ -142,7 +143,8 @@ func TestUsersOfOneBatchDoNotMix(t *testing.T) {
 	})
 }
 
-// Who receives a message is the app's decision, whatever a client says; and what the app says is checked.
+// Who receives a message is the app's decision, whatever a client says; and what the app says is
+// checked.
 func TestClientsDoNotChooseRecipients(t *testing.T) {
 	var recipients []string
 	a := newApp(t, engines.All[0], options{http: deliveryhttp.Options{

@@ -23,7 +23,8 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// present says who is in which conversation. Dan was in acme/room and left, carol came late, eve was never anywhere.
+// present says who is in which conversation. Dan was in acme/room and left, carol came late, eve
+// was never anywhere.
 var present = map[string][]string{
 	"acme/room":    {"alice", "bob", "carol"},
 	"acme/direct":  {"alice", "bob"},

@@ -219,7 +219,8 @@ func (a attacker) spoil(c call, q *request, t *target) bool {
 	return true
 }
 
-// absent asks for something that does not exist, by names that a careless database takes for one that does.
+// absent asks for something that does not exist, by names that a careless database takes for one
+// that does.
 func (a attacker) absent(q request, c call, t target) request {
 	near := func(id string) string {
 		return pick(a, strings.ToUpper(id), id+" ", " "+id, id[:len(id)-1], id+"'--", id+"\t", strings.Replace(id, "o", "о", 1)+"x",
@@ -247,8 +248,9 @@ func (a attacker) channel(conversation string) string {
 	return name
 }
 
-// hostileChannel is what a user who may enter a conversation's channels must not have signed: the channels of others, names
-// that are signatures of something else, and those that Pusher treats in other ways.
+// hostileChannel is what a user who may enter a conversation's channels must not have signed: the
+// channels of others, names that are signatures of something else, and those that Pusher treats in
+// other ways.
 func (a attacker) hostileChannel(conversation, user string) string {
 	own := a.channel(conversation)
 	others := slices.DeleteFunc(slices.Sorted(maps.Keys(present)), func(c string) bool { return mayIn(user, delivery.ToView, c) })

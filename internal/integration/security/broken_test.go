@@ -52,7 +52,8 @@ func TestForbiddenCallsFindEveryHole(t *testing.T) {
 	}
 }
 
-// naive is an auth endpoint that signs what it is asked for, for the users who may enter some channel.
+// naive is an auth endpoint that signs what it is asked for, for the users who may enter some
+// channel.
 func naive(may func(user string) bool) func(a *app) http.Handler {
 	return func(a *app) http.Handler {
 		client := pusher.Client{AppID: a.pusher.AppID, Key: a.pusher.Key, Secret: a.pusher.Secret}

@@ -1,6 +1,7 @@
-// Package security attacks an app that uses all of the library, on every engine: strangers, senders, people who left and
-// members of other conversations ask for what is not theirs, in every way that HTTP allows; the answers must tell them nothing, and
-// the tables, the outbox and Pusher must be as before.
+// Package security attacks an app that uses all of the library, on every engine: strangers,
+// senders, people who left and members of other conversations ask for what is not theirs, in every
+// way that HTTP allows; the answers must tell them nothing, and the tables, the outbox and Pusher
+// must be as before.
 //
 //	go test ./internal/integration/security                            # some thousand calls
 //	go test ./internal/integration/security -full -timeout 2h          # 100,000 on every engine

@@ -13,8 +13,9 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// Mallory and eve are strangers to acme; carol is in the room, but not among the recipients of its first message. To all of
-// them what is not theirs must look as if it did not exist: the answer, and what it takes to find it.
+// Mallory and eve are strangers to acme; carol is in the room, but not among the recipients of its
+// first message. To all of them what is not theirs must look as if it did not exist: the answer,
+// and what it takes to find it.
 func TestWhatIsNotYoursLooksAndCostsLikeWhatIsNotThere(t *testing.T) {
 	post := func(path, format string) func(conversation, message string) request {
 		return func(conversation, message string) request {

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// line is a connection between a watcher and the Pusher server, on which events get lost, come twice and overtake each other.
-// It implements [pushertest.Conn].
+// line is a connection between a watcher and the Pusher server, on which events get lost, come
+// twice and overtake each other. It implements [pushertest.Conn].
 type line struct {
 	toServer, toWatcher chan []byte
 	random              *rand.Rand

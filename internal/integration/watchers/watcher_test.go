@@ -189,8 +189,8 @@ func (w *watcher) show(id string, v view) {
 	w.views[id] = v
 }
 
-// learn notes that the changes of some versions are known. If there are unknown ones before them, it has them read. The caller
-// holds w.mu.
+// learn notes that the changes of some versions are known. If there are unknown ones before them,
+// it has them read. The caller holds w.mu.
 func (w *watcher) learn(s span) {
 	w.ahead = append(w.ahead, s)
 	slices.SortFunc(w.ahead, func(a, b span) int { return cmp.Compare(a.from, b.from) })
@@ -219,8 +219,8 @@ func (w *watcher) at() int64 {
 	return w.version
 }
 
-// act does one thing that a user does: it sends a message, or marks some. Its own events exclude the watcher's connection, so
-// it has to make do with the answers.
+// act does one thing that a user does: it sends a message, or marks some. Its own events exclude
+// the watcher's connection, so it has to make do with the answers.
 func (w *watcher) act(ctx context.Context, random *rand.Rand) error {
 	w.mu.Lock()
 	actor := delivery.Actor{User: w.name, Socket: w.socket}

@@ -102,8 +102,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// run lets the watchers watch and act while their connections are cut, and returns once all is calm and everyone had the
-// chance to know everything.
+// run lets the watchers watch and act while their connections are cut, and returns once all is calm
+// and everyone had the chance to know everything.
 func (w *world) run(cuts int, random *rand.Rand) {
 	w.t.Helper()
 	w.pusher.FaultFunc(func(r pushertest.Request) pushertest.Fault {

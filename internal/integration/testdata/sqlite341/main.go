@@ -1,4 +1,5 @@
-// Command sqlite341 prints what Migrate, Validate and a store's first call say about SQLite 3.41, a line each.
+// Command sqlite341 prints what Migrate, Validate and a store's first call say about SQLite 3.41, a
+// line each.
 package main
 
 import (
