@@ -59,7 +59,7 @@ type Options struct {
 	EventBodies bool
 
 	// Lease is for how long one process may hold an event before others may publish it: the time
-	// that a crash delays what the process held. One publish may take a third of it. Defaults to
+	// that a crash delays what the process held. A publish is given up after 1/3 of it. Defaults to
 	// [DefaultLease]; from one second to an hour.
 	Lease time.Duration
 

@@ -124,7 +124,7 @@ func (t *Tracker) sift(batch []held) (sound []held) {
 	return sound
 }
 
-// part parts the events of which something is true, mostly of none, from the others.
+// part returns the events for which is reports true, mostly none, and the others.
 func part(batch []held, is func(held) bool) (these, others []held) {
 	if !slices.ContainsFunc(batch, is) {
 		return nil, batch

@@ -80,13 +80,15 @@ type Store interface {
 	Receipts(ctx context.Context, ids []string) ([]Receipt, error)
 
 	// Claim puts up to limit due events under the lease, those due longest first, and counts an
-	// attempt for each, as being born under a lease counts one: who dies holding an event has tried
-	// it. No event is held twice at a time. The store's own clock decides what is due. One that can no
-	// longer be read comes back with its id alone, here and from Dead, and the Tracker buries it.
+	// attempt for each. An event that is stored under a lease starts with one attempt, so a process
+	// that dies while it holds the event has used one. No event is under two leases at a time. The
+	// store's own clock decides what is due. If an event cannot be decoded, Claim and Dead return its
+	// id alone, and the Tracker moves it to the dead letters.
 	Claim(ctx context.Context, limit int, lease Lease) ([]Claimed, error)
 
 	// Settle ends claims and moves dead letters, and returns for how many of the settlements the
-	// event was there to settle. One whose lease is not (or no longer) the event's changes nothing.
+	// event was there to settle. A settlement whose lease is not, or no longer, the event's changes
+	// nothing.
 	Settle(ctx context.Context, settlements []Settlement) (held int, err error)
 
 	// Dead returns up to limit dead letters with ids greater than after, in order of id.

@@ -54,10 +54,10 @@
 // clients also needs a write deadline ([http.Server] WriteTimeout), or a client that reads nothing
 // keeps its answer in memory.
 //
-// What is pending is what the user has not read, as {unread, more, first?, newest?, version}: up to
-// 1,000 messages are counted, and "more" says that there are more. A page after first's seq less
-// one begins with the first unread message, and a mark up to newest's id leaves none unread that
-// the user may mark.
+// GET /pending answers with what the user has not read, as {unread, more, first?, newest?,
+// version}. It counts up to 1,000 messages, and "more" says that there are more. A page after
+// first's seq less one begins with the first unread message, and a mark up to newest's id leaves
+// none unread that the user may mark.
 //
 // Status is "delivered" or "read". A mark that changes nothing, because it repeats or comes late,
 // is no error. Of a batch, up to 500 messages, each has a result of its own, in the order of the
@@ -86,7 +86,7 @@
 //
 // # Problems
 //
-// Whatever is refused or fails is answered with a problem (RFC 9457, application/problem+json). Its
+// Refusals and failures are answered with a problem (RFC 9457, application/problem+json). Its
 // member "code" is the same word as a batch's "error", and the end of its "type"; "field" names the
 // field of the request that is at fault; nothing of the request is ever quoted.
 //

@@ -100,9 +100,9 @@
 // server; it is in no error and in nothing that is printed. TLS is left out for loopback hosts
 // only, unless the [Config] asks for it.
 //
-// Socket ids come from browsers, and nobody can tell whose they are. Who names the socket of
-// someone else hides an event from it, until it reads the changes; so the id is good for an
-// exclusion, and for nothing else. One that is malformed excludes nobody.
+// Socket ids come from browsers, and nobody can tell whose they are. A client that names the socket
+// of someone else hides an event from it, until it reads the changes; so the id is good for an
+// exclusion, and for nothing else. A malformed socket id excludes nobody.
 //
 // # Failures
 //

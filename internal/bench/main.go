@@ -2,7 +2,7 @@
 // several rounds, on servers of its own; then it prints a page of tables in Markdown, with the
 // figures the library wants to reach.
 //
-//	go -C internal/bench run .                                 # to the terminal, in about a quarter of an hour
+//	go -C internal/bench run .                                 # to the terminal, in about 15 minutes
 //	go -C internal/bench run . -quick                          # in two minutes, to see that it works
 //	go -C internal/bench run . -o ../../docs/benchmarks.md     # into the page, with charts beside it
 //	go -C internal/bench test -bench . ./...                   # the same peers as Go benchmarks, for benchstat

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// maxBody bounds a request. A full batch needs a tenth of it, or two thirds if
-// every byte is escaped.
+// maxBody bounds a request, in bytes. A full batch needs 10 % of it, or 67 % if every byte is
+// escaped.
 const maxBody = 1 << 20
 
 // refusal is an error the HTTP API answers with a status.

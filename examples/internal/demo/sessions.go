@@ -15,9 +15,9 @@ import (
 // sessionStore keeps sessions in the app's own table. What it finds there it remembers for a
 // [moment], so that a browser that asks often costs a statement a second, and not one a request.
 //
-// A session that ends in this process is over at once. One that ends in another process over the
-// same database is over here when the moment has passed; who can't wait that long sends a user's
-// requests to one process.
+// A session that ends in this process is over at once. A session that ends in another process over
+// the same database is over here when the moment has passed; who can't wait that long sends a
+// user's requests to one process.
 type sessionStore struct {
 	db *DB
 
@@ -139,7 +139,7 @@ func (s *sessionStore) Commit(token string, data []byte, expiry time.Time) error
 // Delete implements [scs.Store].
 func (s *sessionStore) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
 
-// sessionCodec writes sessions as JSON, which is read in a tenth of the time that scs's own choice
+// sessionCodec writes sessions as JSON, which takes 10 % of the time to read that scs's own choice
 // takes: gob has to learn its types anew from each session.
 type sessionCodec struct{}
 

@@ -110,7 +110,7 @@ require (
 	xorm.io/builder v0.3.13 // indirect
 )
 
-// A database driver that only xorm's own tests need, and that not every module proxy serves.
+// A database driver that only xorm's own tests need.
 exclude gitee.com/travelliu/dm v1.8.11192
 
 replace github.com/msgdelivery/delivery => ../../../
