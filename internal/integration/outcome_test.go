@@ -8,6 +8,7 @@ import (
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/sqlstore"
 )
 
 // Wherever a connection breaks in the last request of a write, which is all of it on Postgres and
@@ -24,8 +25,9 @@ func TestSQLStoreTellsOutcomesTrulyWhereverAConnectionBreaks(t *testing.T) {
 			over, beside, wire := wired(t, e)
 			over.SetMaxOpenConns(1)
 			store, judge := open(t, over, e), open(t, beside, e)
-			mark := func(store delivery.Store, user int) (changed bool, err error) {
-				marks := []delivery.Mark{{Message: "m", User: fmt.Sprintf("%05d", user), Status: delivery.Read, At: time.Now(), Admitted: true, NoWait: true}}
+			mark := func(store *sqlstore.Store, user int) (changed bool, err error) {
+				// The judge waits until the server knows that the connection is broken, and has decided.
+				marks := []delivery.Mark{{Message: "m", User: fmt.Sprintf("%05d", user), Status: delivery.Read, At: time.Now(), Admitted: true, NoWait: store != judge}}
 				marked, _, err := store.Advance(t.Context(), marks, delivery.Lease{Token: 1, For: time.Hour})
 				return err == nil && marked[0].Changed, err
 			}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // Pair is a Postgres server and a hot standby that confirms its commits, for tests that promote the
@@ -93,13 +94,29 @@ func (p *Pair) attach() error {
 	if err := p.Standby.boot(); err != nil {
 		return err
 	}
-	return p.command("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()", `
-DO $$ BEGIN
-	WHILE NOT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync') LOOP
-		PERFORM pg_sleep(0.02);
-		PERFORM pg_stat_clear_snapshot();
-	END LOOP;
-END $$`)
+	if err := p.command("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"); err != nil {
+		return err
+	}
+	return p.awaitStandby()
+}
+
+// awaitStandby waits until the standby confirms commits. A session takes in a changed setting between two of its
+// statements, and says by its own settings who confirms, so it has to be asked again and again.
+func (p *Pair) awaitStandby() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	db, err := sql.Open(postgres.driver, postgres.admin(p.Primary))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for confirms := false; !confirms; time.Sleep(20 * time.Millisecond) {
+		err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')").Scan(&confirms)
+		if err != nil {
+			return fmt.Errorf("waiting for the standby to confirm commits: %w", err)
+		}
+	}
+	return nil
 }
 
 // command executes statements on the primary.
