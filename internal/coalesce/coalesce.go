@@ -1,6 +1,6 @@
 // Package coalesce turns calls that overlap in time into batches: group commit without a timer.
 //
-// The first caller's items go out at once. Those who call while its batch is in flight form the
+// The first caller's items go out at once. Callers that come while its batch is in flight form the
 // next one, with those who call again as soon as they have an answer. So a call alone waits for
 // nobody, and the busier it gets the larger the batches grow. Only a group that is told to pause
 // waits for company.
