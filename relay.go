@@ -179,7 +179,8 @@ func (r *relay) isRunning() bool {
 // is [ErrRunning].
 //
 // When ctx ends, Run takes on nothing new, gives back for others what it has not begun to publish,
-// and finishes what is in flight within 1/3 of [Options.Lease].
+// and finishes what is in flight. It returns within [Options.Lease]: calls of the Notifier have 1/3
+// of it, and so has each of the writes that follow.
 func (t *Tracker) Run(ctx context.Context) error {
 	if !t.relay.start() {
 		return ErrRunning

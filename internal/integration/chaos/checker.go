@@ -21,19 +21,20 @@ type Verdict struct {
 	Tallies    Findings // messages whose counts, status or version are not what their receipts say
 	Unread     Findings // answers of Pending that are not what the receipts say
 
-	Marks, Changed    int   // acknowledged, and those that advanced
-	Committed         int   // transactions of nodes
-	Conflicts         int   // how often one had to be run again
-	Events            int   // accepted, duplicates among them
-	Failures, Unknown int   // calls that failed, and those that did not learn the outcome
-	LeaseLost         int   // events that were published under a lease that had run out
-	Unanswered        int   // events of calls that nobody answered
-	Unsettled         int   // events whose settlement failed
-	MarkP99, ClaimP99 int64 // microseconds that 99 of 100 calls took at most; of claims, on the node where they took longest
-	Late              int   // milliseconds that a call took beyond its deadline, at most
-	Heap              int64 // bytes that a node had in use, at most
-	Ended             int   // nodes that ended cleanly
-	Leaked            int   // goroutines, in nodes that ended
+	Marks, Changed    int           // acknowledged, and those that advanced
+	Committed         int           // transactions of nodes
+	Conflicts         int           // how often one had to be run again
+	Events            int           // accepted, duplicates among them
+	Failures, Unknown int           // calls that failed, and those that did not learn the outcome
+	LeaseLost         int           // events that were published under a lease that had run out
+	Unanswered        int           // events of calls that nobody answered
+	Unsettled         int           // events whose settlement failed
+	MarkP99, ClaimP99 int64         // microseconds that 99 of 100 calls took at most; of claims, on the node where they took longest
+	Late              int           // milliseconds that a call took beyond its deadline, at most
+	Stop              time.Duration // that a relay took to end, at most
+	Heap              int64         // bytes that a node had in use, at most
+	Ended             int           // nodes that ended cleanly
+	Leaked            int           // goroutines, in nodes that ended
 	Dead              int
 	Outbox, Leased    int // left
 	Idle              int // sessions that hold a transaction and do nothing, in the end
@@ -57,11 +58,11 @@ func (f *Findings) add(format string, args ...any) {
 
 // String is the line of figures.
 func (v *Verdict) String() string {
-	return fmt.Sprintf("marks=%d changed=%d events=%d lost=%d unexpected=%d backwards=%d tallies=%d unread=%d duplicates=%d transactions=%d conflicts=%d dead=%d outbox=%d leased=%d idle=%d goroutines=%d failures=%d unknown=%d lease_lost=%d unsettled=%d unanswered=%d late=%dms mark_p99=%v claim_p99=%v heap=%dMiB",
+	return fmt.Sprintf("marks=%d changed=%d events=%d lost=%d unexpected=%d backwards=%d tallies=%d unread=%d duplicates=%d transactions=%d conflicts=%d dead=%d outbox=%d leased=%d idle=%d goroutines=%d failures=%d unknown=%d lease_lost=%d unsettled=%d unanswered=%d late=%dms mark_p99=%v claim_p99=%v stop=%v heap=%dMiB",
 		v.Marks, v.Changed, v.Events, v.Lost.Count, v.Unexpected.Count, v.Backwards.Count,
 		v.Tallies.Count, v.Unread.Count, v.Duplicates.Count, v.Committed, v.Conflicts,
 		v.Dead, v.Outbox, v.Leased, v.Idle, v.Leaked, v.Failures, v.Unknown, v.LeaseLost, v.Unsettled, v.Unanswered, v.Late,
-		time.Duration(v.MarkP99)*time.Microsecond, time.Duration(v.ClaimP99)*time.Microsecond, v.Heap>>20)
+		time.Duration(v.MarkP99)*time.Microsecond, time.Duration(v.ClaimP99)*time.Microsecond, v.Stop, v.Heap>>20)
 }
 
 // most is what 99 of 100 values do not exceed.
@@ -171,6 +172,8 @@ func (c *checker) readEntry(e Entry) error {
 		v.Heap = max(v.Heap, e.N)
 	case claiming:
 		v.ClaimP99 = max(v.ClaimP99, e.N)
+	case stopping:
+		v.Stop = max(v.Stop, time.Duration(e.N)*time.Millisecond)
 	case lateness:
 		v.Late = max(v.Late, int(e.N))
 	case commits:

@@ -57,6 +57,7 @@ const (
 	leaseLost  = "lease lost" // N events
 	unsettled  = "unsettled"  // N events, since the store failed
 	unanswered = "unanswered" // N events, since the endpoint said nothing in time
+	stopping   = "stopping"   // its relay ended N milliseconds after it was told to
 	heap       = "heap"       // had N bytes in use, at most
 	ends       = "ends"       // ended cleanly, with N goroutines left
 )

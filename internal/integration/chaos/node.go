@@ -116,9 +116,14 @@ func RunNode() {
 	relay.Go(func() {
 		if n.Mute {
 			<-running.Done()
-		} else if err := n.tracker.Run(running); err != nil {
+			return
+		}
+		var ended atomic.Int64
+		context.AfterFunc(running, func() { ended.Store(now()) })
+		if err := n.tracker.Run(running); err != nil {
 			fatal(err)
 		}
+		n.journal.write(Entry{At: now(), What: stopping, N: (now() - ended.Load()) / 1000})
 	})
 	for i := range n.Markers {
 		markers.Go(func() { newMarker(&n, i).run(marking) })
