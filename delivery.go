@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/msgdelivery/delivery/internal/coalesce"
@@ -26,22 +25,9 @@ type Tracker struct {
 	headers recent[Header] // of messages lately sent, or marked by whom they concern
 	places  recent[string] // conversations, by user
 
-	sends   *coalesce.Group[NewMessage, Created]
-	marks   *coalesce.Group[Mark, marked]
-	settles *coalesce.Group[Settlement, struct{}]
-
-	relay   relay
-	breaker breaker
-
-	watched  atomic.Int64 // when the backlog was last looked at, in Unix nanoseconds
-	watching atomic.Bool  // somebody is looking at it
-
-	// What the log was told of.
-	old      reminder // the backlog
-	early    reminder // events from before the database's clock was set back
-	blind    reminder // the backlog cannot be counted
-	claiming reminder // it fails
-	settling reminder // it fails
+	sends *coalesce.Group[NewMessage, Created]
+	marks *coalesce.Group[Mark, marked]
+	relay *relay
 }
 
 // Options adjust a [Tracker]. The zero value of each field means its default.
@@ -122,10 +108,7 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 		writers := max(s.Writers(), 1)
 		t.sends.Writers, t.marks.Writers = writers, writers
 	}
-	t.settles = coalesce.New(MaxBatch, t.opts.Lease/3, nil, t.flushSettlements)
-	t.settles.Pause = t.relay.gather
-	t.relay.init()
-	t.watched.Store(time.Now().UnixNano())
+	t.relay = newRelay(store, notifier, &t.opts)
 	return t, nil
 }
 

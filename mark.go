@@ -260,9 +260,9 @@ type marked struct {
 // flushMarks writes a batch of marks of many callers.
 func (t *Tracker) flushMarks(ctx context.Context, _ string, marks []Mark) ([]marked, error) {
 	return advance(marks, func(round []Mark) ([]Marked, error) {
-		lease, began := t.relay.lease(t.opts.Lease, &t.breaker), time.Now()
+		lease, began := t.relay.lease(), time.Now()
 		results, claimed, err := t.store.Advance(ctx, round, lease)
-		t.handOver(claimed, began)
+		t.relay.handOver(claimed, began)
 		return results, err
 	})
 }

@@ -148,6 +148,6 @@ func (t *Tracker) Backlog(ctx context.Context) (Backlog, error) {
 	if err != nil {
 		return Backlog{}, fmt.Errorf("delivery: counting the outbox: %w", err)
 	}
-	b.Breaker = t.breaker.state()
+	b.Breaker = t.relay.breaker.state()
 	return b, nil
 }

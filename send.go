@@ -184,9 +184,9 @@ func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
 // was there for the others.
 func (t *Tracker) flushSends(ctx context.Context, _ string, messages []NewMessage) ([]Created, error) {
 	first, by := once(messages, func(m NewMessage) string { return m.ID })
-	lease, began := t.relay.lease(t.opts.Lease, &t.breaker), time.Now()
+	lease, began := t.relay.lease(), time.Now()
 	results, claimed, err := t.store.Create(ctx, first, lease)
-	t.handOver(claimed, began)
+	t.relay.handOver(claimed, began)
 	if err == nil && len(results) != len(first) {
 		err = fmt.Errorf("store returned %d results for %d messages", len(results), len(first))
 	}

@@ -29,6 +29,8 @@ import (
 //   - A conflict with another writer (deadlock, serialization, busy) is retried inside, as a whole
 //     transaction. When ctx ends, so does the call.
 type Store interface {
+	Outbox
+
 	// Create stores new messages of distinct ids, with a receipt at [Sent] for each frozen
 	// recipient and one [MessageSent] event each; the results stand in the order of the argument, and
 	// in each conversation so do the seqs.
@@ -78,7 +80,11 @@ type Store interface {
 
 	// Receipts returns all receipts of these messages, each once, ordered by message and recipient.
 	Receipts(ctx context.Context, ids []string) ([]Receipt, error)
+}
 
+// Outbox is the part of a [Store] that the relay works on: the committed events that the Notifier
+// has not accepted yet, and the dead letters.
+type Outbox interface {
 	// Claim puts up to limit due events under the lease, those due longest first, and counts an
 	// attempt for each. An event that is stored under a lease starts with one attempt, so a process
 	// that dies while it holds the event has used one. No event is under two leases at a time. The

@@ -51,9 +51,9 @@ func (t *Tracker) advanceUpTo(ctx context.Context, u UpTo) (MarkedUpTo, error) {
 		defer cancel()
 	}
 	return coalesce.Await(ctx, func() (MarkedUpTo, error) {
-		lease, began := t.relay.lease(t.opts.Lease, &t.breaker), time.Now()
+		lease, began := t.relay.lease(), time.Now()
 		r, claimed, err := t.store.AdvanceUpTo(ctx, u, lease)
-		t.handOver(claimed, began)
+		t.relay.handOver(claimed, began)
 		return r, err
 	})
 }

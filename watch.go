@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/msgdelivery/delivery/internal/coalesce"
@@ -39,52 +40,60 @@ func (r *reminder) over() {
 	r.next = time.Time{}
 }
 
+// watch looks at the backlog every now and then.
+type watch struct {
+	limit  time.Duration // of a look
+	looked atomic.Int64  // when it last did, in Unix nanoseconds
+	busy   atomic.Bool   // somebody is looking
+
+	old, early, blind reminder // of a long wait, events from before the clock was set back, a failing count
+}
+
+// due reports whether it is time to look, to one caller only, who then has to.
+func (w *watch) due() bool {
+	if time.Since(time.Unix(0, w.looked.Load())) < watchInterval || !w.busy.CompareAndSwap(false, true) {
+		return false
+	}
+	w.looked.Store(time.Now().UnixNano())
+	return true
+}
+
 // trouble logs an error of the relay's, or that there is none any more.
-func (t *Tracker) trouble(r *reminder, err error, message string, args ...any) {
+func (r *relay) trouble(of *reminder, err error, message string, args ...any) {
 	switch {
 	case err == nil:
-		r.over()
-	case r.due():
-		t.opts.Logger.Error("delivery: "+message, append(args, "error", err)...)
+		of.over()
+	case of.due():
+		r.log.Error("delivery: "+message, append(args, "error", err)...)
 	}
 }
 
 // watchBacklog looks at how long events have been waiting, and warns when it is too long: perhaps
 // no process runs a relay. Counting a large backlog may take a while, so nobody should wait for it.
-func (t *Tracker) watchBacklog(ctx context.Context) {
-	defer t.watching.Store(false)
-	ctx, cancel := context.WithTimeout(ctx, t.opts.WriteTimeout)
+func (r *relay) watchBacklog(ctx context.Context) {
+	defer r.watch.busy.Store(false)
+	ctx, cancel := context.WithTimeout(ctx, r.watch.limit)
 	defer cancel()
-	b, err := coalesce.Await(ctx, func() (Backlog, error) { return t.store.Backlog(ctx) })
-	if t.trouble(&t.blind, err, "counting the events that wait failed"); err != nil {
+	b, err := coalesce.Await(ctx, func() (Backlog, error) { return r.outbox.Backlog(ctx) })
+	if r.trouble(&r.watch.blind, err, "counting the events that wait failed"); err != nil {
 		return
 	}
 	if b.Ahead < setBack {
-		t.early.over()
-	} else if t.early.due() {
-		t.opts.Logger.Warn("delivery: the database's clock was set back; an event whose holder died waits until it has caught up",
+		r.watch.early.over()
+	} else if r.watch.early.due() {
+		r.log.Warn("delivery: the database's clock was set back; an event whose holder died waits until it has caught up",
 			"behind", b.Ahead.Round(time.Second), "waiting", b.Waiting)
 	}
 	if b.Oldest <= oldBacklog {
-		t.old.over()
+		r.watch.old.over()
 		return
 	}
-	if !t.old.due() {
+	if !r.watch.old.due() {
 		return
 	}
 	hint := "see whether the notifier's endpoint fails"
-	if !t.relay.isRunning() {
+	if !r.running.Load() {
 		hint = "call Tracker.Run in some process"
 	}
-	t.opts.Logger.Warn("delivery: committed events are not being published; "+hint, "waiting", b.Waiting, "oldest", b.Oldest.Round(time.Second))
-}
-
-// watchDue reports whether it is time to look, every now and then, and to one caller only, who then
-// has to.
-func (t *Tracker) watchDue() bool {
-	if time.Since(time.Unix(0, t.watched.Load())) < watchInterval || !t.watching.CompareAndSwap(false, true) {
-		return false
-	}
-	t.watched.Store(time.Now().UnixNano())
-	return true
+	r.log.Warn("delivery: committed events are not being published; "+hint, "waiting", b.Waiting, "oldest", b.Oldest.Round(time.Second))
 }

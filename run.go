@@ -1,0 +1,23 @@
+package delivery
+
+import "context"
+
+// Run is the relay: it publishes committed events until ctx ends, and returns nil then. Any number
+// of processes may run one over the same store; whatever one leaves behind, even by a crash,
+// another publishes when the lease has run out. A second Run of the same Tracker at the same time
+// is [ErrRunning].
+//
+// When ctx ends, Run takes on nothing new, gives back for others what it has not begun to publish,
+// and finishes what is in flight. It returns within [Options.Lease]: calls of the Notifier have 1/3
+// of it, and so has each of the writes that follow.
+func (t *Tracker) Run(ctx context.Context) error { return t.relay.run(ctx) }
+
+// Wake makes a running relay look at the outbox now: call it after the commit of a transaction in
+// which a Tx form was used. Without a Run in this process it does nothing.
+func (t *Tracker) Wake() { t.relay.wake() }
+
+// Flush publishes what is due now and returns when nothing is: for tests, and for scripts that have
+// no [Tracker.Run]. It stops at the first failure of the endpoint and returns it. Refused events
+// are no failure: they come again later, or go to the dead letters. Events that a running relay
+// holds are not due.
+func (t *Tracker) Flush(ctx context.Context) error { return t.relay.flush(ctx) }
