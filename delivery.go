@@ -15,9 +15,8 @@ import (
 // tells a [Notifier] of every change. It is safe for concurrent use, and cheap to keep: it starts
 // nothing until [Tracker.Run] is called.
 type Tracker struct {
-	store    Store
-	notifier Notifier
-	opts     Options
+	store Store
+	opts  Options
 
 	// Headers never change, so they can't be stale: a refusal or the app's rule needs no round
 	// trip. Where a user marked last is a guess of where the next mark is, that costs time if it is
@@ -25,8 +24,9 @@ type Tracker struct {
 	headers recent[Header] // of messages lately sent, or marked by whom they concern
 	places  recent[string] // conversations, by user
 
-	sends *coalesce.Group[NewMessage, Created]
-	marks *coalesce.Group[Mark, marked]
+	sends *gather[NewMessage, string, Created]
+	marks *gather[Mark, receiptKey, Marked]
+	upTos *gather[UpTo, readerKey, MarkedUpTo]
 	relay *relay
 }
 
@@ -80,7 +80,7 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	if notifier == nil {
 		return nil, &InvalidError{Field: "notifier", Reason: "is nil"}
 	}
-	t := &Tracker{store: store, notifier: notifier}
+	t := &Tracker{store: store}
 	if opts != nil {
 		t.opts = *opts
 	}
@@ -102,13 +102,16 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	if t.opts.Observer == nil {
 		t.opts.Observer = new(Observer)
 	}
-	t.sends = coalesce.New(MaxBatch, t.opts.WriteTimeout, NewMessage.weight, t.flushSends)
-	t.marks = coalesce.New(MaxBatch, t.opts.WriteTimeout, nil, t.flushMarks)
-	if s, ok := store.(ParallelStore); ok {
-		writers := max(s.Writers(), 1)
-		t.sends.Writers, t.marks.Writers = writers, writers
-	}
 	t.relay = newRelay(store, notifier, &t.opts)
+	slots := make(coalesce.Slots, 1)
+	if s, ok := store.(ParallelStore); ok {
+		slots = make(coalesce.Slots, max(s.Writers(), 1))
+	}
+	t.sends = newGather(sendKind, slots, t.relay, t.opts.WriteTimeout, store.Create)
+	t.marks = newGather(markKind, slots, t.relay, t.opts.WriteTimeout, store.Advance)
+	t.upTos = newGather(upToKind, slots, t.relay, t.opts.WriteTimeout, func(ctx context.Context, upTo []UpTo, lease Lease) ([]MarkedUpTo, []Claimed, error) {
+		return store.AdvanceUpTo(ctx, upTo, upToLimit, lease)
+	})
 	return t, nil
 }
 
@@ -185,8 +188,12 @@ func (t *Tracker) inTx(tx DBTX) (Store, error) {
 
 // outcome gives a failed wait for a batch its public form.
 func outcome(doing string, err error) error {
-	if errors.Is(err, coalesce.ErrUnknown) {
+	if errors.Is(err, coalesce.ErrUnknown) && !errors.Is(err, ErrOutcomeUnknown) {
 		return fmt.Errorf("delivery: %s: %w: %w", doing, ErrOutcomeUnknown, err)
 	}
 	return fmt.Errorf("delivery: %s: %w", doing, err)
+}
+
+func isUnknown(err error) bool {
+	return errors.Is(err, coalesce.ErrUnknown) || errors.Is(err, ErrOutcomeUnknown)
 }

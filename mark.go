@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"time"
+
+	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
 // MarkDelivered says that the message reached the actor, and returns the actor's receipt.
@@ -17,17 +17,17 @@ import (
 // Marks by frozen recipients never ask that rule. When ctx ends while the write is under way the
 // error wraps [ErrOutcomeUnknown]; when it ends before, nothing was written.
 func (t *Tracker) MarkDelivered(ctx context.Context, message string, actor Actor) (Receipt, error) {
-	return t.markOne(ctx, message, actor, Delivered)
+	return only(t.mark(ctx, nil, actor, Delivered, message))
 }
 
 // MarkRead says that the actor saw the message, which implies that it was delivered.
 // It is otherwise like [Tracker.MarkDelivered].
 func (t *Tracker) MarkRead(ctx context.Context, message string, actor Actor) (Receipt, error) {
-	return t.markOne(ctx, message, actor, Read)
+	return only(t.mark(ctx, nil, actor, Read, message))
 }
 
-func (t *Tracker) markOne(ctx context.Context, message string, actor Actor, status Status) (Receipt, error) {
-	results, err := t.Mark(ctx, actor, status, message)
+// only returns what became of the one message that was marked.
+func only(results []MarkResult, err error) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -48,7 +48,7 @@ type MarkResult struct {
 // A message that is named more than once is marked once. The first of its results says whether that
 // changed anything; the others have the same receipt or refusal, and Changed is false.
 func (t *Tracker) Mark(ctx context.Context, actor Actor, status Status, messages ...string) ([]MarkResult, error) {
-	return t.mark(ctx, nil, actor, status, messages)
+	return t.mark(ctx, nil, actor, status, messages...)
 }
 
 // MarkTx is [Tracker.Mark] inside the caller's transaction: all of it is committed with the
@@ -58,26 +58,23 @@ func (t *Tracker) MarkTx(ctx context.Context, tx DBTX, actor Actor, status Statu
 	if err != nil {
 		return nil, err
 	}
-	return t.mark(ctx, store, actor, status, messages)
+	return t.mark(ctx, store, actor, status, messages...)
 }
 
 // mark runs a marking: through the shared batches, or, if tx is not nil, inside that store.
-func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status, messages []string) ([]MarkResult, error) {
+func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status, messages ...string) ([]MarkResult, error) {
 	if err := cmp.Or(actor.check(), checkMarking(status)); err != nil {
 		return nil, err
 	}
 	if len(messages) > MaxBatch {
 		return nil, &InvalidError{Field: "messages", Reason: "are more than 500"}
 	}
-	ids, positions := once(messages, func(id string) string { return id })
+	ids, positions := distinctIDs(messages)
 	m := marking{t: t, tx: tx, marks: make([]Mark, len(ids)), results: make([]MarkResult, len(ids))}
 	todo := make([]int, 0, len(ids))
 	at := now()
 	for i, id := range ids {
-		m.marks[i] = Mark{
-			Message: id, User: actor.User, Socket: actor.Socket, Status: status, At: at,
-			Admitted: t.opts.Authorize == nil, NoWait: tx == nil,
-		}
+		m.marks[i] = Mark{Message: id, User: actor.User, Socket: actor.Socket, Status: status, At: at, Admitted: t.opts.Authorize == nil}
 		if err := checkID("message", id); err != nil {
 			m.results[i].Err = err
 		} else if m.foresee(ctx, i) {
@@ -85,37 +82,60 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 		}
 	}
 	if err := m.write(ctx, todo); err != nil {
-		return nil, err
-	}
-	for i, r := range m.results {
-		if r.Err == nil {
-			t.opts.Observer.marked(status, r.Changed)
-		} else if isRefusal(r.Err) {
-			t.opts.Observer.refused(actor.User, ids[i], r.Err)
-		}
-	}
-	if len(ids) == len(messages) {
-		return m.results, nil
+		return nil, outcome("marking", err)
 	}
 	results := make([]MarkResult, len(messages))
 	for i, k := range positions {
 		results[i] = m.results[k]
 		m.results[k].Changed = false // for the repeats
 	}
+	for i, r := range m.results {
+		if r.Err == nil {
+			t.opts.Observer.marked(status, results[slices.Index(positions, i)].Changed)
+		} else if isRefusal(r.Err) {
+			t.opts.Observer.refused(actor.User, ids[i], r.Err)
+		}
+	}
 	return results, nil
+}
+
+// distinctIDs returns the ids, each once, and for each position the index of its id there.
+func distinctIDs(messages []string) (ids []string, positions []int) {
+	index := make(map[string]int, len(messages))
+	positions = make([]int, len(messages))
+	for i, id := range messages {
+		k, there := index[id]
+		if !there {
+			k = len(ids)
+			index[id] = k
+			ids = append(ids, id)
+		}
+		positions[i] = k
+	}
+	return ids, positions
 }
 
 // marking is one call of Mark under way.
 type marking struct {
 	t       *Tracker
-	tx      Store
+	tx      Store // bound to the caller's transaction, or nil
 	marks   []Mark
 	results []MarkResult
 	rule    map[string]error // the app's answers so far, by conversation
 }
 
-// errHeldBack says that the store broke its contract.
-var errHeldBack = errors.New("store held back what was to wait")
+// markKind is what gather knows of marks. As one mark implies others, a batch writes no receipt
+// more than four times: as delivered and as read, without and with the rule's yes.
+var markKind = kind[Mark, receiptKey, Marked]{
+	key: func(m Mark) receiptKey { return receiptKey{m.Message, m.User} },
+	implies: func(done, also Mark) bool {
+		return done.Status.Reaches(also.Status) && (done.Admitted || !also.Admitted)
+	},
+	repeat:  func(m Marked) Marked { m.Changed = false; return m },
+	blocked: func(m Marked) (string, bool) { return m.Header.Conversation, m.Blocked },
+}
+
+type receiptKey struct{ message, user string }
 
 // errUnadmitted says that the store wants the app's rule to be asked.
 var errUnadmitted = errors.New("not admitted")
@@ -183,31 +203,29 @@ func (m *marking) admit(ctx context.Context, i int, conversation string) bool {
 // write tries the marks at these indexes, and again those that the app's rule then lets in.
 func (m *marking) write(ctx context.Context, todo []int) error {
 	for again := false; len(todo) > 0; again = true {
-		outs, err := m.advance(ctx, todo)
-		if err != nil && again && m.tx == nil {
-			for _, i := range todo { // the others are written
-				m.results[i].Err = outcome("marking", err)
-			}
-			return nil
+		marks := pick(m.marks, todo)
+		var outs []coalesce.Result[Marked]
+		var err error
+		if m.tx != nil {
+			outs, err = markKind.inTx(marks, func(round []Mark) ([]Marked, []Claimed, error) { return m.tx.Advance(ctx, round, Lease{}) })
+		} else if outs = m.t.marks.do(ctx, marks[0].User, marks, m.t.whereabouts); !again {
+			err = common(outs)
 		}
 		if err != nil {
-			return outcome("marking", err)
+			return err
 		}
 		var admitted []int
 		for k, i := range todo {
-			out := outs[k]
-			if out.err == nil && out.Held {
-				out.err = errHeldBack
-			}
-			if out.err != nil {
-				m.results[i].Err = outcome("marking", out.err)
+			out := outs[k].Out
+			if outs[k].Err != nil {
+				m.results[i].Err = outcome("marking", outs[k].Err)
 				continue
 			}
 			switch err := judge(m.marks[i], out.Header, out.Receipt); err {
 			case nil:
 				m.results[i] = MarkResult{Receipt: out.Receipt, Changed: out.Changed}
 				m.remember(out.Header)
-				if m.tx == nil && m.t.marks.Writers > 1 {
+				if m.tx == nil {
 					m.t.places.put(m.marks[i].User, out.Header.Conversation)
 				}
 			case errUnadmitted:
@@ -227,72 +245,38 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 	return nil
 }
 
+// common returns the error of a call all of whose marks failed: an unknown outcome, if there is
+// one.
+func common(outs []coalesce.Result[Marked]) (err error) {
+	for _, out := range outs {
+		if out.Err == nil {
+			return nil
+		}
+		if err == nil || isUnknown(out.Err) {
+			err = out.Err
+		}
+	}
+	return err
+}
+
+// whereabouts returns the mark's conversation, or what is the best guess. A mark that the app's
+// rule refused is of none: it changes nothing, and how long it takes is not to tell a stranger what
+// goes on there.
+func (t *Tracker) whereabouts(m Mark) string {
+	if h, known := t.headers.get(m.Message); known {
+		if h.Open && !m.Admitted {
+			return ""
+		}
+		return h.Conversation
+	}
+	last, _ := t.places.get(m.User)
+	return last
+}
+
 // remember keeps the header of a message that concerns the actor. Others' messages are not kept, so
 // that a stranger who names many pushes none out.
 func (m *marking) remember(h Header) {
 	if m.tx == nil {
 		m.t.headers.put(h.ID, h)
 	}
-}
-
-// advance writes the marks at these indexes, with those of other callers.
-func (m *marking) advance(ctx context.Context, todo []int) ([]marked, error) {
-	marks := pick(m.marks, todo)
-	if m.tx != nil {
-		outs, err := advance(marks, func(round []Mark) ([]Marked, error) {
-			results, _, err := m.tx.Advance(ctx, round, Lease{})
-			return results, err
-		})
-		for _, out := range outs {
-			err = cmp.Or(err, out.err) // the transaction has failed as a whole
-		}
-		return outs, err
-	}
-	return m.spread(ctx, marks)
-}
-
-// marked is a mark's own result: one may fail without the others.
-type marked struct {
-	Marked
-	err error
-}
-
-// flushMarks writes a batch of marks of many callers.
-func (t *Tracker) flushMarks(ctx context.Context, _ string, marks []Mark) ([]marked, error) {
-	return advance(marks, func(round []Mark) ([]Marked, error) {
-		lease, began := t.relay.lease(), time.Now()
-		results, claimed, err := t.store.Advance(ctx, round, lease)
-		t.relay.handOver(claimed, began)
-		return results, err
-	})
-}
-
-// advance writes marks in rounds of distinct receipts. What fails in the first round fails them
-// all.
-func advance(marks []Mark, write func([]Mark) ([]Marked, error)) ([]marked, error) {
-	outs := make([]marked, len(marks))
-	rounds, by := fold(marks)
-	for n, round := range rounds {
-		results, err := write(pick(marks, round))
-		if err == nil && len(results) != len(round) {
-			err = fmt.Errorf("store returned %d results for %d marks", len(results), len(round))
-		}
-		if err != nil && n == 0 {
-			return nil, err
-		}
-		for i, at := range round {
-			if err != nil {
-				outs[at].err = err
-			} else {
-				outs[at].Marked = results[i]
-			}
-		}
-	}
-	for i, k := range by {
-		if k != i {
-			outs[i] = outs[k]
-			outs[i].Changed = false
-		}
-	}
-	return outs, nil
 }

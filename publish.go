@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
 const (
@@ -208,28 +211,29 @@ func (r *relay) settle(batch []held, how func(held) Settlement) {
 	if len(batch) == 0 {
 		return
 	}
-	settlements := make([]Settlement, len(batch))
+	items := make([]coalesce.Item[Settlement], len(batch))
 	for i, h := range batch {
-		settlements[i] = how(h)
-		settlements[i].ID, settlements[i].Lease = h.Event.ID, h.Lease
-		if settlements[i].Outcome != Done {
+		s := how(h)
+		s.ID, s.Lease = h.Event.ID, h.Lease
+		items[i].In = s
+		if s.Outcome != Done {
 			r.hurry() // it may be just too early, and these gather after all
 		}
 	}
-	_, err := r.settles.Do(context.Background(), "", nil, settlements...)
+	var err error
+	for _, result := range r.settles.Do(context.Background(), "", items...) {
+		err = cmp.Or(err, result.Err)
+	}
 	r.trouble(&r.settling, err, "settling events failed; they will be published again", "events", len(batch))
 }
 
 // flushSettlements settles for several publishers at once.
-func (r *relay) flushSettlements(ctx context.Context, _ string, settlements []Settlement) ([]struct{}, error) {
+func (r *relay) flushSettlements(ctx context.Context, settlements []Settlement) []coalesce.Result[struct{}] {
 	held, err := r.outbox.Settle(ctx, settlements)
-	if err != nil {
-		return nil, err
-	}
-	if lost := len(settlements) - held; lost > 0 {
+	if lost := len(settlements) - held; lost > 0 && err == nil {
 		r.observer.leaseLost(lost)
 	}
-	return make([]struct{}, len(settlements)), nil
+	return slices.Repeat([]coalesce.Result[struct{}]{{Err: err}}, len(settlements))
 }
 
 func (r *relay) breakerChanged(to BreakerState, err error) {

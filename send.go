@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -24,11 +25,11 @@ func (t *Tracker) Send(ctx context.Context, draft Draft) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	out, err := t.create(ctx, m)
-	if err != nil {
+	r := t.sends.do(ctx, m.Sender, []NewMessage{m}, func(m NewMessage) string { return m.Conversation })[0]
+	if err := cmp.Or(r.Err, r.Out.Err); err != nil {
 		return Message{}, outcome("sending", err)
 	}
-	msg, err := sent(ctx, t.store, m, out)
+	msg, err := sent(ctx, t.store, m, r.Out)
 	if err == nil {
 		t.headers.put(msg.ID, msg.Header)
 	}
@@ -50,17 +51,14 @@ func (t *Tracker) SendTx(ctx context.Context, tx DBTX, draft Draft) (Message, er
 	if err != nil {
 		return Message{}, err
 	}
-	outs, _, err := store.Create(ctx, []NewMessage{m}, Lease{})
-	if err == nil && len(outs) != 1 {
-		err = fmt.Errorf("store returned %d results for a message", len(outs))
-	}
+	outs, err := sendKind.inTx([]NewMessage{m}, func(m []NewMessage) ([]Created, []Claimed, error) { return store.Create(ctx, m, Lease{}) })
 	if err == nil {
-		err = outs[0].Err
+		err = outs[0].Out.Err
 	}
 	if err != nil {
-		return Message{}, fmt.Errorf("delivery: sending: %w", err)
+		return Message{}, outcome("sending", err)
 	}
-	return sent(ctx, store, m, outs[0])
+	return sent(ctx, store, m, outs[0].Out)
 }
 
 // prepare validates a draft and fills in what it leaves open.
@@ -86,7 +84,7 @@ func (t *Tracker) prepare(d Draft) (NewMessage, error) {
 	if len(d.Body) > MaxBody {
 		return NewMessage{}, &InvalidError{Field: "body", Reason: "is longer than 64 KiB"}
 	}
-	if n, ok := t.notifier.(CheckingNotifier); ok {
+	if n, ok := t.relay.notifier.(CheckingNotifier); ok {
 		if err := n.CheckConversation(d.Conversation); err != nil {
 			return NewMessage{}, err
 		}
@@ -159,46 +157,14 @@ func (m NewMessage) weight() int {
 	return 1 + size*MaxBatch/packet.Text
 }
 
-// create stores a message with those of other callers: in the common lane, or if it was held back
-// there, in one of its conversation's own.
-func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
-	lane := common
-	for m.NoWait = true; ; m.NoWait = false {
-		outs, err := t.sends.Do(ctx, lane, []string{m.Conversation}, m)
-		if err == nil {
-			err = outs[0].Err
-		}
-		switch {
-		case err != nil:
-			return Created{}, err
-		case !outs[0].Held:
-			return outs[0], nil
-		case !m.NoWait:
-			return Created{}, errHeldBack
-		}
-		lane = m.Conversation
-	}
-}
-
-// flushSends stores a batch of messages. Of those with the same id the first is stored, and is what
-// was there for the others.
-func (t *Tracker) flushSends(ctx context.Context, _ string, messages []NewMessage) ([]Created, error) {
-	first, by := once(messages, func(m NewMessage) string { return m.ID })
-	lease, began := t.relay.lease(), time.Now()
-	results, claimed, err := t.store.Create(ctx, first, lease)
-	t.relay.handOver(claimed, began)
-	if err == nil && len(results) != len(first) {
-		err = fmt.Errorf("store returned %d results for %d messages", len(results), len(first))
-	}
-	if err != nil {
-		return nil, err
-	}
-	outs := make([]Created, len(messages))
-	for i, k := range by {
-		outs[i] = results[k]
-		results[k].Existed = !results[k].Held && results[k].Err == nil // for the repeats
-	}
-	return outs, nil
+// sendKind is what gather knows of sends. Of messages with the same id the first is stored, and is
+// what was there for the others.
+var sendKind = kind[NewMessage, string, Created]{
+	weigh:   NewMessage.weight,
+	key:     func(m NewMessage) string { return m.ID },
+	implies: func(NewMessage, NewMessage) bool { return true },
+	repeat:  func(c Created) Created { c.Existed = !c.Blocked && c.Err == nil; return c },
+	blocked: func(c Created) (string, bool) { return c.Message.Conversation, c.Blocked },
 }
 
 // sent judges what became of a send. An id that existed is a repeat if all that was asked for is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,51 +15,61 @@ import (
 	"github.com/msgdelivery/delivery/memstore"
 )
 
-// rowLocks is a store in which someone's transaction holds a conversation until a time.
+// rowLocks is a store in which someone's transaction has locked a conversation until a time.
 type rowLocks struct {
 	delivery.Store
 	conversation string
 	until        time.Time
 
-	mu      sync.Mutex
-	waiting int // calls that wait for it
-	most    int
-	batches []int
-	patient int // batches that may wait
+	mu    sync.Mutex
+	tries int // batches
 }
 
 func (s *rowLocks) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
 	s.mu.Lock()
-	s.batches = append(s.batches, len(marks))
-	if !marks[0].NoWait {
-		s.patient++
-	}
+	s.tries++
 	s.mu.Unlock()
 	out := make([]delivery.Marked, len(marks))
-	headers, err := s.headers(ctx, marks)
+	headers, err := s.headers(ctx, column(marks, func(m delivery.Mark) string { return m.Message }))
 	if err != nil {
 		return nil, nil, err
 	}
-	var held, free []int
-	conversations := map[string]bool{}
+	var free []int
 	for i, m := range marks {
-		h := headers[m.Message]
-		conversations[h.Conversation] = true
-		if h.Conversation == s.conversation && time.Now().Before(s.until) {
-			held = append(held, i)
-			out[i] = delivery.Marked{Header: h, Held: true}
+		if h := headers[m.Message]; s.locked(h) {
+			out[i] = delivery.Marked{Header: h, Blocked: true}
 		} else {
 			free = append(free, i)
 		}
 	}
-	if len(held) > 0 && len(conversations) == 1 && !marks[0].NoWait {
-		s.wait(1)
-		time.Sleep(time.Until(s.until))
-		s.wait(-1)
-		held, free = nil, append(held, free...)
-	}
 	claimed, err := advanceSome(ctx, s.Store, marks, free, out, lease)
 	return out, claimed, err
+}
+
+func (s *rowLocks) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	headers, err := s.headers(ctx, column(upTo, func(u delivery.UpTo) string { return u.Message }))
+	if err != nil {
+		return nil, nil, err
+	}
+	out := make([]delivery.MarkedUpTo, len(upTo))
+	var free []delivery.UpTo
+	var at []int
+	for i, u := range upTo {
+		if h := headers[u.Message]; s.locked(h) {
+			out[i] = delivery.MarkedUpTo{Header: h, Blocked: true}
+		} else {
+			free, at = append(free, u), append(at, i)
+		}
+	}
+	marked, claimed, err := s.Store.AdvanceUpTo(ctx, free, limit, lease)
+	for k, m := range marked {
+		out[at[k]] = m
+	}
+	return out, claimed, err
+}
+
+func (s *rowLocks) locked(h delivery.Header) bool {
+	return h.Conversation == s.conversation && time.Now().Before(s.until)
 }
 
 // advanceSome has the store advance the marks at these indexes, and puts their results where they
@@ -77,18 +88,7 @@ func advanceSome(ctx context.Context, store delivery.Store, marks []delivery.Mar
 	return claimed, err
 }
 
-func (s *rowLocks) wait(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.waiting += n
-	s.most = max(s.most, s.waiting)
-}
-
-func (s *rowLocks) headers(ctx context.Context, marks []delivery.Mark) (map[string]delivery.Header, error) {
-	var ids []string
-	for _, m := range marks {
-		ids = append(ids, m.Message)
-	}
+func (s *rowLocks) headers(ctx context.Context, ids []string) (map[string]delivery.Header, error) {
 	found, err := s.Load(ctx, ids)
 	headers := map[string]delivery.Header{}
 	for _, m := range found {
@@ -97,67 +97,66 @@ func (s *rowLocks) headers(ctx context.Context, marks []delivery.Mark) (map[stri
 	return headers, err
 }
 
-// A conversation that someone's transaction holds delays its own marks only, and those in one write
-// at a time.
-func TestHeldConversation(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &rowLocks{Store: memstore.New(), conversation: "locked", until: time.Now().Add(10 * time.Second)}
-		tracker := newTracker(t, store, new(endpoint), nil)
+func TestLockedConversation(t *testing.T) {
+	const locked = 10 * time.Second
+	soon := locked + 200*time.Millisecond
+	open := func(t *testing.T, opts *delivery.Options) (*rowLocks, *delivery.Tracker) {
+		store := &rowLocks{Store: memstore.New(), conversation: "locked", until: time.Now().Add(locked)}
+		sender := newTracker(t, store, new(endpoint), nil)
 		for _, id := range []string{"locked", "free"} {
-			if _, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: id, Sender: "alice"}); err != nil {
+			if _, err := sender.Send(t.Context(), delivery.Draft{ID: id, Conversation: id, Sender: "alice"}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		began := time.Now()
-		var wg sync.WaitGroup
-		wg.Go(func() { // a batch of the held conversation alone must not hold up the next one
-			if _, err := tracker.MarkRead(t.Context(), "locked", bob); err != nil {
-				t.Error(err)
+		return store, newTracker(t, store, new(endpoint), opts)
+	}
+
+	t.Run("its marks wait, with few tries, and delay no others", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			store, tracker := open(t, nil)
+			began := time.Now()
+			var wg sync.WaitGroup
+			for i := range 50 {
+				actor := delivery.Actor{User: fmt.Sprint("u", i)}
+				wg.Go(func() {
+					results, err := tracker.Mark(t.Context(), actor, delivery.Read, "locked", "free")
+					if err != nil || !results[0].Changed || !results[1].Changed {
+						t.Errorf("%s: %+v, %v", actor.User, results, err)
+					}
+					if waited := time.Since(began); waited < locked || waited > soon {
+						t.Errorf("%s waited %v", actor.User, waited)
+					}
+				})
+				wg.Go(func() {
+					r, err := tracker.MarkUpTo(t.Context(), actor, delivery.Delivered, "locked", "locked")
+					if waited := time.Since(began); err != nil || r.Changed > 1 || waited < locked || waited > soon {
+						t.Errorf("an up-to mark by %s: %+v, %v after %v", actor.User, r, err, waited)
+					}
+				})
+			}
+			synctest.Wait()
+			if m, _ := tracker.Message(t.Context(), "free"); m.Read != 50 {
+				t.Errorf("%d of 50 marks of the free conversation went through", m.Read)
+			}
+			if _, err := tracker.MarkRead(t.Context(), "free", delivery.Actor{User: "late"}); err != nil || time.Since(began) != 0 {
+				t.Errorf("a later mark of the free one took %v: %v", time.Since(began), err)
+			}
+			wg.Wait()
+			if most := 50 * int(locked/(50*time.Millisecond)); store.tries > most {
+				t.Errorf("%d tries, want at most %d", store.tries, most)
 			}
 		})
-		synctest.Wait()
-		for _, user := range []string{"u1", "u2", "u3", "u4", "u5"} {
-			actor := delivery.Actor{User: user}
-			wg.Go(func() {
-				results, err := tracker.Mark(t.Context(), actor, delivery.Read, "locked", "free")
-				if err != nil || !results[0].Changed || !results[1].Changed {
-					t.Errorf("%s: %+v, %v", user, results, err)
-				}
-				if waited := time.Since(began); waited != 10*time.Second {
-					t.Errorf("%s waited %v for the held conversation", user, waited)
-				}
-			})
-		}
-		synctest.Wait()
-		if m, _ := tracker.Message(t.Context(), "free"); m.Read != 5 {
-			t.Errorf("%d of 5 marks of the free conversation went through", m.Read)
-		}
-		if _, err := tracker.MarkRead(t.Context(), "free", delivery.Actor{User: "late"}); err != nil || time.Since(began) != 0 {
-			t.Errorf("a later mark of the free one took %v: %v", time.Since(began), err)
-		}
-		wg.Wait()
-		if store.most != 1 {
-			t.Errorf("%d writes waited for the held one at once", store.most)
-		}
 	})
-}
 
-// Who waited for a conversation, and then turns out to need the app's admission, does not wait in
-// the common lane.
-func TestHeldConversationOfAnUnknownMessage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &rowLocks{Store: memstore.New(), conversation: "c", until: time.Now().Add(10 * time.Second)}
-		if _, err := newTracker(t, store, new(endpoint), nil).Send(t.Context(), delivery.Draft{ID: "m", Conversation: "c", Sender: "alice"}); err != nil {
-			t.Fatal(err)
-		}
-		welcome := func(context.Context, string, delivery.Action, string) (bool, error) { return true, nil }
-		tracker := newTracker(t, store, new(endpoint), &delivery.Options{Authorize: welcome})
-		if r, err := tracker.MarkRead(t.Context(), "m", bob); err != nil || r.Status != delivery.Read {
-			t.Errorf("%+v, %v", r, err)
-		}
-		if store.patient != 1 {
-			t.Errorf("%d of the batches %v might wait", store.patient, store.batches)
-		}
+	t.Run("a mark of a message that the process does not know waits, and then asks the app's rule", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			welcome := func(context.Context, string, delivery.Action, string) (bool, error) { return true, nil }
+			_, tracker := open(t, &delivery.Options{Authorize: welcome})
+			began := time.Now()
+			if r, err := tracker.MarkRead(t.Context(), "locked", bob); err != nil || r.Status != delivery.Read || time.Since(began) > soon {
+				t.Errorf("%+v, %v after %v", r, err, time.Since(began))
+			}
+		})
 	})
 }
 
@@ -311,13 +310,13 @@ func (s *faultyStore) Create(ctx context.Context, m []delivery.NewMessage, l del
 	return s.Store.Create(ctx, m, l)
 }
 
-func (s *faultyStore) AdvanceUpTo(ctx context.Context, u delivery.UpTo, l delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
+func (s *faultyStore) AdvanceUpTo(ctx context.Context, u []delivery.UpTo, limit int, l delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
 	if s.fault != nil {
 		if err := s.fault(ctx); err != nil {
-			return delivery.MarkedUpTo{}, nil, err
+			return nil, nil, err
 		}
 	}
-	return s.Store.AdvanceUpTo(ctx, u, l)
+	return s.Store.AdvanceUpTo(ctx, u, limit, l)
 }
 
 func (s *faultyStore) Advance(ctx context.Context, m []delivery.Mark, l delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {

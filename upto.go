@@ -5,9 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
-	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
 // UpToResult is what an up-to mark changed. The versions from From to To are all its own if To -
@@ -28,7 +25,10 @@ type UpToResult struct {
 // Long stretches are marked in several transactions, oldest first, so after an error a part may be
 // done; repeating the call does the rest.
 func (t *Tracker) MarkUpTo(ctx context.Context, actor Actor, status Status, conversation, message string) (UpToResult, error) {
-	return t.markUpTo(ctx, t.advanceUpTo, actor, status, conversation, message)
+	return t.markUpTo(ctx, func(u UpTo) (MarkedUpTo, error) {
+		r := t.upTos.do(ctx, u.User, []UpTo{u}, t.upToWhereabouts)[0]
+		return r.Out, r.Err
+	}, actor, status, conversation, message)
 }
 
 // MarkUpToTx is [Tracker.MarkUpTo] inside the caller's transaction. It needs a [TxStore]. See
@@ -38,27 +38,39 @@ func (t *Tracker) MarkUpToTx(ctx context.Context, tx DBTX, actor Actor, status S
 	if err != nil {
 		return UpToResult{}, err
 	}
-	return t.markUpTo(ctx, func(ctx context.Context, u UpTo) (MarkedUpTo, error) {
-		r, _, err := store.AdvanceUpTo(ctx, u, Lease{})
-		return r, err
+	return t.markUpTo(ctx, func(u UpTo) (MarkedUpTo, error) {
+		r, err := upToKind.inTx([]UpTo{u}, func(u []UpTo) ([]MarkedUpTo, []Claimed, error) {
+			return store.AdvanceUpTo(ctx, u, upToLimit, Lease{})
+		})
+		if err != nil {
+			return MarkedUpTo{}, err
+		}
+		return r[0].Out, nil
 	}, actor, status, conversation, message)
 }
 
-func (t *Tracker) advanceUpTo(ctx context.Context, u UpTo) (MarkedUpTo, error) {
-	if _, limited := ctx.Deadline(); !limited {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, t.opts.WriteTimeout)
-		defer cancel()
-	}
-	return coalesce.Await(ctx, func() (MarkedUpTo, error) {
-		lease, began := t.relay.lease(), time.Now()
-		r, claimed, err := t.store.AdvanceUpTo(ctx, u, lease)
-		t.relay.handOver(claimed, began)
-		return r, err
-	})
+// upToKind is what gather knows of up-to marks.
+var upToKind = kind[UpTo, readerKey, MarkedUpTo]{
+	key: func(u UpTo) readerKey { return readerKey{u.User, u.Conversation} },
+	implies: func(done, also UpTo) bool {
+		return done.Message == also.Message && done.After == also.After && done.Covered == also.Covered && done.Status.Reaches(also.Status) && (done.Admitted || !also.Admitted)
+	},
+	repeat:  func(m MarkedUpTo) MarkedUpTo { m.Changed, m.From, m.To = 0, 0, 0; return m },
+	blocked: func(m MarkedUpTo) (string, bool) { return m.Header.Conversation, m.Blocked },
 }
 
-func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, UpTo) (MarkedUpTo, error),
+type readerKey struct{ user, conversation string }
+
+// upToWhereabouts is [Tracker.whereabouts] of an up-to mark. The conversation that a caller names
+// counts if the caller may mark there.
+func (t *Tracker) upToWhereabouts(u UpTo) string {
+	if u.Admitted {
+		return u.Conversation
+	}
+	return t.whereabouts(Mark{Message: u.Message, User: u.User})
+}
+
+func (t *Tracker) markUpTo(ctx context.Context, advance func(UpTo) (MarkedUpTo, error),
 	actor Actor, status Status, conversation, message string,
 ) (sum UpToResult, err error) {
 	if err := cmp.Or(actor.check(), checkMarking(status), checkID("conversation", conversation), checkID("message", message)); err != nil {
@@ -66,7 +78,7 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, Up
 	}
 	u := UpTo{
 		Conversation: conversation, Message: message, User: actor.User, Socket: actor.Socket,
-		Status: status, At: now(), Admitted: t.opts.Authorize == nil, Limit: upToLimit,
+		Status: status, At: now(), Admitted: t.opts.Authorize == nil, Covered: true,
 	}
 	refusal, asked := ErrNotRecipient, u.Admitted
 	ask := func() error {
@@ -84,7 +96,7 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, Up
 		}
 	}
 	for {
-		r, err := advance(ctx, u)
+		r, err := advance(u)
 		if err != nil {
 			return sum, outcome("marking up to a message", err)
 		}
@@ -111,6 +123,7 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, Up
 			}
 		}
 		if r.More {
+			u.After, u.Covered = r.Reached, u.Covered && r.LeftOut == 0
 			continue
 		}
 		if sum.Changed == 0 && r.Header.Sender != actor.User && !r.Receipt.Status.Valid() {

@@ -1,13 +1,14 @@
 // Package coalesce turns calls that overlap in time into batches: group commit without a timer.
 //
-// The first caller's items go out at once. Callers that come while its batch is in flight form the
-// next one, with those who call again as soon as they have an answer. So a call alone waits for
-// nobody, and the busier it gets the larger the batches grow. Only a group that is told to pause
-// waits for company.
+// The first caller's items go out at once. Items of callers that come while that batch is in flight
+// form the next one, with those of callers who call again as soon as they have an answer. So a call
+// alone waits for nobody, and the busier it gets, the larger the batches grow.
 //
-// A group may have several writers. A batch has a price of its own, so they write side by side only
-// in a crowd. Then they share alike what is there: the callers of a small batch would come again to
-// wait for a large one.
+// Each item may have a key. Batches that are in flight at the same time have no key in common, so
+// items with the same key are written one batch after another, in the order in which they came.
+//
+// Users take turns. A user with few items waiting goes before those with many; of these, each gets
+// a few items into a batch that stays small, so that the next one is soon to come.
 package coalesce
 
 import (
@@ -20,29 +21,53 @@ import (
 	"time"
 )
 
-// ErrUnknown says that a caller's items were in flight and that their outcome is not known: the
-// caller's context ended before there was an answer, or the [Func] panicked or ended its goroutine.
+// ErrUnknown says that an item was in flight and that its outcome is not known: the caller's
+// context ended before there was an answer, or the function panicked or ended its goroutine.
 var ErrUnknown = errors.New("no answer, and the work may be done")
 
-// Func does the work for one batch, of one lane, and returns a result per item in the same order.
-// Its context is the batch's own and carries nothing of any caller's. It ends when the last caller
-// has left, and at the latest deadline among them. A Func that does not return then is left behind.
-type Func[In, Out any] func(ctx context.Context, lane string, items []In) ([]Out, error)
+const (
+	// Crowd is the weight of what waits and is in flight above which a group writes several batches
+	// at a time. It returns to one at half that weight, so that it does not switch back and forth.
+	Crowd = 32
 
-// Crowd is the weight of calls above which they are one, in a lane. They stay one until they weigh
-// half as much: it should not change all the time.
-const Crowd = 32
+	// few is the weight of waiting items up to which a user goes before users with more.
+	few = 16
 
-// Group batches calls. Lanes don't wait for each other.
+	// turn is the weight that a user with more than a few gets into a batch, and small that of a
+	// batch which such users fill up.
+	turn, small = 16, 64
+)
+
+// Item is one item of a call.
+type Item[In any] struct {
+	In  In
+	Key string // what two batches must not be about at the same time; "" is nothing
+}
+
+// Result is what became of an [Item].
+type Result[Out any] struct {
+	Out Out
+	Err error
+}
+
+// Func does the work for one batch and returns a result per item, in the same order. Its context is
+// the batch's own and carries nothing of any caller's. It ends when the last caller has left, and
+// at the latest deadline among them. A Func that does not return then is left behind.
+type Func[In, Out any] func(ctx context.Context, items []In) []Result[Out]
+
+// Slots limits how many batches are written at a time by all the groups that share it: as many as
+// its capacity.
+type Slots chan struct{}
+
+// Group batches calls.
 type Group[In, Out any] struct {
-	// Writers is how many batches of a lane may be in flight at a time in a crowd; else it is one.
-	// It may be set before the first call.
-	Writers int
+	// Slots may be shared with other groups, before the first call. By default a group has one slot
+	// of its own.
+	Slots Slots
 
-	// Pause is called after each batch of a lane, while the next one gathers, if there is one. It
-	// lets other goroutines run: those who just got their answers may come again at once, and
-	// should not have to wait for a whole batch without them. It may be set, before the first call,
-	// to what takes longer.
+	// Pause is called after each batch, while the next one gathers. It lets other goroutines run:
+	// callers who just got their answers may come again at once, and should not have to wait for a
+	// whole batch without them. It may be set, before the first call, to what takes longer.
 	Pause func()
 
 	do      Func[In, Out]
@@ -50,318 +75,303 @@ type Group[In, Out any] struct {
 	timeout time.Duration
 	weigh   func(In) int
 
-	mu    sync.Mutex
-	lanes map[string]*lane[In, Out] // those that somebody leads
-
-	spareLanes, spareCalls sync.Pool
+	mu      sync.Mutex
+	lines   map[string]*line[In, Out] // by user
+	order   []*line[In, Out]          // whose turn it is
+	taken   map[string]*batch[In, Out]
+	pending int  // the weight of what waits or is in flight
+	leaders int  // goroutines that write batches
+	flying  int  // batches; the other leaders are about to take one
+	odd     bool // the last batch was the first, the third, …
 }
 
-type lane[In, Out any] struct {
-	waiting []*call[In, Out]
-	taken   map[string]*batch[In, Out] // the keys of batches in flight
-	pending int                        // the weight of who waits or is in flight
-	leaders int
-	flying  int // batches; the other leaders are about to take one
+// line is what waits of one user's.
+type line[In, Out any] struct {
+	user    string
+	entries []entry[In, Out]
+	weight  int
+}
+
+type entry[In, Out any] struct {
+	Item[In]
+	weight int
+	call   *call[In, Out]
+	index  int // in the call
 }
 
 type batch[In, Out any] struct {
-	calls   []*call[In, Out]
+	entries []entry[In, Out]
 	keys    []string
 	weight  int
-	present int // callers who have not left; guarded by Group.mu
-	ctx     context.Context
+	callers map[*call[In, Out]]bool // who have not left
 	cancel  context.CancelFunc
 }
 
 type call[In, Out any] struct {
-	keys     []string
-	items    []In
-	weight   int
 	deadline time.Time // zero if there is none
-	outs     []Out
-	err      error
-	batch    *batch[In, Out] // that has taken it; guarded by Group.mu
-	done     chan struct{}   // holds one word, so that who says it never waits
+	results  []Result[Out]
+	flying   []*batch[In, Out] // that hold items of it
+	left     int               // items without a result
+	done     chan struct{}
 }
 
-// New returns a group whose batches weigh up to max, more only where one call alone does. A batch
+// New returns a group whose batches weigh up to max, more only where one item alone does. A batch
 // with a caller that has no deadline may take as long as the timeout. A nil weigh counts items.
 func New[In, Out any](max int, timeout time.Duration, weigh func(In) int, do Func[In, Out]) *Group[In, Out] {
-	g := &Group[In, Out]{Writers: 1, Pause: runtime.Gosched, do: do, max: max, timeout: timeout, weigh: weigh, lanes: make(map[string]*lane[In, Out])}
-	g.spareLanes.New = func() any {
-		return &lane[In, Out]{taken: make(map[string]*batch[In, Out])}
+	if weigh == nil {
+		weigh = func(In) int { return 1 }
 	}
-	g.spareCalls.New = func() any { return &call[In, Out]{done: make(chan struct{}, 1)} }
-	return g
+	return &Group[In, Out]{
+		Slots: make(Slots, 1), Pause: runtime.Gosched, do: do, max: max, timeout: timeout, weigh: weigh,
+		lines: make(map[string]*line[In, Out]), taken: make(map[string]*batch[In, Out]),
+	}
 }
 
-// Do has the items done, in one batch, and returns their results. The keys name what two batches
-// must not be about at the same time: those of a lane that are in flight together have none in
-// common, but for one that was left behind.
+// Do has a user's items done and returns their results, in the same order. They may share one batch
+// or be spread over several.
 //
-// When ctx ends first, Do leaves: with ctx's error alone if no batch had taken the items yet (then
-// they never happen), with [ErrUnknown] too if one had.
-func (g *Group[In, Out]) Do(ctx context.Context, name string, keys []string, items ...In) ([]Out, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
+// When ctx ends first, Do returns. The results of items that no batch had taken have ctx's error,
+// and these items never happen; those of items in flight have [ErrUnknown] too.
+func (g *Group[In, Out]) Do(ctx context.Context, user string, items ...Item[In]) []Result[Out] {
+	c := &call[In, Out]{results: make([]Result[Out], len(items)), left: len(items), done: make(chan struct{})}
+	if err := ctx.Err(); err != nil || len(items) == 0 {
+		c.fail(err)
+		return c.results
 	}
-	c := g.spareCalls.Get().(*call[In, Out])
-	c.keys, c.items, c.weight = append(c.keys, keys...), items, len(items)
 	c.deadline, _ = ctx.Deadline()
-	if g.weigh != nil {
-		c.weight = 0
-		for _, item := range items {
-			c.weight += g.weigh(item)
-		}
-	}
-	l := g.join(name, c)
-
+	g.join(c, user, items)
 	select {
 	case <-c.done:
-		return g.finish(c)
+		return c.results
 	case <-ctx.Done():
-	}
-	if g.leave(l, c) {
-		return nil, ctx.Err()
-	}
-	select {
-	case <-c.done: // at the same moment: what is known counts
-		return g.finish(c)
-	default:
-		return nil, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
+		return g.leave(c, user, ctx.Err())
 	}
 }
 
-// join has a call wait in its lane, and sees to it that somebody takes it, if it may go out now.
-func (g *Group[In, Out]) join(name string, c *call[In, Out]) *lane[In, Out] {
+// fail gives an error to all items that have no result yet.
+func (c *call[In, Out]) fail(err error) {
+	for i := range c.results {
+		c.results[i].Err = err
+	}
+}
+
+// join has a call wait, and sees to it that somebody takes it, if it may go out now.
+func (g *Group[In, Out]) join(c *call[In, Out], user string, items []Item[In]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l := g.lanes[name]
+	l := g.lines[user]
 	if l == nil {
-		l = g.spareLanes.Get().(*lane[In, Out])
-		g.lanes[name] = l
+		l = &line[In, Out]{user: user}
+		g.lines[user] = l
+		g.order = append(g.order, l)
 	}
-	l.waiting = append(l.waiting, c)
-	l.pending += c.weight
-	_, others := l.has(c, nil)
-	if free := !others || l.pending-c.weight <= Crowd; free && l.leaders == l.flying { // or others may be, now that it is a crowd
-		g.staff(name, l)
+	before, free := g.pending, false
+	for i, item := range items {
+		w := g.weigh(item.In)
+		l.entries = append(l.entries, entry[In, Out]{item, w, c, i})
+		l.weight += w
+		g.pending += w
+		free = free || g.taken[item.Key] == nil
 	}
-	return l
+	if before <= Crowd { // others may be free, and are a crowd now
+		free = true
+	}
+	if free && g.leaders == g.flying {
+		g.staff()
+	}
 }
 
-// staff gives a lane in which somebody waits its first leader, or in a crowd another one.
-func (g *Group[In, Out]) staff(name string, l *lane[In, Out]) {
-	if l.leaders == 0 || l.leaders < g.Writers && l.pending > Crowd {
-		l.leaders++
-		go g.lead(name, l)
+// staff adds a leader, if there is none or in a crowd too few.
+func (g *Group[In, Out]) staff() {
+	if g.leaders == 0 || g.leaders < cap(g.Slots) && g.pending > Crowd {
+		g.leaders++
+		go g.lead()
 	}
 }
 
-// has reports whether the batch, and whether others have any of the call's keys.
-func (l *lane[In, Out]) has(c *call[In, Out], b *batch[In, Out]) (this, others bool) {
-	for _, key := range c.keys {
-		if owner := l.taken[key]; owner != nil {
-			this, others = this || owner == b, others || owner != b
-		}
-	}
-	return this, others
-}
-
-// finish returns the results of a call that is done. Only such a call is used again: a batch may
-// still hold one that its caller left.
-func (g *Group[In, Out]) finish(c *call[In, Out]) ([]Out, error) {
-	outs, err := c.outs, c.err
-	clear(c.keys)
-	*c = call[In, Out]{keys: c.keys[:0], done: c.done}
-	g.spareCalls.Put(c)
-	return outs, err
-}
-
-// lead runs batches of the lane as long as there is one for it. It runs on a goroutine of its own,
-// so that the caller who started it can leave like any other.
-func (g *Group[In, Out]) lead(name string, l *lane[In, Out]) {
+// lead writes batches as long as there is one to take. It runs on a goroutine of its own, so that
+// the caller who started it can leave like any other.
+func (g *Group[In, Out]) lead() {
 	for {
-		b := g.take(name, l)
+		g.Slots <- struct{}{}
+		b, ctx := g.take()
+		if b != nil {
+			g.run(ctx, b)
+		}
+		<-g.Slots
 		if b == nil {
 			return
 		}
-		g.run(name, l, b)
 		g.Pause()
 	}
 }
 
-// take moves the next batch out of those who wait. If there is none, nil, the leader is to leave:
-// the others go on, and without others nobody waits.
-func (g *Group[In, Out]) take(name string, l *lane[In, Out]) *batch[In, Out] {
+// take moves the next batch out of what waits. If there is none, nil, the leader has left: other
+// leaders go on, and without others nothing waits.
+func (g *Group[In, Out]) take() (*batch[In, Out], context.Context) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	b := new(batch[In, Out])
-	if l.leaders == 1 || l.pending > Crowd/2 {
-		g.fill(l, b)
+	b := &batch[In, Out]{callers: make(map[*call[In, Out]]bool)}
+	if g.leaders == 1 || g.pending > Crowd/2 {
+		g.fill(b)
 	}
-	if len(b.calls) == 0 {
-		if l.leaders--; l.leaders == 0 {
-			delete(g.lanes, name)
-			g.spareLanes.Put(l)
+	if len(b.entries) == 0 {
+		g.leaders--
+		return nil, nil
+	}
+	var latest time.Time
+	limit := time.Now().Add(g.timeout)
+	for c := range b.callers {
+		c.flying = append(c.flying, b)
+		deadline := c.deadline
+		if deadline.IsZero() {
+			deadline = limit
 		}
-		return nil
+		if deadline.After(latest) {
+			latest = deadline
+		}
 	}
-	// #nosec G118 -- whoever writes the batch cancels it
-	b.ctx, b.cancel = context.WithDeadline(context.Background(), b.deadline(time.Now().Add(g.timeout)))
-	b.present = len(b.calls)
-	if l.flying++; l.leaders == l.flying && len(l.waiting) > 0 {
-		g.staff(name, l)
+	ctx, cancel := context.WithDeadline(context.Background(), latest)
+	b.cancel = cancel
+	if g.flying++; g.leaders == g.flying && len(g.order) > 0 {
+		g.staff()
 	}
-	return b
+	return b, ctx
 }
 
-// deadline returns the latest deadline of the batch's callers, of whom those that have none get the
-// limit.
-func (b *batch[In, Out]) deadline(limit time.Time) (latest time.Time) {
-	for _, c := range b.calls {
-		d := c.deadline
-		if d.IsZero() {
-			d = limit
-		}
-		if d.After(latest) {
-			latest = d
+// fill takes for a batch what waits and whose keys no other batch has. In a crowd that is a
+// writer's share. A user who waits alone gets all of it. Otherwise users with few items go before
+// the others, except that every other batch begins with one of those, so that none waits forever.
+func (g *Group[In, Out]) fill(b *batch[In, Out]) {
+	share := g.max
+	if writers := cap(g.Slots); writers > 1 && (g.leaders > 1 || g.pending > Crowd) {
+		share = min(share, (g.pending+writers-1)/writers)
+	}
+	var light, heavy, served []*line[In, Out]
+	for _, l := range g.order {
+		if len(g.order) > 1 && l.weight > few {
+			heavy = append(heavy, l)
+		} else {
+			light = append(light, l)
 		}
 	}
-	return latest
-}
-
-// fill moves to the batch those who came first and whose keys no other batch has. In a crowd that
-// is a writer's share of what is there, with all that has keys in common with it: no other writer
-// could take that. Those passed over are not overtaken by later ones with the same keys, or might
-// wait forever.
-func (g *Group[In, Out]) fill(l *lane[In, Out], b *batch[In, Out]) {
-	share, loads := g.max, map[string]int(nil)
-	if g.Writers > 1 && (l.leaders > 1 || l.pending > Crowd) {
-		if part := (l.pending + g.Writers - 1) / g.Writers; part < g.max {
-			share, loads = part, l.loads()
+	next := func() {
+		if g.pull(b, heavy[0], b.weight+turn) {
+			served = append(served, heavy[0])
 		}
+		heavy = heavy[1:]
 	}
-	var (
-		passed batch[In, Out]
-		load   int // what has keys in common with the batch
-		stay   = l.waiting[:0]
-	)
-	for i, c := range l.waiting {
-		if len(b.calls) > 0 && b.weight+c.weight > g.max {
-			stay = append(stay, l.waiting[i:]...)
-			break
-		}
-		this, others := l.has(c, b)
-		more := l.more(c, loads)
-		switch {
-		case others:
-			l.reserve(c, &passed)
-			stay = append(stay, c)
-		case this || load == 0 || load+more <= share:
-			load += more
-			l.reserve(c, b)
-			c.batch = b
-			b.calls = append(b.calls, c)
-			b.weight += c.weight
-		default:
-			stay = append(stay, c)
-		}
+	if g.odd = !g.odd; g.odd && len(heavy) > 0 {
+		next()
 	}
-	l.release(&passed)
-	clear(l.waiting[len(stay):])
-	l.waiting = stay
-}
-
-// loads returns the weight of who waits, by key.
-func (l *lane[In, Out]) loads() map[string]int {
-	loads := make(map[string]int, len(l.waiting))
-	for _, c := range l.waiting {
-		for _, key := range c.keys {
-			loads[key] += c.weight
-		}
+	for _, l := range light {
+		g.pull(b, l, share)
 	}
-	return loads
-}
-
-// more is what comes with a call: the loads of its keys, as far as nobody has these.
-func (l *lane[In, Out]) more(c *call[In, Out], loads map[string]int) (more int) {
-	for _, key := range c.keys {
-		if l.taken[key] == nil {
-			more += loads[key]
-		}
+	for len(heavy) > 0 && b.weight < small {
+		next()
 	}
-	return more
-}
-
-// reserve gives a batch the call's keys, as far as nobody has them.
-func (l *lane[In, Out]) reserve(c *call[In, Out], b *batch[In, Out]) {
-	for _, key := range c.keys {
-		if l.taken[key] == nil {
-			l.taken[key] = b
-			b.keys = append(b.keys, key)
+	g.order = slices.DeleteFunc(g.order, func(l *line[In, Out]) bool {
+		if len(l.entries) == 0 {
+			delete(g.lines, l.user)
+		}
+		return len(l.entries) == 0 || slices.Contains(served, l)
+	})
+	for _, l := range served {
+		if len(l.entries) > 0 {
+			g.order = append(g.order, l) // its next turn comes after the others'
 		}
 	}
 }
 
-func (l *lane[In, Out]) release(b *batch[In, Out]) {
-	for _, key := range b.keys {
-		delete(l.taken, key)
+// pull moves entries of a line to the batch, in their order, until it weighs the limit, and reports
+// whether it moved any. What has a key of the batch's comes too, as no other writer could take it,
+// up to the maximum.
+func (g *Group[In, Out]) pull(b *batch[In, Out], l *line[In, Out], limit int) bool {
+	n := len(b.entries)
+	stay := l.entries[:0]
+	for _, e := range l.entries {
+		owner := g.taken[e.Key]
+		weight := b.weight + e.weight
+		fits := len(b.entries) == 0 || weight <= limit || owner == b && weight <= g.max
+		if !fits || owner != nil && owner != b {
+			stay = append(stay, e)
+			continue
+		}
+		if e.Key != "" && owner == nil {
+			g.taken[e.Key] = b
+			b.keys = append(b.keys, e.Key)
+		}
+		b.entries = append(b.entries, e)
+		b.weight = weight
+		b.callers[e.call] = true
+		l.weight -= e.weight
 	}
+	clear(l.entries[len(stay):])
+	l.entries = stay
+	return len(b.entries) > n
 }
 
-// leave takes back a call that no batch has yet, and reports whether that was so. A batch that
-// everybody has left ends.
-func (g *Group[In, Out]) leave(l *lane[In, Out], c *call[In, Out]) (untaken bool) {
+// leave takes back what no batch has yet of a call, and returns what is known of the rest. A batch
+// that everybody has left ends.
+func (g *Group[In, Out]) leave(c *call[In, Out], user string, why error) []Result[Out] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if b := c.batch; b != nil {
-		if b.present--; b.present == 0 {
+	if c.left == 0 {
+		return c.results // at the same moment: what is known counts
+	}
+	results := slices.Clone(c.results)
+	for _, b := range c.flying {
+		for _, e := range b.entries {
+			if e.call == c {
+				results[e.index].Err = fmt.Errorf("%w: %w", ErrUnknown, why)
+			}
+		}
+		if delete(b.callers, c); len(b.callers) == 0 {
 			b.cancel()
 		}
-		return false
 	}
-	i := slices.Index(l.waiting, c)
-	l.waiting = slices.Delete(l.waiting, i, i+1)
-	l.pending -= c.weight
-	return true
+	if l := g.lines[user]; l != nil {
+		l.entries = slices.DeleteFunc(l.entries, func(e entry[In, Out]) bool {
+			if e.call != c {
+				return false
+			}
+			results[e.index].Err = why
+			l.weight -= e.weight
+			g.pending -= e.weight
+			return true
+		})
+	}
+	return results
 }
 
-// end takes a batch off what is in flight.
-func (g *Group[In, Out]) end(l *lane[In, Out], b *batch[In, Out]) {
+// run has a batch done, and gives every item its result.
+func (g *Group[In, Out]) run(ctx context.Context, b *batch[In, Out]) {
+	defer b.cancel()
+	items := make([]In, len(b.entries))
+	for i, e := range b.entries {
+		items[i] = e.In
+	}
+	results, err := Await(ctx, func() ([]Result[Out], error) { return g.do(ctx, items), nil })
+	if err == nil && len(results) != len(items) {
+		err = fmt.Errorf("%w: %d results for %d items", ErrUnknown, len(results), len(items))
+	}
+	if err != nil {
+		results = slices.Repeat([]Result[Out]{{Err: err}}, len(items))
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l.flying--
-	l.pending -= b.weight
-	l.release(b)
-}
-
-// run has a batch done, and gives everyone who waits an answer.
-func (g *Group[In, Out]) run(name string, l *lane[In, Out], b *batch[In, Out]) {
-	defer b.cancel()
-	items := b.calls[0].items
-	if len(b.calls) > 1 {
-		n := 0
-		for _, c := range b.calls {
-			n += len(c.items)
-		}
-		items = make([]In, 0, n)
-		for _, c := range b.calls {
-			items = append(items, c.items...)
-		}
+	g.flying--
+	g.pending -= b.weight
+	for _, key := range b.keys {
+		delete(g.taken, key)
 	}
-	outs, err := Await(b.ctx, func() ([]Out, error) { return g.do(b.ctx, name, items) })
-	if err == nil && len(outs) != len(items) {
-		err = fmt.Errorf("%d results for %d items", len(outs), len(items))
+	for c := range b.callers {
+		c.flying = slices.DeleteFunc(c.flying, func(f *batch[In, Out]) bool { return f == b })
 	}
-	g.end(l, b)
-	for _, c := range b.calls {
-		if err != nil {
-			c.err = err
-		} else {
-			n := len(c.items)
-			c.outs, outs = outs[:n:n], outs[n:]
+	for i, e := range b.entries {
+		e.call.results[e.index] = results[i]
+		if e.call.left--; e.call.left == 0 {
+			close(e.call.done)
 		}
-		c.done <- struct{}{}
 	}
 }

@@ -15,12 +15,30 @@ import (
 	"time"
 )
 
-func double(_ context.Context, _ string, items []int) ([]int, error) {
-	outs := make([]int, len(items))
+func double(_ context.Context, items []int) []Result[int] {
+	results := make([]Result[int], len(items))
 	for i, n := range items {
-		outs[i] = 2 * n
+		results[i].Out = 2 * n
 	}
-	return outs, nil
+	return results
+}
+
+var users atomic.Int64
+
+// do is a call of a user who makes no other, with one key for all items. It returns the results, or
+// the last error.
+func do(ctx context.Context, g *Group[int, int], key string, in ...int) (outs []int, err error) {
+	items := make([]Item[int], len(in))
+	for i, n := range in {
+		items[i] = Item[int]{n, key}
+	}
+	for _, r := range g.Do(ctx, fmt.Sprint(users.Add(1)), items...) {
+		outs = append(outs, r.Out)
+		if r.Err != nil {
+			err = r.Err
+		}
+	}
+	return outs, err
 }
 
 // desk writes batches, each in a second and a little, and notes them.
@@ -31,7 +49,7 @@ type desk struct {
 	sizes []int
 }
 
-func (d *desk) write(ctx context.Context, lane string, items []int) ([]int, error) {
+func (d *desk) write(ctx context.Context, items []int) []Result[int] {
 	d.mu.Lock()
 	d.busy++
 	d.most = max(d.most, d.busy)
@@ -41,27 +59,24 @@ func (d *desk) write(ctx context.Context, lane string, items []int) ([]int, erro
 	d.mu.Lock()
 	d.busy--
 	d.mu.Unlock()
-	return double(ctx, lane, items)
+	return double(ctx, items)
 }
 
 // crew returns a group of several writers, with a pause in which everyone who got an answer comes
 // again.
 func crew(t *testing.T, writers, max int, do Func[int, int]) *Group[int, int] {
 	g := New(max, time.Minute, nil, do)
-	g.Writers, g.Pause = writers, func() { time.Sleep(time.Microsecond) }
+	g.Slots, g.Pause = make(Slots, writers), func() { time.Sleep(time.Microsecond) }
 	t.Cleanup(func() { time.Sleep(time.Second) }) // until the leaders have left
 	return g
 }
-
-// key is of an item that shares it with nobody.
-func key(n int) []string { return []string{fmt.Sprint(n)} }
 
 func TestGroup(t *testing.T) {
 	t.Run("a call alone goes out at once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			g := New(10, time.Minute, nil, double)
 			began := time.Now()
-			outs, err := g.Do(t.Context(), "", nil, 1, 2)
+			outs, err := do(t.Context(), g, "", 1, 2)
 			if err != nil || !slices.Equal(outs, []int{2, 4}) {
 				t.Errorf("got %v, %v", outs, err)
 			}
@@ -74,16 +89,16 @@ func TestGroup(t *testing.T) {
 	t.Run("calls during a flight form the next batch, in order, up to the maximum", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var batches [][]int
-			g := New(3, time.Minute, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
+			g := New(3, time.Minute, nil, func(ctx context.Context, items []int) []Result[int] {
 				batches = append(batches, slices.Clone(items))
 				time.Sleep(time.Second)
-				return double(ctx, lane, items)
+				return double(ctx, items)
 			})
 			var wg sync.WaitGroup
 			for n := range 6 {
 				wg.Go(func() {
 					time.Sleep(time.Duration(n) * time.Millisecond)
-					outs, err := g.Do(t.Context(), "", nil, n)
+					outs, err := do(t.Context(), g, "", n)
 					if err != nil || outs[0] != 2*n {
 						t.Errorf("%d: got %v, %v", n, outs, err)
 					}
@@ -100,22 +115,22 @@ func TestGroup(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var batches [][]int
 			weight := func(n int) int { return n }
-			g := New(10, time.Minute, weight, func(ctx context.Context, lane string, items []int) ([]int, error) {
+			g := New(10, time.Minute, weight, func(ctx context.Context, items []int) []Result[int] {
 				batches = append(batches, slices.Clone(items))
 				time.Sleep(time.Second)
-				return double(ctx, lane, items)
+				return double(ctx, items)
 			})
 			var wg sync.WaitGroup
 			for i, n := range []int{1, 4, 6, 1, 30, 2} {
 				wg.Go(func() {
 					time.Sleep(time.Duration(i) * time.Millisecond)
-					if _, err := g.Do(t.Context(), "", nil, n); err != nil {
+					if _, err := do(t.Context(), g, "", n); err != nil {
 						t.Error(err)
 					}
 				})
 			}
 			wg.Wait()
-			if got := fmt.Sprint(batches); got != "[[1] [4 6] [1] [30] [2]]" {
+			if got := fmt.Sprint(batches); got != "[[1] [4 6] [30] [1 2]]" {
 				t.Errorf("batches %s", got)
 			}
 		})
@@ -125,16 +140,16 @@ func TestGroup(t *testing.T) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // goroutines take turns
 		const callers, calls = 8, 100
 		batches := 0
-		g := New(callers, time.Minute, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
+		g := New(callers, time.Minute, nil, func(ctx context.Context, items []int) []Result[int] {
 			batches++
 			runtime.Gosched() // a while
-			return double(ctx, lane, items)
+			return double(ctx, items)
 		})
 		var wg sync.WaitGroup
 		for range callers {
 			wg.Go(func() {
 				for n := range calls {
-					if _, err := g.Do(t.Context(), "", nil, n); err != nil {
+					if _, err := do(t.Context(), g, "", n); err != nil {
 						t.Error(err)
 					}
 				}
@@ -146,30 +161,38 @@ func TestGroup(t *testing.T) {
 		}
 	})
 
-	t.Run("one call's items stay together, even over the maximum", func(t *testing.T) {
-		g := New(2, time.Minute, nil, double)
-		outs, err := g.Do(t.Context(), "", nil, 1, 2, 3)
-		if err != nil || len(outs) != 3 {
+	t.Run("an item of more than the maximum goes alone", func(t *testing.T) {
+		g := New(2, time.Minute, func(n int) int { return n }, double)
+		outs, err := do(t.Context(), g, "", 3, 1, 4)
+		if err != nil || !slices.Equal(outs, []int{6, 2, 8}) {
 			t.Errorf("got %v, %v", outs, err)
 		}
 	})
 
-	t.Run("lanes don't wait for each other", func(t *testing.T) {
+	t.Run("groups that share slots write as many batches at a time as there are, and both have their turn", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			g := New(10, time.Hour, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
-				if lane == "slow" {
-					time.Sleep(time.Minute)
-				}
-				return double(ctx, lane, items)
-			})
+			var w desk
+			slots := make(Slots, 1)
+			one, two := crew(t, 1, 10, w.write), crew(t, 1, 10, w.write)
+			one.Slots, two.Slots = slots, slots
 			var wg sync.WaitGroup
-			wg.Go(func() { g.Do(t.Context(), "slow", nil, 1) })
-			synctest.Wait()
-			began := time.Now()
-			if _, err := g.Do(t.Context(), "quick", nil, 1); err != nil || time.Since(began) != 0 {
-				t.Errorf("waited %v, %v", time.Since(began), err)
+			for range 4 {
+				for _, g := range []*Group[int, int]{one, two} {
+					wg.Go(func() {
+						for range 5 {
+							began := time.Now()
+							do(t.Context(), g, "", 1)
+							if waited := time.Since(began); waited > 4*time.Second {
+								t.Errorf("waited %v", waited)
+							}
+						}
+					})
+				}
 			}
 			wg.Wait()
+			if w.most != 1 {
+				t.Errorf("%d batches at a time", w.most)
+			}
 		})
 	})
 
@@ -182,7 +205,7 @@ func TestGroup(t *testing.T) {
 			for n := range callers {
 				wg.Go(func() {
 					for range calls {
-						if outs, err := g.Do(t.Context(), "", key(n), n); err != nil || outs[0] != 2*n {
+						if outs, err := do(t.Context(), g, fmt.Sprint(n), n); err != nil || outs[0] != 2*n {
 							t.Errorf("%d: got %v, %v", n, outs, err)
 						}
 					}
@@ -199,22 +222,6 @@ func TestGroup(t *testing.T) {
 		})
 	})
 
-	t.Run("a call that is more than what is left of the share is left to another writer", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			var w desk
-			g := crew(t, 2, 1000, w.write)
-			var wg sync.WaitGroup
-			for i, n := range []int{10, 15, 20} { // of which a share is 23
-				wg.Go(func() { g.Do(t.Context(), "", key(i), make([]int, n)...) })
-				synctest.Wait()
-			}
-			wg.Wait()
-			if got := fmt.Sprint(w.sizes); got != "[10 15 20]" {
-				t.Errorf("batches of %v", w.sizes)
-			}
-		})
-	})
-
 	t.Run("a few share one batch, and so they do after a crowd", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var w desk
@@ -225,7 +232,7 @@ func TestGroup(t *testing.T) {
 				for n := range callers {
 					wg.Go(func() {
 						for range 3 {
-							g.Do(t.Context(), "", key(n), n)
+							do(t.Context(), g, fmt.Sprint(n), n)
 						}
 					})
 				}
@@ -254,7 +261,7 @@ func TestGroup(t *testing.T) {
 							if i == 10 && n%each > 0 {
 								return
 							}
-							g.Do(t.Context(), "", key(n), n)
+							do(t.Context(), g, fmt.Sprint(n), n)
 						}
 					})
 				}
@@ -270,21 +277,21 @@ func TestGroup(t *testing.T) {
 	t.Run("who comes to a crowd does not wait for a batch in flight", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var w desk
-			g := New(1000, time.Hour, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
+			g := New(1000, time.Hour, nil, func(ctx context.Context, items []int) []Result[int] {
 				if items[0] == 0 {
 					time.Sleep(time.Minute)
 				}
-				return w.write(ctx, lane, items)
+				return w.write(ctx, items)
 			})
-			g.Writers = 2
+			g.Slots = make(Slots, 2)
 			var late atomic.Int32
 			var wg sync.WaitGroup
-			wg.Go(func() { g.Do(t.Context(), "", key(0), 0) })
+			wg.Go(func() { do(t.Context(), g, fmt.Sprint(0), 0) })
 			synctest.Wait()
 			for n := range 4 * Crowd {
 				wg.Go(func() {
 					began := time.Now()
-					g.Do(t.Context(), "", key(1+n), 1+n)
+					do(t.Context(), g, fmt.Sprint(1+n), 1+n)
 					if time.Since(began) > 10*time.Second {
 						late.Add(1)
 					}
@@ -297,26 +304,130 @@ func TestGroup(t *testing.T) {
 		})
 	})
 
-	t.Run("calls with keys in common share a batch, though it is more than a writer's share", func(t *testing.T) {
+	t.Run("items with one key share a batch, though it is more than a writer's share", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			const callers, each = 8, 20
+			const callers = 3 * Crowd
 			var w desk
 			g := crew(t, 2, 1000, w.write)
 			var wg sync.WaitGroup
 			for n := range callers {
-				var keys []string
-				for k := range each {
-					keys = append(keys, fmt.Sprint((n+k)%(each+callers))) // any two have some in common
-				}
 				wg.Go(func() {
 					for range 5 {
-						g.Do(t.Context(), "", keys, make([]int, each)...)
+						do(t.Context(), g, fmt.Sprint(n%8/7), n) // of every 8, 7 have one key
 					}
 				})
 			}
 			wg.Wait()
-			if n := len(w.sizes); w.most != 1 || w.sizes[n-2] != callers*each {
+			if n := len(w.sizes); w.most != 2 || !slices.Contains(w.sizes[n/2:], callers*7/8) {
 				t.Errorf("batches of %v, %d at a time", w.sizes, w.most)
+			}
+		})
+	})
+
+	t.Run("a user's items are spread over the writers, those of one key in their order", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var w desk
+			var mu sync.Mutex
+			var last [4]int
+			g := crew(t, 2, 1000, func(ctx context.Context, items []int) []Result[int] {
+				mu.Lock()
+				for _, n := range items {
+					if n < last[n/25] {
+						t.Errorf("%d came after %d", n, last[n/25])
+					}
+					last[n/25] = n
+				}
+				mu.Unlock()
+				return w.write(ctx, items)
+			})
+			items := make([]Item[int], 100)
+			for n := range items {
+				items[n] = Item[int]{n, fmt.Sprint(n / 25)}
+			}
+			for n, r := range g.Do(t.Context(), "alice", items...) {
+				if r.Err != nil || r.Out != 2*n {
+					t.Errorf("%d: %+v", n, r)
+				}
+			}
+			if w.most != 2 || slices.Max(w.sizes) > 50 {
+				t.Errorf("batches of %v, %d at a time", w.sizes, w.most)
+			}
+		})
+	})
+
+	t.Run("a user with few items goes before those with many, who take turns and make no large batches", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var w desk
+			g := New(500, time.Hour, nil, w.write)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+			defer cancel()
+			var wg sync.WaitGroup
+			var served [32]int
+			for n := range served {
+				wg.Go(func() {
+					items := make([]Item[int], 500)
+					for ctx.Err() == nil {
+						g.Do(ctx, fmt.Sprint("heavy", n), items...)
+						served[n]++
+					}
+				})
+			}
+			time.Sleep(time.Minute)
+			began := time.Now()
+			for range 20 {
+				do(t.Context(), g, "", 0)
+			}
+			if waited := time.Since(began); waited > 45*time.Second { // what flies, and perhaps one more
+				t.Errorf("20 calls took %v", waited)
+			}
+			wg.Wait()
+			time.Sleep(time.Minute) // until the leader has left
+			synctest.Wait()
+			if least, most := slices.Min(served[:]), slices.Max(served[:]); most-least > 1 {
+				t.Errorf("users were served from %d to %d times", least, most)
+			}
+			if most := slices.Max(w.sizes[1:]); most > small+turn {
+				t.Errorf("a batch of %d", most)
+			}
+		})
+	})
+
+	t.Run("nobody starves: not a heavy item beside many light ones, not light ones beside many heavy ones", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			weight := func(n int) int { return max(n, 1) }
+			g := New(100, time.Hour, weight, func(ctx context.Context, items []int) []Result[int] {
+				time.Sleep(time.Second)
+				return double(ctx, items)
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+			defer cancel()
+			var wg sync.WaitGroup
+			for n := range 200 {
+				wg.Go(func() {
+					for ctx.Err() == nil {
+						do(ctx, g, "", n/150*90) // every fourth is one that fills a batch
+					}
+				})
+			}
+			defer time.Sleep(time.Hour) // until the leader has left
+			for _, n := range []int{0, 90, 150} {
+				time.Sleep(time.Minute)
+				began := time.Now()
+				if do(t.Context(), g, "", n); time.Since(began) > 2*time.Minute {
+					t.Errorf("an item of weight %d waited %v", n, time.Since(began))
+				}
+			}
+			wg.Wait()
+		})
+	})
+
+	t.Run("a user who waits alone has all of it in one batch", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var w desk
+			g := New(500, time.Hour, nil, w.write)
+			do(t.Context(), g, "", make([]int, 500)...)
+			if got := fmt.Sprint(w.sizes); got != "[500]" {
+				t.Errorf("batches of %v", got)
 			}
 		})
 	})
@@ -332,13 +443,13 @@ func TestGroup(t *testing.T) {
 				for n := range 50 {
 					wg.Go(func() {
 						for ctx.Err() == nil {
-							g.Do(t.Context(), "", key(n%hot), n)
+							do(t.Context(), g, fmt.Sprint(n%hot), n)
 						}
 					})
 				}
 				time.Sleep(10 * time.Second)
 				began := time.Now()
-				g.Do(t.Context(), "", []string{"cold"}, 1)
+				do(t.Context(), g, "cold", 1)
 				if waited := time.Since(began); waited > 5*time.Second {
 					t.Errorf("with %d hot keys it waited %v", hot, waited)
 				}
@@ -349,24 +460,24 @@ func TestGroup(t *testing.T) {
 
 	t.Run("a crowd that waits for one key gives a writer to those who wait with another", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			g := New(1000, time.Hour, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
+			g := New(1000, time.Hour, nil, func(ctx context.Context, items []int) []Result[int] {
 				time.Sleep(time.Minute)
-				return double(ctx, lane, items)
+				return double(ctx, items)
 			})
-			g.Writers = 2
+			g.Slots = make(Slots, 2)
 			var wg sync.WaitGroup
-			wg.Go(func() { g.Do(t.Context(), "", []string{"hot"}, 1) })
+			wg.Go(func() { do(t.Context(), g, "hot", 1) })
 			synctest.Wait()
 			began := time.Now()
 			wg.Go(func() {
-				g.Do(t.Context(), "", []string{"cold"}, 1)
+				do(t.Context(), g, "cold", 1)
 				if waited := time.Since(began); waited != time.Minute {
 					t.Errorf("it waited %v", waited)
 				}
 			})
 			synctest.Wait()
 			for range 2 * Crowd {
-				wg.Go(func() { g.Do(t.Context(), "", []string{"hot"}, 1) })
+				wg.Go(func() { do(t.Context(), g, "hot", 1) })
 			}
 			wg.Wait()
 		})
@@ -377,15 +488,15 @@ func TestGroup(t *testing.T) {
 			var w desk
 			g := crew(t, 2, 1000, w.write)
 			var wg sync.WaitGroup
-			wg.Go(func() { g.Do(t.Context(), "", []string{"hot"}, 1) })
+			wg.Go(func() { do(t.Context(), g, "hot", 1) })
 			synctest.Wait()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
 			for range 2 * Crowd {
-				wg.Go(func() { g.Do(ctx, "", []string{"hot"}, 1) })
+				wg.Go(func() { do(ctx, g, "hot", 1) })
 			}
 			time.Sleep(time.Second / 2)
-			wg.Go(func() { g.Do(t.Context(), "", []string{"cold"}, 1) })
+			wg.Go(func() { do(t.Context(), g, "cold", 1) })
 			wg.Wait()
 			if w.most != 1 {
 				t.Errorf("%d batches at a time", w.most)
@@ -402,7 +513,7 @@ func TestGroup(t *testing.T) {
 			for n := range callers {
 				wg.Go(func() {
 					for range 3 {
-						g.Do(t.Context(), "", []string{"key"}, n)
+						do(t.Context(), g, "key", n)
 					}
 				})
 				if n == 0 {
@@ -419,7 +530,7 @@ func TestGroup(t *testing.T) {
 		})
 	})
 
-	t.Run("batches in flight together have no key in common, whoever fails or leaves, and who needs many is not passed over for long", func(t *testing.T) {
+	t.Run("batches in flight together have no key in common, whoever fails or leaves", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const callers, calls, keys = 200, 50, 40
 			var (
@@ -427,21 +538,11 @@ func TestGroup(t *testing.T) {
 				taken  = map[string]bool{}
 				shared int
 			)
-			names := func(n int) (names []string) { // of an item
-				if n%20 == 0 { // a few want half of all
-					for k := range keys / 2 {
-						names = append(names, fmt.Sprint((n+2*k)%keys))
-					}
-					return names
-				}
-				return []string{fmt.Sprint(n * 7 % keys)}
-			}
-			g := New(1000, time.Minute, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
+			name := func(n int) string { return fmt.Sprint(n * 7 % keys) } // of an item
+			g := New(1000, time.Minute, nil, func(ctx context.Context, items []int) []Result[int] {
 				mine := map[string]bool{}
 				for _, n := range items {
-					for _, name := range names(n) {
-						mine[name] = true
-					}
+					mine[name(n)] = true
 				}
 				mu.Lock()
 				for name := range mine {
@@ -466,22 +567,18 @@ func TestGroup(t *testing.T) {
 				case 1:
 					runtime.Goexit()
 				case 2:
-					return nil, errors.New("bad luck")
+					return nil
 				}
-				return double(ctx, lane, items)
+				return double(ctx, items)
 			})
-			g.Writers = 3
+			g.Slots = make(Slots, 3)
 			var wg sync.WaitGroup
 			for n := range callers {
 				wg.Go(func() {
 					for range calls {
 						began := time.Now()
-						patience := rand.N(10 * time.Second)
-						if n%20 == 0 {
-							patience = time.Hour
-						}
-						ctx, cancel := context.WithTimeout(t.Context(), patience)
-						outs, err := g.Do(ctx, "", names(n), n)
+						ctx, cancel := context.WithTimeout(t.Context(), rand.N(10*time.Second))
+						outs, err := do(ctx, g, name(n), n)
 						if cancel(); err == nil && outs[0] != 2*n {
 							t.Errorf("%d: got %v", n, outs)
 						}
@@ -496,11 +593,8 @@ func TestGroup(t *testing.T) {
 				t.Errorf("%d times a key was in two batches", shared)
 			}
 			time.Sleep(time.Minute)
-			if synctest.Wait(); len(g.lanes) != 0 {
-				t.Error("the lane is still there")
-			}
-			if l := g.spareLanes.Get().(*lane[int, int]); l.pending+l.leaders+l.flying+len(l.waiting)+len(l.taken) != 0 {
-				t.Errorf("the lane was left as %+v", l)
+			if synctest.Wait(); g.pending+g.leaders+g.flying+len(g.lines)+len(g.order)+len(g.taken) != 0 {
+				t.Errorf("the group was left as %+v", g)
 			}
 		})
 	})
@@ -508,17 +602,17 @@ func TestGroup(t *testing.T) {
 	t.Run("a caller who leaves before the flight takes its items back", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var seen []int
-			g := New(10, time.Minute, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
+			g := New(10, time.Minute, nil, func(ctx context.Context, items []int) []Result[int] {
 				seen = append(seen, items...)
 				time.Sleep(time.Second)
-				return double(ctx, lane, items)
+				return double(ctx, items)
 			})
 			var wg sync.WaitGroup
-			wg.Go(func() { g.Do(t.Context(), "", nil, 1) })
+			wg.Go(func() { do(t.Context(), g, "", 1) })
 			synctest.Wait()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
-			_, err := g.Do(ctx, "", nil, 2)
+			_, err := do(ctx, g, "", 2)
 			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnknown) {
 				t.Errorf("got %v", err)
 			}
@@ -531,26 +625,26 @@ func TestGroup(t *testing.T) {
 
 	t.Run("a caller who leaves in flight doesn't know, and the flight goes on for the others", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			g := New(10, time.Minute, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
+			g := New(10, time.Minute, nil, func(ctx context.Context, items []int) []Result[int] {
 				select {
 				case <-ctx.Done():
-					return nil, ctx.Err()
+					return nil
 				case <-time.After(time.Second):
 				}
-				return double(ctx, lane, items)
+				return double(ctx, items)
 			})
 			var wg sync.WaitGroup
-			wg.Go(func() { g.Do(t.Context(), "", nil, 0) })
+			wg.Go(func() { do(t.Context(), g, "", 0) })
 			synctest.Wait()
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 				defer cancel()
-				if _, err := g.Do(ctx, "", nil, 1); !errors.Is(err, ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+				if _, err := do(ctx, g, "", 1); !errors.Is(err, ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("who left: %v", err)
 				}
 			})
 			wg.Go(func() {
-				if outs, err := g.Do(t.Context(), "", nil, 2); err != nil || outs[0] != 4 {
+				if outs, err := do(t.Context(), g, "", 2); err != nil || outs[0] != 4 {
 					t.Errorf("who stayed: %v, %v", outs, err)
 				}
 			})
@@ -561,23 +655,23 @@ func TestGroup(t *testing.T) {
 	t.Run("a batch ends when its last caller has left", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ended := make(chan time.Duration, 1)
-			g := New(10, time.Minute, nil, func(ctx context.Context, _ string, items []int) ([]int, error) {
+			g := New(10, time.Minute, nil, func(ctx context.Context, items []int) []Result[int] {
 				if items[0] > 0 { // the batch of those who came during the first
 					began := time.Now()
 					<-ctx.Done()
 					ended <- time.Since(began)
 				}
 				time.Sleep(time.Second)
-				return items, nil
+				return double(ctx, items)
 			})
-			go g.Do(t.Context(), "", nil, 0)
+			go do(t.Context(), g, "", 0)
 			synctest.Wait()
 			var wg sync.WaitGroup
 			for n := range 3 {
 				wg.Go(func() {
 					ctx, cancel := context.WithCancel(t.Context())
 					time.AfterFunc(time.Duration(n+2)*time.Second, cancel)
-					if _, err := g.Do(ctx, "", nil, 1); !errors.Is(err, ErrUnknown) || !errors.Is(err, context.Canceled) {
+					if _, err := do(ctx, g, "", 1); !errors.Is(err, ErrUnknown) || !errors.Is(err, context.Canceled) {
 						t.Errorf("who left: %v", err)
 					}
 				})
@@ -598,15 +692,15 @@ func TestGroup(t *testing.T) {
 		} {
 			synctest.Test(t, func(t *testing.T) {
 				var limits []time.Duration
-				g := New(10, time.Minute, nil, func(ctx context.Context, _ string, items []int) ([]int, error) {
+				g := New(10, time.Minute, nil, func(ctx context.Context, items []int) []Result[int] {
 					if items[0] > 0 {
 						deadline, _ := ctx.Deadline()
 						limits = append(limits, time.Until(deadline))
 					}
 					time.Sleep(time.Millisecond)
-					return items, nil
+					return double(ctx, items)
 				})
-				go g.Do(t.Context(), "", nil, 0)
+				go do(t.Context(), g, "", 0)
 				synctest.Wait()
 				var wg sync.WaitGroup
 				for _, limit := range test.callers {
@@ -616,7 +710,7 @@ func TestGroup(t *testing.T) {
 						ctx, cancel = context.WithTimeout(ctx, limit+time.Millisecond)
 						defer cancel()
 					}
-					wg.Go(func() { g.Do(ctx, "", nil, 1) })
+					wg.Go(func() { do(ctx, g, "", 1) })
 				}
 				wg.Wait()
 				if !slices.Equal(limits, test.want) {
@@ -630,56 +724,46 @@ func TestGroup(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			hole := make(chan struct{})
 			defer close(hole)
-			g := New(10, time.Minute, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
+			g := New(10, time.Minute, nil, func(ctx context.Context, items []int) []Result[int] {
 				if items[0] == 0 {
 					<-hole
 				}
-				return double(ctx, lane, items)
+				return double(ctx, items)
 			})
 			began := time.Now()
-			go g.Do(t.Context(), "", []string{"a"}, 0)
+			go do(t.Context(), g, "a", 0)
 			synctest.Wait()
-			if outs, err := g.Do(t.Context(), "", []string{"a"}, 1); err != nil || outs[0] != 2 {
+			if outs, err := do(t.Context(), g, "a", 1); err != nil || outs[0] != 2 {
 				t.Errorf("got %v, %v", outs, err)
 			}
 			if waited := time.Since(began); waited != time.Minute+Lag {
 				t.Errorf("waited %v", waited)
 			}
-			if _, err := g.Do(t.Context(), "", nil, 0); !errors.Is(err, ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := do(t.Context(), g, "", 0); !errors.Is(err, ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("who has no deadline gets %v", err)
 			}
 		})
 	})
 
 	t.Run("whatever the function does, everyone gets an answer", func(t *testing.T) {
-		for name, do := range map[string]Func[int, int]{
-			"an error":     func(context.Context, string, []int) ([]int, error) { return nil, errors.New("bad luck") },
-			"panic: oh no": func(context.Context, string, []int) ([]int, error) { panic("oh no") },
-			"ended its goroutine": func(context.Context, string, []int) ([]int, error) {
-				runtime.Goexit()
-				return nil, nil
-			},
-			"2 results for 1 items": func(context.Context, string, []int) ([]int, error) {
-				return []int{1, 2}, nil
-			},
-			"context deadline exceeded": func(ctx context.Context, _ string, _ []int) ([]int, error) {
-				<-ctx.Done()
-				return nil, ctx.Err()
-			},
+		for name, answer := range map[string]func(context.Context) []Result[int]{
+			"bad luck":              func(context.Context) []Result[int] { return []Result[int]{{Err: errors.New("bad luck")}} },
+			"panic: oh no":          func(context.Context) []Result[int] { panic("oh no") },
+			"ended its goroutine":   func(context.Context) []Result[int] { runtime.Goexit(); return nil },
+			"2 results for 1 items": func(context.Context) []Result[int] { return make([]Result[int], 2) },
 		} {
 			synctest.Test(t, func(t *testing.T) {
-				g := New(10, time.Minute, nil, do)
-				want := strings.Replace(name, "an error", "bad luck", 1)
-				_, err := g.Do(t.Context(), "", nil, 1)
-				if err == nil || !strings.Contains(err.Error(), want) {
+				g := New(10, time.Minute, nil, func(ctx context.Context, _ []int) []Result[int] { return answer(ctx) })
+				_, err := do(t.Context(), g, "", 1)
+				if err == nil || !strings.Contains(err.Error(), name) {
 					t.Errorf("%s: got %v", name, err)
 				}
-				if broken := strings.HasPrefix(name, "panic") || strings.HasPrefix(name, "ended"); errors.Is(err, ErrUnknown) != broken {
+				if errors.Is(err, ErrUnknown) != (name != "bad luck") {
 					t.Errorf("%s: got %v, which says whether the work was done", name, err)
 				}
 				synctest.Wait()
-				if len(g.lanes) != 0 {
-					t.Errorf("%s: the lane is still there", name)
+				if g.leaders+g.flying+len(g.order) != 0 {
+					t.Errorf("%s: a leader is still there", name)
 				}
 			})
 		}
@@ -687,13 +771,13 @@ func TestGroup(t *testing.T) {
 
 	t.Run("nothing of a caller's context reaches the function", func(t *testing.T) {
 		type key struct{}
-		g := New(10, time.Minute, nil, func(ctx context.Context, lane string, items []int) ([]int, error) {
+		g := New(10, time.Minute, nil, func(ctx context.Context, items []int) []Result[int] {
 			if ctx.Value(key{}) != nil {
-				return nil, errors.New("saw the caller's value")
+				return []Result[int]{{Err: errors.New("saw the caller's value")}}
 			}
-			return double(ctx, lane, items)
+			return double(ctx, items)
 		})
-		if _, err := g.Do(context.WithValue(t.Context(), key{}, 1), "", nil, 1); err != nil {
+		if _, err := do(context.WithValue(t.Context(), key{}, 1), g, "", 1); err != nil {
 			t.Error(err)
 		}
 	})
@@ -710,7 +794,7 @@ func TestGroup(t *testing.T) {
 					for k := range items {
 						items[k] = c*each + i + k
 					}
-					outs, err := g.Do(t.Context(), "", nil, items...)
+					outs, err := do(t.Context(), g, "", items...)
 					for k := range items {
 						if err != nil || outs[k] != 2*items[k] {
 							t.Errorf("item %d: %v", items[k], err)

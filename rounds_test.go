@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestFold(t *testing.T) {
+func TestRounds(t *testing.T) {
 	mark := func(user string, status Status, admitted bool) Mark {
 		return Mark{Message: "m", User: user, Status: status, Admitted: admitted}
 	}
@@ -32,7 +32,7 @@ func TestFold(t *testing.T) {
 			"[[0 1] [2]]", "[0 1 2 1]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			rounds, by := fold(c.marks)
+			rounds, by := markKind.rounds(c.marks)
 			if fmt.Sprint(rounds) != c.rounds || fmt.Sprint(by) != c.by {
 				t.Errorf("got %v by %v, want %s by %s", rounds, by, c.rounds, c.by)
 			}

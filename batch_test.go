@@ -14,119 +14,110 @@ import (
 	"github.com/msgdelivery/delivery/memstore"
 )
 
-// slowWriters is a store that takes a second for a batch of marks and works on several at a time.
-// Like a database, it leaves out what another batch of that moment holds. Somebody's transaction
-// holds the conversation "held" for a while, and sends are as slow as marks once it does.
+// slowWriters is a store that takes a second for a batch of sends or marks and works on several at
+// a time. Like a database, it leaves out what another batch of that moment has locked, and what is
+// in the conversation "locked" for a while.
 type slowWriters struct {
 	delivery.Store
 
 	mu      sync.Mutex
 	writing map[string]bool // conversations
 	batches int             // under way
-	most    int
-	held    int
-	waited  int // marks, for whatever held their conversation
-	sends   [][]delivery.NewMessage
-	heldFor time.Duration
+	most    int             // of them, at a time
+	tries   int             // batches so far
+	met     int             // items that met another batch in their conversation
+	until   time.Time       // "locked" is
+}
+
+func newSlowWriters() *slowWriters {
+	return &slowWriters{Store: memstore.New(), writing: map[string]bool{}}
 }
 
 func (s *slowWriters) Writers() int { return 4 }
 
 func (s *slowWriters) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	headers := make([]delivery.Header, len(marks))
+	conversations := make([]string, len(marks))
+	for i, m := range marks {
+		found, err := s.Load(ctx, []string{m.Message})
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(found) > 0 && m.Admitted { // else there is nothing to change, and nothing to lock
+			headers[i], conversations[i] = found[0].Header, found[0].Conversation
+		}
+	}
 	out := make([]delivery.Marked, len(marks))
-	free, conversations := s.begin(ctx, marks, out)
-	time.Sleep(time.Second)
-	defer s.end(conversations)
+	free, end := s.begin(conversations)
+	defer end()
+	for i := range out {
+		out[i] = delivery.Marked{Header: headers[i], Blocked: true}
+	}
 	claimed, err := advanceSome(ctx, s.Store, marks, free, out, lease)
 	return out, claimed, err
 }
 
 func (s *slowWriters) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
-	if s.heldFor == 0 {
-		return s.Store.Create(ctx, messages, lease)
-	}
-	var conversations []string
-	s.mu.Lock()
-	s.sends = append(s.sends, messages)
-	s.batches++
-	s.most = max(s.most, s.batches)
-	for _, m := range messages {
-		if s.writing[m.Conversation] && m.NoWait && m.Conversation != "held" {
-			s.held++
-		}
-		conversations = append(conversations, m.Conversation)
-	}
-	for _, c := range conversations {
-		s.writing[c] = true
-	}
-	s.mu.Unlock()
-	defer s.end(conversations)
-	time.Sleep(time.Second)
-	out := make([]delivery.Created, len(messages))
-	var free []delivery.NewMessage
-	var at []int
+	conversations := make([]string, len(messages))
 	for i, m := range messages {
-		if m.Conversation == "held" {
-			if out[i].Held = m.NoWait; m.NoWait {
-				continue
-			}
-			time.Sleep(s.heldFor / time.Duration(len(messages)))
+		conversations[i] = m.Conversation
+	}
+	free, end := s.begin(conversations)
+	defer end()
+	out := make([]delivery.Created, len(messages))
+	some := make([]delivery.NewMessage, len(free))
+	for i := range out {
+		out[i].Blocked = true
+	}
+	for k, i := range free {
+		some[k] = messages[i]
+	}
+	created, claimed, err := s.Store.Create(ctx, some, lease)
+	for k, i := range free {
+		if err == nil {
+			out[i] = created[k]
 		}
-		free, at = append(free, m), append(at, i)
-	}
-	if len(free) == 0 {
-		return out, nil, nil
-	}
-	created, claimed, err := s.Store.Create(ctx, free, lease)
-	for k, i := range at {
-		out[i] = created[k]
 	}
 	return out, claimed, err
 }
 
-func (s *slowWriters) begin(ctx context.Context, marks []delivery.Mark, out []delivery.Marked) (free []int, conversations []string) {
+// begin takes a second, and returns the indexes of the items that can be written until end. An item
+// without a conversation always can.
+func (s *slowWriters) begin(conversations []string) (free []int, end func()) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.batches++
+	s.tries++
 	s.most = max(s.most, s.batches)
-	if !marks[0].NoWait {
-		s.waited += len(marks)
-	}
-	for i, m := range marks {
-		found, err := s.Load(ctx, []string{m.Message})
-		if err != nil {
-			panic(err)
-		}
-		if len(found) == 0 || !m.Admitted { // nothing to change, and nothing to wait for
-			free = append(free, i)
+	mine := map[string]bool{}
+	for i, c := range conversations {
+		switch {
+		case c == "locked" && time.Now().Before(s.until):
 			continue
+		case s.writing[c] && !mine[c]:
+			s.met++
+			continue
+		case c != "":
+			s.writing[c], mine[c] = true, true
 		}
-		if h := found[0].Header; s.writing[h.Conversation] && m.NoWait {
-			out[i] = delivery.Marked{Header: h, Held: true}
-			s.held++
-		} else {
-			free = append(free, i)
-			conversations = append(conversations, h.Conversation)
+		free = append(free, i)
+	}
+	s.mu.Unlock()
+	if len(free) > 0 {
+		time.Sleep(time.Second)
+	}
+	return free, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.batches--
+		for c := range mine {
+			delete(s.writing, c)
 		}
 	}
-	for _, c := range conversations {
-		s.writing[c] = true
-	}
-	return free, conversations
 }
 
-func (s *slowWriters) end(conversations []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.batches--
-	for _, c := range conversations {
-		delete(s.writing, c)
-	}
-}
-
-func TestLanes(t *testing.T) {
+func TestBatches(t *testing.T) {
 	open := func(t *testing.T) (*slowWriters, *delivery.Tracker) {
-		store := &slowWriters{Store: memstore.New(), writing: map[string]bool{}}
+		store := newSlowWriters()
 		return store, newTracker(t, store, new(endpoint), nil)
 	}
 	send := func(t *testing.T, tracker *delivery.Tracker, n int, conversation func(i int) string) (ids []string) {
@@ -160,8 +151,8 @@ func TestLanes(t *testing.T) {
 			if store.most != store.Writers() {
 				t.Errorf("%d batches at a time, want %d", store.most, store.Writers())
 			}
-			if store.held > 0 {
-				t.Errorf("%d marks were held by another batch", store.held)
+			if store.met > 0 {
+				t.Errorf("%d marks met another batch", store.met)
 			}
 		})
 	})
@@ -245,13 +236,13 @@ func TestLanes(t *testing.T) {
 			store, tracker := open(t)
 			everywhere := func(int) string { return "c" }
 			unknown(t, store, send(t, tracker, 1000, everywhere), func(i int) string { return fmt.Sprint("u", i%8) })
-			if store.held > 20 { // while it is not known yet where they are
-				t.Errorf("%d marks were held by another batch", store.held)
+			if store.met > 20 { // while it is not known yet where they are
+				t.Errorf("%d marks met another batch", store.met)
 			}
 		})
 	})
 
-	t.Run("marks held by another batch, since their conversation was not known, are tried again where they belong", func(t *testing.T) {
+	t.Run("marks that met another batch, since their conversation was not known, are tried again where they belong", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store, other := open(t)
 			ids := send(t, other, 64, few)
@@ -265,6 +256,7 @@ func TestLanes(t *testing.T) {
 				wg.Go(func() { tracker.MarkRead(t.Context(), known.ID, bob) })
 			}
 			pass(time.Second / 2)
+			began := time.Now()
 			for i, id := range ids {
 				wg.Go(func() {
 					reader := delivery.Actor{User: fmt.Sprint("u", i)}
@@ -274,18 +266,18 @@ func TestLanes(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if store.held == 0 {
-				t.Error("no mark was held: this tests nothing")
+			if store.met == 0 {
+				t.Error("no mark met another batch: this tests nothing")
 			}
-			if store.waited > min(store.held/2, len(ids)/2) { // those that were held wherever they went, and no others
-				t.Errorf("of %d marks, held %d times, %d waited in the store", len(ids), store.held, store.waited)
+			if took := time.Since(began); took > 6*time.Second {
+				t.Errorf("%d marks, of which %d met another batch, took %v", len(ids), store.met, took)
 			}
 		})
 	})
 
 	t.Run("a refused mark takes as long as one of a message that does not exist, however busy the conversation is", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			store := &slowWriters{Store: memstore.New(), writing: map[string]bool{}}
+			store := newSlowWriters()
 			tracker := newTracker(t, store, new(endpoint), &delivery.Options{
 				Authorize: func(_ context.Context, user string, _ delivery.Action, _ string) (bool, error) {
 					return user[0] == 'u', nil
@@ -316,22 +308,22 @@ func TestLanes(t *testing.T) {
 		})
 	})
 
-	t.Run("sends to different conversations share batches, and one to a conversation that is held delays no other", func(t *testing.T) {
+	t.Run("sends to different conversations share batches, and those to a locked conversation delay no other", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store, tracker := open(t)
-			store.heldFor = 10 * time.Second
+			store.until = time.Now().Add(20 * time.Second)
 			var wg sync.WaitGroup
 			for i := range 400 {
 				if i == 200 {
-					pass(3 * time.Second) // those to the conversation that is held wait by now
+					pass(3 * time.Second) // those to the locked conversation are tried again by now
 				}
 				conversation, latest := distinct(i%150), 4*time.Second // a batch that is under way, one to share, and as much again
 				if i%20 == 0 {
-					conversation, latest = "held", time.Minute
+					conversation, latest = "locked", 25*time.Second
 				}
 				wg.Go(func() {
 					began := time.Now()
-					m, err := tracker.Send(t.Context(), delivery.Draft{ID: fmt.Sprintf("m%d", i), Conversation: conversation, Sender: "alice"})
+					m, err := tracker.Send(t.Context(), delivery.Draft{ID: fmt.Sprintf("m%d", i), Conversation: conversation, Sender: fmt.Sprint("u", i)})
 					if err != nil || m.Seq == 0 {
 						t.Errorf("%+v, %v", m, err)
 					}
@@ -341,23 +333,47 @@ func TestLanes(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			alone := 0
-			for _, batch := range store.sends {
-				if batch[0].NoWait {
-					continue
-				}
-				alone++
-				for _, m := range batch {
-					if m.Conversation != "held" {
-						t.Errorf("a send to %s waited in the store", m.Conversation)
+			if store.most < store.Writers() || store.met > 0 {
+				t.Errorf("%d batches at a time; %d sends met another of their conversation", store.most, store.met)
+			}
+		})
+	})
+
+	t.Run("whatever waits for a locked conversation is known not to be written when its caller leaves", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			store, tracker := open(t)
+			ids := send(t, tracker, 1, func(int) string { return "locked" })
+			store.until = time.Now().Add(time.Hour)
+			for what, call := range map[string]func(context.Context) error{
+				"a send": func(ctx context.Context) error {
+					_, err := tracker.Send(ctx, delivery.Draft{Conversation: "locked", Sender: "alice"})
+					return err
+				},
+				"a mark": func(ctx context.Context) error {
+					_, err := tracker.MarkRead(ctx, ids[0], bob)
+					return err
+				},
+			} {
+				for limit, want := range map[time.Duration]time.Duration{0: delivery.DefaultWriteTimeout, 10 * time.Second: 10 * time.Second} {
+					ctx, began := t.Context(), time.Now()
+					if limit > 0 {
+						var cancel context.CancelFunc
+						ctx, cancel = context.WithTimeout(ctx, limit)
+						defer cancel()
 					}
+					err := call(ctx)
+					if took := time.Since(began); took > want+time.Second || took < want {
+						t.Errorf("%s ended after %v, want %v", what, took, want)
+					}
+					if !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("%s: %v", what, err)
+					}
+					pass(time.Minute)
 				}
 			}
-			if len(store.sends)-alone > 8*store.Writers() || alone == 0 {
-				t.Errorf("%d batches, and %d that waited", len(store.sends)-alone, alone)
-			}
-			if store.most < store.Writers() || store.held > 0 {
-				t.Errorf("%d batches at a time; %d sends met another of their conversation", store.most, store.held)
+			store.until = time.Now()
+			if m, err := tracker.Message(t.Context(), ids[0]); err != nil || m.Version != 1 {
+				t.Errorf("%+v, %v", m, err)
 			}
 		})
 	})
