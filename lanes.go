@@ -7,19 +7,22 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
 // Sends share a common lane, and marks do. Batches that are written at the same time have no
-// conversation in common, or they would hold each other's; a mark of a message that is not known
-// counts to where its user marked last. What comes back as held is tried again, now that its
-// conversation is known. A conversation that is held for longer, by someone's transaction, is
-// waited for in a lane of its own, so that it delays nobody else's.
+// conversation in common, or they would block each other's; a mark of a message that is not known
+// counts to where its user marked last. What comes back as blocked is tried again, now that its
+// conversation is known. A conversation that is blocked for longer, by someone's transaction, is
+// tried again from time to time in a lane of its own, so that it delays nobody else's.
 
 const (
 	common   = "" // lane, and no conversation's id
-	maxTries = 3  // of a mark in the common lane: two batches seldom hold it, a transaction does
+	maxTries = 3  // of a mark in the common lane: two batches seldom block it, a transaction does
+
+	minPause, maxPause = 5 * time.Millisecond, 100 * time.Millisecond // between tries after that
 )
 
 // route is the way of one mark.
@@ -31,7 +34,6 @@ type route struct {
 
 // spread writes marks with those of other callers.
 func (m *marking) spread(ctx context.Context, marks []Mark) ([]marked, error) {
-	marks = slices.Clone(marks) // the way of this attempt is noted in them
 	outs, routes, todo := make([]marked, len(marks)), make([]route, len(marks)), make([]int, len(marks))
 	for i := range marks {
 		if m.t.marks.Writers > 1 {
@@ -41,7 +43,14 @@ func (m *marking) spread(ctx context.Context, marks []Mark) ([]marked, error) {
 	}
 	for len(todo) > 0 {
 		m.batch(ctx, marks, outs, routes, todo)
-		todo = m.held(marks, outs, routes)
+		pause := time.Duration(0)
+		todo, pause = m.blocked(outs, routes)
+		if err := rest(ctx, pause); err != nil {
+			for _, i := range todo {
+				outs[i] = marked{err: err}
+			}
+			break
+		}
 	}
 	err := outs[0].err
 	for _, out := range outs {
@@ -118,18 +127,38 @@ func (m *marking) part(ctx context.Context, marks []Mark, outs []marked, routes 
 	}
 }
 
-// held finds the marks that were held back, and gives them their next way.
-func (m *marking) held(marks []Mark, outs []marked, routes []route) (at []int) {
+// blocked finds the marks that came back blocked, and gives them their next way, and how long to
+// wait before.
+func (m *marking) blocked(outs []marked, routes []route) (at []int, pause time.Duration) {
 	for i, out := range outs {
-		if !out.Held || !marks[i].NoWait {
+		if out.err != nil || !out.Blocked {
 			continue
 		}
 		r := &routes[i]
 		r.conversation = out.Header.Conversation
-		if r.tries++; r.tries == maxTries {
-			r.lane, marks[i].NoWait = r.conversation, false
+		if r.tries++; r.tries >= maxTries {
+			r.lane = r.conversation
+			pause = max(pause, pauseOf(r.tries-maxTries))
 		}
 		at = append(at, i)
 	}
-	return at
+	return at, pause
+}
+
+// pauseOf returns how long to wait for a blocked conversation after so many pauses.
+func pauseOf(pauses int) time.Duration { return min(minPause<<min(pauses, 8), maxPause) }
+
+// rest waits, unless ctx ends before.
+func rest(ctx context.Context, pause time.Duration) error {
+	if pause == 0 {
+		return nil
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

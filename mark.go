@@ -76,7 +76,7 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 	for i, id := range ids {
 		m.marks[i] = Mark{
 			Message: id, User: actor.User, Socket: actor.Socket, Status: status, At: at,
-			Admitted: t.opts.Authorize == nil, NoWait: tx == nil,
+			Admitted: t.opts.Authorize == nil,
 		}
 		if err := checkID("message", id); err != nil {
 			m.results[i].Err = err
@@ -113,9 +113,6 @@ type marking struct {
 	results []MarkResult
 	rule    map[string]error // the app's answers so far, by conversation
 }
-
-// errHeldBack says that the store broke its contract.
-var errHeldBack = errors.New("store held back what was to wait")
 
 // errUnadmitted says that the store wants the app's rule to be asked.
 var errUnadmitted = errors.New("not admitted")
@@ -196,9 +193,6 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 		var admitted []int
 		for k, i := range todo {
 			out := outs[k]
-			if out.err == nil && out.Held {
-				out.err = errHeldBack
-			}
 			if out.err != nil {
 				m.results[i].Err = outcome("marking", out.err)
 				continue
@@ -275,7 +269,7 @@ func advance(marks []Mark, write func([]Mark) ([]Marked, error)) ([]marked, erro
 	for n, round := range rounds {
 		results, err := write(pick(marks, round))
 		if err == nil && len(results) != len(round) {
-			err = fmt.Errorf("store returned %d results for %d marks", len(results), len(round))
+			err = fmt.Errorf("%w: %d results for %d marks", errStray, len(results), len(round))
 		}
 		if err != nil && n == 0 {
 			return nil, err

@@ -52,7 +52,7 @@ func (t *Tracker) SendTx(ctx context.Context, tx DBTX, draft Draft) (Message, er
 	}
 	outs, _, err := store.Create(ctx, []NewMessage{m}, Lease{})
 	if err == nil && len(outs) != 1 {
-		err = fmt.Errorf("store returned %d results for a message", len(outs))
+		err = fmt.Errorf("%w: %d results for a message", errStray, len(outs))
 	}
 	if err == nil {
 		err = outs[0].Err
@@ -159,11 +159,11 @@ func (m NewMessage) weight() int {
 	return 1 + size*MaxBatch/packet.Text
 }
 
-// create stores a message with those of other callers: in the common lane, or if it was held back
-// there, in one of its conversation's own.
+// create stores a message with those of other callers: in the common lane, or if it came back
+// blocked there twice, in one of its conversation's own, from time to time.
 func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
 	lane := common
-	for m.NoWait = true; ; m.NoWait = false {
+	for tries := 1; ; tries++ {
 		outs, err := t.sends.Do(ctx, lane, []string{m.Conversation}, m)
 		if err == nil {
 			err = outs[0].Err
@@ -171,12 +171,14 @@ func (t *Tracker) create(ctx context.Context, m NewMessage) (Created, error) {
 		switch {
 		case err != nil:
 			return Created{}, err
-		case !outs[0].Held:
+		case !outs[0].Blocked:
 			return outs[0], nil
-		case !m.NoWait:
-			return Created{}, errHeldBack
+		case tries > 1:
+			lane = m.Conversation
+			if err := rest(ctx, pauseOf(tries-2)); err != nil {
+				return Created{}, err
+			}
 		}
-		lane = m.Conversation
 	}
 }
 
@@ -188,7 +190,7 @@ func (t *Tracker) flushSends(ctx context.Context, _ string, messages []NewMessag
 	results, claimed, err := t.store.Create(ctx, first, lease)
 	t.handOver(claimed, began)
 	if err == nil && len(results) != len(first) {
-		err = fmt.Errorf("store returned %d results for %d messages", len(results), len(first))
+		err = fmt.Errorf("%w: %d results for %d messages", errStray, len(results), len(first))
 	}
 	if err != nil {
 		return nil, err
@@ -196,7 +198,7 @@ func (t *Tracker) flushSends(ctx context.Context, _ string, messages []NewMessag
 	outs := make([]Created, len(messages))
 	for i, k := range by {
 		outs[i] = results[k]
-		results[k].Existed = !results[k].Held && results[k].Err == nil // for the repeats
+		results[k].Existed = !results[k].Blocked && results[k].Err == nil // for the repeats
 	}
 	return outs, nil
 }

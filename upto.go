@@ -39,7 +39,7 @@ func (t *Tracker) MarkUpToTx(ctx context.Context, tx DBTX, actor Actor, status S
 		return UpToResult{}, err
 	}
 	return t.markUpTo(ctx, func(ctx context.Context, u UpTo) (MarkedUpTo, error) {
-		r, _, err := store.AdvanceUpTo(ctx, u, Lease{})
+		r, _, err := advanceUpTo(ctx, store, u, Lease{})
 		return r, err
 	}, actor, status, conversation, message)
 }
@@ -52,10 +52,22 @@ func (t *Tracker) advanceUpTo(ctx context.Context, u UpTo) (MarkedUpTo, error) {
 	}
 	return coalesce.Await(ctx, func() (MarkedUpTo, error) {
 		lease, began := t.relay.lease(t.opts.Lease, &t.breaker), time.Now()
-		r, claimed, err := t.store.AdvanceUpTo(ctx, u, lease)
+		r, claimed, err := advanceUpTo(ctx, t.store, u, lease)
 		t.handOver(claimed, began)
 		return r, err
 	})
+}
+
+// advanceUpTo has the store apply one up-to mark.
+func advanceUpTo(ctx context.Context, store Store, u UpTo, lease Lease) (r MarkedUpTo, claimed []Claimed, err error) {
+	results, claimed, err := store.AdvanceUpTo(ctx, []UpTo{u}, upToLimit, lease)
+	if err == nil && len(results) != 1 {
+		err = fmt.Errorf("%w: %d results for an up-to mark", errStray, len(results))
+	}
+	if err == nil {
+		r = results[0]
+	}
+	return r, claimed, err
 }
 
 func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, UpTo) (MarkedUpTo, error),
@@ -66,7 +78,7 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, Up
 	}
 	u := UpTo{
 		Conversation: conversation, Message: message, User: actor.User, Socket: actor.Socket,
-		Status: status, At: now(), Admitted: t.opts.Authorize == nil, Limit: upToLimit,
+		Status: status, At: now(), Admitted: t.opts.Authorize == nil, Covered: true,
 	}
 	refusal, asked := ErrNotRecipient, u.Admitted
 	ask := func() error {
@@ -83,8 +95,16 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, Up
 			return sum, err
 		}
 	}
-	for {
+	for tries := 0; ; {
 		r, err := advance(ctx, u)
+		if err == nil && r.Blocked {
+			if tries++; tries > 1 {
+				err = rest(ctx, pauseOf(tries-2))
+			}
+			if err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return sum, outcome("marking up to a message", err)
 		}
@@ -111,6 +131,7 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(context.Context, Up
 			}
 		}
 		if r.More {
+			u.After, u.Covered = r.Reached, u.Covered && r.LeftOut == 0
 			continue
 		}
 		if sum.Changed == 0 && r.Header.Sender != actor.User && !r.Receipt.Status.Valid() {
