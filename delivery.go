@@ -69,7 +69,7 @@ const (
 	DefaultWriteTimeout = 30 * time.Second
 )
 
-const upToLimit = 1000 // receipts that one transaction of an up-to mark advances
+const upToLimit = 1000 // receipts that one call of the store advances by up-to marks
 
 // New returns a Tracker over the store and the notifier. A nil opts means all defaults.
 // It is an error if the store or the notifier is nil or an option is out of range.

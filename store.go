@@ -28,6 +28,12 @@ import (
 //     changed, unless it wraps [ErrOutcomeUnknown]; repeating a call is safe in both cases.
 //   - A conflict with another writer (deadlock, serialization, busy) is retried inside, as a whole
 //     transaction. When ctx ends, so does the call.
+//   - Create, Advance and AdvanceUpTo need not wait for a conversation that another transaction has
+//     locked. The items of such a conversation come back Blocked: nothing was changed for them, the
+//     items beside them are not hindered, and the caller tries them again. The first time it may do so
+//     at once, since some stores also answer Blocked when the conversation changed during the call.
+//     A conversation that nobody else writes to is never Blocked. A store may wait instead, if a call
+//     that waits keeps nothing that other calls need.
 type Store interface {
 	Outbox
 
@@ -37,9 +43,6 @@ type Store interface {
 	// A message whose id is taken, in whatever conversation, is not stored: its result holds what
 	// is there, or, if that cannot be read, an error that fails no other message. The events are
 	// stored under the lease and returned, or are due at once if the lease is zero.
-	//
-	// If the messages say NoWait, those of a conversation that another transaction holds or that
-	// nobody has sent to before may be left out ([Created.Held]); otherwise the store waits.
 	Create(ctx context.Context, messages []NewMessage, lease Lease) ([]Created, []Claimed, error)
 
 	// Advance applies marks, no two of them of the same message and user, and returns one result
@@ -51,16 +54,22 @@ type Store interface {
 	//
 	// Advances of one conversation and one socket make one [StatusChanged] event; different sockets
 	// never share one. The events are born under the lease and returned, or due at once if it is zero.
-	//
-	// If the marks say NoWait, those of a conversation that another transaction holds may be left out
-	// ([Marked.Held]); otherwise the store waits.
 	Advance(ctx context.Context, marks []Mark, lease Lease) ([]Marked, []Claimed, error)
 
-	// AdvanceUpTo is Advance for all messages of a conversation that stand at or before the named
-	// one, in order of seq, for one user: at most Limit of those that the user may and need
-	// advance. Messages that only lack admission are left out and counted. All advances make one
-	// event. A store should keep the user's place, so that the work is proportional to what is new.
-	AdvanceUpTo(ctx context.Context, upTo UpTo, lease Lease) (MarkedUpTo, []Claimed, error)
+	// AdvanceUpTo applies up-to marks, no two of them of the same user and conversation, and returns
+	// one result each in the order of the argument. An up-to mark is an Advance, in order of seq, of
+	// all messages of its conversation at or before the named one that the user may and needs
+	// advance. Messages that only lack admission are left out and counted. The versions that one
+	// up-to mark takes are contiguous. A store should keep the user's place, so that the work is
+	// proportional to what is new.
+	//
+	// The whole call advances at most limit receipts, and looks at a bounded number of messages for
+	// each up-to mark. What is beyond either bound is left for a later call ([MarkedUpTo.More]).
+	//
+	// Advances of one conversation and one socket make one event as in Advance, or several that
+	// follow each other if there are more than [MaxBatch] advances: an event has at most that many
+	// updates.
+	AdvanceUpTo(ctx context.Context, upTo []UpTo, limit int, lease Lease) ([]MarkedUpTo, []Claimed, error)
 
 	// Load returns the messages with these ids that exist, each once, in any order.
 	Load(ctx context.Context, ids []string) ([]Message, error)
@@ -82,8 +91,8 @@ type Store interface {
 	Receipts(ctx context.Context, ids []string) ([]Receipt, error)
 }
 
-// Outbox is the part of a [Store] that the relay works on: the committed events that the Notifier
-// has not accepted yet, and the dead letters.
+// Outbox is the part of a [Store] that publishing needs: the committed events that the Notifier has
+// not accepted yet, and the dead letters. The rules for every method of a Store hold for it.
 type Outbox interface {
 	// Claim puts up to limit due events under the lease, those due longest first, and counts an
 	// attempt for each. An event that is stored under a lease starts with one attempt, so a process
@@ -111,8 +120,8 @@ type TxStore interface {
 	Store
 
 	// InTx returns a store whose every call runs inside the given transaction, which it neither
-	// commits nor rolls back nor retries. Leases are ignored: the events are due at the commit. So is
-	// NoWait.
+	// commits nor rolls back nor retries. Leases are ignored: the events are due at the commit. Its
+	// calls wait for conversations that other transactions have locked, and never return Blocked.
 	//
 	// Create, Advance and AdvanceUpTo are exact at every isolation, however old the transaction's
 	// snapshot is, or fail with an error that wraps [ErrTxConflict]. Such a call that fails changes
@@ -163,7 +172,6 @@ type NewMessage struct {
 	Recipients []string // distinct, sorted, without the sender; nil exactly if Open
 	Socket     string   // not told of the message, if set
 	EventBody  bool     // whether the event carries the body
-	NoWait     bool     // rather come back as Held than wait for the conversation; the same in all messages of a call
 }
 
 // Created is what became of a [NewMessage].
@@ -171,7 +179,7 @@ type Created struct {
 	Message Message // as it is stored, without Own
 	Existed bool    // the id was taken before: Message is what was there
 	Err     error   // the id was taken before, and what was there cannot be read: wraps ErrOutcomeUnknown; Message is zero
-	Held    bool    // not stored: another transaction holds the conversation, or it is new; Message is zero
+	Blocked bool    // not stored: another transaction has the conversation; all else is zero
 }
 
 // Mark is a validated claim of one user to have received or seen one message.
@@ -182,7 +190,6 @@ type Mark struct {
 	Status   Status // Delivered or Read
 	At       time.Time
 	Admitted bool // the app's rule lets the user mark open messages here
-	NoWait   bool // rather come back as Held than wait for the conversation; the same in all marks of a call
 }
 
 // Marked is what became of a [Mark].
@@ -190,7 +197,7 @@ type Marked struct {
 	Header  Header  // zero if there is no such message
 	Receipt Receipt // the user's, after the mark; zero if there is none
 	Changed bool    // this mark advanced it
-	Held    bool    // not tried: another transaction holds the conversation; only Header is set
+	Blocked bool    // not tried: another transaction has the conversation; of the rest only Header is set, if it was found
 }
 
 // UpTo is a validated claim of one user to have received or seen all up to a message.
@@ -202,7 +209,12 @@ type UpTo struct {
 	Status       Status
 	At           time.Time
 	Admitted     bool
-	Limit        int
+
+	// After is 0 at first. If the mark takes several calls, it is the [MarkedUpTo.Reached] of the one
+	// before: the call looks at no message up to this seq. Covered says that none of them was left
+	// out before, so that the store may move the user's place past them.
+	After   int64
+	Covered bool
 }
 
 // MarkedUpTo is what became of an [UpTo].
@@ -212,8 +224,10 @@ type MarkedUpTo struct {
 	Changed int     // receipts that advanced
 	From    int64   // the versions they took, both inclusive; 0 if none did
 	To      int64
-	LeftOut int  // messages left out for want of admission, among those looked at
-	More    bool // the limit was reached before the named message
+	LeftOut int   // messages left out for want of admission, among those looked at
+	Reached int64 // the seq up to which nothing is left but what was left out; at most the named message's
+	More    bool  // Reached is before the named message
+	Blocked bool  // not tried: another transaction has the conversation; of the rest only Header is set, if it was found
 }
 
 // List is a validated [Query], or a request for changes.

@@ -35,9 +35,11 @@ func (s *astray) Advance(ctx context.Context, m []delivery.Mark, l delivery.Leas
 	return marked, claimed, err
 }
 
-func (s *astray) AdvanceUpTo(ctx context.Context, u delivery.UpTo, l delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
-	marked, claimed, err := s.Store.AdvanceUpTo(ctx, u, l)
-	s.header(&marked.Header)
+func (s *astray) AdvanceUpTo(ctx context.Context, u []delivery.UpTo, limit int, l delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	marked, claimed, err := s.Store.AdvanceUpTo(ctx, u, limit, l)
+	for i := range marked {
+		s.header(&marked[i].Header)
+	}
 	return marked, claimed, err
 }
 

@@ -111,7 +111,11 @@ var breakages = []struct {
 	{"it forgets the sockets of up-to marks",
 		[]string{"an up-to mark makes one event"},
 		func(sound delivery.Store) delivery.Store {
-			return &broken{Store: sound, upTo: func(upTo *delivery.UpTo) { upTo.Socket = "" }}
+			return &broken{Store: sound, upTo: func(upTo []delivery.UpTo) {
+				for i := range upTo {
+					upTo[i].Socket = ""
+				}
+			}}
 		}},
 	{"it does not ask for admission",
 		[]string{"an open message is marked only with admission", "messages that only lack admission"},
@@ -120,7 +124,11 @@ var breakages = []struct {
 				for i := range marks {
 					marks[i].Admitted = true
 				}
-			}, upTo: func(upTo *delivery.UpTo) { upTo.Admitted = true }}
+			}, upTo: func(upTo []delivery.UpTo) {
+				for i := range upTo {
+					upTo[i].Admitted = true
+				}
+			}}
 		}},
 	{"it stamps repeated marks again",
 		[]string{"a status only moves forward", "whatever marks race"},
@@ -336,25 +344,29 @@ var breakages = []struct {
 			return &broken{Store: sound, list: func(list *delivery.List) { list.Viewer = "" }}
 		}},
 	{"it ignores the limit of up-to marks",
-		[]string{"an up-to mark stops at its limit"},
+		[]string{"an up-to mark stops at the limit"},
 		func(sound delivery.Store) delivery.Store {
-			return &broken{Store: sound, upTo: func(upTo *delivery.UpTo) { upTo.Limit = 1 << 30 }}
+			return &broken{Store: sound, upToLimit: func(limit *int) { *limit = 1 << 30 }}
 		}},
 	{"it has more whenever the limit was reached",
 		[]string{"an up-to mark whose limit just suffices"},
 		func(sound delivery.Store) delivery.Store {
 			limit := 0
 			return &broken{Store: sound,
-				upTo:       func(upTo *delivery.UpTo) { limit = upTo.Limit },
-				markedUpTo: func(marked *delivery.MarkedUpTo) { marked.More = marked.Changed == limit }}
+				upToLimit: func(l *int) { limit = *l },
+				markedUpTo: func(marked []delivery.MarkedUpTo) {
+					for i := range marked {
+						marked[i].More = marked[i].Changed == limit
+					}
+				}}
 		}},
 	{"it counts what was left out once only",
 		[]string{"messages that only lack admission"},
 		func(sound delivery.Store) delivery.Store {
 			counted := false
-			return &broken{Store: sound, markedUpTo: func(marked *delivery.MarkedUpTo) {
+			return &broken{Store: sound, markedUpTo: func(marked []delivery.MarkedUpTo) {
 				if counted {
-					marked.LeftOut = 0
+					marked[0].LeftOut = 0
 				}
 				counted = true
 			}}
@@ -362,9 +374,11 @@ var breakages = []struct {
 	{"it finds the message of an up-to mark in any conversation",
 		[]string{"an up-to mark to a message that is not"},
 		func(sound delivery.Store) delivery.Store {
-			return &broken{Store: sound, upTo: func(upTo *delivery.UpTo) {
-				if found, _ := sound.Load(context.Background(), []string{upTo.Message}); len(found) == 1 {
-					upTo.Conversation = found[0].Conversation
+			return &broken{Store: sound, upTo: func(upTo []delivery.UpTo) {
+				for i := range upTo {
+					if found, _ := sound.Load(context.Background(), []string{upTo[i].Message}); len(found) == 1 {
+						upTo[i].Conversation = found[0].Conversation
+					}
 				}
 			}}
 		}},

@@ -18,8 +18,9 @@ type broken struct {
 	created     func([]delivery.Created)
 	marks       func([]delivery.Mark)
 	marked      func([]delivery.Mark, []delivery.Marked)
-	upTo        func(*delivery.UpTo)
-	markedUpTo  func(*delivery.MarkedUpTo)
+	upTo        func([]delivery.UpTo)
+	upToLimit   func(*int)
+	markedUpTo  func([]delivery.MarkedUpTo)
 	lease       func(*delivery.Lease) // of events at their birth
 	limit       func(int) int         // of claims
 	hold        func(*delivery.Lease) // of claims
@@ -70,11 +71,13 @@ func (b *broken) Advance(ctx context.Context, marks []delivery.Mark, lease deliv
 	return marked, claimed, err
 }
 
-func (b *broken) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
-	apply(b.upTo, &upTo)
+func (b *broken) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	upTo = slices.Clone(upTo)
+	apply(b.upTo, upTo)
+	apply(b.upToLimit, &limit)
 	apply(b.lease, &lease)
-	marked, claimed, err := b.Store.AdvanceUpTo(b.context(ctx), upTo, lease)
-	apply(b.markedUpTo, &marked)
+	marked, claimed, err := b.Store.AdvanceUpTo(b.context(ctx), upTo, limit, lease)
+	apply(b.markedUpTo, marked)
 	apply(b.claimed, claimed)
 	return marked, claimed, err
 }
@@ -177,8 +180,8 @@ func (s *losing) Advance(ctx context.Context, marks []delivery.Mark, _ delivery.
 	return marked, nil, err
 }
 
-func (s *losing) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, _ delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
-	marked, claimed, err := s.Store.AdvanceUpTo(ctx, upTo, lease(long))
+func (s *losing) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, _ delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	marked, claimed, err := s.Store.AdvanceUpTo(ctx, upTo, limit, lease(long))
 	s.drop(claimed)
 	return marked, nil, err
 }

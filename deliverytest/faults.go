@@ -85,8 +85,10 @@ func (s *faultyStore) Advance(ctx context.Context, marks []delivery.Mark, lease 
 	return call2(s, "Advance", func() ([]delivery.Marked, []delivery.Claimed, error) { return s.store.Advance(ctx, marks, lease) })
 }
 
-func (s *faultyStore) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
-	return call2(s, "AdvanceUpTo", func() (delivery.MarkedUpTo, []delivery.Claimed, error) { return s.store.AdvanceUpTo(ctx, upTo, lease) })
+func (s *faultyStore) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	return call2(s, "AdvanceUpTo", func() ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+		return s.store.AdvanceUpTo(ctx, upTo, limit, lease)
+	})
 }
 
 func (s *faultyStore) Load(ctx context.Context, ids []string) ([]delivery.Message, error) {

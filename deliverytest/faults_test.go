@@ -20,7 +20,7 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	errs["Create"] = err
 	marked, advanced, err := store.Advance(ctx, []delivery.Mark{delivered("m", "bob", noon)}, lease(long))
 	errs["Advance"] = err
-	upTo, upped, err := store.AdvanceUpTo(ctx, upTo("m", delivery.Read), lease(long))
+	upTo, upped, err := store.AdvanceUpTo(ctx, []delivery.UpTo{upTo("m", delivery.Read)}, plenty, lease(long))
 	errs["AdvanceUpTo"] = err
 	loaded, err := store.Load(ctx, []string{"m"})
 	errs["Load"] = err
@@ -35,7 +35,7 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	_, errs["Dead"] = store.Dead(ctx, 0, 1)
 	_, errs["Backlog"] = store.Backlog(ctx)
 	for method, results := range map[string]int{
-		"Create": len(created) + len(claimed), "Advance": len(marked) + len(advanced), "AdvanceUpTo": upTo.Changed + len(upped),
+		"Create": len(created) + len(claimed), "Advance": len(marked) + len(advanced), "AdvanceUpTo": len(upTo) + len(upped),
 		"Load": len(loaded), "List": len(page.Messages), "Pending": int(pending.Version), "Receipts": len(receipts),
 	} {
 		if errs[method] != nil && results != 0 {

@@ -2,7 +2,6 @@ package deliverytest
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -84,6 +83,11 @@ func (p *probe) create(messages ...delivery.NewMessage) []delivery.Created {
 	if len(created) != len(messages) || len(claimed) != 0 {
 		p.Fatalf("Create returned %d results and %d claims for %d messages and no lease", len(created), len(claimed), len(messages))
 	}
+	for i := range created {
+		if created[i].Blocked {
+			p.Fatalf("Create says that message %d was blocked, when nobody else was there", i)
+		}
+	}
 	return created
 }
 
@@ -96,20 +100,44 @@ func (p *probe) mark(marks ...delivery.Mark) []delivery.Marked {
 		p.Fatalf("Advance returned %d results and %d claims for %d marks and no lease", len(marked), len(claimed), len(marks))
 	}
 	for i := range marked {
-		if marked[i].Held {
-			p.Fatalf("Advance left out mark %d as held, when nobody else was there", i)
+		if marked[i].Blocked {
+			p.Fatalf("Advance says that mark %d was blocked, when nobody else was there", i)
 		}
 	}
 	return marked
 }
 
-// markUpTo applies an up-to mark whose event is due at once.
+// plenty is a limit that up-to marks don't reach.
+const plenty = 10_000
+
+// markUpTo applies an up-to mark whose events are due at once.
 func (p *probe) markUpTo(upTo delivery.UpTo) delivery.MarkedUpTo {
 	p.Helper()
-	marked, claimed, err := p.store.AdvanceUpTo(p.ctx, upTo, delivery.Lease{})
+	return p.markAllUpTo(plenty, upTo)[0]
+}
+
+// markAllUpTo applies up-to marks whose events are due at once.
+func (p *probe) markAllUpTo(limit int, upTo ...delivery.UpTo) []delivery.MarkedUpTo {
+	p.Helper()
+	marked, claimed, err := p.store.AdvanceUpTo(p.ctx, upTo, limit, delivery.Lease{})
 	p.must("AdvanceUpTo", err)
-	if len(claimed) != 0 {
-		p.Fatalf("AdvanceUpTo returned %d claims for no lease", len(claimed))
+	if len(marked) != len(upTo) || len(claimed) != 0 {
+		p.Fatalf("AdvanceUpTo returned %d results and %d claims for %d up-to marks and no lease", len(marked), len(claimed), len(upTo))
+	}
+	changed := 0
+	for i, m := range marked {
+		changed += m.Changed
+		switch seq := m.Header.Seq; {
+		case m.Blocked:
+			p.Fatalf("AdvanceUpTo says that up-to mark %d was blocked, when nobody else was there", i)
+		case m.Changed > 0 && m.To-m.From+1 != int64(m.Changed) || m.Changed == 0 && (m.From != 0 || m.To != 0):
+			p.Fatalf("AdvanceUpTo says that the %d advances of up-to mark %d took the versions %d to %d", m.Changed, i, m.From, m.To)
+		case m.More != (m.Reached < seq) || m.Reached > seq || m.Reached < min(upTo[i].After, seq):
+			p.Fatalf("AdvanceUpTo says that up-to mark %d, from seq %d to %d, reached %d, and that there is more: %t", i, upTo[i].After, seq, m.Reached, m.More)
+		}
+	}
+	if changed > limit {
+		p.Fatalf("AdvanceUpTo advanced %d receipts for a limit of %d", changed, limit)
 	}
 	return marked
 }
@@ -276,72 +304,4 @@ func (p *probe) calm(conversation string) {
 		}
 		return time.Since(since) > 2*short
 	})
-}
-
-// create stores messages whose events are due at once. It waits for no conversation that others
-// hold, and then tries on their own the messages that were left out.
-func create(ctx context.Context, store delivery.Store, messages []delivery.NewMessage) ([]delivery.Created, error) {
-	hasty := slices.Clone(messages)
-	for i := range hasty {
-		hasty[i].NoWait = true
-	}
-	created, _, err := store.Create(ctx, hasty, delivery.Lease{})
-	if err != nil {
-		return nil, err
-	}
-	if len(created) != len(messages) {
-		return nil, fmt.Errorf("Create returned %d results for %d messages", len(created), len(messages))
-	}
-	for i, c := range created {
-		if !c.Held {
-			continue
-		}
-		if c != (delivery.Created{Held: true}) {
-			return nil, fmt.Errorf("Create left out message %d as held, and yet returned %+v", i, c)
-		}
-		waiting := messages[i]
-		waiting.NoWait = false
-		alone, _, err := store.Create(ctx, []delivery.NewMessage{waiting}, delivery.Lease{})
-		if err != nil {
-			return nil, err
-		}
-		if len(alone) != 1 || alone[0].Held {
-			return nil, fmt.Errorf("Create left out a message that was to wait")
-		}
-		created[i] = alone[0]
-	}
-	return created, nil
-}
-
-// advance applies marks whose events are due at once. It waits for no conversation that others
-// hold, and then tries on their own the marks that were left out.
-func advance(ctx context.Context, store delivery.Store, marks []delivery.Mark) ([]delivery.Marked, error) {
-	hasty := slices.Clone(marks)
-	for i := range hasty {
-		hasty[i].NoWait = true
-	}
-	marked, _, err := store.Advance(ctx, hasty, delivery.Lease{})
-	if err != nil {
-		return nil, err
-	}
-	if len(marked) != len(marks) {
-		return nil, fmt.Errorf("Advance returned %d results for %d marks", len(marked), len(marks))
-	}
-	for i, m := range marked {
-		if !m.Held {
-			continue
-		}
-		if m.Changed || m.Receipt != (delivery.Receipt{}) {
-			return nil, fmt.Errorf("Advance left out mark %d as held, and yet returned %+v", i, m)
-		}
-		alone, _, err := store.Advance(ctx, marks[i:i+1], delivery.Lease{})
-		if err != nil {
-			return nil, err
-		}
-		if len(alone) != 1 || alone[0].Held {
-			return nil, fmt.Errorf("Advance left out a mark that was to wait")
-		}
-		marked[i] = alone[0]
-	}
-	return marked, nil
 }

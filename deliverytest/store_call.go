@@ -19,6 +19,9 @@ var callCases = []storeCase{
 		marks := []delivery.Mark{from("1.1", delivered("m", "bob", minute(1)))}
 		p.mark(marks...)
 		marks[0] = from("9.9", read("spoiled", "mallory", minute(9)))
+		upTos := []delivery.UpTo{upTo("m", delivery.Delivered)}
+		p.markAllUpTo(plenty, upTos...)
+		upTos[0] = delivery.UpTo{Conversation: "spoiled", Message: "spoiled", User: "mallory"}
 		p.same("the recipients", []string{p.receipts("m")[0].Recipient, p.receipts("m")[1].Recipient}, []string{"bob", "carol"})
 
 		wanted := []string{"m"}
@@ -44,9 +47,10 @@ var callCases = []storeCase{
 		p.must("Advance", err)
 		p.returned(born)
 		marked[0].Receipt.Status = delivery.Read
-		_, born, err = p.store.AdvanceUpTo(p.ctx, upTo("m", delivery.Read), lease(long))
+		markedUpTo, born, err := p.store.AdvanceUpTo(p.ctx, []delivery.UpTo{upTo("m", delivery.Read)}, plenty, lease(long))
 		p.must("AdvanceUpTo", err)
 		p.returned(born)
+		markedUpTo[0].Receipt.Status = delivery.Sent
 
 		message := p.message("m")
 		p.load("m")[0].Body = "spoiled"
@@ -86,7 +90,7 @@ var callCases = []storeCase{
 		_, _, advance := p.store.Advance(ctx, []delivery.Mark{admitted(read("m", "bob", noon))}, delivery.Lease{})
 		mark := upTo("m", delivery.Read)
 		mark.Admitted = true
-		_, _, upTo := p.store.AdvanceUpTo(ctx, mark, delivery.Lease{})
+		_, _, upTo := p.store.AdvanceUpTo(ctx, []delivery.UpTo{mark}, plenty, delivery.Lease{})
 		_, load := p.store.Load(ctx, []string{"m"})
 		_, list := p.store.List(ctx, delivery.List{Conversation: "c", Limit: 1})
 		_, pending := p.store.Pending(ctx, "bob", "c", 1)
@@ -108,6 +112,7 @@ var callCases = []storeCase{
 	{"nothing to do is no error", func(p *probe) {
 		p.same("Create", p.create(), []delivery.Created{})
 		p.same("Advance", p.mark(), []delivery.Marked{})
+		p.same("AdvanceUpTo", p.markAllUpTo(plenty), []delivery.MarkedUpTo{})
 		p.same("Load", p.load(), []delivery.Message{})
 		p.same("Receipts", p.receipts(), []delivery.Receipt{})
 		p.same("Claim", p.claim(10), []delivery.Claimed{})

@@ -16,7 +16,7 @@ var leaseCases = []storeCase{
 		created := p.claimOne()
 		p.mark(admitted(delivered("m", "bob", noon)))
 		advanced := p.claimOne()
-		p.markUpTo(delivery.UpTo{Conversation: "c", Message: "m", User: "carol", Status: delivery.Read, At: noon, Admitted: true, Limit: 1})
+		p.markUpTo(delivery.UpTo{Conversation: "c", Message: "m", User: "carol", Status: delivery.Read, At: noon, Admitted: true})
 		upTo := p.claimOne()
 		p.same("the attempts", []int{created.Attempts, advanced.Attempts, upTo.Attempts}, []int{1, 1, 1})
 	}},
@@ -32,7 +32,7 @@ var leaseCases = []storeCase{
 				return claimed, err
 			},
 			func(lease delivery.Lease) ([]delivery.Claimed, error) {
-				_, claimed, err := p.store.AdvanceUpTo(p.ctx, upTo("m2", delivery.Read), lease)
+				_, claimed, err := p.store.AdvanceUpTo(p.ctx, []delivery.UpTo{upTo("m2", delivery.Read)}, plenty, lease)
 				return claimed, err
 			},
 		} {
@@ -80,7 +80,7 @@ var leaseCases = []storeCase{
 		p.must("Create", err)
 		_, advanced, err := p.store.Advance(p.ctx, []delivery.Mark{delivered("m", "alice", noon), delivered("missing", "bob", noon)}, lease(long))
 		p.must("Advance", err)
-		_, upTo, err := p.store.AdvanceUpTo(p.ctx, upTo("missing", delivery.Read), lease(long))
+		_, upTo, err := p.store.AdvanceUpTo(p.ctx, []delivery.UpTo{upTo("missing", delivery.Read)}, plenty, lease(long))
 		p.must("AdvanceUpTo", err)
 		p.same("the events returned", []int{len(created), len(advanced), len(upTo)}, []int{0, 0, 0})
 		p.same("the outbox", p.backlog().Waiting, 0)

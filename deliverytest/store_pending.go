@@ -47,8 +47,8 @@ var pendingCases = []storeCase{
 		p.markUpTo(upTo("m3", delivery.Read))
 		p.pending("bob", delivery.Pending{Unread: 2, First: place("m2", 2), Newest: place("m4", 4), Version: 6})
 		mark := upTo("m4", delivery.Read)
-		mark.Admitted, mark.Limit = true, 1
-		p.markUpTo(mark)
+		mark.Admitted = true
+		p.markAllUpTo(1, mark)
 		p.pending("bob", delivery.Pending{Unread: 1, First: place("m4", 4), Newest: place("m4", 4), Version: 7})
 	}},
 	{"what is pending is counted up to the limit, and the newest message is the newest all the same", func(p *probe) {
@@ -95,11 +95,11 @@ var pendingCases = []storeCase{
 			for i := range messages {
 				id := fmt.Sprint("m", i)
 				<-begun
-				if _, _, err := p.store.Create(p.ctx, []delivery.NewMessage{frozen("c", id, "alice", "bob")}, delivery.Lease{}); err != nil {
+				if _, err := create(p.ctx, p.store, []delivery.NewMessage{frozen("c", id, "alice", "bob")}); err != nil {
 					return err
 				}
 				<-begun
-				if _, _, err := p.store.AdvanceUpTo(p.ctx, upTo(id, delivery.Read), delivery.Lease{}); err != nil {
+				if _, err := advanceUpTo(p.ctx, p.store, plenty, upTo(id, delivery.Read)); err != nil {
 					return err
 				}
 			}

@@ -244,7 +244,11 @@ var raceCases = []storeCase{
 		p.create(open("c", "m", "alice"))
 		for i := range errs {
 			ctx, cancel := context.WithTimeout(p.ctx, time.Duration(i*i)*time.Microsecond)
-			_, _, errs[i] = p.store.Advance(ctx, []delivery.Mark{admitted(delivered("m", fmt.Sprint("user ", i), noon))}, delivery.Lease{})
+			var marked []delivery.Marked
+			marked, _, errs[i] = p.store.Advance(ctx, []delivery.Mark{admitted(delivered("m", fmt.Sprint("user ", i), noon))}, delivery.Lease{})
+			if errs[i] == nil && len(marked) == 1 && marked[0].Blocked { // by the call before, which nobody waited for
+				errs[i] = errBlocked
+			}
 			cancel()
 		}
 		p.calm("c") // a commit of which nobody knows may still be on its way
@@ -280,10 +284,17 @@ var raceCases = []storeCase{
 					if random.IntN(3) == 0 {
 						last = id
 					}
-					_, _, err = p.store.AdvanceUpTo(p.ctx, delivery.UpTo{
-						Conversation: "c", Message: last, User: user, Status: status, At: noon,
-						Admitted: random.IntN(2) == 0, Limit: 1 + random.IntN(20),
-					}, delivery.Lease{})
+					marks := []delivery.UpTo{
+						{Conversation: "c", Message: last, User: user, Status: status, At: noon, Admitted: random.IntN(2) == 0},
+						{Conversation: "c", Message: id, User: user + " too", Status: status, At: noon, Admitted: true},
+					}
+					var marked []delivery.MarkedUpTo
+					marked, err = advanceUpTo(p.ctx, p.store, 1+random.IntN(20), marks[:1+random.IntN(2)]...)
+					for _, m := range marked {
+						if m.Changed > 0 && m.To-m.From+1 != int64(m.Changed) {
+							err = fmt.Errorf("%d advances took the versions %d to %d", m.Changed, m.From, m.To)
+						}
+					}
 				}
 				if err != nil {
 					return err
@@ -295,7 +306,7 @@ var raceCases = []storeCase{
 		messages, _ := p.all("c")
 		for _, user := range users {
 			last := messages[len(messages)-1]
-			p.markUpTo(delivery.UpTo{Conversation: "c", Message: last.ID, User: user, Status: delivery.Read, At: noon, Admitted: true, Limit: 1000})
+			p.markUpTo(delivery.UpTo{Conversation: "c", Message: last.ID, User: user, Status: delivery.Read, At: noon, Admitted: true})
 			for _, m := range p.list(delivery.List{Conversation: "c", Limit: 1000, Viewer: user}).Messages {
 				if mine := m.Own != nil; (mine || m.Open && m.Sender != user) && (!mine || m.Own.Status != delivery.Read) {
 					p.Errorf("after %s read up to the last message, the own receipt of message %s is %+v", user, m.ID, m.Own)

@@ -102,13 +102,13 @@ func (s *turns) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 	return s.Store.Advance(ctx, marks, lease)
 }
 
-func (s *turns) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
+func (s *turns) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
 	if err := s.take(ctx); err != nil {
-		return delivery.MarkedUpTo{}, nil, err
+		return nil, nil, err
 	}
 	defer s.end()
-	s.commit(func(to delivery.Store) { to.AdvanceUpTo(context.Background(), upTo, delivery.Lease{}) })
-	return s.Store.AdvanceUpTo(ctx, upTo, lease)
+	s.commit(func(to delivery.Store) { to.AdvanceUpTo(context.Background(), upTo, limit, delivery.Lease{}) })
+	return s.Store.AdvanceUpTo(ctx, upTo, limit, lease)
 }
 
 // InTx finds out which transaction it is by asking it, which then has its snapshot.
@@ -204,9 +204,9 @@ func (s *turnStore) Advance(ctx context.Context, marks []delivery.Mark, lease de
 	})
 }
 
-func (s *turnStore) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
-	return turnCall(ctx, s.turn, "AdvanceUpTo", lease, func(ctx context.Context, to delivery.Store, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
-		return to.AdvanceUpTo(ctx, upTo, lease)
+func (s *turnStore) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	return turnCall(ctx, s.turn, "AdvanceUpTo", lease, func(ctx context.Context, to delivery.Store, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+		return to.AdvanceUpTo(ctx, upTo, limit, lease)
 	})
 }
 

@@ -30,9 +30,12 @@ func (p *txProbe) begin() (*sql.Tx, *probe) {
 	p.must("BeginTx", err)
 	p.Cleanup(func() { tx.Rollback() }) // in case the test ends early
 	inside := *p.probe
-	inside.store = p.txStore.InTx(tx)
+	inside.store = p.inside(tx)
 	return tx, &inside
 }
+
+// inside returns the store inside a transaction, where it may not answer Blocked.
+func (p *txProbe) inside(tx delivery.DBTX) delivery.Store { return waiting{p.txStore.InTx(tx)} }
 
 // duringAndAfter makes a call outside of the transaction, waits a while, and commits it. It tells
 // whether the call came back early, before the commit.
@@ -53,24 +56,23 @@ func (p *txProbe) duringAndAfter(tx *sql.Tx, call func() error) (early bool) {
 	return early
 }
 
-// markDuring is duringAndAfter for marks.
-func (p *txProbe) markDuring(tx *sql.Tx, marks ...delivery.Mark) (early bool, marked []delivery.Marked) {
+// blocked checks a call that met a transaction: if it came back before the commit, its item was
+// blocked; and if it was, nothing has changed but what the transaction did.
+func (p *txProbe) blocked(early, blocked bool, conversation string, version int64) {
 	p.Helper()
-	early = p.duringAndAfter(tx, func() (err error) {
-		marked, _, err = p.store.Advance(p.ctx, marks, delivery.Lease{})
-		return err
-	})
-	if len(marked) != len(marks) {
-		p.Fatalf("Advance returned %d results for %d marks", len(marked), len(marks))
+	if early && !blocked {
+		p.Errorf("an item in the locked conversation %q did not come back blocked, and did not wait", conversation)
 	}
-	return early, marked
+	if blocked {
+		p.same("the version after the transaction, with the item blocked,", p.version(conversation), version)
+	}
 }
 
 // inOwnTx applies a mark in a transaction of its own. It may be called on any goroutine.
 func (p *txProbe) inOwnTx(mark delivery.Mark) (result delivery.Marked, err error) {
 	err = p.inTx((*sql.Tx).Commit, func(store delivery.Store) error {
 		marked, _, err := store.Advance(p.ctx, []delivery.Mark{mark}, delivery.Lease{})
-		if err == nil && (len(marked) != 1 || marked[0].Held) {
+		if err == nil && (len(marked) != 1) {
 			err = fmt.Errorf("Advance of one mark inside a transaction returned %+v", marked)
 		}
 		if err == nil {
@@ -83,7 +85,7 @@ func (p *txProbe) inOwnTx(mark delivery.Mark) (result delivery.Marked, err error
 
 // inTx runs a transaction until it comes to its end.
 func (p *txProbe) inTx(end func(*sql.Tx) error, work func(delivery.Store) error) error {
-	return p.transact(end, func(tx delivery.DBTX) error { return work(p.txStore.InTx(tx)) })
+	return p.transact(end, func(tx delivery.DBTX) error { return work(p.inside(tx)) })
 }
 
 const tries = 50 // of a transaction

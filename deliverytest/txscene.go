@@ -75,24 +75,25 @@ func (s *scene) mark(message, user string, status delivery.Status) delivery.Mark
 
 func (s *scene) create(messages ...delivery.NewMessage) txCall {
 	return txCall{"Create", func(ctx context.Context, store delivery.Store) (any, error) {
-		created, _, err := store.Create(ctx, messages, delivery.Lease{})
-		return created, err
+		return create(ctx, store, messages)
 	}}
 }
 
 func (s *scene) advance(marks ...delivery.Mark) txCall {
 	return txCall{"Advance", func(ctx context.Context, store delivery.Store) (any, error) {
-		marked, _, err := store.Advance(ctx, marks, delivery.Lease{})
-		return marked, err
+		return advance(ctx, store, marks)
 	}}
 }
 
 func (s *scene) upTo(user, message string, status delivery.Status) txCall {
 	m := s.mark(message, user, status)
-	upTo := delivery.UpTo{Conversation: s.conversation, Message: m.Message, User: user, Status: status, At: m.At, Admitted: true, Limit: 100}
+	upTo := delivery.UpTo{Conversation: s.conversation, Message: m.Message, User: user, Status: status, At: m.At, Admitted: true}
 	return txCall{"AdvanceUpTo", func(ctx context.Context, store delivery.Store) (any, error) {
-		marked, _, err := store.AdvanceUpTo(ctx, upTo, delivery.Lease{})
-		return marked, err
+		marked, err := advanceUpTo(ctx, store, plenty, upTo)
+		if err != nil {
+			return nil, err
+		}
+		return marked[0], nil
 	}}
 }
 
@@ -130,7 +131,7 @@ func (s *scene) play(when moment, others, calls []txCall) bool {
 	what := fmt.Sprintf("%s: %s", when, strings.Join(names, ", "))
 	var theirs, answers []any
 	err := s.transact((*sql.Tx).Commit, func(tx delivery.DBTX) (err error) {
-		inside := s.txStore.InTx(tx)
+		inside := s.inside(tx)
 		switch when {
 		case afterRead:
 			err = s.look(inside, s.conversation, "bob")
@@ -226,7 +227,7 @@ func (s *scene) dead(failed string, tx delivery.DBTX) {
 	s.Helper()
 	for form := range 3 {
 		call := s.form(form, 9)
-		if _, err := call.do(s.ctx, s.txStore.InTx(tx)); err == nil {
+		if _, err := call.do(s.ctx, s.inside(tx)); err == nil {
 			s.Errorf("after an error of %s on the same transaction, %s returned none", failed, call.name)
 		}
 	}
@@ -243,7 +244,7 @@ func (s *scene) interrupt(call txCall, statements int) bool {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	interrupted := &interruptedTx{tx, statements, cancel}
-	if _, err := call.do(ctx, s.txStore.InTx(interrupted)); err == nil {
+	if _, err := call.do(ctx, s.inside(interrupted)); err == nil {
 		return false
 	}
 	what := fmt.Sprintf("%s that was cut short after %d statements", call.name, statements)

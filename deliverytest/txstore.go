@@ -93,14 +93,14 @@ var txCases = []txCase{
 		p.must("Create", err)
 		marked, two, err := inside.store.Advance(p.ctx, []delivery.Mark{read("m6", "bob", minute(1))}, lease(long))
 		p.must("Advance", err)
-		upTo, three, err := inside.store.AdvanceUpTo(p.ctx, upTo("m6", delivery.Delivered), lease(long))
+		upTo, three, err := inside.store.AdvanceUpTo(p.ctx, []delivery.UpTo{upTo("m6", delivery.Delivered)}, plenty, lease(long))
 		p.must("AdvanceUpTo", err)
 		p.same("the events returned under leases", []int{len(one), len(two), len(three)}, []int{0, 0, 0})
 		p.must("Commit", tx.Commit())
 
 		p.same("Create", created, []delivery.Created{{Message: asSent(frozen("c", "m6", "alice", "bob"), 6)}})
 		p.same("the receipt", p.receipts("m6"), []delivery.Receipt{marked[0].Receipt})
-		p.same("AdvanceUpTo", []any{upTo.Changed, upTo.From, upTo.To}, []any{5, int64(8), int64(12)})
+		p.same("AdvanceUpTo", []any{upTo[0].Changed, upTo[0].From, upTo[0].To}, []any{5, int64(8), int64(12)})
 		p.same("the version", p.version("c"), int64(12))
 		events := p.claim(10)
 		p.same("the number of events due", len(events), 3)
@@ -195,64 +195,97 @@ var txCases = []txCase{
 		p.same("the versions", []int64{first.Receipt.Version, second.marked.Receipt.Version}, []int64{2, 3})
 		p.same("the deliveries", p.message("m").Delivered, 2)
 	}},
-	{"a mark of a conversation that a transaction holds waits for it", func(p *txProbe) {
+	{"a mark in a conversation that a transaction has locked waits or comes back blocked, and hinders none beside it", func(p *txProbe) {
 		p.create(frozen("c", "m1", "alice", "bob", "carol"), frozen("d", "m2", "alice", "carol"))
-		tx, inside := p.begin()
-		inside.mark(delivered("m1", "bob", minute(1)))
-		_, marked := p.markDuring(tx, delivered("m1", "carol", minute(2)), delivered("m2", "carol", minute(2)))
-		if marked[0].Held || marked[1].Held {
-			p.Errorf("the marks were left out: %+v", marked)
+		for alone, marks := range map[bool][]delivery.Mark{
+			true:  {delivered("m1", "carol", minute(2))},
+			false: {read("m1", "carol", minute(3)), delivered("m2", "carol", minute(3))},
+		} {
+			before := p.version("c")
+			tx, inside := p.begin()
+			inside.create(open("c", fmt.Sprint("of a transaction ", alone), "alice"))
+			var marked []delivery.Marked
+			early := p.duringAndAfter(tx, func() (err error) {
+				marked, _, err = p.store.Advance(p.ctx, marks, delivery.Lease{})
+				return err
+			})
+			if len(marked) != len(marks) {
+				p.Fatalf("Advance returned %d results for %d marks", len(marked), len(marks))
+			}
+			p.blocked(early, marked[0].Blocked, "c", before+1)
+			if blocked := marked[0]; blocked.Blocked {
+				p.same("the blocked mark", blocked, delivery.Marked{Header: blocked.Header, Blocked: true})
+			}
+			if !alone {
+				p.same("the mark beside it", []any{marked[1].Changed, marked[1].Blocked}, []any{true, false})
+			}
+			again, err := advance(p.ctx, p.store, marks[:1])
+			p.must("Advance", err)
+			p.same("the version of the mark in the end", again[0].Receipt.Version, before+2)
 		}
-		p.same("the version after the transaction's", marked[0].Receipt.Version, int64(3))
-		p.same("the mark beside it", marked[1].Changed, true)
 	}},
-	{"a mark that does not want to wait may be left out, and hinders none beside it", func(p *txProbe) {
-		p.create(frozen("c", "m1", "alice", "bob", "carol"), frozen("d", "m2", "alice", "carol"))
-		tx, inside := p.begin()
-		inside.mark(delivered("m1", "bob", minute(1)))
-		marks := []delivery.Mark{delivered("m1", "carol", minute(2)), delivered("m2", "carol", minute(2))}
-		for i := range marks {
-			marks[i].NoWait = true
-		}
-		early, marked := p.markDuring(tx, marks...)
-		if early && !marked[0].Held {
-			p.Errorf("the mark in the conversation that is held returned %+v", marked[0])
-		}
-		if held := marked[0]; held.Held && (held.Changed || held.Receipt != delivery.Receipt{}) {
-			p.Errorf("the mark that was left out returned %+v", held)
-		}
-		p.same("the mark beside it", marked[1].Changed, true)
-		again, err := advance(p.ctx, p.store, marks[:1])
-		p.must("Advance", err)
-		p.same("the version of the mark in the end", again[0].Receipt.Version, int64(3))
-	}},
-	{"a send that does not want to wait may be left out, and hinders none beside it", func(p *txProbe) {
+	{"a send to a conversation that a transaction has locked, or just made, waits or comes back blocked, and hinders none beside it", func(p *txProbe) {
 		p.create(open("c", "m1", "alice"), open("d", "m2", "alice"))
-		tx, inside := p.begin()
-		inside.create(open("c", "m3", "alice"))
-		messages := []delivery.NewMessage{open("c", "m4", "bob"), open("d", "m5", "bob")}
-		for i := range messages {
-			messages[i].NoWait = true
+		seq := int64(2)
+		for _, conversation := range []string{"c", "new"} {
+			for _, alone := range []bool{true, false} {
+				before := p.version(conversation) + 1
+				tx, inside := p.begin()
+				inside.create(open(conversation, fmt.Sprint(conversation, alone), "alice"))
+				messages := []delivery.NewMessage{open(conversation, fmt.Sprint(conversation, alone, " too"), "bob"), open("d", fmt.Sprint(conversation, alone, " beside"), "bob")}
+				if alone {
+					messages = messages[:1]
+				}
+				var created []delivery.Created
+				early := p.duringAndAfter(tx, func() (err error) {
+					created, _, err = p.store.Create(p.ctx, messages, delivery.Lease{})
+					return err
+				})
+				if len(created) != len(messages) {
+					p.Fatalf("Create returned %d results for %d messages", len(created), len(messages))
+				}
+				p.blocked(early, created[0].Blocked, conversation, before)
+				if created[0].Blocked {
+					p.same("the blocked send", created[0], delivery.Created{Blocked: true})
+				}
+				if !alone {
+					p.same("the seq of the send beside it", created[1].Message.Seq, seq)
+					seq++
+				}
+				again, err := create(p.ctx, p.store, messages[:1])
+				p.must("Create", err)
+				p.same("the seq of the send in the end", again[0].Message.Seq, before+1)
+				p.same("whether it was there before it was tried again", again[0].Existed, !created[0].Blocked)
+			}
 		}
-		var created []delivery.Created
+	}},
+	{"an up-to mark in a conversation that a transaction has locked waits or comes back blocked, and hinders none beside it", func(p *txProbe) {
+		p.create(frozen("c", "m1", "alice", "bob", "carol"), frozen("c", "m2", "alice", "bob", "carol"), frozen("d", "m3", "alice", "bob"))
+		before := p.version("c")
+		tx, inside := p.begin()
+		inside.mark(delivered("m1", "carol", minute(2)))
+		marks := []delivery.UpTo{upTo("m2", delivery.Delivered), upTo("m3", delivery.Delivered), upTo("m2", delivery.Delivered)}
+		marks[1].Conversation, marks[2].User = "d", "carol"
+		var marked []delivery.MarkedUpTo
 		early := p.duringAndAfter(tx, func() (err error) {
-			created, _, err = p.store.Create(p.ctx, messages, delivery.Lease{})
+			marked, _, err = p.store.AdvanceUpTo(p.ctx, marks, plenty, delivery.Lease{})
 			return err
 		})
-		if len(created) != len(messages) {
-			p.Fatalf("Create returned %d results for %d messages", len(created), len(messages))
+		if len(marked) != len(marks) {
+			p.Fatalf("AdvanceUpTo returned %d results for %d up-to marks", len(marked), len(marks))
 		}
-		if early && !created[0].Held {
-			p.Errorf("the send to the conversation that is held returned %+v", created[0])
+		p.blocked(early, marked[0].Blocked, "c", before+1)
+		p.same("whether another user's is blocked", marked[2].Blocked, marked[0].Blocked)
+		if marked[0].Blocked {
+			p.same("the blocked up-to mark", marked[0], delivery.MarkedUpTo{Header: p.message("m2").Header, Blocked: true})
 		}
-		if held := created[0]; held.Held && held != (delivery.Created{Held: true}) {
-			p.Errorf("the send that was left out returned %+v", held)
+		p.same("the up-to mark beside it", []any{marked[1].Changed, marked[1].Blocked}, []any{1, false})
+		if marked[0].Blocked {
+			_, err := advanceUpTo(p.ctx, p.store, plenty, marks[0], marks[2])
+			p.must("AdvanceUpTo", err)
 		}
-		p.same("the send beside it", created[1].Message.Seq, int64(2))
-		again, err := create(p.ctx, p.store, messages[:1])
-		p.must("Create", err)
-		p.same("the seq of the send in the end", again[0].Message.Seq, int64(3))
-		p.same("whether it was there before it was tried again", again[0].Existed, !created[0].Held)
+		p.same("the version in the end", p.version("c"), before+4)
+		p.same("the deliveries", []int{p.message("m1").Delivered, p.message("m2").Delivered}, []int{2, 2})
 	}},
 	{"whatever transactions race, committed or not, versions are contiguous and events exact", func(p *txProbe) {
 		const workers, calls = 8, 4
@@ -277,7 +310,7 @@ var txCases = []txCase{
 					return err
 				}
 				if err := p.inTx((*sql.Tx).Rollback, func(store delivery.Store) error {
-					_, _, err := store.AdvanceUpTo(p.ctx, delivery.UpTo{Conversation: "c", Message: "m", User: user + " three", Status: delivery.Read, At: noon, Admitted: true, Limit: 1}, delivery.Lease{})
+					_, err := advanceUpTo(p.ctx, store, 1, delivery.UpTo{Conversation: "c", Message: "m", User: user + " three", Status: delivery.Read, At: noon, Admitted: true})
 					return err
 				}); err != nil {
 					return err

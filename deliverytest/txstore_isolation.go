@@ -73,7 +73,7 @@ var isolationCases = []txCase{
 					s.upTo(user, id, delivery.Read),
 				}
 				if err := p.transact((*sql.Tx).Commit, func(tx delivery.DBTX) (err error) {
-					inside := p.txStore.InTx(tx)
+					inside := p.inside(tx)
 					err = p.look(inside, s.conversation, user)
 					time.Sleep(grain) // for others to commit
 					for i := 0; i < len(calls) && err == nil; i++ {

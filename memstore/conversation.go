@@ -48,32 +48,42 @@ func (c *conversation) take(s step) delivery.Update {
 	return s.message.take(s, c.version)
 }
 
-// upTo finds the steps of a mark up to a message, and moves the user's place past what it leaves
-// nothing to do at. It counts what is left out, and never moves the place past that. Strangers
-// leave no place behind.
-func (c *conversation) upTo(upTo delivery.UpTo, last *message) (result delivery.MarkedUpTo, steps []step) {
+// stretch is how many messages an up-to mark looks at in one call.
+const stretch = 5000
+
+// upTo finds the steps of a mark up to a message, at most so many, and moves the user's place past
+// what it leaves nothing to do at. It counts what is left out, and never moves the place past that.
+// Strangers leave no place behind.
+func (c *conversation) upTo(upTo delivery.UpTo, last *message, limit int) (result delivery.MarkedUpTo, steps []step) {
 	at := c.places[upTo.User]
-	reached := at[upTo.Status]
-	for _, m := range c.between(reached, last.Seq+1) {
+	begin := max(at[upTo.Status], upTo.After)
+	messages := c.between(begin, last.Seq+1)
+	result.Reached = last.Seq
+	if len(messages) > stretch {
+		messages = messages[:stretch]
+		result.Reached = messages[stretch-1].Seq
+	}
+	for _, m := range messages {
 		step, verdict := m.judge(upTo.User, upTo.Status, upTo.At, upTo.Admitted)
-		if result.More = verdict == advances && len(steps) == upTo.Limit; result.More {
+		if verdict == advances && len(steps) == limit {
+			result.Reached = m.Seq - 1
 			break
 		}
 		switch verdict {
 		case advances:
-			step.socket = upTo.Socket
 			steps = append(steps, step)
 		case lacksAdmission:
 			result.LeftOut++
 		}
-		if result.LeftOut == 0 {
-			reached = m.Seq
-		}
 	}
+	result.More = result.Reached < last.Seq
+
 	_, received := last.receipts[upTo.User]
-	if len(steps) > 0 || received || last.Sender == upTo.User {
+	belongs := len(steps) > 0 || received || last.Sender == upTo.User
+	whole := result.LeftOut == 0 && (upTo.Covered || begin == at[upTo.Status])
+	if belongs && whole {
 		for status := delivery.Delivered; status <= upTo.Status; status++ {
-			at[status] = max(at[status], reached)
+			at[status] = max(at[status], result.Reached)
 		}
 		c.places[upTo.User] = at
 	}

@@ -16,8 +16,8 @@ func TestReadersLeavePlacesAndStrangersDoNot(t *testing.T) {
 		}
 	}
 	for _, user := range []string{"bob", "alice", "mallory"} {
-		upTo := delivery.UpTo{Conversation: "c", Message: "4", User: user, Status: delivery.Read, At: time.Now(), Admitted: true, Limit: 100}
-		if _, _, err := store.AdvanceUpTo(t.Context(), upTo, delivery.Lease{}); err != nil {
+		upTo := delivery.UpTo{Conversation: "c", Message: "4", User: user, Status: delivery.Read, At: time.Now(), Admitted: true}
+		if _, _, err := store.AdvanceUpTo(t.Context(), []delivery.UpTo{upTo}, 100, delivery.Lease{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -54,7 +54,7 @@ func (s *Store) enter(ctx context.Context) error {
 	return nil
 }
 
-// Create stores new messages, as [delivery.Store] says. It never leaves one out as held.
+// Create stores new messages, as [delivery.Store] says. It never answers Blocked.
 func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, nil, err
@@ -80,7 +80,7 @@ func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, leas
 	return results, s.outbox.add(events, lease), nil
 }
 
-// Advance applies marks, as [delivery.Store] says. It never leaves one out as held.
+// Advance applies marks, as [delivery.Store] says. It never answers Blocked.
 func (s *Store) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, nil, err
@@ -99,49 +99,64 @@ func (s *Store) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 			steps = append(steps, step)
 		}
 	}
-	// What shares an event stands together.
-	slices.SortStableFunc(steps, func(a, b step) int {
-		return cmp.Or(cmp.Compare(a.message.Conversation, b.message.Conversation), cmp.Compare(a.socket, b.socket))
+	events := s.apply(steps, func(taken step) {
+		results[taken.mark].Receipt, results[taken.mark].Changed = taken.receipt, true
 	})
-	var events []delivery.Event
-	for i, step := range steps {
-		update := s.conversations[step.message.Conversation].take(step)
-		results[step.mark].Receipt, results[step.mark].Changed = *update.Receipt, true
-		if i == 0 || step.socket != steps[i-1].socket || step.message.Conversation != steps[i-1].message.Conversation {
-			events = append(events, changed(step, update))
-		} else {
-			extend(&events[len(events)-1], update)
-		}
-	}
 	return results, s.outbox.add(events, lease), nil
 }
 
-// AdvanceUpTo applies a mark to all messages up to one, as [delivery.Store] says.
-func (s *Store) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
+// AdvanceUpTo applies marks up to messages, as [delivery.Store] says. It never answers Blocked.
+func (s *Store) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
 	if err := s.enter(ctx); err != nil {
-		return delivery.MarkedUpTo{}, nil, err
+		return nil, nil, err
 	}
 	defer s.mu.Unlock()
-	last := s.messages[upTo.Message]
-	if last == nil || last.Conversation != upTo.Conversation {
-		return delivery.MarkedUpTo{}, nil, nil
-	}
-	c := s.conversations[upTo.Conversation]
-	result, steps := c.upTo(upTo, last)
-	var events []delivery.Event
-	for i, step := range steps {
-		update := c.take(step)
-		if i == 0 {
-			events = append(events, changed(step, update))
-		} else {
-			extend(&events[0], update)
+	results := make([]delivery.MarkedUpTo, len(upTo))
+	var steps []step
+	for i, u := range upTo {
+		last := s.messages[u.Message]
+		if last == nil || last.Conversation != u.Conversation {
+			continue
+		}
+		result, found := s.conversations[u.Conversation].upTo(u, last, limit-len(steps))
+		result.Header, result.Receipt = last.Header, last.receipts[u.User]
+		results[i] = result
+		for _, step := range found {
+			step.mark, step.socket = i, u.Socket
+			steps = append(steps, step)
 		}
 	}
-	if len(events) > 0 {
-		result.Changed, result.From, result.To = len(steps), events[0].From, events[0].To
+	events := s.apply(steps, func(taken step) {
+		result := &results[taken.mark]
+		if result.Changed++; result.From == 0 {
+			result.From = taken.receipt.Version
+		}
+		result.To = taken.receipt.Version
+		if taken.message.ID == result.Header.ID {
+			result.Receipt = taken.receipt
+		}
+	})
+	return results, s.outbox.add(events, lease), nil
+}
+
+// apply takes steps, hands each on as it was taken, and returns the events that tell of them. What
+// shares an event is taken together, and in the order of the marks.
+func (s *Store) apply(steps []step, took func(step)) (events []delivery.Event) {
+	slices.SortStableFunc(steps, func(a, b step) int {
+		return cmp.Or(cmp.Compare(a.message.Conversation, b.message.Conversation), cmp.Compare(a.socket, b.socket))
+	})
+	for i, step := range steps {
+		update := s.conversations[step.message.Conversation].take(step)
+		step.receipt = *update.Receipt
+		took(step)
+		same := i > 0 && step.socket == steps[i-1].socket && step.message.Conversation == steps[i-1].message.Conversation
+		if same && len(events[len(events)-1].Updates) < delivery.MaxBatch {
+			extend(&events[len(events)-1], update)
+		} else {
+			events = append(events, changed(step, update))
+		}
 	}
-	result.Header, result.Receipt = last.Header, last.receipts[upTo.User]
-	return result, s.outbox.add(events, lease), nil
+	return events
 }
 
 // Load returns the messages with these ids that exist.

@@ -31,20 +31,19 @@ type locked struct {
 
 	// Marking.
 	headers     string               // [message] → key, header…
-	lockFree    string               // [key] → key: those that nobody holds, locked; "" if nobody ever does
+	lockFree    string               // [key] → key, version: those that nobody else has locked, locked
 	standing    string               // [index, key, seq, recipient] → index, conversation's version, tally…, receipt without its ids
 	wait        string               // makes standing lock all it reads, and read what was committed last
 	noWait      string               // the same, but it fails if anything of that is locked
-	isHeld      func(err error) bool // whether it did so
+	isLocked    func(err error) bool // whether it did so
 	putReceipts string               // [key, seq, recipient, status, version, delivered at, read at]
 	putStates   string               // [key, seq, version, status, delivered, read, delivered at, read at]
 	putVersions string               // [key, version]
 
 	// Marking up to a message.
-	reader    string // recipient, seq, reader, key → delivered place, read place, receipt without its ids
-	pending   string // recipient, key, after seq, up to seq, recipient, status, admitted, limit → key, header…
-	leftOut   string // recipient, key, after seq, up to seq, recipient, status → count
-	putReader string // key, reader, delivered place, read place: moved forward to these
+	readers    string // [index, key, seq, recipient] → index, conversation's version, delivered place, read place, receipt without its ids
+	receipts   string // [index, key, seq, recipient] → index, receipt without its ids; of those that exist
+	putReaders string // [key, reader, delivered place, read place]: moved forward to these
 
 	newest newest
 
@@ -140,7 +139,7 @@ func (c *changes) advance(s *standing, socket string, to delivery.Status, at tim
 	c.receipts = append(c.receipts, placed{s.spot(), s.receipt})
 
 	n := len(c.events)
-	if n == 0 || c.events[n-1].Conversation != s.header.Conversation || c.events[n-1].Except != socket {
+	if n == 0 || c.events[n-1].Conversation != s.header.Conversation || c.events[n-1].Except != socket || len(c.events[n-1].Updates) == delivery.MaxBatch {
 		c.events = append(c.events, delivery.Event{
 			Kind: delivery.StatusChanged, Conversation: s.header.Conversation, From: version, Except: socket,
 		})

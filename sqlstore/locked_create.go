@@ -30,7 +30,7 @@ func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, mess
 	var states, receipts, versions []row
 	var events []delivery.Event
 	for i, m := range messages {
-		if created[i].Existed || created[i].Held {
+		if created[i].Existed || created[i].Blocked {
 			continue
 		}
 		message := created[i].Message
@@ -67,9 +67,8 @@ type conversation struct {
 	key, version int64
 }
 
-// lockConversations locks the conversations of the messages, and makes those that are new. If the
-// messages won't wait it does neither for conversations that are new or that somebody holds: they
-// are not returned.
+// lockConversations locks the conversations of the messages, and makes those that are new. Outside
+// a caller's transaction those that another transaction has locked are not returned.
 func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage) (map[string]*conversation, error) {
 	ids := make([]string, len(messages))
 	for i, m := range messages {
@@ -84,17 +83,15 @@ func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *sess
 	for _, c := range known {
 		conversations[c.id], byKey[c.key] = c, c
 	}
-	if s.tx == nil && messages[0].NoWait && l.lockFree != "" {
-		free, err := query(ctx, q, scanInt, l.lockFree, toJSON(sortedKeys(byKey, cmp.Compare[int64])))
+	if s.tx == nil && !s.serial && len(byKey) > 0 {
+		free, err := l.lockRows(ctx, q, l.lockFree, sortedKeys(byKey, cmp.Compare[int64]))
 		if err != nil {
 			return nil, err
 		}
-		maps.DeleteFunc(byKey, func(key int64, _ *conversation) bool { return !slices.Contains(free, key) })
-		maps.DeleteFunc(conversations, func(_ string, c *conversation) bool { return byKey[c.key] == nil })
-		ids = nil // none are made
+		maps.DeleteFunc(byKey, func(key int64, _ *conversation) bool { _, ok := free[key]; return !ok })
 	}
 	slices.Sort(ids)
-	for _, id := range ids {
+	for _, id := range slices.Compact(ids) {
 		if conversations[id] != nil {
 			continue
 		}
@@ -109,7 +106,8 @@ func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *sess
 		c := &conversation{id: id, key: key}
 		conversations[id], byKey[key] = c, c
 	}
-	versions, err := l.lockAll(ctx, q, sortedKeys(byKey, cmp.Compare[int64]))
+	maps.DeleteFunc(conversations, func(_ string, c *conversation) bool { return byKey[c.key] == nil })
+	versions, err := l.lockRows(ctx, q, l.lock, sortedKeys(byKey, cmp.Compare[int64]))
 	for key, c := range byKey {
 		c.version = versions[key]
 	}
@@ -142,7 +140,7 @@ func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, messages 
 		switch {
 		case err == nil:
 			for _, c := range created {
-				if !c.Existed && !c.Held {
+				if !c.Existed && !c.Blocked {
 					conversations[c.Message.Conversation].version++
 				}
 			}
@@ -199,7 +197,7 @@ func place(messages []delivery.NewMessage, there []delivery.Message, conversatio
 		}
 		c := conversations[m.Conversation]
 		if c == nil {
-			created[i].Held = true
+			created[i].Blocked = true
 			continue
 		}
 		added[c.id]++

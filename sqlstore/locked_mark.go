@@ -19,7 +19,11 @@ func (l *locked) advance(ctx context.Context, s *session, marks []delivery.Mark,
 }
 
 func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
-	found, err := l.find(ctx, q, s, marks)
+	ids := make([]string, len(marks))
+	for i, m := range marks {
+		ids[i] = m.Message
+	}
+	found, err := l.find(ctx, q, s, ids)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -35,18 +39,17 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 			receipts = append(receipts, &standing{mark: i, user: m.User, key: f.key, header: f.header})
 		}
 	}
-	// In a caller's transaction, to come back for what is held would lock out of order.
-	lock, passBy := l.wait, s.tx == nil && marks[0].NoWait
-	if passBy {
+	lock := l.wait
+	if s.tx == nil && !s.serial {
 		lock = l.noWait
 		if receipts, err = l.free(ctx, q, receipts, marked); err != nil {
 			return nil, nil, err
 		}
 	}
 	switch err := l.read(ctx, q, s, receipts, marks, lock); {
-	case err != nil && passBy && l.isHeld(err):
+	case err != nil && s.tx == nil && l.isLocked(err):
 		for _, r := range receipts {
-			marked[r.mark].Held = true
+			marked[r.mark].Blocked = true
 		}
 		return marked, nil, nil
 	case err != nil:
@@ -66,12 +69,8 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 	return marked, claimed, err
 }
 
-// find returns where the marked messages stand, as far as they exist.
-func (l *locked) find(ctx context.Context, q delivery.DBTX, s *session, marks []delivery.Mark) (map[string]*standing, error) {
-	ids := make([]string, len(marks))
-	for i, m := range marks {
-		ids[i] = m.Message
-	}
+// find returns where the messages with these ids stand, as far as they exist.
+func (l *locked) find(ctx context.Context, q delivery.DBTX, s *session, ids []string) (map[string]*standing, error) {
 	found := make(map[string]*standing, len(ids))
 	add := func(text string) error {
 		rows, err := query(ctx, q, scanHeader, text, idList(ids))
@@ -90,21 +89,21 @@ func (l *locked) find(ctx context.Context, q delivery.DBTX, s *session, marks []
 	return found, add(l.headers + l.newest.lock)
 }
 
-// free locks the conversations that nobody holds, if there are several, and returns the receipts in
-// these. The marks of the others it notes as held.
+// free locks the conversations that nobody else has locked, if there are several, and returns the
+// receipts in these. The marks of the others it notes as blocked.
 func (l *locked) free(ctx context.Context, q delivery.DBTX, receipts []*standing, marked []delivery.Marked) ([]*standing, error) {
 	keys := keysOf(receipts)
-	if len(keys) < 2 || l.lockFree == "" {
-		return receipts, nil
+	if len(keys) < 2 {
+		return receipts, nil // to read them locks the one
 	}
-	free, err := query(ctx, q, scanInt, l.lockFree, toJSON(keys))
+	versions, err := l.lockRows(ctx, q, l.lockFree, keys)
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(receipts, func(r *standing) bool {
-		held := !slices.Contains(free, r.key)
-		marked[r.mark].Held = held
-		return held
+		_, free := versions[r.key]
+		marked[r.mark].Blocked = !free
+		return !free
 	}), nil
 }
 
@@ -115,15 +114,15 @@ func (l *locked) read(ctx context.Context, q delivery.DBTX, s *session, receipts
 	if !l.newest.in(s) {
 		return l.readFrom(ctx, q, l.standing+lock, receipts)
 	}
-	if _, err := l.lockAll(ctx, q, keysOf(receipts)); err != nil {
+	if _, err := l.lockRows(ctx, q, l.lock, keysOf(receipts)); err != nil {
 		return err
 	}
 	return l.readNewest(ctx, q, receipts, func(r *standing) bool { return marks[r.mark].Admitted })
 }
 
-// lockAll locks conversations and returns their versions.
-func (l *locked) lockAll(ctx context.Context, q delivery.DBTX, keys []int64) (map[int64]int64, error) {
-	rows, err := query(ctx, q, scanVersion, l.lock, toJSON(keys))
+// lockRows locks conversations by one of the texts for that, and returns their versions.
+func (l *locked) lockRows(ctx context.Context, q delivery.DBTX, text string, keys []int64) (map[int64]int64, error) {
+	rows, err := query(ctx, q, scanVersion, text, toJSON(keys))
 	versions := make(map[int64]int64, len(rows))
 	for _, r := range rows {
 		versions[r.key] = r.version

@@ -75,53 +75,43 @@ func scanSeen(rows *sql.Rows) (s standing, err error) {
 	return s, err
 }
 
-// needsNewest is needs for a session that reads by newest.
-func (l *locked) needsNewest(ctx context.Context, q delivery.DBTX, u delivery.UpTo, named *standing, after int64) (n needs, err error) {
-	n.last = named.header.Seq
-	var leftOut []int64 // seqs
-	for at := after; ; {
-		// Both ends are rows of the conversation, so that no gap beyond it is locked.
-		stretch, err := query(ctx, q, scanHeader, l.newest.stretch, named.key, max(at, 1), named.header.Seq, stretchLength)
-		if err != nil {
-			return n, err
-		}
-		next := named.header.Seq
-		if len(stretch) == stretchLength {
-			next = stretch[stretchLength-1].header.Seq
-		} else if named.header.ID != "" {
-			stretch = append(stretch, named)
-		}
-		stretch = slices.DeleteFunc(stretch, func(r *standing) bool {
-			return r.header.Sender == u.User || r.header.Seq <= at && r != named
-		})
-		for _, r := range stretch {
-			r.user = u.User
-		}
-		if err := l.readNewest(ctx, q, stretch, func(*standing) bool { return u.Admitted }); err != nil {
-			return n, err
-		}
-		for _, r := range stretch {
-			switch {
-			case r.receipt.Status.Reaches(u.Status) || r.header.Seq <= after:
-			case r.header.Open && !u.Admitted:
-				leftOut = append(leftOut, r.header.Seq)
-			case r.markable(u.Admitted):
-				n.receipts = append(n.receipts, r)
+// findStepsNewest is findSteps for a session that reads by newest.
+func (l *locked) findStepsNewest(ctx context.Context, q delivery.DBTX, upTo []delivery.UpTo, looks []*look, limit int) error {
+	for i, k := range looks {
+		u := upTo[i]
+		var receipts []*standing
+		named := &k.named
+		for at := k.begin; ; {
+			// Both ends are rows of the conversation, so that no gap beyond it is locked.
+			part, err := query(ctx, q, scanHeader, l.newest.stretch, k.named.key, max(at, 1), k.named.header.Seq, stretchLength)
+			if err != nil {
+				return err
+			}
+			next := k.named.header.Seq
+			if len(part) == stretchLength {
+				next = part[stretchLength-1].header.Seq
+			} else if named.header.ID != "" {
+				part = append(part, named)
+			}
+			part = slices.DeleteFunc(part, func(r *standing) bool {
+				return r.header.Sender == u.User || r.header.Seq <= at && r != named
+			})
+			for _, r := range part {
+				r.mark, r.user = i, u.User
+			}
+			if err := l.readNewest(ctx, q, part, func(*standing) bool { return u.Admitted }); err != nil {
+				return err
+			}
+			receipts = append(receipts, part...)
+			if at = next; at >= named.header.Seq || len(receipts) >= lookLength {
+				k.till = max(k.begin, min(at, named.header.Seq))
+				break
 			}
 		}
-		n.more = len(n.receipts) > u.Limit
-		if at = next; n.more || at >= named.header.Seq {
+		if take(upTo, looks, receipts, limit) {
 			break
 		}
+		limit -= len(k.steps)
 	}
-	if n.more {
-		n.receipts = n.receipts[:u.Limit]
-		n.last = n.receipts[u.Limit-1].header.Seq
-	}
-	for _, seq := range leftOut {
-		if seq <= n.last {
-			n.leftOut++
-		}
-	}
-	return n, nil
+	return nil
 }

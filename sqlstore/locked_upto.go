@@ -1,131 +1,233 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
-	"errors"
+	"slices"
 
 	"github.com/msgdelivery/delivery"
 )
 
-func (l *locked) advanceUpTo(ctx context.Context, s *session, upTo delivery.UpTo, lease delivery.Lease) (marked delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
-	err = s.write(ctx, func(q delivery.DBTX) error {
-		marked, claimed, err = l.advanceUpToIn(ctx, q, s, upTo, lease)
-		return err
-	})
-	return marked, claimed, err
-}
+// Up-to marks first look for what there is to do, without a lock, so that whoever has nothing to
+// advance, or reads a long history for the first time, keeps nobody waiting. Then they lock the
+// conversations in which something is to be written. What a look found still holds if the
+// conversation's version is the one from before the look. Otherwise how things stand is read again,
+// under the lock. That suffices: a look has seen every message up to the named one, since versions
+// become visible in order, and a message that the user need not advance stays one.
+//
+// In a caller's transaction the lock comes first.
 
-func (l *locked) advanceUpToIn(ctx context.Context, q delivery.DBTX, s *session, u delivery.UpTo, lease delivery.Lease) (marked delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
-	found, err := l.find(ctx, q, s, []delivery.Mark{{Message: u.Message}})
-	if err != nil {
-		return marked, nil, err
-	}
-	named := found[u.Message]
-	if named == nil || named.header.Conversation != u.Conversation {
-		named = new(standing) // in no conversation: to find nothing there takes as long as to find nothing for the user
-	}
-	marked.Header = named.header
-	if _, err := l.lockAll(ctx, q, []int64{named.key}); err != nil {
-		return marked, nil, err
-	}
-	places, receipt, err := l.readerOf(ctx, q, u.User, named)
-	if err != nil {
-		return marked, nil, err
-	}
-	marked.Receipt = receipt
-
-	after := places[u.Status]
-	var n needs
-	if l.newest.in(s) {
-		n, err = l.needsNewest(ctx, q, u, named, after)
-		if named.receipt.Status.Valid() {
-			marked.Receipt = named.receipt
-		}
-	} else {
-		n, err = l.needs(ctx, q, u, named, after)
-	}
-	if err != nil {
-		return marked, nil, err
-	}
-	marked.More, marked.LeftOut = n.more, n.leftOut
-
-	var c changes
-	for _, r := range n.receipts {
-		if c.advance(r, u.Socket, u.Status, u.At) {
-			marked.Changed++
-		}
-		if r.header.Seq == named.header.Seq {
-			marked.Receipt = r.receipt
-		}
-	}
-	if marked.Changed > 0 {
-		marked.From, marked.To = c.events[0].From, c.events[0].To
-	}
-	if claimed, err = l.put(ctx, q, &c, lease); err != nil {
-		return marked, nil, err
-	}
-	// Strangers leave no place behind.
-	if belongs := marked.Changed > 0 || marked.Receipt.Status.Valid() || named.header.Sender == u.User; belongs && marked.LeftOut == 0 && n.last > after {
-		places.move(u.Status, n.last)
-		_, err = q.ExecContext(ctx, l.putReader, named.key, u.User, places[delivery.Delivered], places[delivery.Read])
-	}
-	return marked, claimed, err
-}
-
-// needs is what a reader lacks up to a message.
-type needs struct {
-	receipts []*standing // to advance, in order of seq, at most as many as the limit
-	last     int64       // the seq up to which these are all
-	more     bool        // there are others after it
-	leftOut  int         // those up to it that lack admission
-}
-
-// needs finds what a reader lacks, after its place, up to the named message.
-func (l *locked) needs(ctx context.Context, q delivery.DBTX, u delivery.UpTo, named *standing, after int64) (n needs, err error) {
-	n.last = named.header.Seq
-	n.receipts, err = query(ctx, q, scanHeader, l.pending, u.User, named.key, after, n.last, u.User, u.Status, u.Admitted, u.Limit+1)
-	if err != nil {
-		return n, err
-	}
-	if n.more = len(n.receipts) > u.Limit; n.more {
-		n.receipts = n.receipts[:u.Limit]
-		n.last = n.receipts[u.Limit-1].header.Seq
-	}
-	if !u.Admitted {
-		err := queryOne(ctx, q, []any{&n.leftOut}, l.leftOut, u.User, named.key, after, n.last, u.User, u.Status)
-		if err != nil {
-			return n, err
-		}
-	}
-	for _, r := range n.receipts {
-		r.user = u.User
-	}
-	if len(n.receipts) > 0 {
-		err = l.readFrom(ctx, q, l.standing+l.wait, n.receipts)
-	}
-	return n, err
+// look is what an up-to mark finds.
+type look struct {
+	mark        int      // index
+	named       standing // of the named message; zero if that is not in the conversation
+	version     int64    // of the conversation, before
+	places      places
+	begin, till int64       // seqs: the messages looked at are after begin and at or before till
+	leftOut     int         // messages that lack admission
+	steps       []*standing // the receipts to advance, in order of seq
 }
 
 // places holds, for each status, the seq up to which a reader has nothing left to advance to it.
 type places [delivery.Read + 1]int64
 
-// move moves the places of a status and of those it implies.
-func (p *places) move(status delivery.Status, seq int64) {
+// moved returns the places with those of a status, and of the statuses it implies, moved forward.
+func (p places) moved(status delivery.Status, seq int64) places {
 	for s := delivery.Delivered; s <= status; s++ {
 		p[s] = max(p[s], seq)
 	}
+	return p
 }
 
-// readerOf returns a reader's places, and the receipt of the named message.
-func (l *locked) readerOf(ctx context.Context, q delivery.DBTX, user string, named *standing) (p places, r delivery.Receipt, err error) {
-	columns := append([]any{orZero[int64]{&p[delivery.Delivered]}, orZero[int64]{&p[delivery.Read]}}, progressColumns(&r)...)
-	err = queryOne(ctx, q, columns, l.reader, user, named.header.Seq, user, named.key)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = nil // there is no such conversation
+func (l *locked) advanceUpTo(ctx context.Context, s *session, upTo []delivery.UpTo, limit int, lease delivery.Lease) (marked []delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
+	var looks []*look
+	find := func(q delivery.DBTX) (err error) {
+		looks, err = l.look(ctx, q, s, upTo, limit)
+		return err
 	}
-	if r.Status.Valid() {
-		r.Message, r.Recipient = named.header.ID, user
+	write := func(q delivery.DBTX) error {
+		marked, claimed, err = l.advanceLooks(ctx, q, s, upTo, looks, lease)
+		return err
 	}
-	return p, r, err
+	if s.tx != nil {
+		err := s.write(ctx, func(q delivery.DBTX) error {
+			if err := find(q); err != nil {
+				return err
+			}
+			return write(q)
+		})
+		return marked, claimed, err
+	}
+	if err := s.read(ctx, find); err != nil {
+		return nil, nil, err
+	}
+	if !slices.ContainsFunc(looks, func(k *look) bool { return k.writes(upTo[k.mark]) }) {
+		marked = make([]delivery.MarkedUpTo, len(upTo))
+		for _, k := range looks {
+			marked[k.mark] = k.result()
+		}
+		return marked, nil, nil
+	}
+	err = s.write(ctx, write)
+	return marked, claimed, err
+}
+
+// writes reports whether the mark has something to write: steps, or a place that moves.
+func (k *look) writes(u delivery.UpTo) bool { return len(k.steps) > 0 || k.place(u) != k.places }
+
+// place returns the places after the mark. They never move past a message that was left out, now or
+// before. Strangers leave none behind.
+func (k *look) place(u delivery.UpTo) places {
+	belongs := len(k.steps) > 0 || k.named.receipt.Status.Valid() || k.named.header.ID != "" && k.named.header.Sender == u.User
+	whole := k.leftOut == 0 && (u.Covered || k.begin <= k.places[u.Status])
+	if !belongs || !whole {
+		return k.places
+	}
+	return k.places.moved(u.Status, k.till)
+}
+
+// result is what became of the mark, but for the versions it takes.
+func (k *look) result() delivery.MarkedUpTo {
+	return delivery.MarkedUpTo{
+		Header: k.named.header, Receipt: k.named.receipt,
+		LeftOut: k.leftOut, Reached: k.till, More: k.till < k.named.header.Seq,
+	}
+}
+
+// look finds what there is to do for the marks, at most limit steps in all.
+func (l *locked) look(ctx context.Context, q delivery.DBTX, s *session, upTo []delivery.UpTo, limit int) ([]*look, error) {
+	ids := make([]string, len(upTo))
+	for i, u := range upTo {
+		ids[i] = u.Message
+	}
+	found, err := l.find(ctx, q, s, ids)
+	if err != nil {
+		return nil, err
+	}
+	looks := make([]*look, len(upTo))
+	named := make([]*standing, len(upTo))
+	for i, u := range upTo {
+		looks[i] = &look{mark: i}
+		named[i] = &looks[i].named
+		if f := found[u.Message]; f != nil && f.header.Conversation == u.Conversation {
+			*named[i] = *f
+		} // else it is in no conversation: to find nothing there takes as long as to find nothing for the user
+		named[i].user = u.User
+	}
+	if s.tx != nil {
+		if _, err := l.lockRows(ctx, q, l.lock, keysOf(named)); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.findPlaces(ctx, q, looks); err != nil {
+		return nil, err
+	}
+	for _, k := range looks {
+		u := upTo[k.mark]
+		k.till = k.named.header.Seq
+		k.begin = min(max(k.places[u.Status], u.After), k.till)
+	}
+	if l.newest.in(s) {
+		return looks, l.findStepsNewest(ctx, q, upTo, looks, limit)
+	}
+	return looks, l.findSteps(ctx, q, upTo, looks, limit)
+}
+
+// findPlaces fills in the conversations' versions, the readers' places and their receipts of the
+// named messages.
+func (l *locked) findPlaces(ctx context.Context, q delivery.DBTX, looks []*look) error {
+	rows := make([]row, len(looks))
+	for i, k := range looks {
+		rows[i] = row{i, k.named.key, k.named.header.Seq, k.named.user}
+	}
+	type found struct {
+		i, version int64
+		places     places
+		receipt    delivery.Receipt
+	}
+	all, err := queryInto(ctx, q, len(looks), func(f *found) []any {
+		return append([]any{&f.i, &f.version, orZero[int64]{&f.places[delivery.Delivered]}, orZero[int64]{&f.places[delivery.Read]}}, progressColumns(&f.receipt)...)
+	}, l.readers, toJSON(rows))
+	for _, f := range all {
+		k := looks[f.i]
+		k.version, k.places = f.version, f.places
+		k.named.set(f.version, k.named.tally, f.receipt)
+	}
+	return err
+}
+
+// advanceLooks makes the steps that looks have found.
+func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, upTo []delivery.UpTo, looks []*look, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	var free func(*look) bool
+	if s.tx == nil {
+		versions, err := l.lockLooks(ctx, q, upTo, looks)
+		if err != nil {
+			return nil, nil, err
+		}
+		free = func(k *look) bool { _, free := versions[k.named.key]; return free }
+	}
+	// What shares an event goes together, and in the order of the marks.
+	looks = slices.SortedFunc(slices.Values(looks), func(a, b *look) int {
+		return cmp.Or(cmp.Compare(a.named.key, b.named.key), cmp.Compare(upTo[a.mark].Socket, upTo[b.mark].Socket), cmp.Compare(a.mark, b.mark))
+	})
+	marked := make([]delivery.MarkedUpTo, len(upTo))
+	var c changes
+	var moved []row
+	for _, k := range looks {
+		u, m := upTo[k.mark], &marked[k.mark]
+		*m = k.result()
+		if free != nil && !free(k) {
+			if len(k.steps) > 0 {
+				*m = delivery.MarkedUpTo{Header: k.named.header, Blocked: true}
+			}
+			continue // a place can move the next time
+		}
+		for _, r := range k.steps {
+			if c.advance(r, u.Socket, u.Status, u.At) {
+				if m.Changed++; m.From == 0 {
+					m.From = r.receipt.Version
+				}
+				m.To = r.receipt.Version
+			}
+			if r.header.Seq == k.named.header.Seq {
+				m.Receipt = r.receipt
+			}
+		}
+		if p := k.place(u); p != k.places {
+			moved = append(moved, row{k.named.key, u.User, p[delivery.Delivered], p[delivery.Read]})
+		}
+	}
+	claimed, err := l.put(ctx, q, &c, lease)
+	if err != nil {
+		return nil, nil, err
+	}
+	slices.SortFunc(moved, func(a, b row) int {
+		return cmp.Or(cmp.Compare(a[0].(int64), b[0].(int64)), cmp.Compare(a[1].(string), b[1].(string)))
+	})
+	return marked, claimed, execAll(ctx, q, batch{l.putReaders, moved})
+}
+
+// lockLooks locks the conversations in which something is to be written and that nobody has locked,
+// and returns their versions. Where that is not the version from before the look, it reads again how
+// things stand.
+func (l *locked) lockLooks(ctx context.Context, q delivery.DBTX, upTo []delivery.UpTo, looks []*look) (map[int64]int64, error) {
+	var named, stale []*standing
+	for _, k := range looks {
+		if k.writes(upTo[k.mark]) {
+			named = append(named, &k.named)
+		}
+	}
+	versions, err := l.lockRows(ctx, q, l.lockFree, keysOf(named))
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range looks {
+		if version, free := versions[k.named.key]; free && version != k.version {
+			stale = append(stale, k.steps...)
+		}
+	}
+	if len(stale) > 0 {
+		err = l.readFrom(ctx, q, l.standing+l.wait, stale)
+	}
+	return versions, err
 }

@@ -97,7 +97,7 @@ FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1
 
 	headers: lockedHeaders(mysqlIDs),
 	lockFree: `
-SELECT STRAIGHT_JOIN c.conv
+SELECT STRAIGHT_JOIN c.conv, c.version
 FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$')) j
 JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 FOR UPDATE SKIP LOCKED`,
@@ -107,9 +107,9 @@ FROM ` + mysqlWanted + ` j
 JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 JOIN delivery_states t FORCE INDEX (PRIMARY) ON t.conv = j.conv AND t.seq = j.seq
 LEFT JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
-	wait:   "\nFOR UPDATE",
-	noWait: "\nFOR UPDATE NOWAIT",
-	isHeld: mysqlHeld,
+	wait:     "\nFOR UPDATE",
+	noWait:   "\nFOR UPDATE NOWAIT",
+	isLocked: mysqlLocked,
 	putReceipts: `
 INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
 SELECT j.conv, j.seq, j.recipient, j.status, j.version, j.delivered_at, j.read_at
@@ -126,13 +126,14 @@ UPDATE JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', version BIGINT PAT
 STRAIGHT_JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 SET c.version = j.version`,
 
-	reader:  lockedReader,
-	pending: lockedPending,
-	leftOut: lockedLeftOut,
-	putReader: `
-INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq) VALUES (?, ?, ?, ?)
+	readers:  lockedReaders(mysqlWanted),
+	receipts: lockedReceipts(mysqlWanted),
+	putReaders: `
+INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq)
+SELECT j.conv, j.reader, j.delivered_seq, j.read_seq
+FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', reader VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[1]', delivered_seq BIGINT PATH '$[2]', read_seq BIGINT PATH '$[3]')) j
 ON DUPLICATE KEY UPDATE
-	delivered_seq = GREATEST(delivered_seq, VALUES(delivered_seq)), read_seq = GREATEST(read_seq, VALUES(read_seq))`,
+	delivered_seq = GREATEST(delivery_readers.delivered_seq, VALUES(delivered_seq)), read_seq = GREATEST(delivery_readers.read_seq, VALUES(read_seq))`,
 
 	newest: newest{
 		lock: mysqlShare,
@@ -225,7 +226,7 @@ func mysqlFate(err error) fate {
 	return refused
 }
 
-func mysqlHeld(err error) bool {
+func mysqlLocked(err error) bool {
 	n := mysqlNumber(err)
 	return n == 1205 || n == 3572 // as MariaDB and as MySQL say it
 }

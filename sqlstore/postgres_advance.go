@@ -150,14 +150,12 @@ WHERE conv = ANY (ARRAY(SELECT m.conv` + pgNamed + `))
 ORDER BY id FOR NO KEY UPDATE`
 
 func (postgresWrites) advance(ctx context.Context, s *session, marks []delivery.Mark, lease delivery.Lease) (marked []delivery.Marked, claimed []delivery.Claimed, err error) {
-	if s.tx == nil && (len(marks) == 1 || marks[0].NoWait) {
+	if s.tx == nil {
 		err = s.single(ctx, func(q delivery.DBTX) error {
 			marked, claimed, err = pgApply(ctx, q, marks, lease)
 			return err
 		})
-		if err != nil || len(heldOf(marked)) == 0 || marks[0].NoWait {
-			return marked, claimed, err
-		}
+		return marked, claimed, err
 	}
 	err = s.write(ctx, func(q delivery.DBTX) error {
 		marked, claimed, err = pgApplyLocked(ctx, q, marks, lease)
@@ -234,7 +232,7 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 		row := &rows[i]
 		m, mark := &row.Marked, &marks[row.ord-1]
 		switch {
-		case m.Held:
+		case m.Blocked:
 			m.Receipt = delivery.Receipt{}
 		case m.Receipt.Status != 0:
 			m.Receipt.Message, m.Receipt.Recipient = mark.Message, mark.User
@@ -258,7 +256,7 @@ type pgMarked struct {
 func (m *pgMarked) columns() []any {
 	columns := append([]any{&m.ord}, headerColumns(&m.Header)...)
 	columns = append(columns, progressColumns(&m.Receipt)...)
-	return append(columns, orZero[bool]{&m.Changed}, orZero[bool]{&m.Held},
+	return append(columns, orZero[bool]{&m.Changed}, orZero[bool]{&m.Blocked},
 		orZero[int]{&m.delivered}, orZero[int]{&m.read}, orZero[int64]{&m.event})
 }
 
@@ -308,7 +306,7 @@ func (m *pgMarked) tally() delivery.Tally {
 // heldOf returns the indexes of the marks that were not tried.
 func heldOf(marked []delivery.Marked) (held []int) {
 	for i := range marked {
-		if marked[i].Held {
+		if marked[i].Blocked {
 			held = append(held, i)
 		}
 	}

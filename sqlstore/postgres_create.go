@@ -122,7 +122,7 @@ func (postgresWrites) create(ctx context.Context, s *session, messages []deliver
 			}
 		}
 		statement := pgCreate
-		if s.tx == nil && messages[0].NoWait {
+		if false {
 			statement = pgCreateFree
 		}
 		rows, err := queryInto(ctx, q, len(messages), (*pgCreated).columns, statement, batch, lease.For.Microseconds(), lease.Token)
@@ -149,7 +149,7 @@ func pgResults(messages []delivery.NewMessage, rows []pgCreated, lease delivery.
 	created = make([]delivery.Created, len(messages))
 	for _, row := range rows {
 		if row.seq == 0 {
-			created[row.ord].Held = true
+			created[row.ord].Blocked = true
 			continue
 		}
 		m := &messages[row.ord]

@@ -106,12 +106,24 @@ CROSS JOIN (SELECT count(*) AS taken, min(version) AS first, max(version) AS las
 LEFT JOIN step own ON own.seq = named.seq
 LEFT JOIN told e ON $10::bigint <> 0`
 
-func (postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo delivery.UpTo, lease delivery.Lease) (marked delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
+func (w postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo []delivery.UpTo, limit int, lease delivery.Lease) (marked []delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
+	for _, u := range upTo {
+		m, c, err := w.advanceOneUpTo(ctx, s, u, limit, lease)
+		if err != nil {
+			return nil, nil, err
+		}
+		limit -= m.Changed
+		marked, claimed = append(marked, m), append(claimed, c...)
+	}
+	return marked, claimed, nil
+}
+
+func (postgresWrites) advanceOneUpTo(ctx context.Context, s *session, upTo delivery.UpTo, limit int, lease delivery.Lease) (marked delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
 	var row pgMarkedUpTo
 	apply := func(q delivery.DBTX) error {
 		rows, err := query(ctx, q, scanPgMarkedUpTo, pgAdvanceUpTo,
 			upTo.Conversation, upTo.Message, upTo.User, upTo.Socket, uint8(upTo.Status), precise(upTo.At),
-			upTo.Admitted, upTo.Limit, lease.For.Microseconds(), lease.Token)
+			upTo.Admitted, limit, lease.For.Microseconds(), lease.Token)
 		row = pgMarkedUpTo{}
 		if err == nil && len(rows) > 0 {
 			row = rows[0]

@@ -66,13 +66,18 @@ func queryOne(ctx context.Context, q delivery.DBTX, columns []any, text string, 
 // queryInto is query for rows of which there may be many, about n: each is read through the same
 // columns.
 func queryInto[T any](ctx context.Context, q delivery.DBTX, n int, columns func(*T) []any, text string, args ...any) ([]T, error) {
+	return collect(ctx, q, make([]T, 0, n), into(columns), text, args...)
+}
+
+// into returns a scan that reads each row through the same columns.
+func into[T any](columns func(*T) []any) func(*sql.Rows) (T, error) {
 	var row, zero T
 	to := columns(&row)
-	return collect(ctx, q, make([]T, 0, n), func(rows *sql.Rows) (T, error) {
+	return func(rows *sql.Rows) (T, error) {
 		row = zero
 		err := rows.Scan(to...)
 		return row, err
-	}, text, args...)
+	}
 }
 
 func scanInt(rows *sql.Rows) (n int64, err error) {

@@ -144,6 +144,12 @@ func sqliteCode(err error) int64 {
 // sqliteIDs turns a batch of ids into a table.
 const sqliteIDs = "(SELECT value AS id FROM json_each(?))"
 
+// sqliteWanted turns a batch of receipts that are asked for into a table.
+const sqliteWanted = "(SELECT value->>0 AS i, value->>1 AS conv, value->>2 AS seq, value->>3 AS recipient FROM json_each(?))"
+
+// sqliteVersions returns the versions of conversations: who writes has locked all of them.
+const sqliteVersions = "SELECT c.conv, c.version FROM json_each(?) j CROSS JOIN delivery_conversations c ON c.conv = j.value"
+
 // sqliteNow is the clock, in microseconds. It ticks in milliseconds.
 const sqliteNow = "CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000"
 
@@ -157,7 +163,7 @@ const sqliteNow = "CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000"
 var sqliteWrites = locked{
 	known: lockedKnown(sqliteIDs),
 	found: `INSERT INTO delivery_conversations (id, version) VALUES (?, 0)`,
-	lock:  `SELECT c.conv, c.version FROM json_each(?) j CROSS JOIN delivery_conversations c ON c.conv = j.value`,
+	lock:  sqliteVersions,
 	addMessages: `
 INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8 FROM json_each(?)`,
@@ -171,14 +177,15 @@ SELECT value->>0, value->>1, value->>2, value->>3, 0, 0 FROM json_each(?)`,
 INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)`,
 
-	headers: lockedHeaders(sqliteIDs),
+	headers:  lockedHeaders(sqliteIDs),
+	lockFree: sqliteVersions,
 	standing: `
 SELECT j.value->>0, c.version, ` + tallyCols + `, ` + progressCols + `
 FROM json_each(?) j
 CROSS JOIN delivery_conversations c ON c.conv = j.value->>1
 CROSS JOIN delivery_states t ON t.conv = c.conv AND t.seq = j.value->>2
 LEFT JOIN delivery_receipts r ON r.conv = t.conv AND r.seq = t.seq AND r.recipient = j.value->>3`,
-	isHeld: func(error) bool { return false }, // who writes has it all
+	isLocked: func(error) bool { return false }, // who writes has it all
 	putReceipts: `
 INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 FROM json_each(?) WHERE true
@@ -195,11 +202,11 @@ INSERT INTO delivery_conversations (conv, id, version)
 SELECT c.conv, c.id, j.value->>1 FROM json_each(?) j CROSS JOIN delivery_conversations c ON c.conv = j.value->>0 WHERE true
 ON CONFLICT (conv) DO UPDATE SET version = excluded.version`,
 
-	reader:  lockedReader,
-	pending: lockedPending,
-	leftOut: lockedLeftOut,
-	putReader: `
-INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq) VALUES (?, ?, ?, ?)
+	readers:  lockedReaders(sqliteWanted),
+	receipts: lockedReceipts(sqliteWanted),
+	putReaders: `
+INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq)
+SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?) WHERE true
 ON CONFLICT DO UPDATE SET
 	delivered_seq = max(delivered_seq, excluded.delivered_seq), read_seq = max(read_seq, excluded.read_seq)`,
 

@@ -209,11 +209,14 @@ func (s *Store) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 	return marked, claimed, nil
 }
 
-// AdvanceUpTo applies a mark to all messages up to one, as [delivery.Store] says.
-func (s *Store) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
-	marked, claimed, err := s.session.writes.advanceUpTo(ctx, s.session, upTo, s.session.lease(lease))
+// AdvanceUpTo applies marks to all messages up to one, as [delivery.Store] says.
+func (s *Store) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	if len(upTo) == 0 {
+		return nil, nil, nil
+	}
+	marked, claimed, err := s.session.writes.advanceUpTo(ctx, s.session, upTo, limit, s.session.lease(lease))
 	if err != nil {
-		return delivery.MarkedUpTo{}, nil, fmt.Errorf("sqlstore: advancing receipts up to a message: %w", err)
+		return nil, nil, fmt.Errorf("sqlstore: advancing receipts up to a message: %w", err)
 	}
 	return marked, claimed, nil
 }

@@ -8,9 +8,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// A transaction of the app's own that holds a conversation keeps nobody waiting who can wait
-// elsewhere.
-func TestAMarkThatWillNotWaitComesBackAsHeld(t *testing.T) {
+// A transaction of the app's own that has locked a conversation keeps no connection waiting.
+func TestAMarkInALockedConversationComesBackBlocked(t *testing.T) {
 	each(t, func(t *testing.T, e engines.Engine) {
 		if e.Kind == engines.SQLite {
 			return // its one writer locks the whole database, so there is nothing to pass by
@@ -21,7 +20,7 @@ func TestAMarkThatWillNotWaitComesBackAsHeld(t *testing.T) {
 			t.Fatal(err)
 		}
 		mark := func(user string) []delivery.Mark {
-			return []delivery.Mark{{Message: "m", User: user, Status: delivery.Read, At: time.Now(), Admitted: true, NoWait: true}}
+			return []delivery.Mark{{Message: "m", User: user, Status: delivery.Read, At: time.Now(), Admitted: true}}
 		}
 		tx, err := db.BeginTx(t.Context(), nil)
 		if err != nil {
@@ -32,14 +31,14 @@ func TestAMarkThatWillNotWaitComesBackAsHeld(t *testing.T) {
 			t.Fatal(err)
 		}
 		marked, _, err := store.Advance(t.Context(), mark("carol"), delivery.Lease{})
-		if err != nil || !marked[0].Held || marked[0].Changed || marked[0].Header.Conversation != "c" {
-			t.Errorf("while it is held: %+v, %v", marked, err)
+		if err != nil || !marked[0].Blocked || marked[0].Changed || marked[0].Header.Conversation != "c" {
+			t.Errorf("while it is locked: %+v, %v", marked, err)
 		}
 		if err := tx.Commit(); err != nil {
 			t.Fatal(err)
 		}
 		marked, _, err = store.Advance(t.Context(), mark("carol"), delivery.Lease{})
-		if err != nil || marked[0].Held || !marked[0].Changed {
+		if err != nil || marked[0].Blocked || !marked[0].Changed {
 			t.Errorf("afterwards: %+v, %v", marked, err)
 		}
 	})

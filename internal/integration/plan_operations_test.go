@@ -19,10 +19,8 @@ var operations = []operation{
 	{"Send in a conversation and in a new one", func(ctx context.Context, v visit) error {
 		return v.send(ctx, v.draft("b", v.conversation()), v.draft("c", fmt.Sprint("new", v.n)))
 	}},
-	{"Send without waiting", func(ctx context.Context, v visit) error {
-		drafts := []delivery.NewMessage{v.draft("d", v.conversation()), v.draft("e", "c0")}
-		drafts[0].NoWait, drafts[1].NoWait = true, true
-		return v.send(ctx, drafts...)
+	{"Send in two conversations", func(ctx context.Context, v visit) error {
+		return v.send(ctx, v.draft("d", v.conversation()), v.draft("e", "c0"))
 	}},
 	{"Send again", func(ctx context.Context, v visit) error {
 		draft := v.draft("f", v.conversation())
@@ -35,9 +33,8 @@ var operations = []operation{
 	{"Mark of 500", func(ctx context.Context, v visit) error {
 		return v.mark(ctx, v.ids(500)...)
 	}},
-	{"Mark without waiting", func(ctx context.Context, v visit) error {
-		_, _, err := v.Advance(ctx, passing(v.markOf(v.id(20)), v.markOf("a1")), v.lease())
-		return err
+	{"Mark in two conversations", func(ctx context.Context, v visit) error {
+		return v.mark(ctx, v.id(20), "a1")
 	}},
 	{"Mark by the sender", func(ctx context.Context, v visit) error {
 		_, _, err := v.Advance(ctx, []delivery.Mark{markBy("ann", v.id(20))}, v.lease())
@@ -45,6 +42,15 @@ var operations = []operation{
 	}},
 	{"MarkUpTo of 10", func(ctx context.Context, v visit) error {
 		return v.markUpTo(ctx, true)
+	}},
+	{"MarkUpTo of ten readers, in two conversations", func(ctx context.Context, v visit) error {
+		elsewhere := delivery.UpTo{Conversation: "c0", Message: "a1", User: v.reader(), Status: delivery.Read, At: time.Now(), Admitted: true}
+		marks := []delivery.UpTo{elsewhere}
+		for i := range 9 {
+			marks = append(marks, v.upTo(fmt.Sprintf("r%d-%d", v.messages, (v.n+100*i)%1000+1), true))
+		}
+		_, _, err := v.AdvanceUpTo(ctx, marks, 100, v.lease())
+		return err
 	}},
 	{"MarkUpTo without admission", func(ctx context.Context, v visit) error {
 		return v.markUpTo(ctx, false)
@@ -142,10 +148,12 @@ func (v visit) mark(ctx context.Context, messages ...string) error {
 }
 
 func (v visit) markUpTo(ctx context.Context, admitted bool) error {
-	_, _, err := v.AdvanceUpTo(ctx, delivery.UpTo{
-		Conversation: v.conversation(), Message: v.id(0), User: v.reader(), Status: delivery.Read, At: time.Now(), Admitted: admitted, Limit: 10,
-	}, v.lease())
+	_, _, err := v.AdvanceUpTo(ctx, []delivery.UpTo{v.upTo(v.reader(), admitted)}, 10, v.lease())
 	return err
+}
+
+func (v visit) upTo(user string, admitted bool) delivery.UpTo {
+	return delivery.UpTo{Conversation: v.conversation(), Message: v.id(0), User: user, Status: delivery.Read, At: time.Now(), Admitted: admitted}
 }
 
 func (v visit) list(ctx context.Context, l delivery.List) error {

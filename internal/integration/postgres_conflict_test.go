@@ -25,7 +25,7 @@ func TestPostgresStoresAnIDOnceAndLeavesNoGap(t *testing.T) {
 					m := delivery.NewMessage{Header: delivery.Header{
 						ID: fmt.Sprint("m", id), Conversation: fmt.Sprint("c", caller%conversations), Sender: "ann", Open: true, Quorum: 1,
 					}}
-					created, _, err := store.Create(t.Context(), []delivery.NewMessage{m}, delivery.Lease{})
+					created, _, err := createUntilTried(t.Context(), store, m)
 					if err != nil {
 						t.Error(err)
 						return
@@ -91,14 +91,14 @@ func TestPostgresDoesNotTakeAMessageForMissingThatTheSnapshotLacks(t *testing.T)
 				if message == late {
 					openMessage(t, store, "c "+late, late)
 				}
-				upTo := delivery.UpTo{Conversation: "c " + late, Message: message, User: "bob", Status: delivery.Delivered, At: time.Now(), Admitted: true, Limit: 10}
+				upTo := delivery.UpTo{Conversation: "c " + late, Message: message, User: "bob", Status: delivery.Delivered, At: time.Now(), Admitted: true}
 				if message != late {
-					if marked, _, err := inside.AdvanceUpTo(t.Context(), upTo, delivery.Lease{}); err != nil || marked.Header.ID != "" {
+					if marked, _, err := inside.AdvanceUpTo(t.Context(), []delivery.UpTo{upTo}, 10, delivery.Lease{}); err != nil || marked[0].Header.ID != "" {
 						t.Errorf("at %v a mark up to a message that does not exist is %+v, %v", level, marked, err)
 					}
 				}
 				marked, _, err := inside.Advance(t.Context(), []delivery.Mark{markBy("bob", message)}, delivery.Lease{})
-				_, _, upToErr := inside.AdvanceUpTo(t.Context(), upTo, delivery.Lease{})
+				_, _, upToErr := inside.AdvanceUpTo(t.Context(), []delivery.UpTo{upTo}, 10, delivery.Lease{})
 				if err == nil {
 					err = tx.Commit()
 				}

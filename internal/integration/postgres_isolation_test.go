@@ -34,14 +34,14 @@ func TestPostgresCallsFailNoTransactionBesideThem(t *testing.T) {
 				if _, _, err := store.InTx(tx).Advance(t.Context(), []delivery.Mark{markBy("bob", "m1")}, delivery.Lease{}); err != nil {
 					t.Fatal(err)
 				}
-				marked, _, err := store.Advance(t.Context(), passing(markBy("carol", "m1"), markBy("carol", "m2")), delivery.Lease{})
+				marked, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("carol", "m1"), markBy("carol", "m2")}, delivery.Lease{})
 				if err != nil {
 					t.Fatal(err)
 				}
 				if _, err := store.Load(t.Context(), []string{"m1", "m2"}); err != nil {
 					t.Fatal(err)
 				}
-				if !marked[0].Held || !marked[1].Changed {
+				if !marked[0].Blocked || !marked[1].Changed {
 					t.Errorf("the marks beside the transaction: %+v", marked)
 				}
 				if err := tx.Commit(); err != nil {

@@ -26,12 +26,8 @@ func markBy(user, message string) delivery.Mark {
 	return delivery.Mark{Message: message, User: user, Status: delivery.Delivered, At: time.Now(), Admitted: true}
 }
 
-// passing makes marks that won't wait.
-func passing(marks ...delivery.Mark) []delivery.Mark {
-	for i := range marks {
-		marks[i].NoWait = true
-	}
-	return marks
+func upToBy(user, conversation, message string) delivery.UpTo {
+	return delivery.UpTo{Conversation: conversation, Message: message, User: user, Status: delivery.Delivered, At: time.Now(), Admitted: true}
 }
 
 // begin starts a transaction of somebody else's.
@@ -74,14 +70,14 @@ func TestPostgresLetsOthersPassAHeldConversation(t *testing.T) {
 		openMessage(t, store, "held", "h")
 		openMessage(t, store, "free", "f")
 		hold(t, db, "held")
-		got, _, err := store.Advance(t.Context(), passing(markBy("bob", "h"), markBy("bob", "f"), markBy("bob", "none")), delivery.Lease{})
+		got, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("bob", "h"), markBy("bob", "f"), markBy("bob", "none")}, delivery.Lease{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if held := got[0]; !held.Held || held.Changed || held.Header.ID != "h" || held.Receipt != (delivery.Receipt{}) {
+		if held := got[0]; !held.Blocked || held.Changed || held.Header.ID != "h" || held.Receipt != (delivery.Receipt{}) {
 			t.Errorf("the mark in the held conversation is %+v", held)
 		}
-		if free := got[1]; free.Held || !free.Changed || free.Receipt.Version != 2 {
+		if free := got[1]; free.Blocked || !free.Changed || free.Receipt.Version != 2 {
 			t.Errorf("the mark in the free conversation is %+v", free)
 		}
 		if got[2] != (delivery.Marked{}) {
@@ -99,46 +95,54 @@ func TestPostgresMarksThatNeedNoStepPassAHeldConversation(t *testing.T) {
 		hold(t, db, "held")
 		for _, user := range []string{"ann", "bob"} { // the sender, and one who has marked
 			got, _, err := store.Advance(t.Context(), []delivery.Mark{markBy(user, "h")}, delivery.Lease{})
-			if err != nil || got[0].Changed || got[0].Held || got[0].Header.ID != "h" {
+			if err != nil || got[0].Changed || got[0].Blocked || got[0].Header.ID != "h" {
 				t.Errorf("the mark by %s is %+v, %v", user, got, err)
 			}
 		}
 	})
 }
 
-// While three callers wait for a conversation, its holder marks the same message. What they read
-// before they waited is out of date then.
+// While three transactions wait for a conversation, its holder marks the same message. What they
+// read before they waited is out of date then.
 func TestPostgresCountsFromTheNewestStateAfterAWait(t *testing.T) {
 	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
 		openMessage(t, store, "c", "m")
 		openMessage(t, store, "c", "m2")
-		tx := begin(t, db)
-		if _, _, err := store.InTx(tx).Advance(t.Context(), []delivery.Mark{markBy("bob", "m")}, delivery.Lease{}); err != nil {
+		holder := begin(t, db)
+		if _, _, err := store.InTx(holder).Advance(t.Context(), []delivery.Mark{markBy("bob", "m")}, delivery.Lease{}); err != nil {
 			t.Fatal(err)
 		}
 		var wg sync.WaitGroup
-		wg.Go(func() { // one mark
-			got, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("cem", "m")}, delivery.Lease{})
-			if err != nil || !got[0].Changed {
-				t.Errorf("the mark alone is %+v, %v", got, err)
-			}
-		})
-		wg.Go(func() { // a batch, with one that the holder has marked
-			got, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("bob", "m"), markBy("dan", "m")}, delivery.Lease{})
-			if err != nil || got[0].Changed || got[0].Receipt.Version != 3 || !got[1].Changed {
-				t.Errorf("the batch is %+v, %v", got, err)
-			}
-		})
-		wg.Go(func() { // up to
-			got, _, err := store.AdvanceUpTo(t.Context(), delivery.UpTo{
-				Conversation: "c", Message: "m2", User: "bob", Status: delivery.Delivered, At: time.Now(), Admitted: true, Limit: 9,
-			}, delivery.Lease{})
-			if err != nil || got.Changed != 1 || got.To-got.From != 0 {
-				t.Errorf("the mark up to m2 is %+v, %v", got, err)
-			}
-		})
+		for _, call := range []func(inside delivery.Store){
+			func(inside delivery.Store) { // one mark
+				got, _, err := inside.Advance(t.Context(), []delivery.Mark{markBy("cem", "m")}, delivery.Lease{})
+				if err != nil || !got[0].Changed {
+					t.Errorf("the mark alone is %+v, %v", got, err)
+				}
+			},
+			func(inside delivery.Store) { // a batch, with one that the holder has marked
+				got, _, err := inside.Advance(t.Context(), []delivery.Mark{markBy("bob", "m"), markBy("dan", "m")}, delivery.Lease{})
+				if err != nil || got[0].Changed || got[0].Receipt.Version != 3 || !got[1].Changed {
+					t.Errorf("the batch is %+v, %v", got, err)
+				}
+			},
+			func(inside delivery.Store) { // up to
+				got, _, err := inside.AdvanceUpTo(t.Context(), []delivery.UpTo{upToBy("bob", "c", "m2")}, 9, delivery.Lease{})
+				if err != nil || got[0].Changed != 1 || got[0].To-got[0].From != 0 {
+					t.Errorf("the mark up to m2 is %+v, %v", got, err)
+				}
+			},
+		} {
+			tx := begin(t, db)
+			wg.Go(func() {
+				call(store.InTx(tx))
+				if err := tx.Commit(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 		waiting(t, db, 3)
-		if err := tx.Commit(); err != nil {
+		if err := holder.Commit(); err != nil {
 			t.Fatal(err)
 		}
 		wg.Wait()
@@ -154,6 +158,7 @@ func TestPostgresDoesNotWriteByAStaleSnapshot(t *testing.T) {
 	eachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
 		openMessage(t, store, "c", "m")
 		openMessage(t, store, "d", "n")
+		openMessage(t, store, "e", "o")
 		for _, statement := range []string{
 			`create function gate() returns boolean language plpgsql as
 				'begin perform pg_advisory_lock_shared(1), pg_advisory_unlock_shared(1); return true; end'`,
@@ -174,22 +179,20 @@ func TestPostgresDoesNotWriteByAStaleSnapshot(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { // one mark
 			got, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("cem", "m")}, delivery.Lease{})
-			if err != nil || !got[0].Changed {
+			if err != nil || !got[0].Blocked || got[0].Changed {
 				t.Errorf("the mark alone is %+v, %v", got, err)
 			}
 		})
 		wg.Go(func() { // a batch of two conversations
-			got, _, err := store.Advance(t.Context(), passing(markBy("dan", "m"), markBy("dan", "n")), delivery.Lease{})
-			if err != nil || !got[0].Held || !got[1].Changed {
+			got, _, err := store.Advance(t.Context(), []delivery.Mark{markBy("dan", "m"), markBy("dan", "n")}, delivery.Lease{})
+			if err != nil || !got[0].Blocked || !got[1].Changed {
 				t.Errorf("the batch is %+v, %v", got, err)
 			}
 		})
-		wg.Go(func() { // up to
-			got, _, err := store.AdvanceUpTo(t.Context(), delivery.UpTo{
-				Conversation: "c", Message: "m", User: "eve", Status: delivery.Delivered, At: time.Now(), Admitted: true, Limit: 9,
-			}, delivery.Lease{})
-			if err != nil || got.Changed != 1 {
-				t.Errorf("the mark up to m is %+v, %v", got, err)
+		wg.Go(func() { // up to, in two conversations
+			got, _, err := store.AdvanceUpTo(t.Context(), []delivery.UpTo{upToBy("eve", "c", "m"), upToBy("fay", "e", "o")}, 9, delivery.Lease{})
+			if err != nil || !got[0].Blocked || got[0].Changed > 0 || got[0].Header.ID != "m" || got[1].Changed != 1 {
+				t.Errorf("the marks up to m and o are %+v, %v", got, err)
 			}
 		})
 		waiting(t, db, 3)
@@ -200,12 +203,16 @@ func TestPostgresDoesNotWriteByAStaleSnapshot(t *testing.T) {
 			t.Fatal(err)
 		}
 		wg.Wait()
-		wantTally(t, store, "m", 3)
-		wantVersions(t, store, "c", 4)
+		wantTally(t, store, "m", 1)
+		wantVersions(t, store, "c", 2)
+		got, _, err := store.AdvanceUpTo(t.Context(), []delivery.UpTo{upToBy("eve", "c", "m")}, 9, delivery.Lease{})
+		if err != nil || got[0].Changed != 1 {
+			t.Errorf("when it is tried again, the mark up to m is %+v, %v", got, err)
+		}
 	})
 }
 
-// In a transaction of the caller's nothing is left out as held, not even when a message becomes
+// In a transaction of the caller's nothing comes back blocked, not even when a message becomes
 // visible between the store's statements and its conversation is held at once.
 func TestPostgresWaitsInATransactionForAMessageThatCameLate(t *testing.T) {
 	for name, advance := range map[string]func(t *testing.T, store delivery.Store) (changed bool, err error){
@@ -214,10 +221,8 @@ func TestPostgresWaitsInATransactionForAMessageThatCameLate(t *testing.T) {
 			return err == nil && got[0].Changed && got[1].Changed, err
 		},
 		"up to": func(t *testing.T, store delivery.Store) (bool, error) {
-			got, _, err := store.AdvanceUpTo(t.Context(), delivery.UpTo{
-				Conversation: "c", Message: "late", User: "bob", Status: delivery.Delivered, At: time.Now(), Admitted: true, Limit: 9,
-			}, delivery.Lease{})
-			return got.Changed == 1, err
+			got, _, err := store.AdvanceUpTo(t.Context(), []delivery.UpTo{upToBy("bob", "c", "late")}, 9, delivery.Lease{})
+			return err == nil && got[0].Changed == 1, err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -73,9 +73,9 @@ func TestPostgresNeedsTheRightsThatTheDocsNameAndNoOthers(t *testing.T) {
 	must(err)
 	_, two, err := store.Advance(ctx, []delivery.Mark{markBy("bob", "b"), markBy("cem", "b")}, lease)
 	must(err)
-	_, upTo, err := store.AdvanceUpTo(ctx, delivery.UpTo{
-		Conversation: "room", Message: "d", User: "bob", Status: delivery.Read, At: time.Now(), Admitted: true, Limit: 10,
-	}, lease)
+	_, upTo, err := store.AdvanceUpTo(ctx, []delivery.UpTo{{
+		Conversation: "room", Message: "d", User: "bob", Status: delivery.Read, At: time.Now(), Admitted: true,
+	}}, 10, lease)
 	must(err)
 	var settlements []delivery.Settlement
 	for i, claimed := range [][]delivery.Claimed{born, one, two, upTo} {

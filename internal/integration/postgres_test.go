@@ -76,7 +76,7 @@ func TestPostgresIsExactUnderContention(t *testing.T) {
 		if versions != c.changed.Load() {
 			t.Errorf("calls reported %d changes, the conversations counted %d", c.changed.Load(), versions)
 		}
-		t.Logf("%d changes, %d events, %d times held", c.changed.Load(), len(c.events), c.held.Load())
+		t.Logf("%d changes, %d events, %d times blocked", c.changed.Load(), len(c.events), c.blocked.Load())
 	})
 }
 
@@ -89,7 +89,7 @@ type contest struct {
 	sent   []delivery.Header
 	events []delivery.Event
 
-	changed, held atomic.Int64
+	changed, blocked atomic.Int64
 }
 
 var contestants = []string{"ann", "bob", "cem", "dan", "eve", "fay"}
@@ -119,7 +119,7 @@ func (c *contest) send(conversation string) {
 		m.Recipients = slices.DeleteFunc(slices.Clone(contestants), func(user string) bool { return user == m.Sender })
 		m.Total = len(m.Recipients)
 	}
-	created, claimed, err := c.store.Create(c.t.Context(), []delivery.NewMessage{m}, c.lease())
+	created, claimed, err := createUntilTried(c.t.Context(), c.store, m, c.lease())
 	if err != nil {
 		c.t.Error(err)
 		return
@@ -146,11 +146,8 @@ func (c *contest) batch(n int) (marks []delivery.Mark) {
 	return marks
 }
 
-// mark marks, and those again that were held, each by itself.
+// mark marks, and those again that were blocked, each by itself.
 func (c *contest) mark(store delivery.Store, marks []delivery.Mark) {
-	for i := range marks {
-		marks[i].NoWait = len(marks) > 1
-	}
 	results, claimed, err := store.Advance(c.t.Context(), marks, c.lease())
 	if err != nil {
 		c.t.Error(err)
@@ -159,10 +156,8 @@ func (c *contest) mark(store delivery.Store, marks []delivery.Mark) {
 	c.told(claimed)
 	for i, r := range results {
 		switch {
-		case r.Held && len(marks) == 1:
-			c.t.Error("a mark that waits was not tried")
-		case r.Held:
-			c.held.Add(1)
+		case r.Blocked:
+			c.blocked.Add(1)
 			c.mark(store, marks[i:i+1])
 		case r.Changed:
 			c.changed.Add(1)
@@ -174,18 +169,27 @@ func (c *contest) upTo() {
 	c.mu.Lock()
 	last := c.sent[rand.N(len(c.sent))]
 	c.mu.Unlock()
-	result, claimed, err := c.store.AdvanceUpTo(c.t.Context(), delivery.UpTo{
-		Conversation: last.Conversation, Message: last.ID, User: contestants[rand.N(len(contestants))], Socket: "s1",
-		Status: delivery.Delivered + delivery.Status(rand.N(2)), At: time.Now(), Admitted: rand.N(2) == 0, Limit: 1 + rand.N(10),
-	}, c.lease())
+	var marks []delivery.UpTo
+	for _, user := range contestants[:1+rand.N(len(contestants))] {
+		marks = append(marks, delivery.UpTo{
+			Conversation: last.Conversation, Message: last.ID, User: user, Socket: fmt.Sprint("s", rand.N(3)),
+			Status: delivery.Delivered + delivery.Status(rand.N(2)), At: time.Now(), Admitted: rand.N(2) == 0,
+		})
+	}
+	results, claimed, err := c.store.AdvanceUpTo(c.t.Context(), marks, 1+rand.N(20), c.lease())
 	if err != nil {
 		c.t.Error(err)
 		return
 	}
-	if result.Changed > 0 && result.To-result.From+1 != int64(result.Changed) {
-		c.t.Errorf("%d changes took the versions %d to %d", result.Changed, result.From, result.To)
+	for _, result := range results {
+		if result.Changed > 0 && result.To-result.From+1 != int64(result.Changed) {
+			c.t.Errorf("%d changes took the versions %d to %d", result.Changed, result.From, result.To)
+		}
+		if result.Blocked {
+			c.blocked.Add(1)
+		}
+		c.changed.Add(int64(result.Changed))
 	}
-	c.changed.Add(int64(result.Changed))
 	c.told(claimed)
 }
 
@@ -209,7 +213,7 @@ func (c *contest) inTx(marks []delivery.Mark) {
 		c.t.Error(err)
 	}
 	for _, r := range results {
-		if r.Held {
+		if r.Blocked {
 			c.t.Error("a mark in a transaction was not tried")
 		}
 		if r.Changed {

@@ -116,7 +116,7 @@ func contend(t *testing.T, e engines.Engine, callers int, pools ...*sql.DB) {
 	if versions != sum.changed.Load() {
 		t.Errorf("calls reported %d changes, the conversations counted %d", sum.changed.Load(), versions)
 	}
-	t.Logf("%d changes, %d events, %d times held", versions, len(sum.events), sum.held.Load())
+	t.Logf("%d changes, %d events, %d times blocked", versions, len(sum.events), sum.blocked.Load())
 }
 
 // settle claims some of what is due and settles it, in no order.

@@ -93,9 +93,9 @@ func TestMySQLTransactionsHoldTheirConversationsOnly(t *testing.T) {
 		if _, _, err := inside.Advance(t.Context(), []delivery.Mark{markBy("bob", id)}, delivery.Lease{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := inside.AdvanceUpTo(t.Context(), delivery.UpTo{
-			Conversation: conversation, Message: id, User: "carol", Status: delivery.Read, At: time.Now(), Admitted: true, Limit: 10,
-		}, delivery.Lease{}); err != nil {
+		if _, _, err := inside.AdvanceUpTo(t.Context(), []delivery.UpTo{{
+			Conversation: conversation, Message: id, User: "carol", Status: delivery.Read, At: time.Now(), Admitted: true,
+		}}, 10, delivery.Lease{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,9 +114,9 @@ func TestMySQLTransactionsHoldTheirConversationsOnly(t *testing.T) {
 			if _, _, err := store.Advance(ctx, []delivery.Mark{markBy("bob", id)}, lease); err != nil {
 				t.Fatalf("marking %s: %v", id, err)
 			}
-			if _, _, err := store.AdvanceUpTo(ctx, delivery.UpTo{
-				Conversation: conversation, Message: id, User: "carol", Status: delivery.Read, At: time.Now(), Admitted: true, Limit: 10,
-			}, lease); err != nil {
+			if _, _, err := store.AdvanceUpTo(ctx, []delivery.UpTo{{
+				Conversation: conversation, Message: id, User: "carol", Status: delivery.Read, At: time.Now(), Admitted: true,
+			}}, 10, lease); err != nil {
 				t.Fatalf("marking up to %s: %v", id, err)
 			}
 		}
@@ -137,8 +137,9 @@ func TestMySQLTransactionsHoldTheirConversationsOnly(t *testing.T) {
 	}
 }
 
-// A call that waits for a conversation ends with its context, and leaves no lock behind.
-func TestMySQLWaitsNoLongerThanTheContext(t *testing.T) {
+// A call in a transaction that waits for a conversation ends with its context, and leaves no lock
+// behind.
+func TestMySQLWaitsInATransactionNoLongerThanTheContext(t *testing.T) {
 	db, store := migrated(t, mysqlEngine)
 	openMessage(t, store, "c", "m1")
 	openMessage(t, store, "b", "m2")
@@ -146,18 +147,13 @@ func TestMySQLWaitsNoLongerThanTheContext(t *testing.T) {
 	if _, _, err := store.InTx(tx).Advance(t.Context(), []delivery.Mark{markBy("bob", "m1")}, delivery.Lease{}); err != nil {
 		t.Fatal(err)
 	}
+	waiting := begin(t, db)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, _, err := store.Advance(ctx, []delivery.Mark{markBy("carol", "m1")}, delivery.Lease{}); err == nil || ctx.Err() == nil {
-		t.Errorf("a mark of a held conversation says %v", err)
+	if _, _, err := store.InTx(waiting).Advance(ctx, []delivery.Mark{markBy("carol", "m1")}, delivery.Lease{}); err == nil || ctx.Err() == nil {
+		t.Errorf("a mark of a locked conversation says %v", err)
 	}
-	marked, _, err := store.Advance(t.Context(), passing(markBy("carol", "m1"), markBy("carol", "m2")), delivery.Lease{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !marked[0].Held || marked[0].Header.ID != "m1" || marked[0].Changed || marked[1].Held || !marked[1].Changed {
-		t.Errorf("a batch passes by a held conversation with %+v", marked)
-	}
+	waiting.Rollback()
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}

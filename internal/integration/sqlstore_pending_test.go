@@ -76,9 +76,9 @@ func TestPendingReadsNoMoreRowsThanAreNew(t *testing.T) {
 			exec("alter table delivery_messages set (autovacuum_enabled = off)", "alter table delivery_receipts set (autovacuum_enabled = off)")
 		}
 		send(long)
-		_, _, err := store.AdvanceUpTo(t.Context(), delivery.UpTo{
-			Conversation: "c", Message: id(), User: "bob", Status: delivery.Read, At: time.Now(), Admitted: true, Limit: long,
-		}, delivery.Lease{})
+		_, _, err := store.AdvanceUpTo(t.Context(), []delivery.UpTo{{
+			Conversation: "c", Message: id(), User: "bob", Status: delivery.Read, At: time.Now(), Admitted: true,
+		}}, long, delivery.Lease{})
 		if err != nil {
 			t.Fatal(err)
 		}

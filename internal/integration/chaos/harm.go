@@ -110,10 +110,10 @@ func (s *pointedStore) Advance(ctx context.Context, marks []delivery.Mark, lease
 	return s.Store.Advance(ctx, marks, lease)
 }
 
-func (s *pointedStore) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
+func (s *pointedStore) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
 	s.point("before AdvanceUpTo")
 	defer s.point("after AdvanceUpTo")
-	return s.Store.AdvanceUpTo(ctx, upTo, lease)
+	return s.Store.AdvanceUpTo(ctx, upTo, limit, lease)
 }
 
 func (s *pointedStore) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
@@ -174,7 +174,10 @@ func (s *skewedStore) Advance(ctx context.Context, marks []delivery.Mark, lease 
 	return s.Store.Advance(ctx, marks, lease)
 }
 
-func (s *skewedStore) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
-	upTo.At = upTo.At.Add(s.skew)
-	return s.Store.AdvanceUpTo(ctx, upTo, lease)
+func (s *skewedStore) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	upTo = slices.Clone(upTo)
+	for i := range upTo {
+		upTo[i].At = upTo[i].At.Add(s.skew)
+	}
+	return s.Store.AdvanceUpTo(ctx, upTo, limit, lease)
 }

@@ -164,10 +164,12 @@ func (m *mutant) Advance(ctx context.Context, marks []delivery.Mark, lease deliv
 	return marked, m.take(ctx, claimed), err
 }
 
-func (m *mutant) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
-	marked, claimed, err := m.Store.AdvanceUpTo(ctx, upTo, m.lease(lease))
+func (m *mutant) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	marked, claimed, err := m.Store.AdvanceUpTo(ctx, upTo, limit, m.lease(lease))
 	if m.name == passesOver {
-		m.exec(ctx, `UPDATE delivery_readers SET read_seq = 1000000 WHERE reader = ?`, upTo.User)
+		for _, u := range upTo {
+			m.exec(ctx, `UPDATE delivery_readers SET read_seq = 1000000 WHERE reader = ?`, u.User)
+		}
 	}
 	return marked, claimed, err
 }

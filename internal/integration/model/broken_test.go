@@ -150,25 +150,37 @@ func (s skipping) Pending(ctx context.Context, user, conversation string, limit 
 // stopping marks up to the message before.
 type stopping struct{ delivery.Store }
 
-func (s stopping) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
-	named, err := s.Load(ctx, []string{upTo.Message})
-	if err != nil || len(named) == 0 {
-		return delivery.MarkedUpTo{}, nil, err
+func (s stopping) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	upTo = slices.Clone(upTo)
+	for i := range upTo {
+		named, err := s.Load(ctx, []string{upTo[i].Message})
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(named) == 0 {
+			continue
+		}
+		before, err := s.List(ctx, delivery.List{Conversation: upTo[i].Conversation, Before: named[0].Seq, Limit: 1})
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(before.Messages) == 0 {
+			return []delivery.MarkedUpTo{{Header: named[0].Header, Reached: named[0].Seq}}, nil, nil
+		}
+		upTo[i].Message = before.Messages[0].ID
 	}
-	before, err := s.List(ctx, delivery.List{Conversation: upTo.Conversation, Before: named[0].Seq, Limit: 1})
-	if err != nil || len(before.Messages) == 0 {
-		return delivery.MarkedUpTo{Header: named[0].Header}, nil, err
-	}
-	upTo.Message = before.Messages[0].ID
-	return s.Store.AdvanceUpTo(ctx, upTo, lease)
+	return s.Store.AdvanceUpTo(ctx, upTo, limit, lease)
 }
 
 // admitting lets everyone mark.
 type admitting struct{ delivery.Store }
 
-func (s admitting) AdvanceUpTo(ctx context.Context, upTo delivery.UpTo, lease delivery.Lease) (delivery.MarkedUpTo, []delivery.Claimed, error) {
-	upTo.Admitted = true
-	return s.Store.AdvanceUpTo(ctx, upTo, lease)
+func (s admitting) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	upTo = slices.Clone(upTo)
+	for i := range upTo {
+		upTo[i].Admitted = true
+	}
+	return s.Store.AdvanceUpTo(ctx, upTo, limit, lease)
 }
 
 // embalming requeues events as they were.
