@@ -82,7 +82,7 @@ type Group[In, Out any] struct {
 	pending int  // the weight of what waits or is in flight
 	leaders int  // goroutines that write batches
 	flying  int  // batches; the other leaders are about to take one
-	odd     bool // the last batch was the first, the third, …
+	passed  bool // the last batch passed over the users with many items
 }
 
 // line is what waits of one user's.
@@ -240,8 +240,9 @@ func (g *Group[In, Out]) take() (*batch[In, Out], context.Context) {
 }
 
 // fill takes for a batch what waits and whose keys no other batch has. In a crowd that is a
-// writer's share. A user who waits alone gets all of it. Otherwise users with few items go before
-// the others, except that every other batch begins with one of those, so that none waits forever.
+// writer's share. A user who waits alone gets all of it. Otherwise users with few items go first,
+// without the others, whose batch would take longer. The next batch begins with one of the others,
+// so that none waits forever.
 func (g *Group[In, Out]) fill(b *batch[In, Out]) {
 	share := g.max
 	if writers := cap(g.Slots); writers > 1 && (g.leaders > 1 || g.pending > Crowd) {
@@ -261,14 +262,16 @@ func (g *Group[In, Out]) fill(b *batch[In, Out]) {
 		}
 		heavy = heavy[1:]
 	}
-	if g.odd = !g.odd; g.odd && len(heavy) > 0 {
+	if g.passed && len(heavy) > 0 {
 		next()
 	}
 	for _, l := range light {
 		g.pull(b, l, share)
 	}
-	for len(heavy) > 0 && b.weight < small {
-		next()
+	if g.passed = !g.passed && len(b.entries) > 0 && len(heavy) > 0; !g.passed {
+		for len(heavy) > 0 && b.weight < small {
+			next()
+		}
 	}
 	g.order = slices.DeleteFunc(g.order, func(l *line[In, Out]) bool {
 		if len(l.entries) == 0 {
