@@ -145,7 +145,7 @@ JOIN delivery_messages m FORCE INDEX (PRIMARY) ON m.conv = j.conv AND m.seq = j.
 LEFT JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
 		reserve: `
 INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
-SELECT j.conv, j.seq, j.recipient, 1, 0
+SELECT j.conv, j.seq, j.recipient, ` + sqlSent + `, 0
 FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[2]')) j
 ON DUPLICATE KEY UPDATE version = delivery_receipts.version`,
 		stretch: `
