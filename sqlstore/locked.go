@@ -22,7 +22,8 @@ import (
 type locked struct {
 	// Sending.
 	known       string               // [conversation] → conversation: those that exist, as far as the transaction can see
-	found       string               // conversation: makes it unless it exists
+	found       string               // conversation: makes it, or if it exists locks it
+	foundFree   string               // the same, but it fails if another transaction has made or locked it
 	lock        string               // [conversation] → conversation, key, version; locked
 	addMessages string               // [key, seq, id, sender, body, open, total, quorum, sent at]
 	addStates   string               // [key, seq, version, status]

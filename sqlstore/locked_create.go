@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"maps"
 	"slices"
 
@@ -11,15 +12,29 @@ import (
 )
 
 func (l *locked) create(ctx context.Context, s *session, messages []delivery.NewMessage, lease delivery.Lease) (created []delivery.Created, claimed []delivery.Claimed, err error) {
-	err = s.write(ctx, func(q delivery.DBTX) error {
-		created, claimed, err = l.createIn(ctx, q, s, messages, lease)
-		return err
-	})
+	// The server may have ended the transaction when a new conversation was locked: then all is done
+	// again without that one.
+	locked := map[string]bool{}
+	for again := true; again; {
+		err = s.write(ctx, func(q delivery.DBTX) error {
+			created, claimed, err = l.createIn(ctx, q, s, messages, locked, lease)
+			return err
+		})
+		var other *newAndLocked
+		if again = errors.As(err, &other); again {
+			locked[other.conversation] = true
+		}
+	}
 	return created, claimed, err
 }
 
-func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
-	conversations, err := l.lockConversations(ctx, q, s, messages)
+// newAndLocked says that another transaction has made a conversation, or locked it meanwhile.
+type newAndLocked struct{ conversation string }
+
+func (e *newAndLocked) Error() string { return "another transaction has the conversation" }
+
+func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, locked map[string]bool, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	conversations, err := l.lockConversations(ctx, q, s, messages, locked)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -69,7 +84,7 @@ type conversation struct {
 
 // lockConversations locks the conversations of the messages, and makes those that are new. Outside
 // a caller's transaction those that another transaction has locked are not returned.
-func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage) (map[string]*conversation, error) {
+func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, locked map[string]bool) (map[string]*conversation, error) {
 	ids := make([]string, len(messages))
 	for i, m := range messages {
 		ids[i] = m.Conversation
@@ -79,23 +94,22 @@ func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *sess
 		return nil, err
 	}
 	conversations := make(map[string]*conversation, len(ids))
-	byKey := make(map[int64]*conversation, len(ids))
 	for _, c := range known {
-		conversations[c.id], byKey[c.key] = c, c
+		conversations[c.id] = c
 	}
-	if s.tx == nil && !s.serial && len(byKey) > 0 {
-		free, err := l.lockRows(ctx, q, l.lockFree, sortedKeys(byKey, cmp.Compare[int64]))
-		if err != nil {
-			return nil, err
-		}
-		maps.DeleteFunc(byKey, func(key int64, _ *conversation) bool { _, ok := free[key]; return !ok })
+	lock, make := l.lockFree, l.foundFree
+	if s.tx != nil {
+		lock, make = l.lock, l.found
 	}
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
-		if conversations[id] != nil {
+		if conversations[id] != nil || locked[id] {
 			continue
 		}
-		result, err := q.ExecContext(ctx, l.found, id)
+		result, err := q.ExecContext(ctx, make, id)
+		if err != nil && s.tx == nil && l.isLocked(err) {
+			return nil, &newAndLocked{id}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -103,14 +117,19 @@ func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *sess
 		if err != nil {
 			return nil, err
 		}
-		c := &conversation{id: id, key: key}
-		conversations[id], byKey[key] = c, c
+		conversations[id] = &conversation{id: id, key: key}
 	}
-	maps.DeleteFunc(conversations, func(_ string, c *conversation) bool { return byKey[c.key] == nil })
-	versions, err := l.lockRows(ctx, q, l.lock, sortedKeys(byKey, cmp.Compare[int64]))
-	for key, c := range byKey {
-		c.version = versions[key]
+	keys := []int64{}
+	for _, c := range conversations {
+		keys = append(keys, c.key)
 	}
+	slices.Sort(keys)
+	versions, err := l.lockRows(ctx, q, lock, keys)
+	maps.DeleteFunc(conversations, func(_ string, c *conversation) bool {
+		version, free := versions[c.key]
+		c.version = version
+		return !free
+	})
 	return conversations, err
 }
 

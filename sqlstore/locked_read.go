@@ -123,7 +123,7 @@ CROSS JOIN (
 		LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = c.conv AND p.reader = ?
 		CROSS JOIN delivery_messages m /*! FORCE INDEX (PRIMARY) */ ON m.conv = c.conv AND m.seq > COALESCE(p.read_seq, 0)
 		LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
-		WHERE m.sender <> ? AND COALESCE(r.status, m.open) IN (1, 2)
+		WHERE m.sender <> ? AND COALESCE(r.status, m.open * ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `)
 		ORDER BY m.seq LIMIT ?
 	) m
 ) u

@@ -18,6 +18,9 @@ const (
 	leastLength = 100    // messages, for one mark, however many marks there are
 )
 
+// lengthOfLooks returns how many messages each of so many marks may look at.
+func lengthOfLooks(marks int) int { return max(leastLength, min(lookLength, looksLength/marks)) }
+
 // stretch is a part of a conversation that marks look at.
 type stretch struct {
 	key         int64
@@ -81,7 +84,7 @@ func take(upTo []delivery.UpTo, looks []*look, receipts []*standing, limit int) 
 // findMessages returns the messages that each mark looks at.
 func (l *locked) findMessages(ctx context.Context, q delivery.DBTX, looks []*look) ([][]standing, error) {
 	const perStatement = 50
-	length := max(leastLength, min(lookLength, looksLength/len(looks)))
+	length := lengthOfLooks(len(looks))
 	stretches := stretchesOf(looks, int64(length))
 	messages := make([][]standing, len(looks))
 	for some := range slices.Chunk(stretches, perStatement) {

@@ -70,12 +70,20 @@ const mysqlIDs = "JSON_TABLE(?, '$[*]' COLUMNS (id VARCHAR(128) CHARACTER SET ut
 // mysqlWanted turns a batch of receipts that are asked for into a table.
 const mysqlWanted = "JSON_TABLE(?, '$[*]' COLUMNS (i BIGINT PATH '$[0]', conv BIGINT PATH '$[1]', seq BIGINT PATH '$[2]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[3]'))"
 
+// An INSERT waits for a row that another transaction has inserted and not committed. MariaDB can be
+// told not to. MySQL, which reads the hint alone, can be told to wait for a second at most.
+const (
+	mysqlNoWait = "/*M! SET STATEMENT innodb_lock_wait_timeout = 0 FOR */ "
+	mysqlFound  = "INSERT INTO delivery_conversations (id, version) VALUES (?, 0) ON DUPLICATE KEY UPDATE conv = LAST_INSERT_ID(conv)"
+)
+
 const mysqlShare = "\nLOCK IN SHARE MODE"
 
 var mysqlWrites = locked{
 	known: lockedKnown(mysqlIDs),
 	// INSERT IGNORE would take a shared lock first, and two of them would wait for each other.
-	found: `INSERT INTO delivery_conversations (id, version) VALUES (?, 0) ON DUPLICATE KEY UPDATE conv = LAST_INSERT_ID(conv)`,
+	found:     mysqlFound,
+	foundFree: mysqlNoWait + strings.Replace(mysqlFound, "INSERT", "INSERT /*+ SET_VAR(innodb_lock_wait_timeout = 1) */", 1),
 	lock: `
 SELECT STRAIGHT_JOIN c.conv, c.version
 FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$')) j
@@ -145,7 +153,7 @@ JOIN delivery_messages m FORCE INDEX (PRIMARY) ON m.conv = j.conv AND m.seq = j.
 LEFT JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
 		reserve: `
 INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
-SELECT j.conv, j.seq, j.recipient, 1, 0
+SELECT j.conv, j.seq, j.recipient, ` + sqlSent + `, 0
 FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[2]')) j
 ON DUPLICATE KEY UPDATE version = delivery_receipts.version`,
 		stretch: `

@@ -16,7 +16,7 @@ var postgres = dialect{
 	classify: pgClassify,
 	settings: pgSettings,
 	unmigrated: func(err error) bool {
-		state := pgState(err)
+		state := pgStateOf(err)
 		return state == "42P01" || state == "42703" // table, column
 	},
 	reads:  pgReads,
@@ -68,25 +68,75 @@ known AS (` + pgReceipts + ` WHERE was <> 0` + pgOverReceipts + `)`
 		delivered_at = excluded.delivered_at, read_at = excluded.read_at
 `
 
-	pgPutState = `
+	pgState = `
+	INSERT INTO delivery_states AS t (conv, seq, version, status, delivered_count, read_count, delivered_at, read_at)`
+
+	pgOverState = `
 	ON CONFLICT (conv, seq) DO UPDATE SET
 		version = excluded.version, status = excluded.status,
 		delivered_count = excluded.delivered_count, read_count = excluded.read_count,
 		delivered_at = coalesce(t.delivered_at, excluded.delivered_at), read_at = coalesce(t.read_at, excluded.read_at)`
+)
 
-	pgStatus = `CASE WHEN u.read >= u.quorum THEN 3 WHEN u.delivered >= u.quorum THEN 2 ELSE 1 END`
+var (
+	pgStatus = `CASE WHEN u.read >= u.quorum THEN ` + sqlRead + ` WHEN u.delivered >= u.quorum THEN ` + sqlDelivered + ` ELSE ` + sqlSent + ` END`
+
+	pgPutStates = pgState + `
+	SELECT conv, seq, max(version), max(` + pgStatus + `), max(delivered), max(read),
+		max(at) FILTER (WHERE was < ` + sqlDelivered + ` AND delivered = quorum), max(at) FILTER (WHERE status = ` + sqlRead + ` AND read = quorum)
+	FROM step u GROUP BY conv, seq ` + pgOverState
 
 	// pgUpdate is a step as a payloadUpdate. What makes JSON of objects by the server's functions
 	// takes several times as long. A time that is NULL leaves no trace in concat.
 	pgUpdate = `concat('{"i":', to_json(u.message), ',"s":', to_json(u.sender), ',"v":', u.version, ',"m":', ` + pgStatus + `,
 		',"d":', u.delivered, ',"r":', u.read, ',"n":', u.total, ',"p":{"u":', to_json(u."user"), ',"s":', u.status,
 		',"d":' || (extract(epoch FROM u.delivered_at) * 1000000)::bigint, ',"r":' || (extract(epoch FROM u.read_at) * 1000000)::bigint, '}}')`
+
+	// pgEventOfSteps is the payload of an event of the steps of a group.
+	pgEventOfSteps = pgEvent(`min(conversation)`, `min(version)`, `max(version)`, `socket COLLATE "C"`, `string_agg(`+pgUpdate+`, ',' ORDER BY version)`)
 )
 
 // pgEvent returns the payload of an event of steps: it makes SQL from SQL.
 func pgEvent(conversation, from, to, socket, updates string) string {
-	return `concat('{"k":2,"c":', to_json(` + conversation + `), ',"f":', ` + from + `, ',"t":', ` + to + `,
+	return `concat('{"k":` + sqlStatusChanged + `,"c":', to_json(` + conversation + `), ',"f":', ` + from + `, ',"t":', ` + to + `,
 		',"x":', to_json(` + socket + `), ',"u":[', ` + updates + `, ']}')`
+}
+
+// pgWaiting applies items in a caller's transaction, which waits for the conversations of the
+// messages they name. An item comes back blocked only if its message came between the two
+// statements: then that one's conversation was not waited for.
+func pgWaiting[In, Out any](ctx context.Context, tx delivery.DBTX, items []In, message func(*In) string,
+	apply func(items []In) ([]Out, error), blocked func(*Out) bool,
+) ([]Out, error) {
+	messages := make([]string, len(items))
+	for i := range items {
+		messages[i] = message(&items[i])
+	}
+	if _, err := tx.ExecContext(ctx, pgLock, idList(messages)); err != nil {
+		return nil, err
+	}
+	outs, err := apply(items)
+	if err != nil {
+		return nil, err
+	}
+	var late []In
+	var at []int
+	for i := range outs {
+		if blocked(&outs[i]) {
+			late, at = append(late, items[i]), append(at, i)
+		}
+	}
+	if len(late) == 0 {
+		return outs, nil
+	}
+	lateOuts, err := pgWaiting(ctx, tx, late, message, apply, blocked)
+	if err != nil {
+		return nil, err
+	}
+	for k, i := range at {
+		outs[i] = lateOuts[k]
+	}
+	return outs, nil
 }
 
 // pgMigrate runs apply in one transaction, under a lock that ends with it.
@@ -106,7 +156,7 @@ func pgEnter(ctx context.Context, tx delivery.DBTX) error {
 		return nil
 	}
 	err := execEach(ctx, tx, "SAVEPOINT delivery_call", "RELEASE SAVEPOINT delivery_call")
-	if pgState(err) == "25P01" {
+	if pgStateOf(err) == "25P01" {
 		return errNoTx
 	}
 	return err
@@ -116,15 +166,15 @@ func pgEnter(ctx context.Context, tx delivery.DBTX) error {
 // failed was not a statement.
 func pgFail(ctx context.Context, tx delivery.DBTX) error {
 	_, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT delivery_failed")
-	switch state := pgState(err); state {
+	switch state := pgStateOf(err); state {
 	case "3B001", "25P02": // there is no such savepoint; the transaction has failed already
 		return nil
 	}
 	return err
 }
 
-// pgState returns the SQLSTATE of a server's error, "" if it is none.
-func pgState(err error) string {
+// pgStateOf returns the SQLSTATE of a server's error, "" if it is none.
+func pgStateOf(err error) string {
 	var e interface{ SQLState() string }
 	if !errors.As(err, &e) {
 		return ""
@@ -134,7 +184,7 @@ func pgState(err error) string {
 
 // pgClassify goes by the SQLSTATE, which both drivers' errors tell.
 func pgClassify(err error) fate {
-	switch state := pgState(err); state {
+	switch state := pgStateOf(err); state {
 	case "": // not an answer
 		return unknown
 	case "40001", // serialization failure

@@ -20,10 +20,9 @@ import (
 // nor can it now. Otherwise nothing is done for that conversation: no version is taken that could
 // become a gap.
 //
-// Such marks count as held if they won't wait. Otherwise they are tried again in a transaction that
-// first waits for the rows and then runs the same statement, whose snapshot is younger than the
-// locks. Batches that wait, and calls inside a caller's transaction, do that from the start. Under
-// a stricter isolation of the caller's, a stale snapshot is a serialization error.
+// Such marks are blocked. A call inside a caller's transaction first waits for the rows and then runs
+// the same statement, whose snapshot is younger than the locks. Under a stricter isolation of the
+// caller's, a stale snapshot is a serialization error.
 
 // pgAdvance applies a batch: $1 to $6 are columns of marks, $7 is the lease's length, $8 its token.
 //
@@ -61,22 +60,17 @@ taken AS (
 ),
 step AS MATERIALIZED (
 	SELECT ord, conv, seq, conversation, message, sender, total, quorum, "user", socket, was, status, at,
-		coalesce(delivered_at, at) AS delivered_at, CASE WHEN status = 3 THEN at END AS read_at,
+		coalesce(delivered_at, at) AS delivered_at, CASE WHEN status = ` + sqlRead + ` THEN at END AS read_at,
 		seen + row_number() OVER (PARTITION BY conv ORDER BY socket COLLATE "C", ord) AS version,
-		delivered_count + count(*) FILTER (WHERE was < 2) OVER earlier AS delivered,
-		read_count + count(*) FILTER (WHERE status = 3) OVER earlier AS read
+		delivered_count + count(*) FILTER (WHERE was < ` + sqlDelivered + `) OVER earlier AS delivered,
+		read_count + count(*) FILTER (WHERE status = ` + sqlRead + `) OVER earlier AS read
 	FROM mark JOIN taken USING (conv) WHERE needed
 	WINDOW earlier AS (PARTITION BY conv, seq ORDER BY socket COLLATE "C", ord)
 ),` + pgPutReceipts + `,
-state AS (
-	INSERT INTO delivery_states AS t (conv, seq, version, status, delivered_count, read_count, delivered_at, read_at)
-	SELECT conv, seq, max(version), max(` + pgStatus + `), max(delivered), max(read),
-		max(at) FILTER (WHERE was < 2 AND delivered = quorum), max(at) FILTER (WHERE status = 3 AND read = quorum)
-	FROM step u GROUP BY conv, seq ` + pgPutState + `
-),
+state AS (` + pgPutStates + `),
 told AS MATERIALIZED (
 	SELECT nextval('delivery_outbox_id_seq') AS id, conv, min(version) AS first,
-		` + pgEvent(`min(conversation)`, `min(version)`, `max(version)`, `socket COLLATE "C"`, `string_agg(`+pgUpdate+`, ',' ORDER BY version)`) + ` AS payload
+		` + pgEventOfSteps + ` AS payload
 	FROM step u GROUP BY conv, socket COLLATE "C"
 ),
 event AS (
@@ -119,17 +113,16 @@ taken AS (
 ),
 step AS MATERIALIZED (
 	SELECT conv, seq, conversation, id AS message, sender, total, quorum, $2::text AS "user", $4::int AS status, taken.version,
-		coalesce(delivered_at, $5::timestamptz) AS delivered_at, CASE WHEN $4::int = 3 THEN $5::timestamptz END AS read_at,
-		delivered_count + (was < 2)::int AS delivered, read_count + ($4::int = 3)::int AS read,
+		coalesce(delivered_at, $5::timestamptz) AS delivered_at, CASE WHEN $4::int = ` + sqlRead + ` THEN $5::timestamptz END AS read_at,
+		delivered_count + (was < ` + sqlDelivered + `)::int AS delivered, read_count + ($4::int = ` + sqlRead + `)::int AS read,
 		nextval('delivery_outbox_id_seq') AS event
 	FROM mark, taken
 ),
 receipt AS (` + pgReceipts + pgOverReceipts + `),
-state AS (
-	INSERT INTO delivery_states AS t (conv, seq, version, status, delivered_count, read_count, delivered_at, read_at)
+state AS (` + pgState + `
 	SELECT conv, seq, version, ` + pgStatus + `, delivered, read,
 		CASE WHEN delivered >= quorum THEN $5::timestamptz END, CASE WHEN read >= quorum THEN $5::timestamptz END
-	FROM step u ` + pgPutState + `
+	FROM step u ` + pgOverState + `
 ),
 event AS (
 	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, payload)
@@ -158,8 +151,11 @@ func (postgresWrites) advance(ctx context.Context, s *session, marks []delivery.
 		return marked, claimed, err
 	}
 	err = s.write(ctx, func(q delivery.DBTX) error {
-		marked, claimed, err = pgApplyLocked(ctx, q, marks, lease)
-		if err != nil || s.tx == nil {
+		marked, err = pgWaiting(ctx, q, marks, func(m *delivery.Mark) string { return m.Message }, func(some []delivery.Mark) ([]delivery.Marked, error) {
+			marked, _, err := pgApply(ctx, q, some, lease)
+			return marked, err
+		}, func(m *delivery.Marked) bool { return m.Blocked })
+		if err != nil {
 			return err
 		}
 		var missing []string
@@ -170,36 +166,7 @@ func (postgresWrites) advance(ctx context.Context, s *session, marks []delivery.
 		}
 		return pgMissing(ctx, q, missing)
 	})
-	return marked, claimed, err
-}
-
-// pgApplyLocked waits for the conversations and then applies the marks.
-func pgApplyLocked(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
-	messages := make([]string, len(marks))
-	for i := range marks {
-		messages[i] = marks[i].Message
-	}
-	if _, err := q.ExecContext(ctx, pgLock, idList(messages)); err != nil {
-		return nil, nil, err
-	}
-	marked, claimed, err := pgApply(ctx, q, marks, lease)
-	held := heldOf(marked)
-	if err != nil || len(held) == 0 {
-		return marked, claimed, err
-	}
-	// These messages came between the two statements: their conversation was not waited for.
-	late := make([]delivery.Mark, len(held))
-	for i, at := range held {
-		late[i] = marks[at]
-	}
-	lateMarked, lateClaimed, err := pgApplyLocked(ctx, q, late, lease)
-	if err != nil {
-		return nil, nil, err
-	}
-	for i, at := range held {
-		marked[at] = lateMarked[i]
-	}
-	return marked, append(claimed, lateClaimed...), nil
+	return marked, nil, err
 }
 
 // pgApply applies the marks in one statement, as far as it may without waiting.
@@ -301,14 +268,4 @@ func (m *pgMarked) tally() delivery.Tally {
 		t.Status = delivery.Read
 	}
 	return t
-}
-
-// heldOf returns the indexes of the marks that were not tried.
-func heldOf(marked []delivery.Marked) (held []int) {
-	for i := range marked {
-		if marked[i].Blocked {
-			held = append(held, i)
-		}
-	}
-	return held
 }

@@ -7,48 +7,45 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// pgCreate stores new messages: $1 pgDrafts, $2 the lease's length, $3 its token. It waits for
-// their conversations, and makes those that are new.
-const pgCreate = pgDrafts + `
-conversation AS (
-	INSERT INTO delivery_conversations AS c (id, version)
-	SELECT conversation, count(*) FROM draft GROUP BY conversation ORDER BY conversation COLLATE "C"
-	ON CONFLICT (id) DO UPDATE SET version = c.version + excluded.version
-	RETURNING conv, id AS conversation, version
-),` + pgStore
-
-// pgCreateFree is pgCreate for the conversations that are there and that nobody holds. The messages
-// of others come back without a seq.
-const pgCreateFree = pgDrafts + `
-free AS MATERIALIZED (
-	SELECT conv, id FROM delivery_conversations WHERE id = ANY (ARRAY(SELECT conversation FROM draft))
-	FOR NO KEY UPDATE SKIP LOCKED
-),
-conversation AS (
-	UPDATE delivery_conversations c SET version = c.version + n
-	FROM (SELECT conv, count(*) AS n FROM free JOIN draft ON draft.conversation = free.id GROUP BY conv) d
-	WHERE c.conv = d.conv AND c.conv = ANY (ARRAY(SELECT conv FROM free))
-	RETURNING c.conv, c.id AS conversation, c.version
-),` + pgStore
-
-// What both have in common. They need no look at a conversation but its newest version, which is
-// taken under the lock. An id that someone else stores at the same time breaks the unique index and
-// with it the whole statement, so that no version is taken that could become a gap; the next try
-// finds the message.
-const (
-	pgDrafts = `
+// pgCreate stores new messages: $1 pgDrafts, $2 the lease's length, $3 its token. It waits for no
+// conversation: the messages in those that somebody else has locked come back without a seq.
+//
+// It needs no look at a conversation but its newest version, which is taken under the lock. Whoever
+// makes a conversation holds its advisory lock until the commit, as nobody sees the row before: the
+// unique index would make others wait for it. An id of a message that someone else stores at the
+// same time breaks the unique index and with it the whole statement, so that no version is taken
+// that could become a gap; the next try finds the message.
+var pgCreate = `
 WITH draft AS MATERIALIZED (
 	SELECT d.* FROM json_to_recordset($1::json) AS d(ord int, id text, conversation text, sender text, body text, open boolean,
 		total int, quorum int, sent_at timestamptz, recipients json, socket text, event_body boolean)
 	LEFT JOIN LATERAL (SELECT id FROM delivery_messages WHERE id = d.id LIMIT 1) taken ON true
 	WHERE taken.id IS NULL
-),`
-
-	pgStore = `
+),
+wanted AS MATERIALIZED (
+	SELECT d.*, c.conv FROM (SELECT conversation, count(*) AS n FROM draft GROUP BY conversation) d
+	LEFT JOIN LATERAL (SELECT conv FROM delivery_conversations WHERE id = d.conversation LIMIT 1) c ON true
+),
+free AS MATERIALIZED (
+	SELECT conv FROM delivery_conversations WHERE conv = ANY (ARRAY(SELECT conv FROM wanted))
+	FOR NO KEY UPDATE SKIP LOCKED
+),
+known AS (
+	UPDATE delivery_conversations c SET version = c.version + n
+	FROM wanted w WHERE c.conv = w.conv AND c.conv = ANY (ARRAY(SELECT conv FROM free))
+	RETURNING c.conv, c.id AS conversation, c.version
+),
+made AS (
+	INSERT INTO delivery_conversations (id, version)
+	SELECT conversation, n FROM wanted
+	WHERE CASE WHEN conv IS NULL THEN pg_try_advisory_xact_lock(` + pgNewConversation("conversation") + `) ELSE false END
+	ON CONFLICT (id) DO NOTHING
+	RETURNING conv, id AS conversation, version
+),
 message AS MATERIALIZED (
 	SELECT d.*, conv, row_number() OVER (ORDER BY ord) AS n,
 		version - count(*) OVER (PARTITION BY conv) + row_number() OVER (PARTITION BY conv ORDER BY ord) AS seq
-	FROM draft d JOIN conversation USING (conversation)
+	FROM draft d JOIN (SELECT * FROM known UNION ALL SELECT * FROM made) c USING (conversation)
 ),
 stored AS (
 	INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
@@ -56,17 +53,17 @@ stored AS (
 ),
 state AS (
 	INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
-	SELECT conv, seq, seq, 1, 0, 0 FROM message
+	SELECT conv, seq, seq, ` + sqlSent + `, 0, 0 FROM message
 ),
 receipt AS (
 	INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
-	SELECT conv, seq, recipient, 1, seq FROM message, json_array_elements_text(recipients) recipient
+	SELECT conv, seq, recipient, ` + sqlSent + `, seq FROM message, json_array_elements_text(recipients) recipient
 ),
 event AS (
 	INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
 	SELECT clock_timestamp() + $2::bigint * INTERVAL '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
-		json_build_object('k', 1, 'c', conversation, 'f', seq, 't', seq, 'x', socket, 'u', json_build_array(
-			json_build_object('i', id, 's', sender, 'v', seq, 'm', 1, 'd', 0, 'r', 0, 'n', total,
+		json_build_object('k', ` + sqlMessageSent + `, 'c', conversation, 'f', seq, 't', seq, 'x', socket, 'u', json_build_array(
+			json_build_object('i', id, 's', sender, 'v', seq, 'm', ` + sqlSent + `, 'd', 0, 'r', 0, 'n', total,
 				'b', CASE WHEN event_body THEN body ELSE '' END)))
 	FROM message ORDER BY ord
 	RETURNING id
@@ -75,13 +72,20 @@ SELECT draft.ord, message.seq, e.id
 FROM draft
 LEFT JOIN message USING (ord)
 LEFT JOIN (SELECT row_number() OVER () AS n, id FROM event) e USING (n)`
-)
 
 // pgLockNew waits for the rows of conversations, and makes those that are not there: $1 their ids.
-const pgLockNew = `
+var pgLockNew = `
 INSERT INTO delivery_conversations AS c (id, version)
-SELECT id, 0 FROM json_array_elements_text($1::json) id ORDER BY id COLLATE "C"
+SELECT wanted.id, 0 FROM json_array_elements_text($1::json) AS wanted(id)
+WHERE CASE WHEN EXISTS (SELECT FROM delivery_conversations WHERE id = wanted.id) THEN true
+	ELSE pg_advisory_xact_lock(` + pgNewConversation("wanted.id") + `) IS NOT NULL END
+ORDER BY wanted.id COLLATE "C"
 ON CONFLICT (id) DO UPDATE SET version = c.version`
+
+// pgNewConversation returns the numbers of the advisory lock of a conversation that is not there.
+func pgNewConversation(id string) string {
+	return `hashtext('delivery_conversations'), hashtext(` + id + `)`
+}
 
 // pgDraft is one message on its way to pgCreate.
 type pgDraft struct {
@@ -121,11 +125,7 @@ func (postgresWrites) create(ctx context.Context, s *session, messages []deliver
 				return err
 			}
 		}
-		statement := pgCreate
-		if false {
-			statement = pgCreateFree
-		}
-		rows, err := queryInto(ctx, q, len(messages), (*pgCreated).columns, statement, batch, lease.For.Microseconds(), lease.Token)
+		rows, err := queryInto(ctx, q, len(messages), (*pgCreated).columns, pgCreate, batch, lease.For.Microseconds(), lease.Token)
 		if err != nil {
 			return err
 		}
@@ -144,7 +144,7 @@ func (postgresWrites) create(ctx context.Context, s *session, messages []deliver
 	return created, claimed, nil
 }
 
-// pgResults returns what became of the messages that are stored or held.
+// pgResults returns what became of the messages that are stored or blocked.
 func pgResults(messages []delivery.NewMessage, rows []pgCreated, lease delivery.Lease) (created []delivery.Created, claimed []delivery.Claimed) {
 	created = make([]delivery.Created, len(messages))
 	for _, row := range rows {
@@ -203,7 +203,7 @@ func pgExisting(ctx context.Context, s *session, messages []delivery.NewMessage,
 // pgCreated is a row of what pgCreate returns.
 type pgCreated struct {
 	ord   int
-	seq   int64 // 0 if the message was held back
+	seq   int64 // 0 if the message was blocked
 	event int64 // id
 }
 

@@ -65,7 +65,7 @@ DELETE FROM delivery_outbox o USING s WHERE o.id = ANY (ARRAY(SELECT id FROM s))
 // pgSettle settles: $1 pgSettlements that end claims, $2 those that give them back, $3 those of
 // dead letters. Outcomes stand as in [delivery.Outcome]. One list with a filter on the outcome
 // would pass for two rows, and be searched from end to end for each of its own.
-const pgSettle = `
+var pgSettle = `
 WITH ending AS MATERIALIZED (
 	SELECT * FROM json_to_recordset($1::json) AS s(id bigint, lease bigint, outcome int, reason text)
 ),
@@ -75,14 +75,14 @@ ended AS (
 ),
 buried AS (
 	INSERT INTO delivery_dead (id, attempts, reason, at, payload)
-	SELECT id, attempts, reason, clock_timestamp(), payload FROM ended WHERE outcome = 4
+	SELECT id, attempts, reason, clock_timestamp(), payload FROM ended WHERE outcome = ` + sqlBury + `
 ),
 deferring AS MATERIALIZED (
 	SELECT * FROM json_to_recordset($2::json) AS s(id bigint, lease bigint, outcome int, after bigint)
 ),
 deferred AS (
 	UPDATE delivery_outbox o SET
-		lease = 0, attempts = attempts - (outcome = 3)::int, ready_at = clock_timestamp() + after * INTERVAL '1 microsecond'
+		lease = 0, attempts = attempts - (outcome = ` + sqlRelease + `)::int, ready_at = clock_timestamp() + after * INTERVAL '1 microsecond'
 	FROM deferring s WHERE o.id = ANY (ARRAY(SELECT id FROM deferring)) AND o.id = s.id AND o.lease = s.lease
 	RETURNING o.id
 ),
@@ -95,7 +95,7 @@ raised AS (
 ),
 requeued AS (
 	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, payload)
-	SELECT id, clock_timestamp(), 0, 0, payload FROM raised WHERE outcome = 5
+	SELECT id, clock_timestamp(), 0, 0, payload FROM raised WHERE outcome = ` + sqlRequeue + `
 )
 SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM deferred) + (SELECT count(*) FROM raised)`
 

@@ -75,7 +75,7 @@ unread AS MATERIALIZED (
 	) r ON true
 	WHERE (m.conv, m.seq) > ((SELECT conv FROM reader), (SELECT place FROM reader))
 		AND (m.conv, m.seq) <= ((SELECT conv FROM reader), (SELECT version FROM reader))
-		AND CASE WHEN m.sender = $4::text THEN false ELSE coalesce(r.status, m.open::int) IN (1, 2) END
+		AND CASE WHEN m.sender = $4::text THEN false ELSE coalesce(r.status, m.open::int * ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `) END
 	ORDER BY m.conv, m.seq LIMIT $5::bigint
 )
 SELECT reader.version, (SELECT count(*) FROM unread), first.id, first.seq, newest.id, newest.seq

@@ -2,177 +2,234 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/msgdelivery/delivery"
 )
 
-// pgNeeds finds, among the messages from the user's place up to the named one, in order of seq,
-// those of others that are not where the mark wants them; a frozen message without the user is
-// none. The scalar subselects let the index deliver the order, so that a limit ends the search.
-const pgNeeds = `
-	SELECT m.seq, m.id, m.sender, m.total, m.quorum, coalesce(r.status, 0) AS was, r.delivered_at
-	FROM delivery_messages m
-	LEFT JOIN LATERAL (
-		SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = $3::text LIMIT 1
-	) r ON true
-	WHERE m.conv = (SELECT conv FROM named) AND m.seq > (SELECT place FROM named) AND m.seq <= (SELECT seq FROM named)
-		AND m.sender <> $3::text AND (m.open OR r.status IS NOT NULL) AND $5::int > coalesce(r.status, 0)`
-
-// pgAdvanceUpTo applies an up-to mark: $1 conversation, $2 message, $3 user, $4 socket, $5 status,
-// $6 at, $7 admitted, $8 limit, $9 the lease's length, $10 its token. It takes the conversation's
-// row as pgAdvance does. The place is safe without: what it passes over can never need a step
-// again. Strangers leave no place behind.
+// pgAdvanceUpTo applies a batch of up-to marks: $1 to $9 are columns of marks, $10 is the limit of
+// steps, $11 how many messages it looks at for each mark, $12 how many updates an event may have,
+// $13 the lease's length, $14 its token.
+//
+// It takes the rows of conversations as pgAdvance does, and those alone in which it has something to
+// write. A place moves only in a conversation that was taken.
 var pgAdvanceUpTo = `
-WITH named AS MATERIALIZED (
-	SELECT m.conv, m.seq, m.id, m.sender, m.open, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen,
-		r.status, r.version, r.delivered_at, r.read_at,
-		coalesce((
-			SELECT CASE WHEN $5::int = 3 THEN read_seq ELSE delivered_seq END FROM delivery_readers
-			WHERE conv = m.conv AND reader = $3::text
-		), 0) AS place
-	FROM delivery_messages m
-	JOIN delivery_conversations c ON c.conv = m.conv
+WITH mark AS MATERIALIZED (
+	SELECT k.*, m.*, c.version AS seen, r.status AS was, r.version AS last, r.delivered_at, r.read_at,
+		coalesce(CASE WHEN k.status = ` + sqlRead + ` THEN p.read_seq ELSE p.delivered_seq END, 0) AS place
+	FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::int[]),
+			(SELECT $6::timestamptz[]), (SELECT $7::boolean[]), (SELECT $8::bigint[]), (SELECT $9::boolean[]))
+		WITH ORDINALITY AS k(conversation, message, "user", socket, status, at, admitted, after, covered, ord)
+	CROSS JOIN LATERAL (
+		SELECT id, conv, seq AS named, sender, open, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
+	) m
+	CROSS JOIN LATERAL (
+		SELECT version FROM delivery_conversations WHERE conv = m.conv AND id = k.conversation LIMIT 1
+	) c
 	LEFT JOIN LATERAL (
-		SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = $3::text LIMIT 1
+		SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.named AND recipient = k."user" LIMIT 1
 	) r ON true
-	WHERE m.id = $2::text AND c.id = $1::text LIMIT 1
+	LEFT JOIN LATERAL (
+		SELECT * FROM delivery_readers WHERE conv = m.conv AND reader = k."user" LIMIT 1
+	) p ON true
+),
+-- Each mark looks at the messages after its beginning, up to the named one or as many as it may.
+look AS MATERIALIZED (
+	SELECT l.*, CASE WHEN named - beginning <= $11::bigint THEN named ELSE coalesce((
+			SELECT seq FROM delivery_messages WHERE conv = l.conv AND seq > l.beginning AND seq <= l.named
+			ORDER BY conv, seq LIMIT 1 OFFSET $11::bigint - 1
+		), named) END AS till
+	FROM (SELECT *, least(greatest(place, after), named) AS beginning FROM mark) l
+),
+-- Those of others that are not where the mark wants them; a frozen message without the user is none.
+-- The number counts the steps.
+needed AS MATERIALIZED (
+	SELECT look.ord, look.conv, look.conversation, look.seen, look."user", look.socket, look.status, look.at, look.named, f.*,
+		count(*) FILTER (WHERE NOT lacking) OVER (ORDER BY look.ord, f.seq) AS n
+	FROM look
+	CROSS JOIN LATERAL (
+		SELECT m.seq, m.id AS message, m.sender, m.total, m.quorum, coalesce(r.status, 0) AS was, r.delivered_at,
+			m.open AND NOT look.admitted AS lacking
+		FROM (
+			SELECT * FROM delivery_messages WHERE conv = look.conv AND seq > look.beginning AND seq <= look.till
+			ORDER BY conv, seq LIMIT $11::bigint
+		) m
+		LEFT JOIN LATERAL (
+			SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = look."user" LIMIT 1
+		) r ON true
+		WHERE m.sender <> look."user" AND (m.open OR r.status IS NOT NULL) AND look.status > coalesce(r.status, 0)
+	) f
+),
+-- What is found from the first step beyond the limit on was not looked at.
+bound AS MATERIALIZED (
+	SELECT ord, seq FROM needed WHERE n > $10::bigint ORDER BY ord, seq LIMIT 1
 ),
 found AS MATERIALIZED (
-	SELECT *, row_number() OVER (ORDER BY seq) AS n
-	FROM (` + pgNeeds + ` AND (NOT m.open OR $7::boolean) ORDER BY m.seq LIMIT $8::bigint + 1) f
+	SELECT * FROM needed WHERE coalesce((ord, seq) < ((SELECT ord FROM bound), (SELECT seq FROM bound)), true)
 ),
--- Up to where this statement looks: to the named message, or to before the first step beyond the limit.
-looked AS MATERIALIZED (
-	SELECT coalesce((SELECT seq - 1 FROM found WHERE n > $8::bigint), named.seq) AS till FROM named
-),
-left_out AS MATERIALIZED (
-	SELECT count(*) AS messages, min(seq) AS first
-	FROM (` + pgNeeds + ` AND m.open AND NOT $7::boolean) o WHERE seq <= (SELECT till FROM looked)
+plan AS MATERIALIZED (
+	SELECT p.*, left_out = 0 AND (covered OR beginning <= place) AND (steps > 0 OR was IS NOT NULL OR sender = "user") AND reached > place AS moves
+	FROM (
+		SELECT look.*, coalesce(f.steps, 0) AS steps, coalesce(f.left_out, 0) AS left_out,
+			CASE coalesce(sign(look.ord - (SELECT ord FROM bound)), -1)
+				WHEN -1 THEN till WHEN 0 THEN (SELECT seq - 1 FROM bound) ELSE beginning END AS reached
+		FROM look
+		LEFT JOIN (
+			SELECT ord, count(*) FILTER (WHERE NOT lacking) AS steps, count(*) FILTER (WHERE lacking) AS left_out
+			FROM found GROUP BY ord
+		) f USING (ord)
+	) p
 ),
 turn AS MATERIALIZED (
-	SELECT c.conv, (SELECT count(*) FROM found WHERE n <= $8::bigint) AS steps
-	FROM delivery_conversations c JOIN named ON c.conv = named.conv AND c.version = named.seen
-	WHERE EXISTS (SELECT FROM found)
+	SELECT c.conv, w.steps FROM delivery_conversations c
+	JOIN (
+		SELECT conv, seen, sum(steps)::bigint AS steps FROM plan WHERE steps > 0 OR moves GROUP BY conv, seen
+	) w ON c.conv = w.conv AND c.version = w.seen
+	WHERE c.conv = ANY (ARRAY(SELECT conv FROM plan WHERE steps > 0 OR moves))
 	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
 taken AS (
-	UPDATE delivery_conversations c SET version = c.version + turn.steps FROM turn WHERE c.conv = turn.conv
+	UPDATE delivery_conversations c SET version = c.version + turn.steps
+	FROM unnest(ARRAY(SELECT conv FROM turn WHERE steps > 0), ARRAY(SELECT steps FROM turn WHERE steps > 0)) AS turn(conv, steps)
+	WHERE c.conv = turn.conv AND c.conv = ANY (ARRAY(SELECT conv FROM turn WHERE steps > 0))
 	RETURNING c.conv
 ),
 step AS MATERIALIZED (
-	SELECT named.conv, conversation, f.seq, f.id AS message, f.sender, f.total, f.quorum, $3::text AS "user", f.was, $5::int AS status,
-		coalesce(f.delivered_at, $6::timestamptz) AS delivered_at, CASE WHEN $5::int = 3 THEN $6::timestamptz END AS read_at,
-		t.delivered_count + (f.was < 2)::int AS delivered, t.read_count + ($5::int = 3)::int AS read, named.seen + f.n AS version
-	FROM named
+	SELECT ord, f.conv, f.seq, named, conversation, message, sender, total, quorum, "user", socket, was, status, at,
+		coalesce(delivered_at, at) AS delivered_at, CASE WHEN status = ` + sqlRead + ` THEN at END AS read_at,
+		seen + row_number() OVER (PARTITION BY f.conv ORDER BY socket COLLATE "C", ord, f.seq) AS version,
+		(row_number() OVER (PARTITION BY f.conv, socket COLLATE "C" ORDER BY ord, f.seq) - 1) / $12::bigint AS part,
+		t.delivered_count + count(*) FILTER (WHERE was < ` + sqlDelivered + `) OVER earlier AS delivered,
+		t.read_count + count(*) FILTER (WHERE status = ` + sqlRead + `) OVER earlier AS read
+	FROM found f
 	JOIN taken USING (conv)
-	JOIN found f ON f.n <= $8::bigint
-	CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = named.conv AND seq = f.seq LIMIT 1) t
+	CROSS JOIN LATERAL (
+		SELECT delivered_count, read_count FROM delivery_states WHERE conv = f.conv AND seq = f.seq LIMIT 1
+	) t
+	WHERE NOT lacking
+	WINDOW earlier AS (PARTITION BY f.conv, f.seq ORDER BY socket COLLATE "C", ord)
 ),` + pgPutReceipts + `,
-state AS (
-	INSERT INTO delivery_states AS t (conv, seq, version, status, delivered_count, read_count, delivered_at, read_at)
-	SELECT conv, seq, version, ` + pgStatus + `, delivered, read,
-		CASE WHEN delivered >= quorum THEN $6::timestamptz END, CASE WHEN read >= quorum THEN $6::timestamptz END
-	FROM step u ` + pgPutState + `
-),
+state AS (` + pgPutStates + `),
 place AS (
 	INSERT INTO delivery_readers AS p (conv, reader, delivered_seq, read_seq)
-	SELECT conv, $3::text, reached, CASE WHEN $5::int = 3 THEN reached ELSE 0 END
-	FROM (SELECT *, least(till, left_out.first - 1) AS reached FROM named, looked, left_out) r
-	WHERE reached > place
-		AND CASE WHEN EXISTS (SELECT FROM found) THEN EXISTS (SELECT FROM taken) ELSE status IS NOT NULL OR sender = $3::text END
+	SELECT conv, "user", reached, CASE WHEN status = ` + sqlRead + ` THEN reached ELSE 0 END
+	FROM plan WHERE moves AND conv = ANY (ARRAY(SELECT conv FROM turn))
 	ON CONFLICT (conv, reader) DO UPDATE SET
 		delivered_seq = greatest(p.delivered_seq, excluded.delivered_seq), read_seq = greatest(p.read_seq, excluded.read_seq)
 ),
 told AS MATERIALIZED (
-	SELECT nextval('delivery_outbox_id_seq') AS id,
-		` + pgEvent(`conversation`, `min(version)`, `max(version)`, `$4::text`, `string_agg(`+pgUpdate+`, ',' ORDER BY version)`) + ` AS payload
-	FROM step u GROUP BY conversation
+	SELECT nextval('delivery_outbox_id_seq') AS id, ord, payload
+	FROM (
+		SELECT min(ord) AS ord, ` + pgEventOfSteps + ` AS payload
+		FROM step u GROUP BY conv, socket COLLATE "C", part ORDER BY conv, min(version)
+	) e
 ),
 event AS (
 	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, payload)
-	SELECT id, clock_timestamp() + $9::bigint * INTERVAL '1 microsecond', $10::bigint, ($10::bigint <> 0)::int, payload FROM told
+	SELECT id, clock_timestamp() + $13::bigint * INTERVAL '1 microsecond', $14::bigint, ($14::bigint <> 0)::int, payload FROM told
 )
-SELECT named.id, named.conversation, named.sender, named.seq, open, named.total, named.quorum, sent_at,
-	coalesce(own.status, named.status), coalesce(own.version, named.version),
-	coalesce(own.delivered_at, named.delivered_at), coalesce(own.read_at, named.read_at),
-	steps.taken, steps.first, steps.last, left_out.messages,
-	(SELECT count(*) FROM found) > $8::bigint,
-	steps.taken = 0 AND EXISTS (SELECT FROM found),
-	e.id, e.payload
-FROM named
-CROSS JOIN left_out
-CROSS JOIN (SELECT count(*) AS taken, min(version) AS first, max(version) AS last FROM step) steps
-LEFT JOIN step own ON own.seq = named.seq
-LEFT JOIN told e ON $10::bigint <> 0`
+SELECT plan.ord, plan.id, plan.conversation, plan.sender, plan.named, plan.open, plan.total, plan.quorum, plan.sent_at,
+	coalesce(s.status, plan.was), coalesce(s.version, plan.last),
+	coalesce(s.delivered_at, plan.delivered_at), coalesce(s.read_at, plan.read_at),
+	coalesce(s.taken, 0), s.first, s.last, plan.left_out, plan.reached, plan.reached < plan.named,
+	plan.steps > 0 AND s.ord IS NULL, e.id, e.payload
+FROM plan
+LEFT JOIN (
+	SELECT ord, count(*) AS taken, min(version) AS first, max(version) AS last,
+		max(status) FILTER (WHERE seq = named) AS status, max(version) FILTER (WHERE seq = named) AS version,
+		max(delivered_at) FILTER (WHERE seq = named) AS delivered_at, max(read_at) FILTER (WHERE seq = named) AS read_at
+	FROM step GROUP BY ord
+) s USING (ord)
+LEFT JOIN told e ON e.ord = plan.ord AND $14::bigint <> 0
+ORDER BY e.id`
 
-func (w postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo []delivery.UpTo, limit int, lease delivery.Lease) (marked []delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
-	for _, u := range upTo {
-		m, c, err := w.advanceOneUpTo(ctx, s, u, limit, lease)
+func (postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo []delivery.UpTo, limit int, lease delivery.Lease) (marked []delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
+	if s.tx == nil {
+		err = s.single(ctx, func(q delivery.DBTX) error {
+			marked, claimed, err = pgApplyUpTo(ctx, q, upTo, limit, lease)
+			return err
+		})
+		return marked, claimed, err
+	}
+	err = s.write(ctx, func(q delivery.DBTX) error {
+		limit := limit
+		marked, err = pgWaiting(ctx, q, upTo, func(u *delivery.UpTo) string { return u.Message }, func(some []delivery.UpTo) ([]delivery.MarkedUpTo, error) {
+			marked, _, err := pgApplyUpTo(ctx, q, some, limit, lease)
+			for i := range marked {
+				limit -= marked[i].Changed
+			}
+			return marked, err
+		}, func(m *delivery.MarkedUpTo) bool { return m.Blocked })
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		limit -= m.Changed
-		marked, claimed = append(marked, m), append(claimed, c...)
+		var missing []string
+		for i := range marked {
+			if marked[i].Header.ID == "" {
+				missing = append(missing, upTo[i].Message)
+			}
+		}
+		return pgMissing(ctx, q, missing)
+	})
+	return marked, nil, err
+}
+
+// pgApplyUpTo applies up-to marks in one statement, as far as it may without waiting.
+func pgApplyUpTo(ctx context.Context, q delivery.DBTX, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	var conversations, messages, users, sockets, statuses, times, admitted, after, covered pgArray
+	for i := range upTo {
+		u := &upTo[i]
+		conversations.text(u.Conversation)
+		messages.text(u.Message)
+		users.text(u.User)
+		sockets.text(u.Socket)
+		statuses.number(int64(u.Status))
+		times.time(precise(u.At))
+		admitted.number(int64(bit(u.Admitted)))
+		after.number(u.After)
+		covered.number(int64(bit(u.Covered)))
+	}
+	rows, err := queryInto(ctx, q, len(upTo), (*pgMarkedUpTo).columns, pgAdvanceUpTo,
+		conversations.String(), messages.String(), users.String(), sockets.String(), statuses.String(), times.String(),
+		admitted.String(), after.String(), covered.String(),
+		limit, lengthOfLooks(len(upTo)), delivery.MaxBatch, lease.For.Microseconds(), lease.Token)
+	if err != nil {
+		return nil, nil, err
+	}
+	marked := make([]delivery.MarkedUpTo, len(upTo))
+	var claimed []delivery.Claimed
+	for i := range rows {
+		row := &rows[i]
+		m, u := &row.MarkedUpTo, &upTo[row.ord-1]
+		switch {
+		case m.Blocked:
+			*m = delivery.MarkedUpTo{Header: m.Header, Blocked: true}
+		case m.Receipt.Status != 0:
+			m.Receipt.Message, m.Receipt.Recipient = u.Message, u.User
+		}
+		marked[row.ord-1] = *m
+		if row.event != 0 {
+			event, err := decodeEvent(row.event, row.payload)
+			if err != nil {
+				return nil, nil, err
+			}
+			claimed = append(claimed, delivery.Claimed{Event: event, Lease: lease.Token, Attempts: 1})
+		}
 	}
 	return marked, claimed, nil
 }
 
-func (postgresWrites) advanceOneUpTo(ctx context.Context, s *session, upTo delivery.UpTo, limit int, lease delivery.Lease) (marked delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
-	var row pgMarkedUpTo
-	apply := func(q delivery.DBTX) error {
-		rows, err := query(ctx, q, scanPgMarkedUpTo, pgAdvanceUpTo,
-			upTo.Conversation, upTo.Message, upTo.User, upTo.Socket, uint8(upTo.Status), precise(upTo.At),
-			upTo.Admitted, limit, lease.For.Microseconds(), lease.Token)
-		row = pgMarkedUpTo{}
-		if err == nil && len(rows) > 0 {
-			row = rows[0]
-		}
-		return err
-	}
-	if s.tx == nil {
-		err = s.single(ctx, apply)
-	}
-	if s.tx != nil || err == nil && row.held {
-		err = s.write(ctx, func(q delivery.DBTX) error {
-			for row.held = true; row.held; { // twice if the message came between the two statements
-				if _, err := q.ExecContext(ctx, pgLock, idList([]string{upTo.Message})); err != nil {
-					return err
-				}
-				if err := apply(q); err != nil {
-					return err
-				}
-			}
-			if s.tx != nil && row.Header.ID == "" {
-				return pgMissing(ctx, q, []string{upTo.Message})
-			}
-			return nil
-		})
-	}
-	if err != nil {
-		return delivery.MarkedUpTo{}, nil, err
-	}
-	if row.Receipt.Status != 0 {
-		row.Receipt.Message, row.Receipt.Recipient = upTo.Message, upTo.User
-	}
-	if row.event == 0 {
-		return row.MarkedUpTo, nil, nil
-	}
-	event, err := decodeEvent(row.event, row.payload)
-	return row.MarkedUpTo, []delivery.Claimed{{Event: event, Lease: lease.Token, Attempts: 1}}, err
-}
-
-// pgMarkedUpTo is what pgAdvanceUpTo returns.
+// pgMarkedUpTo is a row of what pgAdvanceUpTo returns: one for each mark whose message was found, and
+// more for a mark with which several events begin.
 type pgMarkedUpTo struct {
+	ord int
 	delivery.MarkedUpTo
-	held    bool
-	event   int64 // id; 0 if it is nobody's yet
+	event   int64 // id of an event that begins with this mark; 0 if none does, or it is nobody's yet
 	payload []byte
 }
 
-func scanPgMarkedUpTo(rows *sql.Rows) (m pgMarkedUpTo, err error) {
-	columns := append(headerColumns(&m.Header), progressColumns(&m.Receipt)...)
-	columns = append(columns, &m.Changed, orZero[int64]{&m.From}, orZero[int64]{&m.To}, &m.LeftOut, &m.More, &m.held)
-	err = rows.Scan(append(columns, orZero[int64]{&m.event}, &m.payload)...)
-	return m, err
+func (m *pgMarkedUpTo) columns() []any {
+	columns := append([]any{&m.ord}, headerColumns(&m.Header)...)
+	columns = append(columns, progressColumns(&m.Receipt)...)
+	return append(columns, &m.Changed, orZero[int64]{&m.From}, orZero[int64]{&m.To}, &m.LeftOut, &m.Reached, &m.More, &m.Blocked,
+		orZero[int64]{&m.event}, &m.payload)
 }

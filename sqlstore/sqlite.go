@@ -147,6 +147,8 @@ const sqliteIDs = "(SELECT value AS id FROM json_each(?))"
 // sqliteWanted turns a batch of receipts that are asked for into a table.
 const sqliteWanted = "(SELECT value->>0 AS i, value->>1 AS conv, value->>2 AS seq, value->>3 AS recipient FROM json_each(?))"
 
+const sqliteFound = "INSERT INTO delivery_conversations (id, version) VALUES (?, 0)"
+
 // sqliteVersions returns the versions of conversations: who writes has locked all of them.
 const sqliteVersions = "SELECT c.conv, c.version FROM json_each(?) j CROSS JOIN delivery_conversations c ON c.conv = j.value"
 
@@ -161,9 +163,10 @@ const sqliteNow = "CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000"
 //   - INSERT … ON CONFLICT DO UPDATE, also where the row is known to exist: it looks into the index
 //   - beside a list of ids, the range they are in
 var sqliteWrites = locked{
-	known: lockedKnown(sqliteIDs),
-	found: `INSERT INTO delivery_conversations (id, version) VALUES (?, 0)`,
-	lock:  sqliteVersions,
+	known:     lockedKnown(sqliteIDs),
+	found:     sqliteFound,
+	foundFree: sqliteFound,
+	lock:      sqliteVersions,
 	addMessages: `
 INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8 FROM json_each(?)`,

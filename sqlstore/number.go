@@ -1,0 +1,23 @@
+package sqlstore
+
+import (
+	"strconv"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// The numbers of statuses, kinds and outcomes, as they are written in statements.
+var (
+	sqlSent      = number(delivery.Sent)
+	sqlDelivered = number(delivery.Delivered)
+	sqlRead      = number(delivery.Read)
+
+	sqlMessageSent   = number(delivery.MessageSent)
+	sqlStatusChanged = number(delivery.StatusChanged)
+
+	sqlRelease = number(delivery.Release)
+	sqlBury    = number(delivery.Bury)
+	sqlRequeue = number(delivery.Requeue)
+)
+
+func number[N ~uint8](n N) string { return strconv.Itoa(int(n)) }
