@@ -184,7 +184,7 @@ func TestBatches(t *testing.T) {
 				store.most = 0
 				var wg sync.WaitGroup
 				for i, id := range ids[:11] {
-					wg.Go(func() { tracker.MarkRead(t.Context(), id, reader) })
+					wg.Go(func() { tracker.MarkRead(t.Context(), reader, id) })
 					if i == 0 {
 						synctest.Wait() // in flight, while the others come
 					}
@@ -209,7 +209,7 @@ func TestBatches(t *testing.T) {
 		var wg sync.WaitGroup
 		for i, id := range ids {
 			wg.Go(func() {
-				r, err := tracker.MarkRead(t.Context(), id, delivery.Actor{User: user(i)})
+				r, err := tracker.MarkRead(t.Context(), delivery.Actor{User: user(i)}, id)
 				if err != nil || r.Status != delivery.Read {
 					t.Errorf("%s: %+v, %v", id, r, err)
 				}
@@ -253,14 +253,14 @@ func TestBatches(t *testing.T) {
 				if _, err := tracker.Send(t.Context(), known); err != nil {
 					t.Fatal(err)
 				}
-				wg.Go(func() { tracker.MarkRead(t.Context(), known.ID, bob) })
+				wg.Go(func() { tracker.MarkRead(t.Context(), bob, known.ID) })
 			}
 			pass(time.Second / 2)
 			began := time.Now()
 			for i, id := range ids {
 				wg.Go(func() {
 					reader := delivery.Actor{User: fmt.Sprint("u", i)}
-					if r, err := tracker.MarkRead(t.Context(), id, reader); err != nil || r.Status != delivery.Read {
+					if r, err := tracker.MarkRead(t.Context(), reader, id); err != nil || r.Status != delivery.Read {
 						t.Errorf("%s: %+v, %v", id, r, err)
 					}
 				})
@@ -287,14 +287,14 @@ func TestBatches(t *testing.T) {
 			var wg sync.WaitGroup
 			for round := range 2 { // the second time the strangers change places
 				for i, id := range ids {
-					wg.Go(func() { tracker.MarkRead(t.Context(), id, delivery.Actor{User: fmt.Sprint("u", i)}) })
+					wg.Go(func() { tracker.MarkRead(t.Context(), delivery.Actor{User: fmt.Sprint("u", i)}, id) })
 				}
 				pass(time.Second / 2)
 				var took [2]time.Duration
 				for i, id := range []string{ids[0], "missing"} {
 					wg.Go(func() {
 						began := time.Now()
-						_, err := tracker.MarkRead(t.Context(), id, delivery.Actor{User: fmt.Sprint("stranger", (i+round)%2)})
+						_, err := tracker.MarkRead(t.Context(), delivery.Actor{User: fmt.Sprint("stranger", (i+round)%2)}, id)
 						if took[i] = time.Since(began); err == nil {
 							t.Error("a stranger marked")
 						}
@@ -350,7 +350,7 @@ func TestBatches(t *testing.T) {
 					return err
 				},
 				"a mark": func(ctx context.Context) error {
-					_, err := tracker.MarkRead(ctx, ids[0], bob)
+					_, err := tracker.MarkRead(ctx, bob, ids[0])
 					return err
 				},
 			} {
@@ -383,7 +383,7 @@ func TestBatches(t *testing.T) {
 			_, tracker := open(t)
 			ids := send(t, tracker, 64, distinct) // too many for one batch
 			var wg sync.WaitGroup
-			wg.Go(func() { tracker.MarkRead(t.Context(), ids[0], bob) })
+			wg.Go(func() { tracker.MarkRead(t.Context(), bob, ids[0]) })
 			synctest.Wait()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()

@@ -42,7 +42,7 @@ func BenchmarkMark(b *testing.B) {
 						if repeated {
 							n %= len(ids)
 						}
-						if _, err := tracker.MarkRead(b.Context(), ids[n%len(ids)], delivery.Actor{User: users[n/len(ids)]}); err != nil {
+						if _, err := tracker.MarkRead(b.Context(), delivery.Actor{User: users[n/len(ids)]}, ids[n%len(ids)]); err != nil {
 							b.Fatal(err)
 						}
 					}

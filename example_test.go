@@ -33,11 +33,11 @@ func Example() {
 		log.Fatal(err)
 	}
 	for _, user := range []string{"bob", "carol"} {
-		if _, err := tracker.MarkRead(ctx, msg.ID, delivery.Actor{User: user}); err != nil {
+		if _, err := tracker.MarkRead(ctx, delivery.Actor{User: user}, msg.ID); err != nil {
 			log.Fatal(err)
 		}
 	}
-	_, err = tracker.MarkRead(ctx, msg.ID, delivery.Actor{User: "alice"})
+	_, err = tracker.MarkRead(ctx, delivery.Actor{User: "alice"}, msg.ID)
 	fmt.Println(errors.Is(err, delivery.ErrOwnMessage))
 
 	if err := tracker.Flush(ctx); err != nil { // a server has tracker.Run publish instead
@@ -89,7 +89,7 @@ func ExampleTracker_MarkUpTo() {
 			log.Fatal(err)
 		}
 	}
-	result, err := tracker.MarkUpTo(ctx, delivery.Actor{User: "bob"}, delivery.Read, "lunch", last.ID)
+	result, err := tracker.MarkUpTo(ctx, delivery.Actor{User: "bob"}, delivery.Read, delivery.MessageRef{Conversation: "lunch", ID: last.ID})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -111,19 +111,19 @@ func ExampleTracker_Pending() {
 		}
 	}
 	bob := delivery.Actor{User: "bob"}
-	if _, err := tracker.MarkRead(ctx, "m1", bob); err != nil {
+	if _, err := tracker.MarkRead(ctx, bob, "m1"); err != nil {
 		log.Fatal(err)
 	}
-	pending, err := tracker.Pending(ctx, bob.User, "lunch")
+	pending, err := tracker.Pending(ctx, delivery.Actor{User: bob.User}, "lunch")
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(pending.Unread, "unread, from", pending.First.ID, "to", pending.Newest.ID)
 
-	if _, err := tracker.MarkUpTo(ctx, bob, delivery.Read, "lunch", pending.Newest.ID); err != nil {
+	if _, err := tracker.MarkUpTo(ctx, bob, delivery.Read, delivery.MessageRef{Conversation: "lunch", ID: pending.Newest.ID}); err != nil {
 		log.Fatal(err)
 	}
-	if pending, err = tracker.Pending(ctx, bob.User, "lunch"); err != nil {
+	if pending, err = tracker.Pending(ctx, delivery.Actor{User: bob.User}, "lunch"); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(pending.Unread, "unread")
@@ -148,7 +148,7 @@ func ExampleTracker_Changes() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := tracker.MarkRead(ctx, "m2", delivery.Actor{User: "bob"}); err != nil {
+	if _, err := tracker.MarkRead(ctx, delivery.Actor{User: "bob"}, "m2"); err != nil {
 		log.Fatal(err)
 	}
 	for more := true; more; {

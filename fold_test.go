@@ -75,7 +75,7 @@ func TestRepeatsShareAWrite(t *testing.T) {
 		return text
 	}
 	other := func(tracker *delivery.Tracker) func() {
-		return func() { tracker.MarkRead(context.Background(), "other", carol) }
+		return func() { tracker.MarkRead(context.Background(), carol, "other") }
 	}
 
 	bubble("one message 500 times in one call is one mark: the first result says that it changed, the others have its receipt",

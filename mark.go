@@ -16,13 +16,13 @@ import (
 // [ErrNotRecipient], someone whom the app's rule keeps out of an open conversation [ErrForbidden].
 // Marks by frozen recipients never ask that rule. When ctx ends while the write is under way the
 // error wraps [ErrOutcomeUnknown]; when it ends before, nothing was written.
-func (t *Tracker) MarkDelivered(ctx context.Context, message string, actor Actor) (Receipt, error) {
+func (t *Tracker) MarkDelivered(ctx context.Context, actor Actor, message string) (Receipt, error) {
 	return only(t.mark(ctx, nil, actor, Delivered, message))
 }
 
 // MarkRead says that the actor saw the message, which implies that it was delivered.
 // It is otherwise like [Tracker.MarkDelivered].
-func (t *Tracker) MarkRead(ctx context.Context, message string, actor Actor) (Receipt, error) {
+func (t *Tracker) MarkRead(ctx context.Context, actor Actor, message string) (Receipt, error) {
 	return only(t.mark(ctx, nil, actor, Read, message))
 }
 

@@ -23,10 +23,10 @@ func TestMark(t *testing.T) {
 		d := newDesk(t, nil)
 		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Body: "hi", Recipients: []string{"bob", "carol"}})
 		d.told(t)
-		if _, err := d.MarkDelivered(t.Context(), m.ID, bob); err != nil {
+		if _, err := d.MarkDelivered(t.Context(), bob, m.ID); err != nil {
 			t.Fatal(err)
 		}
-		r, err := d.MarkRead(t.Context(), m.ID, bob)
+		r, err := d.MarkRead(t.Context(), bob, m.ID)
 		if err != nil || r.Status != delivery.Read || r.Version != 3 || r.ReadAt.IsZero() || r.DeliveredAt.After(r.ReadAt) {
 			t.Errorf("receipt %+v, %v", r, err)
 		}
@@ -39,7 +39,7 @@ func TestMark(t *testing.T) {
 			u.Status != delivery.Sent || u.Delivered != 1 || u.Read != 1 || u.Total != 2 || u.Sender != "alice" || *u.Receipt != r {
 			t.Errorf("event %+v with receipt %+v", events[1], u.Receipt)
 		}
-		if _, err := d.MarkRead(t.Context(), m.ID, carol); err != nil {
+		if _, err := d.MarkRead(t.Context(), carol, m.ID); err != nil {
 			t.Fatal(err)
 		}
 		if m, _ := d.Message(t.Context(), m.ID); m.Status != delivery.Read || m.Version != 4 {
@@ -50,7 +50,7 @@ func TestMark(t *testing.T) {
 	t.Run("a repeated or backward mark changes nothing and tells nobody", func(t *testing.T) {
 		d := newDesk(t, nil)
 		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
-		first, err := d.MarkRead(t.Context(), m.ID, bob)
+		first, err := d.MarkRead(t.Context(), bob, m.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestMark(t *testing.T) {
 			{"an unknown id", "nowhere", bob, delivery.ErrNotFound},
 		} {
 			for which, tracker := range map[string]*delivery.Tracker{"knowing the header": d.Tracker, "not knowing it": fresh} {
-				if r, err := tracker.MarkRead(t.Context(), c.message, c.actor); !errors.Is(err, c.want) || r != (delivery.Receipt{}) {
+				if r, err := tracker.MarkRead(t.Context(), c.actor, c.message); !errors.Is(err, c.want) || r != (delivery.Receipt{}) {
 					t.Errorf("%s, %s: got %+v, %v; want %v", c.name, which, r, err, c.want)
 				}
 			}
@@ -116,7 +116,7 @@ func TestMark(t *testing.T) {
 			{"bob", "nowhere", "bob nowhere: " + delivery.ErrNotFound.Error()},
 		} {
 			seen = nil
-			d.MarkRead(t.Context(), c.message, delivery.Actor{User: c.user})
+			d.MarkRead(t.Context(), delivery.Actor{User: c.user}, c.message)
 			if len(seen) != 1 || seen[0] != c.want {
 				t.Errorf("%s marks %s: the observer was told %q, want %q", c.user, c.message, seen, c.want)
 			}
@@ -124,7 +124,7 @@ func TestMark(t *testing.T) {
 				continue // an up-to mark passes over one's own messages
 			}
 			seen = nil
-			d.MarkUpTo(t.Context(), delivery.Actor{User: c.user}, delivery.Read, "c", c.message)
+			d.MarkUpTo(t.Context(), delivery.Actor{User: c.user}, delivery.Read, delivery.MessageRef{Conversation: "c", ID: c.message})
 			if want := strings.Replace(c.want, "read true", "read false", 1); len(seen) != 1 || seen[0] != want {
 				t.Errorf("%s marks up to %s: the observer was told %q, want %q", c.user, c.message, seen, want)
 			}
@@ -144,7 +144,7 @@ func TestMark(t *testing.T) {
 			t.Error("asked for a frozen recipient")
 			return false, nil
 		}})
-		if _, err := fresh.MarkRead(t.Context(), frozen.ID, bob); err != nil {
+		if _, err := fresh.MarkRead(t.Context(), bob, frozen.ID); err != nil {
 			t.Error(err)
 		}
 		results, err := d.Mark(t.Context(), bob, delivery.Read, one.ID, two.ID)
@@ -160,7 +160,7 @@ func TestMark(t *testing.T) {
 		down := errors.New("directory down")
 		d := newDesk(t, &delivery.Options{Authorize: func(context.Context, string, delivery.Action, string) (bool, error) { return false, down }})
 		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
-		if _, err := d.MarkRead(t.Context(), m.ID, bob); !errors.Is(err, down) || errors.Is(err, delivery.ErrForbidden) {
+		if _, err := d.MarkRead(t.Context(), bob, m.ID); !errors.Is(err, down) || errors.Is(err, delivery.ErrForbidden) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -287,7 +287,7 @@ func TestMarkUpTo(t *testing.T) {
 		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Recipients: []string{"carol"}})
 		after := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
 		d.told(t)
-		got, err := d.MarkUpTo(t.Context(), bob, delivery.Read, "c", last.ID)
+		got, err := d.MarkUpTo(t.Context(), bob, delivery.Read, delivery.MessageRef{Conversation: "c", ID: last.ID})
 		if err != nil || got != (delivery.UpToResult{Changed: 7, From: 13, To: 19}) {
 			t.Errorf("got %+v, %v", got, err)
 		}
@@ -298,7 +298,7 @@ func TestMarkUpTo(t *testing.T) {
 		if m, _ := d.Message(t.Context(), after.ID); m.Read != 0 {
 			t.Error("it went past the named message")
 		}
-		if again, err := d.MarkUpTo(t.Context(), bob, delivery.Delivered, "c", last.ID); err != nil || again.Changed != 0 {
+		if again, err := d.MarkUpTo(t.Context(), bob, delivery.Delivered, delivery.MessageRef{Conversation: "c", ID: last.ID}); err != nil || again.Changed != 0 {
 			t.Errorf("again: %+v, %v", again, err)
 		}
 	})
@@ -312,18 +312,18 @@ func TestMarkUpTo(t *testing.T) {
 		}})
 		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Recipients: []string{"bob"}})
 		frozen := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Recipients: []string{"bob"}})
-		if got, err := d.MarkUpTo(t.Context(), bob, delivery.Delivered, "c", frozen.ID); got.Changed != 2 || err != nil || asked != 0 {
+		if got, err := d.MarkUpTo(t.Context(), bob, delivery.Delivered, delivery.MessageRef{Conversation: "c", ID: frozen.ID}); got.Changed != 2 || err != nil || asked != 0 {
 			t.Errorf("frozen only: %+v, %v, asked %d times", got, err, asked)
 		}
 		open := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
-		if got, err := d.MarkUpTo(t.Context(), bob, delivery.Read, "c", open.ID); got.Changed != 2 || err != nil || asked != 1 {
+		if got, err := d.MarkUpTo(t.Context(), bob, delivery.Read, delivery.MessageRef{Conversation: "c", ID: open.ID}); got.Changed != 2 || err != nil || asked != 1 {
 			t.Errorf("kept out of the open one: %+v, %v, asked %d times", got, err, asked)
 		}
-		if _, err := d.MarkUpTo(t.Context(), mal, delivery.Read, "c", open.ID); !errors.Is(err, delivery.ErrForbidden) {
+		if _, err := d.MarkUpTo(t.Context(), mal, delivery.Read, delivery.MessageRef{Conversation: "c", ID: open.ID}); !errors.Is(err, delivery.ErrForbidden) {
 			t.Errorf("kept out of all: %v", err)
 		}
 		allow = true
-		if got, err := d.MarkUpTo(t.Context(), bob, delivery.Read, "c", open.ID); got.Changed != 1 || err != nil {
+		if got, err := d.MarkUpTo(t.Context(), bob, delivery.Read, delivery.MessageRef{Conversation: "c", ID: open.ID}); got.Changed != 1 || err != nil {
 			t.Errorf("let in: %+v, %v", got, err)
 		}
 	})
@@ -341,11 +341,11 @@ func TestMarkUpTo(t *testing.T) {
 			"a message of elsewhere":      {bob, "d", m.ID, delivery.ErrNotFound},
 			"a message that is not there": {bob, "c", "nowhere", delivery.ErrNotFound},
 		} {
-			if got, err := d.MarkUpTo(t.Context(), c.actor, delivery.Read, c.conversation, c.message); !errors.Is(err, c.want) || got.Changed != 0 {
+			if got, err := d.MarkUpTo(t.Context(), c.actor, delivery.Read, delivery.MessageRef{Conversation: c.conversation, ID: c.message}); !errors.Is(err, c.want) || got.Changed != 0 {
 				t.Errorf("%s: %+v, %v", name, got, err)
 			}
 		}
-		if got, err := d.MarkUpTo(t.Context(), alice, delivery.Read, "c", m.ID); err != nil || got.Changed != 0 {
+		if got, err := d.MarkUpTo(t.Context(), alice, delivery.Read, delivery.MessageRef{Conversation: "c", ID: m.ID}); err != nil || got.Changed != 0 {
 			t.Errorf("up to one's own message: %+v, %v", got, err)
 		}
 		if events := d.told(t); len(events) != 0 {
@@ -359,7 +359,7 @@ func TestMarkUpTo(t *testing.T) {
 		for range 2500 {
 			last = d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
 		}
-		got, err := d.MarkUpTo(t.Context(), bob, delivery.Read, "c", last.ID)
+		got, err := d.MarkUpTo(t.Context(), bob, delivery.Read, delivery.MessageRef{Conversation: "c", ID: last.ID})
 		if err != nil || got != (delivery.UpToResult{Changed: 2500, From: 2501, To: 5000}) {
 			t.Errorf("got %+v, %v", got, err)
 		}

@@ -18,23 +18,23 @@ type Pending struct {
 
 	// First is the first unread message, zero if there is none. With a [Query.After] of its Seq
 	// less one a page begins with it.
-	First Place `json:"first,omitzero"`
+	First Position `json:"first,omitzero"`
 
 	// Newest is the conversation's newest message, whoever sent it: what to mark up to, so that none
 	// of these is unread. It is zero in an empty conversation.
-	Newest Place `json:"newest,omitzero"`
+	Newest Position `json:"newest,omitzero"`
 
 	// Version is the conversation's: what [Tracker.Changes] after it returns is not counted here.
 	Version int64 `json:"version"`
 }
 
-// Place is where a message stands in its conversation.
-type Place struct {
+// Position is where a message stands in its conversation.
+type Position struct {
 	ID  string `json:"id"`
 	Seq int64  `json:"seq"`
 }
 
-// Pending counts what the user has not read yet in the conversation, and says where it begins: what
+// Pending counts what the actor has not read yet in the conversation, and says where it begins: what
 // a badge and a line above the first unread message want to know. Messages of others count as long
 // as the user's receipt is not at [Read]: those frozen with the user as a recipient, and all open
 // ones. A conversation that does not exist has nothing pending. Like the other reads it asks no
@@ -43,11 +43,11 @@ type Place struct {
 // It looks at the messages after the place that the user's last [Tracker.MarkUpTo] reached, until
 // it has found more than [MaxUnread], and at none before. Marks of single messages move no place:
 // what was read so is looked at each time.
-func (t *Tracker) Pending(ctx context.Context, user, conversation string) (Pending, error) {
-	if err := cmp.Or(checkID("user", user), checkID("conversation", conversation)); err != nil {
+func (t *Tracker) Pending(ctx context.Context, actor Actor, conversation string) (Pending, error) {
+	if err := cmp.Or(actor.check(), checkID("conversation", conversation)); err != nil {
 		return Pending{}, err
 	}
-	pending, err := t.store.Pending(ctx, user, conversation, MaxUnread)
+	pending, err := t.store.Pending(ctx, actor.User, conversation, MaxUnread)
 	if err != nil {
 		return Pending{}, fmt.Errorf("delivery: counting unread messages: %w", err)
 	}

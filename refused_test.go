@@ -72,11 +72,11 @@ func TestOneBadItemFailsAlone(t *testing.T) {
 			return err
 		},
 		"marks": func(ctx context.Context, tracker *delivery.Tracker, name string) error {
-			_, err := tracker.MarkRead(ctx, "m", delivery.Actor{User: name})
+			_, err := tracker.MarkRead(ctx, delivery.Actor{User: name}, "m")
 			return err
 		},
 		"up-to marks": func(ctx context.Context, tracker *delivery.Tracker, name string) error {
-			_, err := tracker.MarkUpTo(ctx, delivery.Actor{User: name}, delivery.Read, "c", "m")
+			_, err := tracker.MarkUpTo(ctx, delivery.Actor{User: name}, delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m"})
 			return err
 		},
 	}

@@ -494,14 +494,14 @@ func TestReplay(t *testing.T) {
 		if err := tracker.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tracker.MarkDelivered(t.Context(), "m", bob); err != nil {
+		if _, err := tracker.MarkDelivered(t.Context(), bob, "m"); err != nil {
 			t.Fatal(err)
 		}
 		if err := tracker.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		e.set(nil)
-		if _, err := tracker.MarkRead(t.Context(), "m", bob); err != nil {
+		if _, err := tracker.MarkRead(t.Context(), bob, "m"); err != nil {
 			t.Fatal(err)
 		}
 		dead, err := tracker.DeadLetters(t.Context(), delivery.DeadQuery{})

@@ -64,7 +64,7 @@ func TestSend(t *testing.T) {
 			if err != nil || !slices.Equal(got, c.want) || m.Quorum != c.wantQuorum || m.Open != c.wantOpen || m.Total != len(c.want) {
 				t.Errorf("%v: %v, %+v, %v", c.recipients, got, m.Header, err)
 			}
-			_, err = d.MarkRead(t.Context(), m.ID, bob)
+			_, err = d.MarkRead(t.Context(), bob, m.ID)
 			if m, _ := d.Message(t.Context(), m.ID); (m.Status == delivery.Read) != c.wantFirstTick {
 				t.Errorf("%v, quorum %d: %v after bob read it (%v)", c.recipients, c.quorum, m.Status, err)
 			}
@@ -166,7 +166,7 @@ func TestReads(t *testing.T) {
 		if last.Own != nil {
 			t.Errorf("own receipt before any mark: %+v", last.Own)
 		}
-		r, _ := d.MarkRead(t.Context(), last.ID, bob)
+		r, _ := d.MarkRead(t.Context(), bob, last.ID)
 		page, _ = d.Messages(t.Context(), delivery.Query{Conversation: "c", After: 59, Viewer: "bob"})
 		if len(page.Messages) != 1 || page.Messages[0].Own == nil || *page.Messages[0].Own != r {
 			t.Errorf("got %+v, want own %+v", page.Messages, r)

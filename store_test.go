@@ -128,7 +128,7 @@ func TestLockedConversation(t *testing.T) {
 					}
 				})
 				wg.Go(func() {
-					r, err := tracker.MarkUpTo(t.Context(), actor, delivery.Delivered, "locked", "locked")
+					r, err := tracker.MarkUpTo(t.Context(), actor, delivery.Delivered, delivery.MessageRef{Conversation: "locked", ID: "locked"})
 					if waited := time.Since(began); err != nil || r.Changed > 1 || waited < locked || waited > soon {
 						t.Errorf("an up-to mark by %s: %+v, %v after %v", actor.User, r, err, waited)
 					}
@@ -138,7 +138,7 @@ func TestLockedConversation(t *testing.T) {
 			if m, _ := tracker.Message(t.Context(), "free"); m.Read != 50 {
 				t.Errorf("%d of 50 marks of the free conversation went through", m.Read)
 			}
-			if _, err := tracker.MarkRead(t.Context(), "free", delivery.Actor{User: "late"}); err != nil || time.Since(began) != 0 {
+			if _, err := tracker.MarkRead(t.Context(), delivery.Actor{User: "late"}, "free"); err != nil || time.Since(began) != 0 {
 				t.Errorf("a later mark of the free one took %v: %v", time.Since(began), err)
 			}
 			wg.Wait()
@@ -153,7 +153,7 @@ func TestLockedConversation(t *testing.T) {
 			welcome := func(context.Context, string, delivery.Action, string) (bool, error) { return true, nil }
 			_, tracker := open(t, &delivery.Options{Authorize: welcome})
 			began := time.Now()
-			if r, err := tracker.MarkRead(t.Context(), "locked", bob); err != nil || r.Status != delivery.Read || time.Since(began) > soon {
+			if r, err := tracker.MarkRead(t.Context(), bob, "locked"); err != nil || r.Status != delivery.Read || time.Since(began) > soon {
 				t.Errorf("%+v, %v after %v", r, err, time.Since(began))
 			}
 		})
@@ -175,7 +175,7 @@ func TestFailingStore(t *testing.T) {
 
 	bubble("its error reaches the caller of a mark and of a send", func(t *testing.T, store *faultyStore, tracker *delivery.Tracker) {
 		store.fault = func(context.Context) error { return broken }
-		if _, err := tracker.MarkRead(t.Context(), "m", bob); !errors.Is(err, broken) {
+		if _, err := tracker.MarkRead(t.Context(), bob, "m"); !errors.Is(err, broken) {
 			t.Errorf("mark: %v", err)
 		}
 		if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice"}); !errors.Is(err, broken) {
@@ -185,11 +185,11 @@ func TestFailingStore(t *testing.T) {
 
 	bubble("its panic is an unknown outcome for those who wait, and no more", func(t *testing.T, store *faultyStore, tracker *delivery.Tracker) {
 		store.fault = func(context.Context) error { panic("index out of range") }
-		if _, err := tracker.MarkRead(t.Context(), "m", bob); !errors.Is(err, delivery.ErrOutcomeUnknown) {
+		if _, err := tracker.MarkRead(t.Context(), bob, "m"); !errors.Is(err, delivery.ErrOutcomeUnknown) {
 			t.Errorf("got %v, though the store may have written", err)
 		}
 		store.fault = nil
-		if _, err := tracker.MarkRead(t.Context(), "m", bob); err != nil {
+		if _, err := tracker.MarkRead(t.Context(), bob, "m"); err != nil {
 			t.Errorf("afterwards: %v", err)
 		}
 	})
@@ -198,13 +198,13 @@ func TestFailingStore(t *testing.T) {
 		store.fault = func(context.Context) error { time.Sleep(time.Second); return nil }
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		_, err := tracker.MarkRead(ctx, "m", carol)
+		_, err := tracker.MarkRead(ctx, carol, "m")
 		if !errors.Is(err, delivery.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		pass(time.Second)
 		store.fault = nil
-		if receipt, err := tracker.MarkRead(t.Context(), "m", carol); err != nil || receipt.Status != delivery.Read {
+		if receipt, err := tracker.MarkRead(t.Context(), carol, "m"); err != nil || receipt.Status != delivery.Read {
 			t.Errorf("repeating it: %+v, %v", receipt, err)
 		}
 	})
@@ -213,7 +213,7 @@ func TestFailingStore(t *testing.T) {
 func TestAWriteEndsWithItsCallers(t *testing.T) {
 	writes := map[string]func(context.Context, *delivery.Tracker) error{
 		"a mark": func(ctx context.Context, tracker *delivery.Tracker) error {
-			_, err := tracker.MarkRead(ctx, "m", bob)
+			_, err := tracker.MarkRead(ctx, bob, "m")
 			return err
 		},
 		"a send": func(ctx context.Context, tracker *delivery.Tracker) error {
@@ -221,7 +221,7 @@ func TestAWriteEndsWithItsCallers(t *testing.T) {
 			return err
 		},
 		"an up-to mark": func(ctx context.Context, tracker *delivery.Tracker) error {
-			_, err := tracker.MarkUpTo(ctx, bob, delivery.Read, "c", "m")
+			_, err := tracker.MarkUpTo(ctx, bob, delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m"})
 			return err
 		},
 	}

@@ -131,10 +131,10 @@ func TestAnswersForOtherMessagesAreNotBelieved(t *testing.T) {
 	t.Run("a mark is not taken for done, nor refused, by the header of another message", func(t *testing.T) {
 		store := &astray{Store: memstore.New(), header: func(h *delivery.Header) { h.ID, h.Sender = "n", "bob" }}
 		tracker := sent(t, store)
-		if _, err := tracker.MarkRead(t.Context(), "m", bob); !errors.Is(err, delivery.ErrOutcomeUnknown) {
+		if _, err := tracker.MarkRead(t.Context(), bob, "m"); !errors.Is(err, delivery.ErrOutcomeUnknown) {
 			t.Errorf("MarkRead: %v", err)
 		}
-		if _, err := tracker.MarkUpTo(t.Context(), carol, delivery.Read, "c", "m"); !errors.Is(err, delivery.ErrOutcomeUnknown) {
+		if _, err := tracker.MarkUpTo(t.Context(), carol, delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m"}); !errors.Is(err, delivery.ErrOutcomeUnknown) {
 			t.Errorf("MarkUpTo: %v", err)
 		}
 	})

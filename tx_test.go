@@ -40,7 +40,7 @@ func TestTxFormsAcceptTransactionsAndNothingElse(t *testing.T) {
 			sendAs(t, tracker, "m")
 			_, send := tracker.SendTx(t.Context(), test.tx, delivery.Draft{Conversation: "c", Sender: "alice"})
 			_, mark := tracker.MarkTx(t.Context(), test.tx, bob, delivery.Read, "m")
-			_, upTo := tracker.MarkUpToTx(t.Context(), test.tx, bob, delivery.Read, "c", "m")
+			_, upTo := tracker.MarkUpToTx(t.Context(), test.tx, bob, delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m"})
 			for form, err := range map[string]error{"SendTx": send, "MarkTx": mark, "MarkUpToTx": upTo} {
 				var invalid *delivery.InvalidError
 				switch {

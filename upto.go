@@ -16,24 +16,30 @@ type UpToResult struct {
 	To      int64 `json:"to"`
 }
 
+// MessageRef names a message and the conversation that it is in.
+type MessageRef struct {
+	Conversation string
+	ID           string
+}
+
 // MarkUpTo marks all messages of the conversation up to and including the named one, as far as the
 // actor is a recipient: what a user who comes back does once, instead of marking each. The actor's
 // own messages, and those frozen without the actor, are passed over; the named one may be such.
 //
-// An id that is not in the conversation is [ErrNotFound]. When nothing could be marked and the
+// A message that is not in the conversation is [ErrNotFound]. When nothing could be marked and the
 // actor neither sent nor received the named message, it is [ErrNotRecipient] or [ErrForbidden].
 // Long stretches are marked in several transactions, oldest first, so after an error a part may be
 // done; repeating the call does the rest.
-func (t *Tracker) MarkUpTo(ctx context.Context, actor Actor, status Status, conversation, message string) (UpToResult, error) {
+func (t *Tracker) MarkUpTo(ctx context.Context, actor Actor, status Status, message MessageRef) (UpToResult, error) {
 	return t.markUpTo(ctx, func(u UpTo) (MarkedUpTo, error) {
 		r := t.upTos.do(ctx, u.User, []UpTo{u}, t.upToWhereabouts)[0]
 		return r.Out, r.Err
-	}, actor, status, conversation, message)
+	}, actor, status, message)
 }
 
 // MarkUpToTx is [Tracker.MarkUpTo] inside the caller's transaction. It needs a [TxStore]. See
 // [Tracker.SendTx] for locks and events.
-func (t *Tracker) MarkUpToTx(ctx context.Context, tx DBTX, actor Actor, status Status, conversation, message string) (UpToResult, error) {
+func (t *Tracker) MarkUpToTx(ctx context.Context, tx DBTX, actor Actor, status Status, message MessageRef) (UpToResult, error) {
 	store, err := t.inTx(tx)
 	if err != nil {
 		return UpToResult{}, err
@@ -46,7 +52,7 @@ func (t *Tracker) MarkUpToTx(ctx context.Context, tx DBTX, actor Actor, status S
 			return MarkedUpTo{}, err
 		}
 		return r[0].Out, nil
-	}, actor, status, conversation, message)
+	}, actor, status, message)
 }
 
 // upToKind is what gather knows of up-to marks.
@@ -71,26 +77,26 @@ func (t *Tracker) upToWhereabouts(u UpTo) string {
 }
 
 func (t *Tracker) markUpTo(ctx context.Context, advance func(UpTo) (MarkedUpTo, error),
-	actor Actor, status Status, conversation, message string,
+	actor Actor, status Status, message MessageRef,
 ) (sum UpToResult, err error) {
-	if err := cmp.Or(actor.check(), checkMarking(status), checkID("conversation", conversation), checkID("message", message)); err != nil {
+	if err := cmp.Or(actor.check(), checkMarking(status), checkID("conversation", message.Conversation), checkID("message", message.ID)); err != nil {
 		return UpToResult{}, err
 	}
 	u := UpTo{
-		Conversation: conversation, Message: message, User: actor.User, Socket: actor.Socket,
+		Conversation: message.Conversation, Message: message.ID, User: actor.User, Socket: actor.Socket,
 		Status: status, At: now(), Admitted: t.opts.Authorize == nil, Covered: true,
 	}
 	refusal, asked := ErrNotRecipient, u.Admitted
 	ask := func() error {
 		asked = true
-		err := t.Authorize(ctx, actor.User, ToMark, conversation)
+		err := t.Authorize(ctx, actor.User, ToMark, message.Conversation)
 		u.Admitted = err == nil
 		if errors.Is(err, ErrForbidden) {
 			refusal, err = err, nil
 		}
 		return err
 	}
-	if h, known := t.headers.get(message); known && h.Open && h.Conversation == conversation && !asked {
+	if h, known := t.headers.get(message.ID); known && h.Open && h.Conversation == message.Conversation && !asked {
 		if err := ask(); err != nil {
 			return sum, err
 		}
@@ -101,10 +107,10 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(UpTo) (MarkedUpTo, 
 			return sum, outcome("marking up to a message", err)
 		}
 		if r.Header.ID == "" {
-			t.opts.Observer.refused(actor.User, message, ErrNotFound)
+			t.opts.Observer.refused(actor.User, message.ID, ErrNotFound)
 			return sum, ErrNotFound
 		}
-		if r.Header.ID != message {
+		if r.Header.ID != message.ID {
 			return sum, fmt.Errorf("delivery: marking up to a message: %w", errStray)
 		}
 		if r.Changed > 0 {
@@ -127,7 +133,7 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(UpTo) (MarkedUpTo, 
 			continue
 		}
 		if sum.Changed == 0 && r.Header.Sender != actor.User && !r.Receipt.Status.Valid() {
-			t.opts.Observer.refused(actor.User, message, refusal)
+			t.opts.Observer.refused(actor.User, message.ID, refusal)
 			return sum, refusal
 		}
 		t.opts.Observer.marked(status, sum.Changed > 0)

@@ -76,6 +76,6 @@ func (h *Handler) markUpTo(r *http.Request, user string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	upTo, err := h.tracker.MarkUpTo(r.Context(), actor, status, conversation, message)
+	upTo, err := h.tracker.MarkUpTo(r.Context(), actor, status, delivery.MessageRef{Conversation: conversation, ID: message})
 	return upTo, forStranger(err)
 }

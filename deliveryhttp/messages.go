@@ -133,7 +133,7 @@ func (h *Handler) pending(r *http.Request, user string) (any, error) {
 	if err := h.tracker.Authorize(r.Context(), user, delivery.ToView, conversation); err != nil {
 		return nil, err
 	}
-	return h.tracker.Pending(r.Context(), user, conversation)
+	return h.tracker.Pending(r.Context(), delivery.Actor{User: user}, conversation)
 }
 
 // receipts answers GET /receipts.

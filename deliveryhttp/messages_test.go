@@ -258,7 +258,7 @@ func TestList(t *testing.T) {
 	for i := range 60 {
 		d.send(t, delivery.Draft{Conversation: "room", ID: fmt.Sprint(i + 1), Sender: "alice"})
 	}
-	if _, err := d.tracker.MarkRead(t.Context(), "60", delivery.Actor{User: "bob"}); err != nil {
+	if _, err := d.tracker.MarkRead(t.Context(), delivery.Actor{User: "bob"}, "60"); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -348,10 +348,10 @@ func TestChanges(t *testing.T) {
 func TestPending(t *testing.T) {
 	d := newDesk(t, nil)
 	d.furnish(t)
-	last := delivery.Place{ID: "opened", Seq: 2}
+	last := delivery.Position{ID: "opened", Seq: 2}
 	for user, want := range map[string]delivery.Pending{
 		"alice": {Newest: last, Version: 2}, // who sent them
-		"bob":   {Unread: 2, First: delivery.Place{ID: "frozen", Seq: 1}, Newest: last, Version: 2},
+		"bob":   {Unread: 2, First: delivery.Position{ID: "frozen", Seq: 1}, Newest: last, Version: 2},
 		"carol": {Unread: 1, First: last, Newest: last, Version: 2}, // a member since lately
 	} {
 		t.Run("it is what the user has to read: "+user, func(t *testing.T) {

@@ -36,7 +36,7 @@ func ExampleRecorder() {
 	if _, err := tracker.Send(ctx, delivery.Draft{ID: "m1", Conversation: "c1", Sender: "alice", Recipients: []string{"bob"}}); err != nil {
 		fmt.Println(err)
 	}
-	if _, err := tracker.MarkRead(ctx, "m1", delivery.Actor{User: "bob", Socket: "123.456"}); err != nil {
+	if _, err := tracker.MarkRead(ctx, delivery.Actor{User: "bob", Socket: "123.456"}, "m1"); err != nil {
 		fmt.Println(err)
 	}
 	if _, err := recorder.Wait(ctx, 2); err != nil {

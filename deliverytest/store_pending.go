@@ -108,7 +108,7 @@ var pendingCases = []storeCase{
 	}},
 }
 
-func place(id string, seq int64) delivery.Place { return delivery.Place{ID: id, Seq: seq} }
+func place(id string, seq int64) delivery.Position { return delivery.Position{ID: id, Seq: seq} }
 
 // pending checks what a user has not read in conversation c.
 func (p *probe) pending(user string, want delivery.Pending) {

@@ -94,7 +94,7 @@ func (c *conversation) upTo(upTo delivery.UpTo, last *message, limit int) (resul
 func (c *conversation) pending(user string, limit int) delivery.Pending {
 	pending := delivery.Pending{Version: c.version}
 	if n := len(c.messages); n > 0 {
-		pending.Newest = delivery.Place{ID: c.messages[n-1].ID, Seq: c.messages[n-1].Seq}
+		pending.Newest = delivery.Position{ID: c.messages[n-1].ID, Seq: c.messages[n-1].Seq}
 	}
 	for _, m := range c.messages[c.search(c.places[user][delivery.Read]+1):] {
 		if _, verdict := m.judge(user, delivery.Read, time.Time{}, true); verdict != advances {
@@ -105,7 +105,7 @@ func (c *conversation) pending(user string, limit int) delivery.Pending {
 			pending.More = true
 			return pending
 		case 0:
-			pending.First = delivery.Place{ID: m.ID, Seq: m.Seq}
+			pending.First = delivery.Position{ID: m.ID, Seq: m.Seq}
 		}
 		pending.Unread++
 	}

@@ -20,7 +20,7 @@ func Example() {
 	if _, err := tracker.Send(ctx, draft); err != nil {
 		fmt.Println(err)
 	}
-	if _, err := tracker.MarkDelivered(ctx, "m1", delivery.Actor{User: "bob"}); err != nil {
+	if _, err := tracker.MarkDelivered(ctx, delivery.Actor{User: "bob"}, "m1"); err != nil {
 		fmt.Println(err)
 	}
 	message, err := tracker.Message(ctx, "m1")

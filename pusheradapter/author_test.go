@@ -218,7 +218,7 @@ func TestAThousandReceiptsOfAGroupReachTheAuthorInFewEvents(t *testing.T) {
 		}
 		for i, member := range members {
 			time.Sleep(time.Millisecond)
-			if _, err := tracker.MarkDelivered(t.Context(), "m", delivery.Actor{User: member, Socket: fmt.Sprintf("7.%d", i)}); err != nil {
+			if _, err := tracker.MarkDelivered(t.Context(), delivery.Actor{User: member, Socket: fmt.Sprintf("7.%d", i)}, "m"); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -59,7 +59,7 @@ func TestACatchUpReachesTheAuthorInFewEvents(t *testing.T) {
 		}
 		synctest.Wait()
 		alice, bob := srv.Dial(t).Subscribe("private-conv-c1"), srv.Dial(t).Subscribe("private-conv-c1")
-		upTo, err := tracker.MarkUpTo(t.Context(), delivery.Actor{User: "bob", Socket: bob.SocketID()}, delivery.Read, "c1", last.ID)
+		upTo, err := tracker.MarkUpTo(t.Context(), delivery.Actor{User: "bob", Socket: bob.SocketID()}, delivery.Read, delivery.MessageRef{Conversation: "c1", ID: last.ID})
 		if err != nil || upTo.Changed != 1000 {
 			t.Fatalf("%+v, %v", upTo, err)
 		}

@@ -103,7 +103,7 @@ func routes(tracker *delivery.Tracker, s *streams, message string) http.Handler 
 	mux.HandleFunc("POST /read", func(w http.ResponseWriter, r *http.Request) {
 		// A real app takes the user from its session, never from the form.
 		actor := delivery.Actor{User: r.FormValue("user"), Socket: r.FormValue("socket")}
-		receipt, err := tracker.MarkRead(r.Context(), message, actor)
+		receipt, err := tracker.MarkRead(r.Context(), actor, message)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusForbidden)
 			return

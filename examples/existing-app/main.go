@@ -138,7 +138,7 @@ func run(ctx context.Context, file string) error {
 			return err
 		}
 		fmt.Println("user", user, "reads it")
-		if _, err := s.tracker.MarkRead(ctx, commentID(id), delivery.Actor{User: userID(user)}); err != nil {
+		if _, err := s.tracker.MarkRead(ctx, delivery.Actor{User: userID(user)}, commentID(id)); err != nil {
 			return err
 		}
 	}

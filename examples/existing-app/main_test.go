@@ -63,7 +63,7 @@ func TestComment(t *testing.T) {
 			t.Fatal(err)
 		}
 		for user, want := range map[int64]error{1: delivery.ErrOwnMessage, 2: nil, 4: delivery.ErrNotRecipient} {
-			if _, err := s.tracker.MarkRead(t.Context(), commentID(id), delivery.Actor{User: userID(user)}); !errors.Is(err, want) {
+			if _, err := s.tracker.MarkRead(t.Context(), delivery.Actor{User: userID(user)}, commentID(id)); !errors.Is(err, want) {
 				t.Errorf("user %d: got %v, want %v", user, err, want)
 			}
 		}

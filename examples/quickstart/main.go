@@ -42,7 +42,7 @@ func run(ctx context.Context) error {
 			return err
 		}
 		fmt.Println(user, "reads")
-		if _, err := tracker.MarkRead(ctx, msg.ID, delivery.Actor{User: user}); err != nil {
+		if _, err := tracker.MarkRead(ctx, delivery.Actor{User: user}, msg.ID); err != nil {
 			fmt.Println("  refused:", err)
 		}
 	}

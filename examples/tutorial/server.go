@@ -175,7 +175,7 @@ func (s *server) list(w http.ResponseWriter, r *http.Request, _ string) {
 func (s *server) delivered(w http.ResponseWriter, r *http.Request, user string) {
 	actor := delivery.Actor{User: user, Socket: r.PostForm.Get("socket_id")}
 	text := "ok"
-	_, err := s.tracker.MarkDelivered(r.Context(), r.PathValue("id"), actor)
+	_, err := s.tracker.MarkDelivered(r.Context(), actor, r.PathValue("id"))
 	if errors.Is(err, delivery.ErrOwnMessage) {
 		text, err = "Awaiting Delivery", nil
 	}

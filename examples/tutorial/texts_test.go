@@ -71,7 +71,7 @@ func TestObjects(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tracker.MarkDelivered(t.Context(), m.ID, delivery.Actor{User: "bob"}); err != nil {
+		if _, err := tracker.MarkDelivered(t.Context(), delivery.Actor{User: "bob"}, m.ID); err != nil {
 			t.Fatal(err)
 		}
 		sent.Updates = append(sent.Updates, delivery.Update{Message: m.ID, Sender: "alice", Status: delivery.Sent})

@@ -81,7 +81,7 @@ func (b *bench) acknowledge(ctx context.Context, tracker *delivery.Tracker, name
 		wg.Go(func() {
 			time.Sleep(rand.N(groupSpread))
 			asked := time.Now()
-			_, errs[i] = tracker.MarkDelivered(ctx, id, delivery.Actor{User: member, Socket: fmt.Sprintf("%d.%d", 100+i, i+1)})
+			_, errs[i] = tracker.MarkDelivered(ctx, delivery.Actor{User: member, Socket: fmt.Sprintf("%d.%d", 100+i, i+1)}, id)
 			waits[i] = time.Since(asked)
 		})
 	}

@@ -209,7 +209,7 @@ type memoryMarker struct {
 
 func (m *memoryMarker) Mark(ctx context.Context, i int) error {
 	mark := m.Marked(i)
-	_, err := m.tracker.MarkDelivered(ctx, mark.ID(), delivery.Actor{User: mark.User, Socket: mark.Socket})
+	_, err := m.tracker.MarkDelivered(ctx, delivery.Actor{User: mark.User, Socket: mark.Socket}, mark.ID())
 	return err
 }
 

@@ -92,7 +92,7 @@ func readInMemory(ctx context.Context, history int) (*delivery.Tracker, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = tracker.MarkUpTo(ctx, delivery.Actor{User: upToReader}, delivery.Delivered, peer.Conversation(1), peer.ID(history-1))
+	_, err = tracker.MarkUpTo(ctx, delivery.Actor{User: upToReader}, delivery.Delivered, delivery.MessageRef{Conversation: peer.Conversation(1), ID: peer.ID(history - 1)})
 	return tracker, err
 }
 
@@ -106,7 +106,7 @@ func markNew(ctx context.Context, tracker *delivery.Tracker, conversation string
 		}
 	}
 	began := time.Now()
-	result, err := tracker.MarkUpTo(ctx, delivery.Actor{User: upToReader}, delivery.Delivered, conversation, last.ID)
+	result, err := tracker.MarkUpTo(ctx, delivery.Actor{User: upToReader}, delivery.Delivered, delivery.MessageRef{Conversation: conversation, ID: last.ID})
 	took := time.Since(began)
 	if err == nil && result.Changed != upToNew {
 		err = fmt.Errorf("%d messages were marked, want %d", result.Changed, upToNew)

@@ -43,7 +43,7 @@ func BenchmarkMarkDelivered(b *testing.B) {
 		})
 		b.ResetTimer()
 		parallel(b, callers, func(ctx context.Context, i int) error {
-			_, err := tracker.MarkDelivered(ctx, ids[i/perMessage], delivery.Actor{User: recipients[i%perMessage]})
+			_, err := tracker.MarkDelivered(ctx, delivery.Actor{User: recipients[i%perMessage]}, ids[i/perMessage])
 			return err
 		})
 	})

@@ -55,7 +55,7 @@ func BenchmarkManyReaders(b *testing.B) {
 				b.StartTimer()
 				for i := range readers {
 					all.Go(func() {
-						r, err := tracker.MarkUpTo(b.Context(), delivery.Actor{User: fmt.Sprint("u", i)}, delivery.Read, conversation, last)
+						r, err := tracker.MarkUpTo(b.Context(), delivery.Actor{User: fmt.Sprint("u", i)}, delivery.Read, delivery.MessageRef{Conversation: conversation, ID: last})
 						if err != nil || r.Changed != messages {
 							b.Errorf("%+v, %v", r, err)
 						}
@@ -131,7 +131,7 @@ func BenchmarkMarkBesideHeavyCalls(b *testing.B) {
 				b.ResetTimer()
 				for i := range took {
 					began := time.Now()
-					if _, err := tracker.MarkRead(b.Context(), mine[i], delivery.Actor{User: "bob"}); err != nil {
+					if _, err := tracker.MarkRead(b.Context(), delivery.Actor{User: "bob"}, mine[i]); err != nil {
 						b.Fatal(err)
 					}
 					took[i] = time.Since(began)

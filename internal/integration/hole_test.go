@@ -54,7 +54,7 @@ func TestMarksFlowAgainAfterConnectionsFellSilent(t *testing.T) {
 					cancel()
 					if err == nil {
 						ctx, cancel := context.WithTimeout(t.Context(), patience)
-						_, err = tracker.MarkRead(ctx, m.ID, delivery.Actor{User: "bob"})
+						_, err = tracker.MarkRead(ctx, delivery.Actor{User: "bob"}, m.ID)
 						cancel()
 					}
 					if err == nil {

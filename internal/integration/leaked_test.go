@@ -58,7 +58,7 @@ func TestLeakedTransactionsTakeNoConnectionsOfTheStores(t *testing.T) {
 			for n := range 5 {
 				waiting.Go(func() {
 					reader := delivery.Actor{User: fmt.Sprint("u", n)}
-					if r, err := tracker.MarkUpTo(ctx, reader, delivery.Read, id, id); err != nil || r.Changed != 1 {
+					if r, err := tracker.MarkUpTo(ctx, reader, delivery.Read, delivery.MessageRef{Conversation: id, ID: id}); err != nil || r.Changed != 1 {
 						t.Errorf("an up-to mark in a released room: %+v, %v", r, err)
 					}
 				})
@@ -69,7 +69,7 @@ func TestLeakedTransactionsTakeNoConnectionsOfTheStores(t *testing.T) {
 				}
 			})
 			waiting.Go(func() {
-				if _, err := tracker.MarkRead(ctx, id, delivery.Actor{User: "dave"}); err != nil {
+				if _, err := tracker.MarkRead(ctx, delivery.Actor{User: "dave"}, id); err != nil {
 					t.Errorf("a mark in a released room: %v", err)
 				}
 			})
@@ -77,13 +77,13 @@ func TestLeakedTransactionsTakeNoConnectionsOfTheStores(t *testing.T) {
 		time.Sleep(500 * time.Millisecond) // all of them have met a lock
 		for i := range 10 {
 			quick, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-			if _, err := tracker.Pending(quick, "bob", "free"); err != nil {
+			if _, err := tracker.Pending(quick, delivery.Actor{User: "bob"}, "free"); err != nil {
 				t.Errorf("a badge: %v", err)
 			}
 			if err := send(quick, fmt.Sprint("elsewhere", i), "free"); err != nil {
 				t.Errorf("a send elsewhere: %v", err)
 			}
-			if _, err := tracker.MarkRead(quick, fmt.Sprint("elsewhere", i), delivery.Actor{User: "bob"}); err != nil {
+			if _, err := tracker.MarkRead(quick, delivery.Actor{User: "bob"}, fmt.Sprint("elsewhere", i)); err != nil {
 				t.Errorf("a mark elsewhere: %v", err)
 			}
 			cancel()

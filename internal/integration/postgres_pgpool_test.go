@@ -65,7 +65,7 @@ func TestSQLStoreBehindPgpool(t *testing.T) {
 				t.Errorf("%q under the taken id: %+v, %v", draft.Body, m, err)
 			}
 		}
-		if r, err := tracker.MarkRead(t.Context(), "pool", delivery.Actor{User: "bob"}); err != nil || r.Status != delivery.Read {
+		if r, err := tracker.MarkRead(t.Context(), delivery.Actor{User: "bob"}, "pool"); err != nil || r.Status != delivery.Read {
 			t.Errorf("a mark of it: %+v, %v", r, err)
 		}
 		if _, err := tracker.Message(t.Context(), "pool"); !errors.Is(err, delivery.ErrNotFound) {

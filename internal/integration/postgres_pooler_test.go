@@ -105,7 +105,7 @@ func TestErrorsBehindPgbouncerNameTheCure(t *testing.T) {
 			for ctx.Err() == nil {
 				_, err := tracker.Send(ctx, delivery.Draft{Conversation: fmt.Sprint(n), Sender: "alice", Recipients: []string{"bob"}})
 				if err == nil {
-					_, err = tracker.MarkUpTo(ctx, delivery.Actor{User: "bob"}, delivery.Read, fmt.Sprint(n), "unknown")
+					_, err = tracker.MarkUpTo(ctx, delivery.Actor{User: "bob"}, delivery.Read, delivery.MessageRef{Conversation: fmt.Sprint(n), ID: "unknown"})
 				}
 				if err != nil && strings.Contains(err.Error(), cure) {
 					select {

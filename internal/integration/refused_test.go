@@ -51,11 +51,11 @@ func TestWhatATriggerRefusesFailsAlone(t *testing.T) {
 				return err
 			},
 			"mark": func(name, text string) error {
-				_, err := tracker.MarkDelivered(t.Context(), "m", delivery.Actor{User: text})
+				_, err := tracker.MarkDelivered(t.Context(), delivery.Actor{User: text}, "m")
 				return err
 			},
 			"up-to mark": func(name, text string) error {
-				_, err := tracker.MarkUpTo(t.Context(), delivery.Actor{User: text}, delivery.Read, "c", "m")
+				_, err := tracker.MarkUpTo(t.Context(), delivery.Actor{User: text}, delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m"})
 				return err
 			},
 		}

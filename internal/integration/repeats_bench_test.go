@@ -64,7 +64,7 @@ func markBeside(b *testing.B, tracker *delivery.Tracker, users int) {
 	b.ResetTimer()
 	for i := range took {
 		began := time.Now()
-		if _, err := tracker.MarkRead(b.Context(), fmt.Sprint("m", i), delivery.Actor{User: "bob"}); err != nil {
+		if _, err := tracker.MarkRead(b.Context(), delivery.Actor{User: "bob"}, fmt.Sprint("m", i)); err != nil {
 			b.Fatal(err)
 		}
 		took[i] = time.Since(began)

@@ -32,7 +32,7 @@ func TestMessagesMayBeDeletedWhileNothingRuns(t *testing.T) {
 			return m
 		}
 		markUpTo := func(tracker *delivery.Tracker, user, conversation, id string) (delivery.UpToResult, error) {
-			return tracker.MarkUpTo(t.Context(), delivery.Actor{User: user}, delivery.Read, conversation, id)
+			return tracker.MarkUpTo(t.Context(), delivery.Actor{User: user}, delivery.Read, delivery.MessageRef{Conversation: conversation, ID: id})
 		}
 
 		before := start()
@@ -68,13 +68,13 @@ func TestMessagesMayBeDeletedWhileNothingRuns(t *testing.T) {
 			if _, err := markUpTo(after, "carol", conversation, conversation+"3"); !errors.Is(err, delivery.ErrNotFound) {
 				t.Errorf("an up-to mark of a message that was deleted: %v", err)
 			}
-			if _, err := after.MarkRead(t.Context(), conversation+"1", delivery.Actor{User: "carol"}); !errors.Is(err, delivery.ErrNotFound) {
+			if _, err := after.MarkRead(t.Context(), delivery.Actor{User: "carol"}, conversation+"1"); !errors.Is(err, delivery.ErrNotFound) {
 				t.Errorf("a mark of a message that was deleted: %v", err)
 			}
 			if m := send(after, conversation, conversation+" new"); m.Seq != 8 {
 				t.Errorf("the next message of %s stands at %d", conversation, m.Seq)
 			}
-			pending, err := after.Pending(t.Context(), "carol", conversation)
+			pending, err := after.Pending(t.Context(), delivery.Actor{User: "carol"}, conversation)
 			if err != nil || pending.Unread != left+1 || pending.Newest.Seq != 8 {
 				t.Errorf("carol has %+v pending in %s, %v", pending, conversation, err)
 			}

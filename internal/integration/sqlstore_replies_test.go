@@ -73,7 +73,7 @@ func repliesThatConflict(tb testing.TB, e engines.Engine, level sql.IsolationLev
 		if sent != nil {
 			return sent
 		}
-		if _, err := tracker.MarkUpToTx(tb.Context(), tx, delivery.Actor{User: user}, delivery.Read, "c", id); err != nil {
+		if _, err := tracker.MarkUpToTx(tb.Context(), tx, delivery.Actor{User: user}, delivery.Read, delivery.MessageRef{Conversation: "c", ID: id}); err != nil {
 			return err
 		}
 		return tx.Commit()

@@ -75,7 +75,7 @@ func openOurs(_ context.Context, e Env) (Marker, error) {
 
 func (o *ours) Mark(ctx context.Context, i int) error {
 	m := o.Marked(i)
-	_, err := o.MarkDelivered(ctx, m.ID(), delivery.Actor{User: m.User, Socket: m.Socket})
+	_, err := o.MarkDelivered(ctx, delivery.Actor{User: m.User, Socket: m.Socket}, m.ID())
 	return err
 }
 

@@ -141,7 +141,7 @@ func (m *marker) trespass(ctx context.Context) {
 	k := m.random.IntN(m.World.Messages)
 	actor := delivery.Actor{User: m.World.sender(k)}
 	err := m.call(ctx, func(ctx context.Context) error {
-		_, err := m.tracker.MarkRead(ctx, messageID(m.random.IntN(m.World.Conversations), k), actor)
+		_, err := m.tracker.MarkRead(ctx, actor, messageID(m.random.IntN(m.World.Conversations), k))
 		return err
 	})
 	if err == nil {
@@ -161,7 +161,7 @@ func (m *marker) markUpTo(ctx context.Context) {
 	entry := Entry{At: now(), What: asks, User: actor.User, Socket: actor.Socket, Status: m.status(), Messages: []string{id}, UpTo: true}
 	m.journal.write(entry)
 	err := m.call(ctx, func(ctx context.Context) error {
-		_, err := m.tracker.MarkUpTo(ctx, actor, entry.Status, conversationID(c), id)
+		_, err := m.tracker.MarkUpTo(ctx, actor, entry.Status, delivery.MessageRef{Conversation: conversationID(c), ID: id})
 		return err
 	})
 	if errors.Is(err, delivery.ErrNotRecipient) {

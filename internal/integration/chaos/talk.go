@@ -134,7 +134,7 @@ func (m *marker) markInTx(actor delivery.Actor, id string) txStep {
 func (m *marker) upToInTx(actor delivery.Actor, c int, id string) txStep {
 	e := Entry{At: now(), What: asks, User: actor.User, Socket: actor.Socket, Status: m.status(), Messages: []string{id}, UpTo: true}
 	return txStep{e, nil, func(ctx context.Context, tx delivery.DBTX, e *Entry) error {
-		_, err := m.inTx.MarkUpToTx(ctx, tx, actor, e.Status, conversationID(c), id)
+		_, err := m.inTx.MarkUpToTx(ctx, tx, actor, e.Status, delivery.MessageRef{Conversation: conversationID(c), ID: id})
 		return err
 	}}
 }

@@ -141,7 +141,7 @@ func (s skipping) Pending(ctx context.Context, user, conversation string, limit 
 	page, err := s.List(ctx, delivery.List{Conversation: conversation, Limit: delivery.MaxBatch, Viewer: user})
 	for _, m := range page.Messages {
 		if m.Own != nil && m.Own.Status == delivery.Read && m.Seq > pending.First.Seq {
-			pending.Unread, pending.First = 0, delivery.Place{}
+			pending.Unread, pending.First = 0, delivery.Position{}
 		}
 	}
 	return pending, err

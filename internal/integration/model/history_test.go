@@ -196,7 +196,7 @@ func (r *recorder) call(ctx context.Context, worker int, random *rand.Rand) erro
 	case n < 12:
 		err = c.inTransaction(ctx, some, random.IntN(4) > 0)
 	case n < 13:
-		_, err = c.tracker.MarkUpTo(ctx, delivery.Actor{User: c.user}, c.status, message.Conversation, message.ID)
+		_, err = c.tracker.MarkUpTo(ctx, delivery.Actor{User: c.user}, c.status, delivery.MessageRef{Conversation: message.Conversation, ID: message.ID})
 		for _, m := range r.messages {
 			if m.Conversation == message.Conversation && m.Seq <= message.Seq {
 				c.write(m.ID, output{unknown: true}, err != nil) // the answer does not say what became of which

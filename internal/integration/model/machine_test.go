@@ -169,7 +169,7 @@ func (m *machine) markUpTo(on calls) {
 		conversation = there.Conversation
 	}
 	at := m.clock.tick()
-	got, err := on.MarkUpTo(m.ctx, actor, status, conversation, message)
+	got, err := on.MarkUpTo(m.ctx, actor, status, delivery.MessageRef{Conversation: conversation, ID: message})
 	var order map[string]int64 // in which the marks of one call take their versions is the library's to choose
 	if got.Changed > 0 {
 		order = m.versions(on, actor.User, conversation)

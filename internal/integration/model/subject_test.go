@@ -110,7 +110,7 @@ func (s impatient) InTx(tx delivery.DBTX) delivery.Store { return s.Store.(deliv
 type calls interface {
 	Send(ctx context.Context, draft delivery.Draft) (delivery.Message, error)
 	Mark(ctx context.Context, actor delivery.Actor, status delivery.Status, messages ...string) ([]delivery.MarkResult, error)
-	MarkUpTo(ctx context.Context, actor delivery.Actor, status delivery.Status, conversation, message string) (delivery.UpToResult, error)
+	MarkUpTo(ctx context.Context, actor delivery.Actor, status delivery.Status, message delivery.MessageRef) (delivery.UpToResult, error)
 	receipts(ctx context.Context, messages []string) ([]delivery.Receipt, error)
 }
 
@@ -138,8 +138,8 @@ func (t transaction) Mark(ctx context.Context, actor delivery.Actor, status deli
 	return t.MarkTx(ctx, t.tx, actor, status, messages...)
 }
 
-func (t transaction) MarkUpTo(ctx context.Context, actor delivery.Actor, status delivery.Status, conversation, message string) (delivery.UpToResult, error) {
-	return t.MarkUpToTx(ctx, t.tx, actor, status, conversation, message)
+func (t transaction) MarkUpTo(ctx context.Context, actor delivery.Actor, status delivery.Status, message delivery.MessageRef) (delivery.UpToResult, error) {
+	return t.MarkUpToTx(ctx, t.tx, actor, status, message)
 }
 
 func (t transaction) receipts(ctx context.Context, messages []string) ([]delivery.Receipt, error) {

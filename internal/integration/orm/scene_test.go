@@ -49,7 +49,7 @@ func (s scene) read(in inside, name string) error {
 }
 
 func (s scene) deliverUpTo(in inside, name string) error {
-	_, err := s.tracker.MarkUpToTx(s.Context(), in.tx, bob, delivery.Delivered, s.conversation, s.id(name))
+	_, err := s.tracker.MarkUpToTx(s.Context(), in.tx, bob, delivery.Delivered, delivery.MessageRef{Conversation: s.conversation, ID: s.id(name)})
 	return err
 }
 

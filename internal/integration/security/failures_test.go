@@ -165,7 +165,7 @@ var failures = map[string]func(t *testing.T, a *app){
 			ctx, cancel := context.WithTimeout(t.Context(), in)
 			_, err := a.tracker.Send(ctx, newDraft())
 			a.note("sending", err)
-			_, err = a.tracker.MarkRead(ctx, "room-frozen", delivery.Actor{User: "bob"})
+			_, err = a.tracker.MarkRead(ctx, delivery.Actor{User: "bob"}, "room-frozen")
 			a.note("marking", err)
 			cancel()
 		}
@@ -232,9 +232,9 @@ func (a *app) send(t *testing.T) error {
 func (a *app) everything(t *testing.T) {
 	a.send(t)
 	ctx := t.Context()
-	_, err := a.tracker.MarkUpTo(ctx, delivery.Actor{User: "bob"}, delivery.Read, "acme/room", "room-open")
+	_, err := a.tracker.MarkUpTo(ctx, delivery.Actor{User: "bob"}, delivery.Read, delivery.MessageRef{Conversation: "acme/room", ID: "room-open"})
 	a.note("marking up to", err)
-	_, err = a.tracker.Pending(ctx, "bob", "acme/room")
+	_, err = a.tracker.Pending(ctx, delivery.Actor{User: "bob"}, "acme/room")
 	a.note("pending", err)
 	_, err = a.tracker.Receipts(ctx, "room-open")
 	a.note("receipts", err)

@@ -255,9 +255,9 @@ func (w *watcher) act(ctx context.Context, random *rand.Rand) error {
 	case chance < 8:
 		_, err = tracker.Mark(ctx, actor, delivery.Delivered, others[:min(3, len(others))]...)
 	case chance < 16:
-		_, err = tracker.MarkRead(ctx, others[0], actor)
+		_, err = tracker.MarkRead(ctx, actor, others[0])
 	default:
-		_, err = tracker.MarkUpTo(ctx, actor, delivery.Delivered, conversation, others[0])
+		_, err = tracker.MarkUpTo(ctx, actor, delivery.Delivered, delivery.MessageRef{Conversation: conversation, ID: others[0]})
 	}
 	signal(w.behind) // the answers have receipts only, not what they made of the messages
 	return err
