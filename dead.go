@@ -75,7 +75,7 @@ func (t *Tracker) Discard(ctx context.Context, ids ...int64) error {
 // distinct returns up to [MaxBatch] ids in order, each once.
 func distinct(ids []int64) ([]int64, error) {
 	if len(ids) > MaxBatch {
-		return nil, &InvalidError{Field: "ids", Reason: "are more than 500"}
+		return nil, tooMany("ids", MaxBatch)
 	}
 	return slices.Compact(slices.Sorted(slices.Values(ids))), nil
 }

@@ -22,12 +22,12 @@ func printer(_ context.Context, events []delivery.Event) error {
 
 func Example() {
 	ctx := context.Background()
-	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(printer), nil)
+	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(printer), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		log.Fatal(err)
 	}
 	msg, err := tracker.Send(ctx, delivery.Draft{
-		ID: "m1", Conversation: "lunch", Sender: "alice", Body: "Noon?", Recipients: []string{"bob", "carol"},
+		ID: "m1", Conversation: "lunch", Sender: "alice", Body: "Noon?", Audience: delivery.Audience{Recipients: []string{"bob", "carol"}},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -53,12 +53,12 @@ func Example() {
 // A refused message does not fail the others.
 func ExampleTracker_Mark() {
 	ctx := context.Background()
-	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(printer), nil)
+	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(printer), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		log.Fatal(err)
 	}
 	for id, sender := range map[string]string{"m1": "alice", "m2": "bob"} {
-		if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "lunch", Sender: sender}); err != nil {
+		if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "lunch", Sender: sender, Audience: delivery.Audience{Open: true}}); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -79,13 +79,13 @@ func ExampleTracker_Mark() {
 // event.
 func ExampleTracker_MarkUpTo() {
 	ctx := context.Background()
-	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		log.Fatal(err)
 	}
 	var last delivery.Message
 	for range 1000 {
-		if last, err = tracker.Send(ctx, delivery.Draft{Conversation: "lunch", Sender: "alice", Recipients: []string{"bob"}}); err != nil {
+		if last, err = tracker.Send(ctx, delivery.Draft{Conversation: "lunch", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}}); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -101,12 +101,12 @@ func ExampleTracker_MarkUpTo() {
 // A badge, a line above the first unread message, and what "mark all as read" does.
 func ExampleTracker_Pending() {
 	ctx := context.Background()
-	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		log.Fatal(err)
 	}
 	for _, id := range []string{"m1", "m2", "m3"} {
-		if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "lunch", Sender: "alice"}); err != nil {
+		if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "lunch", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -135,12 +135,12 @@ func ExampleTracker_Pending() {
 // A client that was away asks for what changed since the version it holds.
 func ExampleTracker_Changes() {
 	ctx := context.Background()
-	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		log.Fatal(err)
 	}
 	for _, id := range []string{"m1", "m2", "m3"} {
-		if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "lunch", Sender: "alice"}); err != nil {
+		if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "lunch", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 			log.Fatal(err)
 		}
 	}

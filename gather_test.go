@@ -302,7 +302,7 @@ func TestSettlementsGather(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 			return delivery.RetryAfter(errors.New("429"), 10*time.Second)
 		})
-		tracker := newTracker(t, store, e, &delivery.Options{Observer: &delivery.Observer{
+		tracker := newTracker(t, store, e, &delivery.Options{OpenConversations: true, Observer: &delivery.Observer{
 			Notified: func(int, time.Duration, error) { time.Sleep(time.Millisecond) },
 		}})
 		defer run(t, tracker)()

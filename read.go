@@ -25,7 +25,7 @@ func (t *Tracker) Message(ctx context.Context, id string) (Message, error) {
 // call: for an inbox that shows the latest message of each conversation with its ticks, say.
 func (t *Tracker) Load(ctx context.Context, ids ...string) ([]Message, error) {
 	if len(ids) > MaxBatch {
-		return nil, &InvalidError{Field: "messages", Reason: "are more than 500"}
+		return nil, tooMany("messages", MaxBatch)
 	}
 	for _, id := range ids {
 		if err := checkID("message", id); err != nil {

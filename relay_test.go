@@ -84,7 +84,7 @@ func failing(context.Context, []delivery.Event) error { return errors.New("503")
 func sendAs(t *testing.T, tracker *delivery.Tracker, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		if _, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice"}); err != nil {
+		if _, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestRun(t *testing.T) {
 		e, store := new(endpoint), memstore.New()
 		e.set(failing)
 		var states []delivery.BreakerState
-		tracker := newTracker(t, store, e, &delivery.Options{Observer: &delivery.Observer{
+		tracker := newTracker(t, store, e, &delivery.Options{OpenConversations: true, Observer: &delivery.Observer{
 			BreakerChanged: func(to delivery.BreakerState) { states = append(states, to) },
 		}})
 		defer run(t, tracker)()
@@ -221,7 +221,7 @@ func TestRun(t *testing.T) {
 			}
 			return nil
 		})
-		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Observer: &delivery.Observer{
+		tracker := newTracker(t, memstore.New(), e, &delivery.Options{OpenConversations: true, Observer: &delivery.Observer{
 			BreakerChanged: func(to delivery.BreakerState) { t.Errorf("breaker went %v", to) },
 		}})
 		defer run(t, tracker)()
@@ -274,7 +274,7 @@ func TestRun(t *testing.T) {
 			return delivery.Refused(refused)
 		})
 		var buried []string
-		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Observer: &delivery.Observer{
+		tracker := newTracker(t, memstore.New(), e, &delivery.Options{OpenConversations: true, Observer: &delivery.Observer{
 			Buried: func(event delivery.Event, reason string) {
 				buried = append(buried, event.Updates[0].Message+": "+reason)
 			},
@@ -377,7 +377,7 @@ func TestRun(t *testing.T) {
 			e.set(nil)
 			return ctx.Err()
 		})
-		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Lease: 9 * time.Second})
+		tracker := newTracker(t, memstore.New(), e, &delivery.Options{OpenConversations: true, Lease: 9 * time.Second})
 		defer run(t, tracker)()
 		sendAs(t, tracker, "m")
 		pass(5 * time.Second)
@@ -418,7 +418,7 @@ func TestRun(t *testing.T) {
 	bubble("a notifier that hangs at the end delays it by a third of the lease at most", func(t *testing.T) {
 		e := new(endpoint)
 		e.set(func(ctx context.Context, _ []delivery.Event) error { <-ctx.Done(); return ctx.Err() })
-		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Lease: 3 * time.Second})
+		tracker := newTracker(t, memstore.New(), e, &delivery.Options{OpenConversations: true, Lease: 3 * time.Second})
 		stop := run(t, tracker)
 		sendAs(t, tracker, "m")
 		synctest.Wait()
@@ -432,7 +432,7 @@ func TestRun(t *testing.T) {
 	bubble("events that nobody publishes are warned of, once, with the remedy", func(t *testing.T) {
 		var log bytes.Buffer
 		store := memstore.New()
-		tracker := newTracker(t, store, new(endpoint), &delivery.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		tracker := newTracker(t, store, new(endpoint), &delivery.Options{OpenConversations: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		for range 5 {
 			sendAs(t, tracker, fmt.Sprint(time.Now().UnixNano()))
 			pass(11 * time.Second)

@@ -13,7 +13,7 @@ import (
 func TestSend(t *testing.T) {
 	t.Run("a message is stored and announced, except to the socket that sent it", func(t *testing.T) {
 		d := newDesk(t, nil)
-		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Body: "hi", Socket: "1.1"})
+		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Body: "hi", Socket: "1.1", Audience: delivery.Audience{Open: true}})
 		if id, err := uuid.Parse(m.ID); err != nil || id.Version() != 7 {
 			t.Errorf("id %q is no UUIDv7", m.ID)
 		}
@@ -31,8 +31,8 @@ func TestSend(t *testing.T) {
 	})
 
 	t.Run("EventBodies puts the body into the event", func(t *testing.T) {
-		d := newDesk(t, &delivery.Options{EventBodies: true})
-		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Body: "hi"})
+		d := newDesk(t, &delivery.Options{OpenConversations: true, EventBodies: true})
+		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Body: "hi", Audience: delivery.Audience{Open: true}})
 		if events := d.told(t); events[0].Updates[0].Body != "hi" {
 			t.Errorf("told %+v", events)
 		}
@@ -55,7 +55,7 @@ func TestSend(t *testing.T) {
 			{[]string{"carol", "bob", "alice", "bob"}, 0, []string{"bob", "carol"}, 2, false, false},
 			{[]string{"bob", "carol"}, 1, []string{"bob", "carol"}, 1, false, true},
 		} {
-			m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Recipients: c.recipients, Quorum: c.quorum})
+			m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: c.recipients, Quorum: c.quorum}})
 			receipts, err := d.Receipts(t.Context(), m.ID)
 			var got []string
 			for _, r := range receipts {
@@ -92,7 +92,7 @@ func TestSend(t *testing.T) {
 
 	t.Run("other content under the same id is a conflict", func(t *testing.T) {
 		d := newDesk(t, nil)
-		draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice", Body: "hi", Recipients: []string{"bob", "carol"}}
+		draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice", Body: "hi", Audience: delivery.Audience{Recipients: []string{"bob", "carol"}}}
 		d.send(t, draft)
 		for name, change := range map[string]func(*delivery.Draft){
 			"conversation": func(d *delivery.Draft) { d.Conversation = "d" },
@@ -138,7 +138,7 @@ func TestSend(t *testing.T) {
 			{"quorum", func(d *delivery.Draft) { d.Recipients, d.Quorum = []string{"bob"}, 2 }},
 			{"socket", func(d *delivery.Draft) { d.Socket = long }},
 		} {
-			draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice"}
+			draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}
 			c.change(&draft)
 			_, err := d.Send(t.Context(), draft)
 			var invalid *delivery.InvalidError
@@ -155,7 +155,7 @@ func TestSend(t *testing.T) {
 func TestReads(t *testing.T) {
 	d := newDesk(t, nil)
 	for range 60 {
-		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 	}
 	t.Run("pages have a default size, and a viewer's own receipts", func(t *testing.T) {
 		page, err := d.Messages(t.Context(), delivery.Query{Conversation: "c", Before: delivery.Latest, Viewer: "bob"})

@@ -32,7 +32,7 @@ func newDesk(t *testing.T, opts *delivery.Options) *desk {
 func newTracker(t *testing.T, store delivery.Store, notifier delivery.Notifier, opts *delivery.Options) *delivery.Tracker {
 	t.Helper()
 	if opts == nil {
-		opts = &delivery.Options{}
+		opts = &delivery.Options{OpenConversations: true}
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -100,11 +100,17 @@ func TestNew(t *testing.T) {
 	store, notifier := memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil })
 	t.Run("a missing part or a bad option is an error that names it", func(t *testing.T) {
 		for field, try := range map[string]func() (*delivery.Tracker, error){
-			"store":    func() (*delivery.Tracker, error) { return delivery.New(nil, notifier, nil) },
-			"notifier": func() (*delivery.Tracker, error) { return delivery.New(store, nil, nil) },
-			"lease":    func() (*delivery.Tracker, error) { return delivery.New(store, notifier, &delivery.Options{Lease: -1}) },
+			"store": func() (*delivery.Tracker, error) {
+				return delivery.New(nil, notifier, &delivery.Options{OpenConversations: true})
+			},
+			"notifier": func() (*delivery.Tracker, error) {
+				return delivery.New(store, nil, &delivery.Options{OpenConversations: true})
+			},
+			"lease": func() (*delivery.Tracker, error) {
+				return delivery.New(store, notifier, &delivery.Options{OpenConversations: true, Lease: -1})
+			},
 			"writeTimeout": func() (*delivery.Tracker, error) {
-				return delivery.New(store, notifier, &delivery.Options{WriteTimeout: time.Millisecond})
+				return delivery.New(store, notifier, &delivery.Options{OpenConversations: true, WriteTimeout: time.Millisecond})
 			},
 		} {
 			_, err := try()
@@ -116,7 +122,7 @@ func TestNew(t *testing.T) {
 	})
 
 	t.Run("options are copied", func(t *testing.T) {
-		opts := &delivery.Options{}
+		opts := &delivery.Options{OpenConversations: true}
 		tracker := newTracker(t, store, notifier, opts)
 		opts.Authorize = func(context.Context, string, delivery.Action, string) (bool, error) { return false, nil }
 		if err := tracker.Authorize(t.Context(), "bob", delivery.ToView, "c"); err != nil {

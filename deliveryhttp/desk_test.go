@@ -113,9 +113,9 @@ func (d *desk) send(t *testing.T, draft delivery.Draft) delivery.Message {
 // furnish sends the messages that the tests of access are about.
 func (d *desk) furnish(t *testing.T) {
 	t.Helper()
-	d.send(t, delivery.Draft{Conversation: "room", ID: "frozen", Sender: "alice", Recipients: []string{"bob", "dan"}})
-	d.send(t, delivery.Draft{Conversation: "room", ID: "opened", Sender: "alice"})
-	d.send(t, delivery.Draft{Conversation: "den", ID: "secret", Sender: "mallory", Recipients: []string{}})
+	d.send(t, delivery.Draft{Conversation: "room", ID: "frozen", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "dan"}}})
+	d.send(t, delivery.Draft{Conversation: "room", ID: "opened", Sender: "alice", Audience: delivery.Audience{Open: true}})
+	d.send(t, delivery.Draft{Conversation: "den", ID: "secret", Sender: "mallory", Audience: delivery.Audience{Recipients: []string{}}})
 }
 
 // state is all that there is, as text: conversations, receipts, and how many events were ever

@@ -101,7 +101,7 @@ func Example_someRoutes() {
 	mux.ServeHTTP(w, r)
 	fmt.Println(w.Code, w.Header().Get("Allow"))
 
-	_, err = tracker.Send(context.Background(), delivery.Draft{Conversation: "c1", ID: "m1", Sender: "alice"}) // with a database, SendTx
+	_, err = tracker.Send(context.Background(), delivery.Draft{Conversation: "c1", ID: "m1", Sender: "alice", Audience: delivery.Audience{Open: true}}) // with a database, SendTx
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func Example_catchUp() {
 
 // That everyone may do everything has to be said.
 func ExampleNew_openConversations() {
-	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), nil) // without a rule
+	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), &delivery.Options{OpenConversations: true}) // without a rule
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -177,7 +177,7 @@ func TestSend(t *testing.T) {
 					opts.Recipients = recipients
 				}
 				d := newDesk(t, &opts)
-				d.send(t, delivery.Draft{Conversation: "room", ID: "m1", Sender: "alice", Body: "hi", Recipients: nil, Quorum: 1})
+				d.send(t, delivery.Draft{Conversation: "room", ID: "m1", Sender: "alice", Body: "hi", Audience: delivery.Audience{Recipients: nil, Quorum: 1}})
 				before := d.state(t)
 				q := request{c.user, "POST", "/messages", c.body, nil}
 				answer, _ := d.do(q)
@@ -256,7 +256,7 @@ func TestSend(t *testing.T) {
 func TestList(t *testing.T) {
 	d := newDesk(t, nil)
 	for i := range 60 {
-		d.send(t, delivery.Draft{Conversation: "room", ID: fmt.Sprint(i + 1), Sender: "alice"})
+		d.send(t, delivery.Draft{Conversation: "room", ID: fmt.Sprint(i + 1), Sender: "alice", Audience: delivery.Audience{Open: true}})
 	}
 	if _, err := d.tracker.MarkRead(t.Context(), delivery.Actor{User: "bob"}, "60"); err != nil {
 		t.Fatal(err)

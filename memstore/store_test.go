@@ -33,11 +33,11 @@ func TestLeasesRunOnFakeTimeInABubble(t *testing.T) {
 func TestACursorOfAnotherProcessIsReset(t *testing.T) {
 	var cursor delivery.Cursor
 	for _, reset := range []bool{false, true} { // the same happens in two processes, one after the other
-		tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), nil)
+		tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice"}); err != nil {
+		if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 			t.Fatal(err)
 		}
 		page, err := tracker.Changes(t.Context(), "c", cursor, 0)

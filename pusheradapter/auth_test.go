@@ -192,7 +192,7 @@ func TestAuthHandlerNeedsItsArguments(t *testing.T) {
 
 func TestAuthNeedsARule(t *testing.T) {
 	notifier := newNotifier(t, pushertest.NewServer(t), nil)
-	open, err := delivery.New(memstore.New(), notifier, nil)
+	open, err := delivery.New(memstore.New(), notifier, &delivery.Options{OpenConversations: true})
 	if err != nil {
 		t.Fatal(err)
 	}

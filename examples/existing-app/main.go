@@ -58,7 +58,7 @@ func (s *shop) comment(ctx context.Context, order, author int64, text string) (i
 	}
 	// Last, for it holds the conversation until the commit. The body stays in the shop's own table.
 	_, err = s.tracker.SendTx(ctx, tx, delivery.Draft{
-		ID: commentID(id), Conversation: orderID(order), Sender: userID(author), Recipients: watchers,
+		ID: commentID(id), Conversation: orderID(order), Sender: userID(author), Audience: delivery.Audience{Recipients: watchers},
 	})
 	if err != nil {
 		return 0, err
@@ -107,7 +107,7 @@ func open(ctx context.Context, file string, notifier delivery.Notifier) (*shop, 
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	tracker, err := delivery.New(store, notifier, nil)
+	tracker, err := delivery.New(store, notifier, &delivery.Options{OpenConversations: true})
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

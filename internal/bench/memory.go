@@ -42,5 +42,5 @@ func fillStore(ctx context.Context, store delivery.Store, f peer.Fixture) error 
 // newQuietTracker returns a tracker whose events nobody is told of.
 func newQuietTracker(store delivery.Store) (*delivery.Tracker, error) {
 	nobody := delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil })
-	return delivery.New(store, nobody, &delivery.Options{Logger: peer.Quiet})
+	return delivery.New(store, nobody, &delivery.Options{OpenConversations: true, Logger: peer.Quiet})
 }

@@ -110,9 +110,9 @@ func (m *machine) send(on calls) {
 	m.Helper()
 	draft := delivery.Draft{
 		ID: m.id(), Conversation: m.conversation(), Sender: users.Draw(m.T, "sender"),
-		Body:   rapid.SampledFrom([]string{"", "hi", "ho"}).Draw(m.T, "body"),
-		Socket: sockets.Draw(m.T, "socket"),
-		Quorum: rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(m.T, "quorum"),
+		Body:     rapid.SampledFrom([]string{"", "hi", "ho"}).Draw(m.T, "body"),
+		Socket:   sockets.Draw(m.T, "socket"),
+		Audience: delivery.Audience{Open: true, Quorum: rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(m.T, "quorum")},
 	}
 	if rapid.Bool().Draw(m.T, "frozen") {
 		draft.Recipients = rapid.SliceOfN(users, 0, 4).Draw(m.T, "recipients")

@@ -78,7 +78,7 @@ func init() { gin.SetMode(gin.ReleaseMode) } // it prints its routes otherwise
 
 func newAPI(t *testing.T) http.Handler {
 	t.Helper()
-	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), nil)
+	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		t.Fatal(err)
 	}
