@@ -22,15 +22,14 @@ WITH mark AS MATERIALIZED (
 	CROSS JOIN LATERAL (
 		SELECT id, conv, seq AS named, sender, open, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
 	) m
-	CROSS JOIN LATERAL (
-		SELECT version FROM delivery_conversations WHERE conv = m.conv AND id = k.conversation LIMIT 1
-	) c
+	CROSS JOIN LATERAL (SELECT id, version FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
 	LEFT JOIN LATERAL (
 		SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.named AND recipient = k."user" LIMIT 1
 	) r ON true
 	LEFT JOIN LATERAL (
 		SELECT * FROM delivery_readers WHERE conv = m.conv AND reader = k."user" LIMIT 1
 	) p ON true
+	WHERE c.id = k.conversation
 ),
 -- Each mark looks at the messages after its beginning, up to the named one or as many as it may.
 look AS MATERIALIZED (

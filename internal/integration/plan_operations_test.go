@@ -43,11 +43,11 @@ var operations = []operation{
 	{"MarkUpTo of 10", func(ctx context.Context, v visit) error {
 		return v.markUpTo(ctx, true)
 	}},
-	{"MarkUpTo of ten readers, in two conversations", func(ctx context.Context, v visit) error {
+	{"MarkUpTo of four readers, in two conversations", func(ctx context.Context, v visit) error {
 		elsewhere := delivery.UpTo{Conversation: "c0", Message: "a1", User: v.reader(), Status: delivery.Read, At: time.Now(), Admitted: true}
 		marks := []delivery.UpTo{elsewhere}
-		for i := range 9 {
-			marks = append(marks, v.upTo(fmt.Sprintf("r%d-%d", v.messages, (v.n+100*i)%1000+1), true))
+		for i := range 3 {
+			marks = append(marks, v.upTo(fmt.Sprintf("r%d-%d", v.messages, 501+v.n%150*3+i), true))
 		}
 		_, _, err := v.AdvanceUpTo(ctx, marks, 100, v.lease())
 		return err
@@ -128,8 +128,8 @@ func (v visit) markOf(message string) delivery.Mark {
 	return markBy(fmt.Sprint("u", v.n), message)
 }
 
-// reader returns a user who has read all but the last twenty messages.
-func (v visit) reader() string { return fmt.Sprintf("r%d-%d", v.messages, v.n%1000+1) }
+// reader returns a user who has read all but the last twenty messages, as the next 500 have.
+func (v visit) reader() string { return fmt.Sprintf("r%d-%d", v.messages, v.n%500+1) }
 
 func (v visit) lease() delivery.Lease { return delivery.Lease{Token: int64(v.n), For: time.Hour} }
 
