@@ -50,6 +50,25 @@ func Example() {
 	// lunch 3: m1 is read, read by 2 of 2
 }
 
+// A tracker needs to know who may do what: from a rule of the app's, or by the word that everyone
+// may do everything.
+func ExampleNew() {
+	for _, opts := range []*delivery.Options{
+		nil,
+		{OpenConversations: true},
+		{Authorize: func(_ context.Context, user string, to delivery.Action, conversation string) (bool, error) {
+			return user == "alice" || to != delivery.ToSend, nil
+		}},
+	} {
+		_, err := delivery.New(memstore.New(), delivery.NotifierFunc(printer), opts)
+		fmt.Println(err)
+	}
+	// Output:
+	// delivery: authorize must be set, or OpenConversations, and not both
+	// <nil>
+	// <nil>
+}
+
 // A refused message does not fail the others.
 func ExampleTracker_Mark() {
 	ctx := context.Background()
@@ -114,7 +133,7 @@ func ExampleTracker_Pending() {
 	if _, err := tracker.MarkRead(ctx, bob, "m1"); err != nil {
 		log.Fatal(err)
 	}
-	pending, err := tracker.Pending(ctx, delivery.Actor{User: bob.User}, "lunch")
+	pending, err := tracker.Pending(ctx, bob, "lunch")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -123,7 +142,7 @@ func ExampleTracker_Pending() {
 	if _, err := tracker.MarkUpTo(ctx, bob, delivery.Read, delivery.MessageRef{Conversation: "lunch", ID: pending.Newest.ID}); err != nil {
 		log.Fatal(err)
 	}
-	if pending, err = tracker.Pending(ctx, delivery.Actor{User: bob.User}, "lunch"); err != nil {
+	if pending, err = tracker.Pending(ctx, bob, "lunch"); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(pending.Unread, "unread")

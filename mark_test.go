@@ -169,8 +169,8 @@ func TestMark(t *testing.T) {
 		store := &faultyStore{Store: memstore.New()}
 		welcome := func(context.Context, string, delivery.Action, string) (bool, error) { return true, nil }
 		other, tracker := newTracker(t, store, new(endpoint), nil), newTracker(t, store, new(endpoint), &delivery.Options{Authorize: welcome})
-		for id, recipients := range map[string][]string{"frozen": {"bob"}, "open": nil} {
-			if _, err := other.Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: recipients}}); err != nil {
+		for id, audience := range map[string]delivery.Audience{"frozen": {Recipients: []string{"bob"}}, "open": {Open: true}} {
+			if _, err := other.Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Audience: audience}); err != nil {
 				t.Fatal(err)
 			}
 		}

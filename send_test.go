@@ -41,32 +41,31 @@ func TestSend(t *testing.T) {
 	t.Run("recipients are frozen without repeats and without the sender", func(t *testing.T) {
 		d := newDesk(t, nil)
 		for _, c := range []struct {
-			recipients    []string
-			quorum        int
+			audience      delivery.Audience
 			want          []string
 			wantQuorum    int
 			wantOpen      bool
 			wantFirstTick bool
 		}{
-			{nil, 0, nil, 1, true, true},
-			{nil, 7, nil, 7, true, false},
-			{[]string{}, 0, nil, 1, false, false},
-			{[]string{"alice"}, 0, nil, 1, false, false},
-			{[]string{"carol", "bob", "alice", "bob"}, 0, []string{"bob", "carol"}, 2, false, false},
-			{[]string{"bob", "carol"}, 1, []string{"bob", "carol"}, 1, false, true},
+			{delivery.Audience{Open: true}, nil, 1, true, true},
+			{delivery.Audience{Open: true, Quorum: 7}, nil, 7, true, false},
+			{delivery.Audience{Recipients: []string{}}, nil, 1, false, false},
+			{delivery.Audience{Recipients: []string{"alice"}}, nil, 1, false, false},
+			{delivery.Audience{Recipients: []string{"carol", "bob", "alice", "bob"}}, []string{"bob", "carol"}, 2, false, false},
+			{delivery.Audience{Recipients: []string{"bob", "carol"}, Quorum: 1}, []string{"bob", "carol"}, 1, false, true},
 		} {
-			m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: c.recipients, Quorum: c.quorum}})
+			m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: c.audience})
 			receipts, err := d.Receipts(t.Context(), m.ID)
 			var got []string
 			for _, r := range receipts {
 				got = append(got, r.Recipient)
 			}
 			if err != nil || !slices.Equal(got, c.want) || m.Quorum != c.wantQuorum || m.Open != c.wantOpen || m.Total != len(c.want) {
-				t.Errorf("%v: %v, %+v, %v", c.recipients, got, m.Header, err)
+				t.Errorf("%+v: %v, %+v, %v", c.audience, got, m.Header, err)
 			}
 			_, err = d.MarkRead(t.Context(), bob, m.ID)
 			if m, _ := d.Message(t.Context(), m.ID); (m.Status == delivery.Read) != c.wantFirstTick {
-				t.Errorf("%v, quorum %d: %v after bob read it (%v)", c.recipients, c.quorum, m.Status, err)
+				t.Errorf("%+v: %v after bob read it (%v)", c.audience, m.Status, err)
 			}
 		}
 	})
@@ -74,8 +73,8 @@ func TestSend(t *testing.T) {
 	t.Run("the same content under the same id is one message", func(t *testing.T) {
 		d := newDesk(t, nil)
 		for _, draft := range []delivery.Draft{
-			{ID: "open", Conversation: "c", Sender: "alice", Body: "hi"},
-			{ID: "frozen", Conversation: "c", Sender: "alice", Body: "hi", Recipients: []string{"carol", "bob"}},
+			{ID: "open", Conversation: "c", Sender: "alice", Body: "hi", Audience: delivery.Audience{Open: true}},
+			{ID: "frozen", Conversation: "c", Sender: "alice", Body: "hi", Audience: delivery.Audience{Recipients: []string{"carol", "bob"}}},
 		} {
 			first := d.send(t, draft)
 			d.told(t)
@@ -99,7 +98,7 @@ func TestSend(t *testing.T) {
 			"sender":       func(d *delivery.Draft) { d.Sender = "dave" },
 			"body":         func(d *delivery.Draft) { d.Body = "ho" },
 			"recipients":   func(d *delivery.Draft) { d.Recipients = []string{"bob", "dave"} },
-			"audience":     func(d *delivery.Draft) { d.Recipients = nil },
+			"audience":     func(d *delivery.Draft) { d.Audience = delivery.Audience{Open: true, Quorum: 2} },
 			"quorum":       func(d *delivery.Draft) { d.Quorum = 1 },
 		} {
 			other := draft
@@ -130,12 +129,18 @@ func TestSend(t *testing.T) {
 			{"body", func(d *delivery.Draft) { d.Body = "\xc3\x28" }},
 			{"body", func(d *delivery.Draft) { d.Body = "\x00" }},
 			{"body", func(d *delivery.Draft) { d.Body = strings.Repeat("x", 64<<10+1) }},
-			{"recipients", func(d *delivery.Draft) { d.Recipients = []string{"bob", ""} }},
-			{"recipients", func(d *delivery.Draft) { d.Recipients = []string{long} }},
-			{"recipients", func(d *delivery.Draft) { d.Recipients = make([]string, 10_001) }},
+			{"audience", func(d *delivery.Draft) { d.Audience = delivery.Audience{} }},
+			{"audience", func(d *delivery.Draft) { d.Audience = delivery.Audience{Quorum: 1} }},
+			{"audience", func(d *delivery.Draft) { d.Recipients = []string{"bob"} }}, // and open
+			{"audience", func(d *delivery.Draft) { d.Recipients = []string{} }},
+			{"recipients", func(d *delivery.Draft) { d.Audience = delivery.Audience{Recipients: []string{"bob", ""}} }},
+			{"recipients", func(d *delivery.Draft) { d.Audience = delivery.Audience{Recipients: []string{long}} }},
+			{"recipients", func(d *delivery.Draft) {
+				d.Audience = delivery.Audience{Recipients: make([]string, delivery.MaxRecipients+1)}
+			}},
 			{"quorum", func(d *delivery.Draft) { d.Quorum = -1 }},
 			{"quorum", func(d *delivery.Draft) { d.Quorum = delivery.MaxRecipients + 1 }},
-			{"quorum", func(d *delivery.Draft) { d.Recipients, d.Quorum = []string{"bob"}, 2 }},
+			{"quorum", func(d *delivery.Draft) { d.Audience = delivery.Audience{Recipients: []string{"bob"}, Quorum: 2} }},
 			{"socket", func(d *delivery.Draft) { d.Socket = long }},
 		} {
 			draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}

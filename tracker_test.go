@@ -121,6 +121,26 @@ func TestNew(t *testing.T) {
 		}
 	})
 
+	t.Run("exactly one of a rule and OpenConversations must be set", func(t *testing.T) {
+		rule := func(context.Context, string, delivery.Action, string) (bool, error) { return true, nil }
+		for name, c := range map[string]struct {
+			opts *delivery.Options
+			fine bool
+		}{
+			"no options":  {nil, false},
+			"neither":     {&delivery.Options{EventBodies: true}, false},
+			"both":        {&delivery.Options{Authorize: rule, OpenConversations: true}, false},
+			"a rule":      {&delivery.Options{Authorize: rule}, true},
+			"open to all": {&delivery.Options{OpenConversations: true}, true},
+		} {
+			tracker, err := delivery.New(store, notifier, c.opts)
+			var invalid *delivery.InvalidError
+			if c.fine && (err != nil || tracker == nil) || !c.fine && (!errors.As(err, &invalid) || invalid.Field != "authorize" || tracker != nil) {
+				t.Errorf("%s: got %v, %v", name, tracker, err)
+			}
+		}
+	})
+
 	t.Run("options are copied", func(t *testing.T) {
 		opts := &delivery.Options{OpenConversations: true}
 		tracker := newTracker(t, store, notifier, opts)

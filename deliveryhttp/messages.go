@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -36,7 +35,7 @@ func (h *Handler) send(r *http.Request, user string) (any, error) {
 	return h.repeated(r.Context(), draft, err)
 }
 
-// sendNew sends a draft to those whom the app's rule and its members say now.
+// sendNew sends a draft to the audience that the app names now, if its rule lets the sender send.
 func (h *Handler) sendNew(ctx context.Context, draft delivery.Draft) (_ delivery.Message, err error) {
 	if err := h.tracker.Authorize(ctx, draft.Sender, delivery.ToSend, draft.Conversation); err != nil {
 		return delivery.Message{}, err
@@ -44,11 +43,7 @@ func (h *Handler) sendNew(ctx context.Context, draft delivery.Draft) (_ delivery
 	if draft.Audience, err = h.opts.Audience(ctx, draft); err != nil {
 		return delivery.Message{}, fmt.Errorf("asking for the audience: %w", err)
 	}
-	m, err := h.tracker.Send(ctx, draft)
-	if invalid := (*delivery.InvalidError)(nil); errors.As(err, &invalid) && slices.Contains([]string{"audience", "recipients", "quorum"}, invalid.Field) {
-		err = fmt.Errorf("the app's Audience function: %v", err) // no fault of the client's
-	}
-	return m, err
+	return h.tracker.Send(ctx, draft)
 }
 
 // repeated answers a send with an id of the client's that did not go through: with what is stored,
