@@ -77,7 +77,7 @@ func (s *shop) watchers(ctx context.Context, tx *sql.Tx, order int64) ([]string,
 		return nil, err
 	}
 	defer rows.Close()
-	watchers := []string{} // not nil, which would let everybody mark the message
+	watchers := []string{} // not nil: an order that nobody watches has no recipients
 	for rows.Next() {
 		var id int64
 		if err := rows.Scan(&id); err != nil {

@@ -144,7 +144,7 @@ func record(ctx context.Context, s subject, seed uint64) (map[receiptKey]history
 	for i := range drafts {
 		draft := delivery.Draft{ID: fmt.Sprint(run, "/", i), Conversation: fmt.Sprint(run, "/", i%2), Sender: "alice", Audience: delivery.Audience{Recipients: r.users}}
 		if i == 0 {
-			draft.Recipients = nil
+			draft.Audience = delivery.Audience{Open: true}
 		}
 		m, err := r.trackers[0].Send(ctx, draft)
 		if err != nil {

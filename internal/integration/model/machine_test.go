@@ -115,11 +115,11 @@ func (m *machine) send(on calls) {
 		Audience: delivery.Audience{Open: true, Quorum: rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(m.T, "quorum")},
 	}
 	if rapid.Bool().Draw(m.T, "frozen") {
-		draft.Recipients = rapid.SliceOfN(users, 0, 4).Draw(m.T, "recipients")
+		draft.Open, draft.Recipients = false, rapid.SliceOfN(users, 0, 4).Draw(m.T, "recipients")
 	}
 	if sent, ok := m.ref.messages[draft.ID]; ok && rapid.Bool().Draw(m.T, "repeat") {
-		draft.Conversation, draft.Sender, draft.Body, draft.Quorum = sent.Conversation, sent.Sender, sent.Body, sent.Quorum
-		if draft.Recipients = nil; !sent.Open {
+		draft.Conversation, draft.Sender, draft.Body = sent.Conversation, sent.Sender, sent.Body
+		if draft.Audience = (delivery.Audience{Open: sent.Open, Quorum: sent.Quorum}); !sent.Open {
 			draft.Recipients = append([]string{}, m.ref.recipients(draft.ID)...)
 		}
 	}

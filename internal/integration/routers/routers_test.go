@@ -3,6 +3,7 @@
 package routers
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -83,7 +84,9 @@ func newAPI(t *testing.T) http.Handler {
 		t.Fatal(err)
 	}
 	api, err := deliveryhttp.New(tracker, func(r *http.Request) (string, error) { return r.Header.Get("User"), nil },
-		&deliveryhttp.Options{OpenConversations: true})
+		&deliveryhttp.Options{Audience: func(context.Context, delivery.Draft) (delivery.Audience, error) {
+			return delivery.Audience{Open: true}, nil
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
