@@ -4,11 +4,11 @@
 //	api, err := deliveryhttp.New(tracker, identify, nil)
 //	mux.Handle("/api/", http.StripPrefix("/api", api))
 //
-// A [Handler] is an [http.Handler] like any other: any router can hold it, under any prefix that is
-// stripped before. docs/routers.md has the line for chi, echo and gin.
+// A [Handler] is an [http.Handler]. Any router can mount it, under any prefix that is stripped from
+// the path. docs/routers.md has the line for chi, echo and gin.
 //
-// An app that sends by [delivery.Tracker.SendTx], with rows of its own beside each message, leaves
-// out the route that would send without them, and mounts the others one by one:
+// Some apps send by [delivery.Tracker.SendTx], because each message has a row of theirs. Such an app
+// leaves out the route that would send without that row, and mounts the others one by one:
 //
 //	routes := http.StripPrefix("/api", api)
 //	mux.Handle("GET /api/messages", routes)
@@ -25,91 +25,107 @@
 //	POST /marks/batch    {messages, status, socket?}                  marks many     200 {results}
 //	POST /marks/up-to    {conversation, message, status, socket?}     marks all to   200 {changed, from, to}
 //
-// Ids are any strings of 1 to 128 bytes of UTF-8 without NUL, "a/b" and ".." among them, so they
-// never stand in a path, which browsers and proxies rewrite: they go in the query, percent-encoded
-// like any value there, or in the body.
+// An id is any string of 1 to 128 bytes of UTF-8 without NUL, "a/b" and ".." included. Browsers and
+// proxies rewrite such paths, so ids are never part of the path. They are in the query,
+// percent-encoded as usual, or in the body.
 //
 // Answers have the JSON form of [delivery.Message], [delivery.Page], [delivery.Pending],
-// [delivery.Receipt] and [delivery.UpToResult]. Lists are never null. They all carry versions: what
-// a client hands to /changes to learn what it missed. In the answer of an up-to mark, if to − from
-// + 1 > changed, others' changes lie between: a client that counts the versions of its own marks
-// reads the changes then.
+// [delivery.Receipt] and [delivery.UpToResult]. Lists are never null.
 //
-// Catching up takes the version and the epoch that the client holds: those of the page that it read
-// last, the version raised by events and marks since. If the answer says "reset": true, the server
-// was restored or is behind, and cannot tell what changed. The client then forgets the
-// conversation's messages and lists it anew.
+// # Versions and catching up
 //
-// Sending takes an id of the client's choice. With one, a request whose answer was lost can be
-// repeated: it sends nothing twice and is answered like the first, even if the sender has left the
-// conversation since. Ids should be random (UUIDs, say): whoever can guess an id that is about to
-// be used can take it. If the id is taken by a message that the sender may not view, the answer is
-// the one of a rule that says no, so only the attempt itself can tell that the id is not free.
+// Every change of a conversation has a version, and every answer carries the versions of what it
+// tells. A client keeps the version and the epoch of the last page that it read, raises the version
+// with each event and each answer to a mark, and passes both to GET /changes to get what it missed.
+// If the answer has "reset": true, the database was restored or is behind and cannot tell what
+// changed. The client then forgets the conversation's messages and lists them again.
 //
-// Listing gives the first messages after a seq, the last ones before a seq, or, with neither, the
-// newest; 50 of them, or up to 500 with a limit. Receipts are ordered by recipient, byte for byte,
-// and begin after the recipient named by "after". Every page of messages, changes or receipts ends
-// before it takes more than 1 MiB ([delivery.MaxPage]), and says in "more" whether it was cut: a
-// client asks again after the last item, whatever the number of items. A server of untrusted
-// clients also needs a write deadline ([http.Server] WriteTimeout), or a client that reads nothing
-// keeps its answer in memory.
+// The answer to an up-to mark covers the versions from "from" to "to". If to − from + 1 > changed,
+// other users made changes in between, and the client reads the changes.
 //
-// GET /pending answers with what the user has not read, as {unread, more, first?, newest?,
-// version}. It counts up to 1,000 messages, and "more" says that there are more. A page after
-// first's seq less one begins with the first unread message, and a mark up to newest's id leaves
-// none unread that the user may mark.
+// # Sending
 //
-// Status is "delivered" or "read". A mark that changes nothing, because it repeats or comes late,
-// is no error. Of a batch, up to 500 messages, each has a result of its own, in the order of the
-// request:
+// The client may choose the message's id. It can then repeat a request whose answer was lost: the
+// message is sent once, and the repeated request gets the same answer, even if the sender has left
+// the conversation since. Ids should be random, such as UUIDs, because anybody who guesses an id in
+// advance can use it first. If the id belongs to a message that the sender may not view, the answer
+// is 403 forbidden, as if the app's rule had said no.
+//
+// # Listing
+//
+// GET /messages returns the first messages after the seq in "after", the last ones before the seq in
+// "before", or the newest if there is neither. It returns 50 messages, or as many as "limit" says,
+// up to 500. GET /receipts orders receipts by recipient, byte for byte, and begins after the
+// recipient in "after".
+//
+// A page of messages, changes or receipts ends before it exceeds 1 MiB ([delivery.MaxPage]), and may
+// therefore have fewer items than asked for. If "more" is true, there are more, and the client asks
+// again after the last item.
+//
+// GET /pending tells what the user has not read, as {unread, more, first?, newest?, version}. It
+// counts up to 1,000 messages; "more" is true if there are more. A page after the seq of "first"
+// less 1 begins with the first unread message. A mark up to the id of "newest" leaves nothing unread
+// that the user may mark.
+//
+// A server with untrusted clients also needs a write deadline ([http.Server] WriteTimeout).
+// Otherwise a client that reads nothing keeps its answer in the server's memory.
+//
+// # Marking
+//
+// The status is "delivered" or "read". A mark that changes nothing, because it is repeated or late,
+// is not an error. A batch has up to 500 messages, each with a result of its own, in the order of
+// the request:
 //
 //	{"results": [
 //		{"message": "m1", "changed": true, "receipt": {…}},
 //		{"message": "m2", "changed": false, "error": "own_message"}
 //	]}
 //
-// The socket, if there is one, is the connection the client listens on: it is not told of the
-// change that the request makes.
+// # The socket
+//
+// The field "socket" is the id of the connection on which the client listens for events. That
+// connection is not told of the change that the request makes. With pusher-js the id is
+// pusher.connection.socket_id. Without it, the client is told of its own change like everyone else.
 //
 // # Who may do what
 //
-// The user is whom the app's identify function names, and never anything in the request. Sending
-// and viewing a conversation ask the app's rule through [delivery.Tracker.Authorize]; receipts are
-// for those who may view their message's conversation; marks are judged by the Tracker. To those
-// whom a message does not concern it looks exactly as if it did not exist. Clients have no say in
-// who the recipients are: see [Options].
+// The user is the one that the app's identify function returns. Nothing in the request can say
+// otherwise. The app's rule ([delivery.Options.Authorize]) decides who may send to and view a
+// conversation, and a message's receipts are for those who may view its conversation. The Tracker
+// decides about marks. To a user whom a message does not concern it looks exactly as if it did not
+// exist. Clients cannot choose the recipients: see [Options].
 //
 // Requests other than GET are refused if they come from another origin (see
-// [http.CrossOriginProtection]), and if their body is not application/json. Browsers too old to say
-// where a request comes from are not told apart from other programs, so session cookies still want
-// SameSite.
+// [http.CrossOriginProtection]) or if their body is not application/json. A browser that is too old
+// to say where a request comes from cannot be told from another program. For such browsers, set
+// SameSite on session cookies.
 //
 // # Problems
 //
-// Refusals and failures are answered with a problem (RFC 9457, application/problem+json). Its
-// member "code" is the same word as a batch's "error", and the end of its "type"; "field" names the
-// field of the request that is at fault; nothing of the request is ever quoted.
+// Refusals and failures are answered with a problem (RFC 9457, application/problem+json). Its member
+// "code" is one of the words below. A batch uses the same words in "error". The member "field" names
+// the field of the request that is at fault. No answer quotes the request.
 //
 //	400 invalid              the field says which, the detail why
 //	401 signed_out           there is no user
-//	403 forbidden            the app's rule said no, or the conversation does not exist: it is the same
-//	403 own_message          senders don't mark their own messages
+//	403 forbidden            the app's rule said no, or the conversation does not exist
+//	403 own_message          the user sent this message, and so may not mark it
 //	403 cross_origin         the request comes from another site
-//	404 not_found            no such message, or none of this user's
-//	404 no_route             no such path; the detail says so if a route follows a prefix that was not stripped
-//	405 method_not_allowed   Allow says which are
-//	409 conflict             the id is taken by another message
-//	413 too_large            a body over 64 KiB of text, or over 392 KiB of JSON
-//	415 not_json             the body is not application/json
-//	500 internal             the cause is logged, and not told
-//	503 outcome_unknown      it may have happened; repeating it is safe (a send: with the same id)
-//	503 unavailable          the store is not available now, or there was no time for it; repeating it is safe
+//	404 not_found            there is no such message, or it does not concern this user
+//	404 no_route             there is no such path; the detail says so if the prefix was not stripped
+//	405 method_not_allowed   the header Allow lists the methods of the path
+//	409 conflict             another message has this id
+//	413 too_large            the message's body is over 64 KiB, or the request over 392 KiB
+//	415 not_json             the request's body is not application/json
+//	500 internal             something failed; the log has the cause, the answer does not
+//	503 outcome_unknown      the change may have been made; repeating is safe (a send: with the same id)
+//	503 unavailable          the database is away or too slow; repeating the request is safe
 //
 // Every 503 has a Retry-After of 1 second.
 //
 // # Users and conversations that look alike
 //
 // Ids are compared byte for byte. "Alice", "alice", "alice " and "аlice" with a Cyrillic letter are
-// four users, and so with conversations. An app whose names are chosen by people should use ids
-// that are not: the number of the row in its own table of users, say.
+// four users. Conversations are compared in the same way. If people choose their names, use
+// something else as the id, such as the number of the row in the app's table of users.
 package deliveryhttp

@@ -18,9 +18,9 @@ import (
 // maxForm is how long the body of an authorization request may be.
 const maxForm = 16 << 10
 
-// Authorizer knows who may do what: a [*delivery.Tracker] does, by the app's own rule. Authorize
-// returns nil for yes, an error that wraps [delivery.ErrForbidden] for no, and any other for a
-// failure.
+// Authorizer decides who may do what. A [*delivery.Tracker] is one: it asks the app's own rule.
+// Authorize returns nil for yes, an error that wraps [delivery.ErrForbidden] for no, and any other
+// error if it cannot decide.
 type Authorizer interface {
 	Authorize(ctx context.Context, user string, to delivery.Action, conversation string) error
 }
@@ -31,29 +31,32 @@ type AuthOptions struct {
 	// be set if the authorizer is a tracker that has no rule ([delivery.Options.Authorize]).
 	OpenConversations bool
 
-	// CrossOrigin decides the pages of which origins may ask. Defaults to the same origin only.
+	// CrossOrigin decides which origins may send requests. Defaults to the same origin only.
 	CrossOrigin *http.CrossOriginProtection
 
-	// Logger is told of requests that failed for no fault of the browser's. Defaults to
+	// Logger gets the failures of identify and of the authorizer. Defaults to
 	// [slog.Default].
 	Logger *slog.Logger
 }
 
 // AuthHandler returns the endpoint at which browsers ask to enter private and presence channels.
-// A nil opts means all defaults. A missing argument, or a tracker without a rule that the options
-// don't know of, is a [*ConfigError].
+// A nil opts means all defaults. If an argument is nil, or if the authorizer is a tracker without a
+// rule and OpenConversations is not set, the error is a [*ConfigError].
 //
-// The endpoint takes the POST that pusher-js makes, a form with socket_id and channel_name, and
-// signs the channel for that socket, with status 200, if all of this holds: identify names a user
-// (else 401), the channel is one of [Options.Conversation], and the authorizer lets the user view
-// that conversation (else 403, the same answer for both). On a presence channel the user is present
-// under the name that identify returned. With [Options.AuthorsOnly] it also signs a [UserChannel],
-// for that very user, and does not ask the authorizer. Encrypted channels and sign-in are not
-// supported.
+// The endpoint takes the POST request that pusher-js makes, a form with socket_id and channel_name.
+// It signs the channel for that socket, with status 200, if
 //
-// Identify returns the user of a request by the app's own sign-in, or "" if nobody is signed in.
-// Its error is a failure and answered with 500, without a reason, as is a failure of the
-// authorizer.
+//   - identify returns a user; otherwise the status is 401,
+//   - [Options.Conversation] knows the channel's conversation, and
+//   - the authorizer lets the user view that conversation; otherwise the status is 403, as for a
+//     channel that is not known.
+//
+// A member of a presence channel has the name that identify returned. With [Options.AuthorsOnly] the
+// endpoint also signs each user's own [UserChannel], without asking the authorizer. Encrypted
+// channels and Pusher's user authentication are not supported.
+//
+// Identify returns the user of a request, as the app's own sign-in knows it, or "" if nobody is
+// signed in. If identify or the authorizer fails, the status is 500 and the answer has no reason.
 func (n *Notifier) AuthHandler(authorizer Authorizer, identify func(*http.Request) (user string, err error), opts *AuthOptions) (http.Handler, error) {
 	h := &authHandler{notifier: n, authorizer: authorizer, identify: identify}
 	if opts != nil {

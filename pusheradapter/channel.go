@@ -20,16 +20,17 @@ const (
 )
 
 // PrivateChannel returns the name of a conversation's private channel: "private-conv-" and the
-// conversation's id, in which every byte other than a letter, a digit and one of
+// escaped id of the conversation. Letters, digits and the characters
 //
 //   - _ @ , . ;
 //
-// is written as "=" and two upper-case hex digits. "team:42" becomes "private-conv-team=3A42".
+// are not escaped. Every other byte is escaped as "=" and two upper-case hex digits, so that
+// "team:42" becomes "private-conv-team=3A42".
 //
-// Every id of up to 50 bytes fits, and one of 128 bytes if at most 11 of them are escaped. An id
-// whose name would exceed [MaxChannel], or that no message could have been sent to, is a
-// [*delivery.InvalidError]. A [Notifier] has messages to such a conversation refused when they are
-// sent ([Notifier.CheckConversation]).
+// The error is a [*delivery.InvalidError] if the name would exceed [MaxChannel], or if the id is not
+// valid. Every id of up to 50 bytes fits, and so does one of 128 bytes if at most 11 of them are
+// escaped. A [Notifier] refuses messages to a conversation that does not fit when they are sent
+// ([Notifier.CheckConversation]).
 func PrivateChannel(conversation string) (string, error) {
 	return channelName(privatePrefix, "conversation", conversation)
 }
@@ -68,8 +69,7 @@ func channelName(prefix, field, id string) (string, error) {
 
 // ParseChannel is the inverse of [PrivateChannel]. It also accepts the presence channel of the
 // same conversation, "presence-conv-" and the escaped id, for apps that show who is there. It
-// reports false for every other name: a conversation has one private channel and one presence
-// channel, and no second spelling of either.
+// reports false for every other name, other spellings of these two included.
 func ParseChannel(channel string) (conversation string, ok bool) {
 	if id, ok := parseName(privatePrefix, channel); ok {
 		return id, true

@@ -21,17 +21,17 @@ type Config struct {
 	// and "._~-".
 	Key string `json:"-"`
 
-	// Secret signs all that the app says and every channel a browser may enter. It may consist of
-	// printable ASCII without spaces.
+	// Secret signs the app's calls and the permissions to enter channels. It may consist of printable
+	// ASCII without spaces.
 	Secret string `json:"-"`
 
-	// Host is where the HTTP API is, as "host" or "host:port". Cluster is the name of one of
-	// Pusher's own, such as "eu", and stands for the host "api-eu.pusher.com". One of them must
-	// be set, and only one.
+	// Host is the host of the HTTP API, as "host" or "host:port". Cluster is a cluster of hosted
+	// Pusher, such as "eu", and means the host "api-eu.pusher.com". Exactly one of the two must be
+	// set.
 	Host, Cluster string
 
-	// Scheme is "https" or "http". Defaults to "https", and to "http" for a loopback Host.
-	// To speak plain HTTP to any other host has to be said here.
+	// Scheme is "https" or "http". Defaults to "http" for a loopback Host, and to "https" for any
+	// other.
 	Scheme string
 }
 
@@ -48,8 +48,8 @@ func (e *ConfigError) Error() string { return "pusheradapter: " + e.Field + " " 
 //
 //	https://KEY:SECRET@HOST:PORT/apps/APPID
 //
-// where the port may be missing. The scheme becomes [Config.Scheme], so http:// asks for plain
-// HTTP to whatever host it names. Any error is a [*ConfigError].
+// The port is optional. The URL's scheme becomes [Config.Scheme], so a URL with http:// means plain
+// HTTP, whatever its host. Every error is a [*ConfigError].
 func ParseURL(rawURL string) (Config, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil { // not to be shown: it quotes the URL, secret and all
@@ -105,7 +105,7 @@ func (c Config) validate() error {
 	return nil
 }
 
-// Format implements [fmt.Formatter], for every verb, so that no secret is printed by accident.
+// Format implements [fmt.Formatter]. It prints no secret, whatever the verb.
 func (c Config) Format(state fmt.State, _ rune) {
 	scheme := "http"
 	if c.secure() {

@@ -1,31 +1,34 @@
-// Package pusheradapter tells browsers of message delivery through Pusher Channels, Pusher's own or
-// a self-hosted server that speaks the same protocol. Its [Notifier] is a [delivery.Notifier]:
+// Package pusheradapter tells browsers about message delivery through Pusher Channels, either hosted
+// by Pusher or by a server of your own that speaks the same protocol. Its [Notifier] is a
+// [delivery.Notifier]:
 //
 //	config, err := pusheradapter.ParseURL(os.Getenv("PUSHER_URL"))
 //	notifier, err := pusheradapter.New(config, nil)
 //	tracker, err := delivery.New(store, notifier, nil)
 //
-// and beside it stands the endpoint at which browsers ask to enter a conversation's channel:
+// Browsers ask an endpoint of the app for permission to enter a conversation's channel. This is that
+// endpoint:
 //
 //	auth, err := notifier.AuthHandler(tracker, identify, nil)
 //	mux.Handle("/pusher/auth", auth)
 //
-// What the Notifier accepts, Pusher has accepted. Pusher promises no more than an attempt to reach
-// the connections that are open at that moment: it may lose events, and does not promise their
-// order. This is why events carry versions, and why a page has to read the changes it missed.
+// When the Notifier accepts an event, Pusher has accepted it. Pusher then tries to reach the
+// connections that are open at that moment. It may lose events, and may deliver them in another
+// order. This is why events carry versions, and why a page has to read the changes that it missed.
 //
 // # Channels
 //
-// Every conversation has a private channel, named by [PrivateChannel]. A browser finds the name by
+// Every conversation has a private channel, named by [PrivateChannel]. In a browser the name is
 //
 //	const channel = 'private-conv-' + Array.from(new TextEncoder().encode(conversation), byte => {
 //		const char = String.fromCharCode(byte)
 //		return /[A-Za-z0-9_@,.;-]/.test(char) ? char : '=' + byte.toString(16).toUpperCase().padStart(2, '0')
 //	}).join('')
 //
-// The name has at most 164 characters, so that an id of more than 50 bytes may not fit if it
-// consists of much else than letters and digits. Events of such a conversation go to the dead
-// letters. Apps with other needs bring an [Options.Encode] and its inverse.
+// A channel's name has at most 164 characters. An id of up to 50 bytes always fits. A longer one may
+// not fit if it has many characters that are escaped; a message to such a conversation is refused
+// when it is sent ([Notifier.CheckConversation]). An app that needs other names sets
+// [Options.Encode] and [Options.Conversation].
 //
 // # Events
 //
@@ -43,70 +46,73 @@
 //		]
 //	}
 //
-// What all updates of the event share stands in "shared", which a single update has not. To get
-// whole updates:
+// Fields that are the same in all updates are in "shared" only. An event with a single update has no
+// "shared". A page gets whole updates by
 //
 //	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
 //
-// A page that shows a conversation, whatever brings it the events:
+// A page that shows a conversation does the following, whatever brings it the events:
 //
-//   - loads its messages, and keeps the version and the epoch that came with them;
-//   - applies an update to its message if the update's version is higher than that of the message,
-//     so that repeats and stragglers do no harm;
-//   - then, if "from" is at most its own version + 1, moves its version up to "to", and otherwise
-//     knows that it missed something and reads the changes since its version and epoch, and keeps those
-//     of the answer. If that says "reset", the database was restored: the page forgets the
-//     conversation's messages and loads them anew;
-//   - counts the versions in the answers to its own sends and marks in the same way, since their
-//     events exclude its socket. An up-to mark of more than 1,000 messages takes several transactions,
-//     between which others may change something: if to − from + 1 > changed, others' changes lie
-//     between, and the page reads the changes instead. The answer to a mark holds a receipt, and not what that made of the
-//     message: a page that shows how far the messages of others came reads the changes instead;
-//   - reads the changes after every pusher:subscription_succeeded, which comes again with each
-//     reconnect (of server-sent events: after every open); on a reconnect after a random part of a second or two, because all
-//     pages reconnect at the same moment;
-//   - fetches a new message whose update has no "body", or says "body_omitted";
-//   - does not take a pusher:subscription_error with status 401 for the end of the user's session:
-//     pusher-js 8.6.0 sends an authorization that came late on the next connection too, where it is
+//  1. It loads the messages, and keeps the version and the epoch that came with them.
+//  2. It applies an update to its message if the update's version is higher than that of the
+//     message. So repeated and late events do no harm.
+//  3. It then looks at the event's range. If "from" is at most the page's version + 1, the page
+//     raises its version to "to". Otherwise it missed something: it reads the changes since its
+//     version and epoch, and keeps the version and epoch of the answer. If the answer says "reset",
+//     the page forgets the conversation's messages and loads them again.
+//  4. It treats the versions in the answers to its own sends and marks in the same way, because the
+//     events of these exclude its socket. An up-to mark of more than 1,000 messages takes several
+//     transactions. If to − from + 1 > changed in its answer, other users made changes in between,
+//     and the page reads the changes.
+//  5. The answer to a mark has the user's receipt, and not the new state of the message. A page that
+//     shows how far the messages of others came reads the changes after its own marks.
+//  6. It reads the changes after every pusher:subscription_succeeded, which comes again with each
+//     reconnect. (With server-sent events: after every open.) On a reconnect it first waits for a
+//     random part of 2 s, because all pages reconnect at the same moment.
+//  7. It fetches a new message whose update has no "body" or says "body_omitted".
+//  8. It does not take a pusher:subscription_error with status 401 for the end of the user's
+//     session. pusher-js 8.6.0 sends a late authorization on the next connection too, where it is
 //     refused although the channel works (findings/pusher-js-late-auth.sh).
 //
-// Events of receipts that come at the same moment are joined if they exclude the same socket and
-// their versions follow each other; a page cannot tell.
+// Events of concurrent receipts are joined if they exclude the same socket and their versions
+// follow each other. A page needs to do nothing about that.
 //
 // # Large groups
 //
-// On its conversation's channel every member's receipt is an event of its own, since it excludes
-// another socket, and goes to all who listen: a thousand members who acknowledge a message make a
-// thousand events, and Pusher counts a million messages. Where only authors are shown ticks,
-// [Options.AuthorsOnly] has receipts told on the author's [UserChannel] instead, some ten to an
-// event when they come fast. A browser finds the name as above, from 'private-user-' and its user's
-// id, and [Notifier.AuthHandler] lets in nobody but that user. Then:
+// By default every receipt is an event of its own on the conversation's channel, because it excludes
+// another socket. If 1,000 members acknowledge a message, Pusher gets 1,000 events and delivers each
+// to 1,000 members, which it counts as a million messages.
 //
-//   - No socket is excluded. Who marks a message is not its author, so none of theirs is on that
-//     channel; and that is why receipts from different sockets can share an event.
-//   - A "status" event covers no versions: "from" and "to" are 0, which moves no page's version. An author
-//     who missed one learns of it from the next event about the message, which has all counts, or when it
-//     reads the changes.
-//   - A "message" event covers its version as always. Before most of them a page finds a gap, the
-//     receipts it was not told of, and by reading the changes it gets whatever it missed.
-//   - An author whose id is too long for a channel's name is told nothing live; such events go to the dead
-//     letters, unless they have something to tell others.
-//   - Authors hear of their messages in all conversations, those included that they may not view any more.
+// If only authors see ticks, set [Options.AuthorsOnly]. Receipts are then told on the author's
+// [UserChannel] only, and about ten of them share an event when they come fast. In a browser the
+// channel's name is made as above, from 'private-user-' and the user's id. [Notifier.AuthHandler]
+// lets only that user in. With AuthorsOnly:
+//
+//   - No socket is excluded. The user who marks a message is not its author, and so does not listen
+//     on the author's channel. This is why receipts of different sockets can share an event.
+//   - A "status" event covers no versions: its "from" and "to" are 0, and a page's version stays as
+//     it is. An author who missed one gets its counts with the next event about the message, or by
+//     reading the changes.
+//   - A "message" event covers its version as always. Before most of them a page finds a gap, because
+//     it was not told of the receipts in between. It reads the changes and has everything.
+//   - An author whose id is too long for a channel's name gets no live events. They go to the dead
+//     letters, unless other users are told something by them too.
+//   - Authors hear of their messages in all conversations, even if they may no longer view one.
 //
 // # Trust
 //
-// Whoever may enter a conversation's channel hears all that is told on it: who has read what, and
-// the bodies of messages if [delivery.Options.EventBodies] puts them there. The secret stays on the
-// server; it is in no error and in nothing that is printed. TLS is left out for loopback hosts
-// only, unless the [Config] asks for it.
+// Everybody who may enter a conversation's channel hears everything that is told on it: who has read
+// what, and the bodies of messages if [delivery.Options.EventBodies] is set. The app's secret stays
+// on the server. No error and nothing that is printed contains it. Calls use TLS unless the host is
+// a loopback address or the [Config] asks for plain HTTP.
 //
-// Socket ids come from browsers, and nobody can tell whose they are. A client that names the socket
-// of someone else hides an event from it, until it reads the changes; so the id is good for an
-// exclusion, and for nothing else. A malformed socket id excludes nobody.
+// A socket id comes from the browser, and nobody can verify whose it is. A client that names the
+// socket of another hides one event from it, until the other reads the changes. So the socket id is
+// used for that exclusion only, and never as an identity. A malformed socket id excludes nobody.
 //
 // # Failures
 //
-// The relay decides when to try again; this package makes one attempt and says who is to blame.
-// [Notifier.Notify] tells how. The clock of the server must be right to within ten minutes, or
-// Pusher answers everything with 401.
+// This package makes one attempt for each event, and says whether the endpoint or the event is at
+// fault ([Notifier.Notify] says how). The relay decides when to try again. The clock of the app's
+// server must be right to within 10 minutes, or Pusher answers every call with 401.
 package pusheradapter

@@ -19,8 +19,8 @@ type Trigger struct {
 	// it gets, and so turns a bare "123" into a number.
 	Data []byte
 
-	// Except, if it has the form of a socket id, is the connection that is not told. Anything
-	// else means that everyone is.
+	// Except is the socket id of the connection that is not told. If it has not the form of a socket
+	// id, every connection is told.
 	Except string
 }
 
@@ -59,14 +59,14 @@ type TriggerError struct {
 
 func (e *TriggerError) Error() string { return "pusheradapter: " + e.Field + " " + e.Reason }
 
-// EncodePrivate is how a [Notifier] encodes events unless [Options] say otherwise: on the
-// conversation's [PrivateChannel], under the name of the event's kind, "message" or "status", with
-// a [Payload] as data. An event too large for one trigger becomes several; each covers a part of
-// the event's versions, and together they cover them all.
+// EncodePrivate is the default of [Options.Encode]. Its triggers are on the conversation's
+// [PrivateChannel], have the name "message" or "status" by the kind of the event, and have a
+// [Payload] as data. An event that is too large for one trigger becomes several. Each covers a part
+// of the event's versions, and together they cover all of them.
 //
-// What it cannot encode it never will, so its errors are marked [delivery.Permanent]: a
-// conversation whose id does not fit in a channel name, or an event that breaks the limits of
-// package delivery.
+// It fails if the conversation's id does not fit into a channel's name, and if the event exceeds the
+// limits of package delivery. These errors are marked [delivery.Permanent], because no retry
+// can succeed.
 func EncodePrivate(_ context.Context, event delivery.Event) ([]Trigger, error) {
 	channel, err := PrivateChannel(event.Conversation)
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Error is a call that the endpoint did not accept, or not known to have accepted. Neither its text
-// nor what it wraps holds a key, a signature or anything that was sent.
+// Error is a call that the endpoint refused, or that ended without a valid answer. Neither its text
+// nor the error that it wraps contains a key, a signature or anything that was sent.
 type Error struct {
-	// Status is the endpoint's HTTP status, or the one it hid in the body of a 200; 0 if no answer
-	// came.
+	// Status is the endpoint's HTTP status. If a server answers 200 with an error in the body, it is
+	// the status in the body. It is 0 if no answer came.
 	Status int
 
 	err error // why no answer came
@@ -30,7 +30,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("pusheradapter: the endpoint answered %d%s", e.Status, advice(e.Status))
 }
 
-// Unwrap returns why no answer came, such as [context.DeadlineExceeded]; nil if one came.
+// Unwrap returns why no answer came, such as [context.DeadlineExceeded], or nil if one came.
 func (e *Error) Unwrap() error { return e.err }
 
 // advice is what an operator should look at first.

@@ -21,33 +21,33 @@ const maxCalls = 32
 
 // Options adjust a [Notifier]. The zero value of each field means its default.
 type Options struct {
-	// Encode decides the channels, names and data by which an event is told: any number of
-	// triggers, none included. It may be called by several goroutines at the same time.
-	// Defaults to [EncodePrivate], for which status events that follow each other are joined; an
-	// Encode of your own gets them as they were committed.
+	// Encode returns the triggers by which an event is told: their channels, names and data. It may
+	// return none, and may be called by several goroutines at the same time. Defaults to
+	// [EncodePrivate]. Status events that follow each other are joined before EncodePrivate gets
+	// them; an Encode of your own gets them as they were committed.
 	//
-	// Its error refuses the event, which then comes again twice, after twenty seconds each, before it
-	// goes to the dead letters: what it looks up may be away for a moment. Marked with
-	// [delivery.RetryAfter] it comes again when that says, and with [delivery.Permanent] it goes at
-	// once. So does one with a trigger that is not valid.
+	// If Encode fails, the event is tried twice more, 20 s apart, and then goes to the dead letters.
+	// An error made by [delivery.RetryAfter] sets another pause. After an error made by
+	// [delivery.Permanent], or a trigger that is not valid, the event goes to the dead letters at
+	// once.
 	Encode func(ctx context.Context, event delivery.Event) ([]Trigger, error)
 
-	// Conversation is the inverse of Encode's channel names, for [Notifier.AuthHandler]: the
-	// conversation whose events the channel carries, or false if it is not of that kind.
-	// Defaults to [ParseChannel]; with an Encode of your own there is no default.
+	// Conversation returns the conversation whose events a channel carries, or false if the channel
+	// is none of Encode's. [Notifier.AuthHandler] needs it. Defaults to [ParseChannel]; with an
+	// Encode of your own there is no default.
 	Conversation func(channel string) (conversation string, ok bool)
 
-	// AuthorsOnly has status events told to the authors of the messages, each on a [UserChannel] of
-	// their own, and to nobody else, so that a receipt costs the same however many hear the
-	// conversation. See the package comment for what that means for pages. It cannot be had
-	// together with Encode.
+	// AuthorsOnly tells status events to the authors of the messages only, each on their own
+	// [UserChannel]. The cost of a receipt then does not depend on how many users hear the
+	// conversation. The package comment says what this means for pages. It cannot be combined with
+	// Encode.
 	AuthorsOnly bool
 
 	// Timeout bounds each call to the endpoint. Defaults to [DefaultTimeout].
 	Timeout time.Duration
 
-	// Transport makes the calls; a redirect it hands back is not followed. Defaults to one of
-	// the Notifier's own, which keeps connections open and uses the proxy that the environment names.
+	// Transport makes the calls. Redirects are not followed. Defaults to a transport of the
+	// Notifier's own, which keeps connections open and uses the proxy that the environment names.
 	Transport http.RoundTripper
 }
 
@@ -117,8 +117,9 @@ func New(config Config, opts *Options) (*Notifier, error) {
 	return n, nil
 }
 
-// CheckConversation implements [delivery.CheckingNotifier]: it refuses ids that fit no
-// [PrivateChannel]. With an Encode of the app's own it refuses none, as the app names the channels.
+// CheckConversation implements [delivery.CheckingNotifier]. It refuses ids that do not fit into the
+// name of a [PrivateChannel]. With an [Options.Encode] it refuses none, because the app names the
+// channels.
 func (n *Notifier) CheckConversation(conversation string) error {
 	if n.ownChannels {
 		return nil
@@ -130,14 +131,14 @@ func (n *Notifier) CheckConversation(conversation string) error {
 // Format implements [fmt.Formatter]: a Notifier prints as its [Config] does, without secrets.
 func (n *Notifier) Format(state fmt.State, verb rune) { n.config.Format(state, verb) }
 
-// Notify implements [delivery.Notifier]. It sends up to ten triggers a call, and those of one
-// channel one after another, so that they arrive in order as long as Pusher keeps it.
+// Notify implements [delivery.Notifier]. It sends up to ten triggers per call. Triggers of the same
+// channel are sent one after another, so that they arrive in order as long as Pusher keeps it.
 //
-// What the endpoint answers decides who is to blame. With 400 and 413 it is a trigger: the batch is
-// sent again one by one, joined events once more each by itself, and the events at fault are
-// refused, permanently if they are too large. Anything else but a 2xx is a plain error that wraps
-// an [*Error]; after it, nothing is known of any event, even if some were accepted and others
-// refused.
+// The endpoint's answer decides whether an event or the endpoint is at fault. After a 400 or 413 an
+// event is: Notify sends the events of that call again, each by itself, and refuses those that fail
+// again, permanently if they are too large. After any other answer but a 2xx, or after none, the
+// endpoint is at fault: Notify returns an error that wraps an [*Error] and says nothing about any
+// single event, even if some were accepted or refused before.
 func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 	p := publication{notifier: n, refused: make(map[int]error)}
 	p.publish(ctx, merge(events, n.mayJoin))

@@ -9,30 +9,29 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Payload is the data of the events that [EncodePrivate] makes. In JSON, an absent field is an
-// empty string, a zero, false or no time. What all updates have in common stands once, in Shared,
-// so that the thousand receipts of a catch-up take about seven events. A browser gets whole updates
-// by
+// Payload is the data of the events that [EncodePrivate] makes. An absent field in JSON is an empty
+// string, a zero, false or no time. Fields that are the same in all updates are in Shared only, so
+// that the 1,000 receipts of a catch-up fit into about seven events. A browser gets whole updates by
 //
 //	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
 //
-// and a Go program by [Payload.Expand]. See the package comment for what to do with them.
+// and a Go program by [Payload.Expand]. The package comment says what to do with them.
 type Payload struct {
 	Conversation string `json:"conversation"`
 
-	// From and To are the range of versions that the payload covers, both inclusive. Both are 0 on
-	// the channel of an author ([Options.AuthorsOnly]), for no range.
+	// From and To are the range of versions that the payload covers, both inclusive. On an author's
+	// channel ([Options.AuthorsOnly]) there is no range, and both are 0.
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
 
-	// Shared holds the fields that are the same in all updates, and which these then leave out.
+	// Shared holds the fields that are the same in all updates. The updates leave them out.
 	Shared PayloadUpdate `json:"shared,omitzero"`
 
-	// Updates stand in order of version; there is at least one.
+	// Updates are ordered by version. There is at least one.
 	Updates []PayloadUpdate `json:"updates"`
 }
 
-// PayloadUpdate is a [delivery.Update] as it stands in a [Payload].
+// PayloadUpdate is the form that a [delivery.Update] has in a [Payload].
 type PayloadUpdate struct {
 	Message   string          `json:"message,omitempty"`
 	Version   int64           `json:"version,omitempty"`
@@ -42,20 +41,20 @@ type PayloadUpdate struct {
 	Read      int             `json:"read,omitempty"`
 	Total     int             `json:"total,omitempty"` // frozen recipients; 0 for an open audience
 
-	// The receipt that advanced, as it stands at Version; absent in a "message" event.
+	// These four are the receipt that advanced, as of Version. They are absent in a "message" event.
 	Recipient       string          `json:"recipient,omitempty"`
 	RecipientStatus delivery.Status `json:"recipient_status,omitempty"`
 	DeliveredAt     time.Time       `json:"delivered_at,omitzero"` // RFC 3339, UTC, up to microseconds
 	ReadAt          time.Time       `json:"read_at,omitzero"`
 
-	// Body is a new message's, if events carry bodies. BodyOmitted says that there is one, too
-	// long for an event: it is to be fetched.
+	// Body is the body of a new message, if events carry bodies. If the body is too long for an
+	// event, BodyOmitted is true instead, and the client has to fetch the message.
 	Body        string `json:"body,omitempty"`
 	BodyOmitted bool   `json:"body_omitted,omitempty"`
 }
 
-// Expand returns the updates as they were before they were encoded, but for bodies that were
-// omitted. The version of a receipt is that of its update.
+// Expand returns the updates as they were before they were encoded, except for bodies that were
+// omitted. Each receipt has the version of its update.
 func (p Payload) Expand() []delivery.Update {
 	updates := make([]delivery.Update, len(p.Updates))
 	for i, u := range p.Updates {

@@ -5,112 +5,118 @@
 //	store, err := sqlstore.New(db, sqlstore.Postgres)
 //	tracker, err := delivery.New(store, notifier, nil)
 //
-// It speaks to [Postgres], to MariaDB and [MySQL], and to [SQLite], keeps the whole contract of
-// [delivery.Store] on each, and imports no driver. All tables are named delivery_….
+// The databases are [Postgres], MariaDB and [MySQL], and [SQLite]. The store keeps the whole contract
+// of [delivery.Store] on each. The package imports no driver. The names of all tables begin with
+// delivery_.
 //
 // # Settings
 //
-// Some settings of a database, a connection or a driver lose or alter text, keep reads in the past
-// or make the server refuse what the store needs. [Migrate] and [Validate] refuse them, and so does
-// a store's first call, in one sentence that says what to change:
+// Some settings of a database, a connection or a driver lose or alter text, show old data to reads,
+// or make the server refuse what the store needs. [Migrate], [Validate] and a store's first call
+// refuse such settings, with an error that says what to change:
 //
-//   - Postgres: a database's or a client's encoding other than UTF8; a DateStyle that the driver cannot read, as pgx in
-//     its simple protocol reads ISO only.
-//   - MariaDB, MySQL: a connection's character set other than utf8mb4; autocommit=0; sql_safe_updates=1; the sql_mode
-//     ORACLE; binlog_format=STATEMENT with a binary log; max_allowed_packet below 16 MiB, its default.
+//   - Postgres: an encoding of the database or the client other than UTF8; a DateStyle that the
+//     driver cannot parse (pgx in its simple protocol parses ISO only).
+//   - MariaDB, MySQL: a character set of the connection other than utf8mb4; autocommit=0;
+//     sql_safe_updates=1; the sql_mode ORACLE; binlog_format=STATEMENT with a binary log;
+//     max_allowed_packet below 16 MiB, its default.
 //   - SQLite: a version before 3.42.
 //
-// A store remembers that the settings are in order, and looks at them again in each call until
-// then. So they are to be the same on all connections of a pool.
+// A store checks the settings in each call until they are in order once. All connections of a pool
+// must have the same settings.
 //
 // # Transactions
 //
-// A call runs as one transaction of its own, at READ COMMITTED whatever the server's default is,
-// and is repeated as a whole after a deadlock, a serialization failure or a busy database, until
-// ctx ends. Conversations are locked in one order everywhere, so such conflicts are rare. When the
-// connection breaks at the commit, or ctx ends there, the error wraps [delivery.ErrOutcomeUnknown];
-// any other error has changed nothing. An error wraps [delivery.ErrUnavailable] if the database is
-// away, has no room or no connection left, or may not be written to through any of the pool's
-// connections.
+// Each call is one transaction, at READ COMMITTED whatever the server's default is. After a deadlock,
+// a serialization failure or a busy database the store repeats it as a whole, until ctx ends. Such
+// conflicts are rare, because all calls lock conversations in the same order.
 //
-// A connection whose session has become read-only, or has lost its prepared statements, is closed,
-// and the call is made on another. After a call that had no answer for a second until its ctx
-// ended, idle connections that do not answer within 200 ms are closed before the next call.
+// If the connection breaks at the commit, or ctx ends there, the error wraps
+// [delivery.ErrOutcomeUnknown]. After any other error nothing has changed. The error wraps
+// [delivery.ErrUnavailable] if the database is away, has no room or no connection left, or if no
+// connection of the pool may write.
 //
-// Inside a transaction of the caller's ([Store.InTx]) nothing is repeated, and the isolation is the
-// caller's. At every isolation a write is exact, however long ago the transaction read for the
-// first time, or fails with an error that wraps [delivery.ErrTxConflict]: roll back and run the
-// whole transaction again. [IsConflict] tells the same of the caller's own statements and of the
-// commit. A write that fails changes nothing, and every later write of the store in that
-// transaction fails too, until a ROLLBACK TO SAVEPOINT to before the failure.
+// A connection that has become read-only, or whose prepared statements are gone, is closed, and the
+// call is made on another. If a call waits for an answer for 1 s or longer until its ctx ends, the
+// store closes idle connections that do not answer within 200 ms before the next call.
 //
-// On MariaDB and MySQL a transaction begins at REPEATABLE READ by default, and the store's writes
-// in it read what was committed last. They lock rows and no gaps between them, with one exception:
-// after a mark of a message that does not exist, sends of others may wait until the transaction
-// ends. At READ COMMITTED they don't. With innodb_snapshot_isolation=ON, the default since MariaDB
-// 11.6.2, a write fails with a conflict if somebody else changed the conversation since the
-// transaction first read. [sql.LevelReadCommitted] has no such conflicts.
+// # Transactions of the caller
+//
+// [Store.InTx] writes inside a transaction of the caller's, at the caller's isolation, and repeats
+// nothing. At every isolation a write is exact, however long ago the transaction read for the first
+// time, or it fails with an error that wraps [delivery.ErrTxConflict]. After such an error roll back
+// and run the whole transaction again. [IsConflict] recognizes the same errors of the caller's own
+// statements and of the commit. A write that fails changes nothing. Every later write of the store in
+// that transaction fails too, until a ROLLBACK TO SAVEPOINT to a point before the failure.
+//
+// On MariaDB and MySQL a transaction is at REPEATABLE READ by default. Writes of the store in it
+// still see what was committed last. They lock rows and no gaps between rows, with one exception:
+// after a mark of a message that does not exist, sends of other callers may wait until the
+// transaction ends. At READ COMMITTED there is no such wait. With innodb_snapshot_isolation=ON, the
+// default since MariaDB 11.6.2, a write fails with a conflict if somebody changed the conversation
+// after the transaction's first read. A transaction at [sql.LevelReadCommitted] has no such conflicts.
 //
 // # Postgres
 //
-// An app whose role is not the one that migrates needs SELECT, INSERT, UPDATE and DELETE on the
+// If the app's role is not the one that migrates, it needs SELECT, INSERT, UPDATE and DELETE on the
 // tables, and USAGE on the sequence delivery_outbox_id_seq.
 //
-// Behind a pooler in transaction mode pgx wants default_query_exec_mode=exec or cache_describe in
-// the DSN, and lib/pq binary_parameters=yes. With its default lib/pq runs the statements of other
-// clients there, without an error.
+// Behind a pooler in transaction mode, pgx needs default_query_exec_mode=exec or cache_describe in
+// the DSN, and lib/pq needs binary_parameters=yes. With its default DSN lib/pq can run statements of
+// other clients there, without an error.
 //
-// With lib/pq 1.12.3 one db.Exec of the app's own can run twice and answer nil, if the connection
-// is closed before the answer arrives (findings/libpq-executes-twice.sh): pgx answers an error
-// then.
+// With lib/pq 1.12.3 a db.Exec of the app can run twice and return nil, if the connection is closed
+// before the answer arrives (findings/libpq-executes-twice.sh). pgx returns an error in that case.
 //
 // # SQLite
 //
-// The store needs no settings, but these serve it well:
+// The store needs no settings, but these are recommended:
 //
 //	file:app.db?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate
 //
-// mattn/go-sqlite3 calls them
+// The same for mattn/go-sqlite3:
 //
 //	file:app.db?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_txlock=immediate
 //
-// Without WAL, readers and writers wait for each other. With synchronous at NORMAL a commit
-// survives a crash of the process, but perhaps not of the machine. Without _txlock=immediate a
-// transaction of the caller's that reads before it writes fails with "database is locked" if
-// someone else wrote in between, however long busy_timeout is: what it read is out of date. SQLite
-// has one writer at a time: the store's own writers queue up in the process, and a transaction of
-// the caller's delays all of them. SQLite itself lets nobody queue up: who waits looks in from time
-// to time. So that others find it free before their busy_timeout, the store leaves it alone for 100
-// ms after every second of writing. Where several processes write all the time, one's pause is
-// another's chance, and a transaction of the caller's may still find it busy for seconds.
+// They have these effects:
 //
-// If the ctx of one statement of the app's own ends inside a transaction, SQLite rolls back the
-// whole transaction, and every driver lets the next statements of the same [sql.Tx] run and commit
-// one by one (findings/sqlite-statement-timeout.sh): roll back after any error, or give the limit
-// to BeginTx. After a COMMIT that failed, glebarez/go-sqlite 1.23.0 keeps that transaction open in
-// the pool, where later writes are lost without an error (findings/glebarez-failed-commit.sh); the
-// other drivers roll back.
+//   - Without WAL, readers and writers wait for each other.
+//   - With synchronous=NORMAL a commit survives a crash of the process, but perhaps not a power cut.
+//   - Without _txlock=immediate, a transaction of the caller's that reads before it writes fails with
+//     "database is locked" if another connection wrote in between, whatever the busy_timeout.
 //
-// # MySQL
+// SQLite has one writer at a time. The store's writers queue up in the process, and a transaction of
+// the caller's delays all of them. SQLite itself has no queue: a connection that waits for the lock
+// tries again from time to time. The store therefore leaves the database alone for 100 ms after every
+// second of writing, so that the app's transactions get the lock before their busy_timeout. If several
+// processes write all the time, a transaction of the caller's may still wait for seconds.
 //
-// Without interpolateParams=true in the DSN, go-sql-driver prepares every statement anew, at the
-// price of another round trip each.
+// If the ctx of one of the app's own statements ends inside a transaction, SQLite rolls back the whole
+// transaction, but every driver lets the next statements of the same [sql.Tx] run and commit one by
+// one (findings/sqlite-statement-timeout.sh). Roll back after any error, or give the deadline to
+// BeginTx. After a failed COMMIT, glebarez/go-sqlite 1.23.0 keeps the transaction open in the pool,
+// where later writes are lost without an error (findings/glebarez-failed-commit.sh). The other drivers
+// roll back.
 //
-// A deadlock ends the transaction at the server, and go-sql-driver 1.10.1 lets the next statements
-// of the app's [sql.Tx] commit one by one, which its Rollback does not undo
-// (findings/mariadb-deadlock-autocommit.sh): roll back after any error. A statement whose ctx ended
-// while it waited for a lock can still be carried out when the lock is free
+// # MariaDB and MySQL
+//
+// Without interpolateParams=true in the DSN, go-sql-driver prepares every statement anew, which costs
+// another round trip for each.
+//
+// A deadlock ends the transaction at the server, but go-sql-driver 1.10.1 lets the next statements of
+// the app's [sql.Tx] commit one by one, and Rollback does not undo them
+// (findings/mariadb-deadlock-autocommit.sh). Roll back after any error. If the ctx of a statement ends
+// while the statement waits for a lock, the server may still carry it out when the lock is free
 // (findings/mariadb-timed-out-write-lands.sh).
 //
-// In a Galera cluster any node takes writes. A write that another node overtook fails there at the
-// commit or at the next statement, and is repeated as a whole, as after a deadlock. Reads of a node
-// show what it has applied, which may be some milliseconds behind the others: a mark of a message
-// that was just sent at another node can be [delivery.ErrNotFound]. With wsrep_sync_wait=7 in the
-// DSN a node catches up before it answers.
+// Any node of a Galera cluster takes writes. A write that loses against another node fails at the
+// commit or at the next statement, and the store repeats it as after a deadlock. A node's reads may be
+// some milliseconds behind the other nodes, so a mark of a message that was just sent at another node
+// can be [delivery.ErrNotFound]. With wsrep_sync_wait=7 in the DSN a node catches up before it answers.
 //
-// When the network drops a connection without telling either end, the server keeps the locks of a
-// transaction that was under way on it. With idle_transaction_timeout=10 in the DSN, MariaDB ends
-// that transaction after 10 s.
+// If the network drops a connection without telling the server, the server keeps the locks of the
+// transaction on it. With idle_transaction_timeout=10 in the DSN, MariaDB ends that transaction after
+// 10 s.
 package sqlstore
 
 import (

@@ -2,12 +2,12 @@
 //
 //	go run ./examples/chat
 //
-// needs nothing else: it keeps everything in a SQLite file and speaks to browsers by a Pusher
-// Channels server in its own process. Sign in as alice, bob and carol, the password is "password",
-// in as many browsers.
+// It needs nothing else. It keeps everything in a SQLite file, and reaches browsers through a
+// Pusher Channels server in its own process. Sign in as alice, bob and carol in three browsers. The
+// password is "password".
 //
-// The library is put to use in server.go; who may do what in which conversation is in rooms.go; and
-// the page, in web/, shows what a client does: acknowledge, catch up, retry.
+// server.go wires the library up. rooms.go decides who may do what in which conversation. The page
+// in web/ shows what a client does: acknowledge, catch up, retry.
 package main
 
 import (
@@ -19,8 +19,8 @@ import (
 
 func main() { demo.Main("chat", build) }
 
-// build makes the chat. The relay, which publishes what was committed, runs beside the server that
-// serves the handler, and ends after it.
+// build makes the chat's handler, and the relay that publishes what was committed. The relay runs
+// beside the server and ends after it.
 func build(db *demo.DB, pusher *demo.Pusher, flags demo.Flags) (handler http.Handler, relay func(context.Context) error, err error) {
 	s, err := newServer(db, pusher, flags.PusherJS, flags.HTTPS)
 	if err != nil {

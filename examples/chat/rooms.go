@@ -16,7 +16,7 @@ type room struct {
 	members []string
 }
 
-// rooms stand in the order of the page, which opens a user's first.
+// rooms are in the order in which the page lists them. It opens the first one that the user is in.
 var rooms = []room{
 	{id: "direct:alice:bob", members: []string{"alice", "bob"}},
 	{id: "everyone", title: "Everyone", members: []string{"alice", "bob", "carol"}},
@@ -31,15 +31,15 @@ func find(id, user string) (room, bool) {
 	return rooms[i], true
 }
 
-// authorize is the app's rule, which the library asks before it shows a conversation to anyone or
-// lets anyone do something in it: the members may do everything.
+// authorize is the app's rule: members of a room may do everything in it, and nobody else may do
+// anything. The library asks it before it shows a conversation or changes something in it.
 func authorize(_ context.Context, user string, _ delivery.Action, conversation string) (bool, error) {
 	_, ok := find(conversation, user)
 	return ok, nil
 }
 
-// recipients freezes the members of a room as the recipients of what is sent into it. Who joined
-// later would not appear among those a message still has to reach.
+// recipients returns the members of a room. They are the recipients of a message that is sent now,
+// and stay its recipients if somebody joins the room later.
 func recipients(_ context.Context, sender, conversation string) ([]string, error) {
 	r, ok := find(conversation, sender)
 	if !ok {
@@ -48,7 +48,7 @@ func recipients(_ context.Context, sender, conversation string) ([]string, error
 	return r.members, nil
 }
 
-// pageRoom is a room as the page gets to know it.
+// pageRoom is the form in which the page gets a room.
 type pageRoom struct {
 	ID      string   `json:"id"`
 	Title   string   `json:"title"`

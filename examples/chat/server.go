@@ -35,9 +35,8 @@ type server struct {
 	pusherJS string
 }
 
-// newServer puts the library together: a store in the app's database, a notifier that reaches
-// browsers by Pusher, the tracker that coordinates them, and two handlers for the routes that pages
-// call.
+// newServer wires the library up: a store in the app's database, a notifier that reaches browsers
+// through Pusher, the tracker that uses both, and two handlers for the routes that pages call.
 func newServer(db *demo.DB, pusher *demo.Pusher, pusherJS string, https bool) (*server, error) {
 	store, err := sqlstore.New(db.DB, db.Dialect)
 	if err != nil {
@@ -84,7 +83,7 @@ func (s *server) handler() http.Handler {
 	return demo.Guard(s.pusher, http.NewCrossOriginProtection().Handler(s.accounts.Load(mux)))
 }
 
-// showChat shows the page, or the way to it.
+// showChat shows the page, or redirects to the sign-in.
 func (s *server) showChat(w http.ResponseWriter, r *http.Request) {
 	user, err := s.accounts.Identify(r)
 	if err != nil {
@@ -144,9 +143,9 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// health says whether the database answers, and to those who are signed in how the outbox is doing,
-// which costs more than a stranger should be able to ask for. Events that wait are no illness of
-// this process: they are kept.
+// health says whether the database answers. Users who are signed in also learn how many events wait
+// in the outbox; counting them is too expensive to let strangers ask for it. A process is healthy even
+// if events wait, because they are kept in the database.
 func (s *server) health(w http.ResponseWriter, r *http.Request) {
 	user, err := s.accounts.Identify(r)
 	if err == nil {

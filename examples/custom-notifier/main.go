@@ -1,5 +1,5 @@
-// Custom-notifier tells browsers of changes over server-sent events, without Pusher: a notifier of
-// one's own is one method. Start it, and then, in two terminals:
+// Custom-notifier tells browsers of changes through server-sent events, without Pusher. A notifier
+// of your own is one method. Start the program, and then, in two terminals:
 //
 //	curl -N '127.0.0.1:8081/events?socket=tab1'
 //	curl -d user=bob -d socket=tab2 127.0.0.1:8081/read
@@ -22,14 +22,14 @@ import (
 	"github.com/msgdelivery/delivery/memstore"
 )
 
-// streams is a [delivery.Notifier]: it writes every event to the browsers that listen.
+// streams is a [delivery.Notifier] that writes every event to the browsers that listen.
 type streams struct {
 	mu   sync.Mutex
 	open map[chan []byte]string // each with the socket id that its browser chose
 }
 
-// Notify hands the events to each stream, except to the socket that made the change. A stream that
-// is too slow to follow is closed: its browser reconnects and catches up with Tracker.Changes, as
+// Notify passes the events to each stream except the one whose socket made the change. A stream
+// that is too slow is closed. Its browser then reconnects and catches up with Tracker.Changes, as
 // after any other loss.
 func (s *streams) Notify(_ context.Context, events []delivery.Event) error {
 	s.mu.Lock()
@@ -37,7 +37,7 @@ func (s *streams) Notify(_ context.Context, events []delivery.Event) error {
 	refused := map[int]error{}
 	for i, event := range events {
 		except := event.Except
-		event.Except = "" // the others need not know whose socket it was
+		event.Except = "" // clients need not know whose socket it was
 		data, err := json.Marshal(event)
 		if err != nil {
 			refused[i] = delivery.Permanent(err)
@@ -62,8 +62,8 @@ func (s *streams) close(stream chan []byte) {
 	close(stream)
 }
 
-// ServeHTTP is one browser's stream. A real app checks here who asks, with Tracker.Authorize, and
-// sends each stream only what that user may view.
+// ServeHTTP serves the stream of one browser. A real app finds out here who the user is, and sends
+// the stream only what Tracker.Authorize lets that user view.
 func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	stream := make(chan []byte, 64)
 	s.mu.Lock()

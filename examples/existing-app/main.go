@@ -1,6 +1,6 @@
-// Existing-app is a shop that had users, orders and comments on orders long before it knew of
-// message delivery. It adds ticks to its comments: the comment's row, the message and its receipts
-// are one transaction of the shop's own.
+// Existing-app is a shop that already had users, orders, and comments on orders. It adds ticks to
+// the comments. A comment's row, its message and the receipts are written in one transaction, which
+// the shop begins and commits.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// schema is the shop's own. The library's tables, named delivery_…, stand beside it.
+// schema is the shop's own. The library's tables, named delivery_…, are in the same database.
 const schema = `
 CREATE TABLE users    (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE watchers (order_id INTEGER NOT NULL, user_id INTEGER NOT NULL, PRIMARY KEY (order_id, user_id));
@@ -31,13 +31,13 @@ type shop struct {
 	tracker *delivery.Tracker
 }
 
-// The shop's integers are the library's ids: any string will do.
+// The library's ids are strings, made of the shop's integers.
 func userID(id int64) string    { return fmt.Sprint(id) }
 func orderID(id int64) string   { return fmt.Sprint("order-", id) }
 func commentID(id int64) string { return fmt.Sprint("comment-", id) }
 
-// comment adds a comment to an order. Either the comment, the message, a receipt for each watcher
-// and the event that will be published are all there, or nothing is.
+// comment adds a comment to an order. The comment, the message, its receipts and the event that
+// will be published are stored together or not at all.
 func (s *shop) comment(ctx context.Context, order, author int64, text string) (id int64, err error) {
 	if text == "" {
 		return 0, errors.New("an empty comment")
@@ -56,7 +56,8 @@ func (s *shop) comment(ctx context.Context, order, author int64, text string) (i
 	if err != nil {
 		return 0, err
 	}
-	// Last, for it holds the conversation until the commit. The body stays in the shop's own table.
+	// SendTx comes last, because it locks the conversation until the commit. The body stays in the
+	// shop's own table.
 	_, err = s.tracker.SendTx(ctx, tx, delivery.Draft{
 		ID: commentID(id), Conversation: orderID(order), Sender: userID(author), Recipients: watchers,
 	})
@@ -76,7 +77,7 @@ func (s *shop) watchers(ctx context.Context, tx *sql.Tx, order int64) ([]string,
 		return nil, err
 	}
 	defer rows.Close()
-	watchers := []string{} // not nil: nobody is nobody, not everybody
+	watchers := []string{} // not nil, which would let everybody mark the message
 	for rows.Next() {
 		var id int64
 		if err := rows.Scan(&id); err != nil {
@@ -89,10 +90,9 @@ func (s *shop) watchers(ctx context.Context, tx *sql.Tx, order int64) ([]string,
 
 // open opens the shop's database and adds the library's tables to it.
 func open(ctx context.Context, file string, notifier delivery.Notifier) (*shop, error) {
-	// WAL and a busy timeout let readers and writers share the file; synchronous=FULL keeps a
-	// commit through a power cut. With txlock=immediate a transaction has the lock to write when it
-	// begins: one that reads first, and asks for it then, fails if another was faster, however long
-	// the timeout.
+	// WAL and a busy timeout let readers and writers share the file. With synchronous=FULL a commit
+	// survives a power cut. With txlock=immediate a transaction takes the write lock when it
+	// begins; otherwise one that reads before it writes fails if another transaction was faster.
 	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate")
 	if err != nil {
 		return nil, err

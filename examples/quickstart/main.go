@@ -1,5 +1,5 @@
-// Quickstart sends a message from alice to bob and carol, marks it, and prints what happens: no
-// database, no network, nothing to set up.
+// Quickstart sends a message from alice to bob and carol, marks it, and prints what happens. It
+// needs no database and no network.
 package main
 
 import (
@@ -18,7 +18,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	// A notifier is told of every change. This one prints; pusheradapter tells browsers.
+	// A notifier is told of every change. This one prints it. The one of pusheradapter tells browsers.
 	notifier := delivery.NotifierFunc(func(_ context.Context, events []delivery.Event) error {
 		for _, e := range events {
 			for _, u := range e.Updates {

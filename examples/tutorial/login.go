@@ -32,8 +32,8 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// signOutHere is for the tutorial's link to /logout/. Other sites could have browsers follow such a
-// link unseen, so the request has to be one that could be a POST.
+// signOutHere serves the tutorial's link to /logout/. A page of another site could make a browser
+// follow that link unnoticed, so the request is refused if a POST like it would be.
 func (s *server) signOutHere(w http.ResponseWriter, r *http.Request) {
 	post := r.Clone(r.Context())
 	post.Method = http.MethodPost

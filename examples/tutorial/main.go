@@ -1,7 +1,8 @@
 // Tutorial is the server of a well-known tutorial, "Build read receipts using Django" (Django,
-// Pusher and Vue), over this library: the same routes, events and answers, so that the tutorial's
-// page works against it. What the tutorial leaves open is closed: only those who are signed in read
-// and mark, a status never goes back, and no event is lost between the database and Pusher.
+// Pusher and Vue), written with this library. It has the same routes, events and answers, so the
+// tutorial's page works with it unchanged. It also does what the tutorial leaves out: only users
+// who are signed in can read and mark, a status never goes back, and no event is lost between the
+// database and Pusher.
 //
 //	go run ./examples/tutorial
 package main

@@ -15,7 +15,7 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// The tutorial knows one conversation, and tells of it on one public channel.
+// The tutorial has one conversation, whose events are published on one public channel.
 const (
 	conversation = "tutorial"
 	channel      = "a_channel"
@@ -26,7 +26,7 @@ var web embed.FS
 
 var pages = template.Must(template.ParseFS(web, "web/*.html"))
 
-// object is a message as the tutorial shows it, in answers and in events.
+// object is the form of a message in the tutorial's answers and events.
 type object struct {
 	ID      string `json:"id"`
 	Name    string `json:"name"` // of the sender
@@ -36,7 +36,7 @@ type object struct {
 
 func show(m delivery.Message) object { return object{m.ID, m.Sender, m.Body, word(m.Status)} }
 
-// word is the tutorial's for a status.
+// word returns the tutorial's word for a status.
 func word(status delivery.Status) string {
 	if status.Reaches(delivery.Delivered) {
 		return "Delivered"
@@ -62,7 +62,7 @@ func build(db *demo.DB, pusher *demo.Pusher, flags demo.Flags) (http.Handler, fu
 	if err != nil {
 		return nil, nil, err
 	}
-	// No rule: everyone who is signed in may read and mark everything, as in the tutorial.
+	// There is no rule: everyone who is signed in may read and mark everything, as in the tutorial.
 	s.tracker, err = delivery.New(store, notifier, nil)
 	if err != nil {
 		return nil, nil, err
@@ -70,8 +70,7 @@ func build(db *demo.DB, pusher *demo.Pusher, flags demo.Flags) (http.Handler, fu
 	return s.handler(), s.tracker.Run, nil
 }
 
-// encode tells of an event in the tutorial's words, which say more than the library's: the message
-// itself.
+// encode makes the tutorial's events. Unlike the library's, they contain the message itself.
 func (s *server) encode(ctx context.Context, event delivery.Event) ([]pusheradapter.Trigger, error) {
 	name := map[delivery.Kind]string{delivery.MessageSent: "an_event", delivery.StatusChanged: "delivered_message"}[event.Kind]
 	objects, err := s.objects(ctx, event)
@@ -109,7 +108,7 @@ func (s *server) handler() http.Handler {
 	return demo.Guard(s.pusher, http.NewCrossOriginProtection().Handler(limit(s.accounts.Load(mux))))
 }
 
-// limit caps what a request may bring along: a message in a form, where each byte may take three.
+// limit caps the size of a request's body at a message in a form, where each byte may take three.
 func limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 3*delivery.MaxBody+1<<10)
@@ -117,7 +116,7 @@ func limit(next http.Handler) http.Handler {
 	})
 }
 
-// signedIn hands on who asks, and answers 401 to those who are not signed in.
+// signedIn passes the user to a handler, and answers 401 if nobody is signed in.
 func (s *server) signedIn(next func(w http.ResponseWriter, r *http.Request, user string)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		user, err := s.accounts.Identify(r)
@@ -200,12 +199,12 @@ func (s *server) index(w http.ResponseWriter, r *http.Request) {
 	render(w, http.StatusOK, "index.html", map[string]any{"User": user, "Key": s.pusher.Config.Key, "Origin": s.pusher.Origin, "PusherJS": s.pusherJS != ""})
 }
 
-// badForm is a request whose form cannot be read.
+// badForm is the error for a request whose form cannot be decoded.
 type badForm struct{ error }
 
 func (b badForm) Unwrap() error { return b.error }
 
-// fail answers with the status that an error deserves, and with no more than its kind.
+// fail answers with the status for an error, and without its details.
 func fail(w http.ResponseWriter, err error) {
 	var tooLarge *http.MaxBytesError
 	var invalid *delivery.InvalidError

@@ -9,9 +9,9 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// texts remembers what messages say that were sent or listed lately, so that to tell of their
-// marks, which mostly follow soon, costs no statement. That never changes, so it can't be stale. It
-// is bounded: of two generations the older is dropped when the younger is full.
+// texts remembers the texts of messages that were lately sent or listed. Most marks follow soon, and
+// their events then need no SQL statement. A text never changes, so what is remembered cannot be out
+// of date. There are two generations; when the younger is full, the older is dropped.
 type texts struct {
 	mu         sync.Mutex
 	young, old map[string]string // by the message's id
@@ -46,9 +46,9 @@ func (t *texts) put(id, text string) {
 	t.size += size
 }
 
-// objects returns the messages that an event tells of, each once. Those whose text is not known are
-// loaded, and so are new ones: if their event comes late, they have been marked by now, and it must
-// not set them back to "Sent".
+// objects returns the messages of an event, each once. Messages whose text is not remembered are
+// loaded. New messages are always loaded: if their event is late, they have been marked meanwhile,
+// and the event must not set them back to "Sent".
 func (s *server) objects(ctx context.Context, event delivery.Event) ([]object, error) {
 	found := make(map[string]object)
 	var unknown []string

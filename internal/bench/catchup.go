@@ -16,7 +16,6 @@ import (
 	"github.com/msgdelivery/delivery/deliveryhttp"
 	"github.com/msgdelivery/delivery/internal/bench/load"
 	"github.com/msgdelivery/delivery/internal/bench/peer"
-	"github.com/msgdelivery/delivery/internal/bench/report"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
@@ -109,7 +108,7 @@ func markAllOverHTTP(ctx context.Context, at *place, tracker *delivery.Tracker, 
 		return answered, 0, err
 	}
 	before := at.Tally.Statements()
-	answer, err := post(ctx, server.Client(), server.URL+"/marks/up-to", "application/json", body, http.Header{"User": {user}})
+	answer, err := post(ctx, server.Client(), server.URL+"/marks/up-to", "application/json", user, body)
 	answered, statements = time.Now(), at.Tally.Statements()-before
 	var result delivery.UpToResult
 	if err == nil {
@@ -150,7 +149,7 @@ func (b *bench) catchUpOneByOne(ctx context.Context, at *place, delay time.Durat
 	before, began := at.Tally.Statements(), time.Now()
 	var next atomic.Int64
 	done, err := load.Run(ctx, browserConns, load.Limit{Calls: at.Messages, For: catchUpPatience}, &next, func(ctx context.Context, i int) error {
-		_, err := post(ctx, client, fmt.Sprintf("%s/conversations/%d/delivered", server.URL, i), "application/x-www-form-urlencoded", nil, nil)
+		_, err := post(ctx, client, fmt.Sprintf("%s/conversations/%d/delivered", server.URL, i), "application/x-www-form-urlencoded", "", nil)
 		return err
 	})
 	if err != nil {
@@ -165,27 +164,22 @@ func (b *bench) noteCatchUp(ctx context.Context, name string, began, answered ti
 		return fmt.Errorf("%s: not all was accepted within %v", name, catchUpPatience)
 	}
 	counts, err := b.lab.Stub.Counts(ctx)
-	b.log.Add(name,
-		report.Value{Unit: unitRequests, Number: float64(requests)},
-		report.Value{Unit: unitStmts, Number: float64(statements)},
-		report.Value{Unit: unitAllEvents, Number: float64(counts.Events)},
-		report.Value{Unit: unitAllCalls, Number: float64(counts.Calls)},
-		report.Value{Unit: unitAnswered, Number: answered.Sub(began).Seconds()},
-		report.Value{Unit: unitDone, Number: accepted.Sub(began).Seconds()},
-	)
+	b.results.add(name, values{
+		unitRequests: float64(requests), unitStmts: float64(statements),
+		unitAllEvents: float64(counts.Events), unitAllCalls: float64(counts.Calls),
+		unitAnswered: answered.Sub(began).Seconds(), unitDone: accepted.Sub(began).Seconds(),
+	})
 	return err
 }
 
 // post makes a request and returns the answer to it, which must be a 200.
-func post(ctx context.Context, client *http.Client, url, contentType string, body []byte, header http.Header) ([]byte, error) {
+func post(ctx context.Context, client *http.Client, url, contentType, user string, body []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	for name, values := range header {
-		request.Header[name] = values
-	}
 	request.Header.Set("Content-Type", contentType)
+	request.Header.Set("User", user)
 	response, err := client.Do(request)
 	if err != nil {
 		return nil, err

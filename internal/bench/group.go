@@ -10,7 +10,6 @@ import (
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/bench/peer"
-	"github.com/msgdelivery/delivery/internal/bench/report"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 	"github.com/msgdelivery/delivery/pusheradapter"
 )
@@ -94,11 +93,11 @@ func (b *bench) acknowledge(ctx context.Context, tracker *delivery.Tracker, name
 		return fmt.Errorf("%s: not all was accepted within %v", name, groupPatience)
 	}
 	counts, err := b.lab.Stub.Counts(ctx)
-	b.log.AddWaits(name, waits)
-	b.log.Add(name,
-		report.Value{Unit: unitAllEvents, Number: float64(counts.Events)},
-		report.Value{Unit: unitAllCalls, Number: float64(counts.Calls)},
-		report.Value{Unit: unitDone, Number: accepted.Sub(began).Seconds()},
-	)
+	b.results.addWaits(name, waits)
+	b.results.add(name, values{
+		unitAllEvents: float64(counts.Events),
+		unitAllCalls:  float64(counts.Calls),
+		unitDone:      accepted.Sub(began).Seconds(),
+	})
 	return err
 }

@@ -24,8 +24,8 @@ func (b *bench) idleSystem() experiment {
 	peers := []peer.Peer{peer.Inline, peer.River, peer.Watermill, peer.Ours(engines.Postgres)}
 	return experiment{
 		name: "idle",
-		prepare: func(ctx context.Context) error {
-			_, err := b.available(ctx, peers)
+		prepare: func(ctx context.Context) (err error) {
+			peers, err = b.available(ctx, peers)
 			return err
 		},
 		round: func(ctx context.Context, round int) error {
@@ -41,45 +41,26 @@ func (b *bench) idleSystem() experiment {
 	}
 }
 
-func (b *bench) idleMarks(ctx context.Context, p peer.Peer, delay time.Duration) (err error) {
+func (b *bench) idleMarks(ctx context.Context, p peer.Peer, delay time.Duration) error {
 	at, err := b.place(ctx, p)
 	if err != nil {
 		return err
 	}
-	if err := p.Forget(ctx, at.Env); err != nil {
-		return err
-	}
-	if err := b.lab.Stub.Reset(ctx, delay); err != nil {
-		return err
-	}
-	marker, err := p.Open(ctx, at.Env)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if closeErr := marker.Close(); err == nil {
-			err = closeErr
+	return b.warm(ctx, p, at, 1, delay, func(marker peer.Marker) error {
+		var waits []time.Duration
+		for n := 1; n <= b.idle; n++ {
+			time.Sleep(idlePause)
+			if err := marker.Mark(ctx, int(at.next.Add(1)-1)); err != nil {
+				return err
+			}
+			committed := time.Now()
+			accepted, ok := b.await(ctx, n, idlePatience)
+			if !ok {
+				return fmt.Errorf("mark %d was not accepted within %v", n, idlePatience)
+			}
+			waits = append(waits, max(0, accepted.Sub(committed))) // inline it is accepted before Mark returns
 		}
-	}()
-	if err := b.warmUp(ctx, at, marker, 1, true); err != nil {
-		return err
-	}
-	if err := b.lab.Stub.Reset(ctx, delay); err != nil {
-		return err
-	}
-	var waits []time.Duration
-	for n := 1; n <= b.idle; n++ {
-		time.Sleep(idlePause)
-		if err := marker.Mark(ctx, int(at.next.Add(1)-1)); err != nil {
-			return err
-		}
-		committed := time.Now()
-		accepted, ok := b.await(ctx, n, idlePatience)
-		if !ok {
-			return fmt.Errorf("mark %d was not accepted within %v", n, idlePatience)
-		}
-		waits = append(waits, max(0, accepted.Sub(committed))) // inline it is accepted before Mark returns
-	}
-	b.log.AddWaits(idleName(p.Name, delay), waits)
-	return nil
+		b.results.addWaits(idleName(p.Name, delay), waits)
+		return nil
+	})
 }

@@ -1,11 +1,12 @@
 // Bench measures the library beside what a Go team would write or use instead, all in turn, in
-// several rounds, on servers of its own; then it prints a page of tables in Markdown, with the
-// figures the library wants to reach.
+// several rounds, on servers of its own. It prints a table of the figures that the library wants to
+// reach, and writes all values in the format of Go's benchmarks, for benchstat:
 //
-//	go -C internal/bench run .                                 # to the terminal, in about 15 minutes
-//	go -C internal/bench run . -quick                          # in two minutes, to see that it works
-//	go -C internal/bench run . -o ../../docs/benchmarks.md     # into the page, with charts beside it
-//	go -C internal/bench test -bench . ./...                   # the same peers as Go benchmarks, for benchstat
+//	go -C internal/bench run . -o results.txt                              # in about 20 minutes
+//	go -C internal/bench run . -quick                                      # in 2 minutes, to see that it works
+//	go -C internal/bench run . -only marks -peers ours,inline -turn 10s    # a part of it, for longer
+//	go -C internal/bench run golang.org/x/perf/cmd/benchstat -row '/peer /callers' -filter .name:Stored results.txt
+//	go -C internal/bench test -bench Marks -cpuprofile cpu.prof            # a profile of one peer
 //
 // It needs a machine with PostgreSQL's server programs, and MariaDB's for the rows about it;
 // nothing else should run there.
@@ -19,7 +20,9 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"path"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -28,7 +31,6 @@ import (
 
 	"github.com/msgdelivery/delivery/internal/bench/lab"
 	"github.com/msgdelivery/delivery/internal/bench/peer"
-	"github.com/msgdelivery/delivery/internal/bench/report"
 	"github.com/msgdelivery/delivery/internal/bench/stub"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
@@ -38,60 +40,65 @@ func main() {
 	log.SetFlags(log.Ltime)
 	quick := flag.Bool("quick", false, "measure little, to see that everything works")
 	rounds := flag.Int("rounds", 0, "measure everything `n` times (default 6, 1 with -quick)")
-	huge := flag.Int("huge", -1, "compare with a store of `n` messages; 0 leaves that out (default 10,000,000, 200,000 with -quick)")
+	turn := flag.Duration("turn", 0, "let callers call for this `time` in each measurement (default 1s, 100ms with -quick)")
 	only := flag.String("only", "", "run only these `experiments`, separated by commas")
-	out := flag.String("o", "", "write the page into this `file`, and charts beside it, instead of to the terminal")
-	raw := flag.String("raw", "", "write all values into this `file`, for benchstat")
+	peers := flag.String("peers", "", "measure only these `peers`, separated by commas")
+	out := flag.String("o", "", "write all values into this `file`, for benchstat")
 	flag.Parse()
 
-	size := full
+	b := &bench{size: full, only: *only, peers: *peers, results: newResults(), places: map[string]*place{}}
 	if *quick {
-		size = small
+		b.size = small
 	}
 	if *rounds > 0 {
-		size.rounds = *rounds
+		b.rounds = *rounds
 	}
-	if *huge >= 0 {
-		size.huge = *huge
+	if *turn > 0 {
+		b.turn = *turn
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, size, *only, *out, *raw); err != nil {
+	if err := b.run(ctx, *out); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// wanted reports whether a flag of names separated by commas has the name, or is not set.
+func wanted(flag, name string) bool {
+	return flag == "" || slices.Contains(strings.Split(flag, ","), name)
 }
 
 // size is how much is measured.
 type size struct {
 	rounds   int
 	messages int           // in the tables of every peer
-	huge     int           // in the larger of two stores that are compared; 0 for no comparison
+	huge     int           // in the larger of two stores that are compared
 	turn     time.Duration // for which callers call, in each cell of a table
 	drain    time.Duration // for which what they marked may take to be accepted, from the last call on
 	idle     int           // single marks on an idle system
 	members  int           // of the group
 	unread   int           // messages to catch up with
-	requests int           // over HTTP
 	history  []int         // messages in a conversation, read long ago
 }
 
 var (
 	full = size{
 		rounds: 6, messages: 100_000, huge: 10_000_000, turn: time.Second, drain: 1500 * time.Millisecond,
-		idle: 50, members: 1000, unread: 1000, requests: 20_000, history: []int{1000, 10_000, 100_000, 1_000_000},
+		idle: 50, members: 1000, unread: 1000, history: []int{1000, 10_000, 100_000, 1_000_000},
 	}
 	small = size{
 		rounds: 1, messages: 10_000, huge: 200_000, turn: 100 * time.Millisecond, drain: 300 * time.Millisecond,
-		idle: 10, members: 200, unread: 1000, requests: 1000, history: []int{1000, 10_000},
+		idle: 10, members: 200, unread: 1000, history: []int{1000, 10_000},
 	}
 )
 
 // bench is a run of the program.
 type bench struct {
 	size
-	lab    *lab.Lab
-	log    *report.Log
-	places map[string]*place
+	only, peers string // flags
+	lab         *lab.Lab
+	results     *results
+	places      map[string]*place
 }
 
 // experiment is a part of a run.
@@ -101,40 +108,40 @@ type experiment struct {
 	round   func(ctx context.Context, round int) error
 }
 
-func run(ctx context.Context, size size, only, out, raw string) error {
+func (b *bench) run(ctx context.Context, out string) (err error) {
 	began := time.Now()
-	l, err := lab.Open()
-	if err != nil {
+	if b.lab, err = lab.Open(); err != nil {
 		return err
 	}
-	defer l.Close()
-	b := &bench{size, l, report.NewLog(), map[string]*place{}}
-	// What holds much memory comes later, alone: the garbage collector would make the others pay
-	// for it.
-	for _, phase := range [][]func() experiment{
-		{b.marks, b.idleSystem, b.catchUp, b.group, b.tutorial},
-		{b.upTo},
-		{b.growPostgres},
-		{b.growMemory},
-	} {
-		if err := b.phase(ctx, phase, only); err != nil {
+	defer b.lab.Close()
+	// The experiments that hold much memory come later: the garbage collector would make the others
+	// pay for it.
+	for _, phase := range [][]func() experiment{{b.marks, b.idleSystem, b.catchUp, b.group}, {b.upTo}, {b.growth}} {
+		if err := b.phase(ctx, phase); err != nil {
 			return err
 		}
 		runtime.GC()
 	}
-	if raw != "" {
-		if err := b.writeRaw(raw); err != nil {
-			return err
-		}
+	setting, err := b.setting(ctx, time.Since(began))
+	if err != nil {
+		return err
 	}
-	return b.writePage(ctx, out, time.Since(began))
+	fmt.Printf("%s\n\n%s", strings.Join(setting, "\n"), table(b.figures()))
+	if out == "" {
+		return nil
+	}
+	file, err := os.Create(out)
+	if err != nil {
+		return err
+	}
+	return errors.Join(b.results.write(file, setting), file.Close())
 }
 
 // phase runs some experiments, or those of them that are wanted: their rounds take turns.
-func (b *bench) phase(ctx context.Context, makers []func() experiment, only string) error {
+func (b *bench) phase(ctx context.Context, makers []func() experiment) error {
 	var experiments []experiment
 	for _, make := range makers {
-		if e := make(); only == "" || slices.Contains(strings.Split(only, ","), e.name) {
+		if e := make(); wanted(b.only, e.name) {
 			experiments = append(experiments, e)
 		}
 	}
@@ -153,14 +160,6 @@ func (b *bench) phase(ctx context.Context, makers []func() experiment, only stri
 		}
 	}
 	return nil
-}
-
-func (b *bench) writeRaw(name string) error {
-	file, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(b.log.WriteRaw(file), file.Close())
 }
 
 // place is a database that a peer has prepared, and how far its marks have come.
@@ -194,10 +193,14 @@ func (b *bench) newPlace(ctx context.Context, p peer.Peer, f peer.Fixture) (*pla
 	return at, nil
 }
 
-// available drops the peers whose server is not on this machine, which only Postgres must be.
+// available drops the peers that are not wanted, and those whose server is not on this machine. Only
+// Postgres must be.
 func (b *bench) available(ctx context.Context, peers []peer.Peer) ([]peer.Peer, error) {
 	var there []peer.Peer
 	for _, p := range peers {
+		if !wanted(b.peers, p.Name) {
+			continue
+		}
 		if _, err := b.place(ctx, p); err == nil {
 			there = append(there, p)
 		} else if p.Kind == engines.Postgres {
@@ -207,4 +210,34 @@ func (b *bench) available(ctx context.Context, peers []peer.Peer) ([]peer.Peer, 
 		}
 	}
 	return there, nil
+}
+
+// setting describes where, when and with what it was measured, in lines "key: value".
+func (b *bench) setting(ctx context.Context, took time.Duration) ([]string, error) {
+	lines := []string{
+		"date: " + time.Now().UTC().Format(time.DateOnly),
+		fmt.Sprintf("cpu: %d × %s", runtime.NumCPU(), lab.Processor()),
+		fmt.Sprintf("run: %d rounds in %v, %d connections to each database", b.rounds, took.Round(time.Second), lab.Connections),
+		"go: " + runtime.Version(),
+	}
+	for _, kind := range []engines.Kind{engines.Postgres, engines.MySQL, engines.SQLite} {
+		db, err := b.lab.Database(ctx, kind)
+		if err != nil {
+			log.Printf("without %s: %v", kind, err)
+			continue
+		}
+		version, err := db.Version(ctx)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, fmt.Sprintf("%s: %s", kind, version))
+	}
+	info, _ := debug.ReadBuildInfo()
+	for _, m := range info.Deps {
+		name := path.Base(strings.TrimSuffix(m.Path, "/v5"))
+		if slices.Contains([]string{"pgx", "pusher-http-go", "river", "watermill"}, name) {
+			lines = append(lines, fmt.Sprintf("%s: %s", name, m.Version))
+		}
+	}
+	return lines, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -9,7 +10,6 @@ import (
 	"github.com/msgdelivery/delivery/internal/bench/lab"
 	"github.com/msgdelivery/delivery/internal/bench/load"
 	"github.com/msgdelivery/delivery/internal/bench/peer"
-	"github.com/msgdelivery/delivery/internal/bench/report"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
@@ -24,7 +24,6 @@ const (
 	unitWAL        = "WAL-B/mark"
 	unitStatements = "statements/mark"
 	unitCalls      = "calls/mark"
-	unitEvents     = "events/mark"
 )
 
 var (
@@ -76,7 +75,7 @@ func (b *bench) marks() experiment {
 			}
 			for _, callers := range callerCounts {
 				for _, p := range turned(stored, round) {
-					if err := b.cell(ctx, storedName(p.Name, callers), p, callers, -1); err != nil {
+					if err := b.cell(ctx, storedName(p.Name, callers), p, b.places[p.Name], callers, -1); err != nil {
 						return err
 					}
 				}
@@ -85,7 +84,7 @@ func (b *bench) marks() experiment {
 						if delay > 0 && p.Kind != engines.Postgres {
 							continue // the stub's delay is the same behind every database
 						}
-						if err := b.cell(ctx, acceptedName(p.Name, callers, delay), p, callers, delay); err != nil {
+						if err := b.cell(ctx, acceptedName(p.Name, callers, delay), p, b.places[p.Name], callers, delay); err != nil {
 							return err
 						}
 					}
@@ -108,12 +107,44 @@ func turned[T any](all []T, round int) []T {
 
 // cell measures one peer with so many callers for a while; with a delay of the stub's that is not
 // negative, until the stub has accepted all that they marked, or the time for that is over.
-func (b *bench) cell(ctx context.Context, name string, p peer.Peer, callers int, delay time.Duration) (err error) {
-	at, err := b.place(ctx, p)
-	if err != nil {
-		return err
-	}
-	publishes := delay >= 0
+func (b *bench) cell(ctx context.Context, name string, p peer.Peer, at *place, callers int, delay time.Duration) error {
+	return b.warm(ctx, p, at, callers, delay, func(marker peer.Marker) error {
+		before, err := read(ctx, at.Database)
+		if err != nil {
+			return err
+		}
+		done, err := load.Run(ctx, callers, load.Limit{Calls: maxCalls, For: b.turn}, &at.next, marker.Mark)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if delay >= 0 {
+			b.await(ctx, done.Calls, b.drain)
+		}
+		after, err := read(ctx, at.Database)
+		if err != nil {
+			return err
+		}
+		measured := after.since(before, done.Calls, at.Database)
+		measured[unitMarks] = done.Rate()
+		measured[unitP50] = done.Quantile(0.5).Seconds()
+		measured[unitP99] = done.Quantile(0.99).Seconds()
+		if delay >= 0 {
+			counts, err := b.lab.Stub.Counts(ctx)
+			if err != nil {
+				return err
+			}
+			measured[unitAccepted] = float64(counts.Marks) / time.Unix(0, counts.Last).Sub(done.Start).Seconds()
+			measured[unitCalls] = float64(counts.Calls) / float64(counts.Marks)
+		}
+		b.results.add(name, measured)
+		return nil
+	})
+}
+
+// warm opens a peer that has nothing to publish, has it prepare its statements and make as many
+// connections as so many callers need, and calls measure. A negative delay of the stub's is for
+// peers that do not publish.
+func (b *bench) warm(ctx context.Context, p peer.Peer, at *place, callers int, delay time.Duration, measure func(peer.Marker) error) (err error) {
 	if err := p.Forget(ctx, at.Env); err != nil {
 		return err
 	}
@@ -124,62 +155,19 @@ func (b *bench) cell(ctx context.Context, name string, p peer.Peer, callers int,
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if closeErr := marker.Close(); err == nil {
-			err = closeErr
-		}
-	}()
-	if err := b.warmUp(ctx, at, marker, callers, publishes); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	defer func() { err = errors.Join(err, marker.Close()) }()
+	time.Sleep(pauseAtStart) // relays look at their outbox when they start
+	done, err := load.Run(ctx, callers, load.Limit{Calls: max(warmUps, 4*callers), For: warmUpMayGo}, &at.next, marker.Mark)
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	if delay >= 0 {
+		b.await(ctx, done.Calls, warmUpMayGo)
 	}
 	if err := b.lab.Stub.Reset(ctx, max(delay, 0)); err != nil {
 		return err
 	}
-
-	before, err := read(ctx, at.Database)
-	if err != nil {
-		return err
-	}
-	done, err := load.Run(ctx, callers, load.Limit{Calls: maxCalls, For: b.turn}, &at.next, marker.Mark)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if publishes {
-		b.await(ctx, done.Calls, b.drain)
-	}
-	after, err := read(ctx, at.Database)
-	if err != nil {
-		return err
-	}
-	values := append(after.since(before, done.Calls, at.Database),
-		report.Value{Unit: unitMarks, Number: done.Rate()},
-		report.Value{Unit: unitP50, Number: done.Quantile(0.5).Seconds()},
-		report.Value{Unit: unitP99, Number: done.Quantile(0.99).Seconds()},
-	)
-	if publishes {
-		counts, err := b.lab.Stub.Counts(ctx)
-		if err != nil {
-			return err
-		}
-		took := time.Unix(0, counts.Last).Sub(done.Start).Seconds()
-		values = append(values,
-			report.Value{Unit: unitAccepted, Number: float64(counts.Marks) / took},
-			report.Value{Unit: unitCalls, Number: float64(counts.Calls) / float64(counts.Marks)},
-			report.Value{Unit: unitEvents, Number: float64(counts.Events) / float64(counts.Marks)},
-		)
-	}
-	b.log.Add(name, values...)
-	return nil
-}
-
-// warmUp has statements prepared and connections made, as many as so many callers need.
-func (b *bench) warmUp(ctx context.Context, at *place, marker peer.Marker, callers int, publishes bool) error {
-	time.Sleep(pauseAtStart) // relays look at their outbox when they start
-	done, err := load.Run(ctx, callers, load.Limit{Calls: max(warmUps, 4*callers), For: warmUpMayGo}, &at.next, marker.Mark)
-	if err == nil && publishes {
-		b.await(ctx, done.Calls, warmUpMayGo)
-	}
-	return err
+	return measure(marker)
 }
 
 // await waits until the stub has accepted so many marks, but no longer than patience.
@@ -208,17 +196,17 @@ func read(ctx context.Context, db lab.Database) (r reading, err error) {
 
 // since returns what each of so many marks has used since an earlier reading, as far as the
 // database tells.
-func (r reading) since(earlier reading, marks int, db lab.Database) []report.Value {
+func (r reading) since(earlier reading, marks int, db lab.Database) values {
 	n, cpu := float64(marks), r.cpu.Sub(earlier.cpu)
-	values := []report.Value{{Unit: unitClient, Number: cpu.Client.Seconds() / n}}
+	used := values{unitClient: cpu.Client.Seconds() / n}
 	if db.Kind != engines.SQLite {
-		values = append(values, report.Value{Unit: unitServer, Number: cpu.Server.Seconds() / n})
+		used[unitServer] = cpu.Server.Seconds() / n
 	}
 	if db.Kind == engines.Postgres {
-		values = append(values, report.Value{Unit: unitWAL, Number: (r.wal - earlier.wal) / n})
+		used[unitWAL] = (r.wal - earlier.wal) / n
 		if statements := r.statements - earlier.statements; statements > 2 { // else it uses a pool of its own
-			values = append(values, report.Value{Unit: unitStatements, Number: float64(statements) / n})
+			used[unitStatements] = float64(statements) / n
 		}
 	}
-	return values
+	return used
 }

@@ -33,8 +33,8 @@ type cached struct {
 
 func (ch *channel) userIDs() []string { return slices.Sorted(maps.Keys(ch.members)) }
 
-// deliver sends a message to the channel's subscribers but one. The caller
-// holds s.mu, as do those below.
+// deliver sends a message to the channel's subscribers but one. The caller holds s.mu, as do those
+// below.
 func (s *Server) deliver(name string, message []byte, except string) {
 	if ch := s.channels[name]; ch != nil {
 		for c := range ch.subscribers {
@@ -71,8 +71,8 @@ func (id *userID) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// authorize says as whom c may subscribe to a presence channel, or that it
-// may not subscribe at all.
+// authorize says as whom c may subscribe to a presence channel, or that it may not subscribe at
+// all.
 func (s *Server) authorize(c *conn, sub subscription) (user presenceUser, err error) {
 	if err := checkChannelName(sub.Channel); err != nil {
 		return user, err

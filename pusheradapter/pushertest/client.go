@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// Message is what a client received: an event, or news of the protocol such as
+// Message is a message that a client received: an event, or a message of the protocol such as
 // pusher_internal:member_added, pusher:cache_miss and pusher:error.
 type Message struct {
 	Name    string
@@ -17,22 +17,22 @@ type Message struct {
 	UserID  string // who sent a client event on a presence channel
 }
 
-// Authorization is what an endpoint that authorizes subscriptions answers.
+// Authorization is the answer of an endpoint that authorizes subscriptions.
 type Authorization struct {
 	Auth        string `json:"auth"`
 	ChannelData string `json:"channel_data,omitempty"`
 }
 
-// Client is a client in the same process, with no network between. What goes
-// wrong fails the test, so its methods are for the test's goroutine. They
-// wait, if at all, until the test's context or their own ends.
+// Client is a client in the same process, without a network in between. A method that fails ends
+// the test with Fatalf, so call the methods from the test's goroutine. A method that waits gives up
+// when the test's context or its own ends.
 type Client struct {
-	// Authorize obtains the right to subscribe to a private or presence
-	// channel. It defaults to signing with the server's secret.
+	// Authorize obtains the right to subscribe to a private or presence channel. It defaults to
+	// signing with the server's secret.
 	Authorize func(socketID, channel string) (Authorization, error)
 
-	// UserID is who the default Authorize makes the client on presence
-	// channels. It defaults to the socket id.
+	// UserID is the client's user id on presence channels, if Authorize is the default. It defaults
+	// to the socket id.
 	UserID string
 
 	t        TB
@@ -73,14 +73,14 @@ func (s *Server) Dial(t TB) *Client {
 	return c
 }
 
-// Close leaves without a word, as a page does that is closed, and waits until
+// Close drops the connection without a message, as a page does when it is closed. It returns when
 // the server has noticed.
 func (c *Client) Close() {
 	c.hangUp()
 	<-c.done
 }
 
-// SocketID names the connection, for publishing to all but it.
+// SocketID returns the id of the connection, for publishing to everyone else.
 func (c *Client) SocketID() string { return c.socketID }
 
 // Subscribe subscribes to a channel and waits until that is done.
@@ -135,14 +135,14 @@ func (c *Client) Unsubscribe(channel string) {
 	c.roundTrip(c.t.Context())
 }
 
-// Trigger sends a client event; its name begins with "client-", its data is
-// encoded as JSON. If the server refuses it, a pusher:error arrives.
+// Trigger sends a client event; its name begins with "client-", its data is encoded as JSON. If the
+// server refuses it, a pusher:error arrives.
 func (c *Client) Trigger(channel, name string, data any) {
 	c.t.Helper()
 	c.send(name, channel, data)
 }
 
-// SignIn signs the client in as a user and subscribes to what is sent to the user.
+// SignIn signs the client in as a user. From then on it also gets what is sent to the user.
 func (c *Client) SignIn(userID string) *Client {
 	c.t.Helper()
 	data := string(toJSON(map[string]string{"id": userID}))
@@ -153,7 +153,7 @@ func (c *Client) SignIn(userID string) *Client {
 	return c.Subscribe(userChannelPrefix + userID)
 }
 
-// Send sends a message as it is, however wrong.
+// Send sends a message to the server as it is, even if the protocol does not allow it.
 func (c *Client) Send(message string) {
 	c.t.Helper()
 	select {
@@ -174,9 +174,9 @@ func (c *Client) Next(ctx context.Context) Message {
 	return c.take(ctx, "a message", func(Message) bool { return true })
 }
 
-// Drain makes a round trip to the server and returns, oldest first, all
-// messages that came before it ended and were not read yet. What was published
-// before the call is among them, so an empty list says that nothing was sent.
+// Drain makes a round trip to the server and returns, oldest first, all messages that arrived
+// before its end and were not read yet. Everything that was published before the call is among
+// them, so an empty list means that nothing was sent.
 func (c *Client) Drain(ctx context.Context) []Message {
 	c.t.Helper()
 	c.roundTrip(ctx)
@@ -187,8 +187,8 @@ func (c *Client) Drain(ctx context.Context) []Message {
 	return messages
 }
 
-// Closed waits until the connection has ended and returns the server's close
-// code, or nil if there was none. Messages that came before can still be read.
+// Closed waits until the connection has ended and returns the server's close code, or nil if there
+// was none. Messages that came before can still be read.
 func (c *Client) Closed(ctx context.Context) *CloseError {
 	c.t.Helper()
 	select {

@@ -8,19 +8,17 @@ import (
 	"time"
 )
 
-// Conn is a connection that carries whole text messages, such as a WebSocket.
-// One goroutine reads and one writes at the same time.
+// Conn is a connection that carries whole text messages, such as a WebSocket. One goroutine reads
+// and one writes at the same time.
 type Conn interface {
-	// Read returns the next message. It gives an error when the connection is
-	// gone or ctx has ended.
+	// Read returns the next message. It fails if the connection is gone or ctx has ended.
 	Read(ctx context.Context) ([]byte, error)
-	// Write sends one message, and gives an error when the connection is gone
-	// or ctx has ended.
+	// Write sends one message. It fails if the connection is gone or ctx has ended.
 	Write(ctx context.Context, message []byte) error
 }
 
-// CloseError is how the server ended a connection: a close code of the Pusher
-// protocol, which tells clients whether and when to connect again, or 1001.
+// CloseError says how the server ended a connection. Code is 1001, or a close code of the Pusher
+// protocol, which tells clients whether and when to connect again.
 type CloseError struct {
 	Code   int
 	Reason string
@@ -57,11 +55,10 @@ type conn struct {
 	oldest   int // index in sent
 }
 
-// ServeConn speaks the protocol on a connection until it ends, and returns the
-// close code the caller has to send, or nil if the client is gone or, after
-// Disconnect(0, ""), to be dropped without one. The key is the one in the
-// address the client connected to. The caller closes the connection in any
-// case; a Read may last until then.
+// ServeConn speaks the protocol on a connection until the connection ends. The key is the app key
+// in the address that the client connected to. ServeConn returns the close code that the caller has
+// to send, or nil if there is none to send: the client is gone, or Disconnect(0, "") was called.
+// The caller closes the connection in any case. A call of Read may last until then.
 func (s *Server) ServeConn(ctx context.Context, ws Conn, key string) *CloseError {
 	if key != s.Key {
 		return &CloseError{closeUnknownKey, "application does not exist"}
@@ -89,8 +86,8 @@ func write(ctx context.Context, ws Conn, message []byte) error {
 	return ws.Write(ctx, message)
 }
 
-// connect makes a connection, or says why it does not. It is one step, so that
-// Close finds every connection it has to wait for.
+// connect makes a connection, or says why it does not. It is one step, so that Close finds every
+// connection it has to wait for.
 func (s *Server) connect() (*conn, *CloseError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,8 +142,8 @@ func (s *Server) end(c *conn, cause *CloseError) {
 	close(c.queue)
 }
 
-// send queues a message. A client that doesn't read loses its connection
-// rather than hold up the others. The caller holds s.mu.
+// send queues a message. A client that doesn't read loses its connection rather than hold up the
+// others. The caller holds s.mu.
 func (s *Server) send(c *conn, message []byte) {
 	if c.ended {
 		return

@@ -1,10 +1,10 @@
-// Package pushertest is a Pusher Channels server for tests and local work, in
-// the manner of net/http/httptest. It is not for production: it keeps all in
-// memory, knows one app, and is meant for loopback addresses only.
+// Package pushertest is a Pusher Channels server for tests and local work, in the manner of
+// net/http/httptest. It is not for production: it keeps everything in memory, serves a single app,
+// and is meant for loopback addresses only.
 //
-// In a test, NewServer listens on 127.0.0.1. What a program publishes there is
-// checked as hosted Pusher checks it (signature, clock, sizes, names), recorded,
-// and delivered to clients, which connect in the process:
+// In a test, [NewServer] listens on 127.0.0.1. It checks what a program publishes as hosted Pusher
+// does (signature, clock, sizes, names), records it, and delivers it to clients in the same
+// process:
 //
 //	srv := pushertest.NewServer(t)
 //	publisher := pusher.Client{AppID: srv.AppID, Key: srv.Key, Secret: srv.Secret, Host: srv.Host()}
@@ -12,37 +12,36 @@
 //
 //	publisher.Trigger("private-room", "greeting", map[string]string{"say": "hello"})
 //
-//	tab.Next(t.Context())       // the greeting
-//	tab.Drain(t.Context())      // nothing more, and no sleep to find out
-//	srv.Events()                // what was published
+//	tab.Next(t.Context())       // waits for the greeting
+//	tab.Drain(t.Context())      // returns all other messages: none, and without a sleep
+//	srv.Events()                // returns what was published
 //
 // # Failures
 //
-// Script tells what befalls the next calls of the HTTP API: the first gets a
-// 429, the second breaks after its events were accepted, the third goes well.
+// [Server.Script] makes the next calls of the HTTP API fail. Here the first call gets a 429, the
+// connection of the second is cut after its events were accepted, and the third succeeds:
 //
 //	srv.Script(
 //		pushertest.RetryAfter(http.StatusTooManyRequests, 2*time.Second),
 //		pushertest.Accepted(pushertest.Cut),
 //	)
 //
-// FaultFunc chooses by request instead, and a Fault of one's own is a function.
-// Disconnect ends the clients' connections.
+// [Server.FaultFunc] chooses a fault by the request instead. A [Fault] is a function, so you can
+// write your own. [Server.Disconnect] ends the clients' connections.
 //
 // # Fake time
 //
-// Inside a testing/synctest bubble make the server with New, which has no
-// listener, and let the program under test call it by RoundTrip:
+// Inside a bubble of testing/synctest make the server with [New]. It does not listen; the program
+// under test calls it through [Server.RoundTrip]:
 //
 //	srv, err := pushertest.New(nil)
 //	client := &http.Client{Transport: srv}
 //
-// Dial works there as everywhere. Close the server before the bubble ends.
+// [Server.Dial] works as usual. Close the server before the bubble ends.
 //
 // # Browsers
 //
-// New, and a WebSocket library, make a server for pusher-js. With
-// github.com/coder/websocket it takes this:
+// [New] and a WebSocket library make a server for pusher-js. With github.com/coder/websocket:
 //
 //	type socket struct{ *websocket.Conn }
 //
@@ -67,14 +66,13 @@
 //		}
 //	})
 //
-// and in the page
+// The page connects to it by
 //
 //	new Pusher("pushertest-key", {cluster: "local", wsHost: "127.0.0.1", wsPort: 8080,
 //		forceTLS: false, enabledTransports: ["ws"]})
 //
 // # What is missing
 //
-// Webhooks, watchlists, subscription counts as events, and the pings with which
-// hosted Pusher looks for dead connections. A batch is accepted as a whole or
-// not at all.
+// The server has no webhooks, no watchlists, no subscription counts as events, and none of the
+// pings by which hosted Pusher finds dead connections. It accepts a batch as a whole or not at all.
 package pushertest

@@ -10,23 +10,22 @@ import (
 	"time"
 )
 
-// Fault takes the place of the HTTP API for one request. It may answer by
-// itself or call accept, which is the API. What it wrote is sent when it
-// returns; if it panics with http.ErrAbortHandler the connection is cut. The
-// request's context ends when the caller leaves or the server closes.
+// Fault answers one request in place of the HTTP API. It may answer by itself or call accept, which
+// is the API. Its answer is sent when it returns. If it panics with http.ErrAbortHandler, the
+// connection is cut. The request's context ends when the caller leaves or the server closes.
 type Fault func(w http.ResponseWriter, r *http.Request, accept http.HandlerFunc)
 
-// Script gives the next requests these faults, one each and in this order,
-// after those of earlier calls. A nil fault lets its request through.
+// Script gives the next requests these faults, one each and in this order. They come after the
+// faults of earlier calls of Script. A request with a nil fault succeeds.
 func (s *Server) Script(faults ...Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.script = append(s.script, faults...)
 }
 
-// FaultFunc lets choose pick the fault of every request that has none in the
-// script; nil lets a request through, and a nil choose lets all through.
-// Calls of choose don't overlap, and it must not call the server.
+// FaultFunc sets the function that chooses the fault of every request without one in the script. If
+// choose returns nil, the request succeeds. If choose is nil, every request does. Calls of choose
+// do not overlap, and it must not call the server.
 func (s *Server) FaultFunc(choose func(Request) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,8 +40,8 @@ func Status(code int, body string) Fault {
 	}
 }
 
-// RetryAfter answers with a status, such as 429 or 503, and asks the caller to
-// wait for d, rounded down to seconds. It accepts nothing.
+// RetryAfter answers with a status, such as 429 or 503, and asks the caller to wait for d, rounded
+// down to seconds. It accepts nothing.
 func RetryAfter(code int, d time.Duration) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(d/time.Second)))
@@ -50,8 +49,8 @@ func RetryAfter(code int, d time.Duration) Fault {
 	}
 }
 
-// ErrorInOK answers 200 with an error in the body, as some self-hosted servers
-// do, and accepts nothing.
+// ErrorInOK answers 200 with an error in the body, as some self-hosted servers do, and accepts
+// nothing.
 func ErrorInOK(code int, message string) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
 		w.Header().Set("Content-Type", "application/json")
@@ -71,7 +70,7 @@ func Delay(d time.Duration) Fault {
 	}
 }
 
-// Hang is a Fault that accepts nothing and never answers: the caller has to leave.
+// Hang is a Fault that accepts nothing and never answers. It ends when the caller leaves.
 func Hang(_ http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
 	<-r.Context().Done()
 	panic(http.ErrAbortHandler)
@@ -82,10 +81,9 @@ func Cut(http.ResponseWriter, *http.Request, http.HandlerFunc) {
 	panic(http.ErrAbortHandler)
 }
 
-// Accepted handles the request as usual, events recorded and delivered, and
-// then lets fault withhold or replace the answer: Accepted(Cut) is the
-// connection that breaks after the work is done, Accepted(Delay(d)) the answer
-// that comes late.
+// Accepted returns a Fault that handles the request as usual, records and delivers its events, and
+// then lets fault withhold or replace the answer. With Accepted(Cut) the connection breaks after
+// the events were accepted. With Accepted(Delay(d)) the answer is late.
 func Accepted(fault Fault) Fault {
 	return func(w http.ResponseWriter, r *http.Request, accept http.HandlerFunc) {
 		answer := httptest.NewRecorder()

@@ -18,8 +18,8 @@ const (
 	MaxMember      = 1_024  // bytes of a presence member's channel_data
 )
 
-// The server's own limits, so that no client takes much of its memory: a connection takes about 25
-// KB, a subscription about 1 KB.
+// Limits of this server, so that no client takes much of its memory. A connection takes about 25
+// KB, and a subscription about 1 KB.
 const (
 	MaxConnections   = 1_000 // at a time; more are closed with 4100, after which clients come again
 	MaxSubscriptions = 200   // of one connection; more are answered with a subscription_error
@@ -32,8 +32,8 @@ var (
 	socketIDPattern = regexp.MustCompile(`\A\d+\.\d+\z`)
 )
 
-// checkChannelName accepts the channels an event may be published on, among
-// them those of signed-in users, whose ids may be any 1 to 199 bytes.
+// checkChannelName accepts the channels an event may be published on, among them those of signed-in
+// users, whose ids may be any 1 to 199 bytes.
 func checkChannelName(name string) error {
 	rest, ofUser := strings.CutPrefix(name, userChannelPrefix)
 	switch {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// history is how many requests and events are remembered; when it is full,
-// the older half is forgotten.
+// history is how many requests and events are remembered; when it is full, the older half is
+// forgotten.
 const history = 8_192
 
 // Request is one call of the HTTP API, refused and faulty ones included.
@@ -22,8 +22,8 @@ type Request struct {
 	Status     int    // what was answered; 0 while there is no answer, and forever after a Cut or Hang
 }
 
-// Event is one event the HTTP API accepted and handed to the subscribers. An
-// event of a call whose answer a fault withheld is among them.
+// Event is an event that the HTTP API accepted and delivered to the subscribers, even if a fault
+// withheld the answer of the call.
 type Event struct {
 	Request  int // the number of the request that published it
 	Time     time.Time
@@ -33,8 +33,8 @@ type Event struct {
 	SocketID string // the excluded connection, or ""
 }
 
-// Requests returns the calls of the HTTP API in order of arrival. At least
-// the latest 4,096 are kept.
+// Requests returns the calls of the HTTP API in order of arrival. At least the latest 4,096 are
+// kept.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,9 +52,8 @@ func (s *Server) Events() []Event {
 	return slices.Clone(s.events)
 }
 
-// WaitEvents waits until n events in all have been accepted since the server
-// was made, and returns what Events does. The error says how many there were
-// when ctx ended.
+// WaitEvents waits until n events have been accepted since the server was made, and then returns
+// the result of Events. If ctx ends first, the error says how many there were.
 func (s *Server) WaitEvents(ctx context.Context, n int) ([]Event, error) {
 	for {
 		s.mu.Lock()
@@ -71,8 +70,8 @@ func (s *Server) WaitEvents(ctx context.Context, n int) ([]Event, error) {
 	}
 }
 
-// arrived notes a request, which Close then waits for, and chooses its fault.
-// It returns nil if the server is closed.
+// arrived notes a request, which Close then waits for, and chooses its fault. It returns nil if the
+// server is closed.
 func (s *Server) arrived(r *http.Request) (*Request, Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,20 +17,18 @@ import (
 
 // Options are the settings of New. A nil *Options or a zero field means the defaults.
 type Options struct {
-	// AppID, Key and Secret are the app's credentials. AppID and Key consist of
-	// letters, digits, - and _. They default to "1001", "pushertest-key" and
-	// "pushertest-secret".
+	// AppID, Key and Secret are the app's credentials. AppID and Key consist of letters, digits, -
+	// and _. They default to "1001", "pushertest-key" and "pushertest-secret".
 	AppID, Key, Secret string
 }
 
-// Server is a Pusher Channels server for tests and local work. Its methods may
-// be called from many goroutines at once.
+// Server is a Pusher Channels server for tests and local work. Its methods may be called from many
+// goroutines at once.
 type Server struct {
-	// URL is the base of the HTTP API, "http://127.0.0.1:PORT". Only NewServer
-	// listens and sets it.
+	// URL is the base of the HTTP API, "http://127.0.0.1:PORT". Only NewServer listens and sets it.
 	URL string
 
-	// The app's credentials; not to be changed.
+	// AppID, Key and Secret are the app's credentials. Do not change them.
 	AppID, Key, Secret string
 
 	http   *httptest.Server // nil unless NewServer made it
@@ -57,10 +55,9 @@ type Server struct {
 
 var credentialPattern = regexp.MustCompile(`\A[A-Za-z0-9_-]+\z`)
 
-// New returns a server that listens nowhere: mount it as the handler of
-// /apps/, on a loopback address only, or use it as the http.RoundTripper of a
-// client with no network between. It starts no goroutine, and made inside a
-// testing/synctest bubble it is the server for that bubble.
+// New returns a server that does not listen. Mount it as the handler of /apps/, on a loopback
+// address only, or use it as the http.RoundTripper of a client. New starts no goroutine. A server
+// that is made inside a bubble of testing/synctest works in that bubble.
 func New(opts *Options) (*Server, error) {
 	o := Options{}
 	if opts != nil {
@@ -94,8 +91,8 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// NewServer returns a server with default credentials whose HTTP API listens on
-// a free port of 127.0.0.1. It is closed when the test ends.
+// NewServer returns a server with default credentials whose HTTP API listens on a free port of
+// 127.0.0.1. It is closed when the test ends.
 func NewServer(t TB) *Server {
 	t.Helper()
 	s, err := New(nil)
@@ -111,9 +108,9 @@ func NewServer(t TB) *Server {
 // Host is the URL without its scheme, as the Host field of pusher-http-go wants it.
 func (s *Server) Host() string { return strings.TrimPrefix(s.URL, "http://") }
 
-// Disconnect ends all connections with a close code, or with none at all, as
-// when a network breaks, if code is 0. Browsers connect again at once after
-// codes 4200 to 4299, never after 4000 to 4099, and after a second otherwise.
+// Disconnect ends all connections with a close code. If code is 0 there is no close code, as when a
+// network breaks. Browsers connect again at once after codes 4200 to 4299, never after 4000 to
+// 4099, and after 1 s otherwise.
 func (s *Server) Disconnect(code int, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,9 +123,9 @@ func (s *Server) Disconnect(code int, reason string) {
 	}
 }
 
-// Close ends all connections with code 1001, cuts requests that a fault holds
-// back, and waits for calls of ServeConn and ServeHTTP to return. A client that
-// has stopped reading delays that by 5 seconds. Closing again does nothing.
+// Close ends all connections with code 1001, cuts requests that a fault holds back, and waits for
+// calls of ServeConn and ServeHTTP to return. A client that has stopped reading delays that by 5 s.
+// Calling Close again does nothing.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -141,9 +138,8 @@ func (s *Server) Close() {
 	s.active.Wait()
 }
 
-// RoundTrip hands a request to the HTTP API in this process, whatever its host,
-// which makes the server usable as the Transport of an http.Client. A fault
-// that cuts the connection gives io.ErrUnexpectedEOF.
+// RoundTrip implements [http.RoundTripper]: it passes a request to the HTTP API in this process,
+// whatever the request's host. If a fault cuts the connection, the error is io.ErrUnexpectedEOF.
 func (s *Server) RoundTrip(r *http.Request) (answer *http.Response, err error) {
 	var body []byte
 	if r.Body != nil {

@@ -22,16 +22,16 @@ func sign(secret, text string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// socketAuth is what an auth endpoint answers: the key and the signature of
-// the parts, which are the socket id and what it may do.
+// socketAuth is what an auth endpoint answers: the key and the signature of the parts, which are
+// the socket id and what it may do.
 func (s *Server) socketAuth(parts ...string) string {
 	return s.Key + ":" + sign(s.Secret, strings.Join(parts, ":"))
 }
 
 func equal(a, b string) bool { return hmac.Equal([]byte(a), []byte(b)) }
 
-// signedText is the text a caller of the HTTP API signs: every parameter but
-// the signature, keys in lower case and sorted, values not escaped.
+// signedText is the text a caller of the HTTP API signs: every parameter but the signature, keys in
+// lower case and sorted, values not escaped.
 func signedText(method, path string, query url.Values) string {
 	var params []string
 	for key, values := range query {
@@ -43,8 +43,8 @@ func signedText(method, path string, query url.Values) string {
 	return method + "\n" + path + "\n" + strings.Join(params, "&")
 }
 
-// verify checks that a call of the HTTP API was signed with the secret, for
-// this body, less than ten minutes ago.
+// verify checks that a call of the HTTP API was signed with the secret, for this body, less than
+// ten minutes ago.
 func (s *Server) verify(r *http.Request, body []byte) error {
 	q := r.URL.Query()
 	sum := md5.Sum(body) // #nosec G401 -- Pusher's protocol asks for it, under an HMAC of SHA-256

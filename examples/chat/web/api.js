@@ -1,5 +1,5 @@
-// The server's routes, as functions. They throw a Refusal if asking again is useless, and any other error
-// if it is not.
+// The server's routes as functions. They throw a Refusal if repeating the request is useless, and any other error
+// if it may succeed later.
 
 const PATIENCE = 10_000; // ms
 
@@ -16,7 +16,7 @@ async function call(method, path, fields) {
   }
   const answer = await fetch(url, request);
   if (answer.status === 401) {
-    location.assign('/login'); // what is still to be told waits in the outbox
+    location.assign('/login'); // unsent messages and marks wait in the outbox
   }
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));

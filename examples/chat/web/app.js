@@ -1,4 +1,4 @@
-// The page: it connects the server's events and answers with what the user sees and does.
+// The page. It connects the server's events and answers with what the user sees and does.
 
 import { backoff } from '/client/backoff.js';
 import { Pusher as OwnPusher } from '/client/pusher.js';
@@ -7,21 +7,22 @@ import { Outbox } from './outbox.js';
 import * as receipts from './receipts.js';
 import { View } from './view.js';
 
-const RETURN_JITTER = 2_000; // ms over which the pages that lost a server come back to it
+const RETURN_JITTER = 2_000; // ms over which the pages that lost a server spread their return
 
 const config = JSON.parse(document.body.dataset.config);
 const conversations = new Map(config.conversations.map((each) => [each.id, new Conversation(each, config.user)]));
 
-// Live events: by the official pusher-js, if the server was started with it, or else by the examples' own client.
+// Live events come through the official pusher-js if the server was started with it, or else through the examples' own
+// client.
 const Pusher = window.Pusher ?? OwnPusher;
 const endpoint = new URL(config.pusher.origin.replace(/^ws/, 'http') || location.origin);
 const pusher = new Pusher(config.pusher.key, {
-  cluster: 'unused', // pusher-js insists on a name, though wsHost is given
+  cluster: 'unused', // pusher-js requires a name, although it connects to wsHost
   wsHost: endpoint.hostname,
   wsPort: endpoint.port || 80,
   wssPort: endpoint.port || 443,
   forceTLS: endpoint.protocol === 'https:',
-  enabledTransports: ['ws'], // and nothing that needs other hosts
+  enabledTransports: ['ws'], // the other transports need other hosts
   channelAuthorization: { endpoint: '/pusher/auth' },
 });
 
@@ -37,7 +38,7 @@ const view = new View(config.user, [...conversations.values()], {
 for (const conversation of conversations.values()) {
   conversation.addEventListener('message', ({ detail: message }) => {
     if (message.sender !== config.user && message.own === 'sent') {
-      outbox.delivered(conversation, message.id); // it has arrived; the mark makes it come by again
+      outbox.delivered(conversation, message.id); // it has arrived; the mark causes another change
       return;
     }
     view.showMessage(conversation, message);
@@ -51,8 +52,8 @@ for (const conversation of conversations.values()) {
 }
 outbox.resume();
 
-// follow listens to a conversation's channel. Events that were published while the page was away never come, so it
-// asks for what it missed after every subscription, not only the first: not before, lest something falls between.
+// follow listens to a conversation's channel. Events that were published while the page was away never come, so the page
+// asks for the changes after every subscription. Asking before the subscription could miss an event in between.
 function follow(conversation) {
   const channel = pusher.subscribe(conversation.channel);
   let subscriptions = 0;
@@ -69,7 +70,7 @@ function follow(conversation) {
   channel.bind('status', (event) => conversation.onStatus(event));
 }
 
-// A connection that comes back is a sign that the server does.
+// When the connection comes back, the server probably does too.
 function showConnection() {
   view.showConnection(pusher.connection.state);
   if (pusher.connection.state !== 'connected') return;

@@ -1,13 +1,13 @@
-// A Conversation is what this page knows of one: its messages, and how far its knowledge goes.
+// A Conversation is what this page knows of a conversation: its messages, and up to which version it knows everything.
 //
 // Every change in a conversation has a version, counted from 1 without gaps. Events may come late, twice or
-// never, so nobody relies on them: whenever one is missing, the page asks for all that has changed since the
-// version up to which it knows everything. If the server was restored and cannot tell, the page starts over.
+// never. Whenever a version is missing, the page asks for all changes since the version up to which it knows
+// everything. If the database was restored and the server cannot tell, the page starts over.
 
 import * as api from './api.js';
 import { Task } from './task.js';
 
-const GAP_PATIENCE = 300; // ms that an event may be late before the page asks
+const GAP_PATIENCE = 300; // ms that an event may be late before the page asks for changes
 
 const RANK = { sent: 1, delivered: 2, read: 3 };
 
@@ -15,15 +15,15 @@ const further = (a, b) => ((RANK[b] ?? 0) > (RANK[a] ?? 0) ? b : a);
 
 export class Conversation extends EventTarget {
   // By id: {id, sender, body, sentAt, seq, version, status, delivered, read, total, own}. A message has a
-  // seq of Infinity until it is sent, and own is how far one's own receipt has come.
+  // seq of Infinity until it is sent, and own is the status of this user's receipt.
   messages = new Map();
-  more = false; // there are messages before the first one here
+  more = false; // the server has messages before the first one here
   #me;
-  #version = -1; // everything up to here is known; -1: nothing is
-  #epoch = '0'; // of the server's versions
-  #ahead = []; // [from, to] of what is known beyond that
-  #readTo = 0; // one has read all up to this seq
-  #earlier = null; // {start, unread}: how many before the seq start are unread; null: not known
+  #version = -1; // the version up to which everything is known; -1 if nothing is
+  #epoch = '0'; // the epoch of the version
+  #ahead = []; // ranges [from, to] of versions that are known beyond that
+  #readTo = 0; // the user has read everything up to this seq
+  #earlier = null; // {start, unread}: the number of unread messages before the seq start; null if not known
   #sync = new Task(() => this.#catchUp());
 
   constructor({ id, title, members, channel }, me) {
@@ -32,7 +32,7 @@ export class Conversation extends EventTarget {
     this.#me = me;
   }
 
-  // sync asks what has changed, after a delay in milliseconds.
+  // sync asks the server for changes, after a delay in milliseconds.
   sync(delay = 0) {
     this.#sync.request(delay);
   }
@@ -42,17 +42,17 @@ export class Conversation extends EventTarget {
     this.#sync.hurry();
   }
 
-  // onMessage takes an event that tells of a new message. It has no text: that is not for third parties.
+  // onMessage handles the event of a new message. The event has no text, so the page fetches it.
   onMessage() {
     this.sync();
   }
 
-  // onStatus takes an event that tells of receipts. What all its updates share stands in it once.
+  // onStatus handles an event of receipts. Fields that are the same in all its updates are in data.shared.
   onStatus({ from, to, shared, updates }) {
     for (const part of updates) {
       const u = { delivered: 0, read: 0, total: 0, ...shared, ...part };
       if (!this.messages.has(u.message)) {
-        this.sync(); // and with the message comes the rest of the event
+        this.sync(); // the changes bring the message and the rest of the event
         return;
       }
       const { version, status, delivered, read, total } = u;
@@ -62,7 +62,7 @@ export class Conversation extends EventTarget {
     this.learned(from, to);
   }
 
-  // learned notes that the page knows the changes of these versions, and sees whether any before are missing.
+  // learned records that the page knows the changes of these versions, and checks whether any before are missing.
   learned(from, to) {
     if (this.#version < 0) return;
     this.#ahead.push([from, to]);
@@ -73,23 +73,23 @@ export class Conversation extends EventTarget {
     if (this.#ahead.length) this.sync(GAP_PATIENCE);
   }
 
-  // add takes a message of one's own that has still to be sent.
+  // add adds a message of this user's that is not sent yet.
   add({ id, body, at }) {
     this.#merge({ id, body, sender: this.#me, sentAt: new Date(at), seq: Infinity }, { version: 0, status: 'sending' });
   }
 
-  // sent takes the server's answer to it.
+  // sent handles the server's answer to such a message.
   sent(message) {
     this.#take(message);
     this.learned(message.seq, message.seq);
   }
 
-  // refused says that the server will not have it.
+  // refused marks such a message as refused by the server.
   refused(id, reason) {
     this.#merge({ id, reason }, { version: 0, status: 'failed' });
   }
 
-  // marked notes how far one's own receipt of a message has come.
+  // marked records the status of this user's receipt of a message.
   marked(id, status) {
     const own = this.messages.get(id)?.own;
     if (own && further(own, status) !== own) this.#merge({ id, own: status });
@@ -100,14 +100,14 @@ export class Conversation extends EventTarget {
     return [...this.messages.values()].filter((m) => m.sender !== this.#me && m.seq <= upTo);
   }
 
-  // readUpTo notes that one has read the messages up to a seq, and with them those that are not here.
+  // readUpTo records that the user has read all messages up to a seq, those that are not loaded included.
   readUpTo(seq) {
     this.#readTo = Math.max(this.#readTo, seq);
     for (const { id } of this.received(seq)) this.marked(id, 'read');
   }
 
-  // unread counts the messages that are still to be read, here or not. It is Infinity if they are too many for the
-  // server to count, and 0 until it has.
+  // unread returns the number of unread messages, loaded or not. It is Infinity if there are too many for the
+  // server to count, and 0 until the server has counted.
   unread() {
     if (!this.#earlier) return 0;
     const { start, unread } = this.#earlier;
@@ -135,7 +135,7 @@ export class Conversation extends EventTarget {
     if (this.#version < 0) {
       let page = await this.#load();
       const { version, epoch } = page;
-      // Back to what was sent from here while nothing could be loaded, if there was such a while.
+      // If messages were sent from here while nothing could be loaded, this loads back to the first of them.
       while (page.more && page.messages[0].seq > this.#first()) page = await this.#load({ before: page.messages[0].seq });
       this.#version = version;
       this.#epoch = epoch;
@@ -157,7 +157,7 @@ export class Conversation extends EventTarget {
     this.dispatchEvent(new Event('synced'));
   }
 
-  // forget drops all that the server told. What is still to be sent stays.
+  // forget drops everything that came from the server. Messages that are not sent yet stay.
   #forget() {
     for (const { id, seq } of [...this.messages.values()]) if (seq < Infinity) this.messages.delete(id);
     this.more = false;
@@ -168,8 +168,8 @@ export class Conversation extends EventTarget {
     this.dispatchEvent(new Event('forgotten'));
   }
 
-  // countEarlier asks how many messages before the first one here are unread. Once there are none it need not ask
-  // again: what is new comes last.
+  // countEarlier asks how many messages before the first one here are unread. When there are none it does not ask
+  // again, because new messages come last.
   async #countEarlier() {
     if (this.#earlier?.unread === 0) return;
     if (!this.more) {
@@ -182,7 +182,7 @@ export class Conversation extends EventTarget {
     const { unread, more, first, version } = await api.pending(this.id);
     const before = more ? Infinity : Math.max(1, unread - here); // if there are any
     this.#earlier = { start, unread: first?.seq < start ? before : 0 };
-    if (version > known) this.sync(GAP_PATIENCE); // the two counts are not of one moment: once more
+    if (version > known) this.sync(GAP_PATIENCE); // the two counts are of different moments: count again
   }
 
   // first returns the seq of the first message here.
@@ -190,13 +190,13 @@ export class Conversation extends EventTarget {
     return Math.min(...[...this.messages.values()].map((m) => m.seq));
   }
 
-  // take merges a message as the server tells it.
+  // take merges a message that came from the server.
   #take({ id, sender, body, seq, sent_at, own, version, status, delivered, read, total }) {
-    const far = seq <= this.#readTo ? 'read' : own?.status; // the server may not have heard of it yet
+    const far = seq <= this.#readTo ? 'read' : own?.status; // the server may not know of the mark yet
     this.#merge({ id, sender, body, seq, sentAt: new Date(sent_at), own: far }, { version, status, delivered, read, total });
   }
 
-  // merge lets in no old news: of two accounts of a message that with the higher version is right.
+  // merge ignores old states: of two states of a message, the one with the higher version is right.
   #merge(header, tally = {}) {
     const known = this.messages.get(header.id) ?? { version: -1, own: 'sent' };
     const message = { ...known, ...header, own: further(known.own, header.own) };

@@ -1,14 +1,14 @@
-// The Outbox holds what this page still has to tell the server: messages and marks. An entry stays in
+// The Outbox holds the messages and marks that this page still has to send to the server. An entry stays in
 // localStorage until the server has confirmed it, so that neither a reload nor a server that is away loses it.
-// To tell it twice does no harm: messages have their ids from here, and marks only move forward.
+// Sending an entry twice does no harm: messages get their ids here, and marks only move forward.
 
 import * as api from './api.js';
 import { Task } from './task.js';
 
-const BATCH_PAUSE = 50; // ms in which marks gather
+const BATCH_PAUSE = 50; // ms for which marks are collected
 const BATCH_LIMIT = 500; // marks in a request
 
-const PASSING = ['unavailable', 'outcome_unknown', 'internal']; // errors of a mark that may do better next time
+const PASSING = ['unavailable', 'outcome_unknown', 'internal']; // errors after which a mark may be repeated
 
 export class Outbox {
   #prefix;
@@ -20,15 +20,15 @@ export class Outbox {
     read: new Task(() => this.#sendRead()),
   };
 
-  // socket is a function that returns the id of the page's connection, if it has one. Whoever is named by it is
-  // not told of what it did.
+  // socket is a function that returns the id of the page's connection, if it has one. The server does not tell that
+  // connection of the changes that the page makes.
   constructor(user, conversations, socket) {
     this.#prefix = `chat/${user}/`;
     this.#conversations = conversations;
     this.#socket = socket;
   }
 
-  // resume takes up what an earlier page has left.
+  // resume sends what an earlier page left unsent.
   resume() {
     for (const draft of this.#entries('message')) this.#conversations.get(draft.conversation)?.add(draft);
     for (const task of Object.values(this.#tasks)) task.request();
@@ -47,14 +47,14 @@ export class Outbox {
     this.#tasks.message.request();
   }
 
-  // delivered tells the sender that a message has come here.
+  // delivered marks a message as delivered.
   delivered(conversation, id) {
     conversation.marked(id, 'delivered');
     this.#put('delivered', id, { message: id, conversation: conversation.id });
     this.#tasks.delivered.request(BATCH_PAUSE);
   }
 
-  // readUpTo tells the senders that all messages up to one were seen, and so delivered.
+  // readUpTo marks all messages up to one as read.
   readUpTo(conversation, { id, seq }) {
     this.#put('read', id, { message: id, seq, conversation: conversation.id });
     for (const message of conversation.received(seq)) this.#remove('delivered', message.id);
@@ -62,7 +62,7 @@ export class Outbox {
     this.#tasks.read.request();
   }
 
-  // sendMessages sends one message after another: they are to stand in the order they were written in.
+  // sendMessages sends one message after another, so that they keep the order in which they were written.
   async #sendMessages() {
     const drafts = this.#entries('message').sort((a, b) => a.at - b.at);
     for (const { id, conversation, body } of drafts) {
@@ -91,15 +91,15 @@ export class Outbox {
     if (marks.length === BATCH_LIMIT) this.#tasks.delivered.request();
   }
 
-  // sendRead needs one mark for each conversation: the last.
+  // sendRead sends one mark for each conversation, the last.
   async #sendRead() {
     const marks = this.#entries('read').sort((a, b) => a.seq - b.seq);
     const last = new Map(marks.map((mark) => [mark.conversation, mark]));
     for (const { conversation, message, seq } of last.values()) {
-      this.#conversations.get(conversation)?.readUpTo(seq); // it may be another page's mark
+      this.#conversations.get(conversation)?.readUpTo(seq); // the mark may be another page's
       try {
         const { changed, from, to } = await api.markUpTo({ conversation, message, status: 'read', socket: this.#socket() });
-        const unmixed = changed > 0 && to - from + 1 === changed; // no changes by others are among these
+        const unmixed = changed > 0 && to - from + 1 === changed; // no other user made a change in between
         if (unmixed) this.#conversations.get(conversation)?.learned(from, to);
       } catch (error) {
         if (!(error instanceof api.Refusal)) throw error;

@@ -1,4 +1,4 @@
-// The little window that tells who got a message, who read it, and when.
+// The small window that shows who got a message, who read it, and when.
 
 import * as api from './api.js';
 import { clone, drawAvatar } from './view.js';
@@ -20,13 +20,13 @@ export async function open(message, ticks) {
   box.style.top = `${below + height < innerHeight - 8 ? below : at.top - height - 8}px`;
 }
 
-// refresh draws the window anew if it shows that message.
+// refresh redraws the window if it shows that message.
 export function refresh(message) {
   if (message === asked && box.matches(':popover-open')) load(message);
 }
 
 async function load(message) {
-  const receipts = await api.receipts(message).catch(() => []); // no answer: nothing to tell
+  const receipts = await api.receipts(message).catch(() => []); // no answer: nothing to show
   if (message === asked) box.querySelector('ul').replaceChildren(...receipts.map(draw));
 }
 

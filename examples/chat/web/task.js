@@ -1,4 +1,4 @@
-// A Task is a job that has to succeed in the end: it is tried again, with growing pauses, until it does.
+// A Task is a job that is repeated, with growing pauses, until it succeeds.
 
 import { backoff } from '/client/backoff.js';
 
@@ -8,15 +8,15 @@ export class Task {
   #due = Infinity; // when the timer fires
   #failures = 0;
   #running = false;
-  #again = false; // asked for while running: what runs may have looked too early
+  #again = false; // requested while running: the running job may have looked too early
 
-  // job is an async function that throws if it has to be tried again.
+  // job is an async function that throws if it has to be repeated.
   constructor(job) {
     this.#job = job;
   }
 
-  // request has the job done after a delay in milliseconds, unless it is to be done sooner anyway. A job
-  // that has failed keeps to its pause.
+  // request runs the job after a delay in milliseconds, unless it is already due sooner. After a failure the
+  // pause applies instead.
   request(delay = 0) {
     if (this.#running) {
       this.#again = true;
@@ -25,7 +25,7 @@ export class Task {
     }
   }
 
-  // hurry ends the pause after a failure: there is reason to hope.
+  // hurry ends the pause after a failure, when there is a sign that the job may succeed.
   hurry() {
     this.#failures = 0;
     if (this.#due < Infinity) this.#schedule(0);

@@ -1,9 +1,9 @@
-// The View shows conversations and their messages. Text gets into the page by textContent only, so that nobody's
-// message can be more than text.
+// The View shows conversations and their messages. Text gets into the page by textContent only, so that no message
+// can become markup.
 
 const GROUP_PAUSE = 5 * 60_000; // ms between messages of one sender that are shown as one group
 
-const MOST_UNREAD = 1000; // to be counted on a badge
+const MOST_UNREAD = 1000; // the highest number that a badge shows
 
 const dayFormat = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
 const timeFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
@@ -20,7 +20,7 @@ export function drawAvatar(element, name) {
   element.textContent = name[0].toUpperCase();
 }
 
-// describe says in words what the ticks of one's own message say.
+// describe returns in words what the ticks of the user's own message mean.
 export function describe({ status, delivered, read, total, reason }) {
   if (status === 'sending') return 'Sending';
   if (status === 'failed') return `Not sent: ${reason}`;
@@ -32,7 +32,7 @@ export function describe({ status, delivered, read, total, reason }) {
 }
 
 export class View {
-  selected = null; // the conversation that is shown
+  selected = null; // the conversation that the page shows
   #me;
   #panes = new Map(); // conversation → {link, log, list, seen}
   #on;
@@ -52,7 +52,7 @@ export class View {
     select();
   }
 
-  // showMessage draws a message, or draws it anew.
+  // showMessage draws or redraws a message.
   showMessage(conversation, message) {
     const { log, list, watch } = this.#panes.get(conversation);
     const following = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
@@ -68,7 +68,7 @@ export class View {
     if (following) log.scrollTop = log.scrollHeight;
   }
 
-  // forget takes away the messages that a conversation no longer has.
+  // forget removes the messages that a conversation no longer has.
   forget(conversation) {
     const { list, seen } = this.#panes.get(conversation);
     for (const item of [...list.children]) {
@@ -100,7 +100,7 @@ export class View {
     document.title = all > 0 ? `(${number(all)}) Chat` : 'Chat';
   }
 
-  // showConnection tells in a word whether events come in.
+  // showConnection shows in a word whether the page gets events.
   showConnection(state) {
     document.body.dataset.connection = state;
     const words = { connected: '', connecting: 'Connecting…', unavailable: 'Offline. What you write is sent later.', failed: 'No live updates' };
@@ -149,7 +149,7 @@ export class View {
     if (matchMedia('(hover: hover)').matches) document.getElementById('composer').elements.body.focus(); // touch would bring up a keyboard
   }
 
-  // reportSeen says which message is the last that is in view, if somebody is there to look.
+  // reportSeen reports the last message in view, if the page is visible.
   #reportSeen() {
     if (document.visibilityState !== 'visible' || !document.hasFocus()) return;
     const conversation = this.selected;
@@ -198,7 +198,7 @@ export class View {
     if (item.nextElementSibling) this.#group(item.nextElementSibling);
   }
 
-  // group sets what depends on the message before: whether a new day begins, or the same sender goes on.
+  // group sets what depends on the message before: whether a new day begins, or the sender is the same.
   #group(item) {
     const at = new Date(Number(item.dataset.at));
     const previous = item.previousElementSibling?.dataset;
@@ -209,7 +209,7 @@ export class View {
     item.classList.toggle('goes-on', goesOn);
   }
 
-  // keepPlace keeps what is in view where it is while messages are put above it.
+  // keepPlace keeps the visible messages in place while messages are inserted above them.
   async #keepPlace(log, load) {
     const fromEnd = log.scrollHeight - log.scrollTop;
     await load();

@@ -24,19 +24,19 @@ var hashes = map[string]string{
 	"carol": "$2a$10$84o.MGZhUuCWOFRGwDKOzOFh4Z4w7QzgoGrh8Il4rPSyD9xbRjXeC",
 }
 
-// Accounts knows who is signed in, by a session that a cookie names and the database keeps, so that
-// a server that starts again still knows its users.
+// Accounts knows who is signed in. A cookie names the session, and the database keeps it, so that
+// users stay signed in when the server restarts.
 type Accounts struct {
 	sessions *scs.SessionManager
 	attempts attempts
 	hashing  chan struct{} // as long as the number of passwords that are compared at a time
 }
 
-// ErrTooMany refuses to compare a password, for a while.
+// ErrTooMany means that there were too many wrong passwords in the last minute.
 var ErrTooMany = errors.New("demo: too many failed attempts to sign in")
 
-// NewAccounts returns the accounts whose sessions the database keeps under a cookie of this name. A
-// secure cookie travels by HTTPS only.
+// NewAccounts returns accounts whose sessions are kept in the database, and named by a cookie of
+// this name. A browser sends a secure cookie over HTTPS only.
 func NewAccounts(db *DB, cookie string, secure bool) *Accounts {
 	s := scs.New()
 	s.Store = newSessionStore(db)
@@ -56,18 +56,18 @@ func NewAccounts(db *DB, cookie string, secure bool) *Accounts {
 	return &Accounts{sessions: s, hashing: make(chan struct{}, 2)}
 }
 
-// Load makes the other methods work in the requests of a handler.
+// Load wraps a handler. The other methods work in requests that came through it.
 func (a *Accounts) Load(next http.Handler) http.Handler { return a.sessions.LoadAndSave(next) }
 
-// Identify returns the user who makes a request, or "" if nobody is signed in. It has the form in
-// which the library asks for users.
+// Identify returns the user who makes a request, or "" if nobody is signed in. It is the function
+// that the library's handlers take.
 func (a *Accounts) Identify(r *http.Request) (user string, err error) {
 	return a.sessions.GetString(r.Context(), "user"), nil
 }
 
-// SignIn signs a user in if the password is right. After [maxAttempts] wrong ones in a minute for
-// one user from one address it is [ErrTooMany], whatever the password. A comparison takes a
-// processor for a while, so there are two at a time.
+// SignIn signs a user in if the password is right. After [maxAttempts] wrong passwords in a minute,
+// for one user from one address, it returns [ErrTooMany] whatever the password. Two passwords are
+// compared at a time, because a comparison keeps a processor busy.
 func (a *Accounts) SignIn(r *http.Request, user, password string) (ok bool, err error) {
 	hash, known := hashes[user]
 	name := user

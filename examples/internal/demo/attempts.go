@@ -18,8 +18,8 @@ type attempts struct {
 	since  time.Time // the minute's beginning
 }
 
-// begin counts an attempt, if there may be one more. An attempt that turns out right is not counted
-// in the end.
+// begin counts an attempt and reports whether it is allowed. An attempt with the right password is
+// taken off the count afterwards.
 func (a *attempts) begin(key string, now time.Time) (end func(right bool), ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -17,15 +17,15 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// DB is the app's database, with the library's tables in it beside the app's own.
+// DB is the app's database. It has the app's tables and the library's.
 type DB struct {
 	*sql.DB
 	Dialect sqlstore.Dialect
 	Name    string // to show to people: a file, or what kind of server; never a password
 }
 
-// OpenDB opens the database that a -db flag names and makes its tables. The folder of a SQLite file
-// is made too, for this user only. The caller closes it.
+// OpenDB opens the database that a -db flag names, and makes its tables. It also makes the folder
+// of a SQLite file, which only this user can enter. The caller closes the database.
 func OpenDB(ctx context.Context, dsn string) (_ *DB, err error) {
 	db := &DB{}
 	switch {
@@ -53,9 +53,9 @@ func OpenDB(ctx context.Context, dsn string) (_ *DB, err error) {
 	return db, nil
 }
 
-// sqliteDSN makes SQLite fit for a server: readers that don't wait for the writer, commits that
-// survive a power cut, writers that wait for each other, and transactions that take the write lock
-// when they begin, since one that takes it later fails if another was faster.
+// sqliteDSN returns a DSN that makes SQLite fit for a server: readers do not wait for the writer,
+// commits survive a power cut, writers wait for each other, and transactions take the write lock
+// when they begin. A transaction that takes it later fails if another was faster.
 func sqliteDSN(file string) string {
 	return "file:" + (&url.URL{Path: filepath.ToSlash(file)}).EscapedPath() + "?" + url.Values{
 		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)"},
@@ -76,7 +76,7 @@ func (db *DB) migrate(ctx context.Context) error {
 	return err
 }
 
-// bind writes a statement's question marks the way the database wants them.
+// bind replaces a statement's question marks by the placeholders of the database.
 func (db *DB) bind(query string) string {
 	if db.Dialect != sqlstore.Postgres {
 		return query

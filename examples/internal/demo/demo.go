@@ -1,7 +1,6 @@
-// Package demo holds what the example programs need and what has nothing to do with message
-// delivery: users who sign in, a database by its name, a Pusher Channels server for a machine that
-// has none, and the life of a server from its first request to its last. It is what an app has
-// already; nothing of it is meant for production.
+// Package demo holds the parts of the example programs that have nothing to do with message
+// delivery, and that an app already has: sign-in, opening a database, a Pusher Channels server in
+// the same process, and starting and stopping the HTTP server. It is not meant for production.
 package demo
 
 import (
@@ -43,8 +42,8 @@ func ParseFlags(program string) Flags {
 	return f
 }
 
-// fill takes what the command line left open from the environment, which other users of the machine
-// do not see, and from what is usual.
+// fill sets flags that the command line left out: from the environment, which other users of the
+// machine cannot see, or else to their defaults.
 func (f *Flags) fill(program string) error {
 	f.DB = cmp.Or(f.DB, os.Getenv("DELIVERY_DB"))
 	f.Pusher = cmp.Or(f.Pusher, os.Getenv("DELIVERY_PUSHER"))

@@ -17,12 +17,12 @@ import (
 type Pusher struct {
 	Config pusheradapter.Config
 
-	// Transport is what calls of the HTTP API have to go through: nil, or a way to the server in this
-	// process that needs no network.
+	// Transport makes the calls of the HTTP API. It is nil unless the server is in this process,
+	// which needs no network.
 	Transport http.RoundTripper
 
-	// Origin is where browsers connect to, such as "wss://ws-eu.pusher.com"; "" if that is the
-	// example's own server, which then has [Pusher.Sockets] at GET /app/{key}.
+	// Origin is the server that browsers connect to, such as "wss://ws-eu.pusher.com". It is "" if
+	// that is the example's own server, which then serves [Pusher.Sockets] at GET /app/{key}.
 	Origin string
 
 	server *pushertest.Server
@@ -34,8 +34,8 @@ type Pusher struct {
 // maxSockets is how many connections a user may have to the server in this process.
 const maxSockets = 50
 
-// OpenPusher returns the Pusher that a -pusher flag names, and for "" one in this process. Other
-// processes don't hear what that one publishes. The caller closes it.
+// OpenPusher returns the Pusher that a -pusher flag names. If the flag is "", it is a server in
+// this process, which browsers of other processes do not hear. The caller closes it.
 func OpenPusher(rawURL string) (*Pusher, error) {
 	if rawURL != "" {
 		config, err := pusheradapter.ParseURL(rawURL)
@@ -61,8 +61,8 @@ func socketOrigin(config pusheradapter.Config) string {
 	return "ws" + strings.TrimPrefix(config.Scheme, "http") + "://" + host
 }
 
-// Sockets returns the handler of browsers' connections to the server in this process, for users who
-// are signed in.
+// Sockets returns the handler for the connections of browsers to the server in this process. Only
+// users who are signed in can connect.
 func (p *Pusher) Sockets(accounts *Accounts) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, err := accounts.Identify(r)

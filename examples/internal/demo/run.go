@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// Build makes an example's handler and its relay from what the flags name.
+// Build makes an example's handler and its relay, as the flags say.
 type Build func(db *DB, pusher *Pusher, flags Flags) (handler http.Handler, relay func(context.Context) error, err error)
 
 // Main is the main function of an example: it reads the command line and runs until an interrupt.
@@ -24,8 +24,8 @@ func Main(program string, build Build) {
 	}
 }
 
-// Run serves an example until ctx ends, and says on out where. The first line it writes is
-// "Listening on " and the URL.
+// Run serves an example until ctx ends. The first line that it writes to out is "Listening on " and
+// the URL.
 func Run(ctx context.Context, flags Flags, out io.Writer, build Build) error {
 	if flags.PusherJS != "" {
 		if _, err := os.Stat(flags.PusherJS); err != nil {

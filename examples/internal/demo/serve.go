@@ -12,9 +12,9 @@ import (
 // grace is how long requests may take to finish when the server stops.
 const grace = 5 * time.Second
 
-// Serve listens on the address, calls started with the server's URL, and serves requests and runs
-// the relay beside them until ctx ends. Then it stops both in the order that loses nothing: new
-// requests, open requests, relay.
+// Serve listens on the address, calls started with the server's URL, and then serves requests and
+// runs the relay until ctx ends. It then takes no new requests, waits for the open ones, and stops
+// the relay last, so that nothing is lost.
 func Serve(ctx context.Context, addr string, handler http.Handler, relay func(context.Context) error, started func(url string)) error {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -49,8 +49,8 @@ func Serve(ctx context.Context, addr string, handler http.Handler, relay func(co
 	return errors.Join(serveErr, shutdownErr, relayErr)
 }
 
-// newServer returns a server that waits for no client for long. A client that does not read its
-// answer would keep it in memory. WebSockets have deadlines of their own.
+// newServer returns a server with deadlines. Without them a client that does not read its answer
+// would keep it in the server's memory. WebSockets have deadlines of their own.
 func newServer(handler http.Handler) *http.Server {
 	server := &http.Server{
 		Handler:           handler,
@@ -63,8 +63,8 @@ func newServer(handler http.Handler) *http.Server {
 	return server
 }
 
-// hangUpOnSilent makes a server that stops close connections on which nothing has come yet.
-// Browsers open such in advance, and Shutdown gives each of them five seconds.
+// hangUpOnSilent makes a server that stops close connections on which no request has come yet.
+// Browsers open such connections in advance, and Shutdown would wait 5 s for each.
 func hangUpOnSilent(server *http.Server) {
 	var silent sync.Map
 	server.ConnState = func(conn net.Conn, state http.ConnState) {

@@ -12,12 +12,12 @@ import (
 	"github.com/alexedwards/scs/v2"
 )
 
-// sessionStore keeps sessions in the app's own table. What it finds there it remembers for a
-// [moment], so that a browser that asks often costs a statement a second, and not one a request.
+// sessionStore keeps sessions in the app's own table. It remembers a session that it found for a
+// [moment], so that a busy browser costs one statement per second and not one per request.
 //
-// A session that ends in this process is over at once. A session that ends in another process over
-// the same database is over here when the moment has passed; who can't wait that long sends a
-// user's requests to one process.
+// A session that ends in this process is over at once. A session that ends in another process is
+// over here when the moment has passed. To avoid that delay, send all requests of a user to one
+// process.
 type sessionStore struct {
 	db *DB
 
@@ -77,8 +77,8 @@ func (s *sessionStore) recall(token string) (session foundSession, changes int) 
 	return s.recent[token], s.changes
 }
 
-// remember takes down what was found, unless something has changed since the search began: it may
-// have found what is gone now.
+// remember keeps a session that was found, unless a session has changed since the search began: the
+// search may have found one that is gone now.
 func (s *sessionStore) remember(token string, session foundSession, changes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,7 +91,7 @@ func (s *sessionStore) remember(token string, session foundSession, changes int)
 	s.recent[token] = session
 }
 
-// forget is called after every change, even one that failed: it may have been made all the same.
+// forget is called after every change, even after one that failed, because it may have been made.
 func (s *sessionStore) forget(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,8 +139,8 @@ func (s *sessionStore) Commit(token string, data []byte, expiry time.Time) error
 // Delete implements [scs.Store].
 func (s *sessionStore) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
 
-// sessionCodec writes sessions as JSON, which takes 10 % of the time to read that scs's own choice
-// takes: gob has to learn its types anew from each session.
+// sessionCodec encodes sessions as JSON. Decoding JSON takes 10 % of the time of gob, which scs
+// uses by default and which describes its types anew in each session.
 type sessionCodec struct{}
 
 var _ scs.Codec = sessionCodec{}
@@ -155,8 +155,8 @@ func (sessionCodec) Encode(deadline time.Time, values map[string]any) ([]byte, e
 	return json.Marshal(sessionJSON{deadline, values})
 }
 
-// Decode implements [scs.Codec]. A session that cannot be read, as one of an older version, is
-// nobody's.
+// Decode implements [scs.Codec]. A session that it cannot decode, such as one of an older version,
+// belongs to nobody.
 func (sessionCodec) Decode(data []byte) (deadline time.Time, values map[string]any, err error) {
 	var s sessionJSON
 	if err := json.Unmarshal(data, &s); err != nil || s.Values == nil {

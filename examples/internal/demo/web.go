@@ -13,9 +13,8 @@ func ServeClient(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, client, "client/"+r.PathValue("file")) // #nosec G703 -- an embed.FS knows no "..", and all in it is public
 }
 
-// Guard has browsers enforce what the examples' pages keep to anyway: scripts, styles and
-// connections of their own origin only, besides Pusher's, and no text that becomes a part of the
-// page as anything but text.
+// Guard adds headers by which browsers allow only what the examples' pages do anyway: scripts,
+// styles and connections of the page's own origin and of Pusher's, and no text that becomes markup.
 func Guard(pusher *Pusher, next http.Handler) http.Handler {
 	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' " + pusher.Origin +
 		"; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"

@@ -1,4 +1,4 @@
-// The tutorial's page: it shows each message and its status, and says of each that arrives that it did.
+// The tutorial's page. It shows each message with its status, and tells the server of each message that arrives.
 
 import { Pusher as Client } from '/client/pusher.js';
 
@@ -9,7 +9,7 @@ const template = document.querySelector('#message');
 const { hostname, port, protocol } = new URL((origin || location.origin).replace(/^ws/, 'http'));
 const forceTLS = protocol === 'https:';
 const pusher = new (globalThis.Pusher ?? Client)(key, {
-  cluster: 'own', // pusher-js insists on one, and then uses the host
+  cluster: 'own', // pusher-js requires a name, although it connects to wsHost
   wsHost: hostname,
   wsPort: port || 80,
   wssPort: port || 443,
@@ -17,7 +17,7 @@ const pusher = new (globalThis.Pusher ?? Client)(key, {
   enabledTransports: ['ws'],
 });
 
-// show adds a message or renews its line. Events may come twice and late: Delivered stays.
+// show adds a message or updates its line. Events may come twice and late, so Delivered is never taken back.
 function show({ id, name, message, status }) {
   let line = list.querySelector(`[data-id="${CSS.escape(id)}"]`);
   if (!line) {
@@ -34,13 +34,13 @@ function show({ id, name, message, status }) {
 
 const post = (path, form) => fetch(path, { method: 'POST', body: new URLSearchParams(form) });
 
-// acknowledge says that a message arrived here. The server knows who sent it, and takes no such word from them.
+// acknowledge tells the server that a message arrived here. The server ignores that of the message's sender.
 async function acknowledge(message) {
   const answer = await post(`/conversations/${encodeURIComponent(message.id)}/delivered`, { socket_id: pusher.connection.socket_id ?? '' });
-  if (answer.ok && (await answer.text()) === 'ok') show({ ...message, status: 'Delivered' }); // this page gets no event of its own mark
+  if (answer.ok && (await answer.text()) === 'ok') show({ ...message, status: 'Delivered' }); // this page gets no event for its own mark
 }
 
-// catchUp loads what is there, and acknowledges what was not: after every connection, since events get lost without one.
+// catchUp loads all messages and acknowledges the new ones. It runs after every connection, because events are lost without one.
 async function catchUp() {
   const messages = await (await fetch('/conversations')).json();
   for (const message of messages) {

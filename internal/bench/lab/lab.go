@@ -146,11 +146,11 @@ func (d Database) WAL(ctx context.Context) (bytes float64, err error) {
 	return bytes, err
 }
 
-// pgVacuums cleans the tables that hold something. Autovacuum leaves those that nobody wrote to
-// alone too: a planner that was told that a table is empty would have it read from end to end as it
-// grows.
-const pgVacuums = `
-select format('vacuum analyze %s', oid::regclass) from pg_class
+// pgVacuum returns the statement that cleans the tables that hold something. Autovacuum leaves those
+// that nobody wrote to alone too: a planner that was told that a table is empty would have it read
+// from end to end as it grows.
+const pgVacuum = `
+select coalesce('vacuum analyze ' || string_agg(oid::regclass::text, ', '), 'select 1') from pg_class
 where relkind = 'r' and relnamespace = current_schema()::regnamespace and pg_relation_size(oid) > 0`
 
 // Settle has the server do now what it would do at some later time, in the middle of a measurement.
@@ -158,22 +158,11 @@ func (d Database) Settle(ctx context.Context) error {
 	var statements []string
 	switch d.Kind {
 	case engines.Postgres:
-		rows, err := d.Pool.QueryContext(ctx, pgVacuums)
-		if err != nil {
+		var vacuum string
+		if err := d.Pool.QueryRowContext(ctx, pgVacuum).Scan(&vacuum); err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var statement string
-			if err := rows.Scan(&statement); err != nil {
-				return err
-			}
-			statements = append(statements, statement)
-		}
-		if err := rows.Err(); err != nil {
-			return err
-		}
-		statements = append(statements, "checkpoint")
+		statements = []string{vacuum, "checkpoint"}
 	case engines.SQLite:
 		statements = []string{"ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)"}
 	}
@@ -193,9 +182,3 @@ type CPU struct {
 
 // Sub returns what was used between two readings.
 func (c CPU) Sub(earlier CPU) CPU { return CPU{c.Client - earlier.Client, c.Server - earlier.Server} }
-
-// Dir makes an empty folder, which goes away with the lab.
-func (l *Lab) Dir() (dir string, err error) {
-	err = l.t.do(func() { dir = l.t.TempDir() })
-	return dir, err
-}

@@ -35,19 +35,16 @@ func prepareTutorial(ctx context.Context, e Env) error {
 // Inline is the tutorial's pattern in Go: select the message, update it, and tell Pusher before the
 // user gets an answer. It keeps no receipt and no event: what fails between the update and Pusher
 // is lost.
-var Inline = Peer{
-	Name: "inline", Kind: engines.Postgres, Prepare: prepareTutorial,
-	Open: func(_ context.Context, e Env) (Marker, error) {
-		return &inline{Fixture: e.Fixture, db: e.Pool, pusher: newPusher(e.Stub.Addr())}, nil
-	},
-}
+var Inline = inlinePeer(func(e Env) *pusher.Client { return newPusher(e.Stub.Addr()) })
 
 // InlineUnpublished is the first half of [Inline], which never tells Pusher.
-var InlineUnpublished = Peer{
-	Name: "inline", Kind: engines.Postgres, Prepare: prepareTutorial,
-	Open: func(_ context.Context, e Env) (Marker, error) {
-		return &inline{Fixture: e.Fixture, db: e.Pool}, nil
-	},
+var InlineUnpublished = inlinePeer(func(Env) *pusher.Client { return nil })
+
+func inlinePeer(client func(Env) *pusher.Client) Peer {
+	return Peer{
+		Name: "inline", Kind: engines.Postgres, Prepare: prepareTutorial,
+		Open: func(_ context.Context, e Env) (Marker, error) { return &inline{e.Fixture, e.Pool, client(e)}, nil },
+	}
 }
 
 type inline struct {

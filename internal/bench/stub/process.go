@@ -37,7 +37,7 @@ func Serve() {
 		io.Copy(io.Discard, os.Stdin) // ends with the process that started this one, however it ends
 		os.Exit(0)
 	}()
-	s := &server{named: map[string]bool{}}
+	s := new(server)
 	fmt.Fprintln(os.Stderr, http.Serve(listener, s.handler()))
 	os.Exit(1)
 }

@@ -15,11 +15,10 @@ import (
 
 // Counts is what the stub has accepted since it was last reset.
 type Counts struct {
-	Calls    int   `json:"calls"`
-	Events   int   `json:"events"`
-	Marks    int   `json:"marks"`    // an event that brings several updates tells of as many marks
-	Channels int   `json:"channels"` // distinct ones
-	Last     int64 `json:"last"`     // when the last mark was accepted, in Unix nanoseconds; 0 if none was
+	Calls  int   `json:"calls"`
+	Events int   `json:"events"`
+	Marks  int   `json:"marks"` // an event that brings several updates tells of as many marks
+	Last   int64 `json:"last"`  // when the last mark was accepted, in Unix nanoseconds; 0 if none was
 }
 
 // server is the stub itself. Its zero value answers at once.
@@ -27,9 +26,8 @@ type server struct {
 	mu      sync.Mutex
 	delay   time.Duration
 	counts  Counts
-	named   map[string]bool // channels seen
-	at      []int64         // when each mark was accepted
-	waiting chan struct{}   // closed when a mark is accepted, if anyone waits
+	at      []int64       // when each mark was accepted
+	waiting chan struct{} // closed when a mark is accepted, if anyone waits
 }
 
 func (s *server) handler() http.Handler {
@@ -49,9 +47,7 @@ type call struct {
 }
 
 type event struct {
-	Channel  string   `json:"channel"`
-	Channels []string `json:"channels"`
-	Data     string   `json:"data"`
+	Data string `json:"data"`
 }
 
 // marks is how many marks the event tells of: each update of ours has a version, and no peer's
@@ -88,11 +84,6 @@ func (s *server) note(events []event) {
 		for range e.marks() {
 			s.at = append(s.at, now)
 		}
-		for _, name := range append(e.Channels, e.Channel) {
-			if name != "" && !s.named[name] {
-				s.named[name] = true
-			}
-		}
 	}
 	if s.waiting != nil {
 		close(s.waiting)
@@ -103,7 +94,7 @@ func (s *server) note(events []event) {
 func (s *server) tell(w http.ResponseWriter, _ *http.Request) {
 	s.mu.Lock()
 	counts := s.counts
-	counts.Marks, counts.Channels = len(s.at), len(s.named)
+	counts.Marks = len(s.at)
 	s.mu.Unlock()
 	json.NewEncoder(w).Encode(counts)
 }
@@ -145,5 +136,5 @@ func (s *server) reset(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.delay, s.counts, s.at, s.named = delay, Counts{}, nil, map[string]bool{}
+	s.delay, s.counts, s.at = delay, Counts{}, nil
 }

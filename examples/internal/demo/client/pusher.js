@@ -50,7 +50,7 @@ export class Pusher {
   #failures = 0;
   #retry = 0; // the timer of the next attempt
   #silence = 0; // the timer that ends a silence
-  #activityTimeout = 120_000; // ms; the server says
+  #activityTimeout = 120_000; // ms; the server sets it
 
   constructor(key, { wsHost, wsPort, wssPort, forceTLS, channelAuthorization }) {
     const origin = forceTLS ? `wss://${wsHost}:${wssPort}` : `ws://${wsHost}:${wsPort}`;
@@ -78,7 +78,7 @@ export class Pusher {
     this.#expectWord(PATIENCE);
   }
 
-  // lost plans the next attempt, as the protocol's close codes tell.
+  // lost schedules the next attempt, according to the protocol's close codes.
   #lost(code) {
     clearTimeout(this.#silence);
     this.#socket = null;
@@ -94,13 +94,13 @@ export class Pusher {
     this.connection.become(this.#failures > 3 ? 'unavailable' : 'connecting');
   }
 
-  // expectWord drops the connection when the server falls silent and doesn't even answer a ping.
+  // expectWord drops the connection when the server is silent and does not answer a ping.
   #expectWord(silence = this.#activityTimeout) {
     clearTimeout(this.#silence);
     this.#silence = setTimeout(() => {
       this.#transmit('pusher:ping', {});
       this.#silence = setTimeout(() => {
-        this.#socket?.close(); // which may take as long again if the network is gone
+        this.#socket?.close(); // which may take as long again if the network is down
         this.#lost(1006);
       }, PATIENCE);
     }, silence);
@@ -157,7 +157,7 @@ export class Pusher {
       }
       if (socketID === this.connection.socket_id) this.#transmit('pusher:subscribe', entry);
     } catch (error) {
-      if (socketID !== this.connection.socket_id) return; // the connection is another by now
+      if (socketID !== this.connection.socket_id) return; // there is a new connection by now
       channel.pending = false;
       channel.emit('pusher:subscription_error', { type: 'AuthError', error: error.message, status });
     }
