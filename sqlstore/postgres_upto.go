@@ -147,7 +147,7 @@ LEFT JOIN (
 LEFT JOIN told e ON e.ord = plan.ord AND $14::bigint <> 0
 ORDER BY e.id`
 
-func (postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo []delivery.UpTo, limit int, lease delivery.Lease) (marked []delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
+func (*postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo []delivery.UpTo, limit int, lease delivery.Lease) (marked []delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
 	if s.tx == nil {
 		err = s.single(ctx, func(q delivery.DBTX) error {
 			marked, claimed, err = pgApplyUpTo(ctx, q, upTo, limit, lease)
