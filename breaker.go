@@ -96,10 +96,14 @@ func (b *breaker) allow(n int) (now int, rest time.Duration) {
 	return n, 0
 }
 
-// success closes the breaker, and reports whether that is a change.
+// success closes the breaker, and reports whether that is a change. It leaves an open one open: the
+// call was under way when that opened.
 func (b *breaker) success() (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.stateLocked() == BreakerOpen {
+		return false
+	}
 	changed = !b.until.IsZero()
 	b.failures, b.until, b.probing = 0, time.Time{}, false
 	return changed

@@ -48,7 +48,7 @@ func (r *relay) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 				r.publish(context.WithoutCancel(ctx), batch, answered)
 			})
 			calls++
-			if underWay++; underWay-calls > r.calls/2 {
+			if underWay++; underWay > r.calls/2 {
 				r.hurry()
 			}
 			hung.Reset(r.term)

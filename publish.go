@@ -104,12 +104,13 @@ func (r *relay) notify(ctx context.Context, batch []held, answered func(verdict)
 	if errors.As(err, &after) {
 		pause = max(after.after, minRetryAfter)
 	}
+	says := failed
 	rest, opened := r.breaker.failure(pause)
 	if opened {
-		r.window.restart()
+		says = brokeDown
 		r.breakerChanged(BreakerOpen, err)
 	}
-	answered(failed)
+	answered(says)
 	r.settle(batch, func(held) Settlement { return Settlement{Outcome: Release, After: rest} })
 	return err
 }

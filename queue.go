@@ -52,22 +52,21 @@ func (q *queue) isOpen() bool {
 	return q.open
 }
 
-// admits reports whether a write's events are to be born here: whether the conversations that have
-// few events waiting leave room.
+// admits reports whether a write's events are to be born here: whether those that were leave room,
+// of which a conversation counts no more than its share.
 func (q *queue) admits(goal int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.open && q.weight < goal
+	return q.open && q.weight-q.claimed < goal
 }
 
-// room returns how many events to claim: none if those are too few to be worth it. Claims fill half
-// of the queue, and in any case have a quarter of it, so that events born here cannot keep those in
-// the outbox from ever being published.
+// room returns how many events to claim: none if those are too few to be worth it. Events that are
+// born here don't count, or they could keep those in the outbox from ever being published.
 func (q *queue) room(goal int) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	room := max(goal/2-q.events, goal/4-q.claimed)
-	if !q.open || room < goal/8 {
+	room := goal - q.claimed
+	if !q.open || room < goal/4 {
 		return 0
 	}
 	return min(room, MaxBatch)
@@ -84,7 +83,7 @@ func (q *queue) put(events []held, goal int) (left []held) {
 			l = &line{conversation: h.Event.Conversation}
 		}
 		n := len(l.events)
-		if !q.open || n >= q.share && q.events >= goal+MaxBatch || q.weight >= goal+4*MaxBatch {
+		if !q.open || n >= q.share && q.events >= 2*goal+MaxBatch || q.weight >= 2*goal+4*MaxBatch {
 			left = append(left, h)
 			continue
 		}
