@@ -50,9 +50,9 @@ type Options struct {
 	Lease time.Duration
 
 	// NotifyCalls is how many calls of the Notifier one process has under way at most. How many it
-	// has follows what waits and what the endpoint bears: see [Tracker.Run]. A process that dies may
-	// have up to NotifyCalls × NotifyEvents events published twice, and holds up to three times as
-	// many in memory; 4 × [MaxBatch] come on top. Defaults to [DefaultNotifyCalls]; from 1 to 10,000.
+	// has follows what waits and what the endpoint bears: see [Tracker.Run]. When a process dies, up
+	// to NotifyCalls × NotifyEvents events may be published twice. It holds up to five times as many
+	// in memory, and 2,000. Defaults to [DefaultNotifyCalls]; from 1 to 10,000.
 	NotifyCalls int
 
 	// NotifyEvents and NotifyBytes are how many events one call of the Notifier brings at most, and

@@ -9,7 +9,7 @@ import (
 // queue holds the events that wait for their publish, while it is open. Those of a conversation
 // stand in a line, and the lines take turns, so that none waits for another's backlog.
 type queue struct {
-	share int // events of a line that weigh: what a conversation may have waiting in any case
+	share int // events that a conversation may have waiting however full it is
 
 	mu      sync.Mutex
 	open    bool
@@ -17,7 +17,6 @@ type queue struct {
 	turns   []*line // those that have events
 	events  int
 	claimed int // events that were claimed, and not born here
-	weight  int // of all lines: of each, at most the share
 	bytes   int
 	arrived chan struct{} // holds a word when events have come
 }
@@ -52,12 +51,12 @@ func (q *queue) isOpen() bool {
 	return q.open
 }
 
-// admits reports whether a write's events are to be born here: whether those that were leave room,
-// of which a conversation counts no more than its share.
+// admits reports whether a write's events are to be born here: unless very many conversations have
+// some. That few have very many is no reason: the write may be of another one.
 func (q *queue) admits(goal int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.open && q.weight-q.claimed < goal
+	return q.open && len(q.turns) < 2*goal
 }
 
 // room returns how many events to claim: none if those are too few to be worth it. Events that are
@@ -73,7 +72,7 @@ func (q *queue) room(goal int) int {
 }
 
 // put adds events and returns those that have no room: all if the queue is closed, otherwise those
-// of conversations that have their share. An event of any other one is as good as always taken.
+// born here, of conversations that have their share. Of others it takes as good as any number.
 func (q *queue) put(events []held, goal int) (left []held) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -82,17 +81,17 @@ func (q *queue) put(events []held, goal int) (left []held) {
 		if l == nil {
 			l = &line{conversation: h.Event.Conversation}
 		}
-		n := len(l.events)
-		if !q.open || n >= q.share && q.events >= 2*goal+MaxBatch || q.weight >= 2*goal+4*MaxBatch {
+		n, born, most := len(l.events), q.events-q.claimed, goal+MaxBatch
+		if n < q.share {
+			most += 2 * most
+		}
+		if !q.open || !h.claimed && born >= most {
 			left = append(left, h)
 			continue
 		}
 		if n == 0 {
 			q.lines[l.conversation] = l
 			q.turns = append(q.turns, l)
-		}
-		if n < q.share {
-			q.weight++
 		}
 		l.events = append(l.events, h)
 		q.count(h, 1)
@@ -134,9 +133,6 @@ func (q *queue) take(events, bytes int) (batch []held) {
 			}
 			l.events[0] = held{}
 			l.events = l.events[1:]
-			if len(l.events) < q.share {
-				q.weight--
-			}
 			q.count(h, -1)
 			batch = append(batch, h)
 		}
