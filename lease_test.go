@@ -93,6 +93,24 @@ func TestAPanicThatTurnsIntoAFailureGivesTheOthersBack(t *testing.T) {
 	})
 }
 
+func TestAPanicThatTakesLongToIsolateGivesTheOthersBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := new(endpoint)
+		e.set(func(_ context.Context, events []delivery.Event) error {
+			if len(events) > 1 {
+				panic("boom")
+			}
+			time.Sleep(900 * time.Millisecond)
+			return nil
+		})
+		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Lease: 3 * time.Second})
+		sendAs(t, tracker, "a", "b", "c", "d") // two of them before a third of the lease is gone
+		if err := tracker.Flush(t.Context()); err != nil || len(e.accepted()) != 4 {
+			t.Errorf("accepted %v, %v", e.accepted(), err)
+		}
+	})
+}
+
 func TestARefusedEventComesAgainWhenItsErrorSays(t *testing.T) {
 	for ask, want := range map[time.Duration]time.Duration{
 		time.Minute:      time.Minute,

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -66,8 +67,6 @@ func benchmarkEndpoint(b *testing.B, pusher bool, delay time.Duration) {
 	ctx, p := b.Context(), peer.Ours(engines.Postgres)
 	at, err := tested.place(ctx, p)
 	must(b, err)
-	must(b, p.Forget(ctx, at.Env))
-	must(b, at.Settle(ctx))
 	must(b, at.Stub.Reset(ctx, delay))
 	endpoint := &slowEndpoint{delay: delay}
 	if pusher {
@@ -76,11 +75,7 @@ func benchmarkEndpoint(b *testing.B, pusher bool, delay time.Duration) {
 		endpoint.Notifier, err = pusheradapter.New(config, nil)
 		must(b, err)
 	}
-	store, err := sqlstore.New(at.Pool, sqlstore.Postgres)
-	must(b, err)
-	tracker, err := delivery.New(store, endpoint, &delivery.Options{Logger: peer.Quiet})
-	must(b, err)
-	stop := peer.Relay(tracker)
+	tracker := relayTo(b, at, p, endpoint)
 	mark := func(ctx context.Context, i int) error {
 		m := at.Marked(i)
 		_, err := tracker.MarkDelivered(ctx, m.ID(), delivery.Actor{User: m.User, Socket: m.Socket})
@@ -94,12 +89,84 @@ func benchmarkEndpoint(b *testing.B, pusher bool, delay time.Duration) {
 	calls, events, marks = endpoint.calls.Load()-calls, endpoint.events.Load()-events, endpoint.marks.Load()-marks
 	backlog, err := tracker.Backlog(ctx)
 	must(b, err)
-	stop()
 	b.ReportMetric(done.Rate(), unitMarks)
 	b.ReportMetric(float64(marks)/done.Took.Seconds(), unitAccepted)
 	b.ReportMetric(float64(marks)/float64(done.Calls), "accepted/mark")
 	b.ReportMetric(float64(events)/float64(calls), "events/call")
 	b.ReportMetric(float64(endpoint.most.Load()), "calls-at-most")
+	b.ReportMetric(float64(backlog.Waiting), "waiting")
+	b.ReportMetric(0, "ns/op")
+}
+
+// relayTo returns a Tracker over an empty outbox, with a relay that runs until the benchmark ends.
+func relayTo(b *testing.B, at *place, p peer.Peer, notifier delivery.Notifier) *delivery.Tracker {
+	must(b, p.Forget(b.Context(), at.Env))
+	must(b, at.Settle(b.Context()))
+	store, err := sqlstore.New(at.Pool, sqlstore.Postgres)
+	must(b, err)
+	tracker, err := delivery.New(store, notifier, &delivery.Options{Logger: peer.Quiet})
+	must(b, err)
+	b.Cleanup(peer.Relay(tracker))
+	return tracker
+}
+
+// BenchmarkBeside measures how long an event takes to be accepted by an endpoint of 30 ms, alone and
+// beside senders who fill their conversations. It is for -benchtime 1x, too.
+func BenchmarkBeside(b *testing.B) {
+	for _, senders := range []int{0, 1, 32} {
+		b.Run(fmt.Sprint("senders=", senders), func(b *testing.B) {
+			for b.Loop() {
+				benchmarkBeside(b, senders)
+			}
+		})
+	}
+}
+
+func benchmarkBeside(b *testing.B, senders int) {
+	const messages, callers, quiet = 45_000, 32, 100
+	ctx, p := b.Context(), peer.Ours(engines.Postgres)
+	at, err := tested.place(ctx, p)
+	must(b, err)
+	run := fmt.Sprint(time.Now().UnixNano(), "-")
+	accepted := make(chan time.Time, 1)
+	endpoint := &slowEndpoint{delay: 30 * time.Millisecond}
+	tracker := relayTo(b, at, p, delivery.NotifierFunc(func(ctx context.Context, events []delivery.Event) error {
+		err := endpoint.Notify(ctx, events)
+		for _, e := range events {
+			if e.Conversation == run+"quiet" {
+				accepted <- time.Now()
+			}
+		}
+		return err
+	}))
+	send := func(ctx context.Context, conversation string) error {
+		_, err := tracker.Send(ctx, delivery.Draft{Conversation: run + conversation, Sender: "alice"})
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sent := make(chan error, 1)
+	go func() {
+		var next atomic.Int64
+		_, err := load.Run(ctx, callers, load.Limit{Calls: min(senders, 1) * messages, For: time.Hour}, &next, func(ctx context.Context, i int) error {
+			return send(ctx, fmt.Sprint("busy", i%senders))
+		})
+		sent <- err
+	}()
+	time.Sleep(time.Second)
+	var waits []time.Duration
+	for range quiet {
+		must(b, send(ctx, "quiet"))
+		began := time.Now()
+		waits = append(waits, (<-accepted).Sub(began))
+		time.Sleep(10 * time.Millisecond)
+	}
+	backlog, err := tracker.Backlog(ctx)
+	must(b, err)
+	must(b, <-sent)
+	slices.Sort(waits)
+	b.ReportMetric(load.Quantile(waits, 0.5).Seconds(), unitP50)
+	b.ReportMetric(load.Quantile(waits, 1).Seconds(), "longest-sec")
 	b.ReportMetric(float64(backlog.Waiting), "waiting")
 	b.ReportMetric(0, "ns/op")
 }
