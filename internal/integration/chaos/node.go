@@ -205,8 +205,9 @@ func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
 	notifier = n.noteUnanswered(notifier)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return delivery.New(store, notifier, &delivery.Options{
-		Lease:  n.Lease,
-		Logger: log,
+		Lease:       n.Lease,
+		NotifyCalls: publishers,
+		Logger:      log,
 		Observer: &delivery.Observer{
 			LeaseLost: func(events int) { n.journal.write(Entry{At: now(), What: leaseLost, N: int64(events)}) },
 		},
