@@ -72,7 +72,7 @@ type Options struct {
 	// letters. It never sees a body. Defaults to [slog.Default].
 	Logger *slog.Logger
 
-	// Observer is told what happens, for metrics. Defaults to nobody.
+	// Observer is told what happens, for metrics and tracing. Defaults to nobody.
 	Observer *Observer
 }
 
@@ -123,9 +123,7 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	if t.opts.Logger == nil {
 		t.opts.Logger = slog.Default()
 	}
-	if t.opts.Observer == nil {
-		t.opts.Observer = new(Observer)
-	}
+	t.opts.Observer = t.opts.Observer.whole()
 	t.relay = newRelay(store, notifier, &t.opts)
 	slots := make(coalesce.Slots, 1)
 	if s, ok := store.(ParallelStore); ok {

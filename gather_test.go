@@ -307,7 +307,7 @@ func TestSettlementsGather(t *testing.T) {
 			return delivery.RetryAfter(errors.New("429"), 10*time.Second)
 		})
 		tracker := newTracker(t, store, e, &delivery.Options{Observer: &delivery.Observer{
-			Notified: func(int, time.Duration, error) { time.Sleep(time.Millisecond) },
+			Notified: func(context.Context, delivery.NotifiedInfo) { time.Sleep(time.Millisecond) },
 		}})
 		defer run(t, tracker)()
 		sendAs(t, tracker, "m")

@@ -49,7 +49,7 @@ func TestALostLeaseIsTold(t *testing.T) {
 		store, e, lost := memstore.New(), new(endpoint), 0
 		e.set(func(context.Context, []delivery.Event) error { time.Sleep(4 * time.Second); return nil }) // for all of the lease, and more
 		tracker := newTracker(t, store, e, &delivery.Options{Lease: 3 * time.Second, Observer: &delivery.Observer{
-			LeaseLost: func(events int) { lost += events },
+			LeaseLost: func(_ context.Context, l delivery.LeaseLostInfo) { lost += l.Events },
 		}})
 		stop := run(t, tracker)
 		sendAs(t, tracker, "m")

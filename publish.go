@@ -74,7 +74,7 @@ func (r *relay) notify(ctx context.Context, batch []held, answered func(verdict)
 	}
 	began := time.Now()
 	err := r.callNotifier(ctx, batch)
-	r.observer.notified(len(batch), time.Since(began), err)
+	r.observer.Notified(ctx, NotifiedInfo{len(batch), time.Since(began), err})
 
 	var refused *RefusedError
 	var crash *notifierPanic
@@ -200,7 +200,7 @@ func (r *relay) bury(h held, reason string) Settlement {
 	reason = strings.ReplaceAll(reason, "\x00", "")
 	reason = strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
 	r.log.Error("delivery: event went to the dead letters", "event", h.Event.ID, "attempts", h.Attempts, "reason", reason)
-	r.observer.buried(h.Event, reason)
+	r.observer.Buried(context.Background(), BuriedInfo{h.Event, h.Attempts, reason})
 	return Settlement{Outcome: Bury, Reason: reason}
 }
 
@@ -234,7 +234,7 @@ func (r *relay) settle(batch []held, how func(held) Settlement) {
 func (r *relay) flushSettlements(ctx context.Context, settlements []Settlement) []coalesce.Result[struct{}] {
 	held, err := r.outbox.Settle(ctx, settlements)
 	if lost := len(settlements) - held; lost > 0 && err == nil {
-		r.observer.leaseLost(lost)
+		r.observer.LeaseLost(ctx, LeaseLostInfo{lost})
 	}
 	return slices.Repeat([]coalesce.Result[struct{}]{{Err: err}}, len(settlements))
 }
@@ -245,5 +245,5 @@ func (r *relay) breakerChanged(to BreakerState, err error) {
 	} else {
 		r.log.Info("delivery: the notifier's endpoint answers again")
 	}
-	r.observer.breakerChanged(to)
+	r.observer.BreakerChanged(context.Background(), BreakerInfo{to, err})
 }

@@ -190,7 +190,7 @@ func TestRun(t *testing.T) {
 		e.set(failing)
 		var states []delivery.BreakerState
 		tracker := newTracker(t, store, e, &delivery.Options{Observer: &delivery.Observer{
-			BreakerChanged: func(to delivery.BreakerState) { states = append(states, to) },
+			BreakerChanged: func(_ context.Context, b delivery.BreakerInfo) { states = append(states, b.State) },
 		}})
 		defer run(t, tracker)()
 		sendAs(t, tracker, numbered(500)...)
@@ -222,7 +222,7 @@ func TestRun(t *testing.T) {
 			return nil
 		})
 		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Observer: &delivery.Observer{
-			BreakerChanged: func(to delivery.BreakerState) { t.Errorf("breaker went %v", to) },
+			BreakerChanged: func(_ context.Context, b delivery.BreakerInfo) { t.Errorf("breaker went %v", b.State) },
 		}})
 		defer run(t, tracker)()
 		sendAs(t, tracker, "m")
@@ -275,8 +275,8 @@ func TestRun(t *testing.T) {
 		})
 		var buried []string
 		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Observer: &delivery.Observer{
-			Buried: func(event delivery.Event, reason string) {
-				buried = append(buried, event.Updates[0].Message+": "+reason)
+			Buried: func(_ context.Context, b delivery.BuriedInfo) {
+				buried = append(buried, b.Event.Updates[0].Message+": "+b.Reason)
 			},
 		}})
 		defer run(t, tracker)()

@@ -209,7 +209,9 @@ func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
 		NotifyCalls: publishers,
 		Logger:      log,
 		Observer: &delivery.Observer{
-			LeaseLost: func(events int) { n.journal.write(Entry{At: now(), What: leaseLost, N: int64(events)}) },
+			LeaseLost: func(_ context.Context, lost delivery.LeaseLostInfo) {
+				n.journal.write(Entry{At: now(), What: leaseLost, N: int64(lost.Events)})
+			},
 		},
 	})
 }
