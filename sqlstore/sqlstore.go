@@ -27,8 +27,11 @@
 //
 // A call runs as one transaction of its own, at READ COMMITTED whatever the server's default is,
 // and is repeated as a whole after a deadlock, a serialization failure or a busy database, until
-// ctx ends. Conversations are locked in one order everywhere, so such conflicts are rare. When the
-// connection breaks at the commit, or ctx ends there, the error wraps [delivery.ErrOutcomeUnknown];
+// ctx ends. Conversations are locked in one order everywhere, so such conflicts are rare. On
+// Postgres and MariaDB a call passes over conversations that another transaction has locked, or is
+// just making: their items come back blocked, so that no connection of the pool waits for a
+// conversation. MySQL may wait for a second for one that is being made, and SQLite, where a
+// transaction locks the whole database, until it is free. When the connection breaks at the commit, or ctx ends there, the error wraps [delivery.ErrOutcomeUnknown];
 // any other error has changed nothing. An error wraps [delivery.ErrUnavailable] if the database is
 // away, has no room or no connection left, or may not be written to through any of the pool's
 // connections.
@@ -37,8 +40,8 @@
 // and the call is made on another. After a call that had no answer for a second until its ctx
 // ended, idle connections that do not answer within 200 ms are closed before the next call.
 //
-// Inside a transaction of the caller's ([Store.InTx]) nothing is repeated, and the isolation is the
-// caller's. At every isolation a write is exact, however long ago the transaction read for the
+// Inside a transaction of the caller's ([Store.InTx]) nothing is repeated, calls wait for
+// conversations that others have locked, and the isolation is the caller's. At every isolation a write is exact, however long ago the transaction read for the
 // first time, or fails with an error that wraps [delivery.ErrTxConflict]: roll back and run the
 // whole transaction again. [IsConflict] tells the same of the caller's own statements and of the
 // commit. A write that fails changes nothing, and every later write of the store in that
@@ -55,6 +58,9 @@
 //
 // An app whose role is not the one that migrates needs SELECT, INSERT, UPDATE and DELETE on the
 // tables, and USAGE on the sequence delivery_outbox_id_seq.
+//
+// A transaction that makes a conversation holds an advisory lock of two integers until it ends:
+// hashtext('delivery_conversations') and hashtext of the conversation's id.
 //
 // Behind a pooler in transaction mode pgx wants default_query_exec_mode=exec or cache_describe in
 // the DSN, and lib/pq binary_parameters=yes. With its default lib/pq runs the statements of other
