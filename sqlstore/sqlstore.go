@@ -31,6 +31,11 @@
 // a serialization failure or a busy database the store repeats it as a whole, until ctx ends. Such
 // conflicts are rare, because all calls lock conversations in the same order.
 //
+// On Postgres and MariaDB a call passes over conversations that another transaction has locked or is
+// just creating: their items come back blocked, so that no connection of the pool waits for a
+// conversation. On MySQL it may wait up to 1 s for a conversation that is being created. On SQLite,
+// where a transaction locks the whole database, a call waits until the database is free.
+//
 // If the connection breaks at the commit, or ctx ends there, the error wraps
 // [delivery.ErrOutcomeUnknown]. After any other error nothing has changed. The error wraps
 // [delivery.ErrUnavailable] if the database is away, has no room or no connection left, or if no
