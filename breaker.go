@@ -13,7 +13,7 @@ type BreakerState uint8
 const (
 	BreakerClosed   BreakerState = iota // the endpoint answers
 	BreakerOpen                         // it failed several times: nothing is published for a while
-	BreakerHalfOpen                     // the while is over: one publish tries it
+	BreakerHalfOpen                     // the while is over: one event tries it
 )
 
 // String returns "closed", "open" or "half-open".
@@ -63,7 +63,7 @@ func (b *breaker) stateLocked() BreakerState {
 }
 
 // wants returns how many of n events to get ready for publishing: all, none, or, to try the
-// endpoint again, a batch.
+// endpoint again, one.
 func (b *breaker) wants(n int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -72,33 +72,38 @@ func (b *breaker) wants(n int) int {
 		return n
 	case BreakerHalfOpen:
 		if !b.probing {
-			return min(n, publishBatch)
+			return min(n, 1)
 		}
 	}
 	return 0
 }
 
-// allow reports whether one publish may go ahead, and otherwise for how long none may. A publish
-// that may must be followed by success, failure or abort.
-func (b *breaker) allow() (wait time.Duration, ok bool) {
+// allow returns how many of n events may be published now, as wants does, and for how long the
+// others are to rest. A publish must be followed by success, failure or abort.
+func (b *breaker) allow(n int) (now int, rest time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch b.stateLocked() {
 	case BreakerOpen:
-		return time.Until(b.until), false
+		return 0, time.Until(b.until)
 	case BreakerHalfOpen:
 		if b.probing {
-			return firstPause, false
+			return 0, firstPause
 		}
 		b.probing = true
+		return 1, firstPause
 	}
-	return 0, true
+	return n, 0
 }
 
-// success closes the breaker, and reports whether that is a change.
+// success closes the breaker, and reports whether that is a change. It leaves an open one open: the
+// call was under way when that opened.
 func (b *breaker) success() (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.stateLocked() == BreakerOpen {
+		return false
+	}
 	changed = !b.until.IsZero()
 	b.failures, b.until, b.probing = 0, time.Time{}, false
 	return changed

@@ -53,6 +53,19 @@ type Options struct {
 	// [DefaultLease]; from one second to an hour.
 	Lease time.Duration
 
+	// NotifyCalls is how many calls of the Notifier one process has under way at most. How many it
+	// has follows what waits and what the endpoint bears: see [Tracker.Run]. When a process dies, up
+	// to NotifyCalls × NotifyEvents events may be published twice. It holds up to five times as many
+	// in memory, and 2,000. Defaults to [DefaultNotifyCalls]; from 1 to 10,000.
+	NotifyCalls int
+
+	// NotifyEvents and NotifyBytes are how many events one call of the Notifier brings at most, and
+	// how many bytes they take as JSON; a larger event comes alone. They default to
+	// [DefaultNotifyEvents], as many as one call of Pusher takes, and [DefaultNotifyBytes]. NotifyEvents
+	// is from 1 to [MaxBatch].
+	NotifyEvents int
+	NotifyBytes  int
+
 	// WriteTimeout is the longest that the write of a send or a mark may take whose caller's ctx
 	// has no deadline. A caller with a deadline has until then. Calls that overlap are written
 	// together: such a write ends when its last caller has left. Defaults to [DefaultWriteTimeout];
@@ -63,7 +76,7 @@ type Options struct {
 	// letters. It never sees a body. Defaults to [slog.Default].
 	Logger *slog.Logger
 
-	// Observer is told what happens, for metrics. Defaults to nobody.
+	// Observer is told what happens, for metrics and tracing. Defaults to nobody.
 	Observer *Observer
 }
 
@@ -71,6 +84,9 @@ type Options struct {
 const (
 	DefaultLease        = 15 * time.Second
 	DefaultWriteTimeout = 30 * time.Second
+	DefaultNotifyCalls  = 1024
+	DefaultNotifyEvents = 10
+	DefaultNotifyBytes  = 256 << 10
 )
 
 const upToLimit = 1000 // receipts that one call of the store advances by up-to marks
@@ -92,24 +108,30 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	if (t.opts.Authorize == nil) != t.opts.OpenConversations {
 		return nil, &InvalidError{Field: "authorize", Reason: "must be set, or OpenConversations, and not both"}
 	}
-	if t.opts.Lease == 0 {
-		t.opts.Lease = DefaultLease
-	}
+	t.opts.Lease = cmp.Or(t.opts.Lease, DefaultLease)
 	if t.opts.Lease < time.Second || t.opts.Lease > time.Hour {
 		return nil, &InvalidError{Field: "lease", Reason: "is not between a second and an hour"}
 	}
-	if t.opts.WriteTimeout == 0 {
-		t.opts.WriteTimeout = DefaultWriteTimeout
-	}
+	t.opts.WriteTimeout = cmp.Or(t.opts.WriteTimeout, DefaultWriteTimeout)
 	if t.opts.WriteTimeout < time.Second || t.opts.WriteTimeout > time.Hour {
 		return nil, &InvalidError{Field: "writeTimeout", Reason: "is not between a second and an hour"}
+	}
+	t.opts.NotifyCalls = cmp.Or(t.opts.NotifyCalls, DefaultNotifyCalls)
+	if t.opts.NotifyCalls < 1 || t.opts.NotifyCalls > 10_000 {
+		return nil, &InvalidError{Field: "notifyCalls", Reason: "is not between 1 and 10,000"}
+	}
+	t.opts.NotifyEvents = cmp.Or(t.opts.NotifyEvents, DefaultNotifyEvents)
+	if t.opts.NotifyEvents < 1 || t.opts.NotifyEvents > MaxBatch {
+		return nil, &InvalidError{Field: "notifyEvents", Reason: "is not between 1 and 500"}
+	}
+	t.opts.NotifyBytes = cmp.Or(t.opts.NotifyBytes, DefaultNotifyBytes)
+	if t.opts.NotifyBytes < 0 {
+		return nil, &InvalidError{Field: "notifyBytes", Reason: "is negative"}
 	}
 	if t.opts.Logger == nil {
 		t.opts.Logger = slog.Default()
 	}
-	if t.opts.Observer == nil {
-		t.opts.Observer = new(Observer)
-	}
+	t.opts.Observer = t.opts.Observer.whole()
 	t.relay = newRelay(store, notifier, &t.opts)
 	slots := make(coalesce.Slots, 1)
 	if s, ok := store.(ParallelStore); ok {

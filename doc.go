@@ -8,7 +8,7 @@
 //	go tracker.Run(ctx)
 //
 //	msg, err := tracker.Send(ctx, delivery.Draft{Conversation: "c1", Sender: "alice", Body: "hi"})
-//	receipt, err := tracker.MarkRead(ctx, msg.ID, delivery.Actor{User: "bob", Socket: "123.456"})
+//	receipt, err := tracker.MarkRead(ctx, delivery.Actor{User: "bob", Socket: "123.456"}, msg.ID)
 //
 // # What is promised
 //

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/msgdelivery/delivery/internal/coalesce"
 )
@@ -70,7 +69,7 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 		return nil, tooMany("messages", MaxBatch)
 	}
 	ids, positions := distinctIDs(messages)
-	m := marking{t: t, tx: tx, marks: make([]Mark, len(ids)), results: make([]MarkResult, len(ids))}
+	m := marking{t: t, tx: tx, marks: make([]Mark, len(ids)), results: make([]MarkResult, len(ids)), conversations: make([]string, len(ids))}
 	todo := make([]int, 0, len(ids))
 	at := now()
 	for i, id := range ids {
@@ -81,20 +80,21 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 			todo = append(todo, i)
 		}
 	}
-	if err := m.write(ctx, todo); err != nil {
-		return nil, outcome("marking", err)
+	err := m.write(ctx, todo)
+	for i, id := range ids {
+		info := MarkedInfo{Conversation: m.conversations[i], Message: id, User: actor.User, Status: status, InTx: tx != nil, Err: cmp.Or(m.results[i].Err, err)}
+		if m.results[i].Changed {
+			info.Changed = 1
+		}
+		t.opts.Observer.Marked(ctx, info)
+	}
+	if err != nil {
+		return nil, err
 	}
 	results := make([]MarkResult, len(messages))
 	for i, k := range positions {
 		results[i] = m.results[k]
 		m.results[k].Changed = false // for the repeats
-	}
-	for i, r := range m.results {
-		if r.Err == nil {
-			t.opts.Observer.marked(status, results[slices.Index(positions, i)].Changed)
-		} else if isRefusal(r.Err) {
-			t.opts.Observer.refused(actor.User, ids[i], r.Err)
-		}
 	}
 	return results, nil
 }
@@ -122,6 +122,8 @@ type marking struct {
 	marks   []Mark
 	results []MarkResult
 	rule    map[string]error // the app's answers so far, by conversation
+
+	conversations []string // of the marks, as far as they are known
 }
 
 // markKind is what gather knows of marks. As one mark implies others, a batch writes no receipt
@@ -157,13 +159,6 @@ func judge(m Mark, h Header, r Receipt) error {
 	return nil
 }
 
-// isRefusal reports whether the error is a refusal, and no failure or invalid input.
-func isRefusal(err error) bool {
-	return slices.ContainsFunc([]error{ErrNotFound, ErrOwnMessage, ErrNotRecipient, ErrForbidden}, func(refusal error) bool {
-		return errors.Is(err, refusal)
-	})
-}
-
 // foresee does what needs no round trip, where the header is known: it refuses the sender's own
 // mark, and asks the app's rule before the first try. It reports whether the mark is still to be
 // written.
@@ -172,6 +167,7 @@ func (m *marking) foresee(ctx context.Context, i int) bool {
 	if !known {
 		return true
 	}
+	m.conversations[i] = h.Conversation
 	switch err := judge(m.marks[i], h, Receipt{}); err {
 	case ErrOwnMessage:
 		m.results[i].Err = err
@@ -212,11 +208,12 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 			err = common(outs)
 		}
 		if err != nil {
-			return err
+			return outcome("marking", err)
 		}
 		var admitted []int
 		for k, i := range todo {
 			out := outs[k].Out
+			m.conversations[i] = out.Header.Conversation
 			if outs[k].Err != nil {
 				m.results[i].Err = outcome("marking", outs[k].Err)
 				continue

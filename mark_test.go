@@ -97,40 +97,6 @@ func TestMark(t *testing.T) {
 		}
 	})
 
-	t.Run("the observer is told of every mark that was taken and of every refusal", func(t *testing.T) {
-		var seen []string
-		d := newDesk(t, &delivery.Options{Authorize: members, Observer: &delivery.Observer{
-			Marked:  func(status delivery.Status, advanced bool) { seen = append(seen, fmt.Sprint(status, " ", advanced)) },
-			Refused: func(user, message string, err error) { seen = append(seen, fmt.Sprint(user, " ", message, ": ", err)) },
-		}})
-		d.send(t, delivery.Draft{Conversation: "c", ID: "frozen", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})
-		d.send(t, delivery.Draft{Conversation: "c", ID: "open", Sender: "alice", Audience: delivery.Audience{Open: true}})
-		for _, c := range []struct {
-			user, message, want string
-		}{
-			{"bob", "frozen", "read true"},
-			{"bob", "frozen", "read false"},
-			{"alice", "frozen", "alice frozen: " + delivery.ErrOwnMessage.Error()},
-			{"carol", "frozen", "carol frozen: " + delivery.ErrNotRecipient.Error()},
-			{"mallory", "open", "mallory open: " + delivery.ErrForbidden.Error()},
-			{"bob", "nowhere", "bob nowhere: " + delivery.ErrNotFound.Error()},
-		} {
-			seen = nil
-			d.MarkRead(t.Context(), delivery.Actor{User: c.user}, c.message)
-			if len(seen) != 1 || seen[0] != c.want {
-				t.Errorf("%s marks %s: the observer was told %q, want %q", c.user, c.message, seen, c.want)
-			}
-			if c.user == "alice" {
-				continue // an up-to mark passes over one's own messages
-			}
-			seen = nil
-			d.MarkUpTo(t.Context(), delivery.Actor{User: c.user}, delivery.Read, delivery.MessageRef{Conversation: "c", ID: c.message})
-			if want := strings.Replace(c.want, "read true", "read false", 1); len(seen) != 1 || seen[0] != want {
-				t.Errorf("%s marks up to %s: the observer was told %q, want %q", c.user, c.message, seen, want)
-			}
-		}
-	})
-
 	t.Run("frozen recipients never ask the rule, open audiences do, once per conversation and call", func(t *testing.T) {
 		var asked []string
 		d := newDesk(t, &delivery.Options{Authorize: func(_ context.Context, user string, to delivery.Action, conversation string) (bool, error) {

@@ -1,64 +1,98 @@
 package delivery
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Observer holds functions that are called at certain moments, for metrics and tracing. Any of them
-// may be nil. They are called synchronously and concurrently, so they should be quick.
+// may be nil. They are called synchronously and concurrently, so they should be quick. The contexts
+// of Sent and Marked are those of the callers, with whatever an app or a tracing library keeps in
+// them; the others are the relay's own.
+//
+// Fields that name users, conversations and messages have too many values for the labels of a
+// metric. Their comments say "an id". All other fields are numbers, or have few values. An error's
+// text may contain ids: the metric of an error should be labelled by what errors.Is says of it.
 type Observer struct {
-	// Marked is called for every mark that was taken: advanced says whether it changed anything. A
-	// message that one call names several times is one mark, here and for Refused.
-	Marked func(status Status, advanced bool)
+	// Sent is called after each Send and SendTx whose draft was valid.
+	Sent func(context.Context, SentInfo)
 
-	// Refused is called for every mark that was refused, with the refusal.
-	Refused func(user, message string, err error)
+	// Marked is called for each message of a Mark, and once for each MarkUpTo, whatever became of it.
+	// A message that one call names several times is marked once.
+	Marked func(context.Context, MarkedInfo)
 
-	// Notified is called after every call of the Notifier, with how many events it was given, how
-	// long it took and what it said.
-	Notified func(events int, took time.Duration, err error)
+	// Notified is called after each call of the Notifier.
+	Notified func(context.Context, NotifiedInfo)
 
-	// LeaseLost is called when events were published by a holder whose lease had run out; they may
-	// have been published twice.
-	LeaseLost func(events int)
+	// LeaseLost is called when events were settled by a holder whose lease had run out. They may have
+	// been published twice.
+	LeaseLost func(context.Context, LeaseLostInfo)
 
-	// Buried is called for every event that went to the dead letters.
-	Buried func(event Event, reason string)
+	// Buried is called for each event that goes to the dead letters.
+	Buried func(context.Context, BuriedInfo)
 
 	// BreakerChanged is called when the relay stops or starts trusting the endpoint.
-	BreakerChanged func(to BreakerState)
+	BreakerChanged func(context.Context, BreakerInfo)
 }
 
-func (o *Observer) marked(s Status, advanced bool) {
-	if o.Marked != nil {
-		o.Marked(s, advanced)
+// SentInfo says what became of a send.
+type SentInfo struct {
+	Conversation, Message, Sender string // ids
+
+	InTx bool  // in a transaction of the app's, which may still be rolled back
+	Err  error // nil if the message is stored
+}
+
+// MarkedInfo says what became of a mark.
+type MarkedInfo struct {
+	Conversation string // an id; empty if the message was not found
+	Message      string // an id
+	User         string // an id
+
+	Status  Status
+	UpTo    bool  // of all messages up to Message
+	InTx    bool  // in a transaction of the app's, which may still be rolled back
+	Changed int   // receipts that advanced; at most 1 unless UpTo
+	Err     error // nil, a refusal such as [ErrOwnMessage], or a failure
+}
+
+// NotifiedInfo says how a call of the Notifier went.
+type NotifiedInfo struct {
+	Events int
+	Took   time.Duration
+	Err    error // what the Notifier returned
+}
+
+// LeaseLostInfo says how many events had lost their lease.
+type LeaseLostInfo struct{ Events int }
+
+// BuriedInfo says which event went to the dead letters, and why.
+type BuriedInfo struct {
+	Event    Event
+	Attempts int
+	Reason   string // as in [DeadLetter]
+}
+
+// BreakerInfo says in which state the breaker is now.
+type BreakerInfo struct {
+	State BreakerState
+	Err   error // the failure that opened it; nil if it closed
+}
+
+// whole returns the observer with functions that do nothing in the place of those that are nil.
+func (o *Observer) whole() *Observer {
+	if o == nil {
+		o = new(Observer)
+	}
+	return &Observer{
+		orNothing(o.Sent), orNothing(o.Marked), orNothing(o.Notified),
+		orNothing(o.LeaseLost), orNothing(o.Buried), orNothing(o.BreakerChanged),
 	}
 }
 
-func (o *Observer) refused(user, message string, err error) {
-	if o.Refused != nil {
-		o.Refused(user, message, err)
+func orNothing[Info any](f func(context.Context, Info)) func(context.Context, Info) {
+	if f == nil {
+		return func(context.Context, Info) {}
 	}
-}
-
-func (o *Observer) notified(events int, took time.Duration, err error) {
-	if o.Notified != nil {
-		o.Notified(events, took, err)
-	}
-}
-
-func (o *Observer) leaseLost(events int) {
-	if o.LeaseLost != nil {
-		o.LeaseLost(events)
-	}
-}
-
-func (o *Observer) buried(event Event, reason string) {
-	if o.Buried != nil {
-		o.Buried(event, reason)
-	}
-}
-
-func (o *Observer) breakerChanged(to BreakerState) {
-	if o.BreakerChanged != nil {
-		o.BreakerChanged(to)
-	}
+	return f
 }

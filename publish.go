@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/msgdelivery/delivery/internal/coalesce"
@@ -24,39 +23,41 @@ func (r *relay) flush(ctx context.Context) error {
 	r.sweep()
 	for {
 		began := time.Now()
-		claimed, err := r.outbox.Claim(ctx, publishBatch, r.newLease())
+		claimed, err := r.outbox.Claim(ctx, r.events, r.newLease())
 		if err != nil {
 			return fmt.Errorf("delivery: claiming events: %w", err)
 		}
 		if len(claimed) == 0 {
 			return nil
 		}
-		batch := make([]held, len(claimed))
-		for i, c := range claimed {
-			batch[i] = held{c, began}
-		}
 		r.hurry() // should there be a Run: the next batch waits for this one's settlements
-		if err := r.notify(ctx, batch, func() {}); err != nil {
-			return fmt.Errorf("delivery: notifying: %w", err)
+		batches := newQueue(r.events)
+		batches.open = true
+		batches.put(r.hold(claimed, began, true), len(claimed))
+		for batch := batches.take(r.events, r.bytes); len(batch) > 0; batch = batches.take(r.events, r.bytes) {
+			if err := r.notify(ctx, batch, func(verdict) {}); err != nil {
+				r.release(batches.close())
+				return fmt.Errorf("delivery: notifying: %w", err)
+			}
 		}
 	}
 }
 
-// publish has a batch notified, if its leases and the breaker allow. It says once when no call is
-// under way for it any more, which may be long before it is settled.
-func (r *relay) publish(ctx context.Context, batch []held, answered func()) {
-	answered = sync.OnceFunc(answered)
-	defer answered()
+// publish has a batch notified, if its leases and the breaker allow. It says what the call was like
+// once it is not under way any more, which may be long before the batch is settled.
+func (r *relay) publish(ctx context.Context, batch []held, answered func(verdict)) {
 	stale, fresh := part(batch, r.stale)
 	r.release(stale)
 	if len(fresh) == 0 {
 		return
 	}
-	if wait, ok := r.breaker.allow(); !ok {
-		r.settle(fresh, func(held) Settlement { return Settlement{Outcome: Release, After: wait} })
-		return
+	n, rest := r.breaker.allow(len(fresh))
+	if others := fresh[n:]; len(others) > 0 {
+		r.settle(others, func(held) Settlement { return Settlement{Outcome: Release, After: rest} })
 	}
-	_ = r.notify(ctx, fresh, answered) // the breaker and the outbox hold what a failure means
+	if n > 0 {
+		_ = r.notify(ctx, fresh[:n], answered) // the breaker and the outbox hold what a failure means
+	}
 }
 
 // stale reports whether an event has waited so long that its lease might not cover a publish and
@@ -66,14 +67,14 @@ func (r *relay) stale(h held) bool { return time.Since(h.since) > r.term/3 }
 // notify calls the Notifier with a batch and settles each event by what it said. It returns the
 // failure of the endpoint, if that is what it was. It may say that the call was answered, once the
 // breaker knows how.
-func (r *relay) notify(ctx context.Context, batch []held, answered func()) error {
+func (r *relay) notify(ctx context.Context, batch []held, answered func(verdict)) error {
 	if batch = r.sift(batch); len(batch) == 0 {
 		r.breaker.abort()
 		return nil
 	}
 	began := time.Now()
 	err := r.callNotifier(ctx, batch)
-	r.observer.notified(len(batch), time.Since(began), err)
+	r.observer.Notified(ctx, NotifiedInfo{len(batch), time.Since(began), err})
 
 	var refused *RefusedError
 	var crash *notifierPanic
@@ -85,7 +86,7 @@ func (r *relay) notify(ctx context.Context, batch []held, answered func()) error
 		if r.breaker.success() {
 			r.breakerChanged(BreakerClosed, nil)
 		}
-		answered()
+		answered(wentWell)
 		i := -1
 		r.settle(batch, func(h held) Settlement {
 			i++
@@ -97,7 +98,7 @@ func (r *relay) notify(ctx context.Context, batch []held, answered func()) error
 		return nil
 	case ctx.Err() != nil:
 		r.breaker.abort()
-		answered()
+		answered(nothing)
 		r.release(batch)
 		return err
 	}
@@ -106,11 +107,13 @@ func (r *relay) notify(ctx context.Context, batch []held, answered func()) error
 	if errors.As(err, &after) {
 		pause = max(after.after, minRetryAfter)
 	}
+	says := failed
 	rest, opened := r.breaker.failure(pause)
 	if opened {
+		says = brokeDown
 		r.breakerChanged(BreakerOpen, err)
 	}
-	answered()
+	answered(says)
 	r.settle(batch, func(held) Settlement { return Settlement{Outcome: Release, After: rest} })
 	return err
 }
@@ -171,7 +174,7 @@ func (r *relay) isolate(ctx context.Context, batch []held, crash *notifierPanic)
 			return nil
 		}
 		r.hurry() // the next one waits for this one's settlement
-		if err := r.notify(ctx, batch[i:i+1], func() {}); err != nil {
+		if err := r.notify(ctx, batch[i:i+1], func(verdict) {}); err != nil {
 			r.release(batch[i+1:])
 			return err
 		}
@@ -197,7 +200,7 @@ func (r *relay) bury(h held, reason string) Settlement {
 	reason = strings.ReplaceAll(reason, "\x00", "")
 	reason = strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
 	r.log.Error("delivery: event went to the dead letters", "event", h.Event.ID, "attempts", h.Attempts, "reason", reason)
-	r.observer.buried(h.Event, reason)
+	r.observer.Buried(context.Background(), BuriedInfo{h.Event, h.Attempts, reason})
 	return Settlement{Outcome: Bury, Reason: reason}
 }
 
@@ -231,7 +234,7 @@ func (r *relay) settle(batch []held, how func(held) Settlement) {
 func (r *relay) flushSettlements(ctx context.Context, settlements []Settlement) []coalesce.Result[struct{}] {
 	held, err := r.outbox.Settle(ctx, settlements)
 	if lost := len(settlements) - held; lost > 0 && err == nil {
-		r.observer.leaseLost(lost)
+		r.observer.LeaseLost(ctx, LeaseLostInfo{lost})
 	}
 	return slices.Repeat([]coalesce.Result[struct{}]{{Err: err}}, len(settlements))
 }
@@ -242,5 +245,5 @@ func (r *relay) breakerChanged(to BreakerState, err error) {
 	} else {
 		r.log.Info("delivery: the notifier's endpoint answers again")
 	}
-	r.observer.breakerChanged(to)
+	r.observer.BreakerChanged(context.Background(), BreakerInfo{to, err})
 }

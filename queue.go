@@ -1,23 +1,41 @@
 package delivery
 
 import (
-	"slices"
+	"math"
 	"sync"
 	"time"
 )
 
+// queue holds the events that wait for their publish, while it is open. Those of a conversation
+// stand in a line, and the lines take turns, so that none waits for another's backlog.
+type queue struct {
+	share int // events that a conversation may have waiting however full it is
+
+	mu      sync.Mutex
+	open    bool
+	lines   map[string]*line
+	turns   []*line // those that have events
+	events  int
+	claimed int // events that were claimed, and not born here
+	bytes   int
+	arrived chan struct{} // holds a word when events have come
+}
+
 // held is an event that this process may publish.
 type held struct {
 	Claimed
-	since time.Time // a moment before the lease began
+	since   time.Time // a moment before the lease began
+	claimed bool      // from the outbox, and not from a write of this process
+	bytes   int
 }
 
-// queue holds the events that wait for their publish, while it is open.
-type queue struct {
-	events chan held
+type line struct {
+	conversation string
+	events       []held
+}
 
-	mu   sync.RWMutex
-	open bool
+func newQueue(share int) queue {
+	return queue{share: share, lines: map[string]*line{}, arrived: make(chan struct{}, 1)}
 }
 
 // set opens or closes the queue.
@@ -28,59 +46,109 @@ func (q *queue) set(open bool) {
 }
 
 func (q *queue) isOpen() bool {
-	q.mu.RLock()
-	defer q.mu.RUnlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	return q.open
 }
 
-// room returns how many more events the relay wants; 0 if the queue is closed.
-func (q *queue) room() int {
-	q.mu.RLock()
-	defer q.mu.RUnlock()
-	if !q.open {
+// admits reports whether a write's events are to be born here: unless very many conversations have
+// some. That few have very many is no reason: the write may be of another one.
+func (q *queue) admits(goal int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.open && len(q.turns) < 2*goal
+}
+
+// room returns how many events to claim: none if those are too few to be worth it. Events that are
+// born here don't count, or they could keep those in the outbox from ever being published.
+func (q *queue) room(goal int) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	room := goal - q.claimed
+	if !q.open || room < goal/4 {
 		return 0
 	}
-	return max(queueGoal-len(q.events), 0)
+	return min(room, MaxBatch)
 }
 
-// put adds an event, and reports whether that was possible.
-func (q *queue) put(h held) bool {
-	q.mu.RLock()
-	defer q.mu.RUnlock()
-	if !q.open {
-		return false
+// put adds events and returns those that have no room: all if the queue is closed, otherwise those
+// born here, of conversations that have their share. Of others it takes as good as any number.
+func (q *queue) put(events []held, goal int) (left []held) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, h := range events {
+		l := q.lines[h.Event.Conversation]
+		if l == nil {
+			l = &line{conversation: h.Event.Conversation}
+		}
+		n, born, most := len(l.events), q.events-q.claimed, goal+MaxBatch
+		if n < q.share {
+			most += 2 * most
+		}
+		if !q.open || !h.claimed && born >= most {
+			left = append(left, h)
+			continue
+		}
+		if n == 0 {
+			q.lines[l.conversation] = l
+			q.turns = append(q.turns, l)
+		}
+		l.events = append(l.events, h)
+		q.count(h, 1)
 	}
-	select {
-	case q.events <- h:
-		return true
-	default:
-		return false
+	if q.events > 0 {
+		say(q.arrived)
+	}
+	return left
+}
+
+// count counts an event that comes or goes.
+func (q *queue) count(h held, by int) {
+	q.events += by
+	q.bytes += by * h.bytes
+	if h.claimed {
+		q.claimed += by
 	}
 }
 
-// fill adds what is in the queue to a batch, until it is full.
-func (q *queue) fill(batch []held) []held {
-	batch = slices.Grow(batch, publishBatch-len(batch))
-	for len(batch) < publishBatch {
-		select {
-		case h := <-q.events:
+// waiting returns how many events there are, and of how many bytes.
+func (q *queue) waiting() (events, bytes int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.events, q.bytes
+}
+
+// take takes a batch of so many events and bytes at most, and of one event at least. The line whose
+// turn it is gives all that fit, so that what follows each other can be told as one.
+func (q *queue) take(events, bytes int) (batch []held) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for fits := true; fits && len(q.turns) > 0 && len(batch) < events; {
+		l := q.turns[0]
+		for len(l.events) > 0 && len(batch) < events {
+			h := l.events[0]
+			bytes -= h.bytes
+			if fits = bytes >= 0 || len(batch) == 0; !fits {
+				break
+			}
+			l.events[0] = held{}
+			l.events = l.events[1:]
+			q.count(h, -1)
 			batch = append(batch, h)
-		default:
-			return batch
+		}
+		q.turns[0] = nil
+		q.turns = q.turns[1:]
+		if len(l.events) > 0 {
+			q.turns = append(q.turns, l)
+		} else {
+			delete(q.lines, l.conversation)
 		}
 	}
 	return batch
 }
 
 // close stops the queue from taking events and returns those that are in it.
-func (q *queue) close() (left []held) {
+func (q *queue) close() []held {
 	q.set(false)
-	for {
-		select {
-		case h := <-q.events:
-			left = append(left, h)
-		default:
-			return left
-		}
-	}
+	return q.take(math.MaxInt, math.MaxInt)
 }

@@ -12,16 +12,14 @@ import (
 )
 
 const (
-	publishers   = 32 // publishes under way at a time: what hides an endpoint's latency
-	publishBatch = 10 // events a publish: what one call of Pusher takes
-	queueGoal    = publishers * publishBatch
-	queueSize    = queueGoal + 2*MaxBatch // events held in memory: the goal, and what two writes bring at once
 	pollInterval = 250 * time.Millisecond // at most, between looks at the outbox
 	sweepRest    = 9                      // times as long as a look at the whole outbox takes, before the next one that Wake asks for
 
 	// patience is how long an event waits for company at most: about as long as a call takes, so that
 	// nobody sees it, and longer than ten events need to come where calls are many enough to be saved.
 	patience = 20 * time.Millisecond
+
+	leastGoal = 16 // publishes that the queue holds enough for, however small the window is
 
 	// gathering is how long settlements gather at most after others were written. Hardly anybody
 	// waits for them, though a crash has their events come again; and a commit for each publish
@@ -36,10 +34,14 @@ type relay struct {
 	outbox   Outbox
 	notifier Notifier
 	term     time.Duration // of a lease
+	calls    int           // publishes under way, at most
+	events   int           // of a publish, at most
+	bytes    int           // of these
 	log      *slog.Logger
 	observer *Observer
 
 	queue   queue
+	window  window
 	breaker breaker
 	settles *coalesce.Group[Settlement, struct{}]
 	watch   watch
@@ -56,7 +58,8 @@ type relay struct {
 func newRelay(store Outbox, notifier Notifier, opts *Options) *relay {
 	r := &relay{
 		outbox: store, notifier: notifier, term: opts.Lease, log: opts.Logger, observer: opts.Observer,
-		queue: queue{events: make(chan held, queueSize)},
+		calls: opts.NotifyCalls, events: opts.NotifyEvents, bytes: opts.NotifyBytes,
+		queue: newQueue(opts.NotifyEvents), window: newWindow(opts.NotifyCalls),
 		wakes: make(chan struct{}, 1), short: make(chan struct{}, 1),
 	}
 	r.watch.limit = opts.WriteTimeout
@@ -103,11 +106,18 @@ func say(to chan<- struct{}) {
 // lease returns the lease under which a write is to store its events: none if they could not be
 // published at once anyway.
 func (r *relay) lease() Lease {
-	if r.queue.room() == 0 || r.breaker.state() != BreakerClosed {
+	if r.breaker.state() != BreakerClosed {
+		return Lease{}
+	}
+	if !r.queue.admits(r.goal()) {
+		r.behind.Store(true)
 		return Lease{}
 	}
 	return r.newLease()
 }
+
+// goal returns how many events the queue should hold: what goes out in the time of a call.
+func (r *relay) goal() int { return max(r.window.limit(), leastGoal) * r.events }
 
 func (r *relay) newLease() Lease {
 	return Lease{Token: rand.Int64N(1<<62) + 1, For: r.term} // #nosec G404 -- tells our own processes apart, and keeps nobody out
@@ -138,17 +148,30 @@ func (r *relay) sweep() {
 
 // handOver gives the events of a write that this process holds to its relay, and sees to it that
 // others are found.
-func (r *relay) handOver(claimed []Claimed, since time.Time) {
-	var left []held
-	for _, c := range claimed {
-		if h := (held{c, since}); !r.queue.put(h) {
-			left = append(left, h)
-		}
-	}
-	r.release(left)
-	if len(claimed) == 0 && !r.running.Load() && r.watch.due() {
+func (r *relay) handOver(born []Claimed, since time.Time) {
+	r.enqueue(born, since, false)
+	if len(born) == 0 && !r.running.Load() && r.watch.due() {
 		go r.watchBacklog(context.Background()) // no caller waits for it
 	}
+}
+
+// enqueue puts events into the queue, and gives back those that have no room there.
+func (r *relay) enqueue(events []Claimed, since time.Time, claimed bool) {
+	if len(events) == 0 {
+		return
+	}
+	if left := r.queue.put(r.hold(events, since, claimed), r.goal()); len(left) > 0 {
+		r.behind.Store(true)
+		go r.release(left) // no caller waits for it
+	}
+}
+
+func (r *relay) hold(events []Claimed, since time.Time, claimed bool) []held {
+	batch := make([]held, len(events))
+	for i, c := range events {
+		batch[i] = held{c, since, claimed, c.Event.size()}
+	}
+	return batch
 }
 
 // claimLoop feeds the queue from the outbox until ctx ends.
@@ -159,7 +182,7 @@ func (r *relay) claimLoop(ctx context.Context, wg *sync.WaitGroup) {
 			wg.Go(func() { r.watchBacklog(ctx) })
 		}
 		pause := pollInterval/2 + rand.N(pollInterval/2) // #nosec G404 -- nothing to guess: it only spreads load
-		if n := r.breaker.wants(r.queue.room()); n > 0 {
+		if n := r.breaker.wants(r.queue.room(r.goal())); n > 0 {
 			began := time.Now()
 			late := began.After(again) && r.late.Swap(false)
 			if late {
@@ -198,7 +221,7 @@ func (r *relay) claim(ctx context.Context, n int) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		r.handOver(claimed, began)
+		r.enqueue(claimed, began, true)
 		return len(claimed), nil
 	})
 }

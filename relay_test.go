@@ -189,8 +189,8 @@ func TestRun(t *testing.T) {
 		e, store := new(endpoint), memstore.New()
 		e.set(failing)
 		var states []delivery.BreakerState
-		tracker := newTracker(t, store, e, &delivery.Options{OpenConversations: true, Observer: &delivery.Observer{
-			BreakerChanged: func(to delivery.BreakerState) { states = append(states, to) },
+		tracker := newTracker(t, store, e, &delivery.Options{Observer: &delivery.Observer{
+			BreakerChanged: func(_ context.Context, b delivery.BreakerInfo) { states = append(states, b.State) },
 		}})
 		defer run(t, tracker)()
 		sendAs(t, tracker, numbered(500)...)
@@ -221,8 +221,8 @@ func TestRun(t *testing.T) {
 			}
 			return nil
 		})
-		tracker := newTracker(t, memstore.New(), e, &delivery.Options{OpenConversations: true, Observer: &delivery.Observer{
-			BreakerChanged: func(to delivery.BreakerState) { t.Errorf("breaker went %v", to) },
+		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Observer: &delivery.Observer{
+			BreakerChanged: func(_ context.Context, b delivery.BreakerInfo) { t.Errorf("breaker went %v", b.State) },
 		}})
 		defer run(t, tracker)()
 		sendAs(t, tracker, "m")
@@ -274,9 +274,9 @@ func TestRun(t *testing.T) {
 			return delivery.Refused(refused)
 		})
 		var buried []string
-		tracker := newTracker(t, memstore.New(), e, &delivery.Options{OpenConversations: true, Observer: &delivery.Observer{
-			Buried: func(event delivery.Event, reason string) {
-				buried = append(buried, event.Updates[0].Message+": "+reason)
+		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Observer: &delivery.Observer{
+			Buried: func(_ context.Context, b delivery.BuriedInfo) {
+				buried = append(buried, b.Event.Updates[0].Message+": "+b.Reason)
 			},
 		}})
 		defer run(t, tracker)()
@@ -377,7 +377,7 @@ func TestRun(t *testing.T) {
 			e.set(nil)
 			return ctx.Err()
 		})
-		tracker := newTracker(t, memstore.New(), e, &delivery.Options{OpenConversations: true, Lease: 9 * time.Second})
+		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Lease: 9 * time.Second})
 		defer run(t, tracker)()
 		sendAs(t, tracker, "m")
 		pass(5 * time.Second)
@@ -397,15 +397,15 @@ func TestRun(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- tracker.Run(ctx) }()
 		synctest.Wait()
-		sendAs(t, tracker, numbered(200)...)
+		sendAs(t, tracker, numbered(600)...) // 100 in flight, and more in the queue
 		synctest.Wait()
 		began := time.Now()
 		cancel()
 		if err := <-done; err != nil || time.Since(began) > time.Second {
 			t.Errorf("Run ended after %v: %v", time.Since(began), err)
 		}
-		rest, err := store.Claim(t.Context(), 500, delivery.Lease{Token: 1, For: time.Second})
-		if err != nil || len(rest)+len(e.accepted()) != 200 || len(e.accepted()) == 0 {
+		rest, err := store.Claim(t.Context(), 1000, delivery.Lease{Token: 1, For: time.Second})
+		if err != nil || len(rest)+len(e.accepted()) != 600 || len(e.accepted()) > 100 || len(e.accepted()) == 0 {
 			t.Errorf("%d accepted, %d left: %v", len(e.accepted()), len(rest), err)
 		}
 		for _, c := range rest {
@@ -418,7 +418,7 @@ func TestRun(t *testing.T) {
 	bubble("a notifier that hangs at the end delays it by a third of the lease at most", func(t *testing.T) {
 		e := new(endpoint)
 		e.set(func(ctx context.Context, _ []delivery.Event) error { <-ctx.Done(); return ctx.Err() })
-		tracker := newTracker(t, memstore.New(), e, &delivery.Options{OpenConversations: true, Lease: 3 * time.Second})
+		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Lease: 3 * time.Second})
 		stop := run(t, tracker)
 		sendAs(t, tracker, "m")
 		synctest.Wait()
@@ -432,7 +432,7 @@ func TestRun(t *testing.T) {
 	bubble("events that nobody publishes are warned of, once, with the remedy", func(t *testing.T) {
 		var log bytes.Buffer
 		store := memstore.New()
-		tracker := newTracker(t, store, new(endpoint), &delivery.Options{OpenConversations: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		tracker := newTracker(t, store, new(endpoint), &delivery.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		for range 5 {
 			sendAs(t, tracker, fmt.Sprint(time.Now().UnixNano()))
 			pass(11 * time.Second)
@@ -525,6 +525,47 @@ func TestReplay(t *testing.T) {
 		}
 		if b, _ := tracker.Backlog(t.Context()); b.Dead != 0 || b.Waiting != 0 {
 			t.Errorf("backlog %+v", b)
+		}
+	})
+
+	t.Run("its updates stand in order of their present versions", func(t *testing.T) {
+		e := new(endpoint)
+		tracker := newTracker(t, memstore.New(), e, nil)
+		sendAs(t, tracker, "m", "n")
+		if err := tracker.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		e.set(func(context.Context, []delivery.Event) error {
+			return delivery.Refused(map[int]error{0: delivery.Permanent(errors.New("no"))})
+		})
+		if _, err := tracker.Mark(t.Context(), bob, delivery.Delivered, "m", "n"); err != nil {
+			t.Fatal(err)
+		}
+		if err := tracker.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		e.set(nil)
+		if _, err := tracker.MarkRead(t.Context(), bob, "m"); err != nil {
+			t.Fatal(err)
+		}
+		dead, err := tracker.DeadLetters(t.Context(), delivery.DeadQuery{})
+		if err != nil || len(dead) != 1 {
+			t.Fatal(dead, err)
+		}
+		if err := tracker.Replay(t.Context(), dead[0].Event.ID); err != nil {
+			t.Fatal(err)
+		}
+		e.got = nil
+		if err := tracker.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, event := range e.got {
+			if u := event.Updates; event.ID == dead[0].Event.ID && (len(u) != 2 || u[0].Message != "n" || u[1].Message != "m" || u[0].Version >= u[1].Version) {
+				t.Errorf("updates %+v", u)
+			}
+		}
+		if len(e.got) != 2 {
+			t.Errorf("accepted %+v", e.got)
 		}
 	})
 

@@ -26,10 +26,7 @@ func (t *Tracker) Send(ctx context.Context, draft Draft) (Message, error) {
 		return Message{}, err
 	}
 	r := t.sends.do(ctx, m.Sender, []NewMessage{m}, func(m NewMessage) string { return m.Conversation })[0]
-	if err := cmp.Or(r.Err, r.Out.Err); err != nil {
-		return Message{}, outcome("sending", err)
-	}
-	msg, err := sent(ctx, t.store, m, r.Out)
+	msg, err := t.sent(ctx, t.store, false, m, r.Out, cmp.Or(r.Err, r.Out.Err))
 	if err == nil {
 		t.headers.put(msg.ID, msg.Header)
 	}
@@ -52,13 +49,10 @@ func (t *Tracker) SendTx(ctx context.Context, tx DBTX, draft Draft) (Message, er
 		return Message{}, err
 	}
 	outs, err := sendKind.inTx([]NewMessage{m}, func(m []NewMessage) ([]Created, []Claimed, error) { return store.Create(ctx, m, Lease{}) })
-	if err == nil {
-		err = outs[0].Out.Err
-	}
 	if err != nil {
-		return Message{}, outcome("sending", err)
+		return t.sent(ctx, store, true, m, Created{}, err)
 	}
-	return sent(ctx, store, m, outs[0].Out)
+	return t.sent(ctx, store, true, m, outs[0].Out, outs[0].Out.Err)
 }
 
 // prepare validates a draft and fills in what it leaves open.
@@ -131,9 +125,20 @@ var sendKind = kind[NewMessage, string, Created]{
 	blocked: func(c Created) (string, bool) { return c.Message.Conversation, c.Blocked },
 }
 
-// sent judges what became of a send. An id that existed is a repeat if all that was asked for is
-// the same as what is there, and a conflict otherwise.
-func sent(ctx context.Context, store Store, m NewMessage, c Created) (Message, error) {
+// sent judges what became of a send, which err says if the store failed.
+func (t *Tracker) sent(ctx context.Context, store Store, inTx bool, m NewMessage, c Created, err error) (msg Message, _ error) {
+	if err != nil {
+		err = outcome("sending", err)
+	} else {
+		msg, err = stored(ctx, store, m, c)
+	}
+	t.opts.Observer.Sent(ctx, SentInfo{Conversation: m.Conversation, Message: m.ID, Sender: m.Sender, InTx: inTx, Err: err})
+	return msg, err
+}
+
+// stored returns the message that is stored under the id. An id that existed is a repeat if all
+// that was asked for is the same as what is there, and a conflict otherwise.
+func stored(ctx context.Context, store Store, m NewMessage, c Created) (Message, error) {
 	if c.Message.ID != m.ID {
 		return Message{}, fmt.Errorf("delivery: sending: %w", errStray)
 	}

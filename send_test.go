@@ -31,7 +31,7 @@ func TestSend(t *testing.T) {
 	})
 
 	t.Run("EventBodies puts the body into the event", func(t *testing.T) {
-		d := newDesk(t, &delivery.Options{OpenConversations: true, EventBodies: true})
+		d := newDesk(t, &delivery.Options{EventBodies: true})
 		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Body: "hi", Audience: delivery.Audience{Open: true}})
 		if events := d.told(t); events[0].Updates[0].Body != "hi" {
 			t.Errorf("told %+v", events)

@@ -10,6 +10,8 @@ const MaxPage = 1 << 20
 const (
 	messageFrame = 512 // bytes of a message's JSON that are not its texts, at most
 	receiptFrame = 256 // bytes of a receipt's JSON that are not its texts, at most
+	eventFrame   = 256 // bytes of an event's JSON that are neither texts nor updates, at most
+	updateFrame  = 256 // bytes of an update's JSON that are neither texts nor the receipt, at most
 )
 
 // Size returns how many bytes the message takes as JSON, with its receipt in Own. It never says too
@@ -25,6 +27,18 @@ func (m Message) Size() int {
 // Size returns how many bytes the receipt takes as JSON. It never says too few, and at most 256 too
 // many.
 func (r Receipt) Size() int { return receiptFrame + jsonSize(r.Message) + jsonSize(r.Recipient) }
+
+// size returns how many bytes the event takes as JSON, by the same rules.
+func (e Event) size() int {
+	size := eventFrame + jsonSize(e.Conversation) + jsonSize(e.Except)
+	for _, u := range e.Updates {
+		size += updateFrame + jsonSize(u.Message) + jsonSize(u.Sender) + jsonSize(u.Body)
+		if u.Receipt != nil {
+			size += u.Receipt.Size()
+		}
+	}
+	return size
+}
 
 // jsonSize returns how many bytes a text takes in a JSON string, between the quotes, as
 // encoding/json writes it.

@@ -235,7 +235,7 @@ func TestAWriteEndsWithItsCallers(t *testing.T) {
 		{"at the caller's deadline, though it is late", nil, time.Minute, 0, time.Minute},
 		{"when the caller leaves", nil, time.Minute, 2 * time.Second, 2 * time.Second},
 		{"after a while, if the caller has no deadline", nil, 0, 0, delivery.DefaultWriteTimeout},
-		{"after as long as the options say", &delivery.Options{OpenConversations: true, WriteTimeout: 3 * time.Second}, 0, 0, 3 * time.Second},
+		{"after as long as the options say", &delivery.Options{WriteTimeout: 3 * time.Second}, 0, 0, 3 * time.Second},
 	} {
 		for what, write := range writes {
 			t.Run(what+" ends "+test.name, func(t *testing.T) {

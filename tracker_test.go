@@ -32,8 +32,9 @@ func newDesk(t *testing.T, opts *delivery.Options) *desk {
 func newTracker(t *testing.T, store delivery.Store, notifier delivery.Notifier, opts *delivery.Options) *delivery.Tracker {
 	t.Helper()
 	if opts == nil {
-		opts = &delivery.Options{OpenConversations: true}
+		opts = new(delivery.Options)
 	}
+	opts.OpenConversations = opts.Authorize == nil
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -142,7 +143,7 @@ func TestNew(t *testing.T) {
 	})
 
 	t.Run("options are copied", func(t *testing.T) {
-		opts := &delivery.Options{OpenConversations: true}
+		opts := new(delivery.Options)
 		tracker := newTracker(t, store, notifier, opts)
 		opts.Authorize = func(context.Context, string, delivery.Action, string) (bool, error) { return false, nil }
 		if err := tracker.Authorize(t.Context(), "bob", delivery.ToView, "c"); err != nil {

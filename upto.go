@@ -31,7 +31,7 @@ type MessageRef struct {
 // Long stretches are marked in several transactions, oldest first, so after an error a part may be
 // done; repeating the call does the rest.
 func (t *Tracker) MarkUpTo(ctx context.Context, actor Actor, status Status, message MessageRef) (UpToResult, error) {
-	return t.markUpTo(ctx, func(u UpTo) (MarkedUpTo, error) {
+	return t.markUpTo(ctx, false, func(u UpTo) (MarkedUpTo, error) {
 		r := t.upTos.do(ctx, u.User, []UpTo{u}, t.upToWhereabouts)[0]
 		return r.Out, r.Err
 	}, actor, status, message)
@@ -44,7 +44,7 @@ func (t *Tracker) MarkUpToTx(ctx context.Context, tx DBTX, actor Actor, status S
 	if err != nil {
 		return UpToResult{}, err
 	}
-	return t.markUpTo(ctx, func(u UpTo) (MarkedUpTo, error) {
+	return t.markUpTo(ctx, true, func(u UpTo) (MarkedUpTo, error) {
 		r, err := upToKind.inTx([]UpTo{u}, func(u []UpTo) ([]MarkedUpTo, []Claimed, error) {
 			return store.AdvanceUpTo(ctx, u, upToLimit, Lease{})
 		})
@@ -76,7 +76,7 @@ func (t *Tracker) upToWhereabouts(u UpTo) string {
 	return t.whereabouts(Mark{Message: u.Message, User: u.User})
 }
 
-func (t *Tracker) markUpTo(ctx context.Context, advance func(UpTo) (MarkedUpTo, error),
+func (t *Tracker) markUpTo(ctx context.Context, inTx bool, advance func(UpTo) (MarkedUpTo, error),
 	actor Actor, status Status, message MessageRef,
 ) (sum UpToResult, err error) {
 	if err := cmp.Or(actor.check(), checkMarking(status), checkID("conversation", message.Conversation), checkID("message", message.ID)); err != nil {
@@ -86,6 +86,11 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(UpTo) (MarkedUpTo, 
 		Conversation: message.Conversation, Message: message.ID, User: actor.User, Socket: actor.Socket,
 		Status: status, At: now(), Admitted: t.opts.Authorize == nil, Covered: true,
 	}
+	defer func() {
+		t.opts.Observer.Marked(ctx, MarkedInfo{
+			Conversation: message.Conversation, Message: message.ID, User: actor.User, Status: status, UpTo: true, InTx: inTx, Changed: sum.Changed, Err: err,
+		})
+	}()
 	refusal, asked := ErrNotRecipient, u.Admitted
 	ask := func() error {
 		asked = true
@@ -107,7 +112,6 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(UpTo) (MarkedUpTo, 
 			return sum, outcome("marking up to a message", err)
 		}
 		if r.Header.ID == "" {
-			t.opts.Observer.refused(actor.User, message.ID, ErrNotFound)
 			return sum, ErrNotFound
 		}
 		if r.Header.ID != message.ID {
@@ -133,10 +137,8 @@ func (t *Tracker) markUpTo(ctx context.Context, advance func(UpTo) (MarkedUpTo, 
 			continue
 		}
 		if sum.Changed == 0 && r.Header.Sender != actor.User && !r.Receipt.Status.Valid() {
-			t.opts.Observer.refused(actor.User, message.ID, refusal)
 			return sum, refusal
 		}
-		t.opts.Observer.marked(status, sum.Changed > 0)
 		return sum, nil
 	}
 }

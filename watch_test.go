@@ -78,7 +78,7 @@ func TestTheLogSaysWhatStopsTheRelay(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
 				e, store := new(endpoint), &sick{Store: memstore.New()}
-				tracker := newTracker(t, store, e, &delivery.Options{OpenConversations: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+				tracker := newTracker(t, store, e, &delivery.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 				test.spoil(t, store, e)
 				said := func() int {
 					synctest.Wait()

@@ -382,6 +382,123 @@ var breakages = []struct {
 				}
 			}}
 		}},
+	{"it returns results of up-to marks in another order",
+		[]string{"up-to marks of many users and conversations", "the up-to marks of a call share its limit"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, markedUpTo: slices.Reverse[[]delivery.MarkedUpTo]}
+		}},
+	{"it gives the limit to each up-to mark",
+		[]string{"the up-to marks of a call share its limit"},
+		func(sound delivery.Store) delivery.Store { return &apart{Store: sound, together: true} }},
+	{"it applies the up-to marks of a call one by one",
+		[]string{"up-to marks of one conversation and one socket"},
+		func(sound delivery.Store) delivery.Store { return &apart{Store: sound} }},
+	{"it puts the up-to marks of a call into the events of one socket",
+		[]string{"up-to marks of one conversation and one socket"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, upTo: func(upTo []delivery.UpTo) {
+				for i := range upTo {
+					upTo[i].Socket = upTo[0].Socket
+				}
+			}}
+		}},
+	{"its events have any number of updates",
+		[]string{"1,200 messages are marked"},
+		func(sound delivery.Store) delivery.Store { return &joining{Store: sound} }},
+	{"it looks at what was looked at before",
+		[]string{"an up-to mark looks at no message that it looked at before"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, upTo: func(upTo []delivery.UpTo) {
+				for i := range upTo {
+					upTo[i].After = 0
+				}
+			}}
+		}},
+	{"it takes what was looked at before for covered",
+		[]string{"a look that goes on"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, upTo: func(upTo []delivery.UpTo) {
+				for i := range upTo {
+					upTo[i].Covered = true
+				}
+			}}
+		}},
+	{"it says that it looked further than it did",
+		[]string{"a long history is looked at", "an up-to mark stops at the limit"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, markedUpTo: func(marked []delivery.MarkedUpTo) {
+				for i := range marked {
+					if m := &marked[i]; m.More {
+						m.Reached = min(m.Reached+1000, m.Header.Seq-1)
+					}
+				}
+			}}
+		}},
+	{"it stops in a long history and does not say so",
+		[]string{"a long history is looked at"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, markedUpTo: func(marked []delivery.MarkedUpTo) {
+				for i := range marked {
+					marked[i].More, marked[i].Reached = false, marked[i].Header.Seq
+				}
+			}}
+		}},
+	{"it gets no further in a long history",
+		[]string{"a long history is looked at"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, markedUpTo: func(marked []delivery.MarkedUpTo) {
+				if marked[0].More {
+					marked[0].Reached = 0
+				}
+			}}
+		}},
+	{"it tells versions that others took as an up-to mark's own",
+		[]string{"an up-to mark advances what stands", "up-to marks of many users"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, markedUpTo: func(marked []delivery.MarkedUpTo) {
+				for i := range marked {
+					if marked[i].Changed > 0 {
+						marked[i].To++
+					}
+				}
+			}}
+		}},
+	{"it says that items are blocked where nobody else is",
+		[]string{"a recipient of a frozen message", "new messages come back", "an up-to mark makes one event"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, created: func(created []delivery.Created) {
+				created[0] = delivery.Created{Blocked: true}
+			}, marked: func(_ []delivery.Mark, marked []delivery.Marked) {
+				marked[0] = delivery.Marked{Header: marked[0].Header, Blocked: true}
+			}, markedUpTo: func(marked []delivery.MarkedUpTo) {
+				marked[0] = delivery.MarkedUpTo{Header: marked[0].Header, Blocked: true}
+			}}
+		}},
+	{"it writes what it says was blocked",
+		[]string{"whatever marks race", "of racing sends with one id"},
+		func(sound delivery.Store) delivery.Store {
+			calls := 0
+			blocks := func() bool { calls++; return calls > 10 && calls%5 == 0 }
+			var mu sync.Mutex
+			return &broken{Store: sound, created: func(created []delivery.Created) {
+				mu.Lock()
+				defer mu.Unlock()
+				if !created[0].Existed {
+					created[0] = delivery.Created{Blocked: true}
+				}
+			}, marked: func(_ []delivery.Mark, marked []delivery.Marked) {
+				mu.Lock()
+				defer mu.Unlock()
+				if blocks() {
+					marked[0] = delivery.Marked{Header: marked[0].Header, Blocked: true}
+				}
+			}}
+		}},
+	{"it says of what was blocked what would have become of it",
+		[]string{"whatever marks race"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, marked: func(_ []delivery.Mark, marked []delivery.Marked) { marked[0].Blocked = true }}
+		}},
 	{"it shares what it hands out",
 		[]string{"slices handed out"},
 		func(sound delivery.Store) delivery.Store {

@@ -314,3 +314,43 @@ func (s *alone) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 	}
 	return marked, claimed, err
 }
+
+// apart applies the up-to marks of a call one by one, or together with a limit for each.
+type apart struct {
+	delivery.Store
+	together bool
+}
+
+func (s *apart) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) (marked []delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
+	if s.together {
+		return s.Store.AdvanceUpTo(ctx, upTo, limit*len(upTo), lease)
+	}
+	for i := range upTo {
+		m, c, err := s.Store.AdvanceUpTo(ctx, upTo[i:i+1], limit, lease)
+		if err != nil {
+			return nil, nil, err
+		}
+		marked, claimed, limit = append(marked, m...), append(claimed, c...), limit-m[0].Changed
+	}
+	return marked, claimed, nil
+}
+
+// joining makes one event of those of an up-to mark.
+type joining struct{ delivery.Store }
+
+func (s *joining) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, _ delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	marked, claimed, err := s.Store.AdvanceUpTo(ctx, upTo, limit, lease(long))
+	for i, c := range claimed {
+		if i > 0 {
+			first := &claimed[0].Event
+			first.To, first.Updates = c.Event.To, append(first.Updates, c.Event.Updates...)
+			s.Settle(ctx, []delivery.Settlement{settlement(c, delivery.Done)})
+		}
+	}
+	if len(claimed) > 0 {
+		first := claimed[0]
+		s.Settle(ctx, []delivery.Settlement{settlement(first, delivery.Bury)})
+		s.Settle(ctx, []delivery.Settlement{{ID: first.Event.ID, Outcome: delivery.Requeue, Event: first.Event}})
+	}
+	return marked, nil, err
+}

@@ -34,6 +34,7 @@ type flaws struct {
 	leaks, leases, blind, crowded, mute bool
 	stale, ownVersion, passesOver       bool // of snapshots
 	deaf, nameless                      bool // to errors; of conflicts
+	blocksAll, blocksInside, writesOn   bool
 }
 
 // write is a call that wrote something.
@@ -71,6 +72,9 @@ func (s *turns) take(ctx context.Context) error {
 	}
 }
 
+// busy reports whether somebody has the turn.
+func (s *turns) busy() bool { return len(s.turn) > 0 }
+
 func (s *turns) end() {
 	if !s.crowded {
 		<-s.turn
@@ -84,29 +88,50 @@ func (s *turns) commit(writes ...write) {
 	s.committed = append(s.committed, writes...)
 }
 
-func (s *turns) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+func (s *turns) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) (created []delivery.Created, claimed []delivery.Claimed, err error) {
+	busy, blocked := s.busy(), slices.Repeat([]delivery.Created{{Blocked: true}}, len(messages))
+	if busy && s.blocksAll {
+		return blocked, nil, nil
+	}
 	if err := s.take(ctx); err != nil {
 		return nil, nil, err
 	}
 	defer s.end()
+	if busy && s.writesOn {
+		defer func() { created = blocked }()
+	}
 	s.commit(func(to delivery.Store) { to.Create(context.Background(), messages, delivery.Lease{}) })
 	return s.Store.Create(ctx, messages, lease)
 }
 
-func (s *turns) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+func (s *turns) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) (marked []delivery.Marked, claimed []delivery.Claimed, err error) {
+	busy, blocked := s.busy(), slices.Repeat([]delivery.Marked{{Blocked: true}}, len(marks))
+	if busy && s.blocksAll {
+		return blocked, nil, nil
+	}
 	if err := s.take(ctx); err != nil {
 		return nil, nil, err
 	}
 	defer s.end()
+	if busy && s.writesOn {
+		defer func() { marked = blocked }()
+	}
 	s.commit(func(to delivery.Store) { to.Advance(context.Background(), marks, delivery.Lease{}) })
 	return s.Store.Advance(ctx, marks, lease)
 }
 
-func (s *turns) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+func (s *turns) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) (marked []delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
+	busy, blocked := s.busy(), slices.Repeat([]delivery.MarkedUpTo{{Blocked: true}}, len(upTo))
+	if busy && s.blocksAll {
+		return blocked, nil, nil
+	}
 	if err := s.take(ctx); err != nil {
 		return nil, nil, err
 	}
 	defer s.end()
+	if busy && s.writesOn {
+		defer func() { marked = blocked }()
+	}
 	s.commit(func(to delivery.Store) { to.AdvanceUpTo(context.Background(), upTo, limit, delivery.Lease{}) })
 	return s.Store.AdvanceUpTo(ctx, upTo, limit, lease)
 }
@@ -199,6 +224,9 @@ func (s *turnStore) Create(ctx context.Context, messages []delivery.NewMessage, 
 }
 
 func (s *turnStore) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	if s.blocksInside {
+		return slices.Repeat([]delivery.Marked{{Blocked: true}}, len(marks)), nil, nil
+	}
 	return turnCall(ctx, s.turn, "Advance", lease, func(ctx context.Context, to delivery.Store, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
 		return to.Advance(ctx, marks, lease)
 	})

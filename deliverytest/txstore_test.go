@@ -19,6 +19,7 @@ func TestTakingTurnsIsASoundTxStore(t *testing.T) {
 
 func TestBrokenTxStoresFailByName(t *testing.T) {
 	const backwards, upTo, table, dead, race = "a receipt never goes backwards", "an up-to mark reaches", "each call, and each pair", "after an error", "whatever transactions race after"
+	const aMark, aSend, anUpTo = "a mark in a conversation that", "a send to a conversation that", "an up-to mark in a conversation that"
 	for _, b := range []struct {
 		name      string
 		snapshots bool
@@ -34,6 +35,9 @@ func TestBrokenTxStoresFailByName(t *testing.T) {
 		{"it takes the version that the transaction itself wrote for proof that nobody else changed the conversation", true, flaws{ownVersion: true}, []string{backwards, table}},
 		{"it moves a reader's place past what the snapshot could not see", true, flaws{passesOver: true}, []string{upTo, table, race}},
 		{"it goes on after an error", true, flaws{deaf: true}, []string{dead}},
+		{"it blocks what is beside a transaction", false, flaws{blocksAll: true}, []string{aMark, aSend, anUpTo}},
+		{"it writes what it says was blocked", false, flaws{writesOn: true}, []string{aMark, aSend, anUpTo}},
+		{"it blocks marks inside transactions", false, flaws{blocksInside: true}, []string{"after a commit", "transactions on one conversation", "whatever transactions race, committed"}},
 		{"its conflicts are plain errors", true, flaws{nameless: true}, []string{backwards, upTo, table, race}},
 	} {
 		t.Run(b.name, func(t *testing.T) {

@@ -99,12 +99,12 @@ func (w *watcher) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // newTransport returns a transport that keeps as many connections as there may be calls at a time,
 // and as many again, since a connection becomes idle a moment after its call has ended.
-func newTransport() *http.Transport {
+func newTransport(calls int) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    5 * time.Second,
-		MaxIdleConnsPerHost:    2 * maxCalls,
+		MaxIdleConnsPerHost:    2 * calls,
 		IdleConnTimeout:        30 * time.Second, // sooner than any server or proxy is likely to drop it
 		MaxResponseHeaderBytes: 64 << 10,
 		ForceAttemptHTTP2:      true,

@@ -88,7 +88,7 @@ func TestNotifyReturnsWhileItWaitsItsTurn(t *testing.T) {
 		}
 		defer srv.Close()
 		srv.FaultFunc(func(pushertest.Request) pushertest.Fault { return pushertest.Delay(4 * time.Second) })
-		notifier := newNotifier(t, srv, &pusheradapter.Options{Transport: srv})
+		notifier := newNotifier(t, srv, &pusheradapter.Options{Transport: srv, Calls: 32})
 		first := make(chan error)
 		go func() { first <- notifier.Notify(t.Context(), newEvents(320)) }() // as many calls as there may be
 		synctest.Wait()

@@ -155,12 +155,14 @@ func TestNewRefusesABadConfig(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a negative timeout", func(t *testing.T) {
-		var typed *pusheradapter.ConfigError
-		if _, err := pusheradapter.New(good, &pusheradapter.Options{Timeout: -1}); !errors.As(err, &typed) {
-			t.Errorf("got %v", err)
-		}
-	})
+	for name, opts := range map[string]pusheradapter.Options{"a negative timeout": {Timeout: -1}, "a negative number of calls": {Calls: -1}} {
+		t.Run(name, func(t *testing.T) {
+			var typed *pusheradapter.ConfigError
+			if _, err := pusheradapter.New(good, &opts); !errors.As(err, &typed) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 }
 
 func TestTLSIsLeftOutForLoopbackOnly(t *testing.T) {

@@ -1,6 +1,7 @@
 package pusheradapter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,9 +16,6 @@ import (
 
 // DefaultTimeout bounds a call to the endpoint unless [Options] say otherwise.
 const DefaultTimeout = 5 * time.Second
-
-// maxCalls is how many calls one Notifier makes at a time.
-const maxCalls = 32
 
 // Options adjust a [Notifier]. The zero value of each field means its default.
 type Options struct {
@@ -45,6 +43,11 @@ type Options struct {
 
 	// Timeout bounds each call to the endpoint. Defaults to [DefaultTimeout].
 	Timeout time.Duration
+
+	// Calls is how many calls to the endpoint are under way at a time at most. One Notify makes one
+	// call for every ten triggers. Defaults to [delivery.DefaultNotifyCalls]; where
+	// [delivery.Options] have more, it should follow them.
+	Calls int
 
 	// Transport makes the calls. Redirects are not followed. Defaults to a transport of the
 	// Notifier's own, which keeps connections open and uses the proxy that the environment names.
@@ -90,7 +93,10 @@ func New(config Config, opts *Options) (*Notifier, error) {
 		conversation: opts.Conversation,
 		timeout:      opts.Timeout,
 		transport:    opts.Transport,
-		slots:        make(chan struct{}, maxCalls),
+		slots:        make(chan struct{}, max(cmp.Or(opts.Calls, delivery.DefaultNotifyCalls), 0)),
+	}
+	if opts.Calls < 0 {
+		return nil, &ConfigError{"Calls", "is negative"}
 	}
 	if n.timeout < 0 {
 		return nil, &ConfigError{"Timeout", "is negative"}
@@ -99,7 +105,7 @@ func New(config Config, opts *Options) (*Notifier, error) {
 		n.timeout = DefaultTimeout
 	}
 	if n.transport == nil {
-		n.transport = newTransport()
+		n.transport = newTransport(cap(n.slots))
 	}
 	switch {
 	case n.encode != nil && n.authorsOnly:

@@ -176,7 +176,7 @@ func TestAFailureOfTheEndpointWinsOverRefusals(t *testing.T) {
 func TestCallsAtATimeAreBounded(t *testing.T) {
 	srv := pushertest.NewServer(t)
 	transport := &gate{arrived: make(chan struct{}), open: make(chan struct{}), base: http.DefaultTransport}
-	notifier := newNotifier(t, srv, &pusheradapter.Options{Transport: transport})
+	notifier := newNotifier(t, srv, &pusheradapter.Options{Transport: transport, Calls: 32})
 	var wait sync.WaitGroup
 	for range 3 {
 		wait.Go(func() {
@@ -230,7 +230,7 @@ func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestAFailureEndsThePublication(t *testing.T) {
 	srv := pushertest.NewServer(t)
 	srv.FaultFunc(func(pushertest.Request) pushertest.Fault { return pushertest.Status(503, "") })
-	if err := newNotifier(t, srv, nil).Notify(t.Context(), newEvents(1000)); !isPlain(err) {
+	if err := newNotifier(t, srv, &pusheradapter.Options{Calls: 32}).Notify(t.Context(), newEvents(1000)); !isPlain(err) {
 		t.Errorf("got %v", err)
 	}
 	if n := len(srv.Requests()); n > 32 { // those under way when the first failed

@@ -49,14 +49,21 @@ type dialect struct {
 	// inTx guards the writes in callers' transactions.
 	inTx guard
 
-	// serial says that the database lets in one writer at a time, so that ours should queue up.
+	// serial says that the database lets in one writer at a time.
 	serial bool
+
+	// turns, if set, returns what has a store's own writers take turns: who enters leaves.
+	turns func() (enter func(ctx context.Context) (leave func(), err error))
 
 	// classify tells the fate of what failed with an error from the database.
 	classify func(err error) fate
 
 	// settings looks at the settings of a connection by statements that touch no table.
 	settings func(ctx context.Context, q delivery.DBTX) (findings, error)
+
+	// lost, if set, reports whether an error that is no answer says that the connection is lost, where
+	// the driver has no standard error for that.
+	lost func(err error) bool
 
 	// unmigrated reports whether a statement failed because a table or a column is missing.
 	unmigrated func(err error) bool
@@ -73,8 +80,10 @@ type dialect struct {
 	// migrate runs apply while no other process does.
 	migrate func(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error
 
-	reads  reads
-	writes writes
+	reads reads
+
+	// writes returns the writing operations of a store, with what they keep between calls.
+	writes func() writes
 }
 
 // writes is a dialect's way to do the writing operations of a [delivery.Store]. The arguments are

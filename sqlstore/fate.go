@@ -88,7 +88,7 @@ func (s *session) explain(ctx context.Context, err error, fate fate) error {
 	switch {
 	case ctx.Err() != nil:
 		return err
-	case fate == readOnly || fate == away || fate == unknown && isLoss(err):
+	case fate == readOnly || fate == away || fate == unknown && s.isLoss(err):
 		return fmt.Errorf("%w: %w", delivery.ErrUnavailable, err)
 	case fate == pooled:
 		return fmt.Errorf("a connection pooler gives a session's prepared statements to others: with pgx set "+
@@ -98,8 +98,8 @@ func (s *session) explain(ctx context.Context, err error, fate fate) error {
 }
 
 // isLoss reports whether an error is the loss of a connection, or that none could be made.
-func isLoss(err error) bool {
+func (s *session) isLoss(err error) bool {
 	var network *net.OpError
 	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		err.Error() == "invalid connection" // of go-sql-driver/mysql, which keeps the cause to its log
+		s.lost != nil && s.lost(err)
 }

@@ -50,6 +50,9 @@ func (l *locked) findSteps(ctx context.Context, q delivery.DBTX, upTo []delivery
 			receipts = append(receipts, &m)
 		}
 	}
+	if !slices.ContainsFunc(looks, (*look).looks) {
+		return nil
+	}
 	if err := l.findReceipts(ctx, q, receipts); err != nil {
 		return err
 	}
@@ -112,6 +115,10 @@ func (l *locked) findMessages(ctx context.Context, q delivery.DBTX, looks []*loo
 	return messages, nil
 }
 
+// looks reports whether there are messages to look at. For a message that does not exist it looks
+// at none by the same statements, so that these don't tell a stranger whether a message exists.
+func (k *look) looks() bool { return k.begin < k.till || k.named.header.ID == "" }
+
 // stretchesOf returns the stretches that the looks are about. Looks share one if that is short
 // enough to be read as a whole, or if they are about the same.
 func stretchesOf(looks []*look, length int64) (stretches []stretch) {
@@ -119,7 +126,7 @@ func stretchesOf(looks []*look, length int64) (stretches []stretch) {
 		return cmp.Or(cmp.Compare(a.named.key, b.named.key), cmp.Compare(a.begin, b.begin), cmp.Compare(a.till, b.till))
 	})
 	for i, k := range looks {
-		if k.begin == k.till && k.named.header.ID != "" {
+		if !k.looks() {
 			continue
 		}
 		if n := len(stretches); n > 0 && i > 0 && stretches[n-1].key == k.named.key {
@@ -155,9 +162,6 @@ func scanInStretch(rows *sql.Rows) (m standing, err error) {
 // findReceipts fills in the receipts that exist.
 func (l *locked) findReceipts(ctx context.Context, q delivery.DBTX, receipts []*standing) error {
 	receipts = slices.Clone(receipts)
-	if len(receipts) == 0 {
-		return nil
-	}
 	type found struct {
 		i       int
 		receipt delivery.Receipt

@@ -19,6 +19,7 @@ var mysql = dialect{
 	inTx:     guard{enter: mysqlEnter, leave: "RELEASE SAVEPOINT delivery_call", fail: mysqlFail},
 	classify: mysqlFate,
 	settings: mysqlSettings,
+	lost:     func(err error) bool { return err.Error() == "invalid connection" }, // the driver keeps the cause to its log
 	unmigrated: func(err error) bool {
 		n := mysqlNumber(err)
 		return n == 1146 || n == 1054 // table, column
@@ -26,7 +27,7 @@ var mysql = dialect{
 	tables:  "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
 	migrate: mysqlMigrate,
 	reads:   lockedReads(mysqlIDs, mysqlNow),
-	writes:  &mysqlWrites,
+	writes:  func() writes { return &mysqlWrites },
 }
 
 // mysqlEnter sets the savepoint of a call, unless the one of a call that failed is still set. The

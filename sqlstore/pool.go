@@ -57,14 +57,16 @@ func (p *pool) suspect() {
 	p.suspected = !p.local
 }
 
-// sift closes the idle connections that do not answer, if a connection fell silent.
+// sift closes the idle connections that do not answer, if a connection fell silent. Calls that come
+// meanwhile do not wait for it.
 func (p *pool) sift() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.suspected {
+	suspected := p.suspected
+	p.suspected = false
+	p.mu.Unlock()
+	if !suspected {
 		return
 	}
-	p.suspected = false
 	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 	defer cancel()
 	idle := p.Stats().Idle

@@ -63,3 +63,54 @@ func TestAfterASilenceEachIdleConnectionHasToAnswerOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestACallDoesNotWaitUntilSilentConnectionsAreAsked(t *testing.T) {
+	server := silent{asked: make(chan bool, 1), answer: make(chan bool)}
+	db := sql.OpenDB(server)
+	defer db.Close()
+	p := &pool{DB: db}
+	_, done, err := p.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done()
+	p.suspect()
+	asking := make(chan bool)
+	go func() {
+		defer close(asking)
+		if _, done, err := p.take(context.Background()); err == nil {
+			done()
+		}
+	}()
+	<-server.asked
+	_, done, err = p.take(t.Context()) // on another connection
+	if err != nil {
+		t.Fatal(err)
+	}
+	done()
+	select {
+	case <-asking:
+		t.Error("the silent connection had answered: this tests nothing")
+	default:
+	}
+	close(server.answer)
+	<-asking
+}
+
+// silent is a driver whose connections answer when they are told to.
+type silent struct{ asked, answer chan bool }
+
+func (s silent) Connect(context.Context) (driver.Conn, error) { return silentConn{s}, nil }
+func (s silent) Driver() driver.Driver                        { return nil }
+
+type silentConn struct{ silent }
+
+func (c silentConn) Ping(context.Context) error {
+	c.asked <- true
+	<-c.answer
+	return nil
+}
+
+func (silentConn) Prepare(string) (driver.Stmt, error) { return nil, errors.ErrUnsupported }
+func (silentConn) Begin() (driver.Tx, error)           { return nil, errors.ErrUnsupported }
+func (silentConn) Close() error                        { return nil }

@@ -20,7 +20,7 @@ var postgres = dialect{
 		return state == "42P01" || state == "42703" // table, column
 	},
 	reads:  pgReads,
-	writes: postgresWrites{},
+	writes: func() writes { return new(postgresWrites) },
 	tables: `SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY (current_schemas(false))`,
 	// Who may not look at a sequence cannot tell.
 	behind: `
@@ -38,7 +38,7 @@ WHERE most > CASE WHEN has_sequence_privilege(name, 'USAGE, SELECT') THEN coales
 // postgresWrites does each write in one statement, which holds the change and its events and is
 // committed by itself. Batches travel as JSON or as the texts of arrays, so no driver's array types
 // are needed.
-type postgresWrites struct{}
+type postgresWrites struct{ sweep sweep }
 
 // Nothing tells the planner of Postgres how few rows a batch has and how many a conversation may
 // have, and its guesses get worse with each join: it would rather read whole tables, or whole

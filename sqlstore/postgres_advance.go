@@ -142,7 +142,7 @@ SELECT FROM delivery_conversations
 WHERE conv = ANY (ARRAY(SELECT m.conv` + pgNamed + `))
 ORDER BY id FOR NO KEY UPDATE`
 
-func (postgresWrites) advance(ctx context.Context, s *session, marks []delivery.Mark, lease delivery.Lease) (marked []delivery.Marked, claimed []delivery.Claimed, err error) {
+func (*postgresWrites) advance(ctx context.Context, s *session, marks []delivery.Mark, lease delivery.Lease) (marked []delivery.Marked, claimed []delivery.Claimed, err error) {
 	if s.tx == nil {
 		err = s.single(ctx, func(q delivery.DBTX) error {
 			marked, claimed, err = pgApply(ctx, q, marks, lease)

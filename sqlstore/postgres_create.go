@@ -103,7 +103,7 @@ type pgDraft struct {
 	EventBody    bool      `json:"event_body"`
 }
 
-func (postgresWrites) create(ctx context.Context, s *session, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+func (*postgresWrites) create(ctx context.Context, s *session, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
 	drafts := make([]pgDraft, len(messages))
 	conversations := make([]string, len(messages))
 	for i := range messages {

@@ -34,9 +34,9 @@ claimed AS (
 )
 SELECT id, payload, attempts FROM claimed JOIN due USING (id) ORDER BY since, id`
 
-func (postgresWrites) claim(ctx context.Context, s *session, limit int, lease delivery.Lease) (claimed []delivery.Claimed, err error) {
+func (w *postgresWrites) claim(ctx context.Context, s *session, limit int, lease delivery.Lease) (claimed []delivery.Claimed, err error) {
 	began := time.Now()
-	since := s.sweep.since(began)
+	since := w.sweep.since(began)
 	err = s.single(ctx, func(q delivery.DBTX) error {
 		claimed, err = query(ctx, q, func(rows *sql.Rows) (c delivery.Claimed, err error) {
 			var id int64
@@ -51,7 +51,7 @@ func (postgresWrites) claim(ctx context.Context, s *session, limit int, lease de
 		return err
 	})
 	if err == nil && len(claimed) < limit {
-		s.sweep.leftNothing(began, since)
+		w.sweep.leftNothing(began, since)
 	}
 	return claimed, err
 }
@@ -109,7 +109,7 @@ type pgSettlement struct {
 	Payload string `json:"payload"`
 }
 
-func (postgresWrites) settle(ctx context.Context, s *session, settlements []delivery.Settlement) (held int, err error) {
+func (*postgresWrites) settle(ctx context.Context, s *session, settlements []delivery.Settlement) (held int, err error) {
 	ending, deferring, raising := []pgSettlement{}, []pgSettlement{}, []pgSettlement{}
 	var done, leases []int64 // of what is done
 	for _, x := range settlements {

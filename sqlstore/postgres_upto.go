@@ -13,23 +13,29 @@ import (
 // It takes the rows of conversations as pgAdvance does, and those alone in which it has something to
 // write. A place moves only in a conversation that was taken.
 var pgAdvanceUpTo = `
-WITH mark AS MATERIALIZED (
-	SELECT k.*, m.*, c.version AS seen, r.status AS was, r.version AS last, r.delivered_at, r.read_at,
-		coalesce(CASE WHEN k.status = ` + sqlRead + ` THEN p.read_seq ELSE p.delivered_seq END, 0) AS place
-	FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::int[]),
+WITH asked AS MATERIALIZED (
+	SELECT * FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::int[]),
 			(SELECT $6::timestamptz[]), (SELECT $7::boolean[]), (SELECT $8::bigint[]), (SELECT $9::boolean[]))
 		WITH ORDINALITY AS k(conversation, message, "user", socket, status, at, admitted, after, covered, ord)
 	CROSS JOIN LATERAL (
 		SELECT id, conv, seq AS named, sender, open, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
 	) m
-	CROSS JOIN LATERAL (SELECT id, version FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
+),
+room AS MATERIALIZED (
+	SELECT conv, id AS conversation, version AS seen FROM delivery_conversations WHERE conv = ANY (ARRAY(SELECT DISTINCT conv FROM asked))
+),
+mark AS MATERIALIZED (
+	SELECT asked.*, seen, r.status AS was, r.version AS last, r.delivered_at, r.read_at,
+		coalesce(CASE WHEN asked.status = ` + sqlRead + ` THEN p.read_seq ELSE p.delivered_seq END, 0) AS place
+	FROM asked
+	LEFT JOIN LATERAL (SELECT seen FROM room WHERE conv = asked.conv AND conversation = asked.conversation LIMIT 1) c ON true
 	LEFT JOIN LATERAL (
-		SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.named AND recipient = k."user" LIMIT 1
+		SELECT * FROM delivery_receipts WHERE conv = asked.conv AND seq = asked.named AND recipient = asked."user" LIMIT 1
 	) r ON true
 	LEFT JOIN LATERAL (
-		SELECT * FROM delivery_readers WHERE conv = m.conv AND reader = k."user" LIMIT 1
+		SELECT * FROM delivery_readers WHERE conv = asked.conv AND reader = asked."user" LIMIT 1
 	) p ON true
-	WHERE c.id = k.conversation
+	WHERE seen IS NOT NULL
 ),
 -- Each mark looks at the messages after its beginning, up to the named one or as many as it may.
 look AS MATERIALIZED (
@@ -141,7 +147,7 @@ LEFT JOIN (
 LEFT JOIN told e ON e.ord = plan.ord AND $14::bigint <> 0
 ORDER BY e.id`
 
-func (postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo []delivery.UpTo, limit int, lease delivery.Lease) (marked []delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
+func (*postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo []delivery.UpTo, limit int, lease delivery.Lease) (marked []delivery.MarkedUpTo, claimed []delivery.Claimed, err error) {
 	if s.tx == nil {
 		err = s.single(ctx, func(q delivery.DBTX) error {
 			marked, claimed, err = pgApplyUpTo(ctx, q, upTo, limit, lease)

@@ -13,10 +13,10 @@ import (
 // the one transaction of a caller, which it neither ends nor repeats.
 type session struct {
 	*dialect
-	db    *pool
-	queue chan shift    // of the writers of a serial dialect
-	tx    delivery.DBTX // the caller's, or nil
-	sweep *sweep        // of the claims of a dialect that looks back
+	db     *pool
+	writes writes
+	enter  func(ctx context.Context) (leave func(), err error) // see dialect.turns; may be nil
+	tx     delivery.DBTX                                       // the caller's, or nil
 
 	checked *checked // of the store, also in callers' transactions
 }
@@ -75,7 +75,7 @@ func (s *session) write(ctx context.Context, fn func(q delivery.DBTX) error) err
 // transact runs a transaction once. It uses a connection and not a [sql.Tx] for the sake of SQLite,
 // whose drivers offer no other way to choose how a transaction begins.
 func (s *session) transact(ctx context.Context, fn func(q delivery.DBTX) error) error {
-	if s.serial {
+	if s.enter != nil {
 		leave, err := s.enter(ctx)
 		if err != nil {
 			return err

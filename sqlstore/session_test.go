@@ -65,7 +65,7 @@ func script(t *testing.T, serial bool, fail map[string][]error) (*session, *scri
 	s := &scripted{fail: fail}
 	db := sql.OpenDB(s)
 	t.Cleanup(func() { db.Close() })
-	return newSession(db, &dialect{begin: begin("BEGIN"), serial: serial, classify: func(err error) fate {
+	scripted := &dialect{begin: begin("BEGIN"), serial: serial, classify: func(err error) fate {
 		switch {
 		case errors.Is(err, errConflict):
 			return conflict
@@ -79,7 +79,11 @@ func script(t *testing.T, serial bool, fail map[string][]error) (*session, *scri
 			return away
 		}
 		return unknown
-	}}), s
+	}}
+	if serial {
+		scripted.turns = sqlite.turns
+	}
+	return newSession(db, scripted), s
 }
 
 func work(ctx context.Context) func(q delivery.DBTX) error {
@@ -460,5 +464,29 @@ func TestWhatASessionCannotDoIsTriedOnAnother(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestACallersTransactionOnADatabaseThatIsAwaySaysSo(t *testing.T) {
+	for name, test := range map[string]struct {
+		err         error
+		unavailable bool
+	}{
+		"without room":                        {errAway, true},
+		"only lets itself be read":            {errReadOnly, true},
+		"that broke the connection":           {driver.ErrBadConn, true},
+		"that refuses":                        {errRefused, false},
+		"that is in conflict with another":    {errConflict, false},
+		"of which nobody knows what it means": {errors.New("odd"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := script(t, false, nil)
+			nothing := func(context.Context, delivery.DBTX) error { return nil }
+			s.tx, s.inTx = new(sql.Tx), guard{enter: nothing, fail: nothing}
+			err := s.write(t.Context(), func(delivery.DBTX) error { return test.err })
+			if !errors.Is(err, test.err) || errors.Is(err, delivery.ErrUnavailable) != test.unavailable {
+				t.Errorf("the error is %v", err)
+			}
+		})
 	}
 }

@@ -17,6 +17,7 @@ var sqlite = dialect{
 	begin:    sqliteBegin,
 	inTx:     guard{enter: sqliteEnter, leave: "RELEASE delivery_call", fail: sqliteFail},
 	serial:   true,
+	turns:    func() func(context.Context) (func(), error) { return newTurns().enter },
 	classify: sqliteFate,
 	settings: sqliteSettings,
 	unmigrated: func(err error) bool {
@@ -28,7 +29,7 @@ var sqlite = dialect{
 		return s.write(ctx, apply)
 	},
 	reads:  lockedReads(sqliteIDs, sqliteNow),
-	writes: &sqliteWrites,
+	writes: func() writes { return &sqliteWrites },
 }
 
 // sqliteBegin begins a transaction with the lock to write, whatever the driver was told of BEGIN.

@@ -31,6 +31,11 @@
 // a serialization failure or a busy database the store repeats it as a whole, until ctx ends. Such
 // conflicts are rare, because all calls lock conversations in the same order.
 //
+// On Postgres and MariaDB a call passes over conversations that another transaction has locked or is
+// just creating: their items come back blocked, so that no connection of the pool waits for a
+// conversation. On MySQL it may wait up to 1 s for a conversation that is being created. On SQLite,
+// where a transaction locks the whole database, a call waits until the database is free.
+//
 // If the connection breaks at the commit, or ctx ends there, the error wraps
 // [delivery.ErrOutcomeUnknown]. After any other error nothing has changed. The error wraps
 // [delivery.ErrUnavailable] if the database is away, has no room or no connection left, or if no
@@ -154,8 +159,13 @@ func New(db *sql.DB, dialect Dialect) (*Store, error) {
 }
 
 func newSession(db *sql.DB, impl *dialect) *session {
-	s := &session{dialect: impl, db: &pool{DB: db, local: impl.serial}, queue: make(chan shift, 1), sweep: new(sweep), checked: new(checked)}
-	s.queue <- shift{}
+	s := &session{dialect: impl, db: &pool{DB: db, local: impl.serial}, checked: new(checked)}
+	if impl.writes != nil {
+		s.writes = impl.writes()
+	}
+	if impl.turns != nil {
+		s.enter = impl.turns()
+	}
 	return s
 }
 
@@ -164,7 +174,7 @@ func newSession(db *sql.DB, impl *dialect) *session {
 // After an error the caller must roll back.
 func (s *Store) InTx(tx delivery.DBTX) delivery.Store {
 	inner := *s.session
-	inner.tx, inner.sweep = tx, new(sweep) // whose claims may be rolled back
+	inner.tx, inner.writes = tx, inner.dialect.writes() // whose claims may be rolled back
 	return &Store{&inner}
 }
 
@@ -178,7 +188,11 @@ func (s *Store) Writers() int {
 }
 
 // Sweep makes claims look at the whole outbox, as [delivery.SweepStore] says.
-func (s *Store) Sweep() { s.session.sweep.ask() }
+func (s *Store) Sweep() {
+	if w, ok := s.session.writes.(*postgresWrites); ok { // the others always do
+		w.sweep.ask()
+	}
+}
 
 // Create stores new messages, as [delivery.Store] says.
 func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {

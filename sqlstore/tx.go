@@ -31,17 +31,17 @@ func (s *session) writeInTx(ctx context.Context, fn func(q delivery.DBTX) error)
 		if done {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 		defer cancel()
-		if failure := s.inTx.fail(ctx, s.tx); failure != nil && !errors.Is(failure, sql.ErrTxDone) {
+		if failure := s.inTx.fail(undo, s.tx); failure != nil && !errors.Is(failure, sql.ErrTxDone) {
 			err = errors.Join(err, failure)
 		}
-		err = s.txError(err)
+		err = s.txError(ctx, err)
 	}()
 	err = s.inTx.enter(ctx, s.tx)
 	if errors.Is(err, errFailedTx) || errors.Is(err, errNoTx) {
 		done = true // it has failed already, or there is none that could
-		return s.txError(err)
+		return s.txError(ctx, err)
 	}
 	if err == nil {
 		err = s.check(ctx, s.tx)
@@ -57,7 +57,7 @@ func (s *session) writeInTx(ctx context.Context, fn func(q delivery.DBTX) error)
 }
 
 // txError gives an error inside the caller's transaction its public form.
-func (s *session) txError(err error) error {
+func (s *session) txError(ctx context.Context, err error) error {
 	_, isConn := s.tx.(*sql.Conn)
 	switch {
 	case err == nil:
@@ -67,7 +67,7 @@ func (s *session) txError(err error) error {
 	case errors.Is(err, errNoTx) || errors.Is(err, errSnapshot) || s.classify(err) == conflict:
 		return fmt.Errorf("%w: %w", delivery.ErrTxConflict, err)
 	}
-	return s.orMigrate(err)
+	return s.explain(ctx, err, s.classify(err))
 }
 
 // IsConflict reports whether an error of the caller's own, from a statement or the commit of a

@@ -89,7 +89,6 @@ type Group[In, Out any] struct {
 type line[In, Out any] struct {
 	user    string
 	entries []entry[In, Out]
-	weight  int
 }
 
 type entry[In, Out any] struct {
@@ -165,18 +164,12 @@ func (g *Group[In, Out]) join(c *call[In, Out], user string, items []Item[In]) {
 		g.lines[user] = l
 		g.order = append(g.order, l)
 	}
-	before, free := g.pending, false
 	for i, item := range items {
 		w := g.weigh(item.In)
 		l.entries = append(l.entries, entry[In, Out]{item, w, c, i})
-		l.weight += w
 		g.pending += w
-		free = free || g.taken[item.Key] == nil
 	}
-	if before <= Crowd { // others may be free, and are a crowd now
-		free = true
-	}
-	if free && g.leaders == g.flying {
+	if g.leaders == g.flying {
 		g.staff()
 	}
 }
@@ -239,6 +232,17 @@ func (g *Group[In, Out]) take() (*batch[In, Out], context.Context) {
 	return b, ctx
 }
 
+// many reports whether more than a few items wait.
+func (l *line[In, Out]) many() bool {
+	weight := 0
+	for _, e := range l.entries {
+		if weight += e.weight; weight > few {
+			return true
+		}
+	}
+	return false
+}
+
 // fill takes for a batch what waits and whose keys no other batch has. In a crowd that is a
 // writer's share. A user who waits alone gets all of it. Otherwise users with few items go first,
 // without the others, whose batch would take longer. The next batch begins with one of the others,
@@ -250,7 +254,7 @@ func (g *Group[In, Out]) fill(b *batch[In, Out]) {
 	}
 	var light, heavy, served []*line[In, Out]
 	for _, l := range g.order {
-		if len(g.order) > 1 && l.weight > few {
+		if len(g.order) > 1 && l.many() {
 			heavy = append(heavy, l)
 		} else {
 			light = append(light, l)
@@ -307,7 +311,6 @@ func (g *Group[In, Out]) pull(b *batch[In, Out], l *line[In, Out], limit int) bo
 		b.entries = append(b.entries, e)
 		b.weight = weight
 		b.callers[e.call] = true
-		l.weight -= e.weight
 	}
 	clear(l.entries[len(stay):])
 	l.entries = stay
@@ -319,9 +322,6 @@ func (g *Group[In, Out]) pull(b *batch[In, Out], l *line[In, Out], limit int) bo
 func (g *Group[In, Out]) leave(c *call[In, Out], user string, why error) []Result[Out] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if c.left == 0 {
-		return c.results // at the same moment: what is known counts
-	}
 	results := slices.Clone(c.results)
 	for _, b := range c.flying {
 		for _, e := range b.entries {
@@ -339,7 +339,6 @@ func (g *Group[In, Out]) leave(c *call[In, Out], user string, why error) []Resul
 				return false
 			}
 			results[e.index].Err = why
-			l.weight -= e.weight
 			g.pending -= e.weight
 			return true
 		})

@@ -238,6 +238,14 @@ func TestGroup(t *testing.T) {
 				}
 				wg.Wait()
 			}
+			var wg sync.WaitGroup
+			for n := range Crowd * 3 / 4 { // one after another, during the first one's batch
+				wg.Go(func() { do(t.Context(), g, fmt.Sprint(n), n) })
+				synctest.Wait()
+			}
+			if wg.Wait(); w.most != 1 {
+				t.Errorf("three quarters of a crowd had %d batches at a time", w.most)
+			}
 			for _, callers := range []int{1, Crowd} {
 				if come(callers); w.most != 1 {
 					t.Errorf("%d callers had %d batches at a time", callers, w.most)
@@ -389,6 +397,40 @@ func TestGroup(t *testing.T) {
 			if most := slices.Max(w.sizes[1:]); most > small+turn {
 				t.Errorf("a batch of %d", most)
 			}
+			alone := 0
+			for _, size := range w.sizes {
+				if size == 1 {
+					alone++
+				}
+			}
+			if alone < 8 { // every other batch begins with the others
+				t.Errorf("the user with few items shared all but %d batches", alone)
+			}
+		})
+	})
+
+	t.Run("users whose items never end leave turns to another user with many", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var w desk
+			g := New(500, time.Hour, nil, w.write)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+			defer cancel()
+			var wg sync.WaitGroup
+			for n := range 60 { // five calls of each user at a time
+				wg.Go(func() {
+					for ctx.Err() == nil {
+						g.Do(ctx, fmt.Sprint("endless", n%12), make([]Item[int], 500)...)
+					}
+				})
+			}
+			time.Sleep(time.Minute)
+			began := time.Now()
+			do(t.Context(), g, "", make([]int, 4*turn)...)
+			if waited := time.Since(began); waited > 40*time.Second { // of 13 users, 4 have a turn in a batch
+				t.Errorf("it waited %v", waited)
+			}
+			wg.Wait()
+			time.Sleep(time.Minute) // until the leader has left
 		})
 	})
 
@@ -454,6 +496,9 @@ func TestGroup(t *testing.T) {
 					t.Errorf("with %d hot keys it waited %v", hot, waited)
 				}
 				wg.Wait()
+				if most := slices.Max(w.sizes); most > 10 {
+					t.Errorf("a batch of %d", most)
+				}
 			})
 		}
 	})

@@ -207,9 +207,12 @@ func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
 	return delivery.New(store, notifier, &delivery.Options{
 		OpenConversations: true,
 		Lease:             n.Lease,
+		NotifyCalls:       publishers,
 		Logger:            log,
 		Observer: &delivery.Observer{
-			LeaseLost: func(events int) { n.journal.write(Entry{At: now(), What: leaseLost, N: int64(events)}) },
+			LeaseLost: func(_ context.Context, lost delivery.LeaseLostInfo) {
+				n.journal.write(Entry{At: now(), What: leaseLost, N: int64(lost.Events)})
+			},
 		},
 	})
 }

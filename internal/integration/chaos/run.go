@@ -55,8 +55,8 @@ type Run struct {
 }
 
 const (
-	publishers   = 32 // publishes that a node has under way at a time
-	publishBatch = 10 // events in each
+	publishers   = 32                           // publishes that a node has under way at most: few, for a bound that tells
+	publishBatch = delivery.DefaultNotifyEvents // events in each
 )
 
 // newRun prepares a run: a database with the world in it, and a sink. Setup, if it is not nil,

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliveryhttp"
@@ -134,9 +133,9 @@ func (a *app) restart() error {
 		Logger:      logger,
 		EventBodies: true,
 		Observer: &delivery.Observer{
-			Notified: func(_ int, _ time.Duration, err error) { a.note("notified", err) },
-			Refused:  func(user, message string, err error) { a.note(user+" "+message, err) },
-			Buried:   func(_ delivery.Event, reason string) { a.note("buried", errors.New(reason)) },
+			Notified: func(_ context.Context, n delivery.NotifiedInfo) { a.note("notified", n.Err) },
+			Marked:   func(_ context.Context, m delivery.MarkedInfo) { a.note(m.User+" "+m.Message, m.Err) },
+			Buried:   func(_ context.Context, b delivery.BuriedInfo) { a.note("buried", errors.New(b.Reason)) },
 		},
 		Authorize: func(_ context.Context, user string, to delivery.Action, conversation string) (bool, error) {
 			return o.authorize(user, to, conversation), nil

@@ -15,18 +15,26 @@ const (
 	breather    = 100 * time.Millisecond
 )
 
-// shift is what the store's writers have done since they last left a serial database alone. Who has
-// taken it from the session's queue may write.
+// turns are those of a store's writers. Who has taken the shift from the channel may write.
+type turns chan shift
+
+// shift is what the store's writers have done since they last left the database alone.
 type shift struct {
 	busy  time.Duration
 	ended time.Time // of the last writer
 }
 
+func newTurns() turns {
+	t := make(turns, 1)
+	t <- shift{}
+	return t
+}
+
 // enter waits for the writers before, and then, if it is time, for the breather. Who got in leaves.
-func (s *session) enter(ctx context.Context) (leave func(), err error) {
+func (t turns) enter(ctx context.Context) (leave func(), err error) {
 	var now shift
 	select {
-	case now = <-s.queue:
+	case now = <-t:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -38,7 +46,7 @@ func (s *session) enter(ctx context.Context) (leave func(), err error) {
 			free = breather
 		case <-ctx.Done():
 			timer.Stop()
-			s.queue <- now
+			t <- now
 			return nil, ctx.Err()
 		}
 	}
@@ -49,6 +57,6 @@ func (s *session) enter(ctx context.Context) (leave func(), err error) {
 	return func() {
 		now.ended = time.Now()
 		now.busy += now.ended.Sub(began)
-		s.queue <- now
+		t <- now
 	}, nil
 }

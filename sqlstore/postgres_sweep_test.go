@@ -49,8 +49,8 @@ func TestClaimsInATransactionThatMayBeRolledBackSayNothingAboutOthers(t *testing
 		t.Fatal(err)
 	}
 	inside := store.InTx(new(sql.Tx)).(*Store)
-	inside.session.sweep.leftNothing(time.Now(), everything)
-	if since := store.session.sweep.since(time.Now()); since != everything {
+	inside.session.writes.(*postgresWrites).sweep.leftNothing(time.Now(), everything)
+	if since := store.session.writes.(*postgresWrites).sweep.since(time.Now()); since != everything {
 		t.Errorf("outside, a claim looks %v back", since)
 	}
 }

@@ -1,0 +1,143 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+// ledger is a store that notes how often each outcome was settled.
+type ledger struct {
+	delivery.Store
+
+	mu       sync.Mutex
+	outcomes map[delivery.Outcome]int
+}
+
+func (l *ledger) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
+	l.mu.Lock()
+	for _, s := range settlements {
+		l.outcomes[s.Outcome]++
+	}
+	l.mu.Unlock()
+	return l.Store.Settle(ctx, settlements)
+}
+
+func TestAnEventIsPublishedUnderAFreshLeaseOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &ledger{Store: memstore.New(), outcomes: map[delivery.Outcome]int{}}
+		e := new(endpoint)
+		e.set(func(context.Context, []delivery.Event) error { time.Sleep(800 * time.Millisecond); return nil })
+		tracker := newTracker(t, store, e, &delivery.Options{Lease: 3 * time.Second, NotifyCalls: 1, NotifyEvents: 1})
+		defer run(t, tracker)()
+		sendAs(t, tracker, "a", "b", "c") // c waits for 1.6 s
+		pass(time.Minute)
+		if got := store.outcomes; got[delivery.Release] != 1 || got[delivery.Done] != 3 || e.called() != 3 {
+			t.Errorf("settled %v in %d calls", got, e.called())
+		}
+	})
+}
+
+func TestALostLeaseIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, e, lost := memstore.New(), new(endpoint), 0
+		e.set(func(context.Context, []delivery.Event) error { time.Sleep(4 * time.Second); return nil }) // for all of the lease, and more
+		tracker := newTracker(t, store, e, &delivery.Options{Lease: 3 * time.Second, Observer: &delivery.Observer{
+			LeaseLost: func(_ context.Context, l delivery.LeaseLostInfo) { lost += l.Events },
+		}})
+		stop := run(t, tracker)
+		sendAs(t, tracker, "m")
+		pass(3*time.Second + time.Millisecond)
+		if claimed, err := store.Claim(t.Context(), 10, delivery.Lease{Token: 1, For: time.Hour}); err != nil || len(claimed) != 1 {
+			t.Errorf("claimed %v, %v", claimed, err)
+		}
+		pass(10 * time.Second)
+		stop()
+		if lost != 1 {
+			t.Errorf("%d events were told of, want 1", lost)
+		}
+	})
+}
+
+func TestAPanicThatTurnsIntoAFailureGivesTheOthersBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, store := new(endpoint), memstore.New()
+		e.set(func(_ context.Context, events []delivery.Event) error {
+			switch {
+			case len(events) > 1:
+				panic("boom")
+			case events[0].Updates[0].Message == "b":
+				return errors.New("503")
+			}
+			return nil
+		})
+		tracker := newTracker(t, store, e, nil)
+		sendAs(t, tracker, "a", "b", "c", "d")
+		if err := tracker.Flush(t.Context()); err == nil {
+			t.Error("Flush does not tell of the failure")
+		}
+		e.set(nil)
+		if err := tracker.Flush(t.Context()); err != nil || len(e.accepted()) != 3 { // b rests for a moment
+			t.Errorf("accepted %v at once, %v", e.accepted(), err)
+		}
+		pass(time.Second)
+		if err := tracker.Flush(t.Context()); err != nil || len(e.accepted()) != 4 {
+			t.Errorf("accepted %v, %v", e.accepted(), err)
+		}
+	})
+}
+
+func TestAPanicThatTakesLongToIsolateGivesTheOthersBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := new(endpoint)
+		e.set(func(_ context.Context, events []delivery.Event) error {
+			if len(events) > 1 {
+				panic("boom")
+			}
+			time.Sleep(900 * time.Millisecond)
+			return nil
+		})
+		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Lease: 3 * time.Second})
+		sendAs(t, tracker, "a", "b", "c", "d") // two of them before a third of the lease is gone
+		if err := tracker.Flush(t.Context()); err != nil || len(e.accepted()) != 4 {
+			t.Errorf("accepted %v, %v", e.accepted(), err)
+		}
+	})
+}
+
+func TestARefusedEventComesAgainWhenItsErrorSays(t *testing.T) {
+	for ask, want := range map[time.Duration]time.Duration{
+		time.Minute:      time.Minute,
+		time.Millisecond: time.Second,
+		24 * time.Hour:   10 * time.Minute,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			e := new(endpoint)
+			e.set(func(context.Context, []delivery.Event) error {
+				return delivery.Refused(map[int]error{0: delivery.RetryAfter(errors.New("not now"), ask)})
+			})
+			tracker := newTracker(t, memstore.New(), e, nil)
+			defer run(t, tracker)()
+			sendAs(t, tracker, "m")
+			synctest.Wait()
+			e.set(nil)
+			pass(want - time.Millisecond)
+			if got := e.accepted(); len(got) > 0 {
+				t.Errorf("after %v it came before %v", ask, want)
+			}
+			if b, err := tracker.Backlog(t.Context()); err != nil || b.Oldest != want-time.Millisecond {
+				t.Errorf("the age of an event that is tried again is %v, %v", b.Oldest, err)
+			}
+			pass(time.Millisecond + pollInterval)
+			if got := e.accepted(); len(got) != 1 {
+				t.Errorf("after %v it did not come by %v", ask, want+pollInterval)
+			}
+		})
+	}
+}

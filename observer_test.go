@@ -1,0 +1,100 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+func TestObserver(t *testing.T) {
+	members := func(_ context.Context, user string, _ delivery.Action, _ string) (bool, error) { return user != "mallory", nil }
+	type traceKey struct{}
+	var seen []string
+	see := func(ctx context.Context, format string, args ...any) {
+		seen = append(seen, fmt.Sprintf("%v: ", ctx.Value(traceKey{}))+fmt.Sprintf(format, args...))
+	}
+	observer := &delivery.Observer{
+		Sent: func(ctx context.Context, s delivery.SentInfo) { see(ctx, "%+v", s) },
+		Marked: func(ctx context.Context, m delivery.MarkedInfo) {
+			see(ctx, "%s in %q by %s, %v, up to %v, in a transaction %v, changed %d: %v", m.Message, m.Conversation, m.User, m.Status, m.UpTo, m.InTx, m.Changed, m.Err)
+		},
+	}
+	ctx := context.WithValue(t.Context(), traceKey{}, "trace")
+	expect := func(t *testing.T, want ...string) {
+		t.Helper()
+		if got := strings.Join(seen, "\n"); got != strings.Join(want, "\n") {
+			t.Errorf("told\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+		}
+		seen = nil
+	}
+
+	t.Run("every send is told, with the caller's context and what became of it", func(t *testing.T) {
+		d := newDesk(t, &delivery.Options{Authorize: members, Observer: observer})
+		seen = nil
+		for _, body := range []string{"hi", "hi", "ho"} {
+			d.Send(ctx, delivery.Draft{Conversation: "c", ID: "m", Sender: "alice", Body: body, Audience: delivery.Audience{Recipients: []string{"bob"}}})
+		}
+		d.Send(ctx, delivery.Draft{Conversation: "c", Sender: ""}) // is not tried
+		expect(t,
+			"trace: {Conversation:c Message:m Sender:alice InTx:false Err:<nil>}",
+			"trace: {Conversation:c Message:m Sender:alice InTx:false Err:<nil>}",
+			"trace: {Conversation:c Message:m Sender:alice InTx:false Err:"+delivery.ErrConflict.Error()+"}",
+		)
+	})
+
+	t.Run("every mark is told, taken or refused, and a message named twice once", func(t *testing.T) {
+		d := newDesk(t, &delivery.Options{Authorize: members, Observer: observer})
+		d.send(t, delivery.Draft{Conversation: "c", ID: "frozen", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})
+		d.send(t, delivery.Draft{Conversation: "c", ID: "open", Sender: "alice", Audience: delivery.Audience{Open: true}})
+		for _, c := range []struct {
+			user, message, conversation string
+			changed                     int
+			err                         error
+		}{
+			{"bob", "frozen", "c", 1, nil},
+			{"bob", "frozen", "c", 0, nil},
+			{"alice", "frozen", "c", 0, delivery.ErrOwnMessage},
+			{"carol", "frozen", "c", 0, delivery.ErrNotRecipient},
+			{"mallory", "open", "c", 0, delivery.ErrForbidden},
+			{"bob", "nowhere", "", 0, delivery.ErrNotFound},
+		} {
+			seen = nil
+			d.Mark(ctx, delivery.Actor{User: c.user}, delivery.Read, c.message, c.message)
+			expect(t, fmt.Sprintf("trace: %s in %q by %s, read, up to false, in a transaction false, changed %d: %v", c.message, c.conversation, c.user, c.changed, c.err))
+		}
+	})
+
+	t.Run("every up-to mark is told once", func(t *testing.T) {
+		d := newDesk(t, &delivery.Options{Authorize: members, Observer: observer})
+		for i := range 3 {
+			d.send(t, delivery.Draft{Conversation: "c", ID: fmt.Sprint("m", i), Sender: "alice", Audience: delivery.Audience{Open: true}})
+		}
+		seen = nil
+		d.MarkUpTo(ctx, bob, delivery.Delivered, delivery.MessageRef{Conversation: "c", ID: "m2"})
+		d.MarkUpTo(ctx, delivery.Actor{User: "mallory"}, delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m2"})
+		d.MarkUpTo(ctx, bob, delivery.Read, delivery.MessageRef{Conversation: "c", ID: "nowhere"})
+		expect(t,
+			"trace: m2 in \"c\" by bob, delivered, up to true, in a transaction false, changed 3: <nil>",
+			"trace: m2 in \"c\" by mallory, read, up to true, in a transaction false, changed 0: "+delivery.ErrForbidden.Error(),
+			"trace: nowhere in \"c\" by bob, read, up to true, in a transaction false, changed 0: "+delivery.ErrNotFound.Error(),
+		)
+	})
+
+	t.Run("a failure of the store is told for each message of the call", func(t *testing.T) {
+		store := &faultyStore{Store: memstore.New()}
+		tracker := newTracker(t, store, new(endpoint), &delivery.Options{Observer: observer})
+		sendAs(t, tracker, "m", "n")
+		seen = nil
+		store.fault = func(context.Context) error { return errors.New("connection refused") }
+		tracker.Mark(ctx, bob, delivery.Read, "m", "n")
+		expect(t,
+			"trace: m in \"c\" by bob, read, up to false, in a transaction false, changed 0: delivery: marking: connection refused",
+			"trace: n in \"c\" by bob, read, up to false, in a transaction false, changed 0: delivery: marking: connection refused",
+		)
+	})
+}

@@ -1,0 +1,252 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+// spring is a store whose outbox never runs dry, as long as it flows.
+type spring struct {
+	delivery.Store
+	last  atomic.Int64
+	still atomic.Bool
+}
+
+func (s *spring) Claim(_ context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	if s.still.Load() {
+		return nil, nil
+	}
+	claimed := make([]delivery.Claimed, limit)
+	for i := range claimed {
+		id := s.last.Add(1)
+		claimed[i] = delivery.Claimed{Lease: lease.Token, Attempts: 1, Event: delivery.Event{
+			ID: id, Kind: delivery.MessageSent, Conversation: fmt.Sprint(id % 100), Updates: []delivery.Update{{Message: fmt.Sprint(id)}},
+		}}
+	}
+	return claimed, nil
+}
+
+func (s *spring) Settle(_ context.Context, settlements []delivery.Settlement) (int, error) {
+	return len(settlements), nil
+}
+
+// capacity is an endpoint that bears so much, and notes what it got.
+type capacity struct {
+	answer func(ctx context.Context, c *capacity) error // to a call, with the lock held at its beginning
+
+	mu                 sync.Mutex
+	now                int // calls under way
+	most, calls, fails int // since the last reset
+	overloads          int
+
+	served chan struct{} // holds what it works on
+}
+
+func (c *capacity) Notify(ctx context.Context, _ []delivery.Event) error {
+	c.mu.Lock()
+	c.now++
+	c.calls++
+	c.most = max(c.most, c.now)
+	c.mu.Unlock()
+	err := c.answer(ctx, c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now--
+	if err != nil {
+		c.fails++
+	}
+	return err
+}
+
+// over reports whether more calls are under way than the endpoint bears.
+func (c *capacity) over(most int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now > most {
+		c.overloads++
+	}
+	return c.now > most
+}
+
+// during returns how many calls a second were accepted while the time went by.
+func (c *capacity) during(d time.Duration) (rate float64) {
+	c.mu.Lock()
+	c.most, c.calls, c.fails, c.overloads = 0, 0, 0, 0
+	c.mu.Unlock()
+	pass(d)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return float64(c.calls-c.fails) / d.Seconds()
+}
+
+func takes(d time.Duration) func(context.Context, *capacity) error {
+	return func(context.Context, *capacity) error { time.Sleep(d); return nil }
+}
+
+func down(context.Context, *capacity) error { return errors.New("503") }
+
+func hang(ctx context.Context, _ *capacity) error { <-ctx.Done(); return ctx.Err() }
+
+func TestTheNumberOfCallsFollowsTheEndpoint(t *testing.T) {
+	const most = 150
+	bubble := func(name string, answer func(context.Context, *capacity) error, f func(t *testing.T, c *capacity, store *spring, tracker *delivery.Tracker)) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, store := &capacity{answer: answer, served: make(chan struct{}, 50)}, &spring{Store: memstore.New()}
+				tracker := newTracker(t, store, c, &delivery.Options{NotifyCalls: most, NotifyEvents: 1})
+				stop := run(t, tracker)
+				f(t, c, store, tracker)
+				stop()
+			})
+		})
+	}
+
+	for _, latency := range []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond} {
+		bubble(fmt.Sprintf("at a latency of %v it grows up to its bound", latency), takes(latency), func(t *testing.T, c *capacity, _ *spring, _ *delivery.Tracker) {
+			if most := c.now; most > 10 {
+				t.Errorf("it began with %d calls", most)
+			}
+			pass(8 * latency)
+			if got, want := c.during(5*time.Second), most/latency.Seconds(); got < 0.95*want || c.most != most {
+				t.Errorf("%.0f calls a second, up to %d at a time; want %.0f", got, c.most, want)
+			}
+		})
+	}
+
+	collapses := map[string]func(ctx context.Context, c *capacity) error{
+		"fails": func(_ context.Context, c *capacity) error {
+			c.over(50)
+			c.mu.Lock()
+			before := c.overloads
+			c.mu.Unlock()
+			time.Sleep(20 * time.Millisecond)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.overloads > before || c.now > 50 {
+				return errors.New("502")
+			}
+			return nil
+		},
+		"sheds what is too much": func(_ context.Context, c *capacity) error {
+			if c.over(50) {
+				return errors.New("503")
+			}
+			time.Sleep(20 * time.Millisecond)
+			return nil
+		},
+		"gets slow": func(_ context.Context, c *capacity) error {
+			time.Sleep(20 * time.Millisecond)
+			if c.over(50) {
+				time.Sleep(400 * time.Millisecond)
+			}
+			return nil
+		},
+	}
+	for how, answer := range collapses {
+		bubble("an endpoint that "+how+" at more than 50 calls at a time is kept below that", answer, func(t *testing.T, c *capacity, _ *spring, _ *delivery.Tracker) {
+			pass(10 * time.Second)
+			rate := c.during(time.Minute)
+			t.Logf("%.0f calls a second, up to %d at a time, %d of %d over, %d failed", rate, c.most, c.overloads, c.calls, c.fails)
+			if c.most > 75 || c.overloads > c.calls/50 || c.fails > c.calls/50 || rate < 0.6*50/0.02 {
+				t.Error("it was not kept")
+			}
+		})
+	}
+
+	bubble("where calls queue, it stays near what the endpoint works on", func(_ context.Context, c *capacity) error {
+		c.served <- struct{}{}
+		time.Sleep(20 * time.Millisecond)
+		<-c.served
+		return nil
+	}, func(t *testing.T, c *capacity, _ *spring, _ *delivery.Tracker) {
+		pass(10 * time.Second)
+		rate := c.during(time.Minute)
+		t.Logf("%.0f calls a second, up to %d at a time", rate, c.most)
+		if c.most > 180 || rate < 0.95*50/0.02 {
+			t.Error("it did not")
+		}
+	})
+
+	for how, state := range map[string]func(context.Context, *capacity) error{"hangs": hang, "is down": down} {
+		var ill atomic.Bool
+		bubble("an endpoint that "+how+" for minutes is hardly called, and soon fully again", func(ctx context.Context, c *capacity) error {
+			if ill.Load() {
+				return state(ctx, c)
+			}
+			return takes(20*time.Millisecond)(ctx, c)
+		}, func(t *testing.T, c *capacity, _ *spring, _ *delivery.Tracker) {
+			pass(5 * time.Second)
+			ill.Store(true)
+			pass(10 * time.Second)
+			c.during(5 * time.Minute)
+			if c.calls > 60 || c.most > 1 {
+				t.Errorf("%d calls in 5 minutes, %d at a time", c.calls, c.most)
+			}
+			ill.Store(false)
+			pass(20 * time.Second)
+			if got, want := c.during(5*time.Second), most/0.02; got < 0.95*want {
+				t.Errorf("%.0f calls a second afterwards, want %.0f", got, want)
+			}
+		})
+	}
+
+	var until atomic.Int64 // the end of the second in which 200 calls are allowed
+	var used atomic.Int64
+	bubble("an endpoint that allows so many calls a second gets most of them, and few more", func(context.Context, *capacity) error {
+		if now := time.Now().UnixNano(); now > until.Load() {
+			until.Store(now + int64(time.Second))
+			used.Store(0)
+		}
+		if used.Add(1) > 200 {
+			return delivery.RetryAfter(errors.New("429"), time.Second)
+		}
+		time.Sleep(20 * time.Millisecond)
+		return nil
+	}, func(t *testing.T, c *capacity, _ *spring, _ *delivery.Tracker) {
+		pass(10 * time.Second)
+		rate := c.during(time.Minute)
+		t.Logf("%.0f calls a second, %d of %d refused, up to %d at a time", rate, c.fails, c.calls, c.most)
+		if rate < 80 || c.fails > c.calls/20 {
+			t.Error("it did not")
+		}
+	})
+
+	bubble("it does not grow where few events come", takes(50*time.Millisecond), func(t *testing.T, c *capacity, store *spring, tracker *delivery.Tracker) {
+		store.still.Store(true)
+		pass(time.Second)
+		for _, id := range numbered(600) {
+			sendAs(t, tracker, id)
+			pass(10 * time.Millisecond)
+		}
+		t.Logf("%d at a time", c.most)
+		store.still.Store(false)
+		c.during(20 * time.Millisecond)
+		if c.most > 10 {
+			t.Errorf("%d calls at once", c.most)
+		}
+	})
+
+	var slower atomic.Bool
+	bubble("an endpoint that moved away is called as much as before", func(ctx context.Context, c *capacity) error {
+		if slower.Load() {
+			return takes(100*time.Millisecond)(ctx, c)
+		}
+		return takes(20*time.Millisecond)(ctx, c)
+	}, func(t *testing.T, c *capacity, _ *spring, _ *delivery.Tracker) {
+		pass(5 * time.Second)
+		slower.Store(true)
+		pass(30 * time.Second)
+		if rate := c.during(5 * time.Second); rate < 0.95*most/0.1 {
+			t.Errorf("%.0f calls a second, up to %d at a time", rate, c.most)
+		}
+	})
+}
