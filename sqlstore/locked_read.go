@@ -43,25 +43,6 @@ CROSS JOIN delivery_messages m /*! FORCE INDEX (delivery_messages_id) */ ON m.id
 const lockedConversation = `
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = m.conv`
 
-// lockedReaders returns the text that finds conversations' versions, readers' places and receipts.
-// wanted is the batch as a table.
-func lockedReaders(wanted string) string {
-	return `
-SELECT /*! STRAIGHT_JOIN */ j.i, c.version, p.delivered_seq, p.read_seq, ` + progressCols + `
-FROM ` + wanted + ` j
-CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = j.conv
-LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = j.conv AND p.reader = j.recipient
-LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`
-}
-
-// lockedReceipts returns the text that finds receipts. wanted is the batch as a table.
-func lockedReceipts(wanted string) string {
-	return `
-SELECT /*! STRAIGHT_JOIN */ j.i, ` + progressCols + `
-FROM ` + wanted + ` j
-CROSS JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`
-}
-
 // lockedStretch reads messages of one conversation, and is a part of a UNION, with its number in
 // the text: key, after seq, up to seq, limit → the number, key, header…, tally…. MariaDB finds the
 // beginning of a range by an index only if it knows both ends before it starts.
