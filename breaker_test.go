@@ -68,6 +68,37 @@ func TestAHalfOpenBreaker(t *testing.T) {
 		well(t, tracker, e)
 	})
 
+	t.Run("tries one event of those that the queue holds still, and claims no other", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			e, store := new(endpoint), &counted{Store: memstore.New()}
+			var mu sync.Mutex
+			var calls, tries, most int
+			e.set(func(_ context.Context, events []delivery.Event) error {
+				mu.Lock()
+				calls++
+				n := calls
+				if n > 10 {
+					tries++
+					most = max(most, len(events))
+				}
+				mu.Unlock()
+				if n > 5 && n <= 10 { // under way for longer than the breaker is open
+					time.Sleep(3 * time.Second)
+				}
+				return errors.New("503")
+			})
+			tracker := newTracker(t, store, e, nil)
+			sendAs(t, tracker, numbered(1000)...)
+			defer run(t, tracker)()
+			pass(2 * time.Second)
+			before := store.claimed.Load()
+			pass(time.Minute)
+			if more := int(store.claimed.Load() - before); most != 1 || more > 50 {
+				t.Errorf("up to %d events at a time, and %d were claimed for %d tries", most, more, tries)
+			}
+		})
+	})
+
 	bubble("goes on when its try panics", func(t *testing.T, tracker *delivery.Tracker, e *endpoint) {
 		var once sync.Once
 		e.set(func(context.Context, []delivery.Event) error {
@@ -103,7 +134,9 @@ func TestAHalfOpenBreaker(t *testing.T) {
 			e, store := new(endpoint), &scrambled{Store: memstore.New()}
 			tracker := newTracker(t, store, e, nil)
 			sendAs(t, newTracker(t, store, e, nil), "m0")
-			e.set(func(context.Context, []delivery.Event) error { return delivery.RetryAfter(errors.New("429"), 10*time.Second) })
+			e.set(func(context.Context, []delivery.Event) error {
+				return delivery.RetryAfter(errors.New("429"), 10*time.Second)
+			})
 			defer run(t, tracker)()
 			pass(time.Second)
 			sendAs(t, newTracker(t, store, e, nil), "m1") // due sooner than m0 is again
