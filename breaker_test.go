@@ -68,33 +68,55 @@ func TestAHalfOpenBreaker(t *testing.T) {
 		well(t, tracker, e)
 	})
 
-	t.Run("tries one event of those that the queue holds still, and claims no other", func(t *testing.T) {
+	t.Run("tries one event of many that a slow write brings", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			e, store := new(endpoint), &counted{Store: memstore.New()}
-			var mu sync.Mutex
-			var calls, tries, most int
+			e, store := new(endpoint), &slowly{Store: memstore.New()}
+			tracker := newTracker(t, store, e, nil)
+			ids := numbered(10)
+			for _, id := range ids {
+				if _, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: id, Sender: "alice"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			defer run(t, tracker)()
+			pass(time.Second)
+			e.set(func(context.Context, []delivery.Event) error {
+				return delivery.RetryAfter(errors.New("429"), time.Second)
+			})
+			store.takes = time.Second + time.Millisecond // until just after the pause
+			go func() {
+				if _, err := tracker.Mark(t.Context(), bob, delivery.Delivered, ids...); err != nil {
+					t.Error(err)
+				}
+			}()
+			synctest.Wait()
+			sendAs(t, tracker, "x")
+			synctest.Wait()
+			var most, calls int
 			e.set(func(_ context.Context, events []delivery.Event) error {
-				mu.Lock()
+				most = max(most, len(events))
 				calls++
-				n := calls
-				if n > 10 {
-					tries++
-					most = max(most, len(events))
-				}
-				mu.Unlock()
-				if n > 5 && n <= 10 { // under way for longer than the breaker is open
-					time.Sleep(3 * time.Second)
-				}
 				return errors.New("503")
 			})
+			pass(10 * time.Second)
+			if most != 1 || calls < 3 {
+				t.Errorf("up to %d events in %d calls", most, calls)
+			}
+		})
+	})
+
+	t.Run("claims one event at a time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			e, store := new(endpoint), &counted{Store: memstore.New()}
+			e.set(failing)
 			tracker := newTracker(t, store, e, nil)
 			sendAs(t, tracker, numbered(1000)...)
 			defer run(t, tracker)()
 			pass(2 * time.Second)
-			before := store.claimed.Load()
+			claimed, calls := store.claimed.Load(), e.called()
 			pass(time.Minute)
-			if more := int(store.claimed.Load() - before); most != 1 || more > 50 {
-				t.Errorf("up to %d events at a time, and %d were claimed for %d tries", most, more, tries)
+			if claimed, calls = store.claimed.Load()-claimed, e.called()-calls; int(claimed) != calls || calls < 3 {
+				t.Errorf("%d were claimed for %d tries", claimed, calls)
 			}
 		})
 	})
@@ -171,4 +193,15 @@ func TestAHalfOpenBreaker(t *testing.T) {
 			}
 		})
 	})
+}
+
+// slowly is a store whose marks take a time.
+type slowly struct {
+	delivery.Store
+	takes time.Duration
+}
+
+func (s *slowly) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	time.Sleep(s.takes)
+	return s.Store.Advance(ctx, marks, lease)
 }
