@@ -197,15 +197,16 @@ func (p *probe) markAllUpTo(limit int, upTo ...delivery.UpTo) []delivery.MarkedU
 		p.Fatalf("AdvanceUpTo returned %d results and %d claims for %d up-to marks and no lease", len(marked), len(claimed), len(upTo))
 	}
 	changed := 0
-	for i, m := range marked {
+	for i, u := range upTo {
+		m := marked[i]
 		changed += m.Changed
 		switch seq := m.Header.Seq; {
 		case m.Blocked:
 			p.Fatalf("AdvanceUpTo says that up-to mark %d was blocked, when nobody else was there", i)
 		case m.Changed > 0 && m.To-m.From+1 != int64(m.Changed) || m.Changed == 0 && (m.From != 0 || m.To != 0):
 			p.Fatalf("AdvanceUpTo says that the %d advances of up-to mark %d took the versions %d to %d", m.Changed, i, m.From, m.To)
-		case m.More != (m.Reached < seq) || m.Reached > seq || m.Reached < min(upTo[i].After, seq):
-			p.Fatalf("AdvanceUpTo says that up-to mark %d, from seq %d to %d, reached %d, and that there is more: %t", i, upTo[i].After, seq, m.Reached, m.More)
+		case m.More != (m.Reached < seq) || m.Reached > seq || m.Reached < min(u.After, seq):
+			p.Fatalf("AdvanceUpTo says that up-to mark %d, from seq %d to %d, reached %d, and that there is more: %t", i, u.After, seq, m.Reached, m.More)
 		}
 	}
 	if changed > limit {
