@@ -68,6 +68,59 @@ func TestAHalfOpenBreaker(t *testing.T) {
 		well(t, tracker, e)
 	})
 
+	t.Run("tries one event of many that a slow write brings", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			e, store := new(endpoint), &slowly{Store: memstore.New()}
+			tracker := newTracker(t, store, e, nil)
+			ids := numbered(10)
+			for _, id := range ids {
+				if _, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: id, Sender: "alice"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			defer run(t, tracker)()
+			pass(time.Second)
+			e.set(func(context.Context, []delivery.Event) error {
+				return delivery.RetryAfter(errors.New("429"), time.Second)
+			})
+			store.takes = time.Second + time.Millisecond // until just after the pause
+			go func() {
+				if _, err := tracker.Mark(t.Context(), bob, delivery.Delivered, ids...); err != nil {
+					t.Error(err)
+				}
+			}()
+			synctest.Wait()
+			sendAs(t, tracker, "x")
+			synctest.Wait()
+			var most, calls int
+			e.set(func(_ context.Context, events []delivery.Event) error {
+				most = max(most, len(events))
+				calls++
+				return errors.New("503")
+			})
+			pass(10 * time.Second)
+			if most != 1 || calls < 3 {
+				t.Errorf("up to %d events in %d calls", most, calls)
+			}
+		})
+	})
+
+	t.Run("claims one event at a time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			e, store := new(endpoint), &counted{Store: memstore.New()}
+			e.set(failing)
+			tracker := newTracker(t, store, e, nil)
+			sendAs(t, tracker, numbered(1000)...)
+			defer run(t, tracker)()
+			pass(2 * time.Second)
+			claimed, calls := store.claimed.Load(), e.called()
+			pass(time.Minute)
+			if claimed, calls = store.claimed.Load()-claimed, e.called()-calls; int(claimed) != calls || calls < 3 {
+				t.Errorf("%d were claimed for %d tries", claimed, calls)
+			}
+		})
+	})
+
 	bubble("goes on when its try panics", func(t *testing.T, tracker *delivery.Tracker, e *endpoint) {
 		var once sync.Once
 		e.set(func(context.Context, []delivery.Event) error {
@@ -140,4 +193,15 @@ func TestAHalfOpenBreaker(t *testing.T) {
 			}
 		})
 	})
+}
+
+// slowly is a store whose marks take a time.
+type slowly struct {
+	delivery.Store
+	takes time.Duration
+}
+
+func (s *slowly) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	time.Sleep(s.takes)
+	return s.Store.Advance(ctx, marks, lease)
 }

@@ -33,10 +33,10 @@ func TestAnEventIsPublishedUnderAFreshLeaseOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &ledger{Store: memstore.New(), outcomes: map[delivery.Outcome]int{}}
 		e := new(endpoint)
-		e.set(func(context.Context, []delivery.Event) error { time.Sleep(800 * time.Millisecond); return nil })
+		e.set(func(context.Context, []delivery.Event) error { time.Sleep(600 * time.Millisecond); return nil })
 		tracker := newTracker(t, store, e, &delivery.Options{Lease: 3 * time.Second, NotifyCalls: 1, NotifyEvents: 1})
 		defer run(t, tracker)()
-		sendAs(t, tracker, "a", "b", "c") // c waits for 1.6 s
+		sendAs(t, tracker, "a", "b", "c") // c waits for 1.2 s
 		pass(time.Minute)
 		if got := store.outcomes; got[delivery.Release] != 1 || got[delivery.Done] != 3 || e.called() != 3 {
 			t.Errorf("settled %v in %d calls", got, e.called())

@@ -12,7 +12,9 @@ import (
 )
 
 func TestObserver(t *testing.T) {
-	members := func(_ context.Context, user string, _ delivery.Action, _ string) (bool, error) { return user != "mallory", nil }
+	members := func(_ context.Context, user string, _ delivery.Action, _ string) (bool, error) {
+		return user != "mallory", nil
+	}
 	type traceKey struct{}
 	var seen []string
 	see := func(ctx context.Context, format string, args ...any) {

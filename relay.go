@@ -106,11 +106,7 @@ func say(to chan<- struct{}) {
 // lease returns the lease under which a write is to store its events: none if they could not be
 // published at once anyway.
 func (r *relay) lease() Lease {
-	if r.breaker.state() != BreakerClosed {
-		return Lease{}
-	}
-	if !r.queue.admits(r.goal()) {
-		r.behind.Store(true)
+	if r.breaker.state() != BreakerClosed || !r.queue.admits(r.goal()) {
 		return Lease{}
 	}
 	return r.newLease()
@@ -161,7 +157,6 @@ func (r *relay) enqueue(events []Claimed, since time.Time, claimed bool) {
 		return
 	}
 	if left := r.queue.put(r.hold(events, since, claimed), r.goal()); len(left) > 0 {
-		r.behind.Store(true)
 		go r.release(left) // no caller waits for it
 	}
 }

@@ -602,13 +602,14 @@ func TestReplay(t *testing.T) {
 // counted is a store that counts what the relay asks of it, and whose Backlog takes its time.
 type counted struct {
 	*memstore.Store
-	claims, claimed atomic.Int64
-	backlog         time.Duration
+	claims, claimed, most atomic.Int64 // calls, events, and the largest limit
+	backlog               time.Duration
 }
 
 func (c *counted) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
 	claimed, err := c.Store.Claim(ctx, limit, lease)
 	c.claims.Add(1)
+	c.most.Store(max(c.most.Load(), int64(limit)))
 	c.claimed.Add(int64(len(claimed)))
 	return claimed, err
 }
@@ -669,6 +670,18 @@ func TestRelayUnderStrain(t *testing.T) {
 		pass(30 * time.Second)
 		if accepted, claimed := len(e.accepted()), int(store.claimed.Load()); accepted < 2000 || claimed > accepted+500 {
 			t.Errorf("%d claimed for %d accepted", claimed, accepted)
+		}
+	})
+
+	bubble("a backlog is claimed in parts of some size, and none is too large", func(t *testing.T) {
+		e, store := new(endpoint), &counted{Store: memstore.New()}
+		e.set(func(context.Context, []delivery.Event) error { time.Sleep(20 * time.Millisecond); return nil })
+		tracker := newTracker(t, store, e, nil)
+		sendAs(t, tracker, numbered(20_000)...)
+		defer run(t, tracker)()
+		pass(2 * time.Second)
+		if n, claims := len(e.accepted()), store.claims.Load(); n != 20_000 || claims > 300 || store.most.Load() > delivery.MaxBatch {
+			t.Errorf("%d accepted in %d claims of up to %d", n, claims, store.most.Load())
 		}
 	})
 

@@ -88,3 +88,27 @@ func TestConversationsTakeTurns(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatOthersLeftIsPublishedBesideAFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, store := &arrivals{takes: 100 * time.Millisecond, at: map[string]time.Time{}}, memstore.New()
+		tracker := newTracker(t, store, a, &delivery.Options{NotifyCalls: 4}) // 400 events a second
+		defer run(t, tracker)()
+		for tick := range 1000 {
+			if tick == 200 {
+				if _, err := newTracker(t, store, a, nil).Send(t.Context(), delivery.Draft{ID: "left", Conversation: "d", Sender: "bob"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 5 {
+				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			pass(10 * time.Millisecond)
+		}
+		if _, ok := a.of("left"); !ok {
+			t.Error("it was not published in 8 seconds")
+		}
+	})
+}

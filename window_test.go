@@ -19,12 +19,14 @@ type spring struct {
 	delivery.Store
 	last  atomic.Int64
 	still atomic.Bool
+	takes time.Duration // a Claim
 }
 
 func (s *spring) Claim(_ context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
 	if s.still.Load() {
 		return nil, nil
 	}
+	time.Sleep(s.takes)
 	claimed := make([]delivery.Claimed, limit)
 	for i := range claimed {
 		id := s.last.Add(1)
@@ -43,10 +45,11 @@ func (s *spring) Settle(_ context.Context, settlements []delivery.Settlement) (i
 type capacity struct {
 	answer func(ctx context.Context, c *capacity) error // to a call, with the lock held at its beginning
 
-	mu                 sync.Mutex
-	now                int // calls under way
-	most, calls, fails int // since the last reset
-	overloads          int
+	mu                sync.Mutex
+	now               int // calls under way
+	most, calls, good int // since the last reset
+	fails             int
+	overloads         int
 
 	served chan struct{} // holds what it works on
 }
@@ -63,6 +66,8 @@ func (c *capacity) Notify(ctx context.Context, _ []delivery.Event) error {
 	c.now--
 	if err != nil {
 		c.fails++
+	} else {
+		c.good++
 	}
 	return err
 }
@@ -80,12 +85,12 @@ func (c *capacity) over(most int) bool {
 // during returns how many calls a second were accepted while the time went by.
 func (c *capacity) during(d time.Duration) (rate float64) {
 	c.mu.Lock()
-	c.most, c.calls, c.fails, c.overloads = 0, 0, 0, 0
+	c.most, c.calls, c.good, c.fails, c.overloads = 0, 0, 0, 0, 0
 	c.mu.Unlock()
 	pass(d)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return float64(c.calls-c.fails) / d.Seconds()
+	return float64(c.good) / d.Seconds()
 }
 
 func takes(d time.Duration) func(context.Context, *capacity) error {
@@ -111,11 +116,12 @@ func TestTheNumberOfCallsFollowsTheEndpoint(t *testing.T) {
 	}
 
 	for _, latency := range []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond} {
-		bubble(fmt.Sprintf("at a latency of %v it grows up to its bound", latency), takes(latency), func(t *testing.T, c *capacity, _ *spring, _ *delivery.Tracker) {
+		bubble(fmt.Sprintf("at a latency of %v it grows up to its bound", latency), takes(latency), func(t *testing.T, c *capacity, store *spring, _ *delivery.Tracker) {
+			store.takes = 5 * time.Millisecond
 			if most := c.now; most > 10 {
 				t.Errorf("it began with %d calls", most)
 			}
-			pass(8 * latency)
+			pass(8*latency + 100*time.Millisecond)
 			if got, want := c.during(5*time.Second), most/latency.Seconds(); got < 0.95*want || c.most != most {
 				t.Errorf("%.0f calls a second, up to %d at a time; want %.0f", got, c.most, want)
 			}
@@ -192,8 +198,22 @@ func TestTheNumberOfCallsFollowsTheEndpoint(t *testing.T) {
 				t.Errorf("%d calls in 5 minutes, %d at a time", c.calls, c.most)
 			}
 			ill.Store(false)
-			pass(20 * time.Second)
-			if got, want := c.during(5*time.Second), most/0.02; got < 0.95*want {
+			for c.good == 0 {
+				pass(time.Millisecond)
+			}
+			const want = most / 0.02
+			for c.during(time.Millisecond); c.now < 2; {
+				pass(time.Millisecond)
+			}
+			if pass(10 * time.Millisecond); c.most > 8 {
+				t.Errorf("%d calls at a time at first", c.most)
+			}
+			pass(300 * time.Millisecond)
+			if got := c.during(500 * time.Millisecond); got < 0.6*want {
+				t.Errorf("%.0f calls a second at once, want 60 %% of %.0f", got, want)
+			}
+			pass(10 * time.Second)
+			if got := c.during(5 * time.Second); got < 0.95*want {
 				t.Errorf("%.0f calls a second afterwards, want %.0f", got, want)
 			}
 		})
@@ -220,18 +240,53 @@ func TestTheNumberOfCallsFollowsTheEndpoint(t *testing.T) {
 		}
 	})
 
-	bubble("it does not grow where few events come", takes(50*time.Millisecond), func(t *testing.T, c *capacity, store *spring, tracker *delivery.Tracker) {
-		store.still.Store(true)
-		pass(time.Second)
-		for _, id := range numbered(600) {
-			sendAs(t, tracker, id)
-			pass(10 * time.Millisecond)
+	for one, least := range map[int]int{10: 0, 100: most} {
+		var n atomic.Int64
+		bubble(fmt.Sprintf("one failure in %d leaves it at %d or more", one, least), func(context.Context, *capacity) error {
+			time.Sleep(20 * time.Millisecond)
+			if n.Add(1)%int64(one) == 0 {
+				return errors.New("reset")
+			}
+			return nil
+		}, func(t *testing.T, c *capacity, _ *spring, _ *delivery.Tracker) {
+			pass(10 * time.Second)
+			c.during(time.Second)
+			if c.most < least || least == 0 && c.most > 20 || c.good < 50 {
+				t.Errorf("up to %d at a time, %d accepted", c.most, c.good)
+			}
+		})
+	}
+
+	var bears atomic.Int64
+	bears.Store(most)
+	bubble("it does not grow where few events come", func(_ context.Context, c *capacity) error {
+		if c.over(int(bears.Load())) {
+			return errors.New("503")
 		}
-		t.Logf("%d at a time", c.most)
-		store.still.Store(false)
-		c.during(20 * time.Millisecond)
-		if c.most > 10 {
-			t.Errorf("%d calls at once", c.most)
+		time.Sleep(50 * time.Millisecond)
+		return nil
+	}, func(t *testing.T, c *capacity, store *spring, tracker *delivery.Tracker) {
+		for _, bound := range []int64{most, 20} { // in slow start, and later
+			bears.Store(bound)
+			store.still.Store(bound == most)
+			pass(10 * time.Second)
+			store.still.Store(true)
+			pass(time.Second)
+			bears.Store(most)
+			for range 2000 {
+				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice"}); err != nil {
+					t.Fatal(err)
+				}
+				pass(10 * time.Millisecond)
+			}
+			store.still.Store(false)
+			tracker.Wake()
+			if c.during(20 * time.Millisecond); c.most < 10 || c.most > 40 {
+				t.Errorf("%d calls at once", c.most)
+			}
+			if c.during(time.Second); bound == 20 && c.most > 40 {
+				t.Errorf("%d calls at a time soon after", c.most)
+			}
 		}
 	})
 

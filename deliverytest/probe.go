@@ -107,41 +107,6 @@ func (p *probe) mark(marks ...delivery.Mark) []delivery.Marked {
 	return marked
 }
 
-// plenty is a limit that up-to marks don't reach.
-const plenty = 10_000
-
-// markUpTo applies an up-to mark whose events are due at once.
-func (p *probe) markUpTo(upTo delivery.UpTo) delivery.MarkedUpTo {
-	p.Helper()
-	return p.markAllUpTo(plenty, upTo)[0]
-}
-
-// markAllUpTo applies up-to marks whose events are due at once.
-func (p *probe) markAllUpTo(limit int, upTo ...delivery.UpTo) []delivery.MarkedUpTo {
-	p.Helper()
-	marked, claimed, err := p.store.AdvanceUpTo(p.ctx, upTo, limit, delivery.Lease{})
-	p.must("AdvanceUpTo", err)
-	if len(marked) != len(upTo) || len(claimed) != 0 {
-		p.Fatalf("AdvanceUpTo returned %d results and %d claims for %d up-to marks and no lease", len(marked), len(claimed), len(upTo))
-	}
-	changed := 0
-	for i, m := range marked {
-		changed += m.Changed
-		switch seq := m.Header.Seq; {
-		case m.Blocked:
-			p.Fatalf("AdvanceUpTo says that up-to mark %d was blocked, when nobody else was there", i)
-		case m.Changed > 0 && m.To-m.From+1 != int64(m.Changed) || m.Changed == 0 && (m.From != 0 || m.To != 0):
-			p.Fatalf("AdvanceUpTo says that the %d advances of up-to mark %d took the versions %d to %d", m.Changed, i, m.From, m.To)
-		case m.More != (m.Reached < seq) || m.Reached > seq || m.Reached < min(upTo[i].After, seq):
-			p.Fatalf("AdvanceUpTo says that up-to mark %d, from seq %d to %d, reached %d, and that there is more: %t", i, upTo[i].After, seq, m.Reached, m.More)
-		}
-	}
-	if changed > limit {
-		p.Fatalf("AdvanceUpTo advanced %d receipts for a limit of %d", changed, limit)
-	}
-	return marked
-}
-
 func (p *probe) load(ids ...string) []delivery.Message {
 	p.Helper()
 	messages, err := p.store.Load(p.ctx, ids)

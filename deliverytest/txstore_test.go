@@ -42,7 +42,7 @@ func TestBrokenTxStoresFailByName(t *testing.T) {
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			for _, rule := range b.rules {
-				cases := slices.Concat(txCases, isolationCases)
+				cases := slices.Concat(txCases, blockedCases, isolationCases)
 				i := slices.IndexFunc(cases, func(c txCase) bool { return strings.HasPrefix(c.rule, rule) })
 				if i < 0 {
 					t.Fatalf("no rule begins with %q", rule)

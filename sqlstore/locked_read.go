@@ -43,36 +43,17 @@ CROSS JOIN delivery_messages m /*! FORCE INDEX (delivery_messages_id) */ ON m.id
 const lockedConversation = `
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = m.conv`
 
-// lockedReaders returns the text that finds conversations' versions, readers' places and receipts.
-// wanted is the batch as a table.
-func lockedReaders(wanted string) string {
-	return `
-SELECT /*! STRAIGHT_JOIN */ j.i, c.version, p.delivered_seq, p.read_seq, ` + progressCols + `
-FROM ` + wanted + ` j
-CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = j.conv
-LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = j.conv AND p.reader = j.recipient
-LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`
-}
-
-// lockedReceipts returns the text that finds receipts. wanted is the batch as a table.
-func lockedReceipts(wanted string) string {
-	return `
-SELECT /*! STRAIGHT_JOIN */ j.i, ` + progressCols + `
-FROM ` + wanted + ` j
-CROSS JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`
-}
-
-// lockedStretch reads messages of one conversation, and is a part of a UNION: a number of ours, the
-// conversation's key, after seq, up to seq, limit, the number again. MariaDB finds the beginning of
-// a range by an index only if it knows both ends before it starts.
+// lockedStretch reads messages of one conversation, and is a part of a UNION, with its number in
+// the text: key, after seq, up to seq, limit → the number, key, header…, tally…. MariaDB finds the
+// beginning of a range by an index only if it knows both ends before it starts.
 const lockedStretch = `
 SELECT * FROM (
-	SELECT /*! STRAIGHT_JOIN */ %d AS i, m.conv, m.id, m.sender, m.seq, m.open, m.total, m.quorum, ` + tallyCols + `
+	SELECT /*! STRAIGHT_JOIN */ %[1]d AS i, m.conv, m.id, m.sender, m.seq, m.open, m.total, m.quorum, ` + tallyCols + `
 	FROM delivery_messages m /*! FORCE INDEX (PRIMARY) */
 	CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq
-	WHERE m.conv = %d AND m.seq > %d AND m.seq <= %d
-	ORDER BY m.seq LIMIT %d
-) s%d`
+	WHERE m.conv = ? AND m.seq > ? AND m.seq <= ?
+	ORDER BY m.seq LIMIT ?
+) s%[1]d`
 
 // lockedReads returns the texts of the reading operations for SQLite or MySQL.
 func lockedReads(ids, now string) reads {

@@ -92,14 +92,16 @@ func (l *locked) findMessages(ctx context.Context, q delivery.DBTX, looks []*loo
 	messages := make([][]standing, len(looks))
 	for some := range slices.Chunk(stretches, perStatement) {
 		texts := make([]string, len(some))
+		var args []any
 		for i, s := range some {
-			texts[i] = fmt.Sprintf(lockedStretch, i, s.key, s.begin, s.till, length, i)
+			texts[i] = fmt.Sprintf(lockedStretch, i)
+			args = append(args, s.key, s.begin, s.till, length)
 		}
 		found := make([][]standing, len(some))
 		err := each(ctx, q, scanInStretch, func(m standing) bool {
 			found[m.mark] = append(found[m.mark], m)
 			return true
-		}, strings.Join(texts, "\nUNION ALL"))
+		}, strings.Join(texts, "\nUNION ALL"), args...)
 		if err != nil {
 			return nil, err
 		}

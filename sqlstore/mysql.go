@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"fmt"
 	"reflect"
 	"strings"
 
@@ -68,9 +69,6 @@ const mysqlNow = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAM
 // mysqlIDs turns a batch of ids into a table.
 const mysqlIDs = "JSON_TABLE(?, '$[*]' COLUMNS (id VARCHAR(128) CHARACTER SET utf8mb4 PATH '$'))"
 
-// mysqlWanted turns a batch of receipts that are asked for into a table.
-const mysqlWanted = "JSON_TABLE(?, '$[*]' COLUMNS (i BIGINT PATH '$[0]', conv BIGINT PATH '$[1]', seq BIGINT PATH '$[2]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[3]'))"
-
 // An INSERT waits for a row that another transaction has inserted and not committed. MariaDB can be
 // told not to. MySQL, which reads the hint alone, can be told to wait for a second at most.
 const (
@@ -80,82 +78,39 @@ const (
 
 const mysqlShare = "\nLOCK IN SHARE MODE"
 
-var mysqlWrites = locked{
-	known: lockedKnown(mysqlIDs),
+// mysqlWrites has the texts that only MySQL has so, beside those of lockedWrites.
+var mysqlWrites = func() locked {
+	l := lockedWrites(&mysqlTongue)
 	// INSERT IGNORE would take a shared lock first, and two of them would wait for each other.
-	found:     mysqlFound,
-	foundFree: mysqlNoWait + strings.Replace(mysqlFound, "INSERT", "INSERT /*+ SET_VAR(innodb_lock_wait_timeout = 1) */", 1),
-	lock: `
-SELECT STRAIGHT_JOIN c.conv, c.version
-FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$')) j
-JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
-FOR UPDATE`,
-	addMessages: `
-INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
-SELECT j.conv, j.seq, j.id, j.sender, j.body, j.open, j.total, j.quorum, j.sent_at
-FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', id VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[2]', sender VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[3]', body MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$[4]', open TINYINT PATH '$[5]', total INT PATH '$[6]', quorum INT PATH '$[7]', sent_at BIGINT PATH '$[8]')) j`,
-	duplicate: mysqlDuplicate,
-	addStates: `
-INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
-SELECT j.conv, j.seq, j.version, j.status, 0, 0
-FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', version BIGINT PATH '$[2]', status TINYINT PATH '$[3]')) j`,
-	addReceipts: `
-INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
-SELECT j.conv, j.seq, j.recipient, j.status, j.version
-FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[2]', status TINYINT PATH '$[3]', version BIGINT PATH '$[4]')) j`,
-
-	headers: lockedHeaders(mysqlIDs),
-	lockFree: `
-SELECT STRAIGHT_JOIN c.conv, c.version
-FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$')) j
-JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
-FOR UPDATE SKIP LOCKED`,
-	standing: `
-SELECT STRAIGHT_JOIN j.i, c.version, ` + tallyCols + `, ` + progressCols + `
-FROM ` + mysqlWanted + ` j
-JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
-JOIN delivery_states t FORCE INDEX (PRIMARY) ON t.conv = j.conv AND t.seq = j.seq
-LEFT JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
-	wait:     "\nFOR UPDATE",
-	noWait:   "\nFOR UPDATE NOWAIT",
-	isLocked: mysqlLocked,
-	putReceipts: `
-INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
-SELECT j.conv, j.seq, j.recipient, j.status, j.version, j.delivered_at, j.read_at
-FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[2]', status TINYINT PATH '$[3]', version BIGINT PATH '$[4]', delivered_at BIGINT PATH '$[5]', read_at BIGINT PATH '$[6]')) j
-ON DUPLICATE KEY UPDATE status = VALUES(status), version = VALUES(version),
-	delivered_at = VALUES(delivered_at), read_at = VALUES(read_at)`,
-	putStates: `
-UPDATE JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', version BIGINT PATH '$[2]', status TINYINT PATH '$[3]', delivered_count INT PATH '$[4]', read_count INT PATH '$[5]', delivered_at BIGINT PATH '$[6]', read_at BIGINT PATH '$[7]')) j
+	l.found = mysqlFound
+	l.foundFree = mysqlNoWait + strings.Replace(mysqlFound, "INSERT", "INSERT /*+ SET_VAR(innodb_lock_wait_timeout = 1) */", 1)
+	l.duplicate = mysqlDuplicate
+	l.lock = mysqlVersions + "\nFOR UPDATE"
+	l.lockFree = mysqlVersions + "\nFOR UPDATE SKIP LOCKED"
+	l.wait = "\nFOR UPDATE"
+	l.noWait = "\nFOR UPDATE NOWAIT"
+	l.isLocked = mysqlLocked
+	l.putStates = `
+UPDATE ` + mysqlTable(columns("conv BIGINT, seq BIGINT, version BIGINT, status TINYINT, delivered_count INT, read_count INT, delivered_at BIGINT, read_at BIGINT")) + `
 STRAIGHT_JOIN delivery_states t FORCE INDEX (PRIMARY) ON t.conv = j.conv AND t.seq = j.seq
 SET t.version = j.version, t.status = j.status, t.delivered_count = j.delivered_count, t.read_count = j.read_count,
-	t.delivered_at = j.delivered_at, t.read_at = j.read_at`,
-	putVersions: `
-UPDATE JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', version BIGINT PATH '$[1]')) j
+	t.delivered_at = j.delivered_at, t.read_at = j.read_at`
+	l.putVersions = `
+UPDATE ` + mysqlTable(columns("conv BIGINT, version BIGINT")) + `
 STRAIGHT_JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
-SET c.version = j.version`,
-
-	readers:  lockedReaders(mysqlWanted),
-	receipts: lockedReceipts(mysqlWanted),
-	putReaders: `
-INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq)
-SELECT j.conv, j.reader, j.delivered_seq, j.read_seq
-FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', reader VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[1]', delivered_seq BIGINT PATH '$[2]', read_seq BIGINT PATH '$[3]')) j
-ON DUPLICATE KEY UPDATE
-	delivered_seq = GREATEST(delivery_readers.delivered_seq, VALUES(delivered_seq)), read_seq = GREATEST(delivery_readers.read_seq, VALUES(read_seq))`,
-
-	newest: newest{
+SET c.version = j.version`
+	l.newest = newest{
 		lock: mysqlShare,
 		load: lockedReads(mysqlIDs, mysqlNow).load + mysqlShare,
 		seen: `
 SELECT STRAIGHT_JOIN j.i, r.status
-FROM ` + mysqlWanted + ` j
+FROM ` + mysqlTable(columns("i BIGINT, conv BIGINT, seq BIGINT, recipient ID")) + `
 JOIN delivery_messages m FORCE INDEX (PRIMARY) ON m.conv = j.conv AND m.seq = j.seq
 LEFT JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
 		reserve: `
 INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
 SELECT j.conv, j.seq, j.recipient, ` + sqlSent + `, 0
-FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$[0]', seq BIGINT PATH '$[1]', recipient VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[2]')) j
+FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, recipient ID")) + `
 ON DUPLICATE KEY UPDATE version = delivery_receipts.version`,
 		stretch: `
 SELECT STRAIGHT_JOIN c.conv, ` + headerCols + `
@@ -163,45 +118,56 @@ FROM delivery_messages m FORCE INDEX (PRIMARY)
 JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = m.conv
 WHERE m.conv = ? AND m.seq >= ? AND m.seq < ?
 ORDER BY m.seq LIMIT ?` + mysqlShare,
-	},
-
-	addEvents: `
+	}
+	l.addEvents = `
 INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload)
 SELECT ` + mysqlNow + ` + ?, ?, ?, ` + mysqlNow + `, j.payload
 FROM JSON_TABLE(?, '$[*]' COLUMNS (i FOR ORDINALITY, payload MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$')) j
-ORDER BY j.i`,
-	latest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
-	anyDue: `SELECT EXISTS (SELECT 1 FROM delivery_outbox WHERE ready_at <= ` + mysqlNow + `)`,
-	due: `
+ORDER BY j.i`
+	l.due = `
 SELECT id, attempts, payload FROM delivery_outbox FORCE INDEX (delivery_outbox_ready)
-WHERE ready_at <= ` + mysqlNow + ` ORDER BY ready_at, id LIMIT ? FOR UPDATE SKIP LOCKED`,
-	hold: `
+WHERE ready_at <= ` + mysqlNow + ` ORDER BY ready_at, id LIMIT ? FOR UPDATE SKIP LOCKED`
+	l.hold = `
 UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) j
 STRAIGHT_JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id
-SET o.lease = ?, o.ready_at = ` + mysqlNow + ` + ?, o.attempts = o.attempts + 1`,
-	done: `
-DELETE o FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', lease BIGINT PATH '$[1]')) j
+SET o.lease = ?, o.ready_at = ` + mysqlNow + ` + ?, o.attempts = o.attempts + 1`
+	l.done = `
+DELETE o FROM ` + mysqlTable(columns("id BIGINT, lease BIGINT")) + `
 STRAIGHT_JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id AND o.lease = j.lease
-WHERE o.lease <> 0`,
-	again: `
-UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', lease BIGINT PATH '$[1]', after BIGINT PATH '$[2]', forget INT PATH '$[3]')) j
+WHERE o.lease <> 0`
+	l.again = `
+UPDATE ` + mysqlTable(columns("id BIGINT, lease BIGINT, after BIGINT, forget INT")) + `
 STRAIGHT_JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id AND o.lease = j.lease
 SET o.lease = 0, o.ready_at = ` + mysqlNow + ` + j.after, o.attempts = o.attempts - j.forget
-WHERE o.lease <> 0`,
-	bury: `
-INSERT INTO delivery_dead (id, attempts, reason, at, payload)
-SELECT STRAIGHT_JOIN o.id, o.attempts, j.reason, ` + mysqlNow + `, o.payload
-FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', lease BIGINT PATH '$[1]', reason MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$[2]')) j
-JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id AND o.lease = j.lease
-WHERE o.lease <> 0`,
-	requeue: `
-INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
-SELECT STRAIGHT_JOIN d.id, ` + mysqlNow + `, 0, 0, ` + mysqlNow + `, j.payload
-FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', payload MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$[1]')) j
-JOIN delivery_dead d FORCE INDEX (PRIMARY) ON d.id = j.id`,
-	discard: `
-DELETE d FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]')) j
-STRAIGHT_JOIN delivery_dead d FORCE INDEX (PRIMARY) ON d.id = j.id`,
+WHERE o.lease <> 0`
+	l.discard = `
+DELETE d FROM ` + mysqlTable(columns("id BIGINT")) + `
+STRAIGHT_JOIN delivery_dead d FORCE INDEX (PRIMARY) ON d.id = j.id`
+	return l
+}()
+
+const mysqlVersions = `
+SELECT STRAIGHT_JOIN c.conv, c.version
+FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$')) j
+JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv`
+
+var mysqlTongue = tongue{
+	ids:   mysqlIDs,
+	table: mysqlTable,
+	over:  func(_, sets string) string { return "\nON DUPLICATE KEY UPDATE " + sets },
+	most:  "GREATEST",
+	later: func(column string) string { return "VALUES(" + column + ")" },
+	now:   mysqlNow,
+}
+
+// mysqlTable turns a batch of rows into the table j.
+func mysqlTable(columns []column) string {
+	kinds := map[string]string{"ID": "VARCHAR(128) CHARACTER SET utf8mb4", "TEXT": "MEDIUMTEXT CHARACTER SET utf8mb4"}
+	paths := make([]string, len(columns))
+	for i, c := range columns {
+		paths[i] = fmt.Sprintf("%s %s PATH '$[%d]'", c.name, cmp.Or(kinds[c.kind], c.kind), i)
+	}
+	return "JSON_TABLE(?, '$[*]' COLUMNS (" + strings.Join(paths, ", ") + ")) j"
 }
 
 // mysqlFate tells the fates of errors by the numbers of MySQL and MariaDB.

@@ -145,9 +145,6 @@ func sqliteCode(err error) int64 {
 // sqliteIDs turns a batch of ids into a table.
 const sqliteIDs = "(SELECT value AS id FROM json_each(?))"
 
-// sqliteWanted turns a batch of receipts that are asked for into a table.
-const sqliteWanted = "(SELECT value->>0 AS i, value->>1 AS conv, value->>2 AS seq, value->>3 AS recipient FROM json_each(?))"
-
 const sqliteFound = "INSERT INTO delivery_conversations (id, version) VALUES (?, 0)"
 
 // sqliteVersions returns the versions of conversations: who writes has locked all of them.
@@ -163,88 +160,60 @@ const sqliteNow = "CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000"
 //   - CROSS JOIN, which joins in the order of the text
 //   - INSERT … ON CONFLICT DO UPDATE, also where the row is known to exist: it looks into the index
 //   - beside a list of ids, the range they are in
-var sqliteWrites = locked{
-	known:     lockedKnown(sqliteIDs),
-	found:     sqliteFound,
-	foundFree: sqliteFound,
-	lock:      sqliteVersions,
-	addMessages: `
-INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
-SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8 FROM json_each(?)`,
-	duplicate: func(err error) bool {
+var sqliteWrites = func() locked {
+	l := lockedWrites(&sqliteTongue)
+	l.found, l.foundFree = sqliteFound, sqliteFound
+	l.duplicate = func(err error) bool {
 		return strings.Contains(err.Error(), "UNIQUE constraint failed: delivery_messages.id")
-	},
-	addStates: `
-INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
-SELECT value->>0, value->>1, value->>2, value->>3, 0, 0 FROM json_each(?)`,
-	addReceipts: `
-INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
-SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)`,
-
-	headers:  lockedHeaders(sqliteIDs),
-	lockFree: sqliteVersions,
-	standing: `
-SELECT j.value->>0, c.version, ` + tallyCols + `, ` + progressCols + `
-FROM json_each(?) j
-CROSS JOIN delivery_conversations c ON c.conv = j.value->>1
-CROSS JOIN delivery_states t ON t.conv = c.conv AND t.seq = j.value->>2
-LEFT JOIN delivery_receipts r ON r.conv = t.conv AND r.seq = t.seq AND r.recipient = j.value->>3`,
-	isLocked: func(error) bool { return false }, // who writes has it all
-	putReceipts: `
-INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
-SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 FROM json_each(?) WHERE true
-ON CONFLICT (conv, seq, recipient) DO UPDATE SET status = excluded.status, version = excluded.version,
-	delivered_at = excluded.delivered_at, read_at = excluded.read_at`,
-	putStates: `
-INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count, delivered_at, read_at)
-SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 FROM json_each(?) WHERE true
+	}
+	l.lock, l.lockFree = sqliteVersions, sqliteVersions
+	l.isLocked = func(error) bool { return false } // who writes has it all
+	l.putStates = sqliteTongue.insert("delivery_states", "conv, seq, version, status, delivered_count, read_count, delivered_at, read_at") + `
+WHERE true
 ON CONFLICT (conv, seq) DO UPDATE SET version = excluded.version, status = excluded.status,
 	delivered_count = excluded.delivered_count, read_count = excluded.read_count,
-	delivered_at = excluded.delivered_at, read_at = excluded.read_at`,
-	putVersions: `
+	delivered_at = excluded.delivered_at, read_at = excluded.read_at`
+	l.putVersions = `
 INSERT INTO delivery_conversations (conv, id, version)
-SELECT c.conv, c.id, j.value->>1 FROM json_each(?) j CROSS JOIN delivery_conversations c ON c.conv = j.value->>0 WHERE true
-ON CONFLICT (conv) DO UPDATE SET version = excluded.version`,
-
-	readers:  lockedReaders(sqliteWanted),
-	receipts: lockedReceipts(sqliteWanted),
-	putReaders: `
-INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq)
-SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?) WHERE true
-ON CONFLICT DO UPDATE SET
-	delivered_seq = max(delivered_seq, excluded.delivered_seq), read_seq = max(read_seq, excluded.read_seq)`,
-
-	addEvents: `
+SELECT c.conv, c.id, j.version FROM ` + sqliteTongue.rows("conv, version") + ` CROSS JOIN delivery_conversations c ON c.conv = j.conv WHERE true
+ON CONFLICT (conv) DO UPDATE SET version = excluded.version`
+	l.addEvents = `
 INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload)
-SELECT ` + sqliteNow + ` + ?, ?, ?, ` + sqliteNow + `, value FROM json_each(?) ORDER BY key`,
-	latest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
-	anyDue: `SELECT EXISTS (SELECT 1 FROM delivery_outbox WHERE ready_at <= ` + sqliteNow + `)`,
-	due: `
-SELECT id, attempts, payload FROM delivery_outbox WHERE ready_at <= ` + sqliteNow + ` ORDER BY ready_at, id LIMIT ?`,
-	hold: `
+SELECT ` + sqliteNow + ` + ?, ?, ?, ` + sqliteNow + `, value FROM json_each(?) ORDER BY key`
+	l.due = `
+SELECT id, attempts, payload FROM delivery_outbox WHERE ready_at <= ` + sqliteNow + ` ORDER BY ready_at, id LIMIT ?`
+	l.hold = `
 INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
 SELECT value, 0, 0, 0, 0, '' FROM json_each(?) WHERE true
-ON CONFLICT (id) DO UPDATE SET lease = ?, ready_at = ` + sqliteNow + ` + ?, attempts = attempts + 1`,
-	done: `
+ON CONFLICT (id) DO UPDATE SET lease = ?, ready_at = ` + sqliteNow + ` + ?, attempts = attempts + 1`
+	l.done = `
 WITH done (id) AS MATERIALIZED (SELECT o.id FROM ` + sqliteLeased + `)
 DELETE FROM delivery_outbox
-WHERE id IN done AND id BETWEEN (SELECT min(id) FROM done) AND (SELECT max(id) FROM done)`,
-	again: `
+WHERE id IN done AND id BETWEEN (SELECT min(id) FROM done) AND (SELECT max(id) FROM done)`
+	l.again = `
 INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
 SELECT o.id, ` + sqliteNow + ` + (j.value->>2), 0, o.attempts - (j.value->>3), 0, '' FROM ` + sqliteLeased + ` WHERE true
-ON CONFLICT (id) DO UPDATE SET lease = 0, ready_at = excluded.ready_at, attempts = excluded.attempts`,
-	bury: `
-INSERT INTO delivery_dead (id, attempts, reason, at, payload)
-SELECT o.id, o.attempts, j.value->>2, ` + sqliteNow + `, o.payload
-FROM ` + sqliteLeased,
-	requeue: `
-INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
-SELECT d.id, ` + sqliteNow + `, 0, 0, ` + sqliteNow + `, j.value->>1
-FROM json_each(?) j CROSS JOIN delivery_dead d ON d.id = j.value->>0`,
-	discard: `
+ON CONFLICT (id) DO UPDATE SET lease = 0, ready_at = excluded.ready_at, attempts = excluded.attempts`
+	l.discard = `
 WITH gone (id) AS MATERIALIZED (SELECT value->>0 FROM json_each(?))
 DELETE FROM delivery_dead
-WHERE id IN gone AND id BETWEEN (SELECT min(id) FROM gone) AND (SELECT max(id) FROM gone)`,
+WHERE id IN gone AND id BETWEEN (SELECT min(id) FROM gone) AND (SELECT max(id) FROM gone)`
+	return l
+}()
+
+var sqliteTongue = tongue{
+	ids: sqliteIDs,
+	table: func(columns []column) string {
+		values := make([]string, len(columns))
+		for i, c := range columns {
+			values[i] = fmt.Sprintf("value->>%d AS %s", i, c.name)
+		}
+		return "(SELECT " + strings.Join(values, ", ") + " FROM json_each(?)) j"
+	},
+	over:  func(key, sets string) string { return " WHERE true\nON CONFLICT (" + key + ") DO UPDATE SET " + sets },
+	most:  "max",
+	later: func(column string) string { return "excluded." + column },
+	now:   sqliteNow,
 }
 
 // sqliteLeased joins a batch of leased events, [id, token], with those of them that still are.

@@ -224,7 +224,7 @@ func (g *Group[In, Out]) take() (*batch[In, Out], context.Context) {
 			latest = deadline
 		}
 	}
-	ctx, cancel := context.WithDeadline(context.Background(), latest)
+	ctx, cancel := context.WithDeadline(context.Background(), latest) // #nosec G118 -- run cancels it
 	b.cancel = cancel
 	if g.flying++; g.leaders == g.flying && len(g.order) > 0 {
 		g.staff()

@@ -15,15 +15,3 @@ func createUntilTried(ctx context.Context, store delivery.Store, m delivery.NewM
 		}
 	}
 }
-
-// markUntilTried marks, again and again while the conversation is blocked, and counts how often it
-// was.
-func markUntilTried(ctx context.Context, store delivery.Store, m delivery.Mark) (marked delivery.Marked, blocked int, err error) {
-	for {
-		all, _, err := store.Advance(ctx, []delivery.Mark{m}, delivery.Lease{})
-		if err != nil || !all[0].Blocked {
-			return append(all, delivery.Marked{})[0], blocked, err
-		}
-		blocked++
-	}
-}

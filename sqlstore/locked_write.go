@@ -1,0 +1,103 @@
+package sqlstore
+
+import "strings"
+
+// tongue is what SQLite and MySQL say differently in statements that are otherwise the same. See
+// lockedReads for what they have in common.
+type tongue struct {
+	ids   string                        // turns a batch of ids into a table
+	table func(columns []column) string // turns a batch of rows with these columns into the table j
+	over  func(key, sets string) string // the end of an INSERT … SELECT that overwrites columns where the key is there
+	most  string                        // the function that returns the greatest of its arguments
+	later func(column string) string    // the value of a column that was to be inserted
+	now   string                        // the clock, in microseconds
+}
+
+// column is one of a batch of rows. Its kind is a type of MySQL, "ID" for an id, "TEXT" for a text.
+type column struct{ name, kind string }
+
+// columns returns the columns of a batch: "conv BIGINT, id ID".
+func columns(text string) (all []column) {
+	for part := range strings.SplitSeq(text, ", ") {
+		name, kind, _ := strings.Cut(part, " ")
+		all = append(all, column{name, kind})
+	}
+	return all
+}
+
+// rows returns the table of a batch with these columns.
+func (t *tongue) rows(text string) string { return t.table(columns(text)) }
+
+// insert returns the statement that inserts a batch with these columns.
+func (t *tongue) insert(table, text string) string {
+	var names []string
+	for _, c := range columns(text) {
+		names = append(names, c.name)
+	}
+	list := strings.Join(names, ", ")
+	return `
+INSERT INTO ` + table + ` (` + list + `)
+SELECT ` + list + ` FROM ` + t.rows(text)
+}
+
+// lockedWrites returns the texts that SQLite and MySQL have in common.
+func lockedWrites(t *tongue) locked {
+	wanted := t.rows("i BIGINT, conv BIGINT, seq BIGINT, recipient ID")
+	const receipt = "conv BIGINT, seq BIGINT, recipient ID, status TINYINT, version BIGINT"
+	place := func(column string) string {
+		return column + " = " + t.most + "(delivery_readers." + column + ", " + t.later(column) + ")"
+	}
+	again := func(names ...string) string {
+		sets := make([]string, len(names))
+		for i, name := range names {
+			sets[i] = name + " = " + t.later(name)
+		}
+		return strings.Join(sets, ", ")
+	}
+	return locked{
+		known: lockedKnown(t.ids),
+		addMessages: t.insert("delivery_messages",
+			"conv BIGINT, seq BIGINT, id ID, sender ID, body TEXT, open TINYINT, total INT, quorum INT, sent_at BIGINT"),
+		addStates: `
+INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
+SELECT conv, seq, version, status, 0, 0 FROM ` + t.rows("conv BIGINT, seq BIGINT, version BIGINT, status TINYINT"),
+		addReceipts: t.insert("delivery_receipts", receipt),
+
+		headers: lockedHeaders(t.ids),
+		standing: `
+SELECT /*! STRAIGHT_JOIN */ j.i, c.version, ` + tallyCols + `, ` + progressCols + `
+FROM ` + wanted + `
+CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = j.conv
+CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = j.conv AND t.seq = j.seq
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
+		putReceipts: t.insert("delivery_receipts", receipt+", delivered_at BIGINT, read_at BIGINT") +
+			t.over("conv, seq, recipient", again("status", "version", "delivered_at", "read_at")),
+
+		readers: `
+SELECT /*! STRAIGHT_JOIN */ j.i, c.version, p.delivered_seq, p.read_seq, ` + progressCols + `
+FROM ` + wanted + `
+CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = j.conv
+LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = j.conv AND p.reader = j.recipient
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
+		receipts: `
+SELECT /*! STRAIGHT_JOIN */ j.i, ` + progressCols + `
+FROM ` + wanted + `
+CROSS JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
+		putReaders: t.insert("delivery_readers", "conv BIGINT, reader ID, delivered_seq BIGINT, read_seq BIGINT") +
+			t.over("conv, reader", place("delivered_seq")+", "+place("read_seq")),
+
+		latest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
+		anyDue: `SELECT EXISTS (SELECT 1 FROM delivery_outbox WHERE ready_at <= ` + t.now + `)`,
+		bury: `
+INSERT INTO delivery_dead (id, attempts, reason, at, payload)
+SELECT /*! STRAIGHT_JOIN */ o.id, o.attempts, j.reason, ` + t.now + `, o.payload
+FROM ` + t.rows("id BIGINT, lease BIGINT, reason TEXT") + `
+CROSS JOIN delivery_outbox o /*! FORCE INDEX (PRIMARY) */ ON o.id = j.id AND o.lease = j.lease
+WHERE o.lease <> 0`,
+		requeue: `
+INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
+SELECT /*! STRAIGHT_JOIN */ d.id, ` + t.now + `, 0, 0, ` + t.now + `, j.payload
+FROM ` + t.rows("id BIGINT, payload TEXT") + `
+CROSS JOIN delivery_dead d /*! FORCE INDEX (PRIMARY) */ ON d.id = j.id`,
+	}
+}
