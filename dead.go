@@ -51,7 +51,7 @@ func (t *Tracker) Replay(ctx context.Context, ids ...int64) error {
 		if err != nil {
 			return err
 		}
-		settlements = append(settlements, Settlement{ID: id, Outcome: Requeue, Event: event})
+		settlements = append(settlements, Settlement{ID: id, Outcome: SettleRequeue, Event: event})
 	}
 	err = t.settleDead(ctx, settlements, len(ids))
 	t.Wake()
@@ -67,7 +67,7 @@ func (t *Tracker) Discard(ctx context.Context, ids ...int64) error {
 	}
 	settlements := make([]Settlement, len(ids))
 	for i, id := range ids {
-		settlements[i] = Settlement{ID: id, Outcome: Discard}
+		settlements[i] = Settlement{ID: id, Outcome: SettleDiscard}
 	}
 	return t.settleDead(ctx, settlements, len(ids))
 }

@@ -267,22 +267,22 @@ type Claimed struct {
 type Outcome uint8
 
 const (
-	Done    Outcome = iota + 1 // accepted: the event is gone
-	Retry                      // due again After
-	Release                    // due again After, and the attempt does not count
-	Bury                       // to the dead letters, with Reason
-	Requeue                    // a dead letter becomes due at once, as Event, with its id and no attempts
-	Discard                    // a dead letter is gone
+	SettleDone    Outcome = iota + 1 // accepted: the event is gone
+	SettleRetry                      // due again After
+	SettleRelease                    // due again After, and the attempt does not count
+	SettleBury                       // to the dead letters, with Reason
+	SettleRequeue                    // a dead letter becomes due at once, as Event, with its id and no attempts
+	SettleDiscard                    // a dead letter is gone
 )
 
-// Settlement ends a claim, or moves a dead letter ([Requeue], [Discard]: no lease there).
+// Settlement ends a claim, or moves a dead letter ([SettleRequeue], [SettleDiscard]: no lease there).
 type Settlement struct {
 	ID      int64 // of the event
 	Lease   int64 // the token it was claimed with
 	Outcome Outcome
 	After   time.Duration
 	Reason  string
-	Event   Event // with Requeue: what the event is to say now
+	Event   Event // with SettleRequeue: what the event is to say now
 }
 
 // DeadLetter is an event that the Notifier can never accept.

@@ -70,16 +70,16 @@ func TestTheOldestEventIsFoundAmongRequeuedOnes(t *testing.T) {
 			}
 		}
 		first := claimed[0].Event
-		settle(delivery.Settlement{ID: first.ID, Lease: 1, Outcome: delivery.Bury})
+		settle(delivery.Settlement{ID: first.ID, Lease: 1, Outcome: delivery.SettleBury})
 		time.Sleep(time.Minute)
-		settle(delivery.Settlement{ID: first.ID, Outcome: delivery.Requeue, Event: first})
+		settle(delivery.Settlement{ID: first.ID, Outcome: delivery.SettleRequeue, Event: first})
 		time.Sleep(time.Minute)
 		for i, want := range []time.Duration{2 * time.Minute, 2 * time.Minute, time.Minute} {
 			if backlog, err := store.Backlog(t.Context()); err != nil || backlog.Oldest != want || backlog.Waiting != 3-i {
 				t.Errorf("%d events done: the backlog is %+v, %v; the oldest should be %v old", i, backlog, err, want)
 			}
 			if i < 2 {
-				settle(delivery.Settlement{ID: claimed[i+1].Event.ID, Lease: 1, Outcome: delivery.Done})
+				settle(delivery.Settlement{ID: claimed[i+1].Event.ID, Lease: 1, Outcome: delivery.SettleDone})
 			}
 		}
 	})

@@ -60,7 +60,7 @@ func TestMySQLTakesTheLargestBatches(t *testing.T) {
 		var settlements []delivery.Settlement
 		var ids []int64
 		for _, c := range claimed {
-			settlements = append(settlements, delivery.Settlement{ID: c.Event.ID, Lease: 1, Outcome: delivery.Bury, Reason: "no"})
+			settlements = append(settlements, delivery.Settlement{ID: c.Event.ID, Lease: 1, Outcome: delivery.SettleBury, Reason: "no"})
 			ids = append(ids, c.Event.ID)
 		}
 		if _, err := store.Settle(t.Context(), settlements); err != nil {

@@ -104,7 +104,7 @@ func (s forgetful) Advance(ctx context.Context, marks []delivery.Mark, lease del
 	}
 	marked, claimed, err := s.Store.Advance(ctx, marks, delivery.Lease{Token: 1, For: time.Hour})
 	for _, c := range claimed {
-		s.Settle(ctx, []delivery.Settlement{{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.Done}})
+		s.Settle(ctx, []delivery.Settlement{{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.SettleDone}})
 	}
 	return marked, nil, err
 }
@@ -114,8 +114,8 @@ type dropping struct{ delivery.Store }
 
 func (s dropping) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
 	for i := range settlements {
-		if settlements[i].Outcome == delivery.Bury {
-			settlements[i].Outcome = delivery.Done
+		if settlements[i].Outcome == delivery.SettleBury {
+			settlements[i].Outcome = delivery.SettleDone
 		}
 	}
 	return s.Store.Settle(ctx, settlements)
@@ -203,7 +203,7 @@ func (s *embalming) Dead(ctx context.Context, after int64, limit int) ([]deliver
 
 func (s *embalming) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
 	for i := range settlements {
-		if settlements[i].Outcome == delivery.Requeue {
+		if settlements[i].Outcome == delivery.SettleRequeue {
 			settlements[i].Event = s.dead[settlements[i].ID]
 		}
 	}
