@@ -26,7 +26,7 @@ type Tracker struct {
 
 	sends *gather[NewMessage, string, Created]
 	marks *gather[Mark, receiptKey, Marked]
-	upTos *gather[UpTo, readerKey, MarkedUpTo]
+	upTos *gather[UpTo, Reader, MarkedUpTo]
 	relay *relay
 }
 

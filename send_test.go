@@ -180,7 +180,7 @@ func TestReads(t *testing.T) {
 		if err != nil || len(changes.Messages) != 1 || changes.Messages[0].ID != last.ID || changes.Version != 61 {
 			t.Errorf("changes %+v, %v", changes, err)
 		}
-		changes, err = d.ChangesFor(t.Context(), "bob", "c", delivery.Cursor{Version: 60, Epoch: page.Epoch}, 0)
+		changes, err = d.ChangesFor(t.Context(), bob, "c", delivery.Cursor{Version: 60, Epoch: page.Epoch}, 0)
 		if err != nil || len(changes.Messages) != 1 || changes.Messages[0].Own == nil || *changes.Messages[0].Own != r {
 			t.Errorf("changes for bob %+v, %v", changes, err)
 		}
@@ -231,6 +231,10 @@ func TestReads(t *testing.T) {
 			"limit":   func() error { _, err := d.Changes(t.Context(), "c", delivery.Cursor{}, 501); return err },
 			"since":   func() error { _, err := d.Changes(t.Context(), "c", delivery.Cursor{Version: -1}, 0); return err },
 			"message": func() error { _, err := d.Receipts(t.Context(), ""); return err },
+			"user": func() error {
+				_, err := d.ChangesFor(t.Context(), delivery.Actor{}, "c", delivery.Cursor{}, 0)
+				return err
+			},
 			"messages": func() error {
 				_, err := d.Load(t.Context(), make([]string, delivery.MaxBatch+1)...)
 				return err

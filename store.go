@@ -80,12 +80,12 @@ type Store interface {
 	// what it has acknowledged. List never sets Reset: the Tracker does.
 	List(ctx context.Context, list List) (Page, error)
 
-	// Pending counts up to limit messages of a conversation that the user has not read, and finds the
+	// Pending counts up to limit messages of the conversation that the user has not read, and finds the
 	// first of them and the conversation's newest message, from one snapshot. A message counts if the
 	// user is not its sender, the audience is open or the user has a receipt, and that is not at
 	// [Read]. An unknown conversation is the zero Pending. A store that keeps the user's place
 	// begins there.
-	Pending(ctx context.Context, user, conversation string, limit int) (Pending, error)
+	Pending(ctx context.Context, reader Reader, limit int) (Pending, error)
 
 	// Receipts returns all receipts of these messages, each once, ordered by message and recipient.
 	Receipts(ctx context.Context, ids []string) ([]Receipt, error)
@@ -249,6 +249,9 @@ type List struct {
 
 	Viewer string // whose receipts fill Own, if set
 }
+
+// Reader is a user in a conversation.
+type Reader struct{ User, Conversation string }
 
 // Lease reserves events for one holder for a while.
 type Lease struct {

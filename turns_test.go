@@ -96,12 +96,12 @@ func TestWhatOthersLeftIsPublishedBesideAFlood(t *testing.T) {
 		defer run(t, tracker)()
 		for tick := range 1000 {
 			if tick == 200 {
-				if _, err := newTracker(t, store, a, nil).Send(t.Context(), delivery.Draft{ID: "left", Conversation: "d", Sender: "bob"}); err != nil {
+				if _, err := newTracker(t, store, a, nil).Send(t.Context(), delivery.Draft{ID: "left", Conversation: "d", Sender: "bob", Audience: delivery.Audience{Open: true}}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for range 5 {
-				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice"}); err != nil {
+				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 					t.Fatal(err)
 				}
 			}

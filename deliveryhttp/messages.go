@@ -109,7 +109,7 @@ func (h *Handler) changes(r *http.Request, user string) (any, error) {
 	if err := h.tracker.Authorize(r.Context(), user, delivery.ToView, conversation); err != nil {
 		return nil, err
 	}
-	return whole(h.tracker.ChangesFor(r.Context(), user, conversation, since, limit))
+	return whole(h.tracker.ChangesFor(r.Context(), delivery.Actor{User: user}, conversation, since, limit))
 }
 
 // whole makes a page whose list is not null in JSON.

@@ -95,8 +95,8 @@ func (b *broken) List(ctx context.Context, list delivery.List) (delivery.Page, e
 	return page, err
 }
 
-func (b *broken) Pending(ctx context.Context, user, conversation string, limit int) (delivery.Pending, error) {
-	pending, err := b.Store.Pending(b.context(ctx), user, conversation, limit)
+func (b *broken) Pending(ctx context.Context, reader delivery.Reader, limit int) (delivery.Pending, error) {
+	pending, err := b.Store.Pending(b.context(ctx), reader, limit)
 	apply(b.pending, &pending)
 	return pending, err
 }
@@ -196,20 +196,20 @@ type listing struct {
 	torn   bool            // the version is of another moment
 }
 
-func (s *listing) Pending(ctx context.Context, user, conversation string, limit int) (p delivery.Pending, err error) {
-	page, err := s.List(ctx, delivery.List{Conversation: conversation, Limit: 100, Viewer: user})
+func (s *listing) Pending(ctx context.Context, reader delivery.Reader, limit int) (p delivery.Pending, err error) {
+	page, err := s.List(ctx, delivery.List{Conversation: reader.Conversation, Limit: 100, Viewer: reader.User})
 	if err != nil {
 		return p, err
 	}
 	p.Version = page.Version
 	if s.torn {
 		<-time.After(time.Millisecond)
-		page, err = s.List(ctx, delivery.List{Conversation: conversation, Limit: 100, Viewer: user})
+		page, err = s.List(ctx, delivery.List{Conversation: reader.Conversation, Limit: 100, Viewer: reader.User})
 	}
 	for _, m := range page.Messages {
 		p.Newest = place(m.ID, m.Seq)
-		received := m.Own != nil || m.Open && !s.opens || s.own && m.Sender == user
-		if !received || m.Sender == user && !s.own || m.Own != nil && m.Own.Status >= s.status {
+		received := m.Own != nil || m.Open && !s.opens || s.own && m.Sender == reader.User
+		if !received || m.Sender == reader.User && !s.own || m.Own != nil && m.Own.Status >= s.status {
 			continue
 		}
 		if p.Unread == limit {

@@ -133,12 +133,12 @@ func (s cutting) List(ctx context.Context, list delivery.List) (delivery.Page, e
 // skipping counts nothing before the last message that the user has read.
 type skipping struct{ delivery.Store }
 
-func (s skipping) Pending(ctx context.Context, user, conversation string, limit int) (delivery.Pending, error) {
-	pending, err := s.Store.Pending(ctx, user, conversation, limit)
+func (s skipping) Pending(ctx context.Context, reader delivery.Reader, limit int) (delivery.Pending, error) {
+	pending, err := s.Store.Pending(ctx, reader, limit)
 	if err != nil || pending.Unread == 0 {
 		return pending, err
 	}
-	page, err := s.List(ctx, delivery.List{Conversation: conversation, Limit: delivery.MaxBatch, Viewer: user})
+	page, err := s.List(ctx, delivery.List{Conversation: reader.Conversation, Limit: delivery.MaxBatch, Viewer: reader.User})
 	for _, m := range page.Messages {
 		if m.Own != nil && m.Own.Status == delivery.Read && m.Seq > pending.First.Seq {
 			pending.Unread, pending.First = 0, delivery.Position{}

@@ -258,9 +258,15 @@ func (m *machine) catchUp() {
 	m.sameError("Messages", err, nil)
 	since.Epoch = first.Epoch
 	limit, viewer := rapid.IntRange(1, 3).Draw(m.T, "limit"), rapid.OneOf(rapid.Just(""), users).Draw(m.T, "viewer")
+	changes := tracker.Changes
+	if viewer != "" {
+		changes = func(ctx context.Context, conversation string, since delivery.Cursor, limit int) (delivery.Page, error) {
+			return tracker.ChangesFor(ctx, delivery.Actor{User: viewer}, conversation, since, limit)
+		}
+	}
 	for more := true; more; {
-		got, err := tracker.ChangesFor(m.ctx, viewer, conversation, since, limit)
-		m.samePage("ChangesFor", got, err, m.ref.changes(viewer, conversation, since.Version, limit))
+		got, err := changes(m.ctx, conversation, since, limit)
+		m.samePage("Changes", got, err, m.ref.changes(viewer, conversation, since.Version, limit))
 		more, since = got.More, got.Cursor
 	}
 }
