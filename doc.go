@@ -13,6 +13,21 @@
 //	})
 //	receipt, err := tracker.MarkRead(ctx, delivery.Actor{User: "bob", Socket: "123.456"}, msg.ID)
 //
+// # Names
+//
+// An app uses these:
+//
+//   - to start: [New], [Options], [Tracker], and [Observer] for metrics
+//   - to send: [Draft], [Audience], [Message]
+//   - to mark: [Actor], [MessageRef], [Status], [Receipt], [MarkResult], [UpToResult]
+//   - to read: [Query], [Page], [Cursor], [Pending], [Position]
+//   - to say who may do what: [Action]
+//   - to publish: [Notifier], [NotifierFunc], [Event], [Update]; [RetryAfter], [Permanent], [Refused]
+//   - to operate: [Backlog], [DeadLetter], [DeadQuery]
+//
+// Types that only a [Store] of your own needs say so in their first sentence: it names the Store's
+// method that they belong to.
+//
 // # What is promised
 //
 //   - Only non-senders may mark a message. A sender's own mark is refused: [ErrOwnMessage].
@@ -53,11 +68,12 @@
 //
 // # Audiences
 //
-// The [Audience] of a message says who may mark it. With Recipients it is frozen when the message is
-// sent: those users may mark it, whoever joins or leaves the conversation later. If it is Open, every
-// user but the sender may whom the app's rule, [Options.Authorize], lets mark in the conversation.
-// Quorum is the number of recipients who must reach a status before the message has it. A message
-// without an audience is an error, and so is a Tracker without a rule, unless
+// The [Audience] of a message says who may mark it. Recipients are frozen when the message is sent:
+// those users may mark it, whoever joins or leaves the conversation later. An Open message may be
+// marked by every user but the sender whom the app's rule, [Options.Authorize], lets mark in the
+// conversation. Quorum is the number of recipients who must reach a status before the message has it.
+//
+// A message without an audience is an error. So is a Tracker without a rule, unless
 // [Options.OpenConversations] says that everyone may do everything.
 //
 // # Transactions

@@ -80,7 +80,7 @@ type Store interface {
 	// what it has acknowledged. List never sets Reset: the Tracker does.
 	List(ctx context.Context, list List) (Page, error)
 
-	// Pending counts up to limit messages of the conversation that the user has not read, and finds the
+	// Pending counts up to limit messages of a conversation that the user has not read, and finds the
 	// first of them and the conversation's newest message, from one snapshot. A message counts if the
 	// user is not its sender, the audience is open or the user has a receipt, and that is not at
 	// [Read]. An unknown conversation is the zero Pending. A store that keeps the user's place
@@ -165,7 +165,7 @@ var (
 	_ DBTX = (*sql.Conn)(nil)
 )
 
-// NewMessage is a validated message to store. Its Seq is the store's to give.
+// NewMessage is what [Store.Create] stores: a validated message. Its Seq is the store's to give.
 type NewMessage struct {
 	Header
 	Body       string
@@ -174,7 +174,7 @@ type NewMessage struct {
 	EventBody  bool     // whether the event carries the body
 }
 
-// Created is what became of a [NewMessage].
+// Created is what [Store.Create] made of a [NewMessage].
 type Created struct {
 	Message Message // as it is stored, without Own
 	Existed bool    // the id was taken before: Message is what was there
@@ -182,7 +182,8 @@ type Created struct {
 	Blocked bool    // not stored: another transaction has the conversation; all else is zero
 }
 
-// Mark is a validated claim of one user to have received or seen one message.
+// Mark is what [Store.Advance] applies: a validated claim of one user to have received or seen one
+// message.
 type Mark struct {
 	Message  string
 	User     string
@@ -192,7 +193,7 @@ type Mark struct {
 	Admitted bool // the app's rule lets the user mark open messages here
 }
 
-// Marked is what became of a [Mark].
+// Marked is what [Store.Advance] made of a [Mark].
 type Marked struct {
 	Header  Header  // zero if there is no such message
 	Receipt Receipt // the user's, after the mark; zero if there is none
@@ -200,7 +201,8 @@ type Marked struct {
 	Blocked bool    // not tried: another transaction has the conversation; of the rest only Header is set, if it was found
 }
 
-// UpTo is a validated claim of one user to have received or seen all up to a message.
+// UpTo is what [Store.AdvanceUpTo] applies: a validated claim of one user to have received or seen
+// all up to a message.
 type UpTo struct {
 	Conversation string
 	Message      string // the last one that is meant
@@ -217,7 +219,7 @@ type UpTo struct {
 	Covered bool
 }
 
-// MarkedUpTo is what became of an [UpTo].
+// MarkedUpTo is what [Store.AdvanceUpTo] made of an [UpTo].
 type MarkedUpTo struct {
 	Header  Header  // of the named message; zero if it is not in the conversation
 	Receipt Receipt // the user's for the named message, after the marks; zero if there is none
@@ -230,7 +232,7 @@ type MarkedUpTo struct {
 	Blocked bool  // not tried: another transaction has the conversation; of the rest only Header is set, if it was found
 }
 
-// List is a validated [Query], or a request for changes.
+// List is what [Store.List] is asked for: a validated [Query], or changes.
 type List struct {
 	Conversation string
 
@@ -250,23 +252,23 @@ type List struct {
 	Viewer string // whose receipts fill Own, if set
 }
 
-// Reader is a user in a conversation.
+// Reader is whose unread messages [Store.Pending] counts: a user in a conversation.
 type Reader struct{ User, Conversation string }
 
-// Lease reserves events for one holder for a while.
+// Lease is what a [Store] reserves events by, for one holder and for a while.
 type Lease struct {
 	Token int64         // random, fresh for every call; zero is no lease
 	For   time.Duration // from now, by the store's clock
 }
 
-// Claimed is an event under a lease.
+// Claimed is what [Outbox.Claim] returns: an event under a lease.
 type Claimed struct {
 	Event    Event
 	Lease    int64 // the lease's token
 	Attempts int   // claims so far, this one included
 }
 
-// Outcome says how a [Settlement] ends a claim or moves a dead letter.
+// Outcome is how [Outbox.Settle] ends a claim or moves a dead letter.
 type Outcome uint8
 
 const (
@@ -278,7 +280,8 @@ const (
 	SettleDiscard                    // a dead letter is gone
 )
 
-// Settlement ends a claim, or moves a dead letter ([SettleRequeue], [SettleDiscard]: no lease there).
+// Settlement is what [Outbox.Settle] applies: the end of a claim, or the move of a dead letter
+// ([SettleRequeue], [SettleDiscard]), which has no lease.
 type Settlement struct {
 	ID      int64 // of the event
 	Lease   int64 // the token it was claimed with
