@@ -5,21 +5,21 @@ import (
 	"slices"
 )
 
-// Audience says who may mark a message. It is set when the message is sent, and stays so whoever
-// joins or leaves the conversation later. The zero Audience is none, and an error: a list that is
-// empty by mistake lets nobody in.
+// Audience says who may mark a message. It is frozen when the message is sent, whoever joins or
+// leaves the conversation later. Every message needs one. The zero Audience is an error, so that a
+// list which is nil by mistake does not let everyone in.
 type Audience struct {
-	// Recipients are the users who may mark the message, up to [MaxRecipients]. Repeats and the
-	// sender are dropped, and none may be left; the list is then empty, and not nil.
+	// Recipients are the users who may mark the message, at most [MaxRecipients]. Repeats and the
+	// sender are dropped. A message for nobody has a list that is empty, and not nil.
 	Recipients []string
 
-	// Open lets any user but the sender mark the message whom [Options.Authorize] lets mark in the
-	// conversation. An open message has no Recipients.
+	// Open says that every user but the sender may mark the message whom [Options.Authorize] lets mark
+	// in the conversation. Recipients are nil then; anything else is an error.
 	Open bool
 
-	// Quorum is how many recipients must reach a status before the message has it. It defaults to 1
-	// for an open message, and otherwise to the number of recipients, which it may not exceed. Of an
-	// open message it may not exceed [MaxRecipients].
+	// Quorum is the number of recipients who must reach a status before the message has it. The
+	// default is the number of Recipients, which is also the largest value. For an open message the
+	// default is 1, and the largest value is [MaxRecipients].
 	Quorum int
 }
 
