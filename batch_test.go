@@ -122,7 +122,7 @@ func TestBatches(t *testing.T) {
 	}
 	send := func(t *testing.T, tracker *delivery.Tracker, n int, conversation func(i int) string) (ids []string) {
 		for i := range n {
-			m, err := tracker.Send(t.Context(), delivery.Draft{ID: fmt.Sprintf("m%d", i), Conversation: conversation(i), Sender: "alice"})
+			m, err := tracker.Send(t.Context(), delivery.Draft{ID: fmt.Sprintf("m%d", i), Conversation: conversation(i), Sender: "alice", Audience: delivery.Audience{Open: true}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -249,7 +249,7 @@ func TestBatches(t *testing.T) {
 			tracker := newTracker(t, store, new(endpoint), nil)
 			var wg sync.WaitGroup
 			for i := range 8 {
-				known := delivery.Draft{ID: fmt.Sprintf("known%d", i), Conversation: few(i), Sender: "alice"}
+				known := delivery.Draft{ID: fmt.Sprintf("known%d", i), Conversation: few(i), Sender: "alice", Audience: delivery.Audience{Open: true}}
 				if _, err := tracker.Send(t.Context(), known); err != nil {
 					t.Fatal(err)
 				}
@@ -323,7 +323,7 @@ func TestBatches(t *testing.T) {
 				}
 				wg.Go(func() {
 					began := time.Now()
-					m, err := tracker.Send(t.Context(), delivery.Draft{ID: fmt.Sprintf("m%d", i), Conversation: conversation, Sender: fmt.Sprint("u", i)})
+					m, err := tracker.Send(t.Context(), delivery.Draft{ID: fmt.Sprintf("m%d", i), Conversation: conversation, Sender: fmt.Sprint("u", i), Audience: delivery.Audience{Open: true}})
 					if err != nil || m.Seq == 0 {
 						t.Errorf("%+v, %v", m, err)
 					}
@@ -346,7 +346,7 @@ func TestBatches(t *testing.T) {
 			store.until = time.Now().Add(time.Hour)
 			for what, call := range map[string]func(context.Context) error{
 				"a send": func(ctx context.Context) error {
-					_, err := tracker.Send(ctx, delivery.Draft{Conversation: "locked", Sender: "alice"})
+					_, err := tracker.Send(ctx, delivery.Draft{Conversation: "locked", Sender: "alice", Audience: delivery.Audience{Open: true}})
 					return err
 				},
 				"a mark": func(ctx context.Context) error {

@@ -17,14 +17,14 @@ func BenchmarkMark(b *testing.B) {
 	for _, callers := range []int{1, 16, 256} {
 		for _, repeated := range []bool{false, true} {
 			b.Run(fmt.Sprintf("callers=%d/repeated=%v", callers, repeated), func(b *testing.B) {
-				tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(quiet), nil)
+				tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(quiet), &delivery.Options{OpenConversations: true})
 				if err != nil {
 					b.Fatal(err)
 				}
 				ids := make([]string, 10_000)
 				for i := range ids {
 					ids[i] = fmt.Sprint("m", i)
-					if _, err := tracker.Send(b.Context(), delivery.Draft{ID: ids[i], Conversation: fmt.Sprint("c", i%1000), Sender: "alice"}); err != nil {
+					if _, err := tracker.Send(b.Context(), delivery.Draft{ID: ids[i], Conversation: fmt.Sprint("c", i%1000), Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 						b.Fatal(err)
 					}
 				}

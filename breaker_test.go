@@ -74,7 +74,7 @@ func TestAHalfOpenBreaker(t *testing.T) {
 			tracker := newTracker(t, store, e, nil)
 			ids := numbered(10)
 			for _, id := range ids {
-				if _, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: id, Sender: "alice"}); err != nil {
+				if _, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: id, Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -51,7 +51,7 @@ func (t *Tracker) Replay(ctx context.Context, ids ...int64) error {
 		if err != nil {
 			return err
 		}
-		settlements = append(settlements, Settlement{ID: id, Outcome: Requeue, Event: event})
+		settlements = append(settlements, Settlement{ID: id, Outcome: SettleRequeue, Event: event})
 	}
 	err = t.settleDead(ctx, settlements, len(ids))
 	t.Wake()
@@ -67,7 +67,7 @@ func (t *Tracker) Discard(ctx context.Context, ids ...int64) error {
 	}
 	settlements := make([]Settlement, len(ids))
 	for i, id := range ids {
-		settlements[i] = Settlement{ID: id, Outcome: Discard}
+		settlements[i] = Settlement{ID: id, Outcome: SettleDiscard}
 	}
 	return t.settleDead(ctx, settlements, len(ids))
 }
@@ -75,7 +75,7 @@ func (t *Tracker) Discard(ctx context.Context, ids ...int64) error {
 // distinct returns up to [MaxBatch] ids in order, each once.
 func distinct(ids []int64) ([]int64, error) {
 	if len(ids) > MaxBatch {
-		return nil, &InvalidError{Field: "ids", Reason: "are more than 500"}
+		return nil, tooMany("ids", MaxBatch)
 	}
 	return slices.Compact(slices.Sorted(slices.Values(ids))), nil
 }

@@ -26,7 +26,7 @@ type Tracker struct {
 
 	sends *gather[NewMessage, string, Created]
 	marks *gather[Mark, receiptKey, Marked]
-	upTos *gather[UpTo, readerKey, MarkedUpTo]
+	upTos *gather[UpTo, Reader, MarkedUpTo]
 	relay *relay
 }
 
@@ -37,8 +37,12 @@ type Options struct {
 	// is a failure, not a refusal. A rule that says yes to conversations that the app does not know
 	// lets any user fill the store with them. It may be called concurrently, and by the Tx forms
 	// inside the caller's transaction, so that a rule which needs a connection of its own needs a
-	// pool that has another. Nil lets everyone do everything.
+	// pool that has another.
 	Authorize func(ctx context.Context, user string, to Action, conversation string) (bool, error)
+
+	// OpenConversations says that every user may view, send and mark in every conversation. It must
+	// be set exactly if there is no Authorize.
+	OpenConversations bool
 
 	// EventBodies makes the events of new messages carry their bodies. By default they carry ids
 	// only, and whoever may view a conversation fetches the body.
@@ -87,8 +91,9 @@ const (
 
 const upToLimit = 1000 // receipts that one call of the store advances by up-to marks
 
-// New returns a Tracker over the store and the notifier. A nil opts means all defaults.
-// It is an error if the store or the notifier is nil or an option is out of range.
+// New returns a Tracker over the store and the notifier. It is an error if the store or the
+// notifier is nil, an option is out of range, or opts do not say who may do what: they must have
+// either [Options.Authorize] or [Options.OpenConversations].
 func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	if store == nil {
 		return nil, &InvalidError{Field: "store", Reason: "is nil"}
@@ -99,6 +104,9 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	t := &Tracker{store: store}
 	if opts != nil {
 		t.opts = *opts
+	}
+	if (t.opts.Authorize == nil) != t.opts.OpenConversations {
+		return nil, &InvalidError{Field: "authorize", Reason: "must be set, or OpenConversations, and not both"}
 	}
 	t.opts.Lease = cmp.Or(t.opts.Lease, DefaultLease)
 	if t.opts.Lease < time.Second || t.opts.Lease > time.Hour {
@@ -190,11 +198,6 @@ func (t *Tracker) Authorize(ctx context.Context, user string, to Action, convers
 	}
 	return nil
 }
-
-// Authorizes reports whether the app set [Options.Authorize]. Without that rule, every user may do
-// everything, so a package that serves strangers should refuse to start unless the app says that
-// this is meant.
-func (t *Tracker) Authorizes() bool { return t.opts.Authorize != nil }
 
 // inTx returns the store bound to the caller's transaction.
 func (t *Tracker) inTx(tx DBTX) (Store, error) {

@@ -4,10 +4,13 @@
 // show their users, live, whether a message arrived. A [Tracker] takes sends and marks, keeps them
 // in a [Store] and tells a [Notifier], such as Pusher Channels, of every change:
 //
-//	tracker, err := delivery.New(store, notifier, nil)
+//	tracker, err := delivery.New(store, notifier, &delivery.Options{Authorize: mayDo})
 //	go tracker.Run(ctx)
 //
-//	msg, err := tracker.Send(ctx, delivery.Draft{Conversation: "c1", Sender: "alice", Body: "hi"})
+//	msg, err := tracker.Send(ctx, delivery.Draft{
+//		Conversation: "c1", Sender: "alice", Body: "hi",
+//		Audience: delivery.Audience{Recipients: []string{"bob"}},
+//	})
 //	receipt, err := tracker.MarkRead(ctx, delivery.Actor{User: "bob", Socket: "123.456"}, msg.ID)
 //
 // # What is promised
@@ -50,11 +53,12 @@
 //
 // # Audiences
 //
-// With [Draft.Recipients] a message's audience is frozen when it is sent: these may mark it,
-// whoever joins or leaves later. Without, it is open: any non-sender may mark whom
-// [Options.Authorize] lets in. With neither, everyone may mark everything, which suits a demo and
-// nothing else. [Draft.Quorum] says how many recipients must reach a status before the message has
-// it.
+// The [Audience] of a message says who may mark it. With Recipients it is frozen when the message is
+// sent: those users may mark it, whoever joins or leaves the conversation later. If it is Open, every
+// user but the sender may whom the app's rule, [Options.Authorize], lets mark in the conversation.
+// Quorum is the number of recipients who must reach a status before the message has it. A message
+// without an audience is an error, and so is a Tracker without a rule, unless
+// [Options.OpenConversations] says that everyone may do everything.
 //
 // # Transactions
 //

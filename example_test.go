@@ -22,12 +22,12 @@ func printer(_ context.Context, events []delivery.Event) error {
 
 func Example() {
 	ctx := context.Background()
-	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(printer), nil)
+	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(printer), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		log.Fatal(err)
 	}
 	msg, err := tracker.Send(ctx, delivery.Draft{
-		ID: "m1", Conversation: "lunch", Sender: "alice", Body: "Noon?", Recipients: []string{"bob", "carol"},
+		ID: "m1", Conversation: "lunch", Sender: "alice", Body: "Noon?", Audience: delivery.Audience{Recipients: []string{"bob", "carol"}},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -50,15 +50,34 @@ func Example() {
 	// lunch 3: m1 is read, read by 2 of 2
 }
 
+// A tracker needs to know who may do what: from a rule of the app's, or by the word that everyone
+// may do everything.
+func ExampleNew() {
+	for _, opts := range []*delivery.Options{
+		nil,
+		{OpenConversations: true},
+		{Authorize: func(_ context.Context, user string, to delivery.Action, conversation string) (bool, error) {
+			return user == "alice" || to != delivery.ToSend, nil
+		}},
+	} {
+		_, err := delivery.New(memstore.New(), delivery.NotifierFunc(printer), opts)
+		fmt.Println(err)
+	}
+	// Output:
+	// delivery: authorize must be set, or OpenConversations, and not both
+	// <nil>
+	// <nil>
+}
+
 // A refused message does not fail the others.
 func ExampleTracker_Mark() {
 	ctx := context.Background()
-	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(printer), nil)
+	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(printer), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		log.Fatal(err)
 	}
 	for id, sender := range map[string]string{"m1": "alice", "m2": "bob"} {
-		if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "lunch", Sender: sender}); err != nil {
+		if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "lunch", Sender: sender, Audience: delivery.Audience{Open: true}}); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -79,13 +98,13 @@ func ExampleTracker_Mark() {
 // event.
 func ExampleTracker_MarkUpTo() {
 	ctx := context.Background()
-	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		log.Fatal(err)
 	}
 	var last delivery.Message
 	for range 1000 {
-		if last, err = tracker.Send(ctx, delivery.Draft{Conversation: "lunch", Sender: "alice", Recipients: []string{"bob"}}); err != nil {
+		if last, err = tracker.Send(ctx, delivery.Draft{Conversation: "lunch", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}}); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -101,12 +120,12 @@ func ExampleTracker_MarkUpTo() {
 // A badge, a line above the first unread message, and what "mark all as read" does.
 func ExampleTracker_Pending() {
 	ctx := context.Background()
-	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		log.Fatal(err)
 	}
 	for _, id := range []string{"m1", "m2", "m3"} {
-		if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "lunch", Sender: "alice"}); err != nil {
+		if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "lunch", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -114,7 +133,7 @@ func ExampleTracker_Pending() {
 	if _, err := tracker.MarkRead(ctx, bob, "m1"); err != nil {
 		log.Fatal(err)
 	}
-	pending, err := tracker.Pending(ctx, delivery.Actor{User: bob.User}, "lunch")
+	pending, err := tracker.Pending(ctx, bob, "lunch")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -123,7 +142,7 @@ func ExampleTracker_Pending() {
 	if _, err := tracker.MarkUpTo(ctx, bob, delivery.Read, delivery.MessageRef{Conversation: "lunch", ID: pending.Newest.ID}); err != nil {
 		log.Fatal(err)
 	}
-	if pending, err = tracker.Pending(ctx, delivery.Actor{User: bob.User}, "lunch"); err != nil {
+	if pending, err = tracker.Pending(ctx, bob, "lunch"); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(pending.Unread, "unread")
@@ -135,12 +154,12 @@ func ExampleTracker_Pending() {
 // A client that was away asks for what changed since the version it holds.
 func ExampleTracker_Changes() {
 	ctx := context.Background()
-	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		log.Fatal(err)
 	}
 	for _, id := range []string{"m1", "m2", "m3"} {
-		if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "lunch", Sender: "alice"}); err != nil {
+		if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "lunch", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 			log.Fatal(err)
 		}
 	}

@@ -58,7 +58,7 @@ func TestRepeatsShareAWrite(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &tallyStore{Store: memstore.New()}
 				for _, id := range []string{"m", "n", "other"} {
-					if _, err := newTracker(t, store, new(endpoint), nil).Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice"}); err != nil {
+					if _, err := newTracker(t, store, new(endpoint), nil).Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -163,13 +163,15 @@ func TestRepeatsShareAWrite(t *testing.T) {
 		nil, func(t *testing.T, store *tallyStore, tracker *delivery.Tracker) {
 			send := func(id, body string, want error) func() {
 				return func() {
-					m, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Body: body, Recipients: []string{"bob"}})
+					m, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Body: body, Audience: delivery.Audience{Recipients: []string{"bob"}}})
 					if !errors.Is(err, want) || err == nil && (m.Seq != 5 || m.Body != "hi") {
 						t.Errorf("%q: %+v, %v", body, m, err)
 					}
 				}
 			}
-			behind(func() { tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice"}) },
+			behind(func() {
+				tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
+			},
 				send("x", "hi", nil), send("x", "hi", nil), send("x", "ho", delivery.ErrConflict), send("x", "hi", nil))
 			if store.writes != 2 || store.sends != 2 {
 				t.Errorf("%d writes of %d messages", store.writes, store.sends)

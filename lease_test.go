@@ -38,7 +38,7 @@ func TestAnEventIsPublishedUnderAFreshLeaseOnly(t *testing.T) {
 		defer run(t, tracker)()
 		sendAs(t, tracker, "a", "b", "c") // c waits for 1.2 s
 		pass(time.Minute)
-		if got := store.outcomes; got[delivery.Release] != 1 || got[delivery.Done] != 3 || e.called() != 3 {
+		if got := store.outcomes; got[delivery.SettleRelease] != 1 || got[delivery.SettleDone] != 3 || e.called() != 3 {
 			t.Errorf("settled %v in %d calls", got, e.called())
 		}
 	})

@@ -66,7 +66,7 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 		return nil, err
 	}
 	if len(messages) > MaxBatch {
-		return nil, &InvalidError{Field: "messages", Reason: "are more than 500"}
+		return nil, tooMany("messages", MaxBatch)
 	}
 	ids, positions := distinctIDs(messages)
 	m := marking{t: t, tx: tx, marks: make([]Mark, len(ids)), results: make([]MarkResult, len(ids)), conversations: make([]string, len(ids))}

@@ -21,7 +21,7 @@ func TestMark(t *testing.T) {
 
 	t.Run("a recipient's marks move its receipt and the message forward, and are announced", func(t *testing.T) {
 		d := newDesk(t, nil)
-		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Body: "hi", Recipients: []string{"bob", "carol"}})
+		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Body: "hi", Audience: delivery.Audience{Recipients: []string{"bob", "carol"}}})
 		d.told(t)
 		if _, err := d.MarkDelivered(t.Context(), bob, m.ID); err != nil {
 			t.Fatal(err)
@@ -49,7 +49,7 @@ func TestMark(t *testing.T) {
 
 	t.Run("a repeated or backward mark changes nothing and tells nobody", func(t *testing.T) {
 		d := newDesk(t, nil)
-		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 		first, err := d.MarkRead(t.Context(), bob, m.ID)
 		if err != nil {
 			t.Fatal(err)
@@ -68,8 +68,8 @@ func TestMark(t *testing.T) {
 
 	t.Run("refusals are typed, store nothing and tell nobody", func(t *testing.T) {
 		d := newDesk(t, &delivery.Options{Authorize: members})
-		frozen := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Recipients: []string{"bob", "alice"}})
-		open := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+		frozen := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "alice"}}})
+		open := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 		d.told(t)
 		fresh := newTracker(t, d.store, d, &delivery.Options{Authorize: members}) // knows no headers
 		for _, c := range []struct {
@@ -103,9 +103,9 @@ func TestMark(t *testing.T) {
 			asked = append(asked, fmt.Sprint(user, " to ", to, " ", conversation))
 			return true, nil
 		}})
-		frozen := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Recipients: []string{"bob"}})
-		one := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
-		two := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+		frozen := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})
+		one := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
+		two := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 		fresh := newTracker(t, d.store, d, &delivery.Options{Authorize: func(context.Context, string, delivery.Action, string) (bool, error) {
 			t.Error("asked for a frozen recipient")
 			return false, nil
@@ -125,7 +125,7 @@ func TestMark(t *testing.T) {
 	t.Run("the rule's failure is the result, and nothing is marked", func(t *testing.T) {
 		down := errors.New("directory down")
 		d := newDesk(t, &delivery.Options{Authorize: func(context.Context, string, delivery.Action, string) (bool, error) { return false, down }})
-		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 		if _, err := d.MarkRead(t.Context(), bob, m.ID); !errors.Is(err, down) || errors.Is(err, delivery.ErrForbidden) {
 			t.Errorf("got %v", err)
 		}
@@ -135,8 +135,8 @@ func TestMark(t *testing.T) {
 		store := &faultyStore{Store: memstore.New()}
 		welcome := func(context.Context, string, delivery.Action, string) (bool, error) { return true, nil }
 		other, tracker := newTracker(t, store, new(endpoint), nil), newTracker(t, store, new(endpoint), &delivery.Options{Authorize: welcome})
-		for id, recipients := range map[string][]string{"frozen": {"bob"}, "open": nil} {
-			if _, err := other.Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Recipients: recipients}); err != nil {
+		for id, audience := range map[string]delivery.Audience{"frozen": {Recipients: []string{"bob"}}, "open": {Open: true}} {
+			if _, err := other.Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Audience: audience}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -155,8 +155,8 @@ func TestMark(t *testing.T) {
 
 	t.Run("one bad id never fails the rest", func(t *testing.T) {
 		d := newDesk(t, nil)
-		own := d.send(t, delivery.Draft{Conversation: "c", Sender: "bob"})
-		good := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+		own := d.send(t, delivery.Draft{Conversation: "c", Sender: "bob", Audience: delivery.Audience{Open: true}})
+		good := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 		results, err := d.Mark(t.Context(), bob, delivery.Delivered, "nowhere", own.ID, "", good.ID, strings.Repeat("x", 129), good.ID, "a\x00b", "\xff")
 		if err != nil {
 			t.Fatal(err)
@@ -210,7 +210,7 @@ func TestMark(t *testing.T) {
 	t.Run("marks under way at the same time share a write and get a result each", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk(t, nil)
-			m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+			m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 			var changed, calls sync.Map
 			var wg sync.WaitGroup
 			for i := range 200 {
@@ -247,11 +247,11 @@ func TestMarkUpTo(t *testing.T) {
 		d := newDesk(t, nil)
 		var last delivery.Message
 		for i := range 5 {
-			d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Recipients: []string{"bob"}})
-			last = d.send(t, delivery.Draft{Conversation: "c", Sender: []string{"bob", "alice"}[i%2]})
+			d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})
+			last = d.send(t, delivery.Draft{Conversation: "c", Sender: []string{"bob", "alice"}[i%2], Audience: delivery.Audience{Open: true}})
 		}
-		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Recipients: []string{"carol"}})
-		after := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"carol"}}})
+		after := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 		d.told(t)
 		got, err := d.MarkUpTo(t.Context(), bob, delivery.Read, delivery.MessageRef{Conversation: "c", ID: last.ID})
 		if err != nil || got != (delivery.UpToResult{Changed: 7, From: 13, To: 19}) {
@@ -276,12 +276,12 @@ func TestMarkUpTo(t *testing.T) {
 			asked++
 			return allow, nil
 		}})
-		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Recipients: []string{"bob"}})
-		frozen := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Recipients: []string{"bob"}})
+		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})
+		frozen := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})
 		if got, err := d.MarkUpTo(t.Context(), bob, delivery.Delivered, delivery.MessageRef{Conversation: "c", ID: frozen.ID}); got.Changed != 2 || err != nil || asked != 0 {
 			t.Errorf("frozen only: %+v, %v, asked %d times", got, err, asked)
 		}
-		open := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+		open := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 		if got, err := d.MarkUpTo(t.Context(), bob, delivery.Read, delivery.MessageRef{Conversation: "c", ID: open.ID}); got.Changed != 2 || err != nil || asked != 1 {
 			t.Errorf("kept out of the open one: %+v, %v, asked %d times", got, err, asked)
 		}
@@ -296,7 +296,7 @@ func TestMarkUpTo(t *testing.T) {
 
 	t.Run("strangers and unknown messages are refused", func(t *testing.T) {
 		d := newDesk(t, nil)
-		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Recipients: []string{"bob"}})
+		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})
 		d.told(t)
 		for name, c := range map[string]struct {
 			actor                 delivery.Actor
@@ -323,7 +323,7 @@ func TestMarkUpTo(t *testing.T) {
 		d := newDesk(t, nil)
 		var last delivery.Message
 		for range 2500 {
-			last = d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+			last = d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 		}
 		got, err := d.MarkUpTo(t.Context(), bob, delivery.Read, delivery.MessageRef{Conversation: "c", ID: last.ID})
 		if err != nil || got != (delivery.UpToResult{Changed: 2500, From: 2501, To: 5000}) {

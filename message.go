@@ -29,16 +29,8 @@ type Draft struct {
 	// Body is up to [MaxBody] bytes of UTF-8 without NUL. It may be empty.
 	Body string
 
-	// Recipients, when not nil, freezes who may mark the message, up to [MaxRecipients];
-	// repeats and the sender are dropped, and the list may end empty. Later joins and
-	// leaves do not change it. Nil means an open audience: any non-sender whom
-	// [Options.Authorize] lets in.
-	Recipients []string
-
-	// Quorum is how many recipients must reach a status before the message has it.
-	// Defaults to 1 for an open audience and to all recipients for frozen ones. It may not
-	// exceed the number of frozen recipients, nor [MaxRecipients].
-	Quorum int
+	// Audience says who may mark the message.
+	Audience
 
 	// Socket, if set, is the connection that is not told of this message.
 	Socket string

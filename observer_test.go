@@ -39,7 +39,7 @@ func TestObserver(t *testing.T) {
 		d := newDesk(t, &delivery.Options{Authorize: members, Observer: observer})
 		seen = nil
 		for _, body := range []string{"hi", "hi", "ho"} {
-			d.Send(ctx, delivery.Draft{Conversation: "c", ID: "m", Sender: "alice", Body: body, Recipients: []string{"bob"}})
+			d.Send(ctx, delivery.Draft{Conversation: "c", ID: "m", Sender: "alice", Body: body, Audience: delivery.Audience{Recipients: []string{"bob"}}})
 		}
 		d.Send(ctx, delivery.Draft{Conversation: "c", Sender: ""}) // is not tried
 		expect(t,
@@ -51,8 +51,8 @@ func TestObserver(t *testing.T) {
 
 	t.Run("every mark is told, taken or refused, and a message named twice once", func(t *testing.T) {
 		d := newDesk(t, &delivery.Options{Authorize: members, Observer: observer})
-		d.send(t, delivery.Draft{Conversation: "c", ID: "frozen", Sender: "alice", Recipients: []string{"bob"}})
-		d.send(t, delivery.Draft{Conversation: "c", ID: "open", Sender: "alice"})
+		d.send(t, delivery.Draft{Conversation: "c", ID: "frozen", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})
+		d.send(t, delivery.Draft{Conversation: "c", ID: "open", Sender: "alice", Audience: delivery.Audience{Open: true}})
 		for _, c := range []struct {
 			user, message, conversation string
 			changed                     int
@@ -74,7 +74,7 @@ func TestObserver(t *testing.T) {
 	t.Run("every up-to mark is told once", func(t *testing.T) {
 		d := newDesk(t, &delivery.Options{Authorize: members, Observer: observer})
 		for i := range 3 {
-			d.send(t, delivery.Draft{Conversation: "c", ID: fmt.Sprint("m", i), Sender: "alice"})
+			d.send(t, delivery.Draft{Conversation: "c", ID: fmt.Sprint("m", i), Sender: "alice", Audience: delivery.Audience{Open: true}})
 		}
 		seen = nil
 		d.MarkUpTo(ctx, bob, delivery.Delivered, delivery.MessageRef{Conversation: "c", ID: "m2"})

@@ -47,7 +47,7 @@ func (t *Tracker) Pending(ctx context.Context, actor Actor, conversation string)
 	if err := cmp.Or(actor.check(), checkID("conversation", conversation)); err != nil {
 		return Pending{}, err
 	}
-	pending, err := t.store.Pending(ctx, actor.User, conversation, MaxUnread)
+	pending, err := t.store.Pending(ctx, Reader{actor.User, conversation}, MaxUnread)
 	if err != nil {
 		return Pending{}, fmt.Errorf("delivery: counting unread messages: %w", err)
 	}

@@ -15,7 +15,7 @@ func TestPending(t *testing.T) {
 	t.Run("after a mark up to the last message nothing is pending", func(t *testing.T) {
 		d := newDesk(t, nil)
 		for i, sender := range []string{"alice", "alice", "bob", "alice", "bob"} {
-			d.send(t, delivery.Draft{ID: fmt.Sprint("m", i+1), Conversation: "c", Sender: sender})
+			d.send(t, delivery.Draft{ID: fmt.Sprint("m", i+1), Conversation: "c", Sender: sender, Audience: delivery.Audience{Open: true}})
 		}
 		if _, err := d.MarkRead(t.Context(), bob, "m1"); err != nil {
 			t.Fatal(err)
@@ -37,12 +37,12 @@ func TestPending(t *testing.T) {
 	t.Run("a page after the place before the first unread message begins with it", func(t *testing.T) {
 		d := newDesk(t, nil)
 		for range 3 {
-			m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+			m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 			if _, err := d.MarkRead(t.Context(), carol, m.ID); err != nil {
 				t.Fatal(err)
 			}
 		}
-		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 		pending, err := d.Pending(t.Context(), delivery.Actor{User: "carol"}, "c")
 		if err != nil || pending.First.ID != m.ID {
 			t.Fatalf("got %+v, %v", pending, err)
@@ -56,7 +56,7 @@ func TestPending(t *testing.T) {
 	t.Run("it counts up to MaxUnread, and one mark up to the last reads them all", func(t *testing.T) {
 		d := newDesk(t, nil)
 		for n := 1; n <= delivery.MaxUnread+1; n++ {
-			d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+			d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 			if n < delivery.MaxUnread {
 				continue
 			}

@@ -53,7 +53,7 @@ func (r *relay) publish(ctx context.Context, batch []held, answered func(verdict
 	}
 	n, rest := r.breaker.allow(len(fresh))
 	if others := fresh[n:]; len(others) > 0 {
-		r.settle(others, func(held) Settlement { return Settlement{Outcome: Release, After: rest} })
+		r.settle(others, func(held) Settlement { return Settlement{Outcome: SettleRelease, After: rest} })
 	}
 	if n > 0 {
 		_ = r.notify(ctx, fresh[:n], answered) // the breaker and the outbox hold what a failure means
@@ -91,7 +91,7 @@ func (r *relay) notify(ctx context.Context, batch []held, answered func(verdict)
 		r.settle(batch, func(h held) Settlement {
 			i++
 			if refused == nil || refused.ByIndex[i] == nil {
-				return Settlement{Outcome: Done}
+				return Settlement{Outcome: SettleDone}
 			}
 			return r.refusal(h, refused.ByIndex[i])
 		})
@@ -114,7 +114,7 @@ func (r *relay) notify(ctx context.Context, batch []held, answered func(verdict)
 		r.breakerChanged(BreakerOpen, err)
 	}
 	answered(says)
-	r.settle(batch, func(held) Settlement { return Settlement{Outcome: Release, After: rest} })
+	r.settle(batch, func(held) Settlement { return Settlement{Outcome: SettleRelease, After: rest} })
 	return err
 }
 
@@ -193,7 +193,7 @@ func (r *relay) refusal(h held, err error) Settlement {
 	if errors.As(err, &after) {
 		rest = min(max(after.after, minRetryAfter), maxRetryAfter)
 	}
-	return Settlement{Outcome: Retry, After: rest}
+	return Settlement{Outcome: SettleRetry, After: rest}
 }
 
 func (r *relay) bury(h held, reason string) Settlement {
@@ -201,12 +201,12 @@ func (r *relay) bury(h held, reason string) Settlement {
 	reason = strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
 	r.log.Error("delivery: event went to the dead letters", "event", h.Event.ID, "attempts", h.Attempts, "reason", reason)
 	r.observer.Buried(context.Background(), BuriedInfo{h.Event, h.Attempts, reason})
-	return Settlement{Outcome: Bury, Reason: reason}
+	return Settlement{Outcome: SettleBury, Reason: reason}
 }
 
 // release gives events back, due at once, as if they had not been claimed.
 func (r *relay) release(batch []held) {
-	r.settle(batch, func(held) Settlement { return Settlement{Outcome: Release} })
+	r.settle(batch, func(held) Settlement { return Settlement{Outcome: SettleRelease} })
 }
 
 // settle ends the claims of a batch. What cannot be settled comes again when its lease has run out.
@@ -219,7 +219,7 @@ func (r *relay) settle(batch []held, how func(held) Settlement) {
 		s := how(h)
 		s.ID, s.Lease = h.Event.ID, h.Lease
 		items[i].In = s
-		if s.Outcome != Done {
+		if s.Outcome != SettleDone {
 			r.hurry() // it may be just too early, and these gather after all
 		}
 	}

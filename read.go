@@ -25,7 +25,7 @@ func (t *Tracker) Message(ctx context.Context, id string) (Message, error) {
 // call: for an inbox that shows the latest message of each conversation with its ticks, say.
 func (t *Tracker) Load(ctx context.Context, ids ...string) ([]Message, error) {
 	if len(ids) > MaxBatch {
-		return nil, &InvalidError{Field: "messages", Reason: "are more than 500"}
+		return nil, tooMany("messages", MaxBatch)
 	}
 	for _, id := range ids {
 		if err := checkID("message", id); err != nil {
@@ -87,19 +87,21 @@ func (t *Tracker) Messages(ctx context.Context, q Query) (Page, error) {
 // conversation, and begins with [Tracker.Messages] or the zero Cursor. A store that reads from a
 // server which is behind resets clients too.
 func (t *Tracker) Changes(ctx context.Context, conversation string, since Cursor, limit int) (Page, error) {
-	return t.ChangesFor(ctx, "", conversation, since, limit)
+	return t.changes(ctx, "", conversation, since, limit)
 }
 
-// ChangesFor is [Tracker.Changes] with the viewer's own receipts in [Message.Own], so that one of a
+// ChangesFor is [Tracker.Changes] with the actor's own receipts in [Message.Own], so that one of a
 // user's devices learns what the others marked.
-func (t *Tracker) ChangesFor(ctx context.Context, viewer, conversation string, since Cursor, limit int) (Page, error) {
-	if err := checkID("conversation", conversation); err != nil {
+func (t *Tracker) ChangesFor(ctx context.Context, actor Actor, conversation string, since Cursor, limit int) (Page, error) {
+	if err := actor.check(); err != nil {
 		return Page{}, err
 	}
-	if viewer != "" {
-		if err := checkID("viewer", viewer); err != nil {
-			return Page{}, err
-		}
+	return t.changes(ctx, actor.User, conversation, since, limit)
+}
+
+func (t *Tracker) changes(ctx context.Context, viewer, conversation string, since Cursor, limit int) (Page, error) {
+	if err := checkID("conversation", conversation); err != nil {
+		return Page{}, err
 	}
 	if since.Version < 0 {
 		return Page{}, &InvalidError{Field: "since", Reason: "is negative"}

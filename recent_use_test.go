@@ -17,7 +17,7 @@ func TestStrangersPushNoHeadersOut(t *testing.T) {
 		const many = 20 * delivery.MaxBatch
 		store := &tallyStore{Store: memstore.New()}
 		tracker := newTracker(t, store, new(endpoint), nil)
-		if _, err := tracker.Send(t.Context(), delivery.Draft{ID: "own", Conversation: "c", Sender: "alice"}); err != nil {
+		if _, err := tracker.Send(t.Context(), delivery.Draft{ID: "own", Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 			t.Fatal(err)
 		}
 		var ids []string

@@ -68,7 +68,7 @@ func column[T any](items []T, of func(T) string) (texts []string) {
 func TestOneBadItemFailsAlone(t *testing.T) {
 	calls := map[string]func(ctx context.Context, tracker *delivery.Tracker, name string) error{
 		"sends": func(ctx context.Context, tracker *delivery.Tracker, name string) error {
-			_, err := tracker.Send(ctx, delivery.Draft{ID: name, Conversation: "c", Sender: name})
+			_, err := tracker.Send(ctx, delivery.Draft{ID: name, Conversation: "c", Sender: name, Audience: delivery.Audience{Open: true}})
 			return err
 		},
 		"marks": func(ctx context.Context, tracker *delivery.Tracker, name string) error {

@@ -84,7 +84,7 @@ func failing(context.Context, []delivery.Event) error { return errors.New("503")
 func sendAs(t *testing.T, tracker *delivery.Tracker, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		if _, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice"}); err != nil {
+		if _, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -76,37 +76,23 @@ func (t *Tracker) prepare(d Draft) (NewMessage, error) {
 		}
 	}
 	if len(d.Body) > MaxBody {
-		return NewMessage{}, &InvalidError{Field: "body", Reason: "is longer than 64 KiB"}
+		return NewMessage{}, &InvalidError{Field: "body", Reason: fmt.Sprintf("is longer than %d bytes", MaxBody)}
 	}
 	if n, ok := t.relay.notifier.(CheckingNotifier); ok {
 		if err := n.CheckConversation(d.Conversation); err != nil {
 			return NewMessage{}, err
 		}
 	}
-	recipients, err := d.frozen()
+	recipients, quorum, err := d.resolve(d.Sender)
 	if err != nil {
 		return NewMessage{}, err
-	}
-	open := recipients == nil
-	quorum := d.Quorum
-	switch {
-	case quorum < 0:
-		return NewMessage{}, &InvalidError{Field: "quorum", Reason: "is negative"}
-	case quorum > MaxRecipients:
-		return NewMessage{}, &InvalidError{Field: "quorum", Reason: "is more than 10,000"}
-	case quorum == 0 && open:
-		quorum = 1
-	case quorum == 0:
-		quorum = max(1, len(recipients))
-	case !open && quorum > max(1, len(recipients)):
-		return NewMessage{}, &InvalidError{Field: "quorum", Reason: "is more than there are recipients"}
 	}
 	return NewMessage{
 		Header: Header{
 			ID:           d.ID,
 			Conversation: d.Conversation,
 			Sender:       d.Sender,
-			Open:         open,
+			Open:         d.Open,
 			Total:        len(recipients),
 			Quorum:       quorum,
 			SentAt:       now(),
@@ -116,28 +102,6 @@ func (t *Tracker) prepare(d Draft) (NewMessage, error) {
 		Socket:     d.Socket,
 		EventBody:  t.opts.EventBodies,
 	}, nil
-}
-
-// frozen returns the recipients distinct, sorted and without the sender; nil for an open audience.
-func (d Draft) frozen() ([]string, error) {
-	if d.Recipients == nil {
-		return nil, nil
-	}
-	if len(d.Recipients) > MaxRecipients {
-		return nil, &InvalidError{Field: "recipients", Reason: "are more than 10,000"}
-	}
-	for _, r := range d.Recipients {
-		if err := checkID("recipients", r); err != nil {
-			return nil, err
-		}
-	}
-	list := slices.Sorted(slices.Values(d.Recipients))
-	list = slices.Compact(list)
-	list = slices.DeleteFunc(list, func(r string) bool { return r == d.Sender })
-	if list == nil {
-		list = []string{}
-	}
-	return list, nil
 }
 
 // weight is what a message counts in a batch, which weighs up to [MaxBatch]: so much that a full

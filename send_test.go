@@ -13,7 +13,7 @@ import (
 func TestSend(t *testing.T) {
 	t.Run("a message is stored and announced, except to the socket that sent it", func(t *testing.T) {
 		d := newDesk(t, nil)
-		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Body: "hi", Socket: "1.1"})
+		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Body: "hi", Socket: "1.1", Audience: delivery.Audience{Open: true}})
 		if id, err := uuid.Parse(m.ID); err != nil || id.Version() != 7 {
 			t.Errorf("id %q is no UUIDv7", m.ID)
 		}
@@ -32,7 +32,7 @@ func TestSend(t *testing.T) {
 
 	t.Run("EventBodies puts the body into the event", func(t *testing.T) {
 		d := newDesk(t, &delivery.Options{EventBodies: true})
-		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Body: "hi"})
+		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Body: "hi", Audience: delivery.Audience{Open: true}})
 		if events := d.told(t); events[0].Updates[0].Body != "hi" {
 			t.Errorf("told %+v", events)
 		}
@@ -41,32 +41,31 @@ func TestSend(t *testing.T) {
 	t.Run("recipients are frozen without repeats and without the sender", func(t *testing.T) {
 		d := newDesk(t, nil)
 		for _, c := range []struct {
-			recipients    []string
-			quorum        int
+			audience      delivery.Audience
 			want          []string
 			wantQuorum    int
 			wantOpen      bool
 			wantFirstTick bool
 		}{
-			{nil, 0, nil, 1, true, true},
-			{nil, 7, nil, 7, true, false},
-			{[]string{}, 0, nil, 1, false, false},
-			{[]string{"alice"}, 0, nil, 1, false, false},
-			{[]string{"carol", "bob", "alice", "bob"}, 0, []string{"bob", "carol"}, 2, false, false},
-			{[]string{"bob", "carol"}, 1, []string{"bob", "carol"}, 1, false, true},
+			{delivery.Audience{Open: true}, nil, 1, true, true},
+			{delivery.Audience{Open: true, Quorum: 7}, nil, 7, true, false},
+			{delivery.Audience{Recipients: []string{}}, nil, 1, false, false},
+			{delivery.Audience{Recipients: []string{"alice"}}, nil, 1, false, false},
+			{delivery.Audience{Recipients: []string{"carol", "bob", "alice", "bob"}}, []string{"bob", "carol"}, 2, false, false},
+			{delivery.Audience{Recipients: []string{"bob", "carol"}, Quorum: 1}, []string{"bob", "carol"}, 1, false, true},
 		} {
-			m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Recipients: c.recipients, Quorum: c.quorum})
+			m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: c.audience})
 			receipts, err := d.Receipts(t.Context(), m.ID)
 			var got []string
 			for _, r := range receipts {
 				got = append(got, r.Recipient)
 			}
 			if err != nil || !slices.Equal(got, c.want) || m.Quorum != c.wantQuorum || m.Open != c.wantOpen || m.Total != len(c.want) {
-				t.Errorf("%v: %v, %+v, %v", c.recipients, got, m.Header, err)
+				t.Errorf("%+v: %v, %+v, %v", c.audience, got, m.Header, err)
 			}
 			_, err = d.MarkRead(t.Context(), bob, m.ID)
 			if m, _ := d.Message(t.Context(), m.ID); (m.Status == delivery.Read) != c.wantFirstTick {
-				t.Errorf("%v, quorum %d: %v after bob read it (%v)", c.recipients, c.quorum, m.Status, err)
+				t.Errorf("%+v: %v after bob read it (%v)", c.audience, m.Status, err)
 			}
 		}
 	})
@@ -74,8 +73,8 @@ func TestSend(t *testing.T) {
 	t.Run("the same content under the same id is one message", func(t *testing.T) {
 		d := newDesk(t, nil)
 		for _, draft := range []delivery.Draft{
-			{ID: "open", Conversation: "c", Sender: "alice", Body: "hi"},
-			{ID: "frozen", Conversation: "c", Sender: "alice", Body: "hi", Recipients: []string{"carol", "bob"}},
+			{ID: "open", Conversation: "c", Sender: "alice", Body: "hi", Audience: delivery.Audience{Open: true}},
+			{ID: "frozen", Conversation: "c", Sender: "alice", Body: "hi", Audience: delivery.Audience{Recipients: []string{"carol", "bob"}}},
 		} {
 			first := d.send(t, draft)
 			d.told(t)
@@ -92,14 +91,14 @@ func TestSend(t *testing.T) {
 
 	t.Run("other content under the same id is a conflict", func(t *testing.T) {
 		d := newDesk(t, nil)
-		draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice", Body: "hi", Recipients: []string{"bob", "carol"}}
+		draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice", Body: "hi", Audience: delivery.Audience{Recipients: []string{"bob", "carol"}}}
 		d.send(t, draft)
 		for name, change := range map[string]func(*delivery.Draft){
 			"conversation": func(d *delivery.Draft) { d.Conversation = "d" },
 			"sender":       func(d *delivery.Draft) { d.Sender = "dave" },
 			"body":         func(d *delivery.Draft) { d.Body = "ho" },
 			"recipients":   func(d *delivery.Draft) { d.Recipients = []string{"bob", "dave"} },
-			"audience":     func(d *delivery.Draft) { d.Recipients = nil },
+			"audience":     func(d *delivery.Draft) { d.Audience = delivery.Audience{Open: true, Quorum: 2} },
 			"quorum":       func(d *delivery.Draft) { d.Quorum = 1 },
 		} {
 			other := draft
@@ -130,15 +129,21 @@ func TestSend(t *testing.T) {
 			{"body", func(d *delivery.Draft) { d.Body = "\xc3\x28" }},
 			{"body", func(d *delivery.Draft) { d.Body = "\x00" }},
 			{"body", func(d *delivery.Draft) { d.Body = strings.Repeat("x", 64<<10+1) }},
-			{"recipients", func(d *delivery.Draft) { d.Recipients = []string{"bob", ""} }},
-			{"recipients", func(d *delivery.Draft) { d.Recipients = []string{long} }},
-			{"recipients", func(d *delivery.Draft) { d.Recipients = make([]string, 10_001) }},
+			{"audience", func(d *delivery.Draft) { d.Audience = delivery.Audience{} }},
+			{"audience", func(d *delivery.Draft) { d.Audience = delivery.Audience{Quorum: 1} }},
+			{"audience", func(d *delivery.Draft) { d.Recipients = []string{"bob"} }}, // and open
+			{"audience", func(d *delivery.Draft) { d.Recipients = []string{} }},
+			{"recipients", func(d *delivery.Draft) { d.Audience = delivery.Audience{Recipients: []string{"bob", ""}} }},
+			{"recipients", func(d *delivery.Draft) { d.Audience = delivery.Audience{Recipients: []string{long}} }},
+			{"recipients", func(d *delivery.Draft) {
+				d.Audience = delivery.Audience{Recipients: make([]string, delivery.MaxRecipients+1)}
+			}},
 			{"quorum", func(d *delivery.Draft) { d.Quorum = -1 }},
 			{"quorum", func(d *delivery.Draft) { d.Quorum = delivery.MaxRecipients + 1 }},
-			{"quorum", func(d *delivery.Draft) { d.Recipients, d.Quorum = []string{"bob"}, 2 }},
+			{"quorum", func(d *delivery.Draft) { d.Audience = delivery.Audience{Recipients: []string{"bob"}, Quorum: 2} }},
 			{"socket", func(d *delivery.Draft) { d.Socket = long }},
 		} {
-			draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice"}
+			draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}
 			c.change(&draft)
 			_, err := d.Send(t.Context(), draft)
 			var invalid *delivery.InvalidError
@@ -155,7 +160,7 @@ func TestSend(t *testing.T) {
 func TestReads(t *testing.T) {
 	d := newDesk(t, nil)
 	for range 60 {
-		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice"})
+		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 	}
 	t.Run("pages have a default size, and a viewer's own receipts", func(t *testing.T) {
 		page, err := d.Messages(t.Context(), delivery.Query{Conversation: "c", Before: delivery.Latest, Viewer: "bob"})
@@ -175,7 +180,7 @@ func TestReads(t *testing.T) {
 		if err != nil || len(changes.Messages) != 1 || changes.Messages[0].ID != last.ID || changes.Version != 61 {
 			t.Errorf("changes %+v, %v", changes, err)
 		}
-		changes, err = d.ChangesFor(t.Context(), "bob", "c", delivery.Cursor{Version: 60, Epoch: page.Epoch}, 0)
+		changes, err = d.ChangesFor(t.Context(), bob, "c", delivery.Cursor{Version: 60, Epoch: page.Epoch}, 0)
 		if err != nil || len(changes.Messages) != 1 || changes.Messages[0].Own == nil || *changes.Messages[0].Own != r {
 			t.Errorf("changes for bob %+v, %v", changes, err)
 		}
@@ -226,6 +231,10 @@ func TestReads(t *testing.T) {
 			"limit":   func() error { _, err := d.Changes(t.Context(), "c", delivery.Cursor{}, 501); return err },
 			"since":   func() error { _, err := d.Changes(t.Context(), "c", delivery.Cursor{Version: -1}, 0); return err },
 			"message": func() error { _, err := d.Receipts(t.Context(), ""); return err },
+			"user": func() error {
+				_, err := d.ChangesFor(t.Context(), delivery.Actor{}, "c", delivery.Cursor{}, 0)
+				return err
+			},
 			"messages": func() error {
 				_, err := d.Load(t.Context(), make([]string, delivery.MaxBatch+1)...)
 				return err

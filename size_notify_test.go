@@ -40,7 +40,7 @@ func TestACallBringsSoManyBytes(t *testing.T) {
 	}
 	send := func(t *testing.T, tracker *delivery.Tracker, id string, size int) {
 		t.Helper()
-		_, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Body: strings.Repeat("x", size)})
+		_, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Body: strings.Repeat("x", size), Audience: delivery.Audience{Open: true}})
 		if err != nil {
 			t.Fatal(err)
 		}

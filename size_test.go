@@ -65,7 +65,7 @@ func TestSize(t *testing.T) {
 		tracker := newTracker(t, memstore.New(), new(endpoint), nil)
 		const many = 40
 		for range many {
-			if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice", Body: strings.Repeat("<", delivery.MaxBody/4)}); err != nil {
+			if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice", Body: strings.Repeat("<", delivery.MaxBody/4), Audience: delivery.Audience{Open: true}}); err != nil {
 				t.Fatal(err)
 			}
 		}

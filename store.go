@@ -80,12 +80,12 @@ type Store interface {
 	// what it has acknowledged. List never sets Reset: the Tracker does.
 	List(ctx context.Context, list List) (Page, error)
 
-	// Pending counts up to limit messages of a conversation that the user has not read, and finds the
+	// Pending counts up to limit messages of the conversation that the user has not read, and finds the
 	// first of them and the conversation's newest message, from one snapshot. A message counts if the
 	// user is not its sender, the audience is open or the user has a receipt, and that is not at
 	// [Read]. An unknown conversation is the zero Pending. A store that keeps the user's place
 	// begins there.
-	Pending(ctx context.Context, user, conversation string, limit int) (Pending, error)
+	Pending(ctx context.Context, reader Reader, limit int) (Pending, error)
 
 	// Receipts returns all receipts of these messages, each once, ordered by message and recipient.
 	Receipts(ctx context.Context, ids []string) ([]Receipt, error)
@@ -250,6 +250,9 @@ type List struct {
 	Viewer string // whose receipts fill Own, if set
 }
 
+// Reader is a user in a conversation.
+type Reader struct{ User, Conversation string }
+
 // Lease reserves events for one holder for a while.
 type Lease struct {
 	Token int64         // random, fresh for every call; zero is no lease
@@ -267,22 +270,22 @@ type Claimed struct {
 type Outcome uint8
 
 const (
-	Done    Outcome = iota + 1 // accepted: the event is gone
-	Retry                      // due again After
-	Release                    // due again After, and the attempt does not count
-	Bury                       // to the dead letters, with Reason
-	Requeue                    // a dead letter becomes due at once, as Event, with its id and no attempts
-	Discard                    // a dead letter is gone
+	SettleDone    Outcome = iota + 1 // accepted: the event is gone
+	SettleRetry                      // due again After
+	SettleRelease                    // due again After, and the attempt does not count
+	SettleBury                       // to the dead letters, with Reason
+	SettleRequeue                    // a dead letter becomes due at once, as Event, with its id and no attempts
+	SettleDiscard                    // a dead letter is gone
 )
 
-// Settlement ends a claim, or moves a dead letter ([Requeue], [Discard]: no lease there).
+// Settlement ends a claim, or moves a dead letter ([SettleRequeue], [SettleDiscard]: no lease there).
 type Settlement struct {
 	ID      int64 // of the event
 	Lease   int64 // the token it was claimed with
 	Outcome Outcome
 	After   time.Duration
 	Reason  string
-	Event   Event // with Requeue: what the event is to say now
+	Event   Event // with SettleRequeue: what the event is to say now
 }
 
 // DeadLetter is an event that the Notifier can never accept.

@@ -104,7 +104,7 @@ func TestLockedConversation(t *testing.T) {
 		store := &rowLocks{Store: memstore.New(), conversation: "locked", until: time.Now().Add(locked)}
 		sender := newTracker(t, store, new(endpoint), nil)
 		for _, id := range []string{"locked", "free"} {
-			if _, err := sender.Send(t.Context(), delivery.Draft{ID: id, Conversation: id, Sender: "alice"}); err != nil {
+			if _, err := sender.Send(t.Context(), delivery.Draft{ID: id, Conversation: id, Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -178,7 +178,7 @@ func TestFailingStore(t *testing.T) {
 		if _, err := tracker.MarkRead(t.Context(), bob, "m"); !errors.Is(err, broken) {
 			t.Errorf("mark: %v", err)
 		}
-		if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice"}); !errors.Is(err, broken) {
+		if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}); !errors.Is(err, broken) {
 			t.Errorf("send: %v", err)
 		}
 	})
@@ -217,7 +217,7 @@ func TestAWriteEndsWithItsCallers(t *testing.T) {
 			return err
 		},
 		"a send": func(ctx context.Context, tracker *delivery.Tracker) error {
-			_, err := tracker.Send(ctx, delivery.Draft{Conversation: "c", Sender: "alice"})
+			_, err := tracker.Send(ctx, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 			return err
 		},
 		"an up-to mark": func(ctx context.Context, tracker *delivery.Tracker) error {
@@ -346,7 +346,7 @@ func (s *shortLived) Advance(ctx context.Context, m []delivery.Mark, l delivery.
 func TestMarkTxFailsAsAWhole(t *testing.T) {
 	store := &shortLived{Store: memstore.New()}
 	for _, id := range []string{"m", "n"} {
-		if _, err := newTracker(t, store, new(endpoint), nil).Send(t.Context(), delivery.Draft{ID: id, Conversation: id, Sender: "alice"}); err != nil {
+		if _, err := newTracker(t, store, new(endpoint), nil).Send(t.Context(), delivery.Draft{ID: id, Conversation: id, Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 			t.Fatal(err)
 		}
 	}

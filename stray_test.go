@@ -52,7 +52,7 @@ func (s *astray) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt
 }
 
 func TestAnswersForOtherMessagesAreNotBelieved(t *testing.T) {
-	draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice", Body: "hi", Recipients: []string{"bob", "carol"}}
+	draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice", Body: "hi", Audience: delivery.Audience{Recipients: []string{"bob", "carol"}}}
 	sent := func(t *testing.T, store *astray) *delivery.Tracker {
 		tracker := newTracker(t, store, new(endpoint), nil)
 		if _, err := tracker.Send(t.Context(), draft); err != nil {

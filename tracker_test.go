@@ -32,8 +32,9 @@ func newDesk(t *testing.T, opts *delivery.Options) *desk {
 func newTracker(t *testing.T, store delivery.Store, notifier delivery.Notifier, opts *delivery.Options) *delivery.Tracker {
 	t.Helper()
 	if opts == nil {
-		opts = &delivery.Options{}
+		opts = new(delivery.Options)
 	}
+	opts.OpenConversations = opts.Authorize == nil
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -100,11 +101,17 @@ func TestNew(t *testing.T) {
 	store, notifier := memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil })
 	t.Run("a missing part or a bad option is an error that names it", func(t *testing.T) {
 		for field, try := range map[string]func() (*delivery.Tracker, error){
-			"store":    func() (*delivery.Tracker, error) { return delivery.New(nil, notifier, nil) },
-			"notifier": func() (*delivery.Tracker, error) { return delivery.New(store, nil, nil) },
-			"lease":    func() (*delivery.Tracker, error) { return delivery.New(store, notifier, &delivery.Options{Lease: -1}) },
+			"store": func() (*delivery.Tracker, error) {
+				return delivery.New(nil, notifier, &delivery.Options{OpenConversations: true})
+			},
+			"notifier": func() (*delivery.Tracker, error) {
+				return delivery.New(store, nil, &delivery.Options{OpenConversations: true})
+			},
+			"lease": func() (*delivery.Tracker, error) {
+				return delivery.New(store, notifier, &delivery.Options{OpenConversations: true, Lease: -1})
+			},
 			"writeTimeout": func() (*delivery.Tracker, error) {
-				return delivery.New(store, notifier, &delivery.Options{WriteTimeout: time.Millisecond})
+				return delivery.New(store, notifier, &delivery.Options{OpenConversations: true, WriteTimeout: time.Millisecond})
 			},
 		} {
 			_, err := try()
@@ -115,8 +122,28 @@ func TestNew(t *testing.T) {
 		}
 	})
 
+	t.Run("exactly one of a rule and OpenConversations must be set", func(t *testing.T) {
+		rule := func(context.Context, string, delivery.Action, string) (bool, error) { return true, nil }
+		for name, c := range map[string]struct {
+			opts *delivery.Options
+			fine bool
+		}{
+			"no options":  {nil, false},
+			"neither":     {&delivery.Options{EventBodies: true}, false},
+			"both":        {&delivery.Options{Authorize: rule, OpenConversations: true}, false},
+			"a rule":      {&delivery.Options{Authorize: rule}, true},
+			"open to all": {&delivery.Options{OpenConversations: true}, true},
+		} {
+			tracker, err := delivery.New(store, notifier, c.opts)
+			var invalid *delivery.InvalidError
+			if c.fine && (err != nil || tracker == nil) || !c.fine && (!errors.As(err, &invalid) || invalid.Field != "authorize" || tracker != nil) {
+				t.Errorf("%s: got %v, %v", name, tracker, err)
+			}
+		}
+	})
+
 	t.Run("options are copied", func(t *testing.T) {
-		opts := &delivery.Options{}
+		opts := new(delivery.Options)
 		tracker := newTracker(t, store, notifier, opts)
 		opts.Authorize = func(context.Context, string, delivery.Action, string) (bool, error) { return false, nil }
 		if err := tracker.Authorize(t.Context(), "bob", delivery.ToView, "c"); err != nil {

@@ -43,7 +43,7 @@ func TestConversationsTakeTurns(t *testing.T) {
 		t.Helper()
 		for n := range conversations {
 			for range messages {
-				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: fmt.Sprint("busy", n), Sender: "alice"}); err != nil {
+				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: fmt.Sprint("busy", n), Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -60,7 +60,7 @@ func TestConversationsTakeTurns(t *testing.T) {
 				var slowest time.Duration
 				for i := range 10 {
 					id, sent := fmt.Sprint("quiet", i), time.Now()
-					if _, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: "quiet", Sender: "bob"}); err != nil {
+					if _, err := tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: "quiet", Sender: "bob", Audience: delivery.Audience{Open: true}}); err != nil {
 						t.Fatal(err)
 					}
 					pass(200 * time.Millisecond)
@@ -96,12 +96,12 @@ func TestWhatOthersLeftIsPublishedBesideAFlood(t *testing.T) {
 		defer run(t, tracker)()
 		for tick := range 1000 {
 			if tick == 200 {
-				if _, err := newTracker(t, store, a, nil).Send(t.Context(), delivery.Draft{ID: "left", Conversation: "d", Sender: "bob"}); err != nil {
+				if _, err := newTracker(t, store, a, nil).Send(t.Context(), delivery.Draft{ID: "left", Conversation: "d", Sender: "bob", Audience: delivery.Audience{Open: true}}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for range 5 {
-				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice"}); err != nil {
+				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -38,7 +38,7 @@ func TestTxFormsAcceptTransactionsAndNothingElse(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			tracker := newTracker(t, &shortLived{Store: memstore.New()}, new(endpoint), nil)
 			sendAs(t, tracker, "m")
-			_, send := tracker.SendTx(t.Context(), test.tx, delivery.Draft{Conversation: "c", Sender: "alice"})
+			_, send := tracker.SendTx(t.Context(), test.tx, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
 			_, mark := tracker.MarkTx(t.Context(), test.tx, bob, delivery.Read, "m")
 			_, upTo := tracker.MarkUpToTx(t.Context(), test.tx, bob, delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m"})
 			for form, err := range map[string]error{"SendTx": send, "MarkTx": mark, "MarkUpToTx": upTo} {

@@ -56,16 +56,14 @@ func (t *Tracker) MarkUpToTx(ctx context.Context, tx DBTX, actor Actor, status S
 }
 
 // upToKind is what gather knows of up-to marks.
-var upToKind = kind[UpTo, readerKey, MarkedUpTo]{
-	key: func(u UpTo) readerKey { return readerKey{u.User, u.Conversation} },
+var upToKind = kind[UpTo, Reader, MarkedUpTo]{
+	key: func(u UpTo) Reader { return Reader{u.User, u.Conversation} },
 	implies: func(done, also UpTo) bool {
 		return done.Message == also.Message && done.After == also.After && done.Covered == also.Covered && done.Status.Reaches(also.Status) && (done.Admitted || !also.Admitted)
 	},
 	repeat:  func(m MarkedUpTo) MarkedUpTo { m.Changed, m.From, m.To = 0, 0, 0; return m },
 	blocked: func(m MarkedUpTo) (string, bool) { return m.Header.Conversation, m.Blocked },
 }
-
-type readerKey struct{ user, conversation string }
 
 // upToWhereabouts is [Tracker.whereabouts] of an up-to mark. The conversation that a caller names
 // counts if the caller may mark there.

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"database/sql"
+	"fmt"
 	"reflect"
 	"strings"
 	"unicode/utf8"
@@ -13,7 +14,7 @@ func checkID(field, id string) error {
 		return &InvalidError{Field: field, Reason: "is empty"}
 	}
 	if len(id) > MaxID {
-		return &InvalidError{Field: field, Reason: "is longer than 128 bytes"}
+		return &InvalidError{Field: field, Reason: fmt.Sprintf("is longer than %d bytes", MaxID)}
 	}
 	return checkText(field, id)
 }
@@ -30,6 +31,10 @@ func checkSocket(socket string) error {
 		return nil
 	}
 	return checkID("socket", socket)
+}
+
+func tooMany(field string, most int) error {
+	return &InvalidError{Field: field, Reason: fmt.Sprintf("are more than %d", most)}
 }
 
 // checkText refuses what not every database can keep.
@@ -57,7 +62,7 @@ func checkLimit(limit int) (int, error) {
 	case limit == 0:
 		return 50, nil
 	case limit < 0 || limit > MaxBatch:
-		return 0, &InvalidError{Field: "limit", Reason: "is not between 1 and 500"}
+		return 0, &InvalidError{Field: "limit", Reason: fmt.Sprintf("is not between 1 and %d", MaxBatch)}
 	}
 	return limit, nil
 }

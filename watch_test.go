@@ -88,8 +88,8 @@ func TestTheLogSaysWhatStopsTheRelay(t *testing.T) {
 				send := func(d time.Duration) {
 					for began := time.Now(); time.Since(began) < d; pass(time.Second) {
 						sendAs(t, tracker, numbered(20)...)
-						_, _ = tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice"})
-						_, _ = tracker.Send(t.Context(), delivery.Draft{Conversation: "d", Sender: "alice"})
+						_, _ = tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
+						_, _ = tracker.Send(t.Context(), delivery.Draft{Conversation: "d", Sender: "alice", Audience: delivery.Audience{Open: true}})
 					}
 				}
 				send(45 * time.Second)

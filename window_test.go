@@ -274,7 +274,7 @@ func TestTheNumberOfCallsFollowsTheEndpoint(t *testing.T) {
 			pass(time.Second)
 			bears.Store(most)
 			for range 2000 {
-				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice"}); err != nil {
+				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 					t.Fatal(err)
 				}
 				pass(10 * time.Millisecond)

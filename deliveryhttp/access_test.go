@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/msgdelivery/delivery"
-	"github.com/msgdelivery/delivery/deliveryhttp"
 	"github.com/msgdelivery/delivery/memstore"
 )
 
@@ -211,7 +210,7 @@ func TestWhoMayDoWhatInConversations(t *testing.T) {
 }
 
 func TestOpenConversationsAreOpenToAllWhoAreSignedIn(t *testing.T) {
-	d := newDesk(t, &deliveryhttp.Options{OpenConversations: true})
+	d := newOpenDesk(t, nil)
 	d.furnish(t)
 	for route, request := range within {
 		if answer, _ := d.do(request("eve", "room")); answer.Code/100 != 2 {

@@ -50,12 +50,29 @@ func identify(r *http.Request) (string, error) {
 	return r.Header.Get("X-User"), nil
 }
 
+// everyone leaves every audience open.
+func everyone(context.Context, delivery.Draft) (delivery.Audience, error) {
+	return delivery.Audience{Open: true}, nil
+}
+
+// newDesk returns a desk where the rule holds and audiences are open, if opts say no other.
 func newDesk(t *testing.T, opts *deliveryhttp.Options) *desk {
 	t.Helper()
 	return newDeskOver(t, memstore.New(), opts)
 }
 
 func newDeskOver(t *testing.T, store delivery.Store, opts *deliveryhttp.Options) *desk {
+	t.Helper()
+	return makeDesk(t, store, &delivery.Options{Authorize: rule}, opts)
+}
+
+// newOpenDesk returns a desk where conversations are open.
+func newOpenDesk(t *testing.T, opts *deliveryhttp.Options) *desk {
+	t.Helper()
+	return makeDesk(t, memstore.New(), &delivery.Options{OpenConversations: true}, opts)
+}
+
+func makeDesk(t *testing.T, store delivery.Store, trackerOpts *delivery.Options, opts *deliveryhttp.Options) *desk {
 	t.Helper()
 	d := &desk{store: store}
 	watched := deliverytest.FailingStore(store, func(method string) error {
@@ -73,13 +90,12 @@ func newDeskOver(t *testing.T, store delivery.Store, opts *deliveryhttp.Options)
 	if opts != nil {
 		o = *opts
 	}
-	o.Logger = logger
-	trackerOpts := delivery.Options{Authorize: rule, Logger: logger}
-	if o.OpenConversations {
-		trackerOpts.Authorize = nil
+	o.Logger, trackerOpts.Logger = logger, logger
+	if o.Audience == nil {
+		o.Audience = everyone
 	}
 	var err error
-	if d.tracker, err = delivery.New(watched, &d.told, &trackerOpts); err != nil {
+	if d.tracker, err = delivery.New(watched, &d.told, trackerOpts); err != nil {
 		t.Fatal(err)
 	}
 	if d.Handler, err = deliveryhttp.New(d.tracker, identify, &o); err != nil {
@@ -113,9 +129,9 @@ func (d *desk) send(t *testing.T, draft delivery.Draft) delivery.Message {
 // furnish sends the messages that the tests of access are about.
 func (d *desk) furnish(t *testing.T) {
 	t.Helper()
-	d.send(t, delivery.Draft{Conversation: "room", ID: "frozen", Sender: "alice", Recipients: []string{"bob", "dan"}})
-	d.send(t, delivery.Draft{Conversation: "room", ID: "opened", Sender: "alice"})
-	d.send(t, delivery.Draft{Conversation: "den", ID: "secret", Sender: "mallory", Recipients: []string{}})
+	d.send(t, delivery.Draft{Conversation: "room", ID: "frozen", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "dan"}}})
+	d.send(t, delivery.Draft{Conversation: "room", ID: "opened", Sender: "alice", Audience: delivery.Audience{Open: true}})
+	d.send(t, delivery.Draft{Conversation: "den", ID: "secret", Sender: "mallory", Audience: delivery.Audience{Recipients: []string{}}})
 }
 
 // state is all that there is, as text: conversations, receipts, and how many events were ever

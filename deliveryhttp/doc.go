@@ -1,7 +1,7 @@
 // Package deliveryhttp serves a [delivery.Tracker] to browsers and other clients: sending, listing,
 // catching up, marking and receipts, as JSON over HTTP.
 //
-//	api, err := deliveryhttp.New(tracker, identify, nil)
+//	api, err := deliveryhttp.New(tracker, identify, &deliveryhttp.Options{Audience: audience})
 //	mux.Handle("/api/", http.StripPrefix("/api", api))
 //
 // A [Handler] is an [http.Handler]. Any router can mount it, under any prefix that is stripped from
@@ -16,7 +16,7 @@
 //
 // # Routes
 //
-//	POST /messages       {conversation, body, id?, quorum?, socket?}  sends          201 message
+//	POST /messages       {conversation, body, id?, socket?}           sends          201 message
 //	GET  /messages       ?conversation= &after= &before= &limit=      lists          200 page
 //	GET  /changes        ?conversation= &since= &epoch= &limit=       catches up     200 page
 //	GET  /pending        ?conversation=                               counts unread  200 pending
@@ -93,7 +93,7 @@
 // otherwise. The app's rule ([delivery.Options.Authorize]) decides who may send to and view a
 // conversation, and a message's receipts are for those who may view its conversation. The Tracker
 // decides about marks. To a user whom a message does not concern it looks exactly as if it did not
-// exist. Clients cannot choose the recipients: see [Options].
+// exist. Clients cannot choose who may mark what they send: see [Options.Audience].
 //
 // Requests other than GET are refused if they come from another origin (see
 // [http.CrossOriginProtection]) or if their body is not application/json. A browser that is too old

@@ -23,8 +23,9 @@ func isMember(_ context.Context, user string, _ delivery.Action, conversation st
 	return slices.Contains(members[conversation], user), nil
 }
 
-func membersOf(_ context.Context, _, conversation string) ([]string, error) {
-	return members[conversation], nil
+// toMembers lets those mark a message who are in its conversation when it is sent.
+func toMembers(_ context.Context, draft delivery.Draft) (delivery.Audience, error) {
+	return delivery.Audience{Recipients: members[draft.Conversation]}, nil
 }
 
 // signedIn stands for the app's own sessions.
@@ -52,7 +53,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	api, err := deliveryhttp.New(tracker, signedIn, &deliveryhttp.Options{Recipients: membersOf})
+	api, err := deliveryhttp.New(tracker, signedIn, &deliveryhttp.Options{Audience: toMembers})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -83,7 +84,7 @@ func Example_someRoutes() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	api, err := deliveryhttp.New(tracker, signedIn, nil)
+	api, err := deliveryhttp.New(tracker, signedIn, &deliveryhttp.Options{Audience: toMembers})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -101,7 +102,7 @@ func Example_someRoutes() {
 	mux.ServeHTTP(w, r)
 	fmt.Println(w.Code, w.Header().Get("Allow"))
 
-	_, err = tracker.Send(context.Background(), delivery.Draft{Conversation: "c1", ID: "m1", Sender: "alice"}) // with a database, SendTx
+	_, err = tracker.Send(context.Background(), delivery.Draft{Conversation: "c1", ID: "m1", Sender: "alice", Audience: delivery.Audience{Open: true}}) // with a database, SendTx
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func Example_catchUp() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	api, err := deliveryhttp.New(tracker, signedIn, &deliveryhttp.Options{Recipients: membersOf})
+	api, err := deliveryhttp.New(tracker, signedIn, &deliveryhttp.Options{Audience: toMembers})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -143,17 +144,29 @@ func Example_catchUp() {
 	// from version 1 to 2
 }
 
-// That everyone may do everything has to be said.
-func ExampleNew_openConversations() {
-	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), nil) // without a rule
+// In a public channel anyone may mark who may enter it; in other conversations those who are
+// members when the message is sent, and it is read once half of them have read it.
+func ExampleOptions_audience() {
+	audience := func(_ context.Context, draft delivery.Draft) (delivery.Audience, error) {
+		if strings.HasPrefix(draft.Conversation, "channel-") {
+			return delivery.Audience{Open: true}, nil
+		}
+		recipients := members[draft.Conversation]
+		return delivery.Audience{Recipients: recipients, Quorum: len(recipients) / 2}, nil
+	}
+	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, err = deliveryhttp.New(tracker, signedIn, nil)
-	fmt.Println(err)
-	_, err = deliveryhttp.New(tracker, signedIn, &deliveryhttp.Options{OpenConversations: true})
-	fmt.Println(err)
+	api, err := deliveryhttp.New(tracker, signedIn, &deliveryhttp.Options{Audience: audience})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, conversation := range []string{"channel-news", "c1"} {
+		_, message := call(api, "alice", "POST", "/messages", `{"conversation": "`+conversation+`", "body": "hi"}`)
+		fmt.Println("open:", message["open"], "recipients:", message["total"], "quorum:", message["quorum"])
+	}
 	// Output:
-	// deliveryhttp: the tracker has no rule who may do what, and OpenConversations is not set
-	// <nil>
+	// open: true recipients: 0 quorum: 1
+	// open: false recipients: 1 quorum: 1
 }

@@ -22,17 +22,14 @@ type Handler struct {
 	routes   map[string]methods
 }
 
-// Options adjust a [Handler]. The zero value of each field means its default.
+// Options adjust a [Handler]. Audience must be set; the zero value of every other field means its
+// default.
 type Options struct {
-	// Recipients decides who receives a message, as [delivery.Draft] has it: a list that is not nil
-	// freezes the recipients, nil leaves an open audience. It is asked once the sender may send.
-	// An error fails the request, and [delivery.ErrForbidden] refuses it. It may be called
-	// concurrently. Defaults to an open audience for every message.
-	Recipients func(ctx context.Context, sender, conversation string) ([]string, error)
-
-	// OpenConversations says that everyone who is signed in may view, send and mark everywhere.
-	// It must be set if and only if the tracker has no rule ([delivery.Options.Authorize]).
-	OpenConversations bool
+	// Audience decides who may mark a message that is about to be sent. The draft has everything but
+	// its audience. It is asked once the sender may send, and must be set. An error fails the request,
+	// and [delivery.ErrForbidden] refuses it; an audience that [delivery.Tracker.Send] does not accept
+	// is a failure, too. It may be called concurrently.
+	Audience func(ctx context.Context, draft delivery.Draft) (delivery.Audience, error)
 
 	// CrossOrigin decides which origins may make requests that change something. Refusals are
 	// problems: its own deny handler is not called. Defaults to the same origin only.
@@ -45,10 +42,9 @@ type Options struct {
 
 // New returns a Handler that serves the tracker to the users whom identify names: it returns the
 // user of a request by the app's own sign-in, or "" if nobody is signed in. Its error is a failure
-// and answered with a 500. It may be called concurrently. A nil opts means all defaults.
+// and answered with a 500. It may be called concurrently.
 //
-// It is an error if the tracker or identify is nil, and if the tracker has no rule and the options
-// don't say that conversations are open.
+// It is an error if the tracker, identify or [Options.Audience] is nil.
 func New(tracker *delivery.Tracker, identify func(r *http.Request) (user string, err error), opts *Options) (*Handler, error) {
 	h := &Handler{tracker: tracker, identify: identify}
 	if opts != nil {
@@ -59,10 +55,8 @@ func New(tracker *delivery.Tracker, identify func(r *http.Request) (user string,
 		return nil, errors.New("deliveryhttp: the tracker is nil")
 	case identify == nil:
 		return nil, errors.New("deliveryhttp: identify is nil")
-	case !tracker.Authorizes() && !h.opts.OpenConversations:
-		return nil, errors.New("deliveryhttp: the tracker has no rule who may do what, and OpenConversations is not set")
-	case tracker.Authorizes() && h.opts.OpenConversations:
-		return nil, errors.New("deliveryhttp: OpenConversations is set, but the tracker has a rule who may do what")
+	case h.opts.Audience == nil:
+		return nil, errors.New("deliveryhttp: Options.Audience is nil")
 	}
 	if h.opts.CrossOrigin == nil {
 		h.opts.CrossOrigin = http.NewCrossOriginProtection()

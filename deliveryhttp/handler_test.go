@@ -2,9 +2,9 @@ package deliveryhttp_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -68,14 +68,11 @@ func quote(t *testing.T, s string) string {
 }
 
 func TestNew(t *testing.T) {
-	tracker := func(rule func(context.Context, string, delivery.Action, string) (bool, error)) *delivery.Tracker {
-		tracker, err := delivery.New(memstore.New(), &deliverytest.Recorder{}, &delivery.Options{Authorize: rule})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return tracker
+	tracker, err := delivery.New(memstore.New(), &deliverytest.Recorder{}, &delivery.Options{Authorize: rule})
+	if err != nil {
+		t.Fatal(err)
 	}
-	open := &deliveryhttp.Options{OpenConversations: true}
+	enough := &deliveryhttp.Options{Audience: everyone}
 	for _, c := range []struct {
 		name     string
 		tracker  *delivery.Tracker
@@ -83,13 +80,11 @@ func TestNew(t *testing.T) {
 		opts     *deliveryhttp.Options
 		want     string // in the error; none if empty
 	}{
-		{"a rule and nothing else is enough", tracker(rule), identify, nil, ""},
-		{"no rule is refused", tracker(nil), identify, nil, "no rule"},
-		{"no rule is refused with other options too", tracker(nil), identify, &deliveryhttp.Options{Recipients: recipients}, "no rule"},
-		{"no rule is fine where conversations are open", tracker(nil), identify, open, ""},
-		{"a rule where conversations are open is refused", tracker(rule), identify, open, "OpenConversations"},
-		{"nobody to identify users is refused", tracker(rule), nil, nil, "identify"},
-		{"no tracker is refused", nil, identify, nil, "tracker"},
+		{"an audience and nothing else is enough", tracker, identify, enough, ""},
+		{"no options are refused", tracker, identify, nil, "Audience"},
+		{"no audience is refused", tracker, identify, &deliveryhttp.Options{Logger: slog.Default()}, "Audience"},
+		{"nobody to identify users is refused", tracker, nil, enough, "identify"},
+		{"no tracker is refused", nil, identify, enough, "tracker"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h, err := deliveryhttp.New(c.tracker, c.identify, c.opts)

@@ -54,7 +54,7 @@ func TestMarkBatch(t *testing.T) {
 	t.Run("each message has a result of its own, in order", func(t *testing.T) {
 		d := newDesk(t, nil)
 		d.furnish(t)
-		d.send(t, delivery.Draft{Conversation: "room", ID: "mine", Sender: "bob"})
+		d.send(t, delivery.Draft{Conversation: "room", ID: "mine", Sender: "bob", Audience: delivery.Audience{Open: true}})
 		q := request{"bob", "POST", "/marks/batch", `{"messages": ["frozen", "mine", "secret", "", "opened", "frozen", "absent", "a\u0000"], "status": "read"}`, nil}
 		got := good[results](t, d, q, http.StatusOK).Results
 		want := []struct {
@@ -90,7 +90,7 @@ func TestMarkBatch(t *testing.T) {
 		ids := make([]string, delivery.MaxBatch)
 		for i := range ids {
 			id := fmt.Sprintf("%0128d", i)
-			d.send(t, delivery.Draft{Conversation: "room", ID: id, Sender: "alice"})
+			d.send(t, delivery.Draft{Conversation: "room", ID: id, Sender: "alice", Audience: delivery.Audience{Open: true}})
 			for _, digit := range id {
 				ids[i] += fmt.Sprintf(`\u%04x`, digit)
 			}

@@ -17,7 +17,6 @@ func (h *Handler) send(r *http.Request, user string) (any, error) {
 		"conversation": &draft.Conversation,
 		"body":         &body,
 		"id":           &draft.ID,
-		"quorum":       &draft.Quorum,
 		"socket":       &draft.Socket,
 	}.decodeBody(r)
 	if err != nil {
@@ -27,7 +26,7 @@ func (h *Handler) send(r *http.Request, user string) (any, error) {
 		return nil, &delivery.InvalidError{Field: "body", Reason: "is missing"}
 	}
 	if draft.Body = *body; len(draft.Body) > delivery.MaxBody {
-		return nil, fmt.Errorf("%w: %w", tooLarge, &delivery.InvalidError{Field: "body", Reason: "is longer than 64 KiB"})
+		return nil, fmt.Errorf("%w: %w", tooLarge, &delivery.InvalidError{Field: "body", Reason: fmt.Sprintf("is longer than %d bytes", delivery.MaxBody)})
 	}
 	message, err := h.sendNew(r.Context(), draft)
 	if err == nil || draft.ID == "" {
@@ -36,23 +35,21 @@ func (h *Handler) send(r *http.Request, user string) (any, error) {
 	return h.repeated(r.Context(), draft, err)
 }
 
-// sendNew sends a draft to those whom the app's rule and its members say now.
+// sendNew sends a draft to the audience that the app names now, if its rule lets the sender send.
 func (h *Handler) sendNew(ctx context.Context, draft delivery.Draft) (_ delivery.Message, err error) {
 	if err := h.tracker.Authorize(ctx, draft.Sender, delivery.ToSend, draft.Conversation); err != nil {
 		return delivery.Message{}, err
 	}
-	if h.opts.Recipients != nil {
-		if draft.Recipients, err = h.opts.Recipients(ctx, draft.Sender, draft.Conversation); err != nil {
-			return delivery.Message{}, fmt.Errorf("asking for recipients: %w", err)
-		}
+	if draft.Audience, err = h.opts.Audience(ctx, draft); err != nil {
+		return delivery.Message{}, fmt.Errorf("asking for the audience: %w", err)
 	}
 	return h.tracker.Send(ctx, draft)
 }
 
 // repeated answers a send with an id of the client's that did not go through: with what is stored,
 // if this is a repeat of the send that stored it. To the client that is the same message, whatever
-// the conversation's members, the quorum or the rule have become since; its recipients stay those
-// that were frozen first. Any other send keeps its refusal, and somebody who may not view the
+// the conversation's members or the rule have become since; its audience stays the one of the first
+// send. Any other send keeps its refusal, and somebody who may not view the
 // message that has the id is not told that there is one.
 func (h *Handler) repeated(ctx context.Context, draft delivery.Draft, refusal error) (any, error) {
 	taken := errors.Is(refusal, delivery.ErrConflict)
@@ -65,8 +62,7 @@ func (h *Handler) repeated(ctx context.Context, draft delivery.Draft, refusal er
 		return nil, err
 	case err != nil:
 		return nil, refusal
-	case m.Sender == draft.Sender && m.Conversation == draft.Conversation && m.Body == draft.Body &&
-		(draft.Quorum == 0 || draft.Quorum == m.Quorum):
+	case m.Sender == draft.Sender && m.Conversation == draft.Conversation && m.Body == draft.Body:
 		return m, nil
 	case taken && m.Sender != draft.Sender:
 		if err := h.tracker.Authorize(ctx, draft.Sender, delivery.ToView, m.Conversation); err != nil {
@@ -113,7 +109,7 @@ func (h *Handler) changes(r *http.Request, user string) (any, error) {
 	if err := h.tracker.Authorize(r.Context(), user, delivery.ToView, conversation); err != nil {
 		return nil, err
 	}
-	return whole(h.tracker.ChangesFor(r.Context(), user, conversation, since, limit))
+	return whole(h.tracker.ChangesFor(r.Context(), delivery.Actor{User: user}, conversation, since, limit))
 }
 
 // whole makes a page whose list is not null in JSON.

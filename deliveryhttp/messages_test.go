@@ -18,17 +18,25 @@ import (
 	"github.com/msgdelivery/delivery/memstore"
 )
 
-// recipients freezes messages to whoever is present.
-func recipients(_ context.Context, _, conversation string) ([]string, error) {
-	switch conversation {
+// whoIsPresent freezes messages to whoever is present.
+func whoIsPresent(_ context.Context, draft delivery.Draft) (delivery.Audience, error) {
+	switch draft.Conversation {
 	case "down":
-		return nil, errors.New("directory down")
+		return delivery.Audience{}, errors.New("directory down")
 	case "read-only":
-		return nil, fmt.Errorf("no sending here: %w", delivery.ErrForbidden)
+		return delivery.Audience{}, fmt.Errorf("no sending here: %w", delivery.ErrForbidden)
 	case "malformed":
-		return []string{""}, nil
+		return delivery.Audience{Recipients: []string{""}}, nil
+	case "forgotten":
+		return delivery.Audience{}, nil
+	case "ambiguous":
+		return delivery.Audience{Open: true, Recipients: []string{"bob"}}, nil
+	case "crowded":
+		return delivery.Audience{Recipients: make([]string, delivery.MaxRecipients+1)}, nil
+	case "unreachable":
+		return delivery.Audience{Recipients: []string{"bob"}, Quorum: 2}, nil
 	}
-	return present[conversation], nil
+	return delivery.Audience{Recipients: present[draft.Conversation]}, nil
 }
 
 func TestSend(t *testing.T) {
@@ -71,7 +79,9 @@ func TestSend(t *testing.T) {
 
 	t.Run("a repeat after members came and went is still a repeat", func(t *testing.T) {
 		now := []string{"alice", "bob"}
-		d := newDesk(t, &deliveryhttp.Options{Recipients: func(context.Context, string, string) ([]string, error) { return now, nil }})
+		d := newDesk(t, &deliveryhttp.Options{Audience: func(context.Context, delivery.Draft) (delivery.Audience, error) {
+			return delivery.Audience{Recipients: now}, nil
+		}})
 		first := good[delivery.Message](t, d, hi, http.StatusCreated)
 		before := d.state(t)
 		for _, now = range [][]string{{"alice", "bob", "carol"}, {"alice", "carol"}, {}, nil} {
@@ -87,23 +97,24 @@ func TestSend(t *testing.T) {
 	t.Run("a repeat that the members, the quorum or the rule would not let through now is still a repeat, of that very message only", func(t *testing.T) {
 		directory := errors.New("directory down")
 		for _, c := range []struct {
-			name       string
-			rule       error
-			recipients []string
-			err        error
-			status     int // of another message
-			code       string
+			name     string
+			rule     error
+			audience delivery.Audience
+			err      error
+			status   int // of another message
+			code     string
 		}{
-			{"the sender has left", delivery.ErrForbidden, nil, nil, 403, "forbidden"},
-			{"the rule fails", directory, nil, nil, 500, "internal"},
-			{"the directory fails", nil, nil, directory, 500, "internal"},
-			{"the directory refuses", nil, nil, delivery.ErrForbidden, 403, "forbidden"},
-			{"the directory says what is no user", nil, []string{""}, nil, 500, "internal"},
-			{"too few are left for the quorum", nil, []string{"bob"}, nil, 400, "invalid"},
+			{"the sender has left", delivery.ErrForbidden, delivery.Audience{}, nil, 403, "forbidden"},
+			{"the rule fails", directory, delivery.Audience{}, nil, 500, "internal"},
+			{"the directory fails", nil, delivery.Audience{}, directory, 500, "internal"},
+			{"the directory refuses", nil, delivery.Audience{}, delivery.ErrForbidden, 403, "forbidden"},
+			{"the directory says what is no user", nil, delivery.Audience{Recipients: []string{""}}, nil, 500, "internal"},
+			{"the directory says nothing", nil, delivery.Audience{}, nil, 500, "internal"},
+			{"too few are left for the quorum", nil, delivery.Audience{Recipients: []string{"bob"}, Quorum: 2}, nil, 500, "internal"},
 		} {
 			store := memstore.New()
-			repeat := request{"alice", "POST", "/messages", `{"conversation": "room", "id": "m1", "body": "hi", "quorum": 2}`, nil}
-			d := newDeskOver(t, store, &deliveryhttp.Options{Recipients: recipients})
+			repeat := request{"alice", "POST", "/messages", `{"conversation": "room", "id": "m1", "body": "hi"}`, nil}
+			d := newDeskOver(t, store, &deliveryhttp.Options{Audience: whoIsPresent})
 			first := good[delivery.Message](t, d, repeat, http.StatusCreated)
 			before := d.state(t)
 			now, err := delivery.New(store, &d.told, &delivery.Options{Authorize: func(context.Context, string, delivery.Action, string) (bool, error) {
@@ -116,8 +127,8 @@ func TestSend(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.Handler, err = deliveryhttp.New(now, identify, &deliveryhttp.Options{
-				Recipients: func(context.Context, string, string) ([]string, error) { return c.recipients, c.err },
-				Logger:     slog.New(slog.DiscardHandler),
+				Audience: func(context.Context, delivery.Draft) (delivery.Audience, error) { return c.audience, c.err },
+				Logger:   slog.New(slog.DiscardHandler),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -126,10 +137,10 @@ func TestSend(t *testing.T) {
 				t.Errorf("%s: got %+v; first %+v", c.name, again, first)
 			}
 			for what, body := range map[string]string{
-				"a new message":        `{"conversation": "room", "id": "m2", "body": "hi", "quorum": 2}`,
-				"another body":         `{"conversation": "room", "id": "m1", "body": "ho", "quorum": 2}`,
-				"another conversation": `{"conversation": "den", "id": "m1", "body": "hi", "quorum": 2}`,
-				"no id":                `{"conversation": "room", "body": "hi", "quorum": 2}`,
+				"a new message":        `{"conversation": "room", "id": "m2", "body": "hi"}`,
+				"another body":         `{"conversation": "room", "id": "m1", "body": "ho"}`,
+				"another conversation": `{"conversation": "den", "id": "m1", "body": "hi"}`,
+				"no id":                `{"conversation": "room", "body": "hi"}`,
 			} {
 				q := request{"alice", "POST", "/messages", body, nil}
 				answer, _ := d.do(q)
@@ -169,15 +180,10 @@ func TestSend(t *testing.T) {
 			{"another sender", "bob", `{"conversation": "room", "id": "m1", "body": "hi"}`},
 			{"another conversation", "mallory", `{"conversation": "den", "id": "m1", "body": "hi"}`},
 			{"another conversation of the sender's", "alice", `{"conversation": "den", "id": "m1", "body": "hi"}`},
-			{"another quorum", "alice", `{"conversation": "room", "id": "m1", "body": "hi", "quorum": 2}`},
 		} {
-			for _, frozen := range []bool{false, true} {
-				opts := deliveryhttp.Options{OpenConversations: true}
-				if frozen {
-					opts.Recipients = recipients
-				}
-				d := newDesk(t, &opts)
-				d.send(t, delivery.Draft{Conversation: "room", ID: "m1", Sender: "alice", Body: "hi", Recipients: nil, Quorum: 1})
+			for _, audience := range []func(context.Context, delivery.Draft) (delivery.Audience, error){everyone, whoIsPresent} {
+				d := newOpenDesk(t, &deliveryhttp.Options{Audience: audience})
+				d.send(t, delivery.Draft{Conversation: "room", ID: "m1", Sender: "alice", Body: "hi", Audience: delivery.Audience{Open: true}})
 				before := d.state(t)
 				q := request{c.user, "POST", "/messages", c.body, nil}
 				answer, _ := d.do(q)
@@ -192,26 +198,32 @@ func TestSend(t *testing.T) {
 	})
 
 	t.Run("the app decides who receives it", func(t *testing.T) {
-		d := newDesk(t, &deliveryhttp.Options{Recipients: recipients})
+		d := newDesk(t, &deliveryhttp.Options{Audience: whoIsPresent})
 		m := good[delivery.Message](t, d, hi, http.StatusCreated)
 		if m.Open || m.Total != 2 || m.Quorum != 2 {
 			t.Errorf("got %+v", m)
 		}
-		one := good[delivery.Message](t, d, request{"alice", "POST", "/messages", `{"conversation": "room", "body": "hi", "quorum": 1}`, nil}, http.StatusCreated)
-		if one.Quorum != 1 {
-			t.Errorf("got %+v", one)
+	})
+
+	t.Run("the app decides by all that the draft says", func(t *testing.T) {
+		var asked []delivery.Draft
+		d := newDesk(t, &deliveryhttp.Options{Audience: func(_ context.Context, draft delivery.Draft) (delivery.Audience, error) {
+			asked = append(asked, draft)
+			return delivery.Audience{Recipients: []string{"bob", "carol"}, Quorum: 1}, nil
+		}})
+		if m := good[delivery.Message](t, d, hi, http.StatusCreated); m.Open || m.Total != 2 || m.Quorum != 1 {
+			t.Errorf("got %+v", m)
 		}
-		many := request{"alice", "POST", "/messages", `{"conversation": "room", "body": "hi", "quorum": 3}`, nil}
-		answer, _ := d.do(many)
-		if p := refused(t, many, answer, http.StatusBadRequest, "invalid"); p.Field != "quorum" {
-			t.Errorf("got %+v", p)
+		want := delivery.Draft{ID: "m1", Conversation: "room", Sender: "alice", Body: "hi", Socket: "1.2"}
+		if len(asked) != 1 || !reflect.DeepEqual(asked[0], want) {
+			t.Errorf("asked for %+v", asked)
 		}
 	})
 
-	t.Run("who may not send is refused before the app is asked for recipients", func(t *testing.T) {
-		d := newDesk(t, &deliveryhttp.Options{Recipients: func(context.Context, string, string) ([]string, error) {
+	t.Run("who may not send is refused before the app is asked for an audience", func(t *testing.T) {
+		d := newDesk(t, &deliveryhttp.Options{Audience: func(context.Context, delivery.Draft) (delivery.Audience, error) {
 			t.Error("asked")
-			return nil, nil
+			return delivery.Audience{}, nil
 		}})
 		q := within["send"]("mallory", "room")
 		answer, _ := d.do(q)
@@ -222,12 +234,19 @@ func TestSend(t *testing.T) {
 		for conversation, want := range map[string]struct {
 			status int
 			code   string
-		}{"down": {500, "internal"}, "malformed": {500, "internal"}, "read-only": {403, "forbidden"}} {
-			d := newDesk(t, &deliveryhttp.Options{Recipients: recipients, OpenConversations: true})
+		}{
+			"down": {500, "internal"}, "read-only": {403, "forbidden"},
+			"malformed": {500, "internal"}, "forgotten": {500, "internal"}, "ambiguous": {500, "internal"},
+			"crowded": {500, "internal"}, "unreachable": {500, "internal"},
+		} {
+			d := newOpenDesk(t, &deliveryhttp.Options{Audience: whoIsPresent})
 			q := within["send"]("alice", conversation)
 			answer, _ := d.do(q)
 			if p := refused(t, q, answer, want.status, want.code); p.Field+p.Detail != "" {
 				t.Errorf("%s: told %+v", conversation, p)
+			}
+			if logged := d.logged() != ""; logged != (want.status == 500) {
+				t.Errorf("%s: logged %q", conversation, d.logged())
 			}
 		}
 	})
@@ -256,7 +275,7 @@ func TestSend(t *testing.T) {
 func TestList(t *testing.T) {
 	d := newDesk(t, nil)
 	for i := range 60 {
-		d.send(t, delivery.Draft{Conversation: "room", ID: fmt.Sprint(i + 1), Sender: "alice"})
+		d.send(t, delivery.Draft{Conversation: "room", ID: fmt.Sprint(i + 1), Sender: "alice", Audience: delivery.Audience{Open: true}})
 	}
 	if _, err := d.tracker.MarkRead(t.Context(), delivery.Actor{User: "bob"}, "60"); err != nil {
 		t.Fatal(err)
@@ -399,7 +418,7 @@ func TestEveryIDWorksEverywhere(t *testing.T) {
 		"a\nb", "\x01", "\x7f", "日本語", "é", "e\u0301", "😀", "\ufffd", "\u2028", "<script>", `"`, `\`, "A", "null", "0",
 		strings.Repeat("x", 128), strings.Repeat("😀", 32),
 	}
-	d := newDesk(t, &deliveryhttp.Options{OpenConversations: true})
+	d := newOpenDesk(t, nil)
 	mux := http.NewServeMux()
 	mux.Handle("/deep/er/", http.StripPrefix("/deep/er", d))
 	server := httptest.NewServer(mux)

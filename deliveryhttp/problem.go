@@ -70,7 +70,7 @@ func faultOf(err error) *delivery.InvalidError {
 		return nil
 	}
 	switch fault.Field {
-	case "user", "sender", "viewer", "recipients": // these are the app's
+	case "user", "sender", "viewer", "audience", "recipients", "quorum": // these are the app's
 		return nil
 	}
 	return fault

@@ -42,7 +42,7 @@ func TestProblemsQuoteNothing(t *testing.T) {
 func TestAnswersCannotBecomeMarkup(t *testing.T) {
 	const canary = "<img src=x onerror=alert(1)>"
 	d := newDesk(t, nil)
-	d.send(t, delivery.Draft{Conversation: "room", ID: canary, Sender: "alice", Body: canary})
+	d.send(t, delivery.Draft{Conversation: "room", ID: canary, Sender: "alice", Body: canary, Audience: delivery.Audience{Open: true}})
 	for _, q := range []request{
 		{"bob", "GET", "/messages?conversation=room", "", nil},
 		{"bob", "POST", "/marks/batch", fmt.Sprintf(`{"messages": [%q, "</script>"], "status": "read"}`, canary), nil},

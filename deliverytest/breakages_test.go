@@ -259,8 +259,8 @@ var breakages = []struct {
 		func(sound delivery.Store) delivery.Store {
 			return &broken{Store: sound, settlements: func(settlements []delivery.Settlement) {
 				for i := range settlements {
-					if settlements[i].Outcome == delivery.Release {
-						settlements[i].Outcome = delivery.Retry
+					if settlements[i].Outcome == delivery.SettleRelease {
+						settlements[i].Outcome = delivery.SettleRetry
 					}
 				}
 			}}

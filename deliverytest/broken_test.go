@@ -95,8 +95,8 @@ func (b *broken) List(ctx context.Context, list delivery.List) (delivery.Page, e
 	return page, err
 }
 
-func (b *broken) Pending(ctx context.Context, user, conversation string, limit int) (delivery.Pending, error) {
-	pending, err := b.Store.Pending(b.context(ctx), user, conversation, limit)
+func (b *broken) Pending(ctx context.Context, reader delivery.Reader, limit int) (delivery.Pending, error) {
+	pending, err := b.Store.Pending(b.context(ctx), reader, limit)
 	apply(b.pending, &pending)
 	return pending, err
 }
@@ -142,7 +142,7 @@ func (s *torn) Advance(ctx context.Context, marks []delivery.Mark, _ delivery.Le
 		return nil, nil, err
 	}
 	for _, c := range claimed {
-		s.Store.Settle(context.Background(), []delivery.Settlement{settlement(c, delivery.Bury)})
+		s.Store.Settle(context.Background(), []delivery.Settlement{settlement(c, delivery.SettleBury)})
 	}
 	select {
 	case <-time.After(100 * time.Microsecond):
@@ -150,7 +150,7 @@ func (s *torn) Advance(ctx context.Context, marks []delivery.Mark, _ delivery.Le
 		return nil, nil, ctx.Err()
 	}
 	for _, c := range claimed {
-		s.Store.Settle(context.Background(), []delivery.Settlement{{ID: c.Event.ID, Outcome: delivery.Requeue, Event: c.Event}})
+		s.Store.Settle(context.Background(), []delivery.Settlement{{ID: c.Event.ID, Outcome: delivery.SettleRequeue, Event: c.Event}})
 	}
 	return marked, nil, nil
 }
@@ -160,9 +160,9 @@ type losing struct{ delivery.Store }
 
 func (s *losing) drop(claimed []delivery.Claimed) {
 	for _, c := range claimed {
-		outcome := delivery.Release
+		outcome := delivery.SettleRelease
 		if c.Event.ID%3 == 0 {
-			outcome = delivery.Done
+			outcome = delivery.SettleDone
 		}
 		s.Settle(context.Background(), []delivery.Settlement{settlement(c, outcome)})
 	}
@@ -196,20 +196,20 @@ type listing struct {
 	torn   bool            // the version is of another moment
 }
 
-func (s *listing) Pending(ctx context.Context, user, conversation string, limit int) (p delivery.Pending, err error) {
-	page, err := s.List(ctx, delivery.List{Conversation: conversation, Limit: 100, Viewer: user})
+func (s *listing) Pending(ctx context.Context, reader delivery.Reader, limit int) (p delivery.Pending, err error) {
+	page, err := s.List(ctx, delivery.List{Conversation: reader.Conversation, Limit: 100, Viewer: reader.User})
 	if err != nil {
 		return p, err
 	}
 	p.Version = page.Version
 	if s.torn {
 		<-time.After(time.Millisecond)
-		page, err = s.List(ctx, delivery.List{Conversation: conversation, Limit: 100, Viewer: user})
+		page, err = s.List(ctx, delivery.List{Conversation: reader.Conversation, Limit: 100, Viewer: reader.User})
 	}
 	for _, m := range page.Messages {
 		p.Newest = place(m.ID, m.Seq)
-		received := m.Own != nil || m.Open && !s.opens || s.own && m.Sender == user
-		if !received || m.Sender == user && !s.own || m.Own != nil && m.Own.Status >= s.status {
+		received := m.Own != nil || m.Open && !s.opens || s.own && m.Sender == reader.User
+		if !received || m.Sender == reader.User && !s.own || m.Own != nil && m.Own.Status >= s.status {
 			continue
 		}
 		if p.Unread == limit {
@@ -344,13 +344,13 @@ func (s *joining) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit i
 		if i > 0 {
 			first := &claimed[0].Event
 			first.To, first.Updates = c.Event.To, append(first.Updates, c.Event.Updates...)
-			s.Settle(ctx, []delivery.Settlement{settlement(c, delivery.Done)})
+			s.Settle(ctx, []delivery.Settlement{settlement(c, delivery.SettleDone)})
 		}
 	}
 	if len(claimed) > 0 {
 		first := claimed[0]
-		s.Settle(ctx, []delivery.Settlement{settlement(first, delivery.Bury)})
-		s.Settle(ctx, []delivery.Settlement{{ID: first.Event.ID, Outcome: delivery.Requeue, Event: first.Event}})
+		s.Settle(ctx, []delivery.Settlement{settlement(first, delivery.SettleBury)})
+		s.Settle(ctx, []delivery.Settlement{{ID: first.Event.ID, Outcome: delivery.SettleRequeue, Event: first.Event}})
 	}
 	return marked, nil, err
 }

@@ -24,7 +24,7 @@ func ExampleRecorder() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	var recorder deliverytest.Recorder
-	tracker, err := delivery.New(memstore.New(), &recorder, nil)
+	tracker, err := delivery.New(memstore.New(), &recorder, &delivery.Options{OpenConversations: true})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -33,7 +33,7 @@ func ExampleRecorder() {
 	stopped := make(chan error)
 	go func() { stopped <- tracker.Run(running) }()
 
-	if _, err := tracker.Send(ctx, delivery.Draft{ID: "m1", Conversation: "c1", Sender: "alice", Recipients: []string{"bob"}}); err != nil {
+	if _, err := tracker.Send(ctx, delivery.Draft{ID: "m1", Conversation: "c1", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}}); err != nil {
 		fmt.Println(err)
 	}
 	if _, err := tracker.MarkRead(ctx, delivery.Actor{User: "bob", Socket: "123.456"}, "m1"); err != nil {
@@ -61,12 +61,12 @@ func ExampleLosingStore() {
 	ctx := context.Background()
 	lost := fmt.Errorf("the connection broke: %w", delivery.ErrOutcomeUnknown)
 	store := deliverytest.LosingStore(memstore.New(), deliverytest.OnCall(1, lost, "Create"))
-	tracker, err := delivery.New(store, new(deliverytest.Recorder), nil)
+	tracker, err := delivery.New(store, new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	draft := delivery.Draft{ID: "m1", Conversation: "c1", Sender: "alice", Body: "hi"}
+	draft := delivery.Draft{ID: "m1", Conversation: "c1", Sender: "alice", Body: "hi", Audience: delivery.Audience{Open: true}}
 	_, err = tracker.Send(ctx, draft)
 	fmt.Println("unknown:", errors.Is(err, delivery.ErrOutcomeUnknown))
 	message, err := tracker.Send(ctx, draft)
@@ -84,12 +84,12 @@ func ExampleLosingNotifier() {
 	ctx := context.Background()
 	var recorder deliverytest.Recorder
 	notifier := deliverytest.LosingNotifier(&recorder, deliverytest.OnCall(1, errors.New("connection reset")))
-	tracker, err := delivery.New(memstore.New(), notifier, nil)
+	tracker, err := delivery.New(memstore.New(), notifier, &delivery.Options{OpenConversations: true})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	if _, err := tracker.Send(ctx, delivery.Draft{ID: "m1", Conversation: "c1", Sender: "alice"}); err != nil {
+	if _, err := tracker.Send(ctx, delivery.Draft{ID: "m1", Conversation: "c1", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 		fmt.Println(err)
 	}
 	running, stop := context.WithTimeout(ctx, 10*time.Second)

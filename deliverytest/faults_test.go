@@ -26,7 +26,7 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	errs["Load"] = err
 	page, err := store.List(ctx, delivery.List{Conversation: "c", Limit: 1})
 	errs["List"] = err
-	pending, err := store.Pending(ctx, "bob", "c", 1)
+	pending, err := store.Pending(ctx, delivery.Reader{User: "bob", Conversation: "c"}, 1)
 	errs["Pending"] = err
 	receipts, err := store.Receipts(ctx, []string{"m"})
 	errs["Receipts"] = err

@@ -214,7 +214,7 @@ func (p *probe) drain() []delivery.Event {
 			}
 			drained[c.Event.ID] = true
 			events = append(events, c.Event)
-			settlements[i] = settlement(c, delivery.Done)
+			settlements[i] = settlement(c, delivery.SettleDone)
 		}
 		if held := p.settle(settlements...); held != len(claimed) {
 			p.Fatalf("Settle held %d of %d events just claimed", held, len(claimed))

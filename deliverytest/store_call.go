@@ -30,7 +30,7 @@ var callCases = []storeCase{
 		p.same("the message loaded", loaded[0].ID, "m")
 
 		event := p.bury("too large")
-		again := delivery.Settlement{ID: event.ID, Outcome: delivery.Requeue, Event: event}
+		again := delivery.Settlement{ID: event.ID, Outcome: delivery.SettleRequeue, Event: event}
 		again.Event.Updates = slices.Clone(event.Updates)
 		settlements := []delivery.Settlement{again}
 		p.settle(settlements...)
@@ -70,7 +70,7 @@ var callCases = []storeCase{
 		for _, c := range claimed {
 			wants = append(wants, clone.Event(c.Event))
 			spoil(c.Event)
-			p.settle(settlement(c, delivery.Bury))
+			p.settle(settlement(c, delivery.SettleBury))
 		}
 		clear(p.seen) // they are spoiled
 		for _, letter := range p.dead(0, 10) {
@@ -93,10 +93,10 @@ var callCases = []storeCase{
 		_, _, upTo := p.store.AdvanceUpTo(ctx, []delivery.UpTo{mark}, plenty, delivery.Lease{})
 		_, load := p.store.Load(ctx, []string{"m"})
 		_, list := p.store.List(ctx, delivery.List{Conversation: "c", Limit: 1})
-		_, pending := p.store.Pending(ctx, "bob", "c", 1)
+		_, pending := p.store.Pending(ctx, delivery.Reader{User: "bob", Conversation: "c"}, 1)
 		_, receipts := p.store.Receipts(ctx, []string{"m"})
 		_, claim := p.store.Claim(ctx, 1, lease(long))
-		_, settle := p.store.Settle(ctx, []delivery.Settlement{settlement(claimed, delivery.Done)})
+		_, settle := p.store.Settle(ctx, []delivery.Settlement{settlement(claimed, delivery.SettleDone)})
 		_, dead := p.store.Dead(ctx, 0, 1)
 		_, backlog := p.store.Backlog(ctx)
 		for i, err := range []error{create, advance, upTo, load, list, pending, receipts, claim, settle, dead, backlog} {
@@ -107,7 +107,7 @@ var callCases = []storeCase{
 		}
 		p.same("the version", p.version("c"), int64(1))
 		p.same("the outbox", p.counts(), delivery.Backlog{Waiting: 1})
-		p.same("Settle after all", p.settle(settlement(claimed, delivery.Done)), 1)
+		p.same("Settle after all", p.settle(settlement(claimed, delivery.SettleDone)), 1)
 	}},
 	{"nothing to do is no error", func(p *probe) {
 		p.same("Create", p.create(), []delivery.Created{})
@@ -128,7 +128,7 @@ func (p *probe) returned(born []delivery.Claimed) {
 		p.Fatalf("%d events were born, want 1", len(born))
 	}
 	spoil(born[0].Event)
-	p.settle(settlement(born[0], delivery.Release))
+	p.settle(settlement(born[0], delivery.SettleRelease))
 }
 
 // spoil overwrites what an event shares.

@@ -45,7 +45,7 @@ var dataCases = []storeCase{
 		for i, conversation := range twins {
 			id := fmt.Sprint("m", i)
 			p.same("AdvanceUpTo in "+conversation, p.markUpTo(delivery.UpTo{Conversation: conversation, Message: id, User: "bob", Status: delivery.Read, At: noon}).To, int64(2))
-			pending, err := p.store.Pending(p.ctx, "carol", conversation, 10)
+			pending, err := p.store.Pending(p.ctx, delivery.Reader{User: "carol", Conversation: conversation}, 10)
 			p.must("Pending", err)
 			p.same("Pending in "+conversation, pending, delivery.Pending{Newest: place(id, 1), Version: 2})
 			for _, changes := range []bool{false, true} {

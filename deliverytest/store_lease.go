@@ -93,7 +93,7 @@ var leaseCases = []storeCase{
 		if len(first) != 1 {
 			p.Fatalf("Claim returned %d events for a limit of 1", len(first))
 		}
-		again := settlement(first[0], delivery.Retry)
+		again := settlement(first[0], delivery.SettleRetry)
 		again.After = short
 		p.settle(again)
 		var got []int64
@@ -116,7 +116,7 @@ var leaseCases = []storeCase{
 			}
 			for _, c := range p.claimLater(2, began.Add(short)) {
 				p.same("the attempts", c.Attempts, 2*attempt+2)
-				p.settle(settlement(c, delivery.Retry))
+				p.settle(settlement(c, delivery.SettleRetry))
 			}
 		}
 	}},

@@ -57,7 +57,7 @@ var pendingCases = []storeCase{
 			limit, unread int
 			more          bool
 		}{{1, 1, true}, {4, 4, true}, {5, 5, false}, {6, 5, false}} {
-			got, err := p.store.Pending(p.ctx, "bob", "c", c.limit)
+			got, err := p.store.Pending(p.ctx, delivery.Reader{User: "bob", Conversation: "c"}, c.limit)
 			p.must("Pending", err)
 			p.same(fmt.Sprint("Pending up to ", c.limit), got,
 				delivery.Pending{Unread: c.unread, More: c.more, First: place("m1", 1), Newest: place("m5", 5), Version: 5})
@@ -66,7 +66,7 @@ var pendingCases = []storeCase{
 	{"nothing is pending in a conversation that does not exist, or in another", func(p *probe) {
 		p.five()
 		for _, conversation := range []string{"nowhere", "C", "c "} {
-			got, err := p.store.Pending(p.ctx, "bob", conversation, 10)
+			got, err := p.store.Pending(p.ctx, delivery.Reader{User: "bob", Conversation: conversation}, 10)
 			p.must("Pending", err)
 			p.same("Pending in "+conversation, got, delivery.Pending{})
 		}
@@ -84,7 +84,7 @@ var pendingCases = []storeCase{
 				case <-done:
 					return err
 				}
-				got, failed := p.store.Pending(p.ctx, "bob", "c", 10)
+				got, failed := p.store.Pending(p.ctx, delivery.Reader{User: "bob", Conversation: "c"}, 10)
 				odd := got.Version % 2
 				if failed == nil && (int64(got.Unread) != odd || got.First.Seq != odd*got.Version || got.Newest.Seq < got.Version-1) {
 					failed = fmt.Errorf("Pending returned %+v", got)
@@ -113,7 +113,7 @@ func place(id string, seq int64) delivery.Position { return delivery.Position{ID
 // pending checks what a user has not read in conversation c.
 func (p *probe) pending(user string, want delivery.Pending) {
 	p.Helper()
-	got, err := p.store.Pending(p.ctx, user, "c", 100)
+	got, err := p.store.Pending(p.ctx, delivery.Reader{User: user, Conversation: "c"}, 100)
 	p.must("Pending", err)
 	p.same("what is pending for "+user, got, want)
 }

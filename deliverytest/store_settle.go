@@ -10,14 +10,14 @@ import (
 var settleCases = []storeCase{
 	{"a done event is gone", func(p *probe) {
 		p.create(open("c", "m", "alice"))
-		p.same("Settle", p.settle(settlement(p.claimOne(), delivery.Done)), 1)
+		p.same("Settle", p.settle(settlement(p.claimOne(), delivery.SettleDone)), 1)
 		p.same("the outbox", p.counts(), delivery.Backlog{})
 	}},
 	{"an event to retry is due again after its time, and its attempt counts", func(p *probe) {
-		p.comesAgain(delivery.Retry, 2)
+		p.comesAgain(delivery.SettleRetry, 2)
 	}},
 	{"a released event is due again after its time, and its attempt does not count", func(p *probe) {
-		p.comesAgain(delivery.Release, 1)
+		p.comesAgain(delivery.SettleRelease, 1)
 	}},
 	{"an event that was born under a lease can be released too", func(p *probe) {
 		p.conversations["c"] = true
@@ -26,7 +26,7 @@ var settleCases = []storeCase{
 		if len(p.saw(born)) != 1 {
 			p.Fatalf("%d events were born, want 1", len(born))
 		}
-		p.same("Settle", p.settle(settlement(born[0], delivery.Release)), 1)
+		p.same("Settle", p.settle(settlement(born[0], delivery.SettleRelease)), 1)
 		p.same("the attempts", p.claimOne().Attempts, 1)
 	}},
 	{"a buried event is a dead letter, and waits no more", func(p *probe) {
@@ -53,7 +53,7 @@ var settleCases = []storeCase{
 		now := delivery.Event{ID: id, Kind: delivery.MessageSent, Conversation: "c", From: 1, To: 1, Except: "1.1", Updates: []delivery.Update{
 			{Message: "m", Sender: "alice", Version: 2, Status: delivery.Read, Delivered: 1, Read: 1, Total: 1, Receipt: &receipt, Body: "short"},
 		}}
-		p.same("Settle", p.settle(delivery.Settlement{ID: id, Outcome: delivery.Requeue, Event: now}), 1)
+		p.same("Settle", p.settle(delivery.Settlement{ID: id, Outcome: delivery.SettleRequeue, Event: now}), 1)
 		p.same("the outbox", p.counts(), delivery.Backlog{Waiting: 1})
 		token := lease(long)
 		claimed, err := p.store.Claim(p.ctx, 10, token)
@@ -63,13 +63,13 @@ var settleCases = []storeCase{
 	{"a discarded dead letter is gone", func(p *probe) {
 		p.create(open("c", "m", "alice"))
 		id := p.bury("too large").ID
-		p.same("Settle", p.settle(delivery.Settlement{ID: id, Outcome: delivery.Discard}), 1)
+		p.same("Settle", p.settle(delivery.Settlement{ID: id, Outcome: delivery.SettleDiscard}), 1)
 		p.same("the outbox", p.counts(), delivery.Backlog{})
 	}},
 	{"a settlement with another lease than the event's changes nothing", func(p *probe) {
 		p.create(open("c", "m", "alice"))
 		claimed := p.claimOne()
-		for _, outcome := range []delivery.Outcome{delivery.Done, delivery.Retry, delivery.Release, delivery.Bury} {
+		for _, outcome := range []delivery.Outcome{delivery.SettleDone, delivery.SettleRetry, delivery.SettleRelease, delivery.SettleBury} {
 			for _, token := range []int64{0, claimed.Lease + 1, -claimed.Lease} {
 				s := settlement(claimed, outcome)
 				s.Lease = token
@@ -78,16 +78,16 @@ var settleCases = []storeCase{
 		}
 		p.same("the outbox", p.counts(), delivery.Backlog{Waiting: 1})
 		p.same("the events due", p.claim(10), []delivery.Claimed{})
-		p.same("Settle with the lease", p.settle(settlement(claimed, delivery.Done)), 1)
+		p.same("Settle with the lease", p.settle(settlement(claimed, delivery.SettleDone)), 1)
 	}},
 	{"a lease is over once it was settled, and none is no lease", func(p *probe) {
-		for _, outcome := range []delivery.Outcome{delivery.Retry, delivery.Release} {
+		for _, outcome := range []delivery.Outcome{delivery.SettleRetry, delivery.SettleRelease} {
 			p.create(open("c", fmt.Sprint("m", outcome), "alice"))
 			claimed := p.claimOne()
 			p.settle(settlement(claimed, outcome))
-			p.same("Settle with the lease that is over", p.settle(settlement(claimed, delivery.Done), settlement(claimed, delivery.Bury)), 0)
+			p.same("Settle with the lease that is over", p.settle(settlement(claimed, delivery.SettleDone), settlement(claimed, delivery.SettleBury)), 0)
 			claimed.Lease = 0
-			p.same("Settle with no lease", p.settle(settlement(claimed, delivery.Done), settlement(claimed, delivery.Bury)), 0)
+			p.same("Settle with no lease", p.settle(settlement(claimed, delivery.SettleDone), settlement(claimed, delivery.SettleBury)), 0)
 			p.same("the outbox", p.counts(), delivery.Backlog{Waiting: 1})
 			p.drain()
 		}
@@ -100,11 +100,11 @@ var settleCases = []storeCase{
 			p.Fatalf("%d events are due, want 1", len(stale))
 		}
 		current := p.claimLater(1, began.Add(short))[0]
-		for _, outcome := range []delivery.Outcome{delivery.Done, delivery.Retry, delivery.Release, delivery.Bury} {
+		for _, outcome := range []delivery.Outcome{delivery.SettleDone, delivery.SettleRetry, delivery.SettleRelease, delivery.SettleBury} {
 			p.same("Settle with the stale lease", p.settle(settlement(stale[0], outcome)), 0)
 		}
 		p.same("the events due", p.claim(10), []delivery.Claimed{})
-		p.same("Settle with the current lease", p.settle(settlement(current, delivery.Done)), 1)
+		p.same("Settle with the current lease", p.settle(settlement(current, delivery.SettleDone)), 1)
 	}},
 	{"settle counts exactly the events that were there, of any outcome", func(p *probe) {
 		for i := range 6 {
@@ -115,20 +115,20 @@ var settleCases = []storeCase{
 		if len(claimed) != 4 {
 			p.Fatalf("%d events are due, want 4", len(claimed))
 		}
-		stale := settlement(claimed[0], delivery.Bury)
+		stale := settlement(claimed[0], delivery.SettleBury)
 		stale.Lease++
-		retry := settlement(claimed[1], delivery.Retry)
+		retry := settlement(claimed[1], delivery.SettleRetry)
 		retry.After = long
-		buried := settlement(claimed[2], delivery.Bury)
+		buried := settlement(claimed[2], delivery.SettleBury)
 		buried.Reason = "c"
 		held := p.settle(
-			settlement(claimed[0], delivery.Done), retry, buried, settlement(claimed[3], delivery.Release),
-			delivery.Settlement{ID: toRequeue.ID, Outcome: delivery.Requeue, Event: toRequeue},
-			delivery.Settlement{ID: toDiscard.ID, Outcome: delivery.Discard},
+			settlement(claimed[0], delivery.SettleDone), retry, buried, settlement(claimed[3], delivery.SettleRelease),
+			delivery.Settlement{ID: toRequeue.ID, Outcome: delivery.SettleRequeue, Event: toRequeue},
+			delivery.Settlement{ID: toDiscard.ID, Outcome: delivery.SettleDiscard},
 			stale,
-			delivery.Settlement{ID: 1 << 40, Lease: claimed[0].Lease, Outcome: delivery.Done},
-			delivery.Settlement{ID: 1 << 40, Outcome: delivery.Discard},
-			delivery.Settlement{ID: 1 << 40, Outcome: delivery.Requeue, Event: toRequeue},
+			delivery.Settlement{ID: 1 << 40, Lease: claimed[0].Lease, Outcome: delivery.SettleDone},
+			delivery.Settlement{ID: 1 << 40, Outcome: delivery.SettleDiscard},
+			delivery.Settlement{ID: 1 << 40, Outcome: delivery.SettleRequeue, Event: toRequeue},
 		)
 		p.same("Settle", held, 6)
 		p.same("the outbox", p.counts(), delivery.Backlog{Waiting: 3, Dead: 1})
@@ -147,10 +147,10 @@ var settleCases = []storeCase{
 		waiting := claimed[0]
 		dead := p.bury("too large")
 		p.same("Settle", p.settle(
-			delivery.Settlement{ID: waiting.Event.ID, Lease: waiting.Lease, Outcome: delivery.Discard},
-			delivery.Settlement{ID: waiting.Event.ID, Lease: waiting.Lease, Outcome: delivery.Requeue, Event: waiting.Event},
-			delivery.Settlement{ID: dead.ID, Outcome: delivery.Done},
-			delivery.Settlement{ID: dead.ID, Outcome: delivery.Retry},
+			delivery.Settlement{ID: waiting.Event.ID, Lease: waiting.Lease, Outcome: delivery.SettleDiscard},
+			delivery.Settlement{ID: waiting.Event.ID, Lease: waiting.Lease, Outcome: delivery.SettleRequeue, Event: waiting.Event},
+			delivery.Settlement{ID: dead.ID, Outcome: delivery.SettleDone},
+			delivery.Settlement{ID: dead.ID, Outcome: delivery.SettleRetry},
 		), 0)
 		p.same("the outbox", p.counts(), delivery.Backlog{Waiting: 1, Dead: 1})
 	}},
@@ -161,7 +161,7 @@ var settleCases = []storeCase{
 		}
 		claimed := byID(p.claim(10))
 		for _, i := range []int{3, 0, 4, 2, 1} {
-			p.settle(settlement(claimed[i], delivery.Bury))
+			p.settle(settlement(claimed[i], delivery.SettleBury))
 		}
 		for _, c := range claimed {
 			want = append(want, c.Event.ID)
@@ -179,7 +179,7 @@ var settleCases = []storeCase{
 		after := time.Now()
 		p.create(open("c", "m2", "alice"), open("c", "m3", "alice"))
 		for _, c := range p.claim(1) {
-			later := settlement(c, delivery.Retry)
+			later := settlement(c, delivery.SettleRetry)
 			later.After = long
 			p.settle(later)
 		}
@@ -212,7 +212,7 @@ func (p *probe) bury(reason string) delivery.Event {
 	if len(claimed) != 1 {
 		p.Fatalf("%d events are due, want 1", len(claimed))
 	}
-	s := settlement(claimed[0], delivery.Bury)
+	s := settlement(claimed[0], delivery.SettleBury)
 	s.Reason = reason
 	if held := p.settle(s); held != 1 {
 		p.Fatalf("Settle held %d of 1 events just claimed", held)

@@ -260,7 +260,7 @@ func (t *turn) Commit() error {
 	if t.mute {
 		hidden, _ := t.turns.Claim(context.Background(), 1000, lease(long))
 		for _, c := range hidden {
-			t.turns.Settle(context.Background(), []delivery.Settlement{settlement(c, delivery.Done)})
+			t.turns.Settle(context.Background(), []delivery.Settlement{settlement(c, delivery.SettleDone)})
 		}
 	}
 	return nil

@@ -210,9 +210,9 @@ func (s *scene) compare(what string) {
 	s.must("the reference's Receipts", err)
 	s.same(what+": the receipts", s.receipts(ids...), receipts)
 	for _, user := range people {
-		got, err := s.store.Pending(s.ctx, user, s.conversation, 100)
+		got, err := s.store.Pending(s.ctx, delivery.Reader{User: user, Conversation: s.conversation}, 100)
 		s.must("Pending", err)
-		pending, err := s.reference.Pending(s.ctx, user, s.conversation, 100)
+		pending, err := s.reference.Pending(s.ctx, delivery.Reader{User: user, Conversation: s.conversation}, 100)
 		s.must("the reference's Pending", err)
 		s.same(what+": what is unread for "+user, got, pending)
 	}

@@ -136,7 +136,7 @@ func (s *scene) recount(marked map[string]int64) {
 		}
 	}
 	for _, user := range people {
-		got, err := s.store.Pending(s.ctx, user, s.conversation, 100)
+		got, err := s.store.Pending(s.ctx, delivery.Reader{User: user, Conversation: s.conversation}, 100)
 		s.must("Pending", err)
 		s.same("what is unread for "+user, got, unread[user])
 	}

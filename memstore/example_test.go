@@ -11,12 +11,12 @@ import (
 
 func Example() {
 	ctx := context.Background()
-	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), nil)
+	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	draft := delivery.Draft{ID: "m1", Conversation: "c1", Sender: "alice", Recipients: []string{"bob", "carol"}, Quorum: 1}
+	draft := delivery.Draft{ID: "m1", Conversation: "c1", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "carol"}, Quorum: 1}}
 	if _, err := tracker.Send(ctx, draft); err != nil {
 		fmt.Println(err)
 	}

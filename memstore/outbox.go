@@ -71,10 +71,10 @@ func (o *outbox) claim(limit int, lease delivery.Lease) (claimed []delivery.Clai
 // settle applies one settlement and reports whether its event was there to settle.
 func (o *outbox) settle(s delivery.Settlement) bool {
 	now := time.Now()
-	if s.Outcome == delivery.Requeue || s.Outcome == delivery.Discard {
+	if s.Outcome == delivery.SettleRequeue || s.Outcome == delivery.SettleDiscard {
 		_, found := o.dead[s.ID]
 		delete(o.dead, s.ID)
-		if found && s.Outcome == delivery.Requeue {
+		if found && s.Outcome == delivery.SettleRequeue {
 			event := clone.Event(s.Event)
 			event.ID = s.ID
 			o.waiting[s.ID] = &entry{event: event, committed: now, ready: now}
@@ -86,15 +86,15 @@ func (o *outbox) settle(s delivery.Settlement) bool {
 		return false
 	}
 	switch s.Outcome {
-	case delivery.Done:
+	case delivery.SettleDone:
 		delete(o.waiting, s.ID)
-	case delivery.Bury:
+	case delivery.SettleBury:
 		delete(o.waiting, s.ID)
 		o.dead[s.ID] = delivery.DeadLetter{Event: e.event, Attempts: e.attempts, Reason: s.Reason, At: precise(now)}
-	case delivery.Release:
+	case delivery.SettleRelease:
 		e.attempts--
 		fallthrough
-	case delivery.Retry:
+	case delivery.SettleRetry:
 		e.lease, e.ready = 0, now.Add(s.After)
 	}
 	return true

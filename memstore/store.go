@@ -188,14 +188,14 @@ func (s *Store) List(ctx context.Context, list delivery.List) (delivery.Page, er
 	return page, nil
 }
 
-// Pending counts what a user has not read in a conversation, as [delivery.Store] says.
-func (s *Store) Pending(ctx context.Context, user, conversation string, limit int) (delivery.Pending, error) {
+// Pending counts what a reader has not read, as [delivery.Store] says.
+func (s *Store) Pending(ctx context.Context, reader delivery.Reader, limit int) (delivery.Pending, error) {
 	if err := s.enter(ctx); err != nil {
 		return delivery.Pending{}, err
 	}
 	defer s.mu.Unlock()
-	if c := s.conversations[conversation]; c != nil {
-		return c.pending(user, limit), nil
+	if c := s.conversations[reader.Conversation]; c != nil {
+		return c.pending(reader.User, limit), nil
 	}
 	return delivery.Pending{}, nil
 }

@@ -33,11 +33,11 @@ func TestLeasesRunOnFakeTimeInABubble(t *testing.T) {
 func TestACursorOfAnotherProcessIsReset(t *testing.T) {
 	var cursor delivery.Cursor
 	for _, reset := range []bool{false, true} { // the same happens in two processes, one after the other
-		tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), nil)
+		tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice"}); err != nil {
+		if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 			t.Fatal(err)
 		}
 		page, err := tracker.Changes(t.Context(), "c", cursor, 0)
@@ -70,16 +70,16 @@ func TestTheOldestEventIsFoundAmongRequeuedOnes(t *testing.T) {
 			}
 		}
 		first := claimed[0].Event
-		settle(delivery.Settlement{ID: first.ID, Lease: 1, Outcome: delivery.Bury})
+		settle(delivery.Settlement{ID: first.ID, Lease: 1, Outcome: delivery.SettleBury})
 		time.Sleep(time.Minute)
-		settle(delivery.Settlement{ID: first.ID, Outcome: delivery.Requeue, Event: first})
+		settle(delivery.Settlement{ID: first.ID, Outcome: delivery.SettleRequeue, Event: first})
 		time.Sleep(time.Minute)
 		for i, want := range []time.Duration{2 * time.Minute, 2 * time.Minute, time.Minute} {
 			if backlog, err := store.Backlog(t.Context()); err != nil || backlog.Oldest != want || backlog.Waiting != 3-i {
 				t.Errorf("%d events done: the backlog is %+v, %v; the oldest should be %v old", i, backlog, err, want)
 			}
 			if i < 2 {
-				settle(delivery.Settlement{ID: claimed[i+1].Event.ID, Lease: 1, Outcome: delivery.Done})
+				settle(delivery.Settlement{ID: claimed[i+1].Event.ID, Lease: 1, Outcome: delivery.SettleDone})
 			}
 		}
 	})

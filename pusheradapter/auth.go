@@ -27,10 +27,6 @@ type Authorizer interface {
 
 // AuthOptions adjust a [Notifier.AuthHandler]. The zero value of each field means its default.
 type AuthOptions struct {
-	// OpenConversations says that everyone who is signed in may hear every conversation. It must
-	// be set if the authorizer is a tracker that has no rule ([delivery.Options.Authorize]).
-	OpenConversations bool
-
 	// CrossOrigin decides which origins may send requests. Defaults to the same origin only.
 	CrossOrigin *http.CrossOriginProtection
 
@@ -40,8 +36,7 @@ type AuthOptions struct {
 }
 
 // AuthHandler returns the endpoint at which browsers ask to enter private and presence channels.
-// A nil opts means all defaults. If an argument is nil, or if the authorizer is a tracker without a
-// rule and OpenConversations is not set, the error is a [*ConfigError].
+// A nil opts means all defaults. If an argument is nil, the error is a [*ConfigError].
 //
 // The endpoint takes the POST request that pusher-js makes, a form with socket_id and channel_name.
 // It signs the channel for that socket, with status 200, if
@@ -62,15 +57,13 @@ func (n *Notifier) AuthHandler(authorizer Authorizer, identify func(*http.Reques
 	if opts != nil {
 		h.opts = *opts
 	}
-	switch rule, ok := authorizer.(interface{ Authorizes() bool }); {
+	switch {
 	case authorizer == nil:
 		return nil, &ConfigError{"authorizer", "is nil"}
 	case identify == nil:
 		return nil, &ConfigError{"identify", "is nil"}
 	case n.conversation == nil:
 		return nil, &ConfigError{"Options.Conversation", "is nil, and Options.Encode is not"}
-	case ok && !rule.Authorizes() && !h.opts.OpenConversations:
-		return nil, &ConfigError{"authorizer", "has no rule who may view what, and AuthOptions.OpenConversations is not set"}
 	}
 	if h.opts.CrossOrigin == nil {
 		h.opts.CrossOrigin = http.NewCrossOriginProtection()

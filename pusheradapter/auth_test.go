@@ -190,17 +190,13 @@ func TestAuthHandlerNeedsItsArguments(t *testing.T) {
 	}
 }
 
-func TestAuthNeedsARule(t *testing.T) {
+func TestAuthAsksTheTracker(t *testing.T) {
 	notifier := newNotifier(t, pushertest.NewServer(t), nil)
-	open, err := delivery.New(memstore.New(), notifier, nil)
+	open, err := delivery.New(memstore.New(), notifier, &delivery.Options{OpenConversations: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var typed *pusheradapter.ConfigError
-	if _, err := notifier.AuthHandler(open, identify, nil); !errors.As(err, &typed) {
-		t.Errorf("a tracker without a rule: %v", err)
-	}
-	handler, err := notifier.AuthHandler(open, identify, &pusheradapter.AuthOptions{OpenConversations: true})
+	handler, err := notifier.AuthHandler(open, identify, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -197,7 +197,7 @@ func TestAThousandReceiptsOfAGroupReachTheAuthorInFewEvents(t *testing.T) {
 		defer srv.Close()
 		srv.FaultFunc(func(pushertest.Request) pushertest.Fault { return pushertest.Delay(20 * time.Millisecond) })
 		notifier := newNotifier(t, srv, &pusheradapter.Options{AuthorsOnly: true, Transport: srv})
-		tracker, err := delivery.New(memstore.New(), notifier, &delivery.Options{Logger: slog.New(slog.DiscardHandler)})
+		tracker, err := delivery.New(memstore.New(), notifier, &delivery.Options{OpenConversations: true, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +213,7 @@ func TestAThousandReceiptsOfAGroupReachTheAuthorInFewEvents(t *testing.T) {
 			members[i] = fmt.Sprint("member ", i)
 		}
 		alice := srv.Dial(t).Subscribe("private-user-alice")
-		if _, err := tracker.Send(t.Context(), delivery.Draft{ID: "m", Conversation: "c1", Sender: "alice", Recipients: members}); err != nil {
+		if _, err := tracker.Send(t.Context(), delivery.Draft{ID: "m", Conversation: "c1", Sender: "alice", Audience: delivery.Audience{Recipients: members}}); err != nil {
 			t.Fatal(err)
 		}
 		for i, member := range members {

@@ -4,7 +4,7 @@
 //
 //	config, err := pusheradapter.ParseURL(os.Getenv("PUSHER_URL"))
 //	notifier, err := pusheradapter.New(config, nil)
-//	tracker, err := delivery.New(store, notifier, nil)
+//	tracker, err := delivery.New(store, notifier, &delivery.Options{Authorize: mayDo})
 //
 // Browsers ask an endpoint of the app for permission to enter a conversation's channel. This is that
 // endpoint:

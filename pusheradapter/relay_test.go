@@ -33,7 +33,7 @@ func runTrackerWith(t *testing.T, encode func(context.Context, delivery.Event) (
 		}
 		defer srv.Close()
 		notifier := newNotifier(t, srv, &pusheradapter.Options{Transport: srv, Encode: encode})
-		tracker, err := delivery.New(memstore.New(), notifier, &delivery.Options{EventBodies: true, Logger: slog.New(slog.DiscardHandler)})
+		tracker, err := delivery.New(memstore.New(), notifier, &delivery.Options{OpenConversations: true, EventBodies: true, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func TestACatchUpReachesTheAuthorInFewEvents(t *testing.T) {
 		var last delivery.Message
 		for i := range 1000 {
 			var err error
-			last, err = tracker.Send(t.Context(), delivery.Draft{Conversation: "c1", Sender: "alice", Recipients: []string{"bob"}, Body: fmt.Sprint("hello ", i)})
+			last, err = tracker.Send(t.Context(), delivery.Draft{Conversation: "c1", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}, Body: fmt.Sprint("hello ", i)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,7 +95,7 @@ func TestTheRelayKeepsThePauses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			runTracker(t, func(t *testing.T, srv *pushertest.Server, tracker *delivery.Tracker) {
 				srv.Script(test.fault)
-				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c1", Sender: "alice"}); err != nil {
+				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c1", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 					t.Fatal(err)
 				}
 				events, err := srv.WaitEvents(t.Context(), test.accepted+1)
@@ -136,7 +136,7 @@ func TestAnEncodeThatFailsForAWhileCostsNoEvent(t *testing.T) {
 			}
 			runTrackerWith(t, encode, func(t *testing.T, srv *pushertest.Server, tracker *delivery.Tracker) {
 				began = time.Now()
-				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c1", Sender: "alice"}); err != nil {
+				if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c1", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(test.until)
@@ -155,7 +155,7 @@ func TestWhatPusherCannotTake(t *testing.T) {
 	send := func(t *testing.T, tracker *delivery.Tracker) (errs []error) {
 		t.Helper()
 		for _, conversation := range []string{"c1", unnameable, "c2"} {
-			_, err := tracker.Send(t.Context(), delivery.Draft{Conversation: conversation, Sender: "alice"})
+			_, err := tracker.Send(t.Context(), delivery.Draft{Conversation: conversation, Sender: "alice", Audience: delivery.Audience{Open: true}})
 			errs = append(errs, err)
 		}
 		synctest.Wait()

@@ -94,23 +94,23 @@ func (l *locked) settle(ctx context.Context, s *session, settlements []delivery.
 	var done, again, bury, requeue, discard []row
 	for _, x := range settlements {
 		switch x.Outcome {
-		case delivery.Done:
+		case delivery.SettleDone:
 			done = append(done, row{x.ID, x.Lease})
-		case delivery.Retry:
+		case delivery.SettleRetry:
 			again = append(again, row{x.ID, x.Lease, x.After.Microseconds(), 0})
-		case delivery.Release:
+		case delivery.SettleRelease:
 			again = append(again, row{x.ID, x.Lease, x.After.Microseconds(), 1})
-		case delivery.Bury:
+		case delivery.SettleBury:
 			bury = append(bury, row{x.ID, x.Lease, x.Reason})
 			done = append(done, row{x.ID, x.Lease})
-		case delivery.Requeue:
+		case delivery.SettleRequeue:
 			payload, err := encodeEvent(x.Event)
 			if err != nil {
 				return 0, err
 			}
 			requeue = append(requeue, row{x.ID, payload})
 			discard = append(discard, row{x.ID})
-		case delivery.Discard:
+		case delivery.SettleDiscard:
 			discard = append(discard, row{x.ID})
 		}
 	}

@@ -15,9 +15,9 @@ var (
 	sqlMessageSent   = number(delivery.MessageSent)
 	sqlStatusChanged = number(delivery.StatusChanged)
 
-	sqlRelease = number(delivery.Release)
-	sqlBury    = number(delivery.Bury)
-	sqlRequeue = number(delivery.Requeue)
+	sqlRelease = number(delivery.SettleRelease)
+	sqlBury    = number(delivery.SettleBury)
+	sqlRequeue = number(delivery.SettleRequeue)
 )
 
 func number[N ~uint8](n N) string { return strconv.Itoa(int(n)) }

@@ -113,31 +113,31 @@ func (*postgresWrites) settle(ctx context.Context, s *session, settlements []del
 	ending, deferring, raising := []pgSettlement{}, []pgSettlement{}, []pgSettlement{}
 	var done, leases []int64 // of what is done
 	for _, x := range settlements {
-		if x.Lease == 0 && x.Outcome < delivery.Requeue {
+		if x.Lease == 0 && x.Outcome < delivery.SettleRequeue {
 			continue // what has no lease is nobody's to settle
 		}
 		row := pgSettlement{ID: x.ID, Lease: x.Lease, Outcome: uint8(x.Outcome), After: x.After.Microseconds()}
 		switch x.Outcome {
-		case delivery.Done:
+		case delivery.SettleDone:
 			done, leases = append(done, x.ID), append(leases, x.Lease)
-		case delivery.Bury:
+		case delivery.SettleBury:
 			row.Reason = strings.ReplaceAll(x.Reason, "\x00", "\uFFFD") // Postgres has no NUL, an endpoint's answer may
 			ending = append(ending, row)
-		case delivery.Retry, delivery.Release:
+		case delivery.SettleRetry, delivery.SettleRelease:
 			deferring = append(deferring, row)
-		case delivery.Requeue:
+		case delivery.SettleRequeue:
 			if row.Payload, err = encodeEvent(x.Event); err != nil {
 				return 0, err
 			}
 			raising = append(raising, row)
-		case delivery.Discard:
+		case delivery.SettleDiscard:
 			raising = append(raising, row)
 		}
 	}
 	mixed := len(ending)+len(deferring)+len(raising) > 0
 	if mixed {
 		for i, id := range done {
-			ending = append(ending, pgSettlement{ID: id, Lease: leases[i], Outcome: uint8(delivery.Done)})
+			ending = append(ending, pgSettlement{ID: id, Lease: leases[i], Outcome: uint8(delivery.SettleDone)})
 		}
 	}
 	err = s.single(ctx, func(q delivery.DBTX) error {

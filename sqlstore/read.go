@@ -123,10 +123,10 @@ func (r *reads) list(l delivery.List, rows int) (text string, args []any) {
 	return r.after, []any{l.Conversation, l.After, int64(math.MaxInt64), rows, l.Viewer}
 }
 
-func (s *session) pending(ctx context.Context, user, conversation string, limit int) (p delivery.Pending, err error) {
+func (s *session) pending(ctx context.Context, reader delivery.Reader, limit int) (p delivery.Pending, err error) {
 	err = s.read(ctx, func(q delivery.DBTX) error {
 		p = delivery.Pending{}
-		rows, err := query(ctx, q, scanPending, s.reads.pending, conversation, user, user, user, limit+1)
+		rows, err := query(ctx, q, scanPending, s.reads.pending, reader.Conversation, reader.User, reader.User, reader.User, limit+1)
 		if err == nil && len(rows) > 0 {
 			p = rows[0]
 		}

@@ -262,9 +262,9 @@ func (s *Store) List(ctx context.Context, list delivery.List) (delivery.Page, er
 	return page, nil
 }
 
-// Pending counts what a user has not read in a conversation, as [delivery.Store] says.
-func (s *Store) Pending(ctx context.Context, user, conversation string, limit int) (delivery.Pending, error) {
-	pending, err := s.session.pending(ctx, user, conversation, limit)
+// Pending counts what a reader has not read, as [delivery.Store] says.
+func (s *Store) Pending(ctx context.Context, reader delivery.Reader, limit int) (delivery.Pending, error) {
+	pending, err := s.session.pending(ctx, reader, limit)
 	if err != nil {
 		return delivery.Pending{}, fmt.Errorf("sqlstore: counting unread messages: %w", err)
 	}

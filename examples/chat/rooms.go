@@ -38,14 +38,14 @@ func authorize(_ context.Context, user string, _ delivery.Action, conversation s
 	return ok, nil
 }
 
-// recipients returns the members of a room. They are the recipients of a message that is sent now,
-// and stay its recipients if somebody joins the room later.
-func recipients(_ context.Context, sender, conversation string) ([]string, error) {
-	r, ok := find(conversation, sender)
+// members returns the members of a message's room. They are the recipients of a message that is sent
+// now, and stay its recipients if somebody joins the room later.
+func members(_ context.Context, draft delivery.Draft) (delivery.Audience, error) {
+	r, ok := find(draft.Conversation, draft.Sender)
 	if !ok {
-		return nil, delivery.ErrForbidden
+		return delivery.Audience{}, delivery.ErrForbidden
 	}
-	return r.members, nil
+	return delivery.Audience{Recipients: r.members}, nil
 }
 
 // pageRoom is the form in which the page gets a room.

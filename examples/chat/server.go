@@ -51,7 +51,7 @@ func newServer(db *demo.DB, pusher *demo.Pusher, pusherJS string, https bool) (*
 		return nil, err
 	}
 	accounts := demo.NewAccounts(db, "chat_session", https)
-	api, err := deliveryhttp.New(tracker, accounts.Identify, &deliveryhttp.Options{Recipients: recipients})
+	api, err := deliveryhttp.New(tracker, accounts.Identify, &deliveryhttp.Options{Audience: members})
 	if err != nil {
 		return nil, err
 	}

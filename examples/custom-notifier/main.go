@@ -120,11 +120,11 @@ func main() {
 	defer stop()
 
 	s := &streams{open: map[chan []byte]string{}}
-	tracker, err := delivery.New(memstore.New(), s, nil)
+	tracker, err := delivery.New(memstore.New(), s, &delivery.Options{OpenConversations: true})
 	if err != nil {
 		log.Fatal(err)
 	}
-	msg, err := tracker.Send(ctx, delivery.Draft{Conversation: "news", Sender: "alice", Body: "It works"})
+	msg, err := tracker.Send(ctx, delivery.Draft{Conversation: "news", Sender: "alice", Body: "It works", Audience: delivery.Audience{Open: true}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -16,11 +16,11 @@ import (
 
 func TestStreams(t *testing.T) {
 	s := &streams{open: map[chan []byte]string{}}
-	tracker, err := delivery.New(memstore.New(), s, nil)
+	tracker, err := delivery.New(memstore.New(), s, &delivery.Options{OpenConversations: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	msg, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "news", Sender: "alice"})
+	msg, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "news", Sender: "alice", Audience: delivery.Audience{Open: true}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func (s *shop) comment(ctx context.Context, order, author int64, text string) (i
 	// SendTx comes last, because it locks the conversation until the commit. The body stays in the
 	// shop's own table.
 	_, err = s.tracker.SendTx(ctx, tx, delivery.Draft{
-		ID: commentID(id), Conversation: orderID(order), Sender: userID(author), Recipients: watchers,
+		ID: commentID(id), Conversation: orderID(order), Sender: userID(author), Audience: delivery.Audience{Recipients: watchers},
 	})
 	if err != nil {
 		return 0, err
@@ -77,7 +77,7 @@ func (s *shop) watchers(ctx context.Context, tx *sql.Tx, order int64) ([]string,
 		return nil, err
 	}
 	defer rows.Close()
-	watchers := []string{} // not nil, which would let everybody mark the message
+	watchers := []string{} // not nil: an order that nobody watches has no recipients
 	for rows.Next() {
 		var id int64
 		if err := rows.Scan(&id); err != nil {
@@ -107,7 +107,7 @@ func open(ctx context.Context, file string, notifier delivery.Notifier) (*shop, 
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	tracker, err := delivery.New(store, notifier, nil)
+	tracker, err := delivery.New(store, notifier, &delivery.Options{OpenConversations: true})
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

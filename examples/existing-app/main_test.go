@@ -40,7 +40,7 @@ func TestComment(t *testing.T) {
 		if _, err := tx.ExecContext(t.Context(), "INSERT INTO comments VALUES (5, 77, 1, 'lost')"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.tracker.SendTx(t.Context(), tx, delivery.Draft{ID: "comment-5", Conversation: "order-77", Sender: "1"}); err != nil {
+		if _, err := s.tracker.SendTx(t.Context(), tx, delivery.Draft{ID: "comment-5", Conversation: "order-77", Sender: "1", Audience: delivery.Audience{Open: true}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := tx.Rollback(); err != nil {

@@ -27,13 +27,13 @@ func run(ctx context.Context) error {
 		}
 		return nil
 	})
-	tracker, err := delivery.New(memstore.New(), notifier, nil)
+	tracker, err := delivery.New(memstore.New(), notifier, &delivery.Options{OpenConversations: true})
 	if err != nil {
 		return err
 	}
 
 	fmt.Println("alice sends")
-	msg, err := tracker.Send(ctx, delivery.Draft{Conversation: "lunch", Sender: "alice", Body: "Noon?", Recipients: []string{"bob", "carol"}})
+	msg, err := tracker.Send(ctx, delivery.Draft{Conversation: "lunch", Sender: "alice", Body: "Noon?", Audience: delivery.Audience{Recipients: []string{"bob", "carol"}}})
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func build(db *demo.DB, pusher *demo.Pusher, flags demo.Flags) (http.Handler, fu
 		return nil, nil, err
 	}
 	// There is no rule: everyone who is signed in may read and mark everything, as in the tutorial.
-	s.tracker, err = delivery.New(store, notifier, nil)
+	s.tracker, err = delivery.New(store, notifier, &delivery.Options{OpenConversations: true})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -142,7 +142,7 @@ func (s *server) send(w http.ResponseWriter, r *http.Request, user string) {
 		fail(w, &http.MaxBytesError{Limit: delivery.MaxBody})
 		return
 	}
-	m, err := s.tracker.Send(r.Context(), delivery.Draft{Conversation: conversation, Sender: user, Body: body})
+	m, err := s.tracker.Send(r.Context(), delivery.Draft{Conversation: conversation, Sender: user, Body: body, Audience: delivery.Audience{Open: true}})
 	if err != nil {
 		fail(w, err)
 		return

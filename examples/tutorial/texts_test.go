@@ -59,7 +59,7 @@ func TestTexts(t *testing.T) {
 }
 
 func TestObjects(t *testing.T) {
-	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(nil), nil)
+	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(nil), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestObjects(t *testing.T) {
 	marked := delivery.Event{Kind: delivery.StatusChanged}
 	var want []object // once they are marked
 	for n := range delivery.MaxBatch + 2 {
-		m, err := tracker.Send(t.Context(), delivery.Draft{Conversation: conversation, Sender: "alice", Body: fmt.Sprint("text ", n)})
+		m, err := tracker.Send(t.Context(), delivery.Draft{Conversation: conversation, Sender: "alice", Body: fmt.Sprint("text ", n), Audience: delivery.Audience{Open: true}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -91,11 +91,15 @@ func (b *bench) catchUpAtOnce(ctx context.Context, at *place, delay time.Duratio
 	return b.noteCatchUp(ctx, catchUpName("ours", delay), began, answered, 1, statements)
 }
 
+func everyone(context.Context, delivery.Draft) (delivery.Audience, error) {
+	return delivery.Audience{Open: true}, nil
+}
+
 // markAllOverHTTP has the user mark all messages by one request, and returns when it was answered
 // and how many statements were sent until then.
 func markAllOverHTTP(ctx context.Context, at *place, tracker *delivery.Tracker, user string) (answered time.Time, statements int, err error) {
 	identify := func(r *http.Request) (string, error) { return r.Header.Get("User"), nil }
-	api, err := deliveryhttp.New(tracker, identify, &deliveryhttp.Options{OpenConversations: true})
+	api, err := deliveryhttp.New(tracker, identify, &deliveryhttp.Options{Audience: everyone})
 	if err != nil {
 		return answered, 0, err
 	}

@@ -104,7 +104,7 @@ func relayTo(b *testing.B, at *place, p peer.Peer, notifier delivery.Notifier) *
 	must(b, at.Settle(b.Context()))
 	store, err := sqlstore.New(at.Pool, sqlstore.Postgres)
 	must(b, err)
-	tracker, err := delivery.New(store, notifier, &delivery.Options{Logger: peer.Quiet})
+	tracker, err := delivery.New(store, notifier, &delivery.Options{OpenConversations: true, Logger: peer.Quiet})
 	must(b, err)
 	b.Cleanup(peer.Relay(tracker))
 	return tracker
@@ -140,7 +140,7 @@ func benchmarkBeside(b *testing.B, senders int) {
 		return err
 	}))
 	send := func(ctx context.Context, conversation string) error {
-		_, err := tracker.Send(ctx, delivery.Draft{Conversation: run + conversation, Sender: "alice"})
+		_, err := tracker.Send(ctx, delivery.Draft{Conversation: run + conversation, Sender: "alice", Audience: delivery.Audience{Open: true}})
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)

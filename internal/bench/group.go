@@ -64,7 +64,7 @@ func (b *bench) acknowledge(ctx context.Context, tracker *delivery.Tracker, name
 	if err := b.lab.Stub.Reset(ctx, groupDelay); err != nil {
 		return err
 	}
-	if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "group", Sender: peer.Sender, Body: peer.Body, Recipients: members}); err != nil {
+	if _, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "group", Sender: peer.Sender, Body: peer.Body, Audience: delivery.Audience{Recipients: members}}); err != nil {
 		return err
 	}
 	if _, ok := b.await(ctx, 1, groupPatience); !ok {

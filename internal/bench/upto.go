@@ -71,7 +71,7 @@ func markNew(ctx context.Context, tracker *delivery.Tracker, conversation string
 	var last delivery.Message
 	for range upToNew {
 		var err error
-		if last, err = tracker.Send(ctx, delivery.Draft{Conversation: conversation, Sender: peer.Sender, Body: peer.Body}); err != nil {
+		if last, err = tracker.Send(ctx, delivery.Draft{Conversation: conversation, Sender: peer.Sender, Body: peer.Body, Audience: delivery.Audience{Open: true}}); err != nil {
 			return 0, err
 		}
 	}

@@ -19,7 +19,7 @@ import (
 func BenchmarkSend(b *testing.B) {
 	eachStore(b, func(b *testing.B, tracker *delivery.Tracker, callers int) {
 		parallel(b, callers, func(ctx context.Context, i int) error {
-			_, err := tracker.Send(ctx, delivery.Draft{Conversation: fmt.Sprint("c", i%100), Sender: "alice", Body: "Hello!", Recipients: []string{"bob"}})
+			_, err := tracker.Send(ctx, delivery.Draft{Conversation: fmt.Sprint("c", i%100), Sender: "alice", Body: "Hello!", Audience: delivery.Audience{Recipients: []string{"bob"}}})
 			return err
 		})
 	})
@@ -38,7 +38,7 @@ func BenchmarkMarkDelivered(b *testing.B) {
 				return nil
 			}
 			ids[i] = fmt.Sprint("m", i)
-			_, err := tracker.Send(ctx, delivery.Draft{ID: ids[i], Conversation: fmt.Sprint("c", i%100), Sender: "alice", Recipients: recipients})
+			_, err := tracker.Send(ctx, delivery.Draft{ID: ids[i], Conversation: fmt.Sprint("c", i%100), Sender: "alice", Audience: delivery.Audience{Recipients: recipients}})
 			return err
 		})
 		b.ResetTimer()
@@ -73,7 +73,7 @@ func eachStore(b *testing.B, run func(b *testing.B, tracker *delivery.Tracker, c
 }
 
 func newTracker(b *testing.B, store delivery.Store) *delivery.Tracker {
-	tracker, err := delivery.New(store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+	tracker, err := delivery.New(store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		b.Fatal(err)
 	}

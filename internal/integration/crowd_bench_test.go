@@ -46,7 +46,7 @@ func BenchmarkManyReaders(b *testing.B) {
 				var last string
 				for i := range messages {
 					last = fmt.Sprint(conversation, ".", i)
-					if _, err := tracker.Send(b.Context(), delivery.Draft{ID: last, Conversation: conversation, Sender: "alice"}); err != nil {
+					if _, err := tracker.Send(b.Context(), delivery.Draft{ID: last, Conversation: conversation, Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -64,7 +64,7 @@ func BenchmarkManyReaders(b *testing.B) {
 				sender.Go(func() {
 					for i := 0; !done.Load(); i++ {
 						began := time.Now()
-						if _, err := tracker.Send(b.Context(), delivery.Draft{Conversation: fmt.Sprint("elsewhere", i%100), Sender: fmt.Sprint("s", i%10)}); err != nil {
+						if _, err := tracker.Send(b.Context(), delivery.Draft{Conversation: fmt.Sprint("elsewhere", i%100), Sender: fmt.Sprint("s", i%10), Audience: delivery.Audience{Open: true}}); err != nil {
 							b.Error(err)
 						}
 						sends = append(sends, time.Since(began))
@@ -99,7 +99,7 @@ func BenchmarkMarkBesideHeavyCalls(b *testing.B) {
 					for part := range slices.Chunk(ids, 100) {
 						senders.Go(func() {
 							for i, id := range part {
-								if _, err := tracker.Send(b.Context(), delivery.Draft{ID: id, Conversation: fmt.Sprint("c", i), Sender: "alice"}); err != nil {
+								if _, err := tracker.Send(b.Context(), delivery.Draft{ID: id, Conversation: fmt.Sprint("c", i), Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 									b.Error(err)
 								}
 							}

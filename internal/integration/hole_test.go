@@ -24,7 +24,7 @@ func TestMarksFlowAgainAfterConnectionsFellSilent(t *testing.T) {
 			t.Parallel()
 			over, _, wire := wired(t, e)
 			over.SetMaxIdleConns(idle)
-			tracker, err := delivery.New(open(t, over, e), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+			tracker, err := delivery.New(open(t, over, e), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +50,7 @@ func TestMarksFlowAgainAfterConnectionsFellSilent(t *testing.T) {
 			send := func(caller int) {
 				for n := 0; ; n++ {
 					ctx, cancel := context.WithTimeout(t.Context(), patience)
-					m, err := tracker.Send(ctx, delivery.Draft{Conversation: fmt.Sprint(caller, " ", n), Sender: "alice", Recipients: []string{"bob"}})
+					m, err := tracker.Send(ctx, delivery.Draft{Conversation: fmt.Sprint(caller, " ", n), Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})
 					cancel()
 					if err == nil {
 						ctx, cancel := context.WithTimeout(t.Context(), patience)

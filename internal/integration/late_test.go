@@ -46,12 +46,12 @@ func TestWhatCommitsLongAfterItWasSentIsPublishedAtOnce(t *testing.T) {
 	engines.Each(t, func(t *testing.T, e engines.Engine) {
 		db, store := migrated(t, e)
 		n := make(told, 100)
-		tracker, err := delivery.New(store, n, nil)
+		tracker, err := delivery.New(store, n, &delivery.Options{OpenConversations: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		draft := func(id string) delivery.Draft {
-			return delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Recipients: []string{"bob"}}
+			return delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}}
 		}
 		late := func(id string) {
 			t.Helper()

@@ -26,7 +26,7 @@ func TestLeakedTransactionsTakeNoConnectionsOfTheStores(t *testing.T) {
 		db.SetMaxOpenConns(pool)
 		app, tracker := newTestTracker(t, open(t, appDB, e)), newTestTracker(t, open(t, db, e))
 		send := func(ctx context.Context, id, conversation string) error {
-			_, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: conversation, Sender: "alice"})
+			_, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: conversation, Sender: "alice", Audience: delivery.Audience{Open: true}})
 			return err
 		}
 		ids := []string{"free"}
@@ -45,7 +45,7 @@ func TestLeakedTransactionsTakeNoConnectionsOfTheStores(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer tx.Rollback()
-			if _, err := app.SendTx(t.Context(), tx, delivery.Draft{Conversation: id, Sender: "carol"}); err != nil {
+			if _, err := app.SendTx(t.Context(), tx, delivery.Draft{Conversation: id, Sender: "carol", Audience: delivery.Audience{Open: true}}); err != nil {
 				t.Fatal(err)
 			}
 			transactions = append(transactions, tx)

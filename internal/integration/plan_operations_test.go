@@ -77,24 +77,24 @@ var operations = []operation{
 		return v.list(ctx, delivery.List{Changes: true, After: v.version - 30})
 	}},
 	{"Pending", func(ctx context.Context, v visit) error {
-		_, err := v.Store.Pending(ctx, v.reader(), "c1", 10)
+		_, err := v.Store.Pending(ctx, delivery.Reader{User: v.reader(), Conversation: "c1"}, 10)
 		return err
 	}},
 	{"Pending of a newcomer", func(ctx context.Context, v visit) error {
-		_, err := v.Store.Pending(ctx, "newcomer", "c1", 10)
+		_, err := v.Store.Pending(ctx, delivery.Reader{User: "newcomer", Conversation: "c1"}, 10)
 		return err
 	}},
-	{"settling what was accepted", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.Done) }},
-	{"settling what failed", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.Retry) }},
-	{"settling what cannot be accepted", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.Bury) }},
+	{"settling what was accepted", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleDone) }},
+	{"settling what failed", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleRetry) }},
+	{"settling what cannot be accepted", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleBury) }},
 	{"settling dead letters", func(ctx context.Context, v visit) error {
 		dead, err := v.Dead(ctx, 0, 2)
 		if err != nil || len(dead) < 2 {
 			return err
 		}
 		_, err = v.Settle(ctx, []delivery.Settlement{
-			{ID: dead[0].Event.ID, Outcome: delivery.Requeue, Event: delivery.Event{Kind: delivery.MessageSent, Conversation: "c1"}},
-			{ID: dead[1].Event.ID, Outcome: delivery.Discard},
+			{ID: dead[0].Event.ID, Outcome: delivery.SettleRequeue, Event: delivery.Event{Kind: delivery.MessageSent, Conversation: "c1"}},
+			{ID: dead[1].Event.ID, Outcome: delivery.SettleDiscard},
 		})
 		return err
 	}},

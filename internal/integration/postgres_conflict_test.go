@@ -175,7 +175,7 @@ func TestPostgresKeepsAReasonWithNUL(t *testing.T) {
 			t.Fatal(claimed, err)
 		}
 		held, err := store.Settle(t.Context(), []delivery.Settlement{
-			{ID: claimed[0].Event.ID, Lease: 1, Outcome: delivery.Bury, Reason: "bad\x00\\u0000 gateway"},
+			{ID: claimed[0].Event.ID, Lease: 1, Outcome: delivery.SettleBury, Reason: "bad\x00\\u0000 gateway"},
 		})
 		if err != nil || held != 1 {
 			t.Fatalf("settled %d, %v", held, err)

@@ -70,8 +70,8 @@ func TestPostgresMakesPayloadsAsTheProgramDoes(t *testing.T) {
 		}
 		var bury, requeue []delivery.Settlement
 		for _, c := range claimed {
-			bury = append(bury, delivery.Settlement{ID: c.Event.ID, Lease: 1, Outcome: delivery.Bury})
-			requeue = append(requeue, delivery.Settlement{ID: c.Event.ID, Outcome: delivery.Requeue, Event: c.Event})
+			bury = append(bury, delivery.Settlement{ID: c.Event.ID, Lease: 1, Outcome: delivery.SettleBury})
+			requeue = append(requeue, delivery.Settlement{ID: c.Event.ID, Outcome: delivery.SettleRequeue, Event: c.Event})
 		}
 		for _, settlements := range [][]delivery.Settlement{bury, requeue} {
 			if held, err := store.Settle(t.Context(), settlements); held != len(claimed) || err != nil {

@@ -50,11 +50,11 @@ func TestSQLStoreBehindPgpool(t *testing.T) {
 
 	t.Run("without, a send of a taken id waits for the standby, and answers of reads are old", func(t *testing.T) {
 		store := open(t, pooler.Front(t, database, "pgx", url.Values{"target_session_attrs": {"any"}}).Open(t), e)
-		tracker, err := delivery.New(store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+		tracker, err := delivery.New(store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		first := delivery.Draft{ID: "pool", Conversation: "pool", Sender: "alice", Body: "first", Recipients: []string{"bob"}}
+		first := delivery.Draft{ID: "pool", Conversation: "pool", Sender: "alice", Body: "first", Audience: delivery.Audience{Recipients: []string{"bob"}}}
 		second := first
 		second.Body = "second"
 		if _, err := tracker.Send(t.Context(), first); err != nil {

@@ -91,7 +91,7 @@ func TestErrorsBehindPgbouncerNameTheCure(t *testing.T) {
 		}
 	}), nil))
 	tracker, err := delivery.New(open(t, db, e), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }),
-		&delivery.Options{Logger: log})
+		&delivery.Options{OpenConversations: true, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestErrorsBehindPgbouncerNameTheCure(t *testing.T) {
 	for n := range 8 {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				_, err := tracker.Send(ctx, delivery.Draft{Conversation: fmt.Sprint(n), Sender: "alice", Recipients: []string{"bob"}})
+				_, err := tracker.Send(ctx, delivery.Draft{Conversation: fmt.Sprint(n), Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})
 				if err == nil {
 					_, err = tracker.MarkUpTo(ctx, delivery.Actor{User: "bob"}, delivery.Read, delivery.MessageRef{Conversation: fmt.Sprint(n), ID: "unknown"})
 				}

@@ -83,7 +83,7 @@ func TestPostgresNeedsTheRightsThatTheDocsNameAndNoOthers(t *testing.T) {
 			t.Errorf("call %d brought no event", i)
 		}
 		for k, c := range claimed {
-			outcome := []delivery.Outcome{delivery.Done, delivery.Bury, delivery.Retry}[(i+k)%3]
+			outcome := []delivery.Outcome{delivery.SettleDone, delivery.SettleBury, delivery.SettleRetry}[(i+k)%3]
 			settlements = append(settlements, delivery.Settlement{ID: c.Event.ID, Lease: c.Lease, Outcome: outcome})
 		}
 	}
@@ -95,7 +95,7 @@ func TestPostgresNeedsTheRightsThatTheDocsNameAndNoOthers(t *testing.T) {
 	dead, err := store.Dead(ctx, 0, 10)
 	must(err)
 	for _, d := range dead {
-		_, err = store.Settle(ctx, []delivery.Settlement{{ID: d.Event.ID, Outcome: delivery.Requeue, Event: d.Event}})
+		_, err = store.Settle(ctx, []delivery.Settlement{{ID: d.Event.ID, Outcome: delivery.SettleRequeue, Event: d.Event}})
 		must(err)
 	}
 	claimed, err := store.Claim(ctx, 100, lease)
@@ -105,6 +105,6 @@ func TestPostgresNeedsTheRightsThatTheDocsNameAndNoOthers(t *testing.T) {
 	}
 	_, err = store.List(ctx, delivery.List{Conversation: "room", Limit: 10, Viewer: "bob"})
 	must(err)
-	_, err = store.Pending(ctx, "cem", "room", 10)
+	_, err = store.Pending(ctx, delivery.Reader{User: "cem", Conversation: "room"}, 10)
 	must(err)
 }

@@ -14,13 +14,13 @@ import (
 func TestPostgresSequencesThatAreBehindAreFound(t *testing.T) {
 	e := engines.First(engines.Postgres)
 	db, store := migrated(t, e)
-	tracker, err := delivery.New(store, new(deliverytest.Recorder), nil)
+	tracker, err := delivery.New(store, new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	validate := func() error { return sqlstore.Validate(t.Context(), db, sqlstore.Postgres) }
 	send := func(conversation string) error {
-		_, err := tracker.Send(t.Context(), delivery.Draft{Conversation: conversation, Sender: "alice"})
+		_, err := tracker.Send(t.Context(), delivery.Draft{Conversation: conversation, Sender: "alice", Audience: delivery.Audience{Open: true}})
 		return err
 	}
 	if err := validate(); err != nil {

@@ -37,7 +37,7 @@ func TestWhatATriggerRefusesFailsAlone(t *testing.T) {
 	each(t, func(t *testing.T, e engines.Engine) {
 		db, store := migrated(t, e)
 		tracker := newTestTracker(t, store)
-		if _, err := tracker.Send(t.Context(), delivery.Draft{ID: "m", Conversation: "c", Sender: "alice"}); err != nil {
+		if _, err := tracker.Send(t.Context(), delivery.Draft{ID: "m", Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 			t.Fatal(err)
 		}
 		for _, text := range refusals[e.Kind] {
@@ -47,7 +47,7 @@ func TestWhatATriggerRefusesFailsAlone(t *testing.T) {
 		}
 		calls := map[string]func(name, text string) error{
 			"send": func(name, text string) error {
-				_, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c " + name, Sender: name, Body: text})
+				_, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c " + name, Sender: name, Body: text, Audience: delivery.Audience{Open: true}})
 				return err
 			},
 			"mark": func(name, text string) error {
@@ -82,7 +82,7 @@ func TestWhatATriggerRefusesFailsAlone(t *testing.T) {
 
 func newTestTracker(t *testing.T, store delivery.Store) *delivery.Tracker {
 	t.Helper()
-	tracker, err := delivery.New(store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+	tracker, err := delivery.New(store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		t.Fatal(err)
 	}

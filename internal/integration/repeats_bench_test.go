@@ -40,7 +40,7 @@ func BenchmarkMarkBesideRepeats(b *testing.B) {
 
 func markBeside(b *testing.B, tracker *delivery.Tracker, users int) {
 	for i := range b.N + 1 {
-		if _, err := tracker.Send(b.Context(), delivery.Draft{ID: fmt.Sprint("m", i), Conversation: fmt.Sprint("c", i%100), Sender: "alice"}); err != nil {
+		if _, err := tracker.Send(b.Context(), delivery.Draft{ID: fmt.Sprint("m", i), Conversation: fmt.Sprint("c", i%100), Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
 			b.Fatal(err)
 		}
 	}

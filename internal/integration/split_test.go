@@ -54,11 +54,11 @@ func TestATakenIDThatCannotBeReadFailsNoOther(t *testing.T) {
 		if created[0].Message.Seq != 2 || created[2].Message.Seq != 3 || created[0].Err != nil || created[2].Err != nil || len(claimed) != 2 {
 			t.Errorf("its neighbours: %+v, %+v and %d events", created[0], created[2], len(claimed))
 		}
-		tracker, err := delivery.New(store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+		tracker, err := delivery.New(store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		draft := delivery.Draft{ID: "taken", Conversation: "c", Sender: "alice", Body: "second"}
+		draft := delivery.Draft{ID: "taken", Conversation: "c", Sender: "alice", Body: "second", Audience: delivery.Audience{Open: true}}
 		if m, err := tracker.Send(t.Context(), draft); !errors.Is(err, delivery.ErrOutcomeUnknown) {
 			t.Errorf("Send: %+v, %v", m, err)
 		}

@@ -129,7 +129,7 @@ func (c *contest) settle() {
 	c.told(claimed)
 	var settlements []delivery.Settlement
 	for _, claim := range claimed {
-		settlements = append(settlements, delivery.Settlement{ID: claim.Event.ID, Lease: claim.Lease, Outcome: delivery.Done})
+		settlements = append(settlements, delivery.Settlement{ID: claim.Event.ID, Lease: claim.Lease, Outcome: delivery.SettleDone})
 	}
 	rand.Shuffle(len(settlements), func(i, j int) { settlements[i], settlements[j] = settlements[j], settlements[i] })
 	held, err := c.store.Settle(c.t.Context(), settlements)

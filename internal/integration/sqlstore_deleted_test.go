@@ -15,7 +15,7 @@ func TestMessagesMayBeDeletedWhileNothingRuns(t *testing.T) {
 	engines.Each(t, func(t *testing.T, e engines.Engine) {
 		db, store := migrated(t, e)
 		start := func() *delivery.Tracker {
-			tracker, err := delivery.New(store, new(deliverytest.Recorder), nil)
+			tracker, err := delivery.New(store, new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -24,7 +24,7 @@ func TestMessagesMayBeDeletedWhileNothingRuns(t *testing.T) {
 		send := func(tracker *delivery.Tracker, conversation, id string) delivery.Message {
 			t.Helper()
 			m, err := tracker.Send(t.Context(), delivery.Draft{
-				ID: id, Conversation: conversation, Sender: "alice", Recipients: []string{"bob", "carol"},
+				ID: id, Conversation: conversation, Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "carol"}},
 			})
 			if err != nil {
 				t.Fatal(err)

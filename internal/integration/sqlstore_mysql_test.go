@@ -127,7 +127,7 @@ func TestMySQLTransactionsHoldTheirConversationsOnly(t *testing.T) {
 	}
 	var settlements []delivery.Settlement
 	for _, c := range claimed {
-		settlements = append(settlements, delivery.Settlement{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.Done})
+		settlements = append(settlements, delivery.Settlement{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.SettleDone})
 	}
 	if held, err := store.Settle(ctx, settlements); err != nil || held != len(settlements) {
 		t.Fatalf("%d events of %d could be settled, %v", held, len(settlements), err)

@@ -24,7 +24,7 @@ func TestMySQLTakesTheLargestBatches(t *testing.T) {
 		t.Fatalf("max_allowed_packet is %d, %v", largest, err)
 	}
 	tracker, err := delivery.New(store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }),
-		&delivery.Options{EventBodies: true})
+		&delivery.Options{OpenConversations: true, EventBodies: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestMySQLTakesTheLargestBatches(t *testing.T) {
 		for i := range recipients {
 			recipients[i] = strings.Repeat("<", delivery.MaxID-5) + fmt.Sprintf("%05d", i)
 		}
-		if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "<", Body: body, Recipients: recipients}); err != nil {
+		if _, err := tracker.Send(t.Context(), delivery.Draft{Conversation: "c", Sender: "<", Body: body, Audience: delivery.Audience{Recipients: recipients}}); err != nil {
 			t.Errorf("the send: %.200v", err)
 		}
 	})
@@ -60,7 +60,7 @@ func TestMySQLTakesTheLargestBatches(t *testing.T) {
 		var settlements []delivery.Settlement
 		var ids []int64
 		for _, c := range claimed {
-			settlements = append(settlements, delivery.Settlement{ID: c.Event.ID, Lease: 1, Outcome: delivery.Bury, Reason: "no"})
+			settlements = append(settlements, delivery.Settlement{ID: c.Event.ID, Lease: 1, Outcome: delivery.SettleBury, Reason: "no"})
 			ids = append(ids, c.Event.ID)
 		}
 		if _, err := store.Settle(t.Context(), settlements); err != nil {

@@ -59,7 +59,7 @@ func TestPendingReadsNoMoreRowsThanAreNew(t *testing.T) {
 				}
 				defer tx.Rollback()
 				before := count(t, tx, rowsRead[e.Kind])
-				got, err := store.InTx(tx).Pending(t.Context(), user, "c", limit)
+				got, err := store.InTx(tx).Pending(t.Context(), delivery.Reader{User: user, Conversation: "c"}, limit)
 				if err != nil || got.Unread != unread || got.More != more {
 					t.Fatalf("got %+v, %v", got, err)
 				}

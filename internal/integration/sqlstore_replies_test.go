@@ -51,7 +51,7 @@ func repliesThatConflict(tb testing.TB, e engines.Engine, level sql.IsolationLev
 			tb.Fatal(err)
 		}
 	}
-	tracker, err := delivery.New(store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+	tracker, err := delivery.New(store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func repliesThatConflict(tb testing.TB, e engines.Engine, level sql.IsolationLev
 		if err := tx.QueryRowContext(tb.Context(), "SELECT id FROM notes").Scan(&n); err != nil {
 			return err
 		}
-		_, sent := tracker.SendTx(tb.Context(), tx, delivery.Draft{ID: id, Conversation: "c", Sender: user, Recipients: users})
+		_, sent := tracker.SendTx(tb.Context(), tx, delivery.Draft{ID: id, Conversation: "c", Sender: user, Audience: delivery.Audience{Recipients: users}})
 		if sent != nil {
 			return sent
 		}

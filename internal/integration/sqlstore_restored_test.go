@@ -17,7 +17,7 @@ func TestAClientAheadOfARestoredStoreStartsOver(t *testing.T) {
 	const never = -1
 	engines.Each(t, func(t *testing.T, e engines.Engine) {
 		db, store := migrated(t, e)
-		tracker, err := delivery.New(store, new(deliverytest.Recorder), nil)
+		tracker, err := delivery.New(store, new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func TestAClientAheadOfARestoredStoreStartsOver(t *testing.T) {
 				reach := func(to int64) {
 					t.Helper()
 					for ; version < to; version++ {
-						m, err := tracker.Send(t.Context(), delivery.Draft{Conversation: conversation, Sender: "alice"})
+						m, err := tracker.Send(t.Context(), delivery.Draft{Conversation: conversation, Sender: "alice", Audience: delivery.Audience{Open: true}})
 						if err != nil || m.Seq != version+1 {
 							t.Fatalf("sending at version %d: %+v, %v", version, m, err)
 						}

@@ -48,7 +48,7 @@ func NewTracker(e Env, opts *pusheradapter.Options) (*delivery.Tracker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return delivery.New(store, notifier, &delivery.Options{Logger: Quiet})
+	return delivery.New(store, notifier, &delivery.Options{OpenConversations: true, Logger: Quiet})
 }
 
 // Relay runs a Tracker's relay until stop is called.

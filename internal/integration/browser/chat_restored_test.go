@@ -45,7 +45,7 @@ func TestPageStartsOverWhenTheServerWasRestored(t *testing.T) {
 		want := []shown{{"in the backup", "read"}}
 		for i := range 6 { // more versions than "lost" had
 			text := fmt.Sprint("new ", i)
-			sendTo(t, db, delivery.Draft{Conversation: direct, Sender: "alice", Body: text, Recipients: []string{"bob"}})
+			sendTo(t, db, delivery.Draft{Conversation: direct, Sender: "alice", Body: text, Audience: delivery.Audience{Recipients: []string{"bob"}}})
 			want = append(want, shown{text, "read"})
 		}
 		if err := db.Close(); err != nil {
@@ -72,7 +72,7 @@ func sendTo(t *testing.T, db *sql.DB, draft delivery.Draft) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tracker, err := delivery.New(store, new(deliverytest.Recorder), nil)
+	tracker, err := delivery.New(store, new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		t.Fatal(err)
 	}

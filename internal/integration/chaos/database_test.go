@@ -253,7 +253,7 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = cu
 func commitInReverse(r *Run) {
 	r.Node.Markers = 0
 	r.start()
-	tracker, err := delivery.New(r.store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+	tracker, err := delivery.New(r.store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		r.Fatal(err)
 	}

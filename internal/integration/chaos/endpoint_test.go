@@ -201,7 +201,7 @@ func poisonFirst(r *Run) {
 		}
 	}
 
-	tracker, err := delivery.New(r.store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), nil)
+	tracker, err := delivery.New(r.store, delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		r.Fatal(err)
 	}

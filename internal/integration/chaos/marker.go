@@ -188,7 +188,7 @@ func (m *marker) send(ctx context.Context) {
 	entry := Entry{At: now(), What: asks, Messages: []string{id}, Send: true}
 	m.journal.write(entry)
 	err := m.call(ctx, func(ctx context.Context) error {
-		_, err := m.tracker.Send(ctx, delivery.Draft{ID: id, Conversation: conversationID(c), Sender: m.World.sender(0), Body: "new"})
+		_, err := m.tracker.Send(ctx, delivery.Draft{ID: id, Conversation: conversationID(c), Sender: m.World.sender(0), Body: "new", Audience: delivery.Audience{Open: true}})
 		return err
 	})
 	if err == nil {

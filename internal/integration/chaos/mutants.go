@@ -206,7 +206,7 @@ func (m *mutant) take(ctx context.Context, claimed []delivery.Claimed) []deliver
 }
 
 func (m *mutant) settle(ctx context.Context, c delivery.Claimed) {
-	m.Store.Settle(ctx, []delivery.Settlement{{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.Done}})
+	m.Store.Settle(ctx, []delivery.Settlement{{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.SettleDone}})
 }
 
 func (m *mutant) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {

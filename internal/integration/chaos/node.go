@@ -196,7 +196,7 @@ func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.inTx, err = delivery.New(sqlStore, adapter, nil); err != nil {
+	if n.inTx, err = delivery.New(sqlStore, adapter, &delivery.Options{OpenConversations: true}); err != nil {
 		return nil, err
 	}
 	store, notifier := n.mutate(sqlStore, adapter, db)
@@ -205,9 +205,10 @@ func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
 	notifier = n.noteUnanswered(notifier)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return delivery.New(store, notifier, &delivery.Options{
-		Lease:       n.Lease,
-		NotifyCalls: publishers,
-		Logger:      log,
+		OpenConversations: true,
+		Lease:             n.Lease,
+		NotifyCalls:       publishers,
+		Logger:            log,
 		Observer: &delivery.Observer{
 			LeaseLost: func(_ context.Context, lost delivery.LeaseLostInfo) {
 				n.journal.write(Entry{At: now(), What: leaseLost, N: int64(lost.Events)})

@@ -174,7 +174,7 @@ func readPending(ctx context.Context, store delivery.Store, world World) ([]Stor
 			for i := n; i < len(all) && errs[n] == nil; i += len(errs) {
 				p := &all[i]
 				p.Conversation, p.User = conversationID(i/world.Users), userID(i%world.Users)
-				p.Pending, errs[n] = store.Pending(ctx, p.User, p.Conversation, delivery.MaxUnread)
+				p.Pending, errs[n] = store.Pending(ctx, delivery.Reader{User: p.User, Conversation: p.Conversation}, delivery.MaxUnread)
 			}
 		})
 	}

@@ -112,7 +112,7 @@ func (m *marker) reply(actor delivery.Actor, c int, id string) txStep {
 	for i := range recipients {
 		recipients[i] = userID(m.random.IntN(m.World.Users))
 	}
-	draft := delivery.Draft{ID: id, Conversation: conversationID(c), Sender: actor.User, Body: "new", Recipients: recipients, Socket: actor.Socket}
+	draft := delivery.Draft{ID: id, Conversation: conversationID(c), Sender: actor.User, Body: "new", Audience: delivery.Audience{Recipients: recipients}, Socket: actor.Socket}
 	return txStep{Entry{At: now(), What: asks, Messages: []string{id}, Send: true}, recipients, func(ctx context.Context, tx delivery.DBTX, _ *Entry) error {
 		_, err := m.inTx.SendTx(ctx, tx, draft)
 		return err

@@ -104,7 +104,7 @@ func (s forgetful) Advance(ctx context.Context, marks []delivery.Mark, lease del
 	}
 	marked, claimed, err := s.Store.Advance(ctx, marks, delivery.Lease{Token: 1, For: time.Hour})
 	for _, c := range claimed {
-		s.Settle(ctx, []delivery.Settlement{{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.Done}})
+		s.Settle(ctx, []delivery.Settlement{{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.SettleDone}})
 	}
 	return marked, nil, err
 }
@@ -114,8 +114,8 @@ type dropping struct{ delivery.Store }
 
 func (s dropping) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
 	for i := range settlements {
-		if settlements[i].Outcome == delivery.Bury {
-			settlements[i].Outcome = delivery.Done
+		if settlements[i].Outcome == delivery.SettleBury {
+			settlements[i].Outcome = delivery.SettleDone
 		}
 	}
 	return s.Store.Settle(ctx, settlements)
@@ -133,12 +133,12 @@ func (s cutting) List(ctx context.Context, list delivery.List) (delivery.Page, e
 // skipping counts nothing before the last message that the user has read.
 type skipping struct{ delivery.Store }
 
-func (s skipping) Pending(ctx context.Context, user, conversation string, limit int) (delivery.Pending, error) {
-	pending, err := s.Store.Pending(ctx, user, conversation, limit)
+func (s skipping) Pending(ctx context.Context, reader delivery.Reader, limit int) (delivery.Pending, error) {
+	pending, err := s.Store.Pending(ctx, reader, limit)
 	if err != nil || pending.Unread == 0 {
 		return pending, err
 	}
-	page, err := s.List(ctx, delivery.List{Conversation: conversation, Limit: delivery.MaxBatch, Viewer: user})
+	page, err := s.List(ctx, delivery.List{Conversation: reader.Conversation, Limit: delivery.MaxBatch, Viewer: reader.User})
 	for _, m := range page.Messages {
 		if m.Own != nil && m.Own.Status == delivery.Read && m.Seq > pending.First.Seq {
 			pending.Unread, pending.First = 0, delivery.Position{}
@@ -203,7 +203,7 @@ func (s *embalming) Dead(ctx context.Context, after int64, limit int) ([]deliver
 
 func (s *embalming) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
 	for i := range settlements {
-		if settlements[i].Outcome == delivery.Requeue {
+		if settlements[i].Outcome == delivery.SettleRequeue {
 			settlements[i].Event = s.dead[settlements[i].ID]
 		}
 	}

@@ -134,7 +134,7 @@ func record(ctx context.Context, s subject, seed uint64) (map[receiptKey]history
 	r := &recorder{subject: s, began: time.Now(), histories: map[receiptKey]history{}}
 	nobody := delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil })
 	var err error
-	if r.trackers, err = s.trackers(nobody, delivery.Options{}); err != nil {
+	if r.trackers, err = s.trackers(nobody, delivery.Options{OpenConversations: true}); err != nil {
 		return nil, err
 	}
 	for i := range readers {
@@ -142,9 +142,9 @@ func record(ctx context.Context, s subject, seed uint64) (map[receiptKey]history
 	}
 	run := runs.Add(1)
 	for i := range drafts {
-		draft := delivery.Draft{ID: fmt.Sprint(run, "/", i), Conversation: fmt.Sprint(run, "/", i%2), Sender: "alice", Recipients: r.users}
+		draft := delivery.Draft{ID: fmt.Sprint(run, "/", i), Conversation: fmt.Sprint(run, "/", i%2), Sender: "alice", Audience: delivery.Audience{Recipients: r.users}}
 		if i == 0 {
-			draft.Recipients = nil
+			draft.Audience = delivery.Audience{Open: true}
 		}
 		m, err := r.trackers[0].Send(ctx, draft)
 		if err != nil {

@@ -110,16 +110,16 @@ func (m *machine) send(on calls) {
 	m.Helper()
 	draft := delivery.Draft{
 		ID: m.id(), Conversation: m.conversation(), Sender: users.Draw(m.T, "sender"),
-		Body:   rapid.SampledFrom([]string{"", "hi", "ho"}).Draw(m.T, "body"),
-		Socket: sockets.Draw(m.T, "socket"),
-		Quorum: rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(m.T, "quorum"),
+		Body:     rapid.SampledFrom([]string{"", "hi", "ho"}).Draw(m.T, "body"),
+		Socket:   sockets.Draw(m.T, "socket"),
+		Audience: delivery.Audience{Open: true, Quorum: rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(m.T, "quorum")},
 	}
 	if rapid.Bool().Draw(m.T, "frozen") {
-		draft.Recipients = rapid.SliceOfN(users, 0, 4).Draw(m.T, "recipients")
+		draft.Open, draft.Recipients = false, rapid.SliceOfN(users, 0, 4).Draw(m.T, "recipients")
 	}
 	if sent, ok := m.ref.messages[draft.ID]; ok && rapid.Bool().Draw(m.T, "repeat") {
-		draft.Conversation, draft.Sender, draft.Body, draft.Quorum = sent.Conversation, sent.Sender, sent.Body, sent.Quorum
-		if draft.Recipients = nil; !sent.Open {
+		draft.Conversation, draft.Sender, draft.Body = sent.Conversation, sent.Sender, sent.Body
+		if draft.Audience = (delivery.Audience{Open: sent.Open, Quorum: sent.Quorum}); !sent.Open {
 			draft.Recipients = append([]string{}, m.ref.recipients(draft.ID)...)
 		}
 	}
@@ -258,9 +258,15 @@ func (m *machine) catchUp() {
 	m.sameError("Messages", err, nil)
 	since.Epoch = first.Epoch
 	limit, viewer := rapid.IntRange(1, 3).Draw(m.T, "limit"), rapid.OneOf(rapid.Just(""), users).Draw(m.T, "viewer")
+	changes := tracker.Changes
+	if viewer != "" {
+		changes = func(ctx context.Context, conversation string, since delivery.Cursor, limit int) (delivery.Page, error) {
+			return tracker.ChangesFor(ctx, delivery.Actor{User: viewer}, conversation, since, limit)
+		}
+	}
 	for more := true; more; {
-		got, err := tracker.ChangesFor(m.ctx, viewer, conversation, since, limit)
-		m.samePage("ChangesFor", got, err, m.ref.changes(viewer, conversation, since.Version, limit))
+		got, err := changes(m.ctx, conversation, since, limit)
+		m.samePage("Changes", got, err, m.ref.changes(viewer, conversation, since.Version, limit))
 		more, since = got.More, got.Cursor
 	}
 }

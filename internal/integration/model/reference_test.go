@@ -58,21 +58,20 @@ func (r *reference) clone() *reference {
 
 func (r *reference) send(d delivery.Draft, at time.Time) (delivery.Message, error) {
 	recipients := slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(d.Recipients))), func(user string) bool { return user == d.Sender })
-	open := d.Recipients == nil
 	quorum := d.Quorum
-	if !open && quorum > max(1, len(recipients)) {
+	if !d.Open && quorum > max(1, len(recipients)) {
 		return delivery.Message{}, &delivery.InvalidError{Field: "quorum"}
 	}
 	if quorum == 0 {
 		quorum = max(1, len(recipients))
 	}
 	header := delivery.Header{
-		ID: d.ID, Conversation: d.Conversation, Sender: d.Sender, Open: open, Total: len(recipients), Quorum: quorum,
+		ID: d.ID, Conversation: d.Conversation, Sender: d.Sender, Open: d.Open, Total: len(recipients), Quorum: quorum,
 	}
 	if there, ok := r.messages[d.ID]; ok {
 		same := there.Header
 		same.Seq, same.SentAt = 0, time.Time{}
-		frozen := open || slices.Equal(recipients, r.recipients(d.ID))
+		frozen := d.Open || slices.Equal(recipients, r.recipients(d.ID))
 		if same != header || there.Body != d.Body || !frozen {
 			return delivery.Message{}, delivery.ErrConflict
 		}

@@ -83,10 +83,10 @@ func (s subject) drain(ctx context.Context) error {
 		}
 		var settlements []delivery.Settlement
 		for _, c := range claimed {
-			settlements = append(settlements, delivery.Settlement{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.Done})
+			settlements = append(settlements, delivery.Settlement{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.SettleDone})
 		}
 		for _, d := range dead {
-			settlements = append(settlements, delivery.Settlement{ID: d.Event.ID, Outcome: delivery.Discard})
+			settlements = append(settlements, delivery.Settlement{ID: d.Event.ID, Outcome: delivery.SettleDiscard})
 		}
 		if _, err := s.stores[0].Settle(ctx, settlements); err != nil {
 			return err

@@ -150,7 +150,7 @@ func newWorld(t *testing.T, e engines.Engine) *world {
 	}
 	store, err := sqlstore.New(w.db, dialects[e.Kind])
 	must(t, err)
-	w.tracker, err = delivery.New(store, w.events, nil)
+	w.tracker, err = delivery.New(store, w.events, &delivery.Options{OpenConversations: true})
 	must(t, err)
 	return w
 }

@@ -32,7 +32,7 @@ func (s scene) id(name string) string { return s.conversation + " " + name }
 
 // draft is a message of alice's to bob, whose body is its name.
 func (s scene) draft(name string) delivery.Draft {
-	return delivery.Draft{ID: s.id(name), Conversation: s.conversation, Sender: "alice", Body: name, Recipients: []string{"bob"}}
+	return delivery.Draft{ID: s.id(name), Conversation: s.conversation, Sender: "alice", Body: name, Audience: delivery.Audience{Recipients: []string{"bob"}}}
 }
 
 func (s scene) send(in inside, name string) error {

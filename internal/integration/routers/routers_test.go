@@ -3,6 +3,7 @@
 package routers
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -78,12 +79,14 @@ func init() { gin.SetMode(gin.ReleaseMode) } // it prints its routes otherwise
 
 func newAPI(t *testing.T) http.Handler {
 	t.Helper()
-	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), nil)
+	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	api, err := deliveryhttp.New(tracker, func(r *http.Request) (string, error) { return r.Header.Get("User"), nil },
-		&deliveryhttp.Options{OpenConversations: true})
+		&deliveryhttp.Options{Audience: func(context.Context, delivery.Draft) (delivery.Audience, error) {
+			return delivery.Audience{Open: true}, nil
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}

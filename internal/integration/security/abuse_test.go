@@ -146,9 +146,9 @@ func TestUsersOfOneBatchDoNotMix(t *testing.T) {
 // Who receives a message is the app's decision, whatever a client says; and what the app says is
 // checked.
 func TestClientsDoNotChooseRecipients(t *testing.T) {
-	var recipients []string
+	var audience delivery.Audience
 	a := newApp(t, engines.All[0], options{http: deliveryhttp.Options{
-		Recipients: func(context.Context, string, string) ([]string, error) { return recipients, nil },
+		Audience: func(context.Context, delivery.Draft) (delivery.Audience, error) { return audience, nil },
 	}})
 	many := make([]string, delivery.MaxRecipients+1)
 	for i := range many {
@@ -156,18 +156,21 @@ func TestClientsDoNotChooseRecipients(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, more string
-		recipients []string
+		audience   delivery.Audience
 		status     int
 		want       []string
 	}{
-		{"named by the client", `,"recipients":["mallory"]`, []string{"bob"}, 400, nil},
-		{"named by the client, in another case", `,"Recipients":["mallory"]`, []string{"bob"}, 400, nil},
-		{"too many", "", many, 500, nil},
-		{"with one that is no id", "", []string{"bob", ""}, 500, nil},
-		{"twice, and the sender", "", []string{"bob", "alice", "bob"}, 201, []string{"bob"}},
+		{"named by the client", `,"recipients":["mallory"]`, delivery.Audience{Recipients: []string{"bob"}}, 400, nil},
+		{"named by the client, in another case", `,"Recipients":["mallory"]`, delivery.Audience{Recipients: []string{"bob"}}, 400, nil},
+		{"let in by the client", `,"open":true`, delivery.Audience{Recipients: []string{"bob"}}, 400, nil},
+		{"counted by the client", `,"quorum":1`, delivery.Audience{Recipients: []string{"bob"}}, 400, nil},
+		{"of whom the app says nothing", "", delivery.Audience{}, 500, nil},
+		{"too many", "", delivery.Audience{Recipients: many}, 500, nil},
+		{"with one that is no id", "", delivery.Audience{Recipients: []string{"bob", ""}}, 500, nil},
+		{"twice, and the sender", "", delivery.Audience{Recipients: []string{"bob", "alice", "bob"}}, 201, []string{"bob"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			recipients = c.recipients
+			audience = c.audience
 			before, err := a.dump(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -32,13 +32,13 @@ var present = map[string][]string{
 
 // drafts are what was sent, in this order.
 var drafts = []delivery.Draft{
-	{ID: "room-frozen", Conversation: "acme/room", Sender: "alice", Recipients: []string{"bob", "dan"}},
-	{ID: "room-open", Conversation: "acme/room", Sender: "alice"},
-	{ID: "room-answer", Conversation: "acme/room", Sender: "bob", Recipients: []string{"alice", "dan"}},
-	{ID: "direct", Conversation: "acme/direct", Sender: "alice", Recipients: []string{"bob"}},
-	{ID: "den-frozen", Conversation: "umbrella/den", Sender: "mallory", Recipients: []string{"oscar"}},
-	{ID: "den-open", Conversation: "umbrella/den", Sender: "oscar"},
-	{ID: "den-empty", Conversation: "umbrella/den", Sender: "mallory", Recipients: []string{}},
+	{ID: "room-frozen", Conversation: "acme/room", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "dan"}}},
+	{ID: "room-open", Conversation: "acme/room", Sender: "alice", Audience: delivery.Audience{Open: true}},
+	{ID: "room-answer", Conversation: "acme/room", Sender: "bob", Audience: delivery.Audience{Recipients: []string{"alice", "dan"}}},
+	{ID: "direct", Conversation: "acme/direct", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}},
+	{ID: "den-frozen", Conversation: "umbrella/den", Sender: "mallory", Audience: delivery.Audience{Recipients: []string{"oscar"}}},
+	{ID: "den-open", Conversation: "umbrella/den", Sender: "oscar", Audience: delivery.Audience{Open: true}},
+	{ID: "den-empty", Conversation: "umbrella/den", Sender: "mallory", Audience: delivery.Audience{Recipients: []string{}}},
 }
 
 // app is a small app that does as the documentation says, on one database.
@@ -145,6 +145,11 @@ func (a *app) restart() error {
 		return err
 	}
 	o.http.Logger = logger
+	if o.http.Audience == nil {
+		o.http.Audience = func(context.Context, delivery.Draft) (delivery.Audience, error) {
+			return delivery.Audience{Open: true}, nil
+		}
+	}
 	api, err := deliveryhttp.New(a.tracker, identify, &o.http)
 	if err != nil {
 		return err
@@ -195,7 +200,7 @@ func mayMark(user string, d delivery.Draft) bool {
 	switch {
 	case user == d.Sender:
 		return false
-	case d.Recipients == nil:
+	case d.Open:
 		return mayIn(user, delivery.ToMark, d.Conversation)
 	}
 	return slices.Contains(d.Recipients, user)

@@ -216,7 +216,7 @@ func (a *app) with(t *testing.T, o options) {
 }
 
 func newDraft() delivery.Draft {
-	return delivery.Draft{Conversation: "acme/room", Sender: "alice", Body: canary}
+	return delivery.Draft{Conversation: "acme/room", Sender: "alice", Body: canary, Audience: delivery.Audience{Open: true}}
 }
 
 // send sends a message and tells of it, and notes and returns why that fails.

@@ -25,7 +25,7 @@ func TestTheLargestPagesTakeLittleMemory(t *testing.T) {
 		var sending sync.WaitGroup
 		for i := range messages {
 			sending.Go(func() {
-				draft := delivery.Draft{ID: fmt.Sprint("large", i), Conversation: "large", Sender: "alice", Body: strings.Repeat("<", delivery.MaxBody)}
+				draft := delivery.Draft{ID: fmt.Sprint("large", i), Conversation: "large", Sender: "alice", Body: strings.Repeat("<", delivery.MaxBody), Audience: delivery.Audience{Open: true}}
 				if _, err := a.tracker.Send(t.Context(), draft); err != nil {
 					t.Error(err)
 				}
@@ -37,7 +37,7 @@ func TestTheLargestPagesTakeLittleMemory(t *testing.T) {
 		for i := range recipients {
 			recipients[i] = fmt.Sprintf("%0128d", i)
 		}
-		if _, err := a.tracker.Send(t.Context(), delivery.Draft{ID: longID, Conversation: "receipts", Sender: "alice", Recipients: recipients}); err != nil {
+		if _, err := a.tracker.Send(t.Context(), delivery.Draft{ID: longID, Conversation: "receipts", Sender: "alice", Audience: delivery.Audience{Recipients: recipients}}); err != nil {
 			t.Fatal(err)
 		}
 		server := httptest.NewServer(a)

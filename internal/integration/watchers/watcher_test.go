@@ -243,7 +243,7 @@ func (w *watcher) act(ctx context.Context, random *rand.Rand) error {
 	case chance < 1 || len(others) == 0:
 		var m delivery.Message
 		m, err = tracker.Send(ctx, delivery.Draft{
-			Conversation: conversation, Sender: w.name, Body: "hello", Recipients: w.world.members, Quorum: 1 + random.IntN(4), Socket: actor.Socket,
+			Conversation: conversation, Sender: w.name, Body: "hello", Audience: delivery.Audience{Recipients: w.world.members, Quorum: 1 + random.IntN(4)}, Socket: actor.Socket,
 		})
 		if err == nil {
 			w.mu.Lock()

@@ -77,7 +77,7 @@ func newWorld(t *testing.T, e engines.Engine, size int, habit habit, seed uint64
 		config := pusheradapter.Config{AppID: server.AppID, Key: server.Key, Secret: server.Secret, Host: "127.0.0.1"}
 		notifier, err := pusheradapter.New(config, &pusheradapter.Options{Transport: server})
 		must(t, err)
-		tracker, err := delivery.New(store, notifier, &delivery.Options{Logger: slog.New(slog.DiscardHandler)})
+		tracker, err := delivery.New(store, notifier, &delivery.Options{OpenConversations: true, Logger: slog.New(slog.DiscardHandler)})
 		must(t, err)
 		w.trackers = append(w.trackers, tracker)
 		relays.Go(func() {
@@ -153,7 +153,7 @@ func (w *world) run(cuts int, random *rand.Rand) {
 	w.pusher.FaultFunc(nil)
 
 	// An event that was lost is noticed by the next one, so there has to be a next one for everyone.
-	last, err := w.tracker().Send(watching, delivery.Draft{Conversation: conversation, Sender: "nobody", Body: "the last"})
+	last, err := w.tracker().Send(watching, delivery.Draft{Conversation: conversation, Sender: "nobody", Body: "the last", Audience: delivery.Audience{Open: true}})
 	must(w.t, err)
 	timeout := time.After(patience)
 	for _, each := range w.watchers {
