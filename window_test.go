@@ -19,14 +19,14 @@ type spring struct {
 	delivery.Store
 	last  atomic.Int64
 	still atomic.Bool
-	takes time.Duration // a Claim
+	takes atomic.Int64 // nanoseconds of a Claim
 }
 
 func (s *spring) Claim(_ context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
 	if s.still.Load() {
 		return nil, nil
 	}
-	time.Sleep(s.takes)
+	time.Sleep(time.Duration(s.takes.Load()))
 	claimed := make([]delivery.Claimed, limit)
 	for i := range claimed {
 		id := s.last.Add(1)
@@ -45,13 +45,23 @@ func (s *spring) Settle(_ context.Context, settlements []delivery.Settlement) (i
 type capacity struct {
 	answer func(ctx context.Context, c *capacity) error // to a call, with the lock held at its beginning
 
-	mu                sync.Mutex
-	now               int // calls under way
-	most, calls, good int // since the last reset
-	fails             int
-	overloads         int
+	mu sync.Mutex
+	counts
 
 	served chan struct{} // holds what it works on
+}
+
+// counts are what an endpoint got: now, and since the last reset.
+type counts struct {
+	now                                 int // calls under way
+	most, calls, good, fails, overloads int
+}
+
+// seen returns the counts so far.
+func (c *capacity) seen() counts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.counts
 }
 
 func (c *capacity) Notify(ctx context.Context, _ []delivery.Event) error {
@@ -82,15 +92,14 @@ func (c *capacity) over(most int) bool {
 	return c.now > most
 }
 
-// during returns how many calls a second were accepted while the time went by.
-func (c *capacity) during(d time.Duration) (rate float64) {
+// during returns how many calls a second were accepted while the time went by, and all counts.
+func (c *capacity) during(d time.Duration) (rate float64, got counts) {
 	c.mu.Lock()
-	c.most, c.calls, c.good, c.fails, c.overloads = 0, 0, 0, 0, 0
+	c.counts = counts{now: c.now}
 	c.mu.Unlock()
 	pass(d)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return float64(c.good) / d.Seconds()
+	got = c.seen()
+	return float64(got.good) / d.Seconds(), got
 }
 
 func takes(d time.Duration) func(context.Context, *capacity) error {
@@ -117,13 +126,14 @@ func TestTheNumberOfCallsFollowsTheEndpoint(t *testing.T) {
 
 	for _, latency := range []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond} {
 		bubble(fmt.Sprintf("at a latency of %v it grows up to its bound", latency), takes(latency), func(t *testing.T, c *capacity, store *spring, _ *delivery.Tracker) {
-			store.takes = 5 * time.Millisecond
-			if most := c.now; most > 10 {
+			store.takes.Store(int64(5 * time.Millisecond))
+			if most := c.seen().now; most > 10 {
 				t.Errorf("it began with %d calls", most)
 			}
 			pass(8*latency + 100*time.Millisecond)
-			if got, want := c.during(5*time.Second), most/latency.Seconds(); got < 0.95*want || c.most != most {
-				t.Errorf("%.0f calls a second, up to %d at a time; want %.0f", got, c.most, want)
+			rate, got := c.during(5 * time.Second)
+			if want := most / latency.Seconds(); rate < 0.95*want || got.most != most {
+				t.Errorf("%.0f calls a second, up to %d at a time; want %.0f", rate, got.most, want)
 			}
 		})
 	}
@@ -160,9 +170,9 @@ func TestTheNumberOfCallsFollowsTheEndpoint(t *testing.T) {
 	for how, answer := range collapses {
 		bubble("an endpoint that "+how+" at more than 50 calls at a time is kept below that", answer, func(t *testing.T, c *capacity, _ *spring, _ *delivery.Tracker) {
 			pass(10 * time.Second)
-			rate := c.during(time.Minute)
-			t.Logf("%.0f calls a second, up to %d at a time, %d of %d over, %d failed", rate, c.most, c.overloads, c.calls, c.fails)
-			if c.most > 75 || c.overloads > c.calls/50 || c.fails > c.calls/50 || rate < 0.6*50/0.02 {
+			rate, got := c.during(20 * time.Second)
+			t.Logf("%.0f calls a second, up to %d at a time, %d of %d over, %d failed", rate, got.most, got.overloads, got.calls, got.fails)
+			if got.most > 75 || got.overloads > got.calls/50 || got.fails > got.calls/50 || rate < 0.6*50/0.02 {
 				t.Error("it was not kept")
 			}
 		})
@@ -175,9 +185,9 @@ func TestTheNumberOfCallsFollowsTheEndpoint(t *testing.T) {
 		return nil
 	}, func(t *testing.T, c *capacity, _ *spring, _ *delivery.Tracker) {
 		pass(10 * time.Second)
-		rate := c.during(time.Minute)
-		t.Logf("%.0f calls a second, up to %d at a time", rate, c.most)
-		if c.most > 180 || rate < 0.95*50/0.02 {
+		rate, got := c.during(20 * time.Second)
+		t.Logf("%.0f calls a second, up to %d at a time", rate, got.most)
+		if got.most > 180 || rate < 0.95*50/0.02 {
 			t.Error("it did not")
 		}
 	})
@@ -193,27 +203,26 @@ func TestTheNumberOfCallsFollowsTheEndpoint(t *testing.T) {
 			pass(5 * time.Second)
 			ill.Store(true)
 			pass(10 * time.Second)
-			c.during(5 * time.Minute)
-			if c.calls > 60 || c.most > 1 {
-				t.Errorf("%d calls in 5 minutes, %d at a time", c.calls, c.most)
+			if _, got := c.during(5 * time.Minute); got.calls > 60 || got.most > 1 {
+				t.Errorf("%d calls in 5 minutes, %d at a time", got.calls, got.most)
 			}
 			ill.Store(false)
-			for c.good == 0 {
+			for c.seen().good == 0 {
 				pass(time.Millisecond)
 			}
 			const want = most / 0.02
-			for c.during(time.Millisecond); c.now < 2; {
+			for c.during(time.Millisecond); c.seen().now < 2; {
 				pass(time.Millisecond)
 			}
-			if pass(10 * time.Millisecond); c.most > 8 {
-				t.Errorf("%d calls at a time at first", c.most)
+			if pass(10 * time.Millisecond); c.seen().most > 8 {
+				t.Errorf("%d calls at a time at first", c.seen().most)
 			}
 			pass(300 * time.Millisecond)
-			if got := c.during(500 * time.Millisecond); got < 0.6*want {
+			if got, _ := c.during(500 * time.Millisecond); got < 0.6*want {
 				t.Errorf("%.0f calls a second at once, want 60 %% of %.0f", got, want)
 			}
 			pass(10 * time.Second)
-			if got := c.during(5 * time.Second); got < 0.95*want {
+			if got, _ := c.during(5 * time.Second); got < 0.95*want {
 				t.Errorf("%.0f calls a second afterwards, want %.0f", got, want)
 			}
 		})
@@ -233,9 +242,9 @@ func TestTheNumberOfCallsFollowsTheEndpoint(t *testing.T) {
 		return nil
 	}, func(t *testing.T, c *capacity, _ *spring, _ *delivery.Tracker) {
 		pass(10 * time.Second)
-		rate := c.during(time.Minute)
-		t.Logf("%.0f calls a second, %d of %d refused, up to %d at a time", rate, c.fails, c.calls, c.most)
-		if rate < 80 || c.fails > c.calls/20 {
+		rate, got := c.during(20 * time.Second)
+		t.Logf("%.0f calls a second, %d of %d refused, up to %d at a time", rate, got.fails, got.calls, got.most)
+		if rate < 80 || got.fails > got.calls/20 {
 			t.Error("it did not")
 		}
 	})
@@ -250,9 +259,9 @@ func TestTheNumberOfCallsFollowsTheEndpoint(t *testing.T) {
 			return nil
 		}, func(t *testing.T, c *capacity, _ *spring, _ *delivery.Tracker) {
 			pass(10 * time.Second)
-			c.during(time.Second)
-			if c.most < least || least == 0 && c.most > 20 || c.good < 50 {
-				t.Errorf("up to %d at a time, %d accepted", c.most, c.good)
+			_, got := c.during(time.Second)
+			if got.most < least || least == 0 && got.most > 20 || got.good < 50 {
+				t.Errorf("up to %d at a time, %d accepted", got.most, got.good)
 			}
 		})
 	}
@@ -281,11 +290,11 @@ func TestTheNumberOfCallsFollowsTheEndpoint(t *testing.T) {
 			}
 			store.still.Store(false)
 			tracker.Wake()
-			if c.during(20 * time.Millisecond); c.most < 10 || c.most > 40 {
-				t.Errorf("%d calls at once", c.most)
+			if _, got := c.during(20 * time.Millisecond); got.most < 10 || got.most > 40 {
+				t.Errorf("%d calls at once", got.most)
 			}
-			if c.during(time.Second); bound == 20 && c.most > 40 {
-				t.Errorf("%d calls at a time soon after", c.most)
+			if _, got := c.during(time.Second); bound == 20 && got.most > 40 {
+				t.Errorf("%d calls at a time soon after", got.most)
 			}
 		}
 	})
@@ -300,8 +309,8 @@ func TestTheNumberOfCallsFollowsTheEndpoint(t *testing.T) {
 		pass(5 * time.Second)
 		slower.Store(true)
 		pass(30 * time.Second)
-		if rate := c.during(5 * time.Second); rate < 0.95*most/0.1 {
-			t.Errorf("%.0f calls a second, up to %d at a time", rate, c.most)
+		if rate, got := c.during(5 * time.Second); rate < 0.95*most/0.1 {
+			t.Errorf("%.0f calls a second, up to %d at a time", rate, got.most)
 		}
 	})
 }
