@@ -215,7 +215,9 @@ func mysqlNumber(err error) int64 {
 	return errorNumber(err, func(err reflect.Value) int64 { return integer(fieldOf(err, "Number")) })
 }
 
-// mysqlMigrate holds a lock by name, since a transaction holds none over a CREATE.
+// mysqlMigrate holds a lock by name, since a transaction holds none over a CREATE. In a Galera
+// cluster such a lock is a node's own, so migrations at two nodes may be conflicts. Their statements
+// can be repeated.
 func mysqlMigrate(ctx context.Context, s *session, apply func(q delivery.DBTX) error) (err error) {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
@@ -235,5 +237,5 @@ func mysqlMigrate(ctx context.Context, s *session, apply func(q delivery.DBTX) e
 			drop(conn)
 		}
 	}()
-	return apply(conn)
+	return s.repeat(ctx, func() error { return apply(conn) })
 }
