@@ -33,6 +33,7 @@ const (
 	breakerTrips  = 5 // failures in a row that open it
 	firstPause    = 200 * time.Millisecond
 	longestPause  = 10 * time.Second
+	probeTime     = 30 * time.Second // after which a half-open breaker tries again, though no answer came
 	minRetryAfter = time.Second
 	maxRetryAfter = 10 * time.Minute
 )
@@ -43,7 +44,7 @@ type breaker struct {
 	mu       sync.Mutex
 	failures int       // in a row
 	until    time.Time // open before it, half-open after; zero is closed
-	probing  bool      // half-open, and the one publish is under way
+	probe    time.Time // when the one publish began that tries a half-open endpoint; zero if none is under way
 }
 
 func (b *breaker) state() BreakerState {
@@ -62,6 +63,10 @@ func (b *breaker) stateLocked() BreakerState {
 	return BreakerHalfOpen
 }
 
+// probed reports whether a publish tries the endpoint now. One that never comes back, since its
+// Notifier hangs, is given up.
+func (b *breaker) probed() bool { return !b.probe.IsZero() && time.Since(b.probe) < probeTime }
+
 // wants returns how many of n events to get ready for publishing: all, none, or, to try the
 // endpoint again, one.
 func (b *breaker) wants(n int) int {
@@ -71,7 +76,7 @@ func (b *breaker) wants(n int) int {
 	case BreakerClosed:
 		return n
 	case BreakerHalfOpen:
-		if !b.probing {
+		if !b.probed() {
 			return min(n, 1)
 		}
 	}
@@ -87,10 +92,10 @@ func (b *breaker) allow(n int) (now int, rest time.Duration) {
 	case BreakerOpen:
 		return 0, time.Until(b.until)
 	case BreakerHalfOpen:
-		if b.probing {
+		if b.probed() {
 			return 0, firstPause
 		}
-		b.probing = true
+		b.probe = time.Now()
 		return 1, firstPause
 	}
 	return n, 0
@@ -105,7 +110,7 @@ func (b *breaker) success() (changed bool) {
 		return false
 	}
 	changed = !b.until.IsZero()
-	b.failures, b.until, b.probing = 0, time.Time{}, false
+	b.failures, b.until, b.probe = 0, time.Time{}, time.Time{}
 	return changed
 }
 
@@ -119,7 +124,7 @@ func (b *breaker) failure(retryAfter time.Duration) (rest time.Duration, opened 
 		return rest, false // it was under way when the breaker opened, and tells nothing new
 	}
 	b.failures++
-	b.probing = false
+	b.probe = time.Time{}
 	rest = backoff(max(b.failures-breakerTrips, 0) + 1)
 	if retryAfter > 0 {
 		rest = min(max(retryAfter, minRetryAfter), maxRetryAfter)
@@ -138,7 +143,7 @@ func (b *breaker) failure(retryAfter time.Duration) (rest time.Duration, opened 
 func (b *breaker) abort() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.probing = false
+	b.probe = time.Time{}
 }
 
 // backoff returns a pause that doubles with each failure, up to longestPause, of which the upper

@@ -52,6 +52,13 @@ func (l *callLog) Notify(_ context.Context, events []delivery.Event) error {
 	return nil
 }
 
+// seen returns the calls so far, and how many there were at a time.
+func (l *callLog) seen() (calls []call, most int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.calls), l.most
+}
+
 func every(d time.Duration) func(int) time.Duration { return func(int) time.Duration { return d } }
 
 func firstHangs(n int) time.Duration {
@@ -77,10 +84,9 @@ func TestRelayGathers(t *testing.T) {
 	}
 	expect := func(t *testing.T, log *callLog, want ...call) {
 		t.Helper()
-		log.mu.Lock()
-		defer log.mu.Unlock()
-		if !slices.EqualFunc(log.calls, want, func(a, b call) bool { return a.at == b.at && slices.Equal(a.messages, b.messages) }) {
-			t.Errorf("calls %v, want %v", log.calls, want)
+		calls, _ := log.seen()
+		if !slices.EqualFunc(calls, want, func(a, b call) bool { return a.at == b.at && slices.Equal(a.messages, b.messages) }) {
+			t.Errorf("calls %v, want %v", calls, want)
 		}
 	}
 
@@ -132,10 +138,11 @@ func TestRelayGathers(t *testing.T) {
 			pass(time.Millisecond)
 		}
 		pass(time.Second)
-		if n := len(log.calls); n > 110 {
+		calls, _ := log.seen()
+		if n := len(calls); n > 110 {
 			t.Errorf("%d calls for 1000 events", n)
 		}
-		for _, c := range log.calls {
+		for _, c := range calls {
 			for _, id := range c.messages {
 				if waited := c.at - sent[id]; waited > patience {
 					t.Errorf("%s waited %v", id, waited)
@@ -153,12 +160,12 @@ func TestRelayGathers(t *testing.T) {
 		synctest.Wait()
 		sendAs(t, tracker, numbered(400)...)
 		pass(500 * time.Millisecond)
-		if log.most != 10 {
-			t.Errorf("%d calls at a time", log.most)
+		if _, most := log.seen(); most != 10 {
+			t.Errorf("%d calls at a time", most)
 		}
 		pass(5 * time.Second)
-		if len(log.calls) != 41 {
-			t.Errorf("%d calls", len(log.calls))
+		if calls, _ := log.seen(); len(calls) != 41 {
+			t.Errorf("%d calls", len(calls))
 		}
 	})
 

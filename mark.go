@@ -213,7 +213,7 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 		var admitted []int
 		for k, i := range todo {
 			out := outs[k].Out
-			m.conversations[i] = out.Header.Conversation
+			m.conversations[i] = cmp.Or(out.Header.Conversation, m.conversations[i])
 			if outs[k].Err != nil {
 				m.results[i].Err = outcome("marking", outs[k].Err)
 				continue

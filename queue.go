@@ -124,7 +124,7 @@ func (q *queue) take(events, bytes int) (batch []held) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for fits := true; fits && len(q.turns) > 0 && len(batch) < events; {
-		l := q.turns[0]
+		l, before := q.turns[0], len(batch)
 		for len(l.events) > 0 && len(batch) < events {
 			h := l.events[0]
 			bytes -= h.bytes
@@ -135,6 +135,9 @@ func (q *queue) take(events, bytes int) (batch []held) {
 			l.events = l.events[1:]
 			q.count(h, -1)
 			batch = append(batch, h)
+		}
+		if !fits && len(batch) == before {
+			break // it gave nothing, and begins the next batch
 		}
 		q.turns[0] = nil
 		q.turns = q.turns[1:]

@@ -91,7 +91,11 @@ func (w *window) end(f flight, v verdict) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calls--
-	if v == nothing || v == failed && f.calls == 1 || !f.began.After(w.cut) {
+	switch {
+	case v == brokeDown:
+		w.shrink(leastWindow)
+		return
+	case v == nothing || v == failed && f.calls == 1 || !f.began.After(w.cut):
 		return // one that failed alone, as a probe of the breaker's does, was not one too many
 	}
 	w.answers++
@@ -101,9 +105,6 @@ func (w *window) end(f flight, v verdict) {
 		w.grow(took)
 	case failed:
 		w.failures++
-	case brokeDown:
-		w.shrink(leastWindow)
-		return
 	}
 	n := float64(w.answers)
 	switch {

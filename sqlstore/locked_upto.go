@@ -183,6 +183,8 @@ func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, 
 			continue // a place can move the next time
 		}
 		for _, r := range k.steps {
+			step := *r // which stays as it was found, should the transaction be repeated
+			r := &step
 			if c.advance(r, u.Socket, u.Status, u.At) {
 				if m.Changed++; m.From == 0 {
 					m.From = r.receipt.Version

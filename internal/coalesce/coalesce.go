@@ -266,13 +266,14 @@ func (g *Group[In, Out]) fill(b *batch[In, Out]) {
 		}
 		heavy = heavy[1:]
 	}
-	if g.passed && len(heavy) > 0 {
+	waiting := len(heavy) > 0
+	for g.passed && len(heavy) > 0 && len(served) == 0 {
 		next()
 	}
 	for _, l := range light {
 		g.pull(b, l, share)
 	}
-	if g.passed = !g.passed && len(b.entries) > 0 && len(heavy) > 0; !g.passed {
+	if g.passed = len(served) == 0 && len(b.entries) > 0 && waiting; !g.passed {
 		for len(heavy) > 0 && b.weight < small {
 			next()
 		}

@@ -1,0 +1,51 @@
+package delivery
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestQueue(t *testing.T) {
+	t.Run("an event larger than a batch may be has its turn, however many small ones come", func(t *testing.T) {
+		q := newQueue(10)
+		q.open = true
+		put := func(conversation string, bytes int) {
+			q.put([]held{{Claimed: Claimed{Event: Event{Conversation: conversation, Kind: StatusChanged}}, bytes: bytes}}, 10_000)
+		}
+		for i := range 14 {
+			if i == 5 {
+				put("large", 300<<10)
+			}
+			put(fmt.Sprint("c", i), 500)
+		}
+		for range 10 {
+			for _, h := range q.take(10, 256<<10) {
+				if h.Event.Conversation == "large" {
+					return
+				}
+				put(h.Event.Conversation, 500)
+			}
+		}
+		t.Error("it was not taken in 10 batches")
+	})
+
+	t.Run("the window starts over when the breaker opens, whichever call that was", func(t *testing.T) {
+		w := newWindow(1024)
+		w.size, w.slow = 100, 100
+		var flights []flight
+		for range 100 {
+			flights = append(flights, w.begin())
+		}
+		for _, f := range flights[:97] {
+			w.end(f, wentWell)
+		}
+		for _, f := range flights[97:99] {
+			w.end(f, failed)
+		}
+		w.shrink(70)
+		w.end(flights[99], brokeDown)
+		if got := w.limit(); got != leastWindow {
+			t.Errorf("%d calls may be under way", got)
+		}
+	})
+}
