@@ -57,13 +57,9 @@ var errBlocked = errors.New("another transaction holds the conversation")
 // an item, as far as it is known, keeps it out of batches that are in each other's way. A wrong one
 // costs a second try.
 //
-// An item whose conversation is blocked is tried until ctx ends. No connection waits with it.
+// An item whose conversation is blocked is tried until ctx ends, or for as long as the limit if ctx
+// has no deadline. No connection waits with it.
 func (g *gather[In, Key, Out]) do(ctx context.Context, user string, items []In, conversation func(In) string) []coalesce.Result[Out] {
-	if _, limited := ctx.Deadline(); !limited {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, g.limit)
-		defer cancel()
-	}
 	results := make([]coalesce.Result[Out], len(items))
 	conversations := make([]string, len(items))
 	todo := make([]int, len(items))
@@ -87,6 +83,11 @@ func (g *gather[In, Key, Out]) do(ctx context.Context, user string, items []In, 
 		}
 		if todo = again; len(todo) == 0 {
 			return results
+		}
+		if _, limited := ctx.Deadline(); !limited {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, g.limit)
+			defer cancel()
 		}
 		if err := sleep(ctx, pause); err != nil {
 			for _, i := range todo {
