@@ -118,12 +118,13 @@ func RunNode() {
 			<-running.Done()
 			return
 		}
-		var ended atomic.Int64
-		context.AfterFunc(running, func() { ended.Store(now()) })
+		told := make(chan int64, 1)
+		context.AfterFunc(running, func() { told <- now() })
 		if err := n.tracker.Run(running); err != nil {
 			fatal(err)
 		}
-		n.journal.write(Entry{At: now(), What: stopping, N: (now() - ended.Load()) / 1000})
+		ended := now()
+		n.journal.write(Entry{At: ended, What: stopping, N: max(ended-<-told, 0) / 1000})
 	})
 	for i := range n.Markers {
 		markers.Go(func() { newMarker(&n, i).run(marking) })
