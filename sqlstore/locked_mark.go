@@ -39,20 +39,24 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 			receipts = append(receipts, &standing{mark: i, user: m.User, key: f.key, header: f.header})
 		}
 	}
-	lock := l.wait
+	lock, all := l.wait, slices.Clone(receipts)
 	if s.tx == nil && !s.serial {
 		lock = l.noWait
 		if receipts, err = l.free(ctx, q, receipts, marked); err != nil {
 			return nil, nil, err
 		}
 	}
-	switch err := l.read(ctx, q, s, receipts, marks, lock); {
-	case err != nil && s.tx == nil && l.isLocked(err):
+	err = l.read(ctx, q, s, receipts, marks, lock)
+	if err != nil && s.tx == nil && l.isLocked(err) {
 		for _, r := range receipts {
 			marked[r.mark].Blocked = true
 		}
-		return marked, nil, nil
-	case err != nil:
+		receipts, err = nil, nil
+	}
+	if err == nil {
+		err = l.refuseBlocked(ctx, q, all, marks, marked)
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	// What shares an event goes together, and in the order of the marks.
@@ -67,6 +71,25 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 	}
 	claimed, err := l.put(ctx, q, &c, lease)
 	return marked, claimed, err
+}
+
+// refuseBlocked answers blocked marks that could change nothing, as of somebody who may not mark
+// the message. If they waited for the conversation, a stranger would learn that it is there, and
+// busy.
+func (l *locked) refuseBlocked(ctx context.Context, q delivery.DBTX, receipts []*standing, marks []delivery.Mark, marked []delivery.Marked) error {
+	blocked := slices.DeleteFunc(receipts, func(r *standing) bool { return !marked[r.mark].Blocked })
+	if len(blocked) == 0 {
+		return nil
+	}
+	if err := l.findReceipts(ctx, q, blocked); err != nil {
+		return err
+	}
+	for _, r := range blocked {
+		if !r.markable(marks[r.mark].Admitted) {
+			marked[r.mark].Blocked, marked[r.mark].Receipt = false, r.receipt
+		}
+	}
+	return nil
 }
 
 // find returns where the messages with these ids stand, as far as they exist.

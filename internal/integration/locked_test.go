@@ -17,7 +17,10 @@ func TestAMarkInALockedConversationComesBackBlocked(t *testing.T) {
 		}
 		db, store := migrated(t, e)
 		message := delivery.NewMessage{Header: delivery.Header{ID: "m", Conversation: "c", Sender: "alice", Open: true, Quorum: 1, SentAt: time.Now()}}
-		if _, _, err := store.Create(t.Context(), []delivery.NewMessage{message}, delivery.Lease{}); err != nil {
+		frozen, elsewhere := message, message
+		frozen.ID, frozen.Open, frozen.Total, frozen.Recipients = "frozen", false, 1, []string{"bob"}
+		elsewhere.ID, elsewhere.Conversation = "elsewhere", "d"
+		if _, _, err := store.Create(t.Context(), []delivery.NewMessage{message, frozen, elsewhere}, delivery.Lease{}); err != nil {
 			t.Fatal(err)
 		}
 		mark := func(user string) []delivery.Mark {
@@ -34,6 +37,21 @@ func TestAMarkInALockedConversationComesBackBlocked(t *testing.T) {
 		marked, _, err := store.Advance(t.Context(), mark("carol"), delivery.Lease{})
 		if err != nil || !marked[0].Blocked || marked[0].Changed || marked[0].Header.Conversation != "c" {
 			t.Errorf("while it is locked: %+v, %v", marked, err)
+		}
+		strangers := append(mark("eve"), mark("mallory")...)
+		strangers[0].Admitted, strangers[1].Message = false, "frozen"
+		beside := mark("carol")[0]
+		beside.Message = "elsewhere"
+		for _, marks := range [][]delivery.Mark{strangers[:1], strangers[1:], append(strangers, beside)} {
+			marked, _, err := store.Advance(t.Context(), marks, delivery.Lease{})
+			for i, m := range marked {
+				if m.Blocked || m.Header.ID != marks[i].Message || m.Changed != (marks[i] == beside) {
+					t.Errorf("a mark by %s, of which only carol's can change anything: %+v", marks[i].User, m)
+				}
+			}
+			if err != nil || len(marked) != len(marks) {
+				t.Errorf("%d results, %v", len(marked), err)
+			}
 		}
 		if err := tx.Commit(); err != nil {
 			t.Fatal(err)
