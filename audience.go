@@ -13,8 +13,8 @@ type Audience struct {
 	// sender are dropped. A message for nobody has a list that is empty, and not nil.
 	Recipients []string
 
-	// Open says that every user but the sender may mark the message whom [Options.Authorize] lets mark
-	// in the conversation. Recipients are nil then; anything else is an error.
+	// Open says that every user but the sender may mark the message whom [Options.Authorize] lets
+	// mark in the conversation. Recipients are nil then; anything else is an error.
 	Open bool
 
 	// Quorum is the number of recipients who must reach a status before the message has it. The

@@ -54,15 +54,15 @@ type Options struct {
 	Lease time.Duration
 
 	// NotifyCalls is how many calls of the Notifier one process has under way at most. How many it
-	// has follows what waits and what the endpoint bears: see [Tracker.Run]. When a process dies, up
-	// to NotifyCalls × NotifyEvents events may be published twice. It holds up to five times as many
-	// in memory, and 2,000. Defaults to [DefaultNotifyCalls]; from 1 to 10,000.
+	// has follows what waits and what the endpoint bears: see [Tracker.Run]. When a process dies,
+	// up to NotifyCalls × NotifyEvents events may be published twice. It holds up to five times as
+	// many in memory, and 2,000. Defaults to [DefaultNotifyCalls]; from 1 to 10,000.
 	NotifyCalls int
 
 	// NotifyEvents and NotifyBytes are how many events one call of the Notifier brings at most, and
 	// how many bytes they take as JSON; a larger event comes alone. They default to
-	// [DefaultNotifyEvents], as many as one call of Pusher takes, and [DefaultNotifyBytes]. NotifyEvents
-	// is from 1 to [MaxBatch].
+	// [DefaultNotifyEvents], as many as one call of Pusher takes, and [DefaultNotifyBytes].
+	// NotifyEvents is from 1 to [MaxBatch].
 	NotifyEvents int
 	NotifyBytes  int
 
@@ -148,8 +148,8 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 // Actor is who makes a call.
 type Actor struct {
 	// User is the app's own name for the user, from its own sign-in and never from the request's
-	// body: 1 to [MaxID] bytes of UTF-8 without NUL. Names are compared byte for byte: those that look
-	// alike, as "Bob", "bob" and "bob ", are different users.
+	// body: 1 to [MaxID] bytes of UTF-8 without NUL. Names are compared byte for byte: those that
+	// look alike, as "Bob", "bob" and "bob ", are different users.
 	User string
 
 	// Socket, if set, is the connection the call came from. It is not told of the change.

@@ -22,7 +22,8 @@
 //   - to mark: [Actor], [MessageRef], [Status], [Receipt], [MarkResult], [UpToResult]
 //   - to read: [Query], [Page], [Cursor], [Pending], [Position]
 //   - to say who may do what: [Action]
-//   - to publish: [Notifier], [NotifierFunc], [Event], [Update]; [RetryAfter], [Permanent], [Refused]
+//   - to publish: [Notifier], [NotifierFunc], [Event], [Update]; [RetryAfter], [Permanent],
+//     [Refused]
 //   - to operate: [Backlog], [DeadLetter], [DeadQuery]
 //
 // Types that only a [Store] of your own needs say so in their first sentence: it names the Store's
@@ -71,7 +72,8 @@
 // The [Audience] of a message says who may mark it. Recipients are frozen when the message is sent:
 // those users may mark it, whoever joins or leaves the conversation later. An Open message may be
 // marked by every user but the sender whom the app's rule, [Options.Authorize], lets mark in the
-// conversation. Quorum is the number of recipients who must reach a status before the message has it.
+// conversation. Quorum is the number of recipients who must reach a status before the message has
+// it.
 //
 // A message without an audience is an error. So is a Tracker without a rule, unless
 // [Options.OpenConversations] says that everyone may do everything.

@@ -57,12 +57,13 @@ type Event struct {
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
 
-	// Except, if set, is the socket that made the change and is not told of it. It is for the Notifier
-	// to compare, and not for clients: who knows the socket of someone else can hide events from it.
+	// Except, if set, is the socket that made the change and is not told of it. It is for the
+	// Notifier to compare, and not for clients: who knows the socket of someone else can hide
+	// events from it.
 	Except string `json:"except,omitempty"`
 
-	// Updates stand in order of Version; there is at least one. After a [Tracker.Replay] they tell of
-	// the state at that time, with versions that may be greater than To.
+	// Updates stand in order of Version; there is at least one. After a [Tracker.Replay] they tell
+	// of the state at that time, with versions that may be greater than To.
 	Updates []Update `json:"updates"`
 }
 

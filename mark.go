@@ -172,8 +172,9 @@ func (m *marking) foresee(ctx context.Context, i int) bool {
 	case ErrOwnMessage:
 		m.results[i].Err = err
 	case errUnadmitted:
-		// What the rule refuses goes to the store all the same, to be refused there: if the answer came
-		// sooner than for a message that does not exist, it would tell a stranger that this one does.
+		// What the rule refuses goes to the store all the same, to be refused there: if the answer
+		// came sooner than for a message that does not exist, it would tell a stranger that this
+		// one does.
 		return m.admit(ctx, i, h.Conversation) || errors.Is(m.results[i].Err, ErrForbidden)
 	default:
 		return true

@@ -17,15 +17,15 @@ type Observer struct {
 	// Sent is called after each Send and SendTx whose draft was valid.
 	Sent func(context.Context, SentInfo)
 
-	// Marked is called for each message of a Mark, and once for each MarkUpTo, whatever became of it.
-	// A message that one call names several times is marked once.
+	// Marked is called for each message of a Mark, and once for each MarkUpTo, whatever became of
+	// it. A message that one call names several times is marked once.
 	Marked func(context.Context, MarkedInfo)
 
 	// Notified is called after each call of the Notifier.
 	Notified func(context.Context, NotifiedInfo)
 
-	// LeaseLost is called when events were settled by a holder whose lease had run out. They may have
-	// been published twice.
+	// LeaseLost is called when events were settled by a holder whose lease had run out. They may
+	// have been published twice.
 	LeaseLost func(context.Context, LeaseLostInfo)
 
 	// Buried is called for each event that goes to the dead letters.

@@ -20,8 +20,8 @@ type Pending struct {
 	// less one a page begins with it.
 	First Position `json:"first,omitzero"`
 
-	// Newest is the conversation's newest message, whoever sent it: what to mark up to, so that none
-	// of these is unread. It is zero in an empty conversation.
+	// Newest is the conversation's newest message, whoever sent it: what to mark up to, so that
+	// none of these is unread. It is zero in an empty conversation.
 	Newest Position `json:"newest,omitzero"`
 
 	// Version is the conversation's: what [Tracker.Changes] after it returns is not counted here.
@@ -34,11 +34,11 @@ type Position struct {
 	Seq int64  `json:"seq"`
 }
 
-// Pending counts what the actor has not read yet in the conversation, and says where it begins: what
-// a badge and a line above the first unread message want to know. Messages of others count as long
-// as the user's receipt is not at [Read]: those frozen with the user as a recipient, and all open
-// ones. A conversation that does not exist has nothing pending. Like the other reads it asks no
-// rule.
+// Pending counts what the actor has not read yet in the conversation, and says where it begins:
+// what a badge and a line above the first unread message want to know. Messages of others count as
+// long as the user's receipt is not at [Read]: those frozen with the user as a recipient, and all
+// open ones. A conversation that does not exist has nothing pending. Like the other reads it asks
+// no rule.
 //
 // It looks at the messages after the place that the user's last [Tracker.MarkUpTo] reached, until
 // it has found more than [MaxUnread], and at none before. Marks of single messages move no place:

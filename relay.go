@@ -15,8 +15,9 @@ const (
 	pollInterval = 250 * time.Millisecond // at most, between looks at the outbox
 	sweepRest    = 9                      // times as long as a look at the whole outbox takes, before the next one that Wake asks for
 
-	// patience is how long an event waits for company at most: about as long as a call takes, so that
-	// nobody sees it, and longer than ten events need to come where calls are many enough to be saved.
+	// patience is how long an event waits for company at most: about as long as a call takes, so
+	// that nobody sees it, and longer than ten events need to come where calls are many enough to
+	// be saved.
 	patience = 20 * time.Millisecond
 
 	leastGoal = 16 // publishes that the queue holds enough for, however small the window is

@@ -30,38 +30,39 @@ import (
 //     transaction. When ctx ends, so does the call.
 //   - Create, Advance and AdvanceUpTo need not wait for a conversation that another transaction has
 //     locked. The items of such a conversation come back Blocked: nothing was changed for them, the
-//     items beside them are not hindered, and the caller tries them again. The first time it may do so
-//     at once, since some stores also answer Blocked when the conversation changed during the call.
-//     A conversation that nobody else writes to is never Blocked. A store may wait instead, if a call
-//     that waits keeps nothing that other calls need.
+//     items beside them are not hindered, and the caller tries them again. The first time it may do
+//     so at once, since some stores also answer Blocked when the conversation changed during the
+//     call. A conversation that nobody else writes to is never Blocked. A store may wait instead,
+//     if a call that waits keeps nothing that other calls need.
 type Store interface {
 	Outbox
 
 	// Create stores new messages of distinct ids, with a receipt at [Sent] for each frozen
-	// recipient and one [MessageSent] event each; the results stand in the order of the argument, and
-	// in each conversation so do the seqs.
-	// A message whose id is taken, in whatever conversation, is not stored: its result holds what
-	// is there, or, if that cannot be read, an error that fails no other message. The events are
-	// stored under the lease and returned, or are due at once if the lease is zero.
+	// recipient and one [MessageSent] event each; the results stand in the order of the argument,
+	// and in each conversation so do the seqs. A message whose id is taken, in whatever
+	// conversation, is not stored: its result holds what is there, or, if that cannot be read, an
+	// error that fails no other message. The events are stored under the lease and returned, or are
+	// due at once if the lease is zero.
 	Create(ctx context.Context, messages []NewMessage, lease Lease) ([]Created, []Claimed, error)
 
 	// Advance applies marks, no two of them of the same message and user, and returns one result
 	// each in the order of the argument. A mark advances a receipt, by the rules of
 	// [Receipt.Advance], if and only if the message exists, the user is not its sender, and either
 	// the audience is frozen and the user has a receipt, or it is open and the mark is Admitted;
-	// then a receipt that does not exist yet is made. Each advance takes a version of its own, which
-	// becomes the receipt's and the message's, and is counted by [Tally.Count].
+	// then a receipt that does not exist yet is made. Each advance takes a version of its own,
+	// which becomes the receipt's and the message's, and is counted by [Tally.Count].
 	//
 	// Advances of one conversation and one socket make one [StatusChanged] event; different sockets
-	// never share one. The events are born under the lease and returned, or due at once if it is zero.
+	// never share one. The events are born under the lease and returned, or due at once if it is
+	// zero.
 	Advance(ctx context.Context, marks []Mark, lease Lease) ([]Marked, []Claimed, error)
 
-	// AdvanceUpTo applies up-to marks, no two of them of the same user and conversation, and returns
-	// one result each in the order of the argument. An up-to mark is an Advance, in order of seq, of
-	// all messages of its conversation at or before the named one that the user may and needs
-	// advance. Messages that only lack admission are left out and counted. The versions that one
-	// up-to mark takes are contiguous. A store should keep the user's place, so that the work is
-	// proportional to what is new.
+	// AdvanceUpTo applies up-to marks, no two of them of the same user and conversation, and
+	// returns one result each in the order of the argument. An up-to mark is an Advance, in order
+	// of seq, of all messages of its conversation at or before the named one that the user may and
+	// needs advance. Messages that only lack admission are left out and counted. The versions that
+	// one up-to mark takes are contiguous. A store should keep the user's place, so that the work
+	// is proportional to what is new.
 	//
 	// The whole call advances at most limit receipts, and looks at a bounded number of messages for
 	// each up-to mark. What is beyond either bound is left for a later call ([MarkedUpTo.More]).
@@ -80,11 +81,11 @@ type Store interface {
 	// what it has acknowledged. List never sets Reset: the Tracker does.
 	List(ctx context.Context, list List) (Page, error)
 
-	// Pending counts up to limit messages of a conversation that the user has not read, and finds the
-	// first of them and the conversation's newest message, from one snapshot. A message counts if the
-	// user is not its sender, the audience is open or the user has a receipt, and that is not at
-	// [Read]. An unknown conversation is the zero Pending. A store that keeps the user's place
-	// begins there.
+	// Pending counts up to limit messages of a conversation that the user has not read, and finds
+	// the first of them and the conversation's newest message, from one snapshot. A message counts
+	// if the user is not its sender, the audience is open or the user has a receipt, and that is
+	// not at [Read]. An unknown conversation is the zero Pending. A store that keeps the user's
+	// place begins there.
 	Pending(ctx context.Context, reader Reader, limit int) (Pending, error)
 
 	// Receipts returns all receipts of these messages, each once, ordered by message and recipient.
@@ -97,8 +98,8 @@ type Outbox interface {
 	// Claim puts up to limit due events under the lease, those due longest first, and counts an
 	// attempt for each. An event that is stored under a lease starts with one attempt, so a process
 	// that dies while it holds the event has used one. No event is under two leases at a time. The
-	// store's own clock decides what is due. If an event cannot be decoded, Claim and Dead return its
-	// id alone, and the Tracker moves it to the dead letters.
+	// store's own clock decides what is due. If an event cannot be decoded, Claim and Dead return
+	// its id alone, and the Tracker moves it to the dead letters.
 	Claim(ctx context.Context, limit int, lease Lease) ([]Claimed, error)
 
 	// Settle ends claims and moves dead letters, and returns for how many of the settlements the
@@ -212,9 +213,9 @@ type UpTo struct {
 	At           time.Time
 	Admitted     bool
 
-	// After is 0 at first. If the mark takes several calls, it is the [MarkedUpTo.Reached] of the one
-	// before: the call looks at no message up to this seq. Covered says that none of them was left
-	// out before, so that the store may move the user's place past them.
+	// After is 0 at first. If the mark takes several calls, it is the [MarkedUpTo.Reached] of the
+	// one before: the call looks at no message up to this seq. Covered says that none of them was
+	// left out before, so that the store may move the user's place past them.
 	After   int64
 	Covered bool
 }
@@ -244,9 +245,10 @@ type List struct {
 
 	Limit int
 
-	// Bytes, if not 0, is how much the messages of the page may take by [Message.Size]. The page ends
-	// before the first message that would take more, with More set, as if the Limit were reached. With
-	// Before the last messages fit first. The first message that fits counts whatever it takes.
+	// Bytes, if not 0, is how much the messages of the page may take by [Message.Size]. The page
+	// ends before the first message that would take more, with More set, as if the Limit were
+	// reached. With Before the last messages fit first. The first message that fits counts whatever
+	// it takes.
 	Bytes int
 
 	Viewer string // whose receipts fill Own, if set

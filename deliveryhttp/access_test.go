@@ -93,7 +93,8 @@ func TestWhoMayDoWhatToMessages(t *testing.T) {
 						t.Errorf("got %s", got)
 					}
 					changed := d.state(t) != before
-					// The one mark that is allowed and changes nothing is up to a message of one's own.
+					// The one mark that is allowed and changes nothing is up to a message of one's
+					// own.
 					marks := want == ok && route != "receipts" && !(c.user == "alice" && route == "up-to")
 					if changed != marks {
 						t.Errorf("changed is %v", changed)
@@ -129,7 +130,8 @@ func between(text, start, end string) string {
 }
 
 func TestStrangersCannotTellWhatExists(t *testing.T) {
-	// Mallory is a stranger to the room; carol is not, but its first message was frozen without her.
+	// Mallory is a stranger to the room; carol is not, but its first message was frozen without
+	// her.
 	for _, c := range []struct{ user, message string }{
 		{"mallory", "frozen"}, {"mallory", "opened"}, {"eve", "secret"}, {"carol", "frozen"}, {"carol", "secret"},
 	} {

@@ -7,8 +7,8 @@
 // A [Handler] is an [http.Handler]. Any router can mount it, under any prefix that is stripped from
 // the path. docs/routers.md has the line for chi, echo and gin.
 //
-// Some apps send by [delivery.Tracker.SendTx], because each message has a row of theirs. Such an app
-// leaves out the route that would send without that row, and mounts the others one by one:
+// Some apps send by [delivery.Tracker.SendTx], because each message has a row of theirs. Such an
+// app leaves out the route that would send without that row, and mounts the others one by one:
 //
 //	routes := http.StripPrefix("/api", api)
 //	mux.Handle("GET /api/messages", routes)
@@ -53,19 +53,19 @@
 //
 // # Listing
 //
-// GET /messages returns the first messages after the seq in "after", the last ones before the seq in
-// "before", or the newest if there is neither. It returns 50 messages, or as many as "limit" says,
-// up to 500. GET /receipts orders receipts by recipient, byte for byte, and begins after the
+// GET /messages returns the first messages after the seq in "after", the last ones before the seq
+// in "before", or the newest if there is neither. It returns 50 messages, or as many as "limit"
+// says, up to 500. GET /receipts orders receipts by recipient, byte for byte, and begins after the
 // recipient in "after".
 //
-// A page of messages, changes or receipts ends before it exceeds 1 MiB ([delivery.MaxPage]), and may
-// therefore have fewer items than asked for. If "more" is true, there are more, and the client asks
-// again after the last item.
+// A page of messages, changes or receipts ends before it exceeds 1 MiB ([delivery.MaxPage]), and
+// may therefore have fewer items than asked for. If "more" is true, there are more, and the client
+// asks again after the last item.
 //
 // GET /pending tells what the user has not read, as {unread, more, first?, newest?, version}. It
 // counts up to 1,000 messages; "more" is true if there are more. A page after the seq of "first"
-// less 1 begins with the first unread message. A mark up to the id of "newest" leaves nothing unread
-// that the user may mark.
+// less 1 begins with the first unread message. A mark up to the id of "newest" leaves nothing
+// unread that the user may mark.
 //
 // A server with untrusted clients also needs a write deadline ([http.Server] WriteTimeout).
 // Otherwise a client that reads nothing keeps its answer in the server's memory.
@@ -102,9 +102,9 @@
 //
 // # Problems
 //
-// Refusals and failures are answered with a problem (RFC 9457, application/problem+json). Its member
-// "code" is one of the words below. A batch uses the same words in "error". The member "field" names
-// the field of the request that is at fault. No answer quotes the request.
+// Refusals and failures are answered with a problem (RFC 9457, application/problem+json). Its
+// member "code" is one of the words below. A batch uses the same words in "error". The member
+// "field" names the field of the request that is at fault. No answer quotes the request.
 //
 //	400 invalid              the field says which, the detail why
 //	401 signed_out           there is no user

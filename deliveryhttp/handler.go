@@ -25,9 +25,9 @@ type Handler struct {
 // Options adjust a [Handler]. Audience must be set; the zero value of every other field means its
 // default.
 type Options struct {
-	// Audience returns who may mark a message that is about to be sent. It must be set. The draft has
-	// everything but its audience, and its sender may send to its conversation. If the error wraps
-	// [delivery.ErrForbidden], the answer is 403 forbidden. After any other error, and if
+	// Audience returns who may mark a message that is about to be sent. It must be set. The draft
+	// has everything but its audience, and its sender may send to its conversation. If the error
+	// wraps [delivery.ErrForbidden], the answer is 403 forbidden. After any other error, and if
 	// [delivery.Tracker.Send] does not accept the audience, it is 500. Audience may be called
 	// concurrently.
 	Audience func(ctx context.Context, draft delivery.Draft) (delivery.Audience, error)

@@ -41,7 +41,8 @@ func TestTxStore(t *testing.T, open func(t *testing.T) (delivery.TxStore, *sql.D
 
 // TxOptions says where [TestTxStore] tests a store.
 type TxOptions struct {
-	// Isolations are the isolation levels of callers' transactions. Nil is the driver's default alone.
+	// Isolations are the isolation levels of callers' transactions. Nil is the driver's default
+	// alone.
 	Isolations []sql.IsolationLevel
 
 	// Conflict reports whether an error of a commit, or of a read inside a transaction, says to run

@@ -46,8 +46,8 @@ type AuthOptions struct {
 //   - the authorizer lets the user view that conversation; otherwise the status is 403, as for a
 //     channel that is not known.
 //
-// A member of a presence channel has the name that identify returned. With [Options.AuthorsOnly] the
-// endpoint also signs each user's own [UserChannel], without asking the authorizer. Encrypted
+// A member of a presence channel has the name that identify returned. With [Options.AuthorsOnly]
+// the endpoint also signs each user's own [UserChannel], without asking the authorizer. Encrypted
 // channels and Pusher's user authentication are not supported.
 //
 // Identify returns the user of a request, as the app's own sign-in knows it, or "" if nobody is

@@ -27,9 +27,9 @@ const (
 // are not escaped. Every other byte is escaped as "=" and two upper-case hex digits, so that
 // "team:42" becomes "private-conv-team=3A42".
 //
-// The error is a [*delivery.InvalidError] if the name would exceed [MaxChannel], or if the id is not
-// valid. Every id of up to 50 bytes fits, and so does one of 128 bytes if at most 11 of them are
-// escaped. A [Notifier] refuses messages to a conversation that does not fit when they are sent
+// The error is a [*delivery.InvalidError] if the name would exceed [MaxChannel], or if the id is
+// not valid. Every id of up to 50 bytes fits, and so does one of 128 bytes if at most 11 of them
+// are escaped. A [Notifier] refuses messages to a conversation that does not fit when they are sent
 // ([Notifier.CheckConversation]).
 func PrivateChannel(conversation string) (string, error) {
 	return channelName(privatePrefix, "conversation", conversation)

@@ -21,8 +21,8 @@ type Config struct {
 	// and "._~-".
 	Key string `json:"-"`
 
-	// Secret signs the app's calls and the permissions to enter channels. It may consist of printable
-	// ASCII without spaces.
+	// Secret signs the app's calls and the permissions to enter channels. It may consist of
+	// printable ASCII without spaces.
 	Secret string `json:"-"`
 
 	// Host is the host of the HTTP API, as "host" or "host:port". Cluster is a cluster of hosted

@@ -1,13 +1,13 @@
-// Package pusheradapter tells browsers about message delivery through Pusher Channels, either hosted
-// by Pusher or by a server of your own that speaks the same protocol. Its [Notifier] is a
+// Package pusheradapter tells browsers about message delivery through Pusher Channels, either
+// hosted by Pusher or by a server of your own that speaks the same protocol. Its [Notifier] is a
 // [delivery.Notifier]:
 //
 //	config, err := pusheradapter.ParseURL(os.Getenv("PUSHER_URL"))
 //	notifier, err := pusheradapter.New(config, nil)
 //	tracker, err := delivery.New(store, notifier, &delivery.Options{Authorize: mayDo})
 //
-// Browsers ask an endpoint of the app for permission to enter a conversation's channel. This is that
-// endpoint:
+// Browsers ask an endpoint of the app for permission to enter a conversation's channel. This is
+// that endpoint:
 //
 //	auth, err := notifier.AuthHandler(tracker, identify, nil)
 //	mux.Handle("/pusher/auth", auth)
@@ -25,9 +25,9 @@
 //		return /[A-Za-z0-9_@,.;-]/.test(char) ? char : '=' + byte.toString(16).toUpperCase().padStart(2, '0')
 //	}).join('')
 //
-// A channel's name has at most 164 characters. An id of up to 50 bytes always fits. A longer one may
-// not fit if it has many characters that are escaped; a message to such a conversation is refused
-// when it is sent ([Notifier.CheckConversation]). An app that needs other names sets
+// A channel's name has at most 164 characters. An id of up to 50 bytes always fits. A longer one
+// may not fit if it has many characters that are escaped; a message to such a conversation is
+// refused when it is sent ([Notifier.CheckConversation]). An app that needs other names sets
 // [Options.Encode] and [Options.Conversation].
 //
 // # Events
@@ -46,8 +46,8 @@
 //		]
 //	}
 //
-// Fields that are the same in all updates are in "shared" only. An event with a single update has no
-// "shared". A page gets whole updates by
+// Fields that are the same in all updates are in "shared" only. An event with a single update has
+// no "shared". A page gets whole updates by
 //
 //	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
 //
@@ -79,9 +79,9 @@
 //
 // # Large groups
 //
-// By default every receipt is an event of its own on the conversation's channel, because it excludes
-// another socket. If 1,000 members acknowledge a message, Pusher gets 1,000 events and delivers each
-// to 1,000 members, which it counts as a million messages.
+// By default every receipt is an event of its own on the conversation's channel, because it
+// excludes another socket. If 1,000 members acknowledge a message, Pusher gets 1,000 events and
+// delivers each to 1,000 members, which it counts as a million messages.
 //
 // If only authors see ticks, set [Options.AuthorsOnly]. Receipts are then told on the author's
 // [UserChannel] only, and about ten of them share an event when they come fast. In a browser the
@@ -93,18 +93,18 @@
 //   - A "status" event covers no versions: its "from" and "to" are 0, and a page's version stays as
 //     it is. An author who missed one gets its counts with the next event about the message, or by
 //     reading the changes.
-//   - A "message" event covers its version as always. Before most of them a page finds a gap, because
-//     it was not told of the receipts in between. It reads the changes and has everything.
+//   - A "message" event covers its version as always. Before most of them a page finds a gap,
+//     because it was not told of the receipts in between. It reads the changes and has everything.
 //   - An author whose id is too long for a channel's name gets no live events. They go to the dead
 //     letters, unless other users are told something by them too.
 //   - Authors hear of their messages in all conversations, even if they may no longer view one.
 //
 // # Trust
 //
-// Everybody who may enter a conversation's channel hears everything that is told on it: who has read
-// what, and the bodies of messages if [delivery.Options.EventBodies] is set. The app's secret stays
-// on the server. No error and nothing that is printed contains it. Calls use TLS unless the host is
-// a loopback address or the [Config] asks for plain HTTP.
+// Everybody who may enter a conversation's channel hears everything that is told on it: who has
+// read what, and the bodies of messages if [delivery.Options.EventBodies] is set. The app's secret
+// stays on the server. No error and nothing that is printed contains it. Calls use TLS unless the
+// host is a loopback address or the [Config] asks for plain HTTP.
 //
 // A socket id comes from the browser, and nobody can verify whose it is. A client that names the
 // socket of another hides one event from it, until the other reads the changes. So the socket id is

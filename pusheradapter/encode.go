@@ -19,8 +19,8 @@ type Trigger struct {
 	// it gets, and so turns a bare "123" into a number.
 	Data []byte
 
-	// Except is the socket id of the connection that is not told. If it has not the form of a socket
-	// id, every connection is told.
+	// Except is the socket id of the connection that is not told. If it has not the form of a
+	// socket id, every connection is told.
 	Except string
 }
 
@@ -64,8 +64,8 @@ func (e *TriggerError) Error() string { return "pusheradapter: " + e.Field + " "
 // [Payload] as data. An event that is too large for one trigger becomes several. Each covers a part
 // of the event's versions, and together they cover all of them.
 //
-// It fails if the conversation's id does not fit into a channel's name, and if the event exceeds the
-// limits of package delivery. These errors are marked [delivery.Permanent], because no retry
+// It fails if the conversation's id does not fit into a channel's name, and if the event exceeds
+// the limits of package delivery. These errors are marked [delivery.Permanent], because no retry
 // can succeed.
 func EncodePrivate(_ context.Context, event delivery.Event) ([]Trigger, error) {
 	channel, err := PrivateChannel(event.Conversation)

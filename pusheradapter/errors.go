@@ -16,8 +16,8 @@ import (
 // Error is a call that the endpoint refused, or that ended without a valid answer. Neither its text
 // nor the error that it wraps contains a key, a signature or anything that was sent.
 type Error struct {
-	// Status is the endpoint's HTTP status. If a server answers 200 with an error in the body, it is
-	// the status in the body. It is 0 if no answer came.
+	// Status is the endpoint's HTTP status. If a server answers 200 with an error in the body, it
+	// is the status in the body. It is 0 if no answer came.
 	Status int
 
 	err error // why no answer came

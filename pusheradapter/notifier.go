@@ -24,8 +24,8 @@ type Options struct {
 	// [EncodePrivate]. Status events that follow each other are joined before EncodePrivate gets
 	// them; an Encode of your own gets them as they were committed.
 	//
-	// If Encode fails, the event is tried twice more, 20 s apart, and then goes to the dead letters.
-	// An error made by [delivery.RetryAfter] sets another pause. After an error made by
+	// If Encode fails, the event is tried twice more, 20 s apart, and then goes to the dead
+	// letters. An error made by [delivery.RetryAfter] sets another pause. After an error made by
 	// [delivery.Permanent], or a trigger that is not valid, the event goes to the dead letters at
 	// once.
 	Encode func(ctx context.Context, event delivery.Event) ([]Trigger, error)

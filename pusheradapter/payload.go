@@ -11,7 +11,8 @@ import (
 
 // Payload is the data of the events that [EncodePrivate] makes. An absent field in JSON is an empty
 // string, a zero, false or no time. Fields that are the same in all updates are in Shared only, so
-// that the 1,000 receipts of a catch-up fit into about seven events. A browser gets whole updates by
+// that the 1,000 receipts of a catch-up fit into about seven events. A browser gets whole updates
+// by
 //
 //	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
 //
@@ -41,7 +42,8 @@ type PayloadUpdate struct {
 	Read      int             `json:"read,omitempty"`
 	Total     int             `json:"total,omitempty"` // frozen recipients; 0 for an open audience
 
-	// These four are the receipt that advanced, as of Version. They are absent in a "message" event.
+	// These four are the receipt that advanced, as of Version. They are absent in a "message"
+	// event.
 	Recipient       string          `json:"recipient,omitempty"`
 	RecipientStatus delivery.Status `json:"recipient_status,omitempty"`
 	DeliveredAt     time.Time       `json:"delivered_at,omitzero"` // RFC 3339, UTC, up to microseconds

@@ -61,8 +61,8 @@ type dialect struct {
 	// settings looks at the settings of a connection by statements that touch no table.
 	settings func(ctx context.Context, q delivery.DBTX) (findings, error)
 
-	// lost, if set, reports whether an error that is no answer says that the connection is lost, where
-	// the driver has no standard error for that.
+	// lost, if set, reports whether an error that is no answer says that the connection is lost,
+	// where the driver has no standard error for that.
 	lost func(err error) bool
 
 	// unmigrated reports whether a statement failed because a table or a column is missing.

@@ -12,8 +12,8 @@ import (
 )
 
 func (l *locked) create(ctx context.Context, s *session, messages []delivery.NewMessage, lease delivery.Lease) (created []delivery.Created, claimed []delivery.Claimed, err error) {
-	// The server may have ended the transaction when a new conversation was locked: then all is done
-	// again without that one.
+	// The server may have ended the transaction when a new conversation was locked: then all is
+	// done again without that one.
 	locked := map[string]bool{}
 	for again := true; again; {
 		err = s.write(ctx, func(q delivery.DBTX) error {

@@ -57,8 +57,8 @@ SELECT * FROM (
 
 // lockedReads returns the texts of the reading operations for SQLite or MySQL.
 func lockedReads(ids, now string) reads {
-	// A page is found first, in the index alone, and then filled. The conversation comes before it, to
-	// be there even if the page is empty.
+	// A page is found first, in the index alone, and then filled. The conversation comes before it,
+	// to be there even if the page is empty.
 	page := func(table, index, within, order string) string {
 		return `
 WITH c AS (SELECT conv, id, version FROM delivery_conversations /*! FORCE INDEX (delivery_conversations_id) */ WHERE id = ?)

@@ -28,8 +28,8 @@ type stretch struct {
 	looks       []*look
 }
 
-// findSteps finds the steps of the marks, at most limit in all: it reads the messages, each once for
-// the marks that look at the same, and then the users' receipts of them.
+// findSteps finds the steps of the marks, at most limit in all: it reads the messages, each once
+// for the marks that look at the same, and then the users' receipts of them.
 func (l *locked) findSteps(ctx context.Context, q delivery.DBTX, upTo []delivery.UpTo, looks []*look, limit int) error {
 	messages, err := l.findMessages(ctx, q, looks)
 	if err != nil {
@@ -60,8 +60,9 @@ func (l *locked) findSteps(ctx context.Context, q delivery.DBTX, upTo []delivery
 	return nil
 }
 
-// take makes steps of the receipts that the marks advance, which stand in the order of the marks and
-// of seq, and counts what is left out. Beyond the limit, if it is exceeded, nothing was looked at.
+// take makes steps of the receipts that the marks advance, which stand in the order of the marks
+// and of seq, and counts what is left out. Beyond the limit, if it is exceeded, nothing was looked
+// at.
 func take(upTo []delivery.UpTo, looks []*look, receipts []*standing, limit int) (exceeded bool) {
 	for _, r := range receipts {
 		k, u := looks[r.mark], upTo[r.mark]

@@ -210,8 +210,8 @@ func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, 
 }
 
 // lockLooks locks the conversations in which something is to be written and that nobody has locked,
-// and returns their versions. Where that is not the version from before the look, it reads again how
-// things stand.
+// and returns their versions. Where that is not the version from before the look, it reads again
+// how things stand.
 func (l *locked) lockLooks(ctx context.Context, q delivery.DBTX, upTo []delivery.UpTo, looks []*look) (map[int64]int64, error) {
 	var named, stale []*standing
 	for _, k := range looks {

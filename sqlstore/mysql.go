@@ -216,8 +216,8 @@ func mysqlNumber(err error) int64 {
 }
 
 // mysqlMigrate holds a lock by name, since a transaction holds none over a CREATE. In a Galera
-// cluster such a lock is a node's own, so migrations at two nodes may be conflicts. Their statements
-// can be repeated.
+// cluster such a lock is a node's own, so migrations at two nodes may be conflicts. Their
+// statements can be repeated.
 func mysqlMigrate(ctx context.Context, s *session, apply func(q delivery.DBTX) error) (err error) {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {

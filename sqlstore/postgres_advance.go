@@ -20,9 +20,9 @@ import (
 // nor can it now. Otherwise nothing is done for that conversation: no version is taken that could
 // become a gap.
 //
-// Such marks are blocked. A call inside a caller's transaction first waits for the rows and then runs
-// the same statement, whose snapshot is younger than the locks. Under a stricter isolation of the
-// caller's, a stale snapshot is a serialization error.
+// Such marks are blocked. A call inside a caller's transaction first waits for the rows and then
+// runs the same statement, whose snapshot is younger than the locks. Under a stricter isolation of
+// the caller's, a stale snapshot is a serialization error.
 
 // pgAdvance applies a batch: $1 to $6 are columns of marks, $7 is the lease's length, $8 its token.
 //

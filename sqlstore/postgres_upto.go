@@ -10,8 +10,8 @@ import (
 // steps, $11 how many messages it looks at for each mark, $12 how many updates an event may have,
 // $13 the lease's length, $14 its token.
 //
-// It takes the rows of conversations as pgAdvance does, and those alone in which it has something to
-// write. A place moves only in a conversation that was taken.
+// It takes the rows of conversations as pgAdvance does, and those alone in which it has something
+// to write. A place moves only in a conversation that was taken.
 var pgAdvanceUpTo = `
 WITH asked AS MATERIALIZED (
 	SELECT * FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::int[]),
@@ -223,8 +223,8 @@ func pgApplyUpTo(ctx context.Context, q delivery.DBTX, upTo []delivery.UpTo, lim
 	return marked, claimed, nil
 }
 
-// pgMarkedUpTo is a row of what pgAdvanceUpTo returns: one for each mark whose message was found, and
-// more for a mark with which several events begin.
+// pgMarkedUpTo is a row of what pgAdvanceUpTo returns: one for each mark whose message was found,
+// and more for a mark with which several events begin.
 type pgMarkedUpTo struct {
 	ord int
 	delivery.MarkedUpTo

@@ -119,8 +119,8 @@ func rollback(ctx context.Context, conn *sql.Conn) {
 	defer cancel()
 	_, err := conn.ExecContext(ctx, "ROLLBACK")
 	if err != nil {
-		// SQLite may have rolled back by itself. Then a transaction can begin, and the connection stays:
-		// a database in memory would go with it.
+		// SQLite may have rolled back by itself. Then a transaction can begin, and the connection
+		// stays: a database in memory would go with it.
 		if _, err = conn.ExecContext(ctx, "BEGIN"); err == nil {
 			_, err = conn.ExecContext(ctx, "ROLLBACK")
 		}

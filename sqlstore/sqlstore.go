@@ -5,9 +5,9 @@
 //	store, err := sqlstore.New(db, sqlstore.Postgres)
 //	tracker, err := delivery.New(store, notifier, nil)
 //
-// The databases are [Postgres], MariaDB and [MySQL], and [SQLite]. The store keeps the whole contract
-// of [delivery.Store] on each. The package imports no driver. The names of all tables begin with
-// delivery_.
+// The databases are [Postgres], MariaDB and [MySQL], and [SQLite]. The store keeps the whole
+// contract of [delivery.Store] on each. The package imports no driver. The names of all tables
+// begin with delivery_.
 //
 // # Settings
 //
@@ -27,12 +27,12 @@
 //
 // # Transactions
 //
-// Each call is one transaction, at READ COMMITTED whatever the server's default is. After a deadlock,
-// a serialization failure or a busy database the store repeats it as a whole, until ctx ends. Such
-// conflicts are rare, because all calls lock conversations in the same order.
+// Each call is one transaction, at READ COMMITTED whatever the server's default is. After a
+// deadlock, a serialization failure or a busy database the store repeats it as a whole, until ctx
+// ends. Such conflicts are rare, because all calls lock conversations in the same order.
 //
-// On Postgres and MariaDB a call passes over conversations that another transaction has locked or is
-// just creating: their items come back blocked, so that no connection of the pool waits for a
+// On Postgres and MariaDB a call passes over conversations that another transaction has locked or
+// is just creating: their items come back blocked, so that no connection of the pool waits for a
 // conversation. On MySQL it may wait up to 1 s for a conversation that is being created. On SQLite,
 // where a transaction locks the whole database, a call waits until the database is free.
 //
@@ -49,17 +49,18 @@
 //
 // [Store.InTx] writes inside a transaction of the caller's, at the caller's isolation, and repeats
 // nothing. At every isolation a write is exact, however long ago the transaction read for the first
-// time, or it fails with an error that wraps [delivery.ErrTxConflict]. After such an error roll back
-// and run the whole transaction again. [IsConflict] recognizes the same errors of the caller's own
-// statements and of the commit. A write that fails changes nothing. Every later write of the store in
-// that transaction fails too, until a ROLLBACK TO SAVEPOINT to a point before the failure.
+// time, or it fails with an error that wraps [delivery.ErrTxConflict]. After such an error roll
+// back and run the whole transaction again. [IsConflict] recognizes the same errors of the caller's
+// own statements and of the commit. A write that fails changes nothing. Every later write of the
+// store in that transaction fails too, until a ROLLBACK TO SAVEPOINT to a point before the failure.
 //
 // On MariaDB and MySQL a transaction is at REPEATABLE READ by default. Writes of the store in it
 // still see what was committed last. They lock rows and no gaps between rows, with one exception:
 // after a mark of a message that does not exist, sends of other callers may wait until the
 // transaction ends. At READ COMMITTED there is no such wait. With innodb_snapshot_isolation=ON, the
 // default since MariaDB 11.6.2, a write fails with a conflict if somebody changed the conversation
-// after the transaction's first read. A transaction at [sql.LevelReadCommitted] has no such conflicts.
+// after the transaction's first read. A transaction at [sql.LevelReadCommitted] has no such
+// conflicts.
 //
 // # Postgres
 //
@@ -67,8 +68,8 @@
 // tables, and USAGE on the sequence delivery_outbox_id_seq.
 //
 // Behind a pooler in transaction mode, pgx needs default_query_exec_mode=exec or cache_describe in
-// the DSN, and lib/pq needs binary_parameters=yes. With its default DSN lib/pq can run statements of
-// other clients there, without an error.
+// the DSN, and lib/pq needs binary_parameters=yes. With its default DSN lib/pq can run statements
+// of other clients there, without an error.
 //
 // With lib/pq 1.12.3 a db.Exec of the app can run twice and return nil, if the connection is closed
 // before the answer arrives (findings/libpq-executes-twice.sh). pgx returns an error in that case.
@@ -86,42 +87,45 @@
 // They have these effects:
 //
 //   - Without WAL, readers and writers wait for each other.
-//   - With synchronous=NORMAL a commit survives a crash of the process, but perhaps not a power cut.
-//   - Without _txlock=immediate, a transaction of the caller's that reads before it writes fails with
-//     "database is locked" if another connection wrote in between, whatever the busy_timeout.
+//   - With synchronous=NORMAL a commit survives a crash of the process, but perhaps not a power
+//     cut.
+//   - Without _txlock=immediate, a transaction of the caller's that reads before it writes fails
+//     with "database is locked" if another connection wrote in between, whatever the busy_timeout.
 //
-// SQLite has one writer at a time. The store's writers queue up in the process, and a transaction of
-// the caller's delays all of them. SQLite itself has no queue: a connection that waits for the lock
-// tries again from time to time. The store therefore leaves the database alone for 100 ms after every
-// second of writing, so that the app's transactions get the lock before their busy_timeout. If several
-// processes write all the time, a transaction of the caller's may still wait for seconds.
+// SQLite has one writer at a time. The store's writers queue up in the process, and a transaction
+// of the caller's delays all of them. SQLite itself has no queue: a connection that waits for the
+// lock tries again from time to time. The store therefore leaves the database alone for 100 ms
+// after every second of writing, so that the app's transactions get the lock before their
+// busy_timeout. If several processes write all the time, a transaction of the caller's may still
+// wait for seconds.
 //
-// If the ctx of one of the app's own statements ends inside a transaction, SQLite rolls back the whole
-// transaction, but every driver lets the next statements of the same [sql.Tx] run and commit one by
-// one (findings/sqlite-statement-timeout.sh). Roll back after any error, or give the deadline to
-// BeginTx. After a failed COMMIT, glebarez/go-sqlite 1.23.0 keeps the transaction open in the pool,
-// where later writes are lost without an error (findings/glebarez-failed-commit.sh). The other drivers
-// roll back.
+// If the ctx of one of the app's own statements ends inside a transaction, SQLite rolls back the
+// whole transaction, but every driver lets the next statements of the same [sql.Tx] run and commit
+// one by one (findings/sqlite-statement-timeout.sh). Roll back after any error, or give the
+// deadline to BeginTx. After a failed COMMIT, glebarez/go-sqlite 1.23.0 keeps the transaction open
+// in the pool, where later writes are lost without an error (findings/glebarez-failed-commit.sh).
+// The other drivers roll back.
 //
 // # MariaDB and MySQL
 //
-// Without interpolateParams=true in the DSN, go-sql-driver prepares every statement anew, which costs
-// another round trip for each.
+// Without interpolateParams=true in the DSN, go-sql-driver prepares every statement anew, which
+// costs another round trip for each.
 //
-// A deadlock ends the transaction at the server, but go-sql-driver 1.10.1 lets the next statements of
-// the app's [sql.Tx] commit one by one, and Rollback does not undo them
-// (findings/mariadb-deadlock-autocommit.sh). Roll back after any error. If the ctx of a statement ends
-// while the statement waits for a lock, the server may still carry it out when the lock is free
-// (findings/mariadb-timed-out-write-lands.sh).
+// A deadlock ends the transaction at the server, but go-sql-driver 1.10.1 lets the next statements
+// of the app's [sql.Tx] commit one by one, and Rollback does not undo them
+// (findings/mariadb-deadlock-autocommit.sh). Roll back after any error. If the ctx of a statement
+// ends while the statement waits for a lock, the server may still carry it out when the lock is
+// free (findings/mariadb-timed-out-write-lands.sh).
 //
 // Any node of a Galera cluster takes writes. A write that loses against another node fails at the
-// commit or at the next statement, and the store repeats it as after a deadlock. A node's reads may be
-// some milliseconds behind the other nodes, so a mark of a message that was just sent at another node
-// can be [delivery.ErrNotFound]. With wsrep_sync_wait=7 in the DSN a node catches up before it answers.
+// commit or at the next statement, and the store repeats it as after a deadlock. A node's reads may
+// be some milliseconds behind the other nodes, so a mark of a message that was just sent at another
+// node can be [delivery.ErrNotFound]. With wsrep_sync_wait=7 in the DSN a node catches up before it
+// answers.
 //
 // If the network drops a connection without telling the server, the server keeps the locks of the
-// transaction on it. With idle_transaction_timeout=10 in the DSN, MariaDB ends that transaction after
-// 10 s.
+// transaction on it. With idle_transaction_timeout=10 in the DSN, MariaDB ends that transaction
+// after 10 s.
 package sqlstore
 
 import (

@@ -38,8 +38,8 @@ func authorize(_ context.Context, user string, _ delivery.Action, conversation s
 	return ok, nil
 }
 
-// members returns the members of a message's room. They are the recipients of a message that is sent
-// now, and stay its recipients if somebody joins the room later.
+// members returns the members of a message's room. They are the recipients of a message that is
+// sent now, and stay its recipients if somebody joins the room later.
 func members(_ context.Context, draft delivery.Draft) (delivery.Audience, error) {
 	r, ok := find(draft.Conversation, draft.Sender)
 	if !ok {

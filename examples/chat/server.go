@@ -144,8 +144,8 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 }
 
 // health says whether the database answers. Users who are signed in also learn how many events wait
-// in the outbox; counting them is too expensive to let strangers ask for it. A process is healthy even
-// if events wait, because they are kept in the database.
+// in the outbox; counting them is too expensive to let strangers ask for it. A process is healthy
+// even if events wait, because they are kept in the database.
 func (s *server) health(w http.ResponseWriter, r *http.Request) {
 	user, err := s.accounts.Identify(r)
 	if err == nil {

@@ -18,7 +18,8 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	// A notifier is told of every change. This one prints it. The one of pusheradapter tells browsers.
+	// A notifier is told of every change. This one prints it. The one of pusheradapter tells
+	// browsers.
 	notifier := delivery.NotifierFunc(func(_ context.Context, events []delivery.Event) error {
 		for _, e := range events {
 			for _, u := range e.Updates {

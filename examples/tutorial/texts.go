@@ -9,9 +9,9 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// texts remembers the texts of messages that were lately sent or listed. Most marks follow soon, and
-// their events then need no SQL statement. A text never changes, so what is remembered cannot be out
-// of date. There are two generations; when the younger is full, the older is dropped.
+// texts remembers the texts of messages that were lately sent or listed. Most marks follow soon,
+// and their events then need no SQL statement. A text never changes, so what is remembered cannot
+// be out of date. There are two generations; when the younger is full, the older is dropped.
 type texts struct {
 	mu         sync.Mutex
 	young, old map[string]string // by the message's id

@@ -110,8 +110,8 @@ func relayTo(b *testing.B, at *place, p peer.Peer, notifier delivery.Notifier) *
 	return tracker
 }
 
-// BenchmarkBeside measures how long an event takes to be accepted by an endpoint of 30 ms, alone and
-// beside senders who fill their conversations. It is for -benchtime 1x, too.
+// BenchmarkBeside measures how long an event takes to be accepted by an endpoint of 30 ms, alone
+// and beside senders who fill their conversations. It is for -benchtime 1x, too.
 func BenchmarkBeside(b *testing.B) {
 	for _, senders := range []int{0, 1, 32} {
 		b.Run(fmt.Sprint("senders=", senders), func(b *testing.B) {

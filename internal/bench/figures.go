@@ -86,8 +86,8 @@ func (b *bench) figures() []figure {
 	)
 }
 
-// judged is a figure that has to lie between two limits, one of which is none. It was not measured if
-// shown is "".
+// judged is a figure that has to lie between two limits, one of which is none. It was not measured
+// if shown is "".
 func judged(work string, center float64, shown string, least, most float64, format func(float64) string) figure {
 	bar := "≤ " + format(most)
 	if math.IsInf(most, 1) {

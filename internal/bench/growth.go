@@ -22,8 +22,8 @@ const (
 )
 
 // growth compares marks in two databases of very different size: of the newest messages, as many in
-// both, and of any. In each, the library and the peer rows mark the same messages for users of their
-// own. Rows shows how much of the difference is the database's.
+// both, and of any. In each, the library and the peer rows mark the same messages for users of
+// their own. Rows shows how much of the difference is the database's.
 func (b *bench) growth() experiment {
 	type marking struct {
 		messages int

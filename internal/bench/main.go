@@ -193,8 +193,8 @@ func (b *bench) newPlace(ctx context.Context, p peer.Peer, f peer.Fixture) (*pla
 	return at, nil
 }
 
-// available drops the peers that are not wanted, and those whose server is not on this machine. Only
-// Postgres must be.
+// available drops the peers that are not wanted, and those whose server is not on this machine.
+// Only Postgres must be.
 func (b *bench) available(ctx context.Context, peers []peer.Peer) ([]peer.Peer, error) {
 	var there []peer.Peer
 	for _, p := range peers {

@@ -26,9 +26,11 @@ func TestSQLStoreTellsOutcomesTrulyWhereverAConnectionBreaks(t *testing.T) {
 			over.SetMaxOpenConns(1)
 			store, judge := open(t, over, e), open(t, beside, e)
 			mark := func(store *sqlstore.Store, user int) (changed bool, err error) {
-				// As text, a time whose microseconds end in 0 is shorter, and so would the answer be.
+				// As text, a time whose microseconds end in 0 is shorter, and so would the answer
+				// be.
 				at := time.Unix(1_800_000_000, 123_457_000)
-				// The judge waits until the server knows that the connection is broken, and has decided.
+				// The judge waits until the server knows that the connection is broken, and has
+				// decided.
 				marks := []delivery.Mark{{Message: "m", User: fmt.Sprintf("%05d", user), Status: delivery.Read, At: at, Admitted: true}}
 				for {
 					marked, _, err := store.Advance(t.Context(), marks, delivery.Lease{Token: 1, For: time.Hour})

@@ -91,7 +91,8 @@ func (h *history) grow(messages int) {
 	h.exec("DELETE FROM delivery_outbox WHERE lease = -1")
 	h.exec(fmt.Sprintf(outbox, series(1, 300), now, 0, now)) // is due
 	if h.kind == engines.Postgres {
-		// As autovacuum does a minute after the first fifty events. The plan of a DELETE depends on it.
+		// As autovacuum does a minute after the first fifty events. The plan of a DELETE depends on
+		// it.
 		h.exec("ANALYZE delivery_outbox, delivery_dead")
 		h.exec("SELECT pg_stat_force_next_flush()") // what it counted is not what visitors did
 	}

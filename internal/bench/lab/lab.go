@@ -146,9 +146,9 @@ func (d Database) WAL(ctx context.Context) (bytes float64, err error) {
 	return bytes, err
 }
 
-// pgVacuum returns the statement that cleans the tables that hold something. Autovacuum leaves those
-// that nobody wrote to alone too: a planner that was told that a table is empty would have it read
-// from end to end as it grows.
+// pgVacuum returns the statement that cleans the tables that hold something. Autovacuum leaves
+// those that nobody wrote to alone too: a planner that was told that a table is empty would have it
+// read from end to end as it grows.
 const pgVacuum = `
 select coalesce('vacuum analyze ' || string_agg(oid::regclass::text, ', '), 'select 1') from pg_class
 where relkind = 'r' and relnamespace = current_schema()::regnamespace and pg_relation_size(oid) > 0`

@@ -100,8 +100,9 @@ func (p *Pair) attach() error {
 	return p.awaitStandby()
 }
 
-// awaitStandby waits until the standby confirms commits. A session takes in a changed setting between two of its
-// statements, and says by its own settings who confirms, so it has to be asked again and again.
+// awaitStandby waits until the standby confirms commits. A session takes in a changed setting
+// between two of its statements, and says by its own settings who confirms, so it has to be asked
+// again and again.
 func (p *Pair) awaitStandby() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -33,7 +33,8 @@ type app struct {
 	// transact runs fn in a transaction, which it commits if fn returns nil, and else rolls back.
 	transact func(ctx context.Context, fn func(in inside) error) error
 
-	// outside holds, by name, what the app could hand over by mistake: nothing of it is a transaction.
+	// outside holds, by name, what the app could hand over by mistake: nothing of it is a
+	// transaction.
 	outside map[string]delivery.DBTX
 }
 

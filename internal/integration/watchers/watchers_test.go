@@ -152,7 +152,8 @@ func (w *world) run(cuts int, random *rand.Rand) {
 	w.calm.Store(true)
 	w.pusher.FaultFunc(nil)
 
-	// An event that was lost is noticed by the next one, so there has to be a next one for everyone.
+	// An event that was lost is noticed by the next one, so there has to be a next one for
+	// everyone.
 	last, err := w.tracker().Send(watching, delivery.Draft{Conversation: conversation, Sender: "nobody", Body: "the last", Audience: delivery.Audience{Open: true}})
 	must(w.t, err)
 	timeout := time.After(patience)
