@@ -51,7 +51,14 @@ const (
 	lastRetry  = 100 * time.Millisecond
 )
 
-var errBlocked = errors.New("another transaction holds the conversation")
+// maxRounds is as many as marks can need: each receipt as delivered and as read, without and with
+// the rule's yes.
+const maxRounds = 4
+
+var (
+	errBlocked = errors.New("another transaction holds the conversation")
+	errLater   = errors.New("left for another batch")
+)
 
 // do writes a user's items and returns what became of each, in the same order. The conversation of
 // an item, as far as it is known, keeps it out of batches that are in each other's way. A wrong one
@@ -66,23 +73,29 @@ func (g *gather[In, Key, Out]) do(ctx context.Context, user string, items []In, 
 	for i, item := range items {
 		conversations[i], todo[i] = conversation(item), i
 	}
-	for pause := time.Duration(0); ; pause = min(max(2*pause, firstRetry), lastRetry) {
+	for pause := time.Duration(0); ; {
 		slices.SortStableFunc(todo, func(i, j int) int { return strings.Compare(conversations[i], conversations[j]) })
 		batch := make([]coalesce.Item[In], len(todo))
 		for k, i := range todo {
 			batch[k] = coalesce.Item[In]{In: items[i], Key: conversations[i]}
 		}
-		again := todo[:0]
+		again, waits := todo[:0], false
 		for k, r := range g.group.Do(ctx, user, batch...) {
 			i := todo[k]
 			results[i] = r
-			if c, blocked := g.blocked(r.Out); r.Err == nil && blocked {
-				conversations[i] = cmp.Or(c, conversations[i])
+			switch c, blocked := g.blocked(r.Out); {
+			case r.Err == errLater:
 				again = append(again, i)
+			case r.Err == nil && blocked:
+				conversations[i] = cmp.Or(c, conversations[i])
+				again, waits = append(again, i), true
 			}
 		}
 		if todo = again; len(todo) == 0 {
 			return results
+		}
+		if !waits {
+			continue
 		}
 		if _, limited := ctx.Deadline(); !limited {
 			var cancel context.CancelFunc
@@ -95,6 +108,7 @@ func (g *gather[In, Key, Out]) do(ctx context.Context, user string, items []In, 
 			}
 			return results
 		}
+		pause = min(max(2*pause, firstRetry), lastRetry)
 	}
 }
 
@@ -161,16 +175,23 @@ func (k kind[In, Key, Out]) inTx(items []In, write func([]In) ([]Out, []Claimed,
 }
 
 // fold writes items in rounds of distinct keys. Repeats share a write: an item that an earlier one
-// of its key implies is in no round.
+// of its key implies is in no round. Everybody in a batch waits for all of its rounds, so items
+// beyond the last round are left for another batch.
 func (k kind[In, Key, Out]) fold(items []In, write func([]In) []coalesce.Result[Out]) []coalesce.Result[Out] {
 	if len(items) == 1 {
 		return write(items)
 	}
 	rounds, by := k.rounds(items)
 	results := make([]coalesce.Result[Out], len(items))
-	for _, round := range rounds {
-		for n, r := range write(pick(items, round)) {
-			results[round[n]] = r
+	for n, round := range rounds {
+		if n == maxRounds {
+			for _, i := range slices.Concat(rounds[n:]...) {
+				results[i].Err = errLater
+			}
+			break
+		}
+		for k, r := range write(pick(items, round)) {
+			results[round[k]] = r
 		}
 	}
 	for i, j := range by {

@@ -139,3 +139,29 @@ func TestOneBadItemFailsAlone(t *testing.T) {
 		})
 	}
 }
+
+func TestManyUpToMarksOfOneUserKeepNobodyElseLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &pickyStore{Store: memstore.New()}
+		tracker := newTracker(t, store, new(endpoint), nil)
+		sendAs(t, tracker, numbered(100)...)
+		upTo := func(user, id string) {
+			r, err := tracker.MarkUpTo(t.Context(), delivery.Actor{User: user}, delivery.Read, delivery.MessageRef{Conversation: "c", ID: id})
+			if err != nil || user == "bob" && r.Changed != 100 {
+				t.Errorf("%s up to %s: %+v, %v", user, id, r, err)
+			}
+		}
+		ids := numbered(100)
+		var calls []func()
+		for _, id := range ids[:15] { // few enough to share a batch with bob's
+			calls = append(calls, func() { upTo("carol", id) })
+		}
+		calls = append(calls, func() {
+			began := time.Now()
+			if upTo("bob", ids[99]); time.Since(began) > 8*time.Millisecond { // a call of the store takes 1 ms
+				t.Errorf("bob waited %v", time.Since(began))
+			}
+		})
+		behind(func() { upTo("first", ids[0]) }, calls...)
+	})
+}
