@@ -63,8 +63,8 @@ func (b *breaker) stateLocked() BreakerState {
 	return BreakerHalfOpen
 }
 
-// probed reports whether a publish tries the endpoint now. One that never comes back, since its
-// Notifier hangs, is given up.
+// probed reports whether a publish tries the endpoint now. A publish that takes longer than
+// probeTime, as one does whose Notifier hangs, no longer counts.
 func (b *breaker) probed() bool { return !b.probe.IsZero() && time.Since(b.probe) < probeTime }
 
 // wants returns how many of n events to get ready for publishing: all, none, or, to try the

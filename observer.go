@@ -85,8 +85,8 @@ func (o *Observer) whole() *Observer {
 		o = new(Observer)
 	}
 	return &Observer{
-		orNothing(o.Sent), orNothing(o.Marked), orNothing(o.Notified),
-		orNothing(o.LeaseLost), orNothing(o.Buried), orNothing(o.BreakerChanged),
+		Sent: orNothing(o.Sent), Marked: orNothing(o.Marked), Notified: orNothing(o.Notified),
+		LeaseLost: orNothing(o.LeaseLost), Buried: orNothing(o.Buried), BreakerChanged: orNothing(o.BreakerChanged),
 	}
 }
 

@@ -59,8 +59,8 @@ func (q *queue) admits(goal int) bool {
 	return q.open && len(q.turns) < 2*goal
 }
 
-// room returns how many events to claim: none if those are too few to be worth it. Events that are
-// born here don't count, or they could keep those in the outbox from ever being published.
+// room returns how many events to claim, 0 if these are too few to be worth a claim. Events of this
+// process's own writes don't count: they could keep the events in the outbox waiting forever.
 func (q *queue) room(goal int) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -71,8 +71,9 @@ func (q *queue) room(goal int) int {
 	return min(room, MaxBatch)
 }
 
-// put adds events and returns those that have no room: all if the queue is closed, otherwise those
-// born here, of conversations that have their share. Of others it takes as good as any number.
+// put adds events and returns those that have no room. A closed queue takes none, an open one every
+// event that was claimed. Events of this process's own writes have room up to the goal and a full
+// batch, or 3 times that if their conversation has fewer than its share waiting.
 func (q *queue) put(events []held, goal int) (left []held) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -83,7 +84,7 @@ func (q *queue) put(events []held, goal int) (left []held) {
 		}
 		n, born, most := len(l.events), q.events-q.claimed, goal+MaxBatch
 		if n < q.share {
-			most += 2 * most
+			most *= 3
 		}
 		if !q.open || !h.claimed && born >= most {
 			left = append(left, h)

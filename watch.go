@@ -70,11 +70,14 @@ func (r *relay) trouble(of *reminder, err error, message string, args ...any) {
 
 // watchBacklog looks at how long events have been waiting, and warns when it is too long: perhaps
 // no process runs a relay. Counting a large backlog may take a while, so nobody should wait for it.
-func (r *relay) watchBacklog(ctx context.Context) {
+func (r *relay) watchBacklog(running context.Context) {
 	defer r.watch.busy.Store(false)
-	ctx, cancel := context.WithTimeout(ctx, r.watch.limit)
+	ctx, cancel := context.WithTimeout(running, r.watch.limit)
 	defer cancel()
 	b, err := coalesce.Await(ctx, func() (Backlog, error) { return r.outbox.Backlog(ctx) })
+	if running.Err() != nil {
+		return // a look that was cut off says nothing
+	}
 	if r.trouble(&r.watch.blind, err, "counting the events that wait failed"); err != nil {
 		return
 	}

@@ -134,7 +134,9 @@ func New[In, Out any](max int, timeout time.Duration, weigh func(In) int, do Fun
 func (g *Group[In, Out]) Do(ctx context.Context, user string, items ...Item[In]) []Result[Out] {
 	c := &call[In, Out]{results: make([]Result[Out], len(items)), left: len(items), done: make(chan struct{})}
 	if err := ctx.Err(); err != nil || len(items) == 0 {
-		c.fail(err)
+		for i := range c.results {
+			c.results[i].Err = err
+		}
 		return c.results
 	}
 	c.deadline, _ = ctx.Deadline()
@@ -144,13 +146,6 @@ func (g *Group[In, Out]) Do(ctx context.Context, user string, items ...Item[In])
 		return c.results
 	case <-ctx.Done():
 		return g.leave(c, user, ctx.Err())
-	}
-}
-
-// fail gives an error to all items that have no result yet.
-func (c *call[In, Out]) fail(err error) {
-	for i := range c.results {
-		c.results[i].Err = err
 	}
 }
 
@@ -292,8 +287,8 @@ func (g *Group[In, Out]) fill(b *batch[In, Out]) {
 }
 
 // pull moves entries of a line to the batch, in their order, until it weighs the limit, and reports
-// whether it moved any. What has a key of the batch's comes too, as no other writer could take it,
-// up to the maximum.
+// whether it moved any. Entries with a key of the batch's come too, up to the maximum, since no
+// other writer could take them.
 func (g *Group[In, Out]) pull(b *batch[In, Out], l *line[In, Out], limit int) bool {
 	n := len(b.entries)
 	stay := l.entries[:0]

@@ -254,7 +254,7 @@ func (s *notedStore) Settle(ctx context.Context, settlements []delivery.Settleme
 	return held, err
 }
 
-// leaked counts the goroutines that the library left behind. Those who are about to end get a
+// leaked counts the goroutines that the library left behind. Goroutines that are about to end get a
 // moment to do so.
 func leaked() (count int64) {
 	for range 50 {
