@@ -105,3 +105,22 @@ func TestTheLogSaysWhatStopsTheRelay(t *testing.T) {
 		})
 	}
 }
+
+func TestACleanStopLogsNoTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		store := &sick{Store: memstore.New()}
+		tracker := newTracker(t, store, new(endpoint), &delivery.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		ended, stopped := context.WithCancel(t.Context())
+		looking := make(chan struct{}, 1)
+		store.backlog = func() error { looking <- struct{}{}; <-ended.Done(); return ended.Err() } // a count that the end cuts off
+		stop := run(t, tracker)
+		<-looking
+		go stop()
+		synctest.Wait()
+		stopped()
+		if synctest.Wait(); log.Len() > 0 {
+			t.Errorf("the log says\n%s", log.String())
+		}
+	})
+}
