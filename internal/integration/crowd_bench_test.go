@@ -11,22 +11,15 @@ import (
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
-	"github.com/msgdelivery/delivery/sqlstore"
 )
 
 // crowdTracker returns a tracker over an engine with a pool of 16 connections.
 func crowdTracker(b *testing.B, engine engines.Engine) *delivery.Tracker {
-	db, dialect := engine.Open(b), dialects[engine.Kind]
+	db := engine.Open(b)
 	db.SetMaxOpenConns(16)
 	db.SetMaxIdleConns(16)
-	if err := sqlstore.Migrate(b.Context(), db, dialect); err != nil {
-		b.Fatal(err)
-	}
-	store, err := sqlstore.New(db, dialect)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return newTracker(b, store)
+	migrate(b, engine, db)
+	return newTracker(b, open(b, db, engine))
 }
 
 // BenchmarkManyReaders has 1,500 readers mark a room of 5 messages at once, up to the last one, and
@@ -113,35 +106,12 @@ func BenchmarkMarkBesideHeavyCalls(b *testing.B) {
 					mine = append(mine, fmt.Sprint("victim", i))
 				}
 				sendTo(mine)
-				ctx, cancel := context.WithCancel(b.Context())
-				var crowd sync.WaitGroup
-				for i := range callers {
-					crowd.Go(func() {
-						for n := 0; ctx.Err() == nil; n++ {
-							actor := delivery.Actor{User: fmt.Sprintf("heavy%d.%d", i, n/10)}
-							at := n % 10 * delivery.MaxBatch
-							if _, err := tracker.Mark(ctx, actor, delivery.Read, ids[at:at+delivery.MaxBatch]...); err != nil && ctx.Err() == nil {
-								b.Error(err)
-								return
-							}
-						}
-					})
-				}
-				took := make([]time.Duration, b.N)
-				b.ResetTimer()
-				for i := range took {
-					began := time.Now()
-					if _, err := tracker.MarkRead(b.Context(), delivery.Actor{User: "bob"}, mine[i]); err != nil {
-						b.Fatal(err)
-					}
-					took[i] = time.Since(began)
-				}
-				b.StopTimer()
-				cancel()
-				crowd.Wait()
-				slices.Sort(took)
-				b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
-				b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+				timeMarks(b, tracker, "victim", callers, func(ctx context.Context, i, n int) error {
+					actor := delivery.Actor{User: fmt.Sprintf("heavy%d.%d", i, n/10)}
+					at := n % 10 * delivery.MaxBatch
+					_, err := tracker.Mark(ctx, actor, delivery.Read, ids[at:at+delivery.MaxBatch]...)
+					return err
+				})
 			})
 		}
 	}
