@@ -1,9 +1,6 @@
 package delivery
 
-import (
-	"cmp"
-	"time"
-)
+import "time"
 
 // Limits on what a caller may hand in. Longer input gets an [*InvalidError].
 const (
@@ -69,23 +66,34 @@ type Tally struct {
 }
 
 // Count adds one receipt's step from one status to another, made at the given time, to the tally
-// of a message with that quorum. It is how every [Store] that computes in Go keeps its counters.
+// of a message with that header. It is how every [Store] that computes in Go keeps its counters.
 // It leaves Version to the store.
-func (t *Tally) Count(from, to Status, at time.Time, quorum int) {
+//
+// A time is stamped in the step with which the quorum is reached, and at no other. It is never
+// before the time of the status below it, and those of marks never before SentAt.
+func (t *Tally) Count(h Header, from, to Status, at time.Time) {
 	if !from.Reaches(Delivered) && to.Reaches(Delivered) {
-		t.Delivered++
+		if t.Delivered++; t.Delivered == h.Quorum {
+			t.DeliveredAt = latest(at, h.SentAt)
+			t.Status = max(t.Status, Delivered)
+		}
 	}
 	if !from.Reaches(Read) && to.Reaches(Read) {
-		t.Read++
+		if t.Read++; t.Read == h.Quorum {
+			t.ReadAt = latest(at, h.SentAt, t.DeliveredAt)
+			t.Status = Read
+		}
 	}
-	if t.Delivered >= quorum && t.DeliveredAt.IsZero() {
-		t.DeliveredAt = at
-		t.Status = max(t.Status, Delivered)
+}
+
+// latest returns the last of some times.
+func latest(at time.Time, others ...time.Time) time.Time {
+	for _, other := range others {
+		if other.After(at) {
+			at = other
+		}
 	}
-	if t.Read >= quorum && t.ReadAt.IsZero() {
-		t.ReadAt = at
-		t.Status = Read
-	}
+	return at
 }
 
 // Receipt is what is known of one recipient of one message.
@@ -98,20 +106,24 @@ type Receipt struct {
 	ReadAt      time.Time `json:"read_at,omitzero"`
 }
 
-// Advance moves the receipt forward to the status and reports whether that was a step forward.
-// It stamps each status the first time it is reached, and never again; it leaves Version to the
-// store. A receipt that does not exist yet is the zero Receipt.
-func (r *Receipt) Advance(to Status, at time.Time) bool {
+// Advance moves a receipt of the message with that header forward to the status, and reports
+// whether that was a step forward. It leaves Version to the store. A receipt that does not exist
+// yet is the zero Receipt.
+//
+// A time is stamped in the step that reaches its status, and at no other. It is never before
+// SentAt, nor before the time of the status below it.
+func (r *Receipt) Advance(h Header, to Status, at time.Time) bool {
 	if !to.Valid() || to <= r.Status {
 		return false
 	}
-	r.Status = to
-	if to.Reaches(Delivered) && r.DeliveredAt.IsZero() {
+	at = latest(at, h.SentAt)
+	if !r.Status.Reaches(Delivered) && to.Reaches(Delivered) {
 		r.DeliveredAt = at
 	}
 	if to.Reaches(Read) {
-		r.ReadAt = cmp.Or(r.ReadAt, at)
+		r.ReadAt = latest(at, r.DeliveredAt)
 	}
+	r.Status = to
 	return true
 }
 

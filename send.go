@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,12 +19,14 @@ import (
 //
 // When ctx ends while the write is under way the error wraps [ErrOutcomeUnknown].
 func (t *Tracker) Send(ctx context.Context, draft Draft) (Message, error) {
-	m, err := t.prepare(draft)
+	o, err := t.prepare(draft)
 	if err != nil {
 		return Message{}, err
 	}
-	r := t.sends.do(ctx, m.Sender, []NewMessage{m}, func(m NewMessage) string { return m.Conversation })[0]
-	msg, err := t.sent(ctx, t.store, false, m, r.Out, cmp.Or(r.Err, r.Out.Err))
+	msg, err := t.send(ctx, o, false, func(m NewMessage) (Created, error) {
+		r := t.sends.do(ctx, m.Sender, []NewMessage{m}, func(m NewMessage) string { return m.Conversation })[0]
+		return r.Out, r.Err
+	})
 	if err == nil {
 		t.headers.put(msg.ID, msg.Header)
 	}
@@ -44,23 +44,25 @@ func (t *Tracker) SendTx(ctx context.Context, tx DBTX, draft Draft) (Message, er
 	if err != nil {
 		return Message{}, err
 	}
-	m, err := t.prepare(draft)
+	o, err := t.prepare(draft)
 	if err != nil {
 		return Message{}, err
 	}
-	outs, err := sendKind.inTx([]NewMessage{m}, func(m []NewMessage) ([]Created, []Claimed, error) { return store.Create(ctx, m, Lease{}) })
-	if err != nil {
-		return t.sent(ctx, store, true, m, Created{}, err)
-	}
-	return t.sent(ctx, store, true, m, outs[0].Out, outs[0].Out.Err)
+	return t.send(ctx, o, true, func(m NewMessage) (Created, error) {
+		outs, err := sendKind.inTx([]NewMessage{m}, func(m []NewMessage) ([]Created, []Claimed, error) { return store.Create(ctx, m, Lease{}) })
+		if err != nil {
+			return Created{}, err
+		}
+		return outs[0].Out, nil
+	})
 }
 
 // prepare validates a draft and fills in what it leaves open.
-func (t *Tracker) prepare(d Draft) (NewMessage, error) {
+func (t *Tracker) prepare(d Draft) (outgoing, error) {
 	if d.ID == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
-			return NewMessage{}, fmt.Errorf("delivery: making an id: %w", err)
+			return outgoing{}, fmt.Errorf("delivery: making an id: %w", err)
 		}
 		d.ID = id.String()
 	}
@@ -72,44 +74,32 @@ func (t *Tracker) prepare(d Draft) (NewMessage, error) {
 		checkSocket(d.Socket),
 	} {
 		if err != nil {
-			return NewMessage{}, err
+			return outgoing{}, err
 		}
 	}
 	if len(d.Body) > MaxBody {
-		return NewMessage{}, &InvalidError{Field: "body", Reason: fmt.Sprintf("is longer than %d bytes", MaxBody)}
+		return outgoing{}, &InvalidError{Field: "body", Reason: fmt.Sprintf("is longer than %d bytes", MaxBody)}
 	}
 	if n, ok := t.relay.notifier.(CheckingNotifier); ok {
 		if err := n.CheckConversation(d.Conversation); err != nil {
-			return NewMessage{}, err
+			return outgoing{}, err
 		}
 	}
-	recipients, quorum, err := d.resolve(d.Sender)
-	if err != nil {
-		return NewMessage{}, err
-	}
-	return NewMessage{
-		Header: Header{
-			ID:           d.ID,
-			Conversation: d.Conversation,
-			Sender:       d.Sender,
-			Open:         d.Open,
-			Total:        len(recipients),
-			Quorum:       quorum,
-			SentAt:       now(),
-		},
-		Body:       d.Body,
-		Recipients: recipients,
-		Socket:     d.Socket,
-		EventBody:  t.opts.EventBodies,
-	}, nil
+	o := outgoing{NewMessage: NewMessage{
+		Header:    Header{ID: d.ID, Conversation: d.Conversation, Sender: d.Sender, SentAt: now()},
+		Body:      d.Body,
+		Socket:    d.Socket,
+		EventBody: t.opts.EventBodies,
+	}}
+	return o, o.address(d.Audience)
 }
 
 // weight is what a message counts in a batch, which weighs up to [MaxBatch]: so much that a full
 // batch makes no statement that a database would refuse, whatever the texts.
 func (m NewMessage) weight() int {
 	const perItem = 16 // punctuation and numbers, which do not grow
-	size := len(m.ID) + len(m.Conversation) + len(m.Sender) + len(m.Socket) + len(m.Body) + perItem
-	for _, r := range m.Recipients {
+	size := len(m.ID) + len(m.Conversation) + len(m.Sender) + len(m.Socket) + len(m.Roster) + len(m.Body) + perItem
+	for _, r := range m.Members {
 		size += len(r) + perItem
 	}
 	return 1 + size*MaxBatch/packet.Text
@@ -125,44 +115,42 @@ var sendKind = kind[NewMessage, string, Created]{
 	blocked: func(c Created) (string, bool) { return c.Message.Conversation, c.Blocked },
 }
 
-// sent judges what became of a send, which err says if the store failed.
-func (t *Tracker) sent(ctx context.Context, store Store, inTx bool, m NewMessage, c Created, err error) (msg Message, _ error) {
-	if err != nil {
-		err = outcome("sending", err)
-	} else {
-		msg, err = stored(ctx, store, m, c)
+// send writes a message, and judges what became of it. A store that has no such roster is told the
+// members.
+func (t *Tracker) send(ctx context.Context, o outgoing, inTx bool, write func(NewMessage) (Created, error)) (msg Message, err error) {
+	try := func() (Created, error) {
+		c, err := write(o.NewMessage)
+		if err = cmp.Or(err, c.Err); err != nil {
+			err = outcome("sending", err)
+		}
+		return c, err
 	}
-	t.opts.Observer.Sent(ctx, SentInfo{Conversation: m.Conversation, Message: m.ID, Sender: m.Sender, InTx: inTx, Err: err})
+	c, err := try()
+	if err == nil && c.NoRoster && o.ask != nil {
+		if o.Members, err = o.ask(ctx); err == nil {
+			c, err = try()
+		}
+	}
+	if err == nil {
+		msg, err = o.stored(c)
+	}
+	t.opts.Observer.Sent(ctx, SentInfo{Conversation: o.Conversation, Message: o.ID, Sender: o.Sender, InTx: inTx, Err: err})
 	return msg, err
 }
 
 // stored returns the message that is stored under the id. An id that existed is a repeat if all
 // that was asked for is the same as what is there, and a conflict otherwise.
-func stored(ctx context.Context, store Store, m NewMessage, c Created) (Message, error) {
+func (m NewMessage) stored(c Created) (Message, error) {
 	if c.Message.ID != m.ID {
 		return Message{}, fmt.Errorf("delivery: sending: %w", errStray)
 	}
-	if c.Existed {
-		is, want := c.Message.Header, m.Header
-		is.Seq, is.SentAt, want.SentAt = 0, time.Time{}, time.Time{}
-		if is != want || c.Message.Body != m.Body {
-			return Message{}, ErrConflict
-		}
-		if m.Open {
-			return c.Message, nil
-		}
-		receipts, err := store.Receipts(ctx, []string{m.ID})
-		if err != nil {
-			return Message{}, fmt.Errorf("delivery: comparing recipients: %w", err)
-		}
-		receipts = slices.DeleteFunc(receipts, func(r Receipt) bool { return r.Message != m.ID })
-		if len(receipts) != is.Total {
-			return Message{}, fmt.Errorf("delivery: comparing recipients: %w", errStray)
-		}
-		same := func(r Receipt, recipient string) int { return strings.Compare(r.Recipient, recipient) }
-		if slices.CompareFunc(receipts, m.Recipients, same) != 0 {
-			return Message{}, ErrConflict
-		}
+	if !c.Existed {
+		return c.Message, nil
+	}
+	is, want := c.Message.Header, m.Sized(c.Message.Total)
+	is.Seq, is.SentAt, want.SentAt = 0, time.Time{}, time.Time{}
+	if is != want || c.Message.Body != m.Body || c.Roster != m.Roster {
+		return Message{}, ErrConflict
 	}
 	return c.Message, nil
 }

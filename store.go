@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"time"
@@ -37,12 +38,17 @@ import (
 type Store interface {
 	Outbox
 
-	// Create stores new messages of distinct ids, with a receipt at [Sent] for each frozen
-	// recipient and one [MessageSent] event each; the results stand in the order of the argument,
-	// and in each conversation so do the seqs. A message whose id is taken, in whatever
-	// conversation, is not stored: its result holds what is there, or, if that cannot be read, an
-	// error that fails no other message. The events are stored under the lease and returned, or are
-	// due at once if the lease is zero.
+	// Create stores new messages of distinct ids, with one [MessageSent] event each; the results
+	// stand in the order of the argument, and in each conversation so do the seqs. A message whose
+	// id is taken, in whatever conversation, is not stored: its result holds what is there, or, if
+	// that cannot be read, an error that fails no other message. The events are stored under the
+	// lease and returned, or are due at once if the lease is zero.
+	//
+	// A frozen message belongs to a roster, which a conversation keeps under its key and never
+	// changes. If the conversation has none of that key, Create makes it of the Members. If there
+	// are none either, the message is not stored, and its result says NoRoster. The recipients of a
+	// message are its roster without its sender. Each has a receipt from the start, at [Sent] with
+	// the message's seq as its version: a store need not write it before the first mark.
 	Create(ctx context.Context, messages []NewMessage, lease Lease) ([]Created, []Claimed, error)
 
 	// Advance applies marks, no two of them of the same message and user, and returns one result
@@ -168,19 +174,35 @@ var (
 
 // NewMessage is what [Store.Create] stores: a validated message. Its Seq is the store's to give.
 type NewMessage struct {
-	Header
-	Body       string
-	Recipients []string // distinct, sorted, without the sender; nil exactly if Open
-	Socket     string   // not told of the message, if set
-	EventBody  bool     // whether the event carries the body
+	Header    // without Seq and Total; the Quorum is the one asked for: see Sized
+	Body      string
+	Roster    string   // the roster's key, up to [MaxID] + 1 bytes; "" exactly if Open
+	Members   []string // of the roster: distinct, sorted; nil if they are known from an earlier message
+	Socket    string   // not told of the message, if set
+	EventBody bool     // whether the event carries the body
+}
+
+// Sized returns the header of the message with that many recipients, which is the [Header.Total]. A
+// frozen message's quorum is the one asked for, if that is neither 0 nor more than there are
+// recipients, and else all of them. It is at least 1. It is how every [Store] that computes in Go
+// makes the header of a new message.
+func (m NewMessage) Sized(recipients int) Header {
+	h := m.Header
+	if !h.Open {
+		h.Total = recipients
+		h.Quorum = max(1, min(cmp.Or(h.Quorum, recipients), recipients))
+	}
+	return h
 }
 
 // Created is what [Store.Create] made of a [NewMessage].
 type Created struct {
-	Message Message // as it is stored, without Own
-	Existed bool    // the id was taken before: Message is what was there
-	Err     error   // the id was taken before, and what was there cannot be read: wraps ErrOutcomeUnknown; Message is zero
-	Blocked bool    // not stored: another transaction has the conversation; all else is zero
+	Message  Message // as it is stored, without Own
+	Roster   string  // the key of its roster; "" if it is open
+	Existed  bool    // the id was taken before: Message is what was there
+	Err      error   // the id was taken before, and what was there cannot be read: wraps ErrOutcomeUnknown; all else is zero
+	NoRoster bool    // not stored: the roster is not known, and no Members were given; all else is zero
+	Blocked  bool    // not stored: another transaction has the conversation; all else is zero
 }
 
 // Mark is what [Store.Advance] applies: a validated claim of one user to have received or seen one

@@ -12,24 +12,33 @@ import (
 // conversation is the unit of order: all that one version counter counts.
 type conversation struct {
 	version  int64
-	messages []*message       // in order of seq
-	places   map[string]place // by user
+	messages []*message          // in order of seq
+	rosters  map[string][]string // members in order, by the roster's key
+	places   map[string]place    // by user
 }
 
 // place is, for each status, the seq up to which a user has nothing left to advance to it.
 type place [delivery.Read + 1]int64
 
-// create gives a message the next place, and returns it and its event.
+// create gives a message the next place, and returns it and its event. Without a roster for it
+// there is none.
 func (c *conversation) create(draft delivery.NewMessage) (*message, delivery.Event) {
+	members := c.rosters[draft.Roster]
+	if members == nil && !draft.Open {
+		if draft.Members == nil {
+			return nil, delivery.Event{}
+		}
+		members = append([]string{}, draft.Members...)
+		c.rosters[draft.Roster] = members
+	}
 	c.version++
-	m := &message{
-		Header: draft.Header, body: draft.Body, receipts: map[string]delivery.Receipt{},
-		Tally: delivery.Tally{Version: c.version, Status: delivery.Sent},
+	m := &message{roster: draft.Roster, members: members, body: draft.Body, receipts: map[string]delivery.Receipt{}}
+	m.Header = draft.Sized(len(members))
+	if _, in := slices.BinarySearch(members, draft.Sender); in {
+		m.Header = draft.Sized(len(members) - 1)
 	}
 	m.Seq, m.SentAt = c.version, precise(draft.SentAt)
-	for _, user := range draft.Recipients {
-		m.receipts[user] = delivery.Receipt{Message: m.ID, Recipient: user, Status: delivery.Sent, Version: m.Seq}
-	}
+	m.Tally = delivery.Tally{Version: c.version, Status: delivery.Sent}
 	c.messages = append(c.messages, m)
 
 	update := m.update()
@@ -78,7 +87,7 @@ func (c *conversation) upTo(upTo delivery.UpTo, last *message, limit int) (resul
 	}
 	result.More = result.Reached < last.Seq
 
-	_, received := last.receipts[upTo.User]
+	_, received := last.receipt(upTo.User)
 	belongs := len(steps) > 0 || received || last.Sender == upTo.User
 	whole := result.LeftOut == 0 && (upTo.Covered || begin == at[upTo.Status])
 	if belongs && whole {

@@ -1,7 +1,6 @@
 package memstore
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -14,7 +13,20 @@ type message struct {
 	delivery.Header
 	delivery.Tally
 	body     string
-	receipts map[string]delivery.Receipt // by recipient
+	roster   string                      // its key
+	members  []string                    // of the roster, in order
+	receipts map[string]delivery.Receipt // by recipient; those that have advanced
+}
+
+// receipt returns a user's receipt, if there is one.
+func (m *message) receipt(user string) (r delivery.Receipt, exists bool) {
+	if r, exists = m.receipts[user]; exists || user == m.Sender {
+		return r, exists
+	}
+	if _, in := slices.BinarySearch(m.members, user); !in {
+		return delivery.Receipt{}, false
+	}
+	return delivery.Receipt{Message: m.ID, Recipient: user, Status: delivery.Sent, Version: m.Seq}, true
 }
 
 // verdict says what a mark may do to a receipt.
@@ -37,10 +49,10 @@ type step struct {
 
 // judge applies a mark to a copy of the user's receipt, and says whether it counts.
 func (m *message) judge(user string, to delivery.Status, at time.Time, admitted bool) (step, verdict) {
-	receipt, exists := m.receipts[user]
+	receipt, exists := m.receipt(user)
 	at = precise(at)
 	switch {
-	case user == m.Sender, !m.Open && !exists, !receipt.Advance(to, at):
+	case user == m.Sender, !m.Open && !exists, !receipt.Advance(m.Header, to, at):
 		return step{}, stays
 	case m.Open && !admitted:
 		return step{}, lacksAdmission
@@ -53,7 +65,7 @@ func (m *message) judge(user string, to delivery.Status, at time.Time, admitted 
 func (m *message) take(s step, version int64) delivery.Update {
 	receipt := s.receipt
 	receipt.Version, m.Version = version, version
-	m.Count(m.receipts[receipt.Recipient].Status, receipt.Status, s.at, m.Quorum)
+	m.Count(m.Header, m.receipts[receipt.Recipient].Status, receipt.Status, s.at)
 	m.receipts[receipt.Recipient] = receipt
 	update := m.update()
 	update.Receipt = &receipt
@@ -71,7 +83,7 @@ func (m *message) update() delivery.Update {
 // public returns the message as those outside see it, with the viewer's receipt.
 func (m *message) public(viewer string) delivery.Message {
 	public := delivery.Message{Header: m.Header, Body: m.body, Tally: m.Tally}
-	if own, ok := m.receipts[viewer]; ok {
+	if own, ok := m.receipt(viewer); ok {
 		public.Own = &own
 	}
 	return public
@@ -79,7 +91,17 @@ func (m *message) public(viewer string) delivery.Message {
 
 // sorted returns the receipts in order of recipient.
 func (m *message) sorted() []delivery.Receipt {
-	return slices.SortedFunc(maps.Values(m.receipts), func(a, b delivery.Receipt) int { return cmp.Compare(a.Recipient, b.Recipient) })
+	recipients := m.members
+	if m.Open {
+		recipients = slices.Sorted(maps.Keys(m.receipts))
+	}
+	var receipts []delivery.Receipt
+	for _, user := range recipients {
+		if r, exists := m.receipt(user); exists {
+			receipts = append(receipts, r)
+		}
+	}
+	return receipts
 }
 
 // changed returns the event of a step, and extend adds another step of the same conversation and

@@ -64,17 +64,21 @@ func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, leas
 	var events []delivery.Event
 	for i, draft := range messages {
 		if there := s.messages[draft.ID]; there != nil {
-			results[i] = delivery.Created{Message: there.public(""), Existed: true}
+			results[i] = delivery.Created{Message: there.public(""), Roster: there.roster, Existed: true}
 			continue
 		}
 		c := s.conversations[draft.Conversation]
 		if c == nil {
-			c = &conversation{places: map[string]place{}}
+			c = &conversation{rosters: map[string][]string{}, places: map[string]place{}}
 			s.conversations[draft.Conversation] = c
 		}
 		m, event := c.create(draft)
+		if m == nil {
+			results[i].NoRoster = true
+			continue
+		}
 		s.messages[m.ID] = m
-		results[i].Message = m.public("")
+		results[i] = delivery.Created{Message: m.public(""), Roster: m.roster}
 		events = append(events, event)
 	}
 	return results, s.outbox.add(events, lease), nil
@@ -93,7 +97,8 @@ func (s *Store) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 		if m == nil {
 			continue
 		}
-		results[i].Header, results[i].Receipt = m.Header, m.receipts[mark.User]
+		results[i].Header = m.Header
+		results[i].Receipt, _ = m.receipt(mark.User)
 		if step, verdict := m.judge(mark.User, mark.Status, mark.At, mark.Admitted); verdict == advances {
 			step.mark, step.socket = i, mark.Socket
 			steps = append(steps, step)
@@ -119,7 +124,8 @@ func (s *Store) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int
 			continue
 		}
 		result, found := s.conversations[u.Conversation].upTo(u, last, limit-len(steps))
-		result.Header, result.Receipt = last.Header, last.receipts[u.User]
+		result.Header = last.Header
+		result.Receipt, _ = last.receipt(u.User)
 		results[i] = result
 		for _, step := range found {
 			step.mark, step.socket = i, u.Socket

@@ -178,16 +178,16 @@ func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, messages 
 }
 
 // taken returns the messages that have these ids, as they are now.
-func (l *locked) taken(ctx context.Context, q delivery.DBTX, s *session, ids []string) ([]delivery.Message, error) {
-	there, err := query(ctx, q, scanMessage, s.reads.load, idList(ids))
+func (l *locked) taken(ctx context.Context, q delivery.DBTX, s *session, ids []string) ([]delivery.Created, error) {
+	there, err := query(ctx, q, scanExisting, s.reads.load, idList(ids))
 	if err != nil || len(there) == 0 || !l.newest.in(s) {
 		return there, err
 	}
 	ids = ids[:0:0]
-	for _, m := range there {
-		ids = append(ids, m.ID)
+	for _, c := range there {
+		ids = append(ids, c.Message.ID)
 	}
-	return query(ctx, q, scanMessage, l.newest.load, idList(ids))
+	return query(ctx, q, scanExisting, l.newest.load, idList(ids))
 }
 
 // addApart is add for messages one of whose ids is taken by a message that cannot be read: it
@@ -205,13 +205,13 @@ func (l *locked) addApart(ctx context.Context, q delivery.DBTX, s *session, mess
 
 // place says what will become of the messages, given those that are there, and returns the rows to
 // add.
-func place(messages []delivery.NewMessage, there []delivery.Message, conversations map[string]*conversation) ([]delivery.Created, []row) {
+func place(messages []delivery.NewMessage, there []delivery.Created, conversations map[string]*conversation) ([]delivery.Created, []row) {
 	created := make([]delivery.Created, len(messages))
 	added := map[string]int64{}
 	var rows []row
 	for i, m := range messages {
-		if at := slices.IndexFunc(there, func(t delivery.Message) bool { return t.ID == m.ID }); at >= 0 {
-			created[i] = delivery.Created{Message: there[at], Existed: true}
+		if at := slices.IndexFunc(there, func(c delivery.Created) bool { return c.Message.ID == m.ID }); at >= 0 {
+			created[i] = there[at]
 			continue
 		}
 		c := conversations[m.Conversation]

@@ -192,9 +192,9 @@ func pgExisting(ctx context.Context, s *session, messages []delivery.NewMessage,
 	for _, i := range index {
 		created[i] = unreadable(err)
 	}
-	for _, m := range there {
-		if i, asked := index[m.ID]; asked {
-			created[i] = delivery.Created{Message: m, Existed: true}
+	for _, c := range there {
+		if i, asked := index[c.Message.ID]; asked {
+			created[i] = c
 		}
 	}
 	return nil

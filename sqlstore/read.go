@@ -18,7 +18,7 @@ import (
 // status, delivered, read, delivered at, read at. A receipt is: message's id, recipient, status,
 // version, delivered at, read at.
 type reads struct {
-	load     string // ids → message…
+	load     string // ids → message…, the key of its roster (NULL if it is open)
 	receipts string // ids → receipt…, ordered by message and recipient
 
 	// Lists: conversation's version, epoch, message…, own receipt…, as a LEFT JOIN makes them: for
@@ -34,10 +34,11 @@ type reads struct {
 	backlog string // → waiting, microseconds since the oldest was committed, until the newest will have been (NULLs if there is none), dead
 }
 
-func (s *session) load(ctx context.Context, ids []string) (messages []delivery.Message, err error) {
+// load returns the messages with these ids, as Create returns those whose ids are taken.
+func (s *session) load(ctx context.Context, ids []string) (messages []delivery.Created, err error) {
 	list := idList(ids)
 	err = s.read(ctx, func(q delivery.DBTX) error {
-		messages, err = query(ctx, q, scanMessage, s.reads.load, list)
+		messages, err = query(ctx, q, scanExisting, s.reads.load, list)
 		return err
 	})
 	return messages, err

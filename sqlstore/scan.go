@@ -90,9 +90,11 @@ func scanString(rows *sql.Rows) (s string, err error) {
 	return s, err
 }
 
-func scanMessage(rows *sql.Rows) (m delivery.Message, err error) {
-	err = rows.Scan(messageColumns(&m)...)
-	return m, err
+// scanExisting scans a message with the key of its roster, as Create returns it if its id was taken.
+func scanExisting(rows *sql.Rows) (c delivery.Created, err error) {
+	c.Existed = true
+	err = rows.Scan(append(messageColumns(&c.Message), orZero[string]{&c.Roster})...)
+	return c, err
 }
 
 func scanReceipt(rows *sql.Rows) (r delivery.Receipt, err error) {

@@ -250,9 +250,13 @@ func (s *Store) Load(ctx context.Context, ids []string) ([]delivery.Message, err
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	messages, err := s.session.load(ctx, ids)
+	existing, err := s.session.load(ctx, ids)
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: loading messages: %w", err)
+	}
+	messages := make([]delivery.Message, len(existing))
+	for i, c := range existing {
+		messages[i] = c.Message
 	}
 	return messages, nil
 }
