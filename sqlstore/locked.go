@@ -120,7 +120,7 @@ func (s *standing) markable(admitted bool) bool {
 func (c *changes) advance(s *standing, socket string, to delivery.Status, at time.Time) bool {
 	from := s.receipt.Status
 	at = precise(at)
-	if !s.receipt.Advance(to, at) {
+	if !s.receipt.Advance(s.header, to, at) {
 		return false
 	}
 	if c.versions == nil {
@@ -135,7 +135,7 @@ func (c *changes) advance(s *standing, socket string, to delivery.Status, at tim
 		tally = &s.tally
 		c.tallies[s.spot()] = tally
 	}
-	tally.Count(from, to, at, s.header.Quorum)
+	tally.Count(s.header, from, to, at)
 	tally.Version = version
 	c.receipts = append(c.receipts, placed{s.spot(), s.receipt})
 

@@ -51,7 +51,7 @@ func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, mess
 		message := created[i].Message
 		key := conversations[m.Conversation].key
 		states = append(states, row{key, message.Seq, message.Version, uint8(message.Status)})
-		for _, user := range m.Recipients {
+		for _, user := range m.Members {
 			receipts = append(receipts, row{key, message.Seq, user, uint8(delivery.Sent), message.Version})
 		}
 		update := updateOf(message.Header, message.Tally)

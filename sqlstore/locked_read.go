@@ -48,7 +48,7 @@ CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = m.c
 // beginning of a range by an index only if it knows both ends before it starts.
 const lockedStretch = `
 SELECT * FROM (
-	SELECT /*! STRAIGHT_JOIN */ %[1]d AS i, m.conv, m.id, m.sender, m.seq, m.open, m.total, m.quorum, ` + tallyCols + `
+	SELECT /*! STRAIGHT_JOIN */ %[1]d AS i, m.conv, m.id, m.sender, m.seq, m.open, m.total, m.quorum, m.sent_at, ` + tallyCols + `
 	FROM delivery_messages m /*! FORCE INDEX (PRIMARY) */
 	CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq
 	WHERE m.conv = ? AND m.seq > ? AND m.seq <= ?

@@ -158,7 +158,7 @@ func between(messages []standing, after, upTo int64) []standing {
 // scanInStretch scans a message with its tally. The mark is the number of the stretch.
 func scanInStretch(rows *sql.Rows) (m standing, err error) {
 	h := &m.header
-	err = rows.Scan(append([]any{&m.mark, &m.key, &h.ID, &h.Sender, &h.Seq, &h.Open, &h.Total, &h.Quorum}, tallyColumns(&m.tally)...)...)
+	err = rows.Scan(append([]any{&m.mark, &m.key, &h.ID, &h.Sender, &h.Seq, &h.Open, &h.Total, &h.Quorum, timestamp{&h.SentAt}}, tallyColumns(&m.tally)...)...)
 	return m, err
 }
 

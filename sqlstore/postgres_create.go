@@ -111,7 +111,7 @@ func (*postgresWrites) create(ctx context.Context, s *session, messages []delive
 		conversations[i] = m.Conversation
 		drafts[i] = pgDraft{
 			Ord: i, ID: m.ID, Conversation: m.Conversation, Sender: m.Sender, Body: m.Body, Open: m.Open,
-			Total: m.Total, Quorum: m.Quorum, SentAt: precise(m.SentAt), Recipients: m.Recipients,
+			Total: m.Total, Quorum: m.Quorum, SentAt: precise(m.SentAt), Recipients: m.Members,
 			Socket: m.Socket, EventBody: m.EventBody,
 		}
 	}
