@@ -65,35 +65,33 @@ type Tally struct {
 	ReadAt      time.Time `json:"read_at,omitzero"`
 }
 
-// Count adds one receipt's step from one status to another, made at the given time, to the tally
-// of a message with that header. It is how every [Store] that computes in Go keeps its counters.
-// It leaves Version to the store.
+// Count adds a step of one receipt, from the status it had to what it is now, to the tally of the
+// message with that header. It is how every [Store] that computes in Go keeps its counters. It
+// leaves Version to the store.
 //
-// A time is stamped in the step with which the quorum is reached, and at no other. It is never
-// before the time of the status below it, and those of marks never before SentAt.
-func (t *Tally) Count(h Header, from, to Status, at time.Time) {
-	if !from.Reaches(Delivered) && to.Reaches(Delivered) {
+// A time is the receipt's with which the quorum was reached, and is stamped in that step alone.
+// ReadAt is never before DeliveredAt.
+func (t *Tally) Count(h Header, from Status, now Receipt) {
+	if !from.Reaches(Delivered) && now.Status.Reaches(Delivered) {
 		if t.Delivered++; t.Delivered == h.Quorum {
-			t.DeliveredAt = latest(at, h.SentAt)
+			t.DeliveredAt = now.DeliveredAt
 			t.Status = max(t.Status, Delivered)
 		}
 	}
-	if !from.Reaches(Read) && to.Reaches(Read) {
+	if !from.Reaches(Read) && now.Status.Reaches(Read) {
 		if t.Read++; t.Read == h.Quorum {
-			t.ReadAt = latest(at, h.SentAt, t.DeliveredAt)
+			t.ReadAt = latest(now.ReadAt, t.DeliveredAt)
 			t.Status = Read
 		}
 	}
 }
 
-// latest returns the last of some times.
-func latest(at time.Time, others ...time.Time) time.Time {
-	for _, other := range others {
-		if other.After(at) {
-			at = other
-		}
+// latest returns the later of two times.
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
 	}
-	return at
+	return a
 }
 
 // Receipt is what is known of one recipient of one message.

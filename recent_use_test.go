@@ -23,7 +23,7 @@ func TestStrangersPushNoHeadersOut(t *testing.T) {
 		var ids []string
 		for i := range many {
 			ids = append(ids, fmt.Sprint("m", i))
-			message := delivery.NewMessage{Header: delivery.Header{ID: ids[i], Conversation: "c", Sender: "alice", Quorum: 1}, Recipients: []string{}}
+			message := delivery.NewMessage{Header: delivery.Header{ID: ids[i], Conversation: "c", Sender: "alice"}, Roster: "nobody", Members: []string{}}
 			if _, _, err := store.Store.Create(t.Context(), []delivery.NewMessage{message}, delivery.Lease{}); err != nil {
 				t.Fatal(err)
 			}

@@ -16,7 +16,7 @@ func TestAFullBatchOfSendsFitsAPacket(t *testing.T) {
 		m := NewMessage{Body: strings.Repeat(text, body/len(text))}
 		m.ID, m.Conversation, m.Sender, m.Socket = strings.Repeat(text, id/len(text)), "c", "s", ""
 		for range recipients {
-			m.Recipients = append(m.Recipients, strings.Repeat(text, id/len(text)))
+			m.Members = append(m.Members, strings.Repeat(text, id/len(text)))
 		}
 		return m
 	}
@@ -33,13 +33,13 @@ func TestAFullBatchOfSendsFitsAPacket(t *testing.T) {
 			message(text, MaxBody, 0, 36), message(text, MaxBody, 500, MaxID), message(text, 0, MaxRecipients, 8), message(text, MaxBody, MaxRecipients, MaxID),
 		} {
 			n := max(1, MaxBatch/m.weight())
-			t.Run(fmt.Sprintf("%d of %q with a body of %d and %d recipients", n, text, len(m.Body), len(m.Recipients)), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%d of %q with a body of %d and %d recipients", n, text, len(m.Body), len(m.Members)), func(t *testing.T) {
 				event, err := json.Marshal(map[string]any{"k": 1, "c": m.Conversation, "u": []any{map[string]any{"i": m.ID, "b": m.Body}}})
 				if err != nil {
 					t.Fatal(err)
 				}
 				rows := 0
-				for _, r := range m.Recipients {
+				for _, r := range m.Members {
 					rows += quoted([]any{1 << 40, 1 << 30, r, 1, 1 << 30}) + 1
 				}
 				for what, size := range map[string]int{

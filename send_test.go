@@ -1,7 +1,9 @@
 package delivery_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -140,7 +142,21 @@ func TestSend(t *testing.T) {
 			}},
 			{"quorum", func(d *delivery.Draft) { d.Quorum = -1 }},
 			{"quorum", func(d *delivery.Draft) { d.Quorum = delivery.MaxRecipients + 1 }},
-			{"quorum", func(d *delivery.Draft) { d.Audience = delivery.Audience{Recipients: []string{"bob"}, Quorum: 2} }},
+			{"audience", func(d *delivery.Draft) { d.Roster.Key = "v1" }}, // and open
+			{"audience", func(d *delivery.Draft) {
+				d.Audience = delivery.Audience{Recipients: []string{"bob"}, Roster: delivery.Roster{Key: "v1"}}
+			}},
+			{"roster", func(d *delivery.Draft) { d.Audience = delivery.Audience{Roster: delivery.Roster{Key: long}} }},
+			{"roster", func(d *delivery.Draft) {
+				d.Audience = delivery.Audience{Roster: delivery.Roster{Members: members("bob")}}
+			}},
+			{"roster", func(d *delivery.Draft) { d.Audience = delivery.Audience{Roster: delivery.Roster{Key: "unknown"}} }},
+			{"roster", func(d *delivery.Draft) {
+				d.Audience = delivery.Audience{Roster: delivery.Roster{Key: "v1", Members: members("bob", "")}}
+			}},
+			{"roster", func(d *delivery.Draft) {
+				d.Audience = delivery.Audience{Roster: delivery.Roster{Key: "v1", Members: members(make([]string, delivery.MaxRecipients+1)...)}}
+			}},
 			{"socket", func(d *delivery.Draft) { d.Socket = long }},
 		} {
 			draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}
@@ -244,6 +260,112 @@ func TestReads(t *testing.T) {
 			if err := ask(); !errors.As(err, &invalid) || invalid.Field != field {
 				t.Errorf("%s: got %v", field, err)
 			}
+		}
+	})
+}
+
+// members returns a roster's function that answers with these users.
+func members(users ...string) func(context.Context) ([]string, error) {
+	return func(context.Context) ([]string, error) { return users, nil }
+}
+
+func TestRosters(t *testing.T) {
+	keyed := func(key string, members func(context.Context) ([]string, error)) delivery.Draft {
+		return delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Roster: delivery.Roster{Key: key, Members: members}}}
+	}
+	recipients := func(t *testing.T, d *desk, message string) (users []string) {
+		receipts, err := d.Receipts(t.Context(), message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range receipts {
+			users = append(users, r.Recipient)
+		}
+		return users
+	}
+
+	t.Run("the members of a key are asked for once in each conversation", func(t *testing.T) {
+		d := newDesk(t, nil)
+		asked := 0
+		draft := keyed("v1", func(context.Context) ([]string, error) { asked++; return []string{"carol", "alice", "bob", "bob"}, nil })
+		for i, sender := range []string{"alice", "bob", "carol", "dave"} {
+			draft.Sender = sender
+			m := d.send(t, draft)
+			if want := []int{2, 2, 2, 3}[i]; m.Total != want || m.Quorum != want || len(recipients(t, d, m.ID)) != want {
+				t.Errorf("from %s: %+v to %v", sender, m.Header, recipients(t, d, m.ID))
+			}
+		}
+		if asked != 1 {
+			t.Errorf("asked %d times, want once", asked)
+		}
+		draft.Conversation = "d"
+		if d.send(t, draft); asked != 2 {
+			t.Errorf("asked %d times, want once more for another conversation", asked)
+		}
+	})
+
+	t.Run("an error of Members is the send's, and nothing is stored", func(t *testing.T) {
+		d := newDesk(t, nil)
+		away := errors.New("the group is away")
+		draft := keyed("v1", func(context.Context) ([]string, error) { return nil, away })
+		if _, err := d.Send(t.Context(), draft); !errors.Is(err, away) {
+			t.Errorf("got %v", err)
+		}
+		if page, _ := d.Messages(t.Context(), delivery.Query{Conversation: "c"}); page.Version != 0 {
+			t.Errorf("stored %+v", page)
+		}
+	})
+
+	t.Run("Members is called with the ctx of the send", func(t *testing.T) {
+		d := newDesk(t, nil)
+		type key struct{}
+		draft := keyed("v1", func(ctx context.Context) ([]string, error) { return []string{ctx.Value(key{}).(string)}, nil })
+		m, err := d.Send(context.WithValue(t.Context(), key{}, "bob"), draft)
+		if err != nil || !slices.Equal(recipients(t, d, m.ID), []string{"bob"}) {
+			t.Errorf("%v, %v", recipients(t, d, m.ID), err)
+		}
+	})
+
+	t.Run("a key and a list are never the same roster", func(t *testing.T) {
+		d := newDesk(t, nil)
+		list := delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}}
+		d.send(t, list)
+		var stored []string
+		for range 2 {
+			m := d.send(t, keyed(strings.Repeat("#", 128), members("carol")))
+			stored = append(stored, recipients(t, d, m.ID)...)
+		}
+		if !slices.Equal(stored, []string{"carol", "carol"}) {
+			t.Errorf("the recipients are %v", stored)
+		}
+	})
+
+	t.Run("a long list is stored as it is, whoever of it sends", func(t *testing.T) {
+		d := newDesk(t, nil)
+		var all []string
+		for i := range 1000 {
+			all = append(all, fmt.Sprintf("user %03d", i))
+		}
+		for _, sender := range []string{"user 000", "user 500", "somebody else"} {
+			m := d.send(t, delivery.Draft{Conversation: "c", Sender: sender, Audience: delivery.Audience{Recipients: slices.Clone(all)}})
+			want := slices.DeleteFunc(slices.Clone(all), func(u string) bool { return u == sender })
+			if got := recipients(t, d, m.ID); !slices.Equal(got, want) || m.Total != len(want) {
+				t.Errorf("from %s: %d recipients, %+v", sender, len(got), m.Header)
+			}
+		}
+	})
+
+	t.Run("a send with the same id and another roster is a conflict", func(t *testing.T) {
+		d := newDesk(t, nil)
+		draft := keyed("v1", members("bob"))
+		draft.ID = "m"
+		first := d.send(t, draft)
+		if again := d.send(t, draft); again != first {
+			t.Errorf("again: %+v, first %+v", again, first)
+		}
+		draft.Roster.Key = "v2"
+		if _, err := d.Send(t.Context(), draft); !errors.Is(err, delivery.ErrConflict) {
+			t.Errorf("got %v", err)
 		}
 	})
 }

@@ -86,12 +86,13 @@ func FuzzAdvance(f *testing.F) {
 	f.Add([]byte{3, 3, 1, 0, 255}, 2)
 	f.Fuzz(func(t *testing.T, marks []byte, quorum int) {
 		var r delivery.Receipt
+		header := delivery.Header{Quorum: quorum}
 		tally := delivery.Tally{Status: delivery.Sent}
 		var highest delivery.Status
 		first := map[delivery.Status]time.Time{}
 		for i, b := range marks {
 			to, at, before := delivery.Status(b), time.Unix(int64(i+1), 0), r
-			advanced := r.Advance(to, at)
+			advanced := r.Advance(header, to, at)
 			if advanced != (to.Valid() && to > highest) {
 				t.Fatalf("mark %d: %v after %v advanced: %v", i, to, highest, advanced)
 			}
@@ -107,7 +108,7 @@ func FuzzAdvance(f *testing.F) {
 					first[rung] = at
 				}
 			}
-			tally.Count(before.Status, r.Status, at, quorum)
+			tally.Count(header, before.Status, r)
 		}
 		if r.Status != highest || !r.DeliveredAt.Equal(first[delivery.Delivered]) || !r.ReadAt.Equal(first[delivery.Read]) {
 			t.Errorf("receipt %+v, want status %v and times %v", r, highest, first)

@@ -113,21 +113,6 @@ func TestAnswersForOtherMessagesAreNotBelieved(t *testing.T) {
 		}
 	})
 
-	t.Run("recipients that cannot be read make no conflict", func(t *testing.T) {
-		for name, receipts := range map[string]func([]delivery.Receipt) []delivery.Receipt{
-			"none":                  func([]delivery.Receipt) []delivery.Receipt { return nil },
-			"some":                  func(r []delivery.Receipt) []delivery.Receipt { return r[:1] },
-			"those of someone else": func(r []delivery.Receipt) []delivery.Receipt { r[0].Message = "n"; return r },
-		} {
-			store := &astray{Store: memstore.New()}
-			tracker := sent(t, store)
-			store.receipts = receipts
-			if _, err := tracker.Send(t.Context(), draft); !errors.Is(err, delivery.ErrOutcomeUnknown) || errors.Is(err, delivery.ErrConflict) {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-	})
-
 	t.Run("a mark is not taken for done, nor refused, by the header of another message", func(t *testing.T) {
 		store := &astray{Store: memstore.New(), header: func(h *delivery.Header) { h.ID, h.Sender = "n", "bob" }}
 		tracker := sent(t, store)

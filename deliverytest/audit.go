@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -101,7 +100,7 @@ func (l *ledger) enter(event delivery.Event) {
 			if receipt.Status <= before.Status {
 				l.Fatalf("event %d moves %s's receipt of message %q from %v to %v", event.ID, receipt.Recipient, m.ID, before.Status, receipt.Status)
 			}
-			m.Count(before.Status, receipt.Status, markedAt(*receipt), m.Quorum)
+			m.Count(m.Header, before.Status, *receipt)
 			l.receipts[m.ID][receipt.Recipient] = *receipt
 		default:
 			l.Fatalf("event %d of kind %v has an update that does not fit: %+v with receipt %+v", event.ID, event.Kind, update, receipt)
@@ -114,14 +113,6 @@ func (l *ledger) enter(event delivery.Event) {
 			Receipt: receipt, Body: update.Body,
 		})
 	}
-}
-
-// markedAt is the time of the mark that advanced the receipt last.
-func markedAt(r delivery.Receipt) time.Time {
-	if r.Status == delivery.Read {
-		return r.ReadAt
-	}
-	return r.DeliveredAt
 }
 
 // told returns the receipts that the events told of, in order of recipient.

@@ -546,6 +546,100 @@ var breakages = []struct {
 		func(sound delivery.Store) delivery.Store {
 			return &broken{Store: sound, backlog: func(backlog *delivery.Backlog) { backlog.Waiting = min(1, backlog.Waiting) }}
 		}},
+	{"it asks for the members of every message",
+		[]string{"a roster that the conversation has had", "a message to a roster that is not known"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, messages: func(messages []delivery.NewMessage) {
+				for i := range messages {
+					if messages[i].Members == nil {
+						messages[i].Roster += "?"
+					}
+				}
+			}}
+		}},
+	{"it takes a roster that is not known for an empty one",
+		[]string{"a message to a roster that is not known", "a message with a taken id", "a roster belongs"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, messages: func(messages []delivery.NewMessage) {
+				for i := range messages {
+					if messages[i].Members == nil {
+						messages[i].Members = []string{}
+					}
+				}
+			}}
+		}},
+	{"it lets later members replace those of a roster's key",
+		[]string{"the first use of a roster's key"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, messages: func(messages []delivery.NewMessage) {
+				for i := range messages {
+					messages[i].Roster = rosterOf(messages[i].Members)
+				}
+			}}
+		}},
+	{"it shares rosters between conversations",
+		[]string{"a roster belongs"},
+		func(sound delivery.Store) delivery.Store {
+			known := map[string][]string{}
+			return &broken{Store: sound, messages: func(messages []delivery.NewMessage) {
+				for i := range messages {
+					if members, there := known[messages[i].Roster]; there {
+						messages[i].Members = members
+					}
+					known[messages[i].Roster] = messages[i].Members
+				}
+			}}
+		}},
+	{"it forgets a new roster after the first message of a call",
+		[]string{"messages of one call may share"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, messages: func(messages []delivery.NewMessage) {
+				seen := map[string]bool{}
+				for i := range messages {
+					if key := messages[i].Roster; seen[key] {
+						messages[i].Roster, messages[i].Members = key+"?", []string{}
+					} else {
+						seen[key] = true
+					}
+				}
+			}}
+		}},
+	{"it counts the sender as a recipient",
+		[]string{"the recipients of a message are its roster"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, created: func(created []delivery.Created) {
+				for i := range created {
+					created[i].Message.Total++
+				}
+			}, receipts: func(receipts []delivery.Receipt) {
+				for i := range receipts {
+					receipts[i].Recipient = "alice"
+				}
+			}}
+		}},
+	{"it takes the quorum as asked for",
+		[]string{"a frozen message's quorum"},
+		func(sound delivery.Store) delivery.Store {
+			asked := map[string]int{}
+			return &broken{Store: sound, messages: func(messages []delivery.NewMessage) {
+				for _, m := range messages {
+					asked[m.ID] = m.Quorum
+				}
+			}, created: func(created []delivery.Created) {
+				for i := range created {
+					created[i].Message.Quorum = asked[created[i].Message.ID]
+				}
+			}}
+		}},
+	{"it takes the times of marks as they are",
+		[]string{"no time is before the message was sent"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, receipts: func(receipts []delivery.Receipt) {
+				for i := range receipts {
+					receipts[i].ReadAt = minute(1)
+				}
+			}}
+		}},
 	{"it decides by a stale look at the receipt",
 		[]string{"whatever marks race"},
 		func(sound delivery.Store) delivery.Store { return &stale{sound} }},

@@ -242,7 +242,7 @@ type keeping struct {
 }
 
 func (s *keeping) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
-	s.recipients = messages[0].Recipients
+	s.recipients = messages[0].Members
 	return s.Store.Create(ctx, messages, lease)
 }
 

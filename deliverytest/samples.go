@@ -1,6 +1,8 @@
 package deliverytest
 
 import (
+	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -27,17 +29,24 @@ var noon = time.Date(2024, time.May, 6, 12, 0, 0, 123456000, time.UTC)
 
 func minute(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
 
-// frozen is a message to frozen recipients, who must all reach a status.
+// frozen is a message to frozen recipients, who must all reach a status. Its roster is known by the
+// names in it.
 func frozen(conversation, id, sender string, recipients ...string) delivery.NewMessage {
 	slices.Sort(recipients)
 	return delivery.NewMessage{
-		Header: delivery.Header{
-			ID: id, Conversation: conversation, Sender: sender,
-			Total: len(recipients), Quorum: max(1, len(recipients)), SentAt: noon,
-		},
-		Body:       "the body of " + id,
-		Recipients: slices.Concat([]string{}, recipients),
+		Header:  delivery.Header{ID: id, Conversation: conversation, Sender: sender, SentAt: noon},
+		Body:    "the body of " + id,
+		Roster:  rosterOf(recipients),
+		Members: append([]string{}, recipients...), // nil would leave them out
 	}
+}
+
+func rosterOf(members []string) string {
+	hash := fnv.New128()
+	for _, m := range members {
+		fmt.Fprintf(hash, "%q", m)
+	}
+	return fmt.Sprintf("of %x", hash.Sum(nil))
 }
 
 // open is a message to an open audience, one of whom must reach a status.
@@ -50,9 +59,25 @@ func open(conversation, id, sender string) delivery.NewMessage {
 
 // asSent is what is stored of a message that was just sent.
 func asSent(m delivery.NewMessage, seq int64) delivery.Message {
-	stored := delivery.Message{Header: m.Header, Body: m.Body}
+	recipients := len(m.Members)
+	if slices.Contains(m.Members, m.Sender) {
+		recipients--
+	}
+	stored := delivery.Message{Header: m.Sized(recipients), Body: m.Body}
 	stored.Seq, stored.Version, stored.Status = seq, seq, delivery.Sent
 	return stored
+}
+
+// asCreated is what Create answers for a message that it stored.
+func asCreated(m delivery.NewMessage, seq int64) delivery.Created {
+	return delivery.Created{Message: asSent(m, seq), Roster: m.Roster}
+}
+
+// existing is what Create answers for a message whose id is taken by that one.
+func existing(m delivery.NewMessage, seq int64) delivery.Created {
+	c := asCreated(m, seq)
+	c.Existed = true
+	return c
 }
 
 func delivered(message, user string, at time.Time) delivery.Mark {

@@ -14,7 +14,7 @@ var callCases = []storeCase{
 		p.conversations["c"] = true
 		messages := []delivery.NewMessage{frozen("c", "m", "alice", "bob", "carol")}
 		p.create(messages...)
-		messages[0].Recipients[0] = "mallory"
+		messages[0].Members[0] = "mallory"
 		messages[0].ID = "spoiled"
 		marks := []delivery.Mark{from("1.1", delivered("m", "bob", minute(1)))}
 		p.mark(marks...)

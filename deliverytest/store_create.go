@@ -11,7 +11,7 @@ var createCases = []storeCase{
 		a, b, c, d := frozen("c1", "a", "alice", "bob"), open("c2", "b", "bob"), frozen("c1", "c", "bob", "alice"), open("c1", "d", "alice")
 		created := p.create(d, b, a)
 		created = append(created, p.create(c)...)
-		want := []delivery.Created{{Message: asSent(d, 1)}, {Message: asSent(b, 1)}, {Message: asSent(a, 2)}, {Message: asSent(c, 3)}}
+		want := []delivery.Created{asCreated(d, 1), asCreated(b, 1), asCreated(a, 2), asCreated(c, 3)}
 		p.same("Create's results", created, want)
 		for _, w := range want {
 			p.same("message "+w.Message.ID, p.message(w.Message.ID), w.Message)
@@ -60,7 +60,7 @@ var createCases = []storeCase{
 		other := frozen("c", "m", "bob", "carol")
 		other.Body, other.Socket, other.EventBody = "something else", "1.1", true
 		for _, again := range []delivery.NewMessage{m, other} {
-			p.same("Create with the taken id", p.create(again), []delivery.Created{{Message: there, Existed: true}})
+			p.same("Create with the taken id", p.create(again), []delivery.Created{{Message: there, Roster: m.Roster, Existed: true}})
 		}
 		p.same("the message", p.message("m"), there)
 		p.same("its receipts", len(p.receipts("m")), 1)
@@ -71,15 +71,15 @@ var createCases = []storeCase{
 		p.create(frozen("c", "b", "alice", "bob"))
 		created := p.create(frozen("c", "a", "alice", "bob"), frozen("c", "b", "alice", "bob"), frozen("c", "c", "alice", "bob"))
 		p.same("Create", created, []delivery.Created{
-			{Message: asSent(frozen("c", "a", "alice", "bob"), 2)},
-			{Message: asSent(frozen("c", "b", "alice", "bob"), 1), Existed: true},
-			{Message: asSent(frozen("c", "c", "alice", "bob"), 3)},
+			asCreated(frozen("c", "a", "alice", "bob"), 2),
+			existing(frozen("c", "b", "alice", "bob"), 1),
+			asCreated(frozen("c", "c", "alice", "bob"), 3),
 		})
 	}},
 	{"an id that is taken in one conversation is taken in all", func(p *probe) {
 		p.create(open("c1", "m", "alice"))
 		created := p.create(open("c2", "m", "alice"))
-		p.same("Create", created, []delivery.Created{{Message: asSent(open("c1", "m", "alice"), 1), Existed: true}})
+		p.same("Create", created, []delivery.Created{existing(open("c1", "m", "alice"), 1)})
 		p.same("the page of the other conversation", p.list(delivery.List{Conversation: "c2", Limit: 10}), p.nothing(0))
 	}},
 	{"500 messages are created in one call", func(p *probe) {
@@ -87,7 +87,7 @@ var createCases = []storeCase{
 		var want []delivery.Created
 		for i := range delivery.MaxBatch {
 			messages = append(messages, frozen("c", fmt.Sprint("m", i), "alice", "bob"))
-			want = append(want, delivery.Created{Message: asSent(messages[i], int64(i+1))})
+			want = append(want, asCreated(messages[i], int64(i+1)))
 		}
 		p.same("Create", p.create(messages...), want)
 	}},

@@ -29,7 +29,7 @@ var dataCases = []storeCase{
 			}
 		}
 		for i, c := range p.create(messages...) {
-			p.same("Create", c, delivery.Created{Message: asSent(messages[i], int64(i+1))})
+			p.same("Create", c, asCreated(messages[i], int64(i+1)))
 		}
 		for i, m := range p.mark(marks...) {
 			p.same("the message marked", []any{m.Header.ID, m.Receipt.Message, m.Changed}, []any{marks[i].Message, marks[i].Message, true})

@@ -2,6 +2,7 @@ package deliverytest
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -105,11 +106,11 @@ var upToCases = []storeCase{
 	}},
 	{"read up to a message keeps the times of delivery there are, and fills in the others", func(p *probe) {
 		p.create(frozen("c", "m1", "alice", "bob"), frozen("c", "m2", "alice", "bob"), frozen("c", "m3", "alice", "bob"))
-		p.mark(delivered("m1", "bob", minute(-2)), read("m2", "bob", minute(-1)))
+		p.mark(delivered("m1", "bob", noon.Add(time.Second)), read("m2", "bob", noon.Add(2*time.Second)))
 		p.markUpTo(upTo("m3", delivery.Read))
 		p.same("Receipts", p.receipts("m1", "m2", "m3"), []delivery.Receipt{
-			{Message: "m1", Recipient: "bob", Status: delivery.Read, Version: 6, DeliveredAt: minute(-2), ReadAt: minute(1)},
-			{Message: "m2", Recipient: "bob", Status: delivery.Read, Version: p.receiptOf("m2").Version, DeliveredAt: minute(-1), ReadAt: minute(-1)},
+			{Message: "m1", Recipient: "bob", Status: delivery.Read, Version: 6, DeliveredAt: noon.Add(time.Second), ReadAt: minute(1)},
+			{Message: "m2", Recipient: "bob", Status: delivery.Read, Version: p.receiptOf("m2").Version, DeliveredAt: noon.Add(2 * time.Second), ReadAt: noon.Add(2 * time.Second)},
 			{Message: "m3", Recipient: "bob", Status: delivery.Read, Version: 7, DeliveredAt: minute(1), ReadAt: minute(1)},
 		})
 	}},

@@ -84,7 +84,7 @@ var txCases = []txCase{
 		p.same("a message created", p.load("m6", "m7"), []delivery.Message{})
 		p.same("the outbox", p.counts(), delivery.Backlog{})
 
-		p.same("Create again", p.create(frozen("c", "m6", "alice", "bob")), []delivery.Created{{Message: asSent(frozen("c", "m6", "alice", "bob"), version+1)}})
+		p.same("Create again", p.create(frozen("c", "m6", "alice", "bob")), []delivery.Created{asCreated(frozen("c", "m6", "alice", "bob"), version+1)})
 		p.same("AdvanceUpTo again", p.markUpTo(upTo("m6", delivery.Delivered)).Changed, 6)
 	}},
 	{"after a commit all is there, with its events due at once, under no lease", func(p *txProbe) {
@@ -100,7 +100,7 @@ var txCases = []txCase{
 		p.same("the events returned under leases", []int{len(one), len(two), len(three)}, []int{0, 0, 0})
 		p.must("Commit", tx.Commit())
 
-		p.same("Create", created, []delivery.Created{{Message: asSent(frozen("c", "m6", "alice", "bob"), 6)}})
+		p.same("Create", created, []delivery.Created{asCreated(frozen("c", "m6", "alice", "bob"), 6)})
 		p.same("the receipt", p.receipts("m6"), []delivery.Receipt{marked[0].Receipt})
 		p.same("AdvanceUpTo", []any{upTo[0].Changed, upTo[0].From, upTo[0].To}, []any{5, int64(8), int64(12)})
 		p.same("the version", p.version("c"), int64(12))
@@ -155,10 +155,10 @@ var txCases = []txCase{
 		m := frozen("c", "m", "alice", "bob")
 		p.create(m)
 		tx, inside := p.begin()
-		p.same("Create of what is there", inside.create(m), []delivery.Created{{Message: asSent(m, 1), Existed: true}})
+		p.same("Create of what is there", inside.create(m), []delivery.Created{existing(m, 1)})
 		n := frozen("c", "n", "alice", "bob")
-		p.same("Create", inside.create(n), []delivery.Created{{Message: asSent(n, 2)}})
-		p.same("Create of what was just created", inside.create(n), []delivery.Created{{Message: asSent(n, 2), Existed: true}})
+		p.same("Create", inside.create(n), []delivery.Created{asCreated(n, 2)})
+		p.same("Create of what was just created", inside.create(n), []delivery.Created{existing(n, 2)})
 		p.must("Commit", tx.Commit())
 		p.same("the version", p.version("c"), int64(2))
 		p.same("the outbox", p.counts(), delivery.Backlog{Waiting: 2})

@@ -117,7 +117,7 @@ func (s *scene) recount(marked map[string]int64) {
 		status := map[string]delivery.Status{}
 		for _, r := range s.receipts(m.ID) {
 			status[r.Recipient] = r.Status
-			counted.Count(0, r.Status, noon, m.Quorum)
+			counted.Count(m.Header, 0, r)
 		}
 		s.same("deliveries and readers of "+m.ID+", and its status",
 			[]any{m.Delivered, m.Read, m.Status}, []any{counted.Delivered, counted.Read, max(counted.Status, delivery.Sent)})

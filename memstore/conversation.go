@@ -23,8 +23,8 @@ type place [delivery.Read + 1]int64
 // create gives a message the next place, and returns it and its event. Without a roster for it
 // there is none.
 func (c *conversation) create(draft delivery.NewMessage) (*message, delivery.Event) {
-	members := c.rosters[draft.Roster]
-	if members == nil && !draft.Open {
+	members, known := c.rosters[draft.Roster]
+	if !known && !draft.Open {
 		if draft.Members == nil {
 			return nil, delivery.Event{}
 		}

@@ -10,7 +10,7 @@ import (
 func TestReadersLeavePlacesAndStrangersDoNot(t *testing.T) {
 	store := New()
 	for _, id := range []string{"1", "2", "3", "4", "5"} { // named by their seqs
-		m := delivery.NewMessage{Header: delivery.Header{ID: id, Conversation: "c", Sender: "alice", Total: 1, Quorum: 1}, Recipients: []string{"bob"}}
+		m := delivery.NewMessage{Header: delivery.Header{ID: id, Conversation: "c", Sender: "alice"}, Roster: "bob", Members: []string{"bob"}}
 		if _, _, err := store.Create(t.Context(), []delivery.NewMessage{m}, delivery.Lease{}); err != nil {
 			t.Fatal(err)
 		}

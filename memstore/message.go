@@ -65,7 +65,7 @@ func (m *message) judge(user string, to delivery.Status, at time.Time, admitted 
 func (m *message) take(s step, version int64) delivery.Update {
 	receipt := s.receipt
 	receipt.Version, m.Version = version, version
-	m.Count(m.Header, m.receipts[receipt.Recipient].Status, receipt.Status, s.at)
+	m.Count(m.Header, m.receipts[receipt.Recipient].Status, receipt)
 	m.receipts[receipt.Recipient] = receipt
 	update := m.update()
 	update.Receipt = &receipt

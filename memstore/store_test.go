@@ -13,7 +13,7 @@ import (
 func TestLeasesRunOnFakeTimeInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memstore.New()
-		message := delivery.NewMessage{Header: delivery.Header{ID: "m", Conversation: "c", Sender: "alice", Total: 1, Quorum: 1}, Recipients: []string{"bob"}}
+		message := delivery.NewMessage{Header: delivery.Header{ID: "m", Conversation: "c", Sender: "alice"}, Roster: "bob", Members: []string{"bob"}}
 		if _, born, err := store.Create(t.Context(), []delivery.NewMessage{message}, delivery.Lease{Token: 1, For: time.Hour}); err != nil || len(born) != 1 {
 			t.Fatalf("Create returned %v, %v; want one event under the lease", born, err)
 		}
