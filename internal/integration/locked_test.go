@@ -18,7 +18,7 @@ func TestAMarkInALockedConversationComesBackBlocked(t *testing.T) {
 		db, store := migrated(t, e)
 		message := delivery.NewMessage{Header: delivery.Header{ID: "m", Conversation: "c", Sender: "alice", Open: true, Quorum: 1, SentAt: time.Now()}}
 		frozen, elsewhere := message, message
-		frozen.ID, frozen.Open, frozen.Total, frozen.Recipients = "frozen", false, 1, []string{"bob"}
+		frozen.ID, frozen.Open, frozen.Roster, frozen.Members = "frozen", false, "bob", []string{"bob"}
 		elsewhere.ID, elsewhere.Conversation = "elsewhere", "d"
 		if _, _, err := store.Create(t.Context(), []delivery.NewMessage{message, frozen, elsewhere}, delivery.Lease{}); err != nil {
 			t.Fatal(err)
@@ -77,7 +77,7 @@ func TestAnUpToMarkFindsOutWithoutALockThatThereIsNothingToDo(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		frozen := delivery.NewMessage{Recipients: []string{"bob"}, Header: delivery.Header{ID: "m", Conversation: "c", Sender: "ann", Total: 1, Quorum: 1, SentAt: time.Now()}}
+		frozen := delivery.NewMessage{Roster: "bob", Members: []string{"bob"}, Header: delivery.Header{ID: "m", Conversation: "c", Sender: "ann", Total: 1, Quorum: 1, SentAt: time.Now()}}
 		last := delivery.NewMessage{Header: delivery.Header{ID: "n", Conversation: "c", Sender: "ann", Open: true, Quorum: 1, SentAt: time.Now()}}
 		if _, _, err := store.Create(t.Context(), []delivery.NewMessage{frozen, last}, delivery.Lease{}); err != nil {
 			t.Fatal(err)

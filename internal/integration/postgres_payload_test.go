@@ -19,7 +19,7 @@ func TestPostgresMakesPayloadsAsTheProgramDoes(t *testing.T) {
 		header := delivery.Header{ID: "m" + odd, Conversation: "c" + odd, Sender: "a" + odd, Total: 2, Quorum: 1, SentAt: time.Now()}
 		open := delivery.Header{ID: "n", Conversation: header.Conversation, Sender: "ann", Open: true, Quorum: 2, SentAt: time.Now()}
 		_, _, err := store.Create(t.Context(), []delivery.NewMessage{
-			{Header: header, Body: "body" + odd, EventBody: true, Recipients: []string{"b" + odd, "cem"}, Socket: "1.1" + odd},
+			{Header: header, Body: "body" + odd, EventBody: true, Roster: "them", Members: []string{"b" + odd, "cem"}, Socket: "1.1" + odd},
 			{Header: open, Body: "not told"},
 		}, delivery.Lease{})
 		if err != nil {

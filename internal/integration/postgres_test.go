@@ -116,8 +116,7 @@ func (c *contest) send(conversation string) {
 		Open: rand.N(2) == 0, Quorum: 1 + rand.N(3), SentAt: time.Now(),
 	}}
 	if !m.Open {
-		m.Recipients = slices.DeleteFunc(slices.Clone(contestants), func(user string) bool { return user == m.Sender })
-		m.Total = len(m.Recipients)
+		m.Roster, m.Members = "all", slices.Sorted(slices.Values(contestants))
 	}
 	created, claimed, err := createUntilTried(c.t.Context(), c.store, m, c.lease())
 	if err != nil {
@@ -269,7 +268,7 @@ func (c *contest) audit(conversation string) int64 {
 		tally := delivery.Tally{Status: delivery.Sent}
 		slices.SortFunc(stored, func(a, b delivery.Receipt) int { return cmp.Compare(a.Version, b.Version) })
 		for _, r := range stored {
-			tally.Count(0, r.Status, time.Now(), m.Quorum)
+			tally.Count(m.Header, 0, r)
 			if r.Status > delivery.Sent && r != receipts[m.ID+r.Recipient] {
 				t.Errorf("a receipt is %+v, the last event told of %+v", r, receipts[m.ID+r.Recipient])
 			}

@@ -18,7 +18,7 @@ func TestAnUpToMarkThatIsRepeatedIsStored(t *testing.T) {
 		store := open(t, db, e)
 		message := delivery.NewMessage{
 			Header:     delivery.Header{ID: "m", Conversation: "c", Sender: "alice", Total: 1, Quorum: 1, SentAt: time.Now()},
-			Recipients: []string{"bob"},
+			Roster: "them", Members: []string{"bob"},
 		}
 		if _, _, err := store.Create(t.Context(), []delivery.NewMessage{message}, delivery.Lease{}); err != nil {
 			t.Fatal(err)

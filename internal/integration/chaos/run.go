@@ -136,8 +136,7 @@ func (r *Run) seed() {
 			Body:   "a body that no event may carry",
 		}
 		if frozen {
-			message.Recipients = slices.DeleteFunc(slices.Clone(users), func(u string) bool { return u == message.Sender })
-			message.Open, message.Total, message.Quorum = false, len(message.Recipients), len(message.Recipients)
+			message.Open, message.Quorum, message.Roster, message.Members = false, 0, "all", users
 		}
 		if batch = append(batch, message); len(batch) == 200 {
 			flush()

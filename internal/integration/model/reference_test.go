@@ -58,12 +58,9 @@ func (r *reference) clone() *reference {
 
 func (r *reference) send(d delivery.Draft, at time.Time) (delivery.Message, error) {
 	recipients := slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(d.Recipients))), func(user string) bool { return user == d.Sender })
-	quorum := d.Quorum
-	if !d.Open && quorum > max(1, len(recipients)) {
-		return delivery.Message{}, &delivery.InvalidError{Field: "quorum"}
-	}
-	if quorum == 0 {
-		quorum = max(1, len(recipients))
+	quorum := max(1, d.Quorum)
+	if most := max(1, len(recipients)); !d.Open && (d.Quorum == 0 || quorum > most) {
+		quorum = most
 	}
 	header := delivery.Header{
 		ID: d.ID, Conversation: d.Conversation, Sender: d.Sender, Open: d.Open, Total: len(recipients), Quorum: quorum,
