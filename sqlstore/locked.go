@@ -135,7 +135,7 @@ func (c *changes) advance(s *standing, socket string, to delivery.Status, at tim
 		tally = &s.tally
 		c.tallies[s.spot()] = tally
 	}
-	tally.Count(s.header, from, to, at)
+	tally.Count(s.header, from, s.receipt)
 	tally.Version = version
 	c.receipts = append(c.receipts, placed{s.spot(), s.receipt})
 
