@@ -25,26 +25,31 @@ type locked struct {
 	found       string               // conversation: makes it, or if it exists locks it
 	foundFree   string               // the same, but it fails if another transaction has made or locked it
 	lock        string               // [conversation] → conversation, key, version; locked
-	addMessages string               // [key, seq, id, sender, body, open, total, quorum, sent at]
+	audiences   string               // [index, key, roster's key, sender] → index, roster and its size, whether the sender is a reader, and a member
+	addReaders  string               // [key, name]; those that exist stay
+	addRosters  string               // [key, roster's key, size]; likewise
+	addMembers  string               // [roster, key, name]: of readers
+	addMessages string               // [key, seq, id, sender, body, roster, total, quorum, sent at]; the sender is a reader
 	addStates   string               // [key, seq, version, status]
-	addReceipts string               // [key, seq, recipient, status, version]
 	duplicate   func(err error) bool // whether addMessages failed because an id is taken
 
-	// Marking.
-	headers     string               // [message] → key, header…
+	// Marking. Rows that ask how things stand are [index, key, seq, roster, name], the roster NULL
+	// for an open message. A relation is: whether the name is a reader, whether a member of the
+	// roster, and the receipt without its ids.
+	headers     string               // [message] → key, roster, header…
 	lockFree    string               // [key] → key, version: those that nobody else has locked, locked
-	standing    string               // [index, key, seq, recipient] → index, conversation's version, tally…, receipt without its ids
+	standing    string               // [index, key, seq, roster, name] → index, conversation's version, tally…, relation…
 	wait        string               // makes standing lock all it reads, and read what was committed last
 	noWait      string               // the same, but it fails if anything of that is locked
 	isLocked    func(err error) bool // whether it did so
-	putReceipts string               // [key, seq, recipient, status, version, delivered at, read at]
+	putReceipts string               // [key, seq, name, status, version, delivered at, read at]; the name is a reader
 	putStates   string               // [key, seq, version, status, delivered, read, delivered at, read at]
 	putVersions string               // [key, version]
 
 	// Marking up to a message.
-	readers    string // [index, key, seq, recipient] → index, conversation's version, delivered place, read place, receipt without its ids
-	receipts   string // [index, key, seq, recipient] → index, receipt without its ids; of those that exist
-	putReaders string // [key, reader, delivered place, read place]: moved forward to these
+	readers    string // [index, key, seq, roster, name] → index, conversation's version, delivered place, read place, relation…
+	receipts   string // [index, key, seq, roster, name] → index, relation…; of members, and of those who have a receipt
+	putReaders string // [key, name, delivered place, read place]: moved forward to these
 
 	newest newest
 
@@ -66,6 +71,7 @@ type row []any
 
 // changes gathers what one transaction changes by marks.
 type changes struct {
+	readers  map[name]bool   // that are new
 	versions map[int64]int64 // of the conversations, by key
 	tallies  map[spot]*delivery.Tally
 	receipts []placed
@@ -84,25 +90,49 @@ type placed struct {
 	receipt delivery.Receipt
 }
 
+// name is a user's or a roster's in a conversation.
+type name struct {
+	key int64
+	of  string
+}
+
+func (n name) compare(m name) int { return cmp.Or(cmp.Compare(n.key, m.key), cmp.Compare(n.of, m.of)) }
+
 // standing is how things stand with a user's receipt of a message, which may not exist yet.
 type standing struct {
 	mark    int // index of the mark that asks
 	user    string
 	key     int64
+	roster  int64 // 0 if the message is open
 	header  delivery.Header
 	version int64 // of the conversation
 	tally   delivery.Tally
-	receipt delivery.Receipt
+	reader  bool             // whether the user is one
+	receipt delivery.Receipt // zero if there is none
 }
 
 func (s *standing) spot() spot { return spot{s.key, s.header.Seq} }
 
-// set fills in what was read.
-func (s *standing) set(version int64, tally delivery.Tally, receipt delivery.Receipt) {
-	s.version, s.tally, s.receipt = version, tally, receipt
-	if receipt.Version == 0 {
-		s.receipt = delivery.Receipt{} // there is none, or one that was reserved
-	} else {
+// relation is what connects a user with a message.
+type relation struct {
+	reader, member bool // whether the user is a reader, and in the message's roster
+	receipt        delivery.Receipt
+}
+
+func (r *relation) columns() []any {
+	return append([]any{&r.reader, &r.member}, progressColumns(&r.receipt)...)
+}
+
+// relate fills in the user's receipt. Members have one before there is a row of it.
+func (s *standing) relate(r relation) {
+	s.reader, s.receipt = r.reader, r.receipt
+	if s.receipt.Version == 0 { // there is no row, or one that was reserved
+		s.receipt = delivery.Receipt{}
+		if r.member && s.user != s.header.Sender {
+			s.receipt = delivery.Receipt{Status: delivery.Sent, Version: s.header.Seq}
+		}
+	}
+	if s.receipt.Version != 0 {
 		s.receipt.Message, s.receipt.Recipient = s.header.ID, s.user
 	}
 }
@@ -124,7 +154,10 @@ func (c *changes) advance(s *standing, socket string, to delivery.Status, at tim
 		return false
 	}
 	if c.versions == nil {
-		c.versions, c.tallies = map[int64]int64{}, map[spot]*delivery.Tally{}
+		c.readers, c.versions, c.tallies = map[name]bool{}, map[int64]int64{}, map[spot]*delivery.Tally{}
+	}
+	if !s.reader {
+		c.readers[name{s.key, s.user}] = true
 	}
 	version := cmp.Or(c.versions[s.key], s.version) + 1
 	c.versions[s.key] = version
@@ -174,10 +207,18 @@ func (l *locked) put(ctx context.Context, q delivery.DBTX, c *changes, lease del
 	for _, key := range sortedKeys(c.versions, cmp.Compare[int64]) {
 		versions = append(versions, row{key, c.versions[key]})
 	}
-	if err := execAll(ctx, q, batch{l.putReceipts, receipts}, batch{l.putStates, states}, batch{l.putVersions, versions}); err != nil {
+	if err := execAll(ctx, q, batch{l.addReaders, rowsOf(c.readers)}, batch{l.putReceipts, receipts}, batch{l.putStates, states}, batch{l.putVersions, versions}); err != nil {
 		return nil, err
 	}
 	return l.announce(ctx, q, c.events, lease)
+}
+
+// rowsOf returns names as rows, in order.
+func rowsOf(names map[name]bool) (rows []row) {
+	for _, n := range sortedKeys(names, name.compare) {
+		rows = append(rows, row{n.key, n.of})
+	}
+	return rows
 }
 
 // batch is a statement and the rows that it writes.

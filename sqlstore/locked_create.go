@@ -42,18 +42,15 @@ func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, mess
 	if err != nil {
 		return nil, nil, err
 	}
-	var states, receipts, versions []row
+	var states, versions []row
 	var events []delivery.Event
 	for i, m := range messages {
-		if created[i].Existed || created[i].Blocked {
+		if c := &created[i]; c.Existed || c.Blocked || c.NoRoster {
 			continue
 		}
 		message := created[i].Message
 		key := conversations[m.Conversation].key
 		states = append(states, row{key, message.Seq, message.Version, uint8(message.Status)})
-		for _, user := range m.Members {
-			receipts = append(receipts, row{key, message.Seq, user, uint8(delivery.Sent), message.Version})
-		}
 		update := updateOf(message.Header, message.Tally)
 		if m.EventBody {
 			update.Body = m.Body
@@ -69,7 +66,7 @@ func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, mess
 	for _, c := range slices.SortedFunc(maps.Values(conversations), func(a, b *conversation) int { return cmp.Compare(a.key, b.key) }) {
 		versions = append(versions, row{c.key, c.version})
 	}
-	if err := execAll(ctx, q, batch{l.addStates, states}, batch{l.addReceipts, receipts}, batch{l.putVersions, versions}); err != nil {
+	if err := execAll(ctx, q, batch{l.addStates, states}, batch{l.putVersions, versions}); err != nil {
 		return nil, nil, err
 	}
 	claimed, err := l.announce(ctx, q, events, lease)
@@ -151,21 +148,30 @@ func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, messages 
 		if err != nil {
 			return nil, err
 		}
-		created, rows := place(messages, there, conversations)
+		created, drafts := draftsOf(messages, there, conversations)
+		drafts, made, err := l.address(ctx, q, s, drafts)
+		if err != nil {
+			return nil, err
+		}
+		rows := place(drafts, created)
 		if len(rows) == 0 {
 			return created, nil
 		}
 		_, err = q.ExecContext(ctx, l.addMessages, toJSON(rows))
 		switch {
 		case err == nil:
-			for _, c := range created {
-				if !c.Existed && !c.Blocked {
-					conversations[c.Message.Conversation].version++
-				}
+			for _, d := range drafts {
+				d.conversation.version++
 			}
 			return created, nil
 		case !l.duplicate(err):
 			return nil, err
+		case made:
+			if err := execEach(ctx, q, undoRosters); err != nil {
+				return nil, err
+			}
+		}
+		switch {
 		case len(rows) >= free && s.tx != nil:
 			return nil, errSnapshot
 		case len(rows) >= free && len(messages) == 1:
@@ -203,27 +209,41 @@ func (l *locked) addApart(ctx context.Context, q delivery.DBTX, s *session, mess
 	return created, nil
 }
 
-// place says what will become of the messages, given those that are there, and returns the rows to
-// add.
-func place(messages []delivery.NewMessage, there []delivery.Created, conversations map[string]*conversation) ([]delivery.Created, []row) {
-	created := make([]delivery.Created, len(messages))
-	added := map[string]int64{}
-	var rows []row
-	for i, m := range messages {
+// draftsOf returns the messages that are to be stored, given those that are there, and the results
+// of the others.
+func draftsOf(messages []delivery.NewMessage, there []delivery.Created, conversations map[string]*conversation) (created []delivery.Created, drafts []*draft) {
+	created = make([]delivery.Created, len(messages))
+	for i := range messages {
+		m := &messages[i]
 		if at := slices.IndexFunc(there, func(c delivery.Created) bool { return c.Message.ID == m.ID }); at >= 0 {
 			created[i] = there[at]
-			continue
-		}
-		c := conversations[m.Conversation]
-		if c == nil {
+		} else if c := conversations[m.Conversation]; c == nil {
 			created[i].Blocked = true
-			continue
+		} else {
+			drafts = append(drafts, &draft{NewMessage: m, index: i, conversation: c})
+			created[i].NoRoster = true // until it is addressed
 		}
-		added[c.id]++
-		h := m.Header
-		h.Seq, h.SentAt = c.version+added[c.id], precise(h.SentAt)
-		created[i].Message = delivery.Message{Header: h, Body: m.Body, Tally: delivery.Tally{Version: h.Seq, Status: delivery.Sent}}
-		rows = append(rows, row{c.key, h.Seq, h.ID, h.Sender, m.Body, bit(h.Open), h.Total, h.Quorum, h.SentAt.UnixMicro()})
 	}
-	return created, rows
+	return created, drafts
+}
+
+// place gives the drafts that are addressed their places, fills in what becomes of them, and returns
+// the rows to add.
+func place(drafts []*draft, created []delivery.Created) []row {
+	added := map[string]int64{}
+	rows := make([]row, len(drafts))
+	for i, d := range drafts {
+		c := d.conversation
+		added[c.id]++
+		h := d.Sized(d.audience.recipients())
+		h.Seq, h.SentAt = c.version+added[c.id], precise(h.SentAt)
+		message := delivery.Message{Header: h, Body: d.Body, Tally: delivery.Tally{Version: h.Seq, Status: delivery.Sent}}
+		created[d.index] = delivery.Created{Message: message, Roster: d.Roster}
+		var roster any
+		if !h.Open {
+			roster = d.audience.roster
+		}
+		rows[i] = row{c.key, h.Seq, h.ID, h.Sender, d.Body, roster, h.Total, h.Quorum, h.SentAt.UnixMicro()}
+	}
+	return rows
 }

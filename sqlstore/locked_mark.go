@@ -36,7 +36,7 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 		}
 		marked[i].Header = f.header
 		if m.User != f.header.Sender {
-			receipts = append(receipts, &standing{mark: i, user: m.User, key: f.key, header: f.header})
+			receipts = append(receipts, &standing{mark: i, user: m.User, key: f.key, roster: f.roster, header: f.header})
 		}
 	}
 	lock, all := l.wait, slices.Clone(receipts)
@@ -180,12 +180,14 @@ func (l *locked) readFrom(ctx context.Context, q delivery.DBTX, text string, rec
 		var i int
 		var version int64
 		var tally delivery.Tally
-		var receipt delivery.Receipt
+		var relation relation
 		columns := append([]any{&i, &version}, tallyColumns(&tally)...)
-		if err := rows.Scan(append(columns, progressColumns(&receipt)...)...); err != nil {
+		if err := rows.Scan(append(columns, relation.columns()...)...); err != nil {
 			return err
 		}
-		receipts[i].set(version, tally, receipt)
+		r := receipts[i]
+		r.version, r.tally = version, tally
+		r.relate(relation)
 	}
 	if err := rows.Err(); err != nil {
 		return err
@@ -203,13 +205,22 @@ func wanted(receipts []*standing) string {
 	})
 	rows := make([]row, len(receipts))
 	for i, r := range receipts {
-		rows[i] = row{i, r.key, r.header.Seq, r.user}
+		rows[i] = r.wanted(i)
 	}
 	return toJSON(rows)
 }
 
+// wanted is the row that asks how things stand.
+func (s *standing) wanted(index int) row {
+	var roster any
+	if s.roster != 0 {
+		roster = s.roster
+	}
+	return row{index, s.key, s.header.Seq, roster, s.user}
+}
+
 func scanHeader(rows *sql.Rows) (*standing, error) {
 	var s standing
-	err := rows.Scan(append([]any{&s.key}, headerColumns(&s.header)...)...)
+	err := rows.Scan(append([]any{&s.key, orZero[int64]{&s.roster}}, headerColumns(&s.header)...)...)
 	return &s, err
 }

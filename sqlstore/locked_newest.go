@@ -20,17 +20,19 @@ import (
 // At REPEATABLE READ a locking read that finds nothing, or goes beyond the last row it wants, locks
 // the gap in its place until the commit, and with it strangers: the gap after a conversation's last
 // row is where the next conversation's first one goes. Therefore these reads look up rows that
-// exist. Receipts of open messages that do not exist yet are inserted first; frozen ones exist
-// since their message does. Only a message that the snapshot does not show is looked for where
-// there may be none.
+// exist. A receipt that does not exist yet is inserted first, and so is a reader. Rosters never
+// change, so of one that the snapshot shows it shows everything. Only a message that the snapshot
+// does not show, and a member of a roster that it does not show, are looked for where there may be
+// none.
 //
 // With no texts, every read shows what was committed last, or the transaction fails.
 type newest struct {
 	lock    string // makes headers read what was committed last, and lock it for reading
 	load    string // is reads.load with that lock
-	seen    string // [index, key, seq, recipient] → index, receipt's status or NULL; of messages that the snapshot shows
-	reserve string // [key, seq, recipient]: makes the receipts that do not exist, at version 0
-	stretch string // key, from seq, before seq, limit → key, header…, in order of seq; with that lock
+	seen    string // [index, key, seq, roster, name] → index, whether the snapshot shows the roster, relation…
+	members string // [index, key, seq, roster, name] → index; of members of the roster, with that lock
+	reserve string // [key, seq, name]: makes the receipts of readers that do not exist, at version 0
+	stretch string // key, from seq, before seq, limit → key, roster, header…, in order of seq; with that lock
 }
 
 // stretchLength is how many messages an up-to mark looks at in one read.
@@ -40,38 +42,59 @@ const stretchLength = 500
 func (n newest) in(s *session) bool { return s.tx != nil && n.lock != "" }
 
 // readNewest fills in how things stand with the receipts, whose conversations are locked. It leaves
-// out those that cannot be marked: of frozen messages, where there is no receipt, and of open ones,
-// where the user has none that the snapshot shows and is not admitted.
+// out those that cannot be marked: of frozen messages, where the user is no recipient, and of open
+// ones, where the user has no receipt that the snapshot shows and is not admitted.
 func (l *locked) readNewest(ctx context.Context, q delivery.DBTX, receipts []*standing, admitted func(*standing) bool) error {
-	rows, err := query(ctx, q, scanSeen, l.newest.seen, wanted(receipts))
+	all, err := query(ctx, q, scanSeen, l.newest.seen, wanted(receipts))
 	if err != nil {
 		return err
 	}
-	visible := make(map[int]delivery.Status, len(rows))
-	for _, r := range rows {
-		visible[r.mark] = r.receipt.Status
-	}
-	var there []*standing
+	var there, unknown []*standing
 	var reserve []row
-	for i, r := range receipts {
-		status, visible := visible[i]
-		switch {
-		case status != 0:
-		case r.header.Open && admitted(r):
-			reserve = append(reserve, row{r.key, r.header.Seq, r.user})
-		case r.header.Open || visible:
-			continue
-		}
-		there = append(there, r)
+	readers := map[name]bool{} // that the snapshot does not show
+	add := func(s *standing) {
+		there = append(there, s)
+		reserve = append(reserve, row{s.key, s.header.Seq, s.user})
 	}
-	if err := execAll(ctx, q, batch{l.newest.reserve, reserve}); err != nil {
+	for _, r := range all {
+		s := receipts[r.i]
+		s.relate(r.relation)
+		switch {
+		case r.relation.receipt.Status.Valid():
+			there = append(there, s)
+		case s.receipt.Status.Valid():
+			add(s)
+		case s.header.Open && admitted(s):
+			add(s)
+			readers[name{s.key, s.user}] = true
+		case !s.header.Open && !r.roster:
+			unknown = append(unknown, s)
+		}
+	}
+	if len(unknown) > 0 {
+		members, err := query(ctx, q, scanInt, l.newest.members, wanted(unknown))
+		if err != nil {
+			return err
+		}
+		for _, i := range members {
+			add(unknown[i])
+		}
+	}
+	if err := execAll(ctx, q, batch{l.addReaders, rowsOf(readers)}, batch{l.newest.reserve, reserve}); err != nil {
 		return err
 	}
 	return l.readFrom(ctx, q, l.standing+l.wait, there)
 }
 
-func scanSeen(rows *sql.Rows) (s standing, err error) {
-	err = rows.Scan(&s.mark, status{&s.receipt.Status})
+// seen is what a snapshot shows.
+type seen struct {
+	i        int
+	roster   bool // of the message, if that has one
+	relation relation
+}
+
+func scanSeen(rows *sql.Rows) (s seen, err error) {
+	err = rows.Scan(append([]any{&s.i, &s.roster}, s.relation.columns()...)...)
 	return s, err
 }
 

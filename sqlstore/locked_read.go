@@ -2,11 +2,11 @@ package sqlstore
 
 // Columns of the tables that SQLite and MySQL have alike, in the order in which they are scanned.
 const (
-	headerCols   = "m.id, c.id, m.sender, m.seq, m.open, m.total, m.quorum, m.sent_at"
+	headerCols   = "m.id, c.id, s.name, m.seq, m.roster IS NULL, m.total, m.quorum, m.sent_at"
 	tallyCols    = "t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at"
 	progressCols = "r.status, r.version, r.delivered_at, r.read_at"
+	relationCols = "p.reader IS NOT NULL, b.reader IS NOT NULL, " + progressCols
 	messageCols  = headerCols + ", m.body, " + tallyCols
-	receiptCols  = "m.id, r.recipient, " + progressCols
 )
 
 // SQLite and MySQL read with the same texts. MySQL alone reads what stands in /*! */, and takes
@@ -29,7 +29,7 @@ CROSS JOIN delivery_conversations c /*! FORCE INDEX (delivery_conversations_id) 
 // lockedHeaders returns the text that finds messages by their ids.
 func lockedHeaders(ids string) string {
 	return `
-SELECT /*! STRAIGHT_JOIN */ c.conv, ` + headerCols + lockedByID(ids) + lockedConversation
+SELECT /*! STRAIGHT_JOIN */ c.conv, m.roster, ` + headerCols + lockedByID(ids) + lockedConversation + lockedSender
 }
 
 // lockedByID returns the FROM clause of the messages with these ids.
@@ -43,13 +43,28 @@ CROSS JOIN delivery_messages m /*! FORCE INDEX (delivery_messages_id) */ ON m.id
 const lockedConversation = `
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = m.conv`
 
+// lockedSender joins the sender of each message, and lockedRoster its roster, if it has one.
+const (
+	lockedSender = `
+CROSS JOIN delivery_readers s /*! FORCE INDEX (delivery_readers_reader) */ ON s.reader = m.sender`
+	lockedRoster = `
+LEFT JOIN delivery_rosters g /*! FORCE INDEX (delivery_rosters_roster) */ ON g.roster = m.roster`
+)
+
+// lockedRelation joins, to rows that want a user and a message, the user's number, membership in
+// the message's roster and receipt, as far as these exist.
+const lockedRelation = `
+LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = j.conv AND p.name = j.name
+LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = j.roster AND b.reader = p.reader
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = j.conv AND r.seq = j.seq AND r.reader = p.reader`
+
 // lockedStretch reads messages of one conversation, and is a part of a UNION, with its number in
-// the text: key, after seq, up to seq, limit → the number, key, header…, tally…. MariaDB finds the
+// the text: key, after seq, up to seq, limit → the number, key, roster, header…, tally…. MariaDB finds the
 // beginning of a range by an index only if it knows both ends before it starts.
 const lockedStretch = `
 SELECT * FROM (
-	SELECT /*! STRAIGHT_JOIN */ %[1]d AS i, m.conv, m.id, m.sender, m.seq, m.open, m.total, m.quorum, m.sent_at, ` + tallyCols + `
-	FROM delivery_messages m /*! FORCE INDEX (PRIMARY) */
+	SELECT /*! STRAIGHT_JOIN */ %[1]d AS i, m.conv, m.roster, m.id, s.name, m.seq, m.total, m.quorum, m.sent_at, ` + tallyCols + `
+	FROM delivery_messages m /*! FORCE INDEX (PRIMARY) */` + lockedSender + `
 	CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq
 	WHERE m.conv = ? AND m.seq > ? AND m.seq <= ?
 	ORDER BY m.seq LIMIT ?
@@ -62,7 +77,8 @@ func lockedReads(ids, now string) reads {
 	page := func(table, index, within, order string) string {
 		return `
 WITH c AS (SELECT conv, id, version FROM delivery_conversations /*! FORCE INDEX (delivery_conversations_id) */ WHERE id = ?)
-SELECT /*! STRAIGHT_JOIN */ COALESCE(c.version, 0), e.epoch, ` + messageCols + `, ` + receiptCols + `
+SELECT /*! STRAIGHT_JOIN */ COALESCE(c.version, 0), e.epoch, ` + messageCols + `,
+	m.id, v.name, COALESCE(r.status, CASE WHEN b.reader <> m.sender THEN ` + sqlSent + ` END), COALESCE(r.version, m.seq), r.delivered_at, r.read_at
 FROM delivery_epoch e
 LEFT JOIN c ON true
 LEFT JOIN (
@@ -72,26 +88,35 @@ LEFT JOIN (
 ) p ON p.conv = c.conv
 LEFT JOIN delivery_messages m /*! FORCE INDEX (PRIMARY) */ ON m.conv = p.conv AND m.seq = p.seq
 LEFT JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = p.conv AND t.seq = p.seq
-LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = p.conv AND r.seq = p.seq AND r.recipient = ?
+LEFT JOIN delivery_readers s /*! FORCE INDEX (delivery_readers_reader) */ ON s.reader = m.sender
+LEFT JOIN delivery_readers v /*! FORCE INDEX (PRIMARY) */ ON v.conv = p.conv AND v.name = ?
+LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = v.reader
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = p.conv AND r.seq = p.seq AND r.reader = v.reader AND r.version > 0
 WHERE e.id = 1 ORDER BY `
 	}
 	const bySeq = "p.seq > ? AND p.seq < ?"
 	return reads{
 		load: `
-SELECT /*! STRAIGHT_JOIN */ ` + messageCols + lockedByID(ids) + lockedConversation + `
-CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq`,
+SELECT /*! STRAIGHT_JOIN */ ` + messageCols + `, g.name` + lockedByID(ids) + lockedConversation + lockedSender + `
+CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq` + lockedRoster,
 
+		// Of a frozen message, the members of its roster, with a receipt (r) or without. Of an open
+		// one, the receipts (o). Nothing is looked for where a NULL is compared.
 		receipts: `
-SELECT /*! STRAIGHT_JOIN */ ` + receiptCols + lockedByID(ids) + `
-CROSS JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq
-ORDER BY m.id, r.recipient`,
+SELECT /*! STRAIGHT_JOIN */ m.id, p.name, COALESCE(r.status, o.status, ` + sqlSent + `), COALESCE(r.version, o.version, m.seq),
+	COALESCE(r.delivered_at, o.delivered_at), COALESCE(r.read_at, o.read_at)` + lockedByID(ids) + `
+LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader <> m.sender
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = b.reader AND r.version > 0
+LEFT JOIN delivery_receipts o /*! FORCE INDEX (PRIMARY) */ ON o.conv = CASE WHEN m.roster IS NULL THEN m.conv END AND o.seq = m.seq AND o.version > 0
+CROSS JOIN delivery_readers p /*! FORCE INDEX (delivery_readers_reader) */ ON p.reader = COALESCE(b.reader, o.reader)
+ORDER BY m.id, p.name`,
 
 		after:   page("delivery_messages", "PRIMARY", bySeq, "p.seq") + "p.seq",
 		before:  page("delivery_messages", "PRIMARY", bySeq, "p.seq DESC") + "p.seq DESC",
 		changes: page("delivery_states", "delivery_states_version", "p.version > ?", "p.version") + "t.version",
 
-		// An open message's receipt that is not there yet counts as Sent. What is found becomes one
-		// row at once: MariaDB would find it again for each mention.
+		// A receipt that is not there yet counts as Sent. What is found becomes one row at once:
+		// MariaDB would find it again for each mention.
 		pending: `
 WITH c AS (SELECT conv, version FROM delivery_conversations /*! FORCE INDEX (delivery_conversations_id) */ WHERE id = ?)
 SELECT /*! STRAIGHT_JOIN */ c.version, u.unread, f.id, f.seq, n.id, n.seq
@@ -101,10 +126,12 @@ CROSS JOIN (
 	FROM (
 		SELECT /*! STRAIGHT_JOIN */ m.seq
 		FROM c
-		LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = c.conv AND p.reader = ?
+		LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = c.conv AND p.name = ?
 		CROSS JOIN delivery_messages m /*! FORCE INDEX (PRIMARY) */ ON m.conv = c.conv AND m.seq > COALESCE(p.read_seq, 0)
-		LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?
-		WHERE m.sender <> ? AND COALESCE(r.status, m.open * ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `)
+		LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = p.reader
+		LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader
+		WHERE m.sender <> COALESCE(p.reader, 0) AND (m.roster IS NULL OR b.reader IS NOT NULL)
+			AND COALESCE(r.status, ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `)
 		ORDER BY m.seq LIMIT ?
 	) m
 ) u

@@ -45,7 +45,7 @@ func (l *locked) findSteps(ctx context.Context, q delivery.DBTX, upTo []delivery
 				k.till = m.header.Seq - 1
 				continue
 			}
-			m.mark, m.user, m.version = i, k.named.user, k.version
+			m.mark, m.user, m.version, m.reader = i, k.named.user, k.version, k.named.reader
 			m.header.Conversation = k.named.header.Conversation
 			receipts = append(receipts, &m)
 		}
@@ -158,7 +158,10 @@ func between(messages []standing, after, upTo int64) []standing {
 // scanInStretch scans a message with its tally. The mark is the number of the stretch.
 func scanInStretch(rows *sql.Rows) (m standing, err error) {
 	h := &m.header
-	err = rows.Scan(append([]any{&m.mark, &m.key, &h.ID, &h.Sender, &h.Seq, &h.Open, &h.Total, &h.Quorum, timestamp{&h.SentAt}}, tallyColumns(&m.tally)...)...)
+	err = rows.Scan(append([]any{
+		&m.mark, &m.key, orZero[int64]{&m.roster}, &h.ID, &h.Sender, &h.Seq, &h.Total, &h.Quorum, timestamp{&h.SentAt},
+	}, tallyColumns(&m.tally)...)...)
+	h.Open = m.roster == 0
 	return m, err
 }
 
@@ -166,13 +169,12 @@ func scanInStretch(rows *sql.Rows) (m standing, err error) {
 func (l *locked) findReceipts(ctx context.Context, q delivery.DBTX, receipts []*standing) error {
 	receipts = slices.Clone(receipts)
 	type found struct {
-		i       int
-		receipt delivery.Receipt
+		i        int
+		relation relation
 	}
-	columns := func(f *found) []any { return append([]any{&f.i}, progressColumns(&f.receipt)...) }
+	columns := func(f *found) []any { return append([]any{&f.i}, f.relation.columns()...) }
 	return each(ctx, q, into(columns), func(f found) bool {
-		r := receipts[f.i]
-		r.set(r.version, r.tally, f.receipt)
+		receipts[f.i].relate(f.relation)
 		return true
 	}, l.receipts, wanted(receipts))
 }

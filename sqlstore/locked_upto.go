@@ -138,20 +138,20 @@ func (l *locked) look(ctx context.Context, q delivery.DBTX, s *session, upTo []d
 func (l *locked) findPlaces(ctx context.Context, q delivery.DBTX, looks []*look) error {
 	rows := make([]row, len(looks))
 	for i, k := range looks {
-		rows[i] = row{i, k.named.key, k.named.header.Seq, k.named.user}
+		rows[i] = k.named.wanted(i)
 	}
 	type found struct {
 		i, version int64
 		places     places
-		receipt    delivery.Receipt
+		relation   relation
 	}
 	all, err := queryInto(ctx, q, len(looks), func(f *found) []any {
-		return append([]any{&f.i, &f.version, orZero[int64]{&f.places[delivery.Delivered]}, orZero[int64]{&f.places[delivery.Read]}}, progressColumns(&f.receipt)...)
+		return append([]any{&f.i, &f.version, orZero[int64]{&f.places[delivery.Delivered]}, orZero[int64]{&f.places[delivery.Read]}}, f.relation.columns()...)
 	}, l.readers, toJSON(rows))
 	for _, f := range all {
 		k := looks[f.i]
-		k.version, k.places = f.version, f.places
-		k.named.set(f.version, k.named.tally, f.receipt)
+		k.version, k.places, k.named.version = f.version, f.places, f.version
+		k.named.relate(f.relation)
 	}
 	return err
 }

@@ -8,12 +8,14 @@ type tongue struct {
 	ids   string                        // turns a batch of ids into a table
 	table func(columns []column) string // turns a batch of rows with these columns into the table j
 	over  func(key, sets string) string // the end of an INSERT … SELECT that overwrites columns where the key is there
+	keep  func(key, same string) string // the same, that leaves the row as it is; same is one of the key's columns, with its table
 	most  string                        // the function that returns the greatest of its arguments
 	later func(column string) string    // the value of a column that was to be inserted
 	now   string                        // the clock, in microseconds
 }
 
-// column is one of a batch of rows. Its kind is a type of MySQL, "ID" for an id, "TEXT" for a text.
+// column is one of a batch of rows. Its kind is a type of MySQL, "ID" for an id, "KEY" for the key
+// of a roster, "TEXT" for a text.
 type column struct{ name, kind string }
 
 // columns returns the columns of a batch: "conv BIGINT, id ID".
@@ -40,10 +42,13 @@ INSERT INTO ` + table + ` (` + list + `)
 SELECT ` + list + ` FROM ` + t.rows(text)
 }
 
+// lockedReader joins, to rows that name a user, the user's number.
+const lockedReader = `
+CROSS JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = j.conv AND p.name = j.name`
+
 // lockedWrites returns the texts that SQLite and MySQL have in common.
 func lockedWrites(t *tongue) locked {
-	wanted := t.rows("i BIGINT, conv BIGINT, seq BIGINT, recipient ID")
-	const receipt = "conv BIGINT, seq BIGINT, recipient ID, status TINYINT, version BIGINT"
+	wanted := t.rows("i BIGINT, conv BIGINT, seq BIGINT, roster BIGINT, name ID")
 	place := func(column string) string {
 		return column + " = " + t.most + "(delivery_readers." + column + ", " + t.later(column) + ")"
 	}
@@ -56,35 +61,50 @@ func lockedWrites(t *tongue) locked {
 	}
 	return locked{
 		known: lockedKnown(t.ids),
-		addMessages: t.insert("delivery_messages",
-			"conv BIGINT, seq BIGINT, id ID, sender ID, body TEXT, open TINYINT, total INT, quorum INT, sent_at BIGINT"),
+		audiences: `
+SELECT /*! STRAIGHT_JOIN */ j.i, g.roster, g.size, p.reader IS NOT NULL, b.reader IS NOT NULL
+FROM ` + t.rows("i BIGINT, conv BIGINT, roster KEY, name ID") + `
+LEFT JOIN delivery_rosters g /*! FORCE INDEX (PRIMARY) */ ON g.conv = j.conv AND g.name = j.roster
+LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = j.conv AND p.name = j.name
+LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = g.roster AND b.reader = p.reader`,
+		addReaders: `
+INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
+SELECT conv, name, 0, 0 FROM ` + t.rows("conv BIGINT, name ID") + t.keep("conv, name", "delivery_readers.conv"),
+		addRosters: t.insert("delivery_rosters", "conv BIGINT, name KEY, size INT") + t.keep("conv, name", "delivery_rosters.conv"),
+		addMembers: `
+INSERT INTO delivery_members (roster, reader)
+SELECT /*! STRAIGHT_JOIN */ j.roster, p.reader
+FROM ` + t.rows("roster BIGINT, conv BIGINT, name ID") + lockedReader,
+		addMessages: `
+INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, total, quorum, sent_at)
+SELECT /*! STRAIGHT_JOIN */ j.conv, j.seq, j.id, p.reader, j.body, j.roster, j.total, j.quorum, j.sent_at
+FROM ` + t.rows("conv BIGINT, seq BIGINT, id ID, name ID, body TEXT, roster BIGINT, total INT, quorum INT, sent_at BIGINT") + lockedReader,
 		addStates: `
 INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
 SELECT conv, seq, version, status, 0, 0 FROM ` + t.rows("conv BIGINT, seq BIGINT, version BIGINT, status TINYINT"),
-		addReceipts: t.insert("delivery_receipts", receipt),
 
 		headers: lockedHeaders(t.ids),
 		standing: `
-SELECT /*! STRAIGHT_JOIN */ j.i, c.version, ` + tallyCols + `, ` + progressCols + `
+SELECT /*! STRAIGHT_JOIN */ j.i, c.version, ` + tallyCols + `, ` + relationCols + `
 FROM ` + wanted + `
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = j.conv
-CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = j.conv AND t.seq = j.seq
-LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
-		putReceipts: t.insert("delivery_receipts", receipt+", delivered_at BIGINT, read_at BIGINT") +
-			t.over("conv, seq, recipient", again("status", "version", "delivered_at", "read_at")),
+CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = j.conv AND t.seq = j.seq` + lockedRelation,
+		putReceipts: `
+INSERT INTO delivery_receipts (conv, seq, reader, status, version, delivered_at, read_at)
+SELECT /*! STRAIGHT_JOIN */ j.conv, j.seq, p.reader, j.status, j.version, j.delivered_at, j.read_at
+FROM ` + t.rows("conv BIGINT, seq BIGINT, name ID, status TINYINT, version BIGINT, delivered_at BIGINT, read_at BIGINT") + lockedReader +
+			t.over("conv, seq, reader", again("status", "version", "delivered_at", "read_at")),
 
 		readers: `
-SELECT /*! STRAIGHT_JOIN */ j.i, c.version, p.delivered_seq, p.read_seq, ` + progressCols + `
+SELECT /*! STRAIGHT_JOIN */ j.i, c.version, p.delivered_seq, p.read_seq, ` + relationCols + `
 FROM ` + wanted + `
-CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = j.conv
-LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = j.conv AND p.reader = j.recipient
-LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
+CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = j.conv` + lockedRelation,
 		receipts: `
-SELECT /*! STRAIGHT_JOIN */ j.i, ` + progressCols + `
-FROM ` + wanted + `
-CROSS JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
-		putReaders: t.insert("delivery_readers", "conv BIGINT, reader ID, delivered_seq BIGINT, read_seq BIGINT") +
-			t.over("conv, reader", place("delivered_seq")+", "+place("read_seq")),
+SELECT /*! STRAIGHT_JOIN */ j.i, ` + relationCols + `
+FROM ` + wanted + lockedRelation + `
+WHERE b.reader IS NOT NULL OR r.reader IS NOT NULL`,
+		putReaders: t.insert("delivery_readers", "conv BIGINT, name ID, delivered_seq BIGINT, read_seq BIGINT") +
+			t.over("conv, name", place("delivered_seq")+", "+place("read_seq")),
 
 		latest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
 		anyDue: `SELECT EXISTS (SELECT 1 FROM delivery_outbox WHERE ready_at <= ` + t.now + `)`,

@@ -103,19 +103,21 @@ SET c.version = j.version`
 		lock: mysqlShare,
 		load: lockedReads(mysqlIDs, mysqlNow).load + mysqlShare,
 		seen: `
-SELECT STRAIGHT_JOIN j.i, r.status
-FROM ` + mysqlTable(columns("i BIGINT, conv BIGINT, seq BIGINT, recipient ID")) + `
-JOIN delivery_messages m FORCE INDEX (PRIMARY) ON m.conv = j.conv AND m.seq = j.seq
-LEFT JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.recipient = j.recipient`,
+SELECT STRAIGHT_JOIN j.i, g.roster IS NOT NULL, ` + relationCols + `
+FROM ` + mysqlWanted + `
+LEFT JOIN delivery_rosters g FORCE INDEX (delivery_rosters_roster) ON g.roster = j.roster` + lockedRelation,
+		members: `
+SELECT STRAIGHT_JOIN j.i
+FROM ` + mysqlWanted + lockedReader + `
+JOIN delivery_members b FORCE INDEX (PRIMARY) ON b.roster = j.roster AND b.reader = p.reader` + mysqlShare,
 		reserve: `
-INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
-SELECT j.conv, j.seq, j.recipient, ` + sqlSent + `, 0
-FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, recipient ID")) + `
+INSERT INTO delivery_receipts (conv, seq, reader, status, version)
+SELECT STRAIGHT_JOIN j.conv, j.seq, p.reader, ` + sqlSent + `, 0
+FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, name ID")) + lockedReader + `
 ON DUPLICATE KEY UPDATE version = delivery_receipts.version`,
 		stretch: `
-SELECT STRAIGHT_JOIN c.conv, ` + headerCols + `
-FROM delivery_messages m FORCE INDEX (PRIMARY)
-JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = m.conv
+SELECT STRAIGHT_JOIN c.conv, m.roster, ` + headerCols + `
+FROM delivery_messages m FORCE INDEX (PRIMARY)` + lockedConversation + lockedSender + `
 WHERE m.conv = ? AND m.seq >= ? AND m.seq < ?
 ORDER BY m.seq LIMIT ?` + mysqlShare,
 	}
@@ -151,10 +153,17 @@ SELECT STRAIGHT_JOIN c.conv, c.version
 FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$')) j
 JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv`
 
+// mysqlWanted is the table of the rows that ask how things stand.
+var mysqlWanted = mysqlTable(columns("i BIGINT, conv BIGINT, seq BIGINT, roster BIGINT, name ID"))
+
 var mysqlTongue = tongue{
 	ids:   mysqlIDs,
 	table: mysqlTable,
 	over:  func(_, sets string) string { return "\nON DUPLICATE KEY UPDATE " + sets },
+	keep: func(_, same string) string {
+		_, column, _ := strings.Cut(same, ".")
+		return "\nON DUPLICATE KEY UPDATE " + column + " = " + same
+	},
 	most:  "GREATEST",
 	later: func(column string) string { return "VALUES(" + column + ")" },
 	now:   mysqlNow,
@@ -162,7 +171,7 @@ var mysqlTongue = tongue{
 
 // mysqlTable turns a batch of rows into the table j.
 func mysqlTable(columns []column) string {
-	kinds := map[string]string{"ID": "VARCHAR(128) CHARACTER SET utf8mb4", "TEXT": "MEDIUMTEXT CHARACTER SET utf8mb4"}
+	kinds := map[string]string{"ID": "VARCHAR(128) CHARACTER SET utf8mb4", "KEY": "VARCHAR(129) CHARACTER SET utf8mb4", "TEXT": "MEDIUMTEXT CHARACTER SET utf8mb4"}
 	paths := make([]string, len(columns))
 	for i, c := range columns {
 		paths[i] = fmt.Sprintf("%s %s PATH '$[%d]'", c.name, cmp.Or(kinds[c.kind], c.kind), i)

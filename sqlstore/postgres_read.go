@@ -71,12 +71,12 @@ unread AS MATERIALIZED (
 	SELECT m.id, m.seq
 	FROM delivery_messages m
 	LEFT JOIN LATERAL (
-		SELECT status FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = $3::text LIMIT 1
+		SELECT status FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = $2::text LIMIT 1
 	) r ON true
 	WHERE (m.conv, m.seq) > ((SELECT conv FROM reader), (SELECT place FROM reader))
 		AND (m.conv, m.seq) <= ((SELECT conv FROM reader), (SELECT version FROM reader))
-		AND CASE WHEN m.sender = $4::text THEN false ELSE coalesce(r.status, m.open::int * ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `) END
-	ORDER BY m.conv, m.seq LIMIT $5::bigint
+		AND CASE WHEN m.sender = $2::text THEN false ELSE coalesce(r.status, m.open::int * ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `) END
+	ORDER BY m.conv, m.seq LIMIT $3::bigint
 )
 SELECT reader.version, (SELECT count(*) FROM unread), first.id, first.seq, newest.id, newest.seq
 FROM reader

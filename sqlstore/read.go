@@ -28,7 +28,7 @@ type reads struct {
 	changes string // conversation, after, limit, viewer; in order of version
 
 	// A place is a message's id and seq, NULLs if there is none.
-	pending string // conversation, user thrice, limit → conversation's version, count, first place, newest place
+	pending string // conversation, user, limit → conversation's version, count, first place, newest place
 
 	dead    string // after, limit → id, payload, attempts, reason, at
 	backlog string // → waiting, microseconds since the oldest was committed, until the newest will have been (NULLs if there is none), dead
@@ -127,7 +127,7 @@ func (r *reads) list(l delivery.List, rows int) (text string, args []any) {
 func (s *session) pending(ctx context.Context, reader delivery.Reader, limit int) (p delivery.Pending, err error) {
 	err = s.read(ctx, func(q delivery.DBTX) error {
 		p = delivery.Pending{}
-		rows, err := query(ctx, q, scanPending, s.reads.pending, reader.Conversation, reader.User, reader.User, reader.User, limit+1)
+		rows, err := query(ctx, q, scanPending, s.reads.pending, reader.Conversation, reader.User, limit+1)
 		if err == nil && len(rows) > 0 {
 			p = rows[0]
 		}

@@ -211,6 +211,7 @@ var sqliteTongue = tongue{
 		return "(SELECT " + strings.Join(values, ", ") + " FROM json_each(?)) j"
 	},
 	over:  func(key, sets string) string { return " WHERE true\nON CONFLICT (" + key + ") DO UPDATE SET " + sets },
+	keep:  func(key, _ string) string { return " WHERE true\nON CONFLICT (" + key + ") DO NOTHING" },
 	most:  "max",
 	later: func(column string) string { return "excluded." + column },
 	now:   sqliteNow,

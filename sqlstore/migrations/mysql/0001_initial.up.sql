@@ -15,14 +15,45 @@ CREATE TABLE IF NOT EXISTS delivery_conversations (
 	UNIQUE KEY delivery_conversations_id (id)
 ) ENGINE=InnoDB;
 
--- What never changes about a message. Its place in the conversation (seq) is the version it was sent at.
+-- Who has sent, may receive or has marked in a conversation: a name has a number of its own in each. Up to the places
+-- nothing is left to do for the reader, so that marks up to a message look only at what is new.
+--
+-- The names come first in the primary key, since an INSERT that finds its row there locks no gap between rows.
+CREATE TABLE IF NOT EXISTS delivery_readers (
+	conv          BIGINT NOT NULL,
+	name          VARBINARY(128) NOT NULL,
+	reader        BIGINT NOT NULL AUTO_INCREMENT,
+	delivered_seq BIGINT NOT NULL,
+	read_seq      BIGINT NOT NULL,
+	PRIMARY KEY (conv, name),
+	UNIQUE KEY delivery_readers_reader (reader)
+) ENGINE=InnoDB;
+
+-- The sets of readers that a conversation's messages are for, by their keys. None ever changes.
+CREATE TABLE IF NOT EXISTS delivery_rosters (
+	conv   BIGINT NOT NULL,
+	name   VARBINARY(129) NOT NULL,
+	roster BIGINT NOT NULL AUTO_INCREMENT,
+	size   INT NOT NULL,
+	PRIMARY KEY (conv, name),
+	UNIQUE KEY delivery_rosters_roster (roster)
+) ENGINE=InnoDB;
+
+CREATE TABLE IF NOT EXISTS delivery_members (
+	roster BIGINT NOT NULL,
+	reader BIGINT NOT NULL,
+	PRIMARY KEY (roster, reader)
+) ENGINE=InnoDB;
+
+-- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
+-- are its roster without its sender. A message without a roster is open.
 CREATE TABLE IF NOT EXISTS delivery_messages (
 	conv    BIGINT NOT NULL,
 	seq     BIGINT NOT NULL,
 	id      VARBINARY(128) NOT NULL,
-	sender  VARBINARY(128) NOT NULL,
+	sender  BIGINT NOT NULL,
 	body    MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
-	open    TINYINT NOT NULL,
+	roster  BIGINT,
 	total   INT NOT NULL,
 	quorum  INT NOT NULL,
 	sent_at BIGINT NOT NULL,
@@ -44,25 +75,17 @@ CREATE TABLE IF NOT EXISTS delivery_states (
 	UNIQUE KEY delivery_states_version (conv, version)
 ) ENGINE=InnoDB;
 
--- How far a message has come with each recipient. Frozen recipients have theirs from the start.
+-- How far a message has come with each reader who has marked it. A recipient without a row is at the first status, at
+-- the version of the sending. A row at version 0 is none yet.
 CREATE TABLE IF NOT EXISTS delivery_receipts (
 	conv         BIGINT NOT NULL,
 	seq          BIGINT NOT NULL,
-	recipient    VARBINARY(128) NOT NULL,
+	reader       BIGINT NOT NULL,
 	status       TINYINT NOT NULL CHECK (status BETWEEN 1 AND 3),
 	version      BIGINT NOT NULL,
 	delivered_at BIGINT,
 	read_at      BIGINT,
-	PRIMARY KEY (conv, seq, recipient)
-) ENGINE=InnoDB;
-
--- Up to where nothing is left to do for a reader, so that marks up to a message look only at what is new.
-CREATE TABLE IF NOT EXISTS delivery_readers (
-	conv          BIGINT NOT NULL,
-	reader        VARBINARY(128) NOT NULL,
-	delivered_seq BIGINT NOT NULL,
-	read_seq      BIGINT NOT NULL,
-	PRIMARY KEY (conv, reader)
+	PRIMARY KEY (conv, seq, reader)
 ) ENGINE=InnoDB;
 
 -- Events that were committed and not accepted yet. ready_at is the schedule and the end of the lease in one, on the

@@ -13,14 +13,41 @@ CREATE TABLE delivery_conversations (
 	version INTEGER NOT NULL
 );
 
--- What never changes about a message. Its place in the conversation (seq) is the version it was sent at.
+-- Who has sent, may receive or has marked in a conversation: a name has a number of its own in each. Up to the places
+-- nothing is left to do for the reader, so that marks up to a message look only at what is new.
+CREATE TABLE delivery_readers (
+	reader        INTEGER PRIMARY KEY,
+	conv          INTEGER NOT NULL,
+	name          TEXT NOT NULL,
+	delivered_seq INTEGER NOT NULL,
+	read_seq      INTEGER NOT NULL,
+	UNIQUE (conv, name)
+);
+
+-- The sets of readers that a conversation's messages are for, by their keys. None ever changes.
+CREATE TABLE delivery_rosters (
+	roster INTEGER PRIMARY KEY,
+	conv   INTEGER NOT NULL,
+	name   TEXT NOT NULL,
+	size   INTEGER NOT NULL,
+	UNIQUE (conv, name)
+);
+
+CREATE TABLE delivery_members (
+	roster INTEGER NOT NULL,
+	reader INTEGER NOT NULL,
+	PRIMARY KEY (roster, reader)
+) WITHOUT ROWID;
+
+-- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
+-- are its roster without its sender. A message without a roster is open.
 CREATE TABLE delivery_messages (
 	conv    INTEGER NOT NULL,
 	seq     INTEGER NOT NULL,
 	id      TEXT NOT NULL UNIQUE,
-	sender  TEXT NOT NULL,
+	sender  INTEGER NOT NULL,
 	body    TEXT NOT NULL,
-	open    INTEGER NOT NULL,
+	roster  INTEGER,
 	total   INTEGER NOT NULL,
 	quorum  INTEGER NOT NULL,
 	sent_at INTEGER NOT NULL,
@@ -42,25 +69,17 @@ CREATE TABLE delivery_states (
 
 CREATE UNIQUE INDEX delivery_states_version ON delivery_states (conv, version);
 
--- How far a message has come with each recipient. Frozen recipients have theirs from the start.
+-- How far a message has come with each reader who has marked it. A recipient without a row is at the first status, at
+-- the version of the sending.
 CREATE TABLE delivery_receipts (
 	conv         INTEGER NOT NULL,
 	seq          INTEGER NOT NULL,
-	recipient    TEXT NOT NULL,
+	reader       INTEGER NOT NULL,
 	status       INTEGER NOT NULL CHECK (status BETWEEN 1 AND 3),
 	version      INTEGER NOT NULL,
 	delivered_at INTEGER,
 	read_at      INTEGER,
-	PRIMARY KEY (conv, seq, recipient)
-) WITHOUT ROWID;
-
--- Up to where nothing is left to do for a reader, so that marks up to a message look only at what is new.
-CREATE TABLE delivery_readers (
-	conv          INTEGER NOT NULL,
-	reader        TEXT NOT NULL,
-	delivered_seq INTEGER NOT NULL,
-	read_seq      INTEGER NOT NULL,
-	PRIMARY KEY (conv, reader)
+	PRIMARY KEY (conv, seq, reader)
 ) WITHOUT ROWID;
 
 -- Events that were committed and not accepted yet. ready_at is the schedule and the end of the lease in one, on the
