@@ -1,4 +1,4 @@
-package pusheradapter
+package deliverywire
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ func (p *Payload) appendJSON(b, updates []byte) []byte {
 	b = appendString(append(b, `{"conversation":`...), p.Conversation)
 	b = strconv.AppendInt(append(b, `,"from":`...), p.From, 10)
 	b = strconv.AppendInt(append(b, `,"to":`...), p.To, 10)
-	if p.Shared != (PayloadUpdate{}) {
+	if p.Shared != (Update{}) {
 		b = p.Shared.appendJSON(append(b, `,"shared":`...))
 	}
 	b = append(append(b, `,"updates":[`...), updates...)
@@ -25,7 +25,7 @@ func (p *Payload) appendJSON(b, updates []byte) []byte {
 }
 
 // appendJSON appends the update, which is encodable.
-func (u *PayloadUpdate) appendJSON(b []byte) []byte {
+func (u *Update) appendJSON(b []byte) []byte {
 	return object(append(b, '{')).
 		text("message", u.Message).
 		number("version", u.Version).

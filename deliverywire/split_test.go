@@ -1,9 +1,11 @@
-package pusheradapter_test
+package deliverywire_test
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -11,35 +13,35 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/msgdelivery/delivery"
-	"github.com/msgdelivery/delivery/pusheradapter"
+	"github.com/msgdelivery/delivery/deliverywire"
 )
 
-// encode runs the default encoder and checks what must hold for every event: the triggers keep
-// Pusher's limits, and together their payloads tell the event exactly, bodies aside.
-func encode(t *testing.T, event delivery.Event) ([]pusheradapter.Trigger, []pusheradapter.Payload) {
+// pusherLimit is the limit of Pusher: the tests' own, where they say no other.
+const pusherLimit = 10_240
+
+// split splits an event and checks what must hold for every one: the payloads keep the limit, and
+// together they tell the event exactly, bodies aside.
+func split(t *testing.T, event delivery.Event, limit int) ([][]byte, []deliverywire.Payload) {
 	t.Helper()
-	triggers, err := pusheradapter.EncodePrivate(t.Context(), event)
+	parts, err := deliverywire.Split(event, limit)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var payloads []pusheradapter.Payload
+	var payloads []deliverywire.Payload
 	var updates []delivery.Update
-	for _, trigger := range triggers {
-		if trigger.Name != event.Kind.String() || trigger.Except != event.Except {
-			t.Errorf("trigger %q except %q", trigger.Name, trigger.Except)
+	for _, data := range parts {
+		if len(data) > limit {
+			t.Errorf("%d bytes of data, and the limit is %d", len(data), limit)
 		}
-		if len(trigger.Data) > 10_240 {
-			t.Errorf("%d bytes of data", len(trigger.Data))
-		}
-		var p pusheradapter.Payload
-		if err := json.Unmarshal(trigger.Data, &p); err != nil {
+		var p deliverywire.Payload
+		if err := json.Unmarshal(data, &p); err != nil {
 			t.Fatal(err)
 		}
 		var canonical bytes.Buffer
 		encoder := json.NewEncoder(&canonical)
 		encoder.SetEscapeHTML(false)
-		if err := encoder.Encode(p); err != nil || canonical.String() != string(trigger.Data)+"\n" {
-			t.Errorf("%v, data is\n%s, and of encoding/json\n%s", err, trigger.Data, &canonical)
+		if err := encoder.Encode(p); err != nil || canonical.String() != string(data)+"\n" {
+			t.Errorf("%v, data is\n%s, and of encoding/json\n%s", err, data, &canonical)
 		}
 		if p.Conversation != event.Conversation || len(p.Updates) == 0 {
 			t.Errorf("payload of %q with %d updates", p.Conversation, len(p.Updates))
@@ -63,11 +65,11 @@ func encode(t *testing.T, event delivery.Event) ([]pusheradapter.Trigger, []push
 			i++
 		}
 	}
-	return triggers, payloads
+	return parts, payloads
 }
 
 // checkRanges checks that payloads cover the event's versions, each once and in order.
-func checkRanges(t *testing.T, event delivery.Event, payloads []pusheradapter.Payload) {
+func checkRanges(t *testing.T, event delivery.Event, payloads []deliverywire.Payload) {
 	t.Helper()
 	next := event.From
 	for i, p := range payloads {
@@ -126,25 +128,61 @@ func TestAThousandUpdatesFitInAboutTenEvents(t *testing.T) {
 			for i := range event.Updates {
 				test.vary(i, &event.Updates[i])
 			}
-			triggers, payloads := encode(t, event)
+			parts, payloads := split(t, event, pusherLimit)
 			checkRanges(t, event, payloads)
-			if len(triggers) > test.most {
-				t.Errorf("%d events, want at most %d", len(triggers), test.most)
+			if len(parts) > test.most {
+				t.Errorf("%d events, want at most %d", len(parts), test.most)
 			}
-			t.Logf("%d events, %d bytes an update", len(triggers), len(triggers[0].Data)/len(payloads[0].Updates))
+			t.Logf("%d events, %d bytes an update", len(parts), len(parts[0])/len(payloads[0].Updates))
 		})
+	}
+}
+
+func TestACatchUpOfAThousandTakesAtMost70KB(t *testing.T) {
+	event := catchUp(1000, func(int) string { return uuid.Must(uuid.NewV7()).String() })
+	for limit, most := range map[int]int{pusherLimit: 7, 64 << 10: 2, math.MaxInt: 1} {
+		parts, payloads := split(t, event, limit)
+		checkRanges(t, event, payloads)
+		size := 0
+		for _, data := range parts {
+			size += len(data)
+		}
+		if len(parts) > most || size > 70_000 {
+			t.Errorf("at a limit of %d: %d payloads of %d bytes in all, want at most %d of 70,000", limit, len(parts), size, most)
+		}
+		t.Logf("at a limit of %d: %d payloads of %d bytes in all", limit, len(parts), size)
+	}
+}
+
+func TestTheSmallestLimitHoldsOneUpdate(t *testing.T) {
+	event := catchUp(20, func(i int) string { return fmt.Sprint("m", i) })
+	limit := 0
+	for {
+		limit++
+		_, err := deliverywire.Split(event, limit)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, deliverywire.ErrTooLarge) || limit > 1000 {
+			t.Fatalf("at a limit of %d: %v", limit, err)
+		}
+	}
+	_, payloads := split(t, event, limit)
+	checkRanges(t, event, payloads)
+	if len(payloads) < 15 {
+		t.Errorf("at a limit of %d: %d payloads of 20 updates", limit, len(payloads))
 	}
 }
 
 func TestTheLargestIDsFit(t *testing.T) {
 	long := strings.Repeat("\x01", delivery.MaxID) // 6 bytes each in JSON
-	event := delivery.Event{Kind: delivery.StatusChanged, Conversation: strings.Repeat("/", 50), From: 1, To: 20}
+	event := delivery.Event{Kind: delivery.StatusChanged, Conversation: strings.Repeat("/", delivery.MaxID), From: 1, To: 20}
 	for i := range 20 {
 		u := delivery.Update{Message: long, Sender: long[i:], Version: int64(i + 1), Status: delivery.Sent}
 		u.Receipt = &delivery.Receipt{Message: long, Recipient: long[i:], Status: delivery.Delivered, Version: u.Version}
 		event.Updates = append(event.Updates, u)
 	}
-	_, payloads := encode(t, event)
+	_, payloads := split(t, event, pusherLimit)
 	checkRanges(t, event, payloads)
 	if len(payloads) < 2 {
 		t.Errorf("%d payloads", len(payloads))
@@ -153,15 +191,12 @@ func TestTheLargestIDsFit(t *testing.T) {
 
 func TestASingleUpdateStandsByItself(t *testing.T) {
 	event := catchUp(1, func(int) string { return "m1" })
-	triggers, _ := encode(t, event)
+	parts, _ := split(t, event, pusherLimit)
 	want := `{"conversation":"room:general","from":100001,"to":100001,"updates":[{"message":"m1","version":100001,` +
 		`"sender":"alice","status":"read","delivered":2,"read":2,"total":2,"recipient":"bob","recipient_status":"read",` +
 		`"delivered_at":"2025-03-01T12:30:00.123456Z","read_at":"2025-03-01T12:30:00.123456Z"}]}`
-	if got := string(triggers[0].Data); got != want {
+	if got := string(parts[0]); got != want {
 		t.Errorf("data is\n%s, want\n%s", got, want)
-	}
-	if triggers[0].Channel != "private-conv-room=3Ageneral" {
-		t.Errorf("channel %q", triggers[0].Channel)
 	}
 }
 
@@ -171,9 +206,9 @@ func TestTimesAreToldInUTC(t *testing.T) {
 		r := event.Updates[i].Receipt
 		r.DeliveredAt, r.ReadAt = r.DeliveredAt.In(zone), r.ReadAt.In(zone)
 	}
-	triggers, err := pusheradapter.EncodePrivate(t.Context(), event)
-	if err != nil || strings.Count(string(triggers[0].Data), `"2025-03-01T12:30:00.123456Z"`) != 2 {
-		t.Errorf("%v, data is %s", err, triggers[0].Data)
+	parts, err := deliverywire.Split(event, pusherLimit)
+	if err != nil || strings.Count(string(parts[0]), `"2025-03-01T12:30:00.123456Z"`) != 2 {
+		t.Errorf("%v, data is %s", err, parts[0])
 	}
 }
 
@@ -187,71 +222,18 @@ func TestMixedUpdatesComeBackAsTheyWere(t *testing.T) {
 		{Message: "m1", Sender: "alice", Version: 4, Status: delivery.Read, Delivered: 2, Read: 1, Receipt: &carol},
 		{Message: "m1", Sender: "alice", Version: 5, Status: delivery.Read, Body: "<b>&amp;</b> \u2028"},
 	}}
-	_, payloads := encode(t, event)
-	shared := pusheradapter.PayloadUpdate{Message: "m1", Sender: "alice"}
+	_, payloads := split(t, event, pusherLimit)
+	shared := deliverywire.Update{Message: "m1", Sender: "alice"}
 	if payloads[0].Shared != shared {
 		t.Errorf("shared: %+v", payloads[0].Shared)
 	}
-}
-
-func TestBodies(t *testing.T) {
-	message := func(bodies ...string) delivery.Event {
-		event := delivery.Event{Kind: delivery.MessageSent, Conversation: "c1", From: 1, To: int64(len(bodies))}
-		for i, body := range bodies {
-			event.Updates = append(event.Updates, delivery.Update{
-				Message: fmt.Sprint("m", i), Sender: "alice", Version: int64(i + 1), Status: delivery.Sent, Total: 3, Body: body,
-			})
-		}
-		return event
-	}
-	t.Run("a body that fits is carried without escapes for HTML", func(t *testing.T) {
-		triggers, _ := encode(t, message(strings.Repeat("<", 10_000)))
-		if len(triggers) != 1 || !strings.Contains(string(triggers[0].Data), "<<<") {
-			t.Errorf("%d triggers", len(triggers))
-		}
-	})
-	t.Run("a body too long is left to be fetched", func(t *testing.T) {
-		for _, body := range []string{strings.Repeat("x", delivery.MaxBody), strings.Repeat("\"", 6_000)} {
-			_, payloads := encode(t, message(body))
-			if len(payloads) != 1 || !payloads[0].Updates[0].BodyOmitted || payloads[0].Updates[0].Body != "" {
-				t.Errorf("payloads are %+v", payloads)
-			}
-		}
-	})
-	t.Run("the longest body is found exactly", func(t *testing.T) {
-		longest := 0
-		for n := 10_000; n < 10_240; n++ {
-			triggers, payloads := encode(t, message(strings.Repeat("x", n)))
-			if payloads[0].Updates[0].BodyOmitted {
-				break
-			}
-			longest = len(triggers[0].Data)
-		}
-		if longest < 10_150 {
-			t.Errorf("the longest data with a body has only %d bytes", longest)
-		}
-	})
-	t.Run("merged messages are split, and only the long body is omitted", func(t *testing.T) {
-		event := message(strings.Repeat("a", 6000), strings.Repeat("b", 20_000), strings.Repeat("c", 6000), "d")
-		_, payloads := encode(t, event)
-		checkRanges(t, event, payloads)
-		var omitted []bool
-		for _, p := range payloads {
-			for _, u := range p.Updates {
-				omitted = append(omitted, u.BodyOmitted)
-			}
-		}
-		if len(payloads) != 2 || !reflect.DeepEqual(omitted, []bool{false, true, false, false}) {
-			t.Errorf("%d payloads, omitted %v", len(payloads), omitted)
-		}
-	})
 }
 
 func TestVersionsBeyondTheRangeStayWithinIt(t *testing.T) {
 	// A replayed dead letter tells the present state: versions later than those it covers.
 	event := catchUp(500, func(i int) string { return fmt.Sprintf("message-%030d", i) })
 	event.To = event.From + 3
-	_, payloads := encode(t, event)
+	_, payloads := split(t, event, pusherLimit)
 	if len(payloads) < 2 {
 		t.Fatalf("%d payloads", len(payloads))
 	}
@@ -265,16 +247,16 @@ func TestVersionsBeyondTheRangeStayWithinIt(t *testing.T) {
 	}
 }
 
-func TestEventsThatCannotBeEncoded(t *testing.T) {
+func TestEventsWithoutAWireForm(t *testing.T) {
 	good := catchUp(1, func(int) string { return "m1" })
 	for name, spoil := range map[string]func(*delivery.Event){
-		"a conversation without a channel name": func(e *delivery.Event) { e.Conversation = strings.Repeat("/", 51) },
-		"no kind":                               func(e *delivery.Event) { e.Kind = 0 },
-		"an unknown kind":                       func(e *delivery.Event) { e.Kind = 9 },
-		"no updates":                            func(e *delivery.Event) { e.Updates = nil },
-		"an unknown status":                     func(e *delivery.Event) { e.Updates[0].Status = 9 },
-		"a year without a text form":            func(e *delivery.Event) { e.Updates[0].Receipt.ReadAt = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC) },
-		"an id beyond all limits":               func(e *delivery.Event) { e.Updates[0].Message = strings.Repeat("x", 11_000) },
+		"a conversation beyond all limits": func(e *delivery.Event) { e.Conversation = strings.Repeat("x", 11_000) },
+		"no kind":                          func(e *delivery.Event) { e.Kind = 0 },
+		"an unknown kind":                  func(e *delivery.Event) { e.Kind = 9 },
+		"no updates":                       func(e *delivery.Event) { e.Updates = nil },
+		"an unknown status":                func(e *delivery.Event) { e.Updates[0].Status = 9 },
+		"a year without a text form":       func(e *delivery.Event) { e.Updates[0].Receipt.ReadAt = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"an id beyond all limits":          func(e *delivery.Event) { e.Updates[0].Message = strings.Repeat("x", 11_000) },
 		"a sender beyond all limits, shared": func(e *delivery.Event) {
 			e.Updates[0].Sender = strings.Repeat("x", 11_000)
 			e.Updates = append(e.Updates, e.Updates[0])
@@ -286,9 +268,10 @@ func TestEventsThatCannotBeEncoded(t *testing.T) {
 			receipt := *good.Updates[0].Receipt
 			event.Updates[0].Receipt = &receipt
 			spoil(&event)
-			triggers, err := pusheradapter.EncodePrivate(t.Context(), event)
-			if err == nil || !isPermanent(err) {
-				t.Fatalf("%d triggers, %v; want a permanent error", len(triggers), err)
+			parts, err := deliverywire.Split(event, pusherLimit)
+			var invalid *delivery.InvalidError
+			if errors.As(err, &invalid) == errors.Is(err, deliverywire.ErrTooLarge) {
+				t.Fatalf("%d payloads, %v; want an InvalidError or ErrTooLarge", len(parts), err)
 			}
 			if strings.Contains(err.Error(), "xxx") {
 				t.Errorf("quotes the value: %.100s", err)

@@ -1,4 +1,4 @@
-package pusheradapter_test
+package deliverywire_test
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-func FuzzPayload(f *testing.F) {
+func FuzzSplit(f *testing.F) {
 	f.Add(uint64(1), 3, 0, 0)
 	f.Add(uint64(2), 200, 3000, 4)
 	f.Add(uint64(3), 1000, 30_000, 0)
@@ -20,8 +20,10 @@ func FuzzPayload(f *testing.F) {
 			t.Skip()
 		}
 		event := randomEvent(rand.New(rand.NewPCG(seed, 0)), n, body, idLength)
-		_, payloads := encode(t, event)
-		checkRanges(t, event, payloads)
+		for _, limit := range []int{1500, pusherLimit, 64 << 10} {
+			_, payloads := split(t, event, limit)
+			checkRanges(t, event, payloads)
+		}
 	})
 }
 

@@ -1,4 +1,4 @@
-package pusheradapter
+package deliverywire
 
 import (
 	"bytes"
@@ -25,7 +25,7 @@ func FuzzJSON(f *testing.F) {
 		_, updates := hoist([]delivery.Update{u})
 		updates[0].BodyOmitted = omitted
 		p := Payload{Conversation: sender, From: version, To: int64(count), Updates: updates}
-		for _, p.Shared = range []PayloadUpdate{{}, updates[0]} {
+		for _, p.Shared = range []Update{{}, updates[0]} {
 			var want bytes.Buffer
 			encoder := json.NewEncoder(&want)
 			encoder.SetEscapeHTML(false)
