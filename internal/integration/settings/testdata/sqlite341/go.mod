@@ -1,5 +1,5 @@
 // An app whose SQLite is too old. It is a module of its own, so that the versions that it requires stay as old.
-module github.com/msgdelivery/delivery/internal/integration/testdata/sqlite341
+module github.com/msgdelivery/delivery/internal/integration/settings/testdata/sqlite341
 
 go 1.25.0
 
@@ -21,4 +21,4 @@ require (
 	modernc.org/sqlite v1.23.1 // indirect
 )
 
-replace github.com/msgdelivery/delivery => ../../../../
+replace github.com/msgdelivery/delivery => ../../../../../
