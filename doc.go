@@ -64,8 +64,7 @@
 //
 // Events may therefore come twice, and overtake each other. They carry versions: a receiver keeps,
 // for each message, what has the greatest version, and asks for Changes when it sees a gap. The
-// documentation of pusheradapter, under Events, says step by step what a page does, whatever brings
-// it the events.
+// documentation of deliverywire says step by step what a page does, whatever carries the events.
 //
 // # Audiences
 //
@@ -87,6 +86,7 @@
 // # Packages
 //
 // Stores: memstore for tests, sqlstore for Postgres, MySQL/MariaDB and SQLite. Notifiers:
-// pusheradapter, or a [NotifierFunc] of your own. deliveryhttp mounts all of it as HTTP handlers.
-// deliverytest is the executable contract for stores and notifiers of your own.
+// pusheradapter, or a [NotifierFunc] of your own, which sends clients the events in the form of
+// deliverywire. deliveryhttp mounts all of it as HTTP handlers. deliverytest is the executable
+// contract for stores and notifiers of your own.
 package delivery

@@ -23,6 +23,9 @@
 // [TestTxStore] does the same for what a [delivery.TxStore] adds, at the isolation levels that
 // [TxOptions] names. Run both with -race.
 //
+// A subtest that fails quotes its rule. The rules are in the files rule_*.go, word for word, and
+// what they call to probe a store is in the files probe*.go.
+//
 // # A notifier of your own
 //
 // [TestNotifier] is the contract of [delivery.Notifier]; it can test as much of it as the

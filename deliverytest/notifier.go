@@ -1,15 +1,9 @@
 package deliverytest
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/msgdelivery/delivery"
-	"github.com/msgdelivery/delivery/internal/clone"
 )
 
 // Endpoint is a notifier under test, and what its test can see of and do to the other side.
@@ -30,174 +24,10 @@ type Endpoint struct {
 	Fail, Hang func()
 }
 
-// soon is how long after the end of ctx a notifier may take to return.
-const soon = 5 * time.Second
-
 // TestNotifier tests that a notifier keeps the contract of [delivery.Notifier]. Each subtest is one
 // rule of it, and gets an endpoint of its own from open. Run it with -race.
 func TestNotifier(t *testing.T, open func(t *testing.T) Endpoint) {
 	for _, c := range notifierCases {
 		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t)) })
 	}
-}
-
-// notifierCase is one rule, and the test that a notifier keeps it.
-type notifierCase struct {
-	rule string
-	test func(*notifierProbe)
-}
-
-func (c notifierCase) run(t testing.TB, endpoint Endpoint) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	c.test(&notifierProbe{TB: t, ctx: ctx, rule: c.rule, endpoint: endpoint})
-}
-
-var notifierCases = []notifierCase{
-	{"when Notify returns nil all events were accepted", func(p *notifierProbe) {
-		p.notify(told(1))
-		p.notify(told(2, 3, 4))
-		var many []int
-		for i := range 25 {
-			many = append(many, 10+i)
-		}
-		p.notify(told(many...))
-	}},
-	{"an event may come again", func(p *notifierProbe) {
-		p.notify(told(1, 2))
-		p.notify(told(2, 3))
-		p.notify(told(1, 2))
-	}},
-	{"Notify may be called by several goroutines at the same time", func(p *notifierProbe) {
-		var callers sync.WaitGroup
-		for i := range 16 {
-			callers.Go(func() { p.notify(told(2*i+1, 2*i+2)) })
-		}
-		callers.Wait()
-	}},
-	{"Notify neither keeps nor changes what it is given", func(p *notifierProbe) {
-		for i := range 10 {
-			events := told(2*i+1, 2*i+2)
-			given := clone.Events(events)
-			p.notify(given)
-			if d := diff(given, events); d != "" {
-				p.errorf("what was given%s", d)
-			}
-			for j := range given {
-				spoil(given[j]) // a late reader of these is a race
-				given[j] = delivery.Event{}
-			}
-		}
-	}},
-	{"an endpoint that fails is a plain error, which blames no event", func(p *notifierProbe) {
-		p.need(p.endpoint.Fail != nil, "Fail")
-		p.endpoint.Fail()
-		p.plain(p.endpoint.Notifier.Notify(p.ctx, told(1, 2)))
-	}},
-	{"Notify returns soon after ctx ends, with an error that blames no event", func(p *notifierProbe) {
-		p.need(p.endpoint.Hang != nil, "Hang")
-		p.endpoint.Hang()
-		ctx, cancel := context.WithTimeout(p.ctx, short)
-		defer cancel()
-		returned := make(chan error, 1)
-		go func() { returned <- p.endpoint.Notifier.Notify(ctx, told(1, 2)) }()
-		select {
-		case err := <-returned:
-			p.plain(err)
-		case <-time.After(short + soon):
-			p.errorf("it had not returned %v after ctx ended", soon)
-		}
-	}},
-	{"after ctx has ended Notify returns nil only if all events were accepted", func(p *notifierProbe) {
-		ctx, cancel := context.WithCancel(p.ctx)
-		cancel()
-		events := told(1, 2)
-		if err := p.endpoint.Notifier.Notify(ctx, events); err == nil {
-			p.accepted(events)
-		} else {
-			p.plain(err)
-		}
-	}},
-	{"a refused event is named by its index, and those beside it are accepted", func(p *notifierProbe) {
-		p.need(p.endpoint.Refusable.ID != 0, "Refusable")
-		good := told(1, 2)
-		err := p.endpoint.Notifier.Notify(p.ctx, []delivery.Event{good[0], clone.Event(p.endpoint.Refusable), good[1]})
-		var refused *delivery.RefusedError
-		if !errors.As(err, &refused) {
-			p.errorf("it returned the error %v, want one that Refused makes", err)
-			return
-		}
-		if len(refused.ByIndex) != 1 || refused.ByIndex[1] == nil {
-			p.errorf("it refused %v, want just the one at index 1", refused.ByIndex)
-		}
-		p.accepted(good)
-	}},
-}
-
-// notifierProbe is an endpoint under test. Its methods may be called on any goroutine.
-type notifierProbe struct {
-	testing.TB
-	ctx      context.Context
-	rule     string
-	endpoint Endpoint
-}
-
-func (p *notifierProbe) errorf(format string, args ...any) {
-	p.Helper()
-	p.Errorf("the rule: %s\nbut %s", p.rule, fmt.Sprintf(format, args...))
-}
-
-// need skips the test for want of a means.
-func (p *notifierProbe) need(there bool, field string) {
-	p.Helper()
-	if !there {
-		p.Skipf("not tested: the Endpoint has no %s", field)
-	}
-}
-
-// notify tells events, which must be accepted.
-func (p *notifierProbe) notify(events []delivery.Event) {
-	p.Helper()
-	if err := p.endpoint.Notifier.Notify(p.ctx, events); err != nil {
-		p.errorf("it returned the error %v", err)
-		return
-	}
-	p.accepted(events)
-}
-
-func (p *notifierProbe) accepted(events []delivery.Event) {
-	p.Helper()
-	for _, event := range events {
-		if !p.endpoint.Accepted(event) {
-			p.errorf("event %d of %d was not accepted", event.ID, len(events))
-		}
-	}
-}
-
-// plain checks that the error is one of the endpoint and not of an event.
-func (p *notifierProbe) plain(err error) {
-	p.Helper()
-	var refused *delivery.RefusedError
-	if err == nil || errors.As(err, &refused) {
-		p.errorf("it returned the error %v, want a plain one", err)
-	}
-}
-
-// told returns one event for each number, some of new messages and some of marks.
-func told(numbers ...int) []delivery.Event {
-	events := make([]delivery.Event, len(numbers))
-	for i, n := range numbers {
-		version := int64(n)
-		events[i] = delivery.Event{
-			ID: version, Kind: delivery.MessageSent, Conversation: fmt.Sprint("conversation ", n%3), From: version, To: version,
-			Updates: []delivery.Update{{Message: fmt.Sprint("message ", n), Sender: "alice", Version: version, Status: delivery.Sent, Total: 2, Body: "hello"}},
-		}
-		if n%2 == 0 {
-			events[i].Kind, events[i].Except = delivery.StatusChanged, fmt.Sprint("123.", n)
-			update := &events[i].Updates[0]
-			update.Status, update.Delivered, update.Body = delivery.Delivered, 1, ""
-			update.Receipt = &delivery.Receipt{Message: update.Message, Recipient: "bob", Status: delivery.Delivered, Version: version, DeliveredAt: noon}
-		}
-	}
-	return events
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliverytest"
+	"github.com/msgdelivery/delivery/deliverywire"
 	"github.com/msgdelivery/delivery/memstore"
 	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
@@ -43,7 +44,7 @@ func TestAuthorsAreToldOfTheirOwnMessages(t *testing.T) {
 		}
 	}
 	for _, e := range srv.Events() {
-		var p pusheradapter.Payload
+		var p deliverywire.Payload
 		if err := json.Unmarshal([]byte(e.Data), &p); err != nil {
 			t.Fatal(err)
 		}

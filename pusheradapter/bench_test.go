@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/pusheradapter"
@@ -19,6 +20,23 @@ func (accepts) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}")), Request: request}, nil
+}
+
+// catchUp is the event of bob's having read n messages at once.
+func catchUp(n int, id func(int) string) delivery.Event {
+	at := time.Date(2025, 3, 1, 12, 30, 0, 123456000, time.UTC)
+	e := delivery.Event{ID: 7, Kind: delivery.StatusChanged, Conversation: "room:general", From: 100_001, To: 100_000 + int64(n), Except: "123.456"}
+	for i := range n {
+		u := delivery.Update{
+			Message: id(i), Sender: "alice", Version: e.From + int64(i),
+			Status: delivery.Read, Delivered: 2, Read: 2, Total: 2,
+		}
+		u.Receipt = &delivery.Receipt{
+			Message: u.Message, Recipient: "bob", Status: delivery.Read, Version: u.Version, DeliveredAt: at, ReadAt: at,
+		}
+		e.Updates = append(e.Updates, u)
+	}
+	return e
 }
 
 // BenchmarkNotify publishes receipts without a network: what is left is the adapter,

@@ -7,7 +7,7 @@ import (
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliverytest"
-	"github.com/msgdelivery/delivery/pusheradapter"
+	"github.com/msgdelivery/delivery/deliverywire"
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
 )
 
@@ -36,7 +36,7 @@ func accepted(t *testing.T, srv *pushertest.Server, event delivery.Event) bool {
 		missing[u] = true
 	}
 	for _, e := range srv.Events() {
-		var p pusheradapter.Payload
+		var p deliverywire.Payload
 		if err := json.Unmarshal([]byte(e.Data), &p); err != nil {
 			t.Error(err)
 		}

@@ -32,45 +32,13 @@
 //
 // # Events
 //
-// An event is named "message" or "status", and its data is a [Payload]:
+// An event is named "message" or "status", and its data is a [deliverywire.Payload] of up to
+// [MaxData] bytes. The documentation of deliverywire says step by step what a page does with it.
+// With pusher-js this comes to it:
 //
-//	{
-//		"conversation": "c1", "from": 41, "to": 42,
-//		"shared": {
-//			"sender": "alice", "status": "read", "delivered": 1, "read": 1, "total": 1,
-//			"recipient": "bob", "recipient_status": "read", "read_at": "2025-03-01T12:30:00.25Z"
-//		},
-//		"updates": [
-//			{"message": "m1", "version": 41, "delivered_at": "2025-03-01T12:00:00.5Z"},
-//			{"message": "m2", "version": 42, "delivered_at": "2025-03-01T12:00:01Z"}
-//		]
-//	}
-//
-// Fields that are the same in all updates are in "shared" only. An event with a single update has
-// no "shared". A page gets whole updates by
-//
-//	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
-//
-// A page that shows a conversation does the following, whatever brings it the events:
-//
-//  1. It loads the messages, and keeps the version and the epoch that came with them.
-//  2. It applies an update to its message if the update's version is higher than that of the
-//     message. So repeated and late events do no harm.
-//  3. It then looks at the event's range. If "from" is at most the page's version + 1, the page
-//     raises its version to "to". Otherwise it missed something: it reads the changes since its
-//     version and epoch, and keeps the version and epoch of the answer. If the answer says "reset",
-//     the page forgets the conversation's messages and loads them again.
-//  4. It treats the versions in the answers to its own sends and marks in the same way, because the
-//     events of these exclude its socket. An up-to mark of more than 1,000 messages takes several
-//     transactions. If to − from + 1 > changed in its answer, other users made changes in between,
-//     and the page reads the changes.
-//  5. The answer to a mark has the user's receipt, and not the new state of the message. A page that
-//     shows how far the messages of others came reads the changes after its own marks.
-//  6. It reads the changes after every pusher:subscription_succeeded, which comes again with each
-//     reconnect. (With server-sent events: after every open.) On a reconnect it first waits for a
-//     random part of 2 s, because all pages reconnect at the same moment.
-//  7. It fetches a new message whose update has no "body" or says "body_omitted".
-//  8. It does not take a pusher:subscription_error with status 401 for the end of the user's
+//   - The page reads the changes after every pusher:subscription_succeeded, which comes again with
+//     each reconnect.
+//   - It does not take a pusher:subscription_error with status 401 for the end of the user's
 //     session. pusher-js 8.6.0 sends a late authorization on the next connection too, where it is
 //     refused although the channel works (findings/pusher-js-late-auth.sh).
 //

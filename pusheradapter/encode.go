@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverywire"
 )
 
 // MaxData is how many bytes of data Pusher allows in one event.
@@ -61,7 +62,7 @@ func (e *TriggerError) Error() string { return "pusheradapter: " + e.Field + " "
 
 // EncodePrivate is the default of [Options.Encode]. Its triggers are on the conversation's
 // [PrivateChannel], have the name "message" or "status" by the kind of the event, and have a
-// [Payload] as data. An event that is too large for one trigger becomes several. Each covers a part
+// [deliverywire.Payload] as data. An event that is too large for one trigger becomes several. Each covers a part
 // of the event's versions, and together they cover all of them.
 //
 // It fails if the conversation's id does not fit into a channel's name, and if the event exceeds
@@ -77,10 +78,7 @@ func EncodePrivate(_ context.Context, event delivery.Event) ([]Trigger, error) {
 
 // encode tells of an event on a channel.
 func encode(channel string, event delivery.Event) ([]Trigger, error) {
-	if !event.Kind.Valid() {
-		return nil, delivery.Permanent(&delivery.InvalidError{Field: "kind", Reason: "is not message or status"})
-	}
-	payloads, err := split(event)
+	payloads, err := deliverywire.Split(event, MaxData)
 	if err != nil {
 		return nil, delivery.Permanent(err)
 	}

@@ -3,13 +3,51 @@ package pusheradapter_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverywire"
 	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
 )
+
+func TestTriggersCarryTheWireForm(t *testing.T) {
+	event := catchUp(1000, func(i int) string { return fmt.Sprintf("message-%030d", i) })
+	payloads, err := deliverywire.Split(event, pusheradapter.MaxData)
+	if err != nil {
+		t.Fatal(err)
+	}
+	triggers, err := pusheradapter.EncodePrivate(t.Context(), event)
+	if err != nil || len(triggers) != len(payloads) {
+		t.Fatalf("%d triggers of %d payloads, %v", len(triggers), len(payloads), err)
+	}
+	for i, trigger := range triggers {
+		want := pusheradapter.Trigger{Channel: "private-conv-room=3Ageneral", Name: "status", Data: payloads[i], Except: "123.456"}
+		if !reflect.DeepEqual(trigger, want) {
+			t.Errorf("trigger %d is %+v", i, trigger)
+		}
+	}
+}
+
+func TestEventsThatCanNeverBeEncoded(t *testing.T) {
+	for name, spoil := range map[string]func(*delivery.Event){
+		"a conversation without a channel name": func(e *delivery.Event) { e.Conversation = strings.Repeat("/", 51) },
+		"no kind":                               func(e *delivery.Event) { e.Kind = 0 },
+		"no updates":                            func(e *delivery.Event) { e.Updates = nil },
+		"an id beyond all limits":               func(e *delivery.Event) { e.Updates[0].Message = strings.Repeat("x", 11_000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			event := newEvent("c1", 1)
+			spoil(&event)
+			if triggers, err := pusheradapter.EncodePrivate(t.Context(), event); !isPermanent(err) {
+				t.Errorf("%d triggers, %v; want a permanent error", len(triggers), err)
+			}
+		})
+	}
+}
 
 func TestAnEventThatCannotBeEncodedIsRefusedAlone(t *testing.T) {
 	srv := pushertest.NewServer(t)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverywire"
 	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
 )
@@ -127,7 +128,7 @@ func ExampleOptions_authorsOnly() {
 	}
 	for _, e := range server.Events() {
 		fmt.Println(e.Name, "on", e.Channels)
-		var payload pusheradapter.Payload
+		var payload deliverywire.Payload
 		if err := json.Unmarshal([]byte(e.Data), &payload); err != nil {
 			panic(err)
 		}
@@ -176,22 +177,4 @@ func (membersOnly) Authorize(_ context.Context, user string, _ delivery.Action, 
 		return delivery.ErrForbidden
 	}
 	return nil
-}
-
-func ExamplePayload_Expand() {
-	data := []byte(`{
-		"conversation": "c1", "from": 41, "to": 42,
-		"shared": {"sender": "alice", "status": "read", "read": 1, "recipient": "bob", "recipient_status": "read"},
-		"updates": [{"message": "m1", "version": 41}, {"message": "m2", "version": 42}]
-	}`)
-	var payload pusheradapter.Payload
-	if err := json.Unmarshal(data, &payload); err != nil {
-		panic(err)
-	}
-	for _, u := range payload.Expand() {
-		fmt.Println(u.Version, u.Message, "of", u.Sender, "is", u.Status, "by", u.Receipt.Recipient)
-	}
-	// Output:
-	// 41 m1 of alice is read by bob
-	// 42 m2 of alice is read by bob
 }

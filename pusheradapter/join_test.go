@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverywire"
 	"github.com/msgdelivery/delivery/internal/clone"
 	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
@@ -47,7 +48,7 @@ func TestReceiptsOfOneSocketShareAnEvent(t *testing.T) {
 	if got := versions(t, heard); len(heard) != 2 || !slices.Equal(got, []int64{1, 2, 3, 4, 5, 6}) {
 		t.Errorf("the other socket heard %d events, of versions %v", len(heard), got)
 	}
-	var p pusheradapter.Payload
+	var p deliverywire.Payload
 	if err := json.Unmarshal([]byte(heard[1].Data), &p); err != nil || p.From != 2 || p.To != 6 {
 		t.Errorf("the receipts cover %d to %d, %v", p.From, p.To, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverywire"
 	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
 )
@@ -48,7 +49,7 @@ func versions(t *testing.T, messages []pushertest.Message) []int64 {
 	t.Helper()
 	var versions []int64
 	for _, m := range messages {
-		var p pusheradapter.Payload
+		var p deliverywire.Payload
 		if err := json.Unmarshal([]byte(m.Data), &p); err != nil {
 			t.Fatal(err)
 		}

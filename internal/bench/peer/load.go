@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
@@ -51,13 +52,9 @@ var words = map[engines.Kind]map[string]string{
 	},
 }
 
-var sqlDialects = map[engines.Kind]sqlstore.Dialect{
-	engines.Postgres: sqlstore.Postgres, engines.MySQL: sqlstore.MySQL, engines.SQLite: sqlstore.SQLite,
-}
-
 // prepareOurs makes the library's tables and fills them.
 func prepareOurs(ctx context.Context, e Env) error {
-	if err := sqlstore.Migrate(ctx, e.Pool, sqlDialects[e.Kind]); err != nil {
+	if err := sqlstore.Migrate(ctx, e.Pool, stores.Dialects[e.Kind]); err != nil {
 		return err
 	}
 	return Fill(ctx, e)

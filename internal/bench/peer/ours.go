@@ -5,6 +5,7 @@ import (
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
 	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/sqlstore"
 )
@@ -44,7 +45,7 @@ func NewTracker(e Env, opts *pusheradapter.Options) (*delivery.Tracker, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlstore.New(e.Pool, sqlDialects[e.Kind])
+	store, err := sqlstore.New(e.Pool, stores.Dialects[e.Kind])
 	if err != nil {
 		return nil, err
 	}

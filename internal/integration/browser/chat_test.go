@@ -10,7 +10,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
-	"github.com/msgdelivery/delivery/pusheradapter"
+	"github.com/msgdelivery/delivery/deliverywire"
 )
 
 // The conversations of the chat, and their channels.
@@ -191,7 +191,7 @@ func (p *tab) waitCount(text, status, words string) {
 // tells says whether a frame tells of what a user did: sent a message, or marked one.
 func tells(of string) func(frame) bool {
 	return func(f frame) bool {
-		var payload pusheradapter.Payload
+		var payload deliverywire.Payload
 		if f.Event != "message" && f.Event != "status" || json.Unmarshal([]byte(f.Data), &payload) != nil {
 			return false
 		}

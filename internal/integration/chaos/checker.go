@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverywire"
 	"github.com/msgdelivery/delivery/pusheradapter"
 )
 
@@ -254,7 +255,7 @@ func (c *checker) readAccepted(a Accepted) error {
 		return err
 	}
 	for _, t := range triggers {
-		var p pusheradapter.Payload
+		var p deliverywire.Payload
 		if err := json.Unmarshal([]byte(t.Data), &p); err != nil {
 			return err
 		}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
 	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/sqlstore"
 )
@@ -62,13 +63,6 @@ const nodeEnv = "DELIVERY_CHAOS_NODE"
 // journalPath is where a node writes.
 func (c *NodeConfig) journalPath() string {
 	return filepath.Join(c.Dir, fmt.Sprintf("node-%d-%d.jsonl", c.Index, c.Generation))
-}
-
-// dialects says which dialect each kind of database speaks.
-var dialects = map[engines.Kind]sqlstore.Dialect{
-	engines.SQLite:   sqlstore.SQLite,
-	engines.Postgres: sqlstore.Postgres,
-	engines.MySQL:    sqlstore.MySQL,
 }
 
 // node is a node process.
@@ -185,7 +179,7 @@ func (n *node) open() (*sql.DB, error) {
 
 // track builds the tracker, and into it what harm the node does to itself.
 func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
-	sqlStore, err := sqlstore.New(db, dialects[n.Kind])
+	sqlStore, err := sqlstore.New(db, stores.Dialects[n.Kind])
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
@@ -92,7 +93,7 @@ func migrateEverywhere(r *Run) {
 // readFromStandby expects that a store on the standby reads what is on the primary, within seconds.
 func readFromStandby(r *Run) {
 	db := r.pair.OpenStandby(r)
-	store, err := sqlstore.New(db, dialects[r.Engine.Kind])
+	store, err := sqlstore.New(db, stores.Dialects[r.Engine.Kind])
 	if err != nil {
 		r.Fatal(err)
 	}

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
@@ -85,7 +87,7 @@ func newRun(t testing.TB, name string, e engines.Engine, size Size, seed uint64,
 	}
 	r.database = setup(r)
 	r.db = r.database.Open(t)
-	if err := sqlstore.Migrate(t.Context(), r.db, dialects[e.Kind]); err != nil {
+	if err := sqlstore.Migrate(t.Context(), r.db, stores.Dialects[e.Kind]); err != nil {
 		t.Fatal(err)
 	}
 	for _, statement := range watchers[e.Kind] {
@@ -93,7 +95,7 @@ func newRun(t testing.TB, name string, e engines.Engine, size Size, seed uint64,
 			t.Fatal(err)
 		}
 	}
-	if r.store, err = sqlstore.New(r.db, dialects[e.Kind]); err != nil {
+	if r.store, err = sqlstore.New(r.db, stores.Dialects[e.Kind]); err != nil {
 		t.Fatal(err)
 	}
 	r.sink = newSink(t, r.dir, seed)

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
 	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
@@ -211,7 +213,7 @@ func changeTables(r *Run) {
 		var starts sync.WaitGroup
 		for range 3 {
 			starts.Go(func() {
-				if err := sqlstore.Migrate(r.Context(), r.db, dialects[r.Engine.Kind]); err != nil {
+				if err := sqlstore.Migrate(r.Context(), r.db, stores.Dialects[r.Engine.Kind]); err != nil {
 					r.Error(err)
 				}
 			})

@@ -14,7 +14,7 @@
 // which needs cgo, or, with the build tag sqlite2, glebarez/go-sqlite and ncruces/go-sqlite3 in
 // their place. So to test with every driver takes two runs:
 //
-//	go test ./internal/integration && go test -tags sqlite2 ./internal/integration
+//	go test ./internal/integration/contract && go test -tags sqlite2 ./internal/integration/contract
 //
 // The servers are stopped by [Main], which the TestMain of every package that uses this one must
 // call:

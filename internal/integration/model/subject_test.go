@@ -9,8 +9,8 @@ import (
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
 	"github.com/msgdelivery/delivery/memstore"
-	"github.com/msgdelivery/delivery/sqlstore"
 )
 
 // subject is a store under test.
@@ -33,20 +33,11 @@ func inMemory() subject {
 
 func inDatabase(t *testing.T, e engines.Engine) (s subject) {
 	t.Helper()
-	dialect := map[engines.Kind]sqlstore.Dialect{
-		engines.SQLite: sqlstore.SQLite, engines.Postgres: sqlstore.Postgres, engines.MySQL: sqlstore.MySQL,
-	}[e.Kind]
 	database := e.Database(t)
 	for i := range s.stores {
 		s.db = database.Open(t)
-		if err := sqlstore.Migrate(t.Context(), s.db, dialect); err != nil {
-			t.Fatal(err)
-		}
-		store, err := sqlstore.New(s.db, dialect)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.stores[i] = store
+		stores.Migrate(t, e, s.db)
+		s.stores[i] = stores.Open(t, e, s.db)
 	}
 	return s
 }

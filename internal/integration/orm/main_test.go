@@ -14,7 +14,7 @@ import (
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliverytest"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
-	"github.com/msgdelivery/delivery/sqlstore"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
 )
 
 func TestMain(m *testing.M) {
@@ -136,22 +136,17 @@ var ofNotes = map[engines.Kind][]string{
 	},
 }
 
-var dialects = map[engines.Kind]sqlstore.Dialect{
-	engines.SQLite: sqlstore.SQLite, engines.Postgres: sqlstore.Postgres, engines.MySQL: sqlstore.MySQL,
-}
-
 func newWorld(t *testing.T, e engines.Engine) *world {
 	t.Helper()
 	w := &world{Database: e.Database(t), events: new(deliverytest.Recorder)}
 	w.db = w.Open(t)
-	must(t, sqlstore.Migrate(t.Context(), w.db, dialects[e.Kind]))
+	stores.Migrate(t, e, w.db)
 	for _, statement := range ofNotes[e.Kind] {
 		_, err := w.db.Exec(statement)
 		must(t, err)
 	}
-	store, err := sqlstore.New(w.db, dialects[e.Kind])
-	must(t, err)
-	w.tracker, err = delivery.New(store, w.events, &delivery.Options{OpenConversations: true})
+	var err error
+	w.tracker, err = delivery.New(stores.Open(t, e, w.db), w.events, &delivery.Options{OpenConversations: true})
 	must(t, err)
 	return w
 }

@@ -15,8 +15,8 @@ import (
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliveryhttp"
+	"github.com/msgdelivery/delivery/deliverywire"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
-	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
 )
 
@@ -43,13 +43,13 @@ func TestAForgedSocketHidesNoMoreThanOneEvent(t *testing.T) {
 	a := newApp(t, engines.All[0], options{})
 	const channel = "private-conv-acme=2Froom"
 	bob, carol := a.listen(t, "bob", channel), a.listen(t, "carol", channel)
-	hear := func(client *pushertest.Client) (heard []pusheradapter.Payload) {
+	hear := func(client *pushertest.Client) (heard []deliverywire.Payload) {
 		t.Helper()
 		if err := a.tracker.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range client.Drain(t.Context()) {
-			var p pusheradapter.Payload
+			var p deliverywire.Payload
 			if err := json.Unmarshal([]byte(m.Data), &p); err != nil {
 				t.Fatal(err)
 			}

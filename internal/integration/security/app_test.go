@@ -17,9 +17,9 @@ import (
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliveryhttp"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
 	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
-	"github.com/msgdelivery/delivery/sqlstore"
 )
 
 // present says who is in which conversation. Dan was in acme/room and left, carol came late, eve
@@ -68,22 +68,14 @@ type options struct {
 
 func newApp(t *testing.T, e engines.Engine, o options) *app {
 	t.Helper()
-	dialect := map[engines.Kind]sqlstore.Dialect{
-		engines.SQLite: sqlstore.SQLite, engines.Postgres: sqlstore.Postgres, engines.MySQL: sqlstore.MySQL,
-	}[e.Kind]
 	database := e.Database(t)
 	a := &app{db: database.Open(t), database: database, pusher: pushertest.NewServer(t), options: o}
-	if err := sqlstore.Migrate(t.Context(), a.db, dialect); err != nil {
-		t.Fatal(err)
-	}
+	stores.Migrate(t, e, a.db)
 	pool := a.db
 	if o.pool != nil {
 		pool = o.pool(database, t)
 	}
-	store, err := sqlstore.New(pool, dialect)
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := stores.Open(t, e, pool)
 	a.options.store = store
 	if o.wrap != nil {
 		a.options.store = o.wrap(store)

@@ -12,7 +12,7 @@ import (
 	"sync"
 
 	"github.com/msgdelivery/delivery"
-	"github.com/msgdelivery/delivery/pusheradapter"
+	"github.com/msgdelivery/delivery/deliverywire"
 )
 
 // view is a message as a watcher shows it.
@@ -132,7 +132,7 @@ func (w *watcher) receive(ctx context.Context, l *line, message []byte) {
 	case "pusher_internal:subscription_succeeded":
 		w.readChanges(ctx) // not before, lest something falls between
 	case "message", "status":
-		var payload pusheradapter.Payload
+		var payload deliverywire.Payload
 		if err := json.Unmarshal([]byte(frame.Data), &payload); err != nil {
 			w.world.t.Errorf("%s got %q: %v", w.name, frame.Data, err)
 			return

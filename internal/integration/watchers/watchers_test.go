@@ -16,9 +16,9 @@ import (
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
 	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
-	"github.com/msgdelivery/delivery/sqlstore"
 )
 
 var (
@@ -53,11 +53,8 @@ func (w *world) tracker() *delivery.Tracker { return w.trackers[w.turn.Add(1)%in
 // newWorld makes a world on a fresh database, with a relay for each of its two trackers.
 func newWorld(t *testing.T, e engines.Engine, size int, habit habit, seed uint64) *world {
 	t.Helper()
-	dialect := map[engines.Kind]sqlstore.Dialect{
-		engines.SQLite: sqlstore.SQLite, engines.Postgres: sqlstore.Postgres, engines.MySQL: sqlstore.MySQL,
-	}[e.Kind]
 	db := e.Open(t)
-	must(t, sqlstore.Migrate(t.Context(), db, dialect))
+	stores.Migrate(t, e, db)
 	server, err := pushertest.New(nil)
 	must(t, err)
 	t.Cleanup(server.Close)
@@ -72,12 +69,10 @@ func newWorld(t *testing.T, e engines.Engine, size int, habit habit, seed uint64
 		relays.Wait()
 	})
 	for range 2 {
-		store, err := sqlstore.New(db, dialect)
-		must(t, err)
 		config := pusheradapter.Config{AppID: server.AppID, Key: server.Key, Secret: server.Secret, Host: "127.0.0.1"}
 		notifier, err := pusheradapter.New(config, &pusheradapter.Options{Transport: server})
 		must(t, err)
-		tracker, err := delivery.New(store, notifier, &delivery.Options{OpenConversations: true, Logger: slog.New(slog.DiscardHandler)})
+		tracker, err := delivery.New(stores.Open(t, e, db), notifier, &delivery.Options{OpenConversations: true, Logger: slog.New(slog.DiscardHandler)})
 		must(t, err)
 		w.trackers = append(w.trackers, tracker)
 		relays.Go(func() {

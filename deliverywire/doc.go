@@ -1,0 +1,53 @@
+// Package deliverywire has the form in which clients hear of events: one JSON form, whatever carries
+// it. pusheradapter sends it through Pusher Channels. A notifier of your own gets it from [Split]:
+//
+//	payloads, err := deliverywire.Split(event, 10_000) // bytes that the carrier allows at most
+//	for _, data := range payloads {
+//		broker.Publish(event.Conversation, event.Kind.String(), data)
+//	}
+//
+// An event is sent under the name of its kind, "message" or "status". Its data is a [Payload]:
+//
+//	{
+//		"conversation": "c1", "from": 41, "to": 42,
+//		"shared": {
+//			"sender": "alice", "status": "read", "delivered": 1, "read": 1, "total": 1,
+//			"recipient": "bob", "recipient_status": "read", "read_at": "2025-03-01T12:30:00.25Z"
+//		},
+//		"updates": [
+//			{"message": "m1", "version": 41, "delivered_at": "2025-03-01T12:00:00.5Z"},
+//			{"message": "m2", "version": 42, "delivered_at": "2025-03-01T12:00:01Z"}
+//		]
+//	}
+//
+// Fields that are the same in all updates are in "shared" only. An event with a single update has
+// no "shared". A page gets whole updates by
+//
+//	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
+//
+// Nothing else about an event reaches a client. Above all, the socket that made the change
+// ([delivery.Event.Except]) is for the notifier to compare: a client that knows the socket of another
+// can hide events from it.
+//
+// # A page
+//
+// A page that shows a conversation does the following, whatever carries the events:
+//
+//  1. It loads the messages, and keeps the version and the epoch that came with them.
+//  2. It applies an update to its message if the update's version is higher than that of the
+//     message. So repeated and late events do no harm.
+//  3. It then looks at the event's range. If "from" is at most the page's version + 1, the page
+//     raises its version to "to". Otherwise it missed something: it reads the changes since its
+//     version and epoch, and keeps the version and epoch of the answer. If the answer says "reset",
+//     the page forgets the conversation's messages and loads them again.
+//  4. It treats the versions in the answers to its own sends and marks in the same way, because the
+//     events of these exclude its socket. An up-to mark of more than 1,000 messages takes several
+//     transactions. If to − from + 1 > changed in its answer, other users made changes in between,
+//     and the page reads the changes.
+//  5. The answer to a mark has the user's receipt, and not the new state of the message. A page that
+//     shows how far the messages of others came reads the changes after its own marks.
+//  6. It reads the changes whenever its connection is open again, because it may have missed events
+//     in between. It first waits for a random part of 2 s, because all pages reconnect at the same
+//     moment.
+//  7. It fetches a new message whose update has no "body" or says "body_omitted".
+package deliverywire

@@ -1,0 +1,84 @@
+package deliverywire
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// Payload is the wire form of an event, or of a part of one. An absent field in JSON is an empty
+// string, a zero, false or no time. Fields that are the same in all updates are in Shared only, so
+// that the 1,000 receipts of a catch-up take less than 70 KB. A browser gets whole updates by
+//
+//	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
+//
+// and a Go program by [Payload.Expand]. The package comment says what to do with them.
+type Payload struct {
+	Conversation string `json:"conversation"`
+
+	// From and To are the range of versions that the payload covers, both inclusive. Both are 0 if
+	// it covers none, as on the channel of an author (pusheradapter.Options.AuthorsOnly).
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+
+	// Shared holds the fields that are the same in all updates. The updates leave them out.
+	Shared Update `json:"shared,omitzero"`
+
+	// Updates are ordered by version. There is at least one.
+	Updates []Update `json:"updates"`
+}
+
+// Update is the form that a [delivery.Update] has in a [Payload].
+type Update struct {
+	Message   string          `json:"message,omitempty"`
+	Version   int64           `json:"version,omitempty"`
+	Sender    string          `json:"sender,omitempty"`
+	Status    delivery.Status `json:"status,omitempty"`    // of the message: "sent", "delivered" or "read"
+	Delivered int             `json:"delivered,omitempty"` // recipients whom it reached, readers included
+	Read      int             `json:"read,omitempty"`
+	Total     int             `json:"total,omitempty"` // frozen recipients; 0 for an open audience
+
+	// These four are the receipt that advanced, as of Version. They are absent in a "message"
+	// event.
+	Recipient       string          `json:"recipient,omitempty"`
+	RecipientStatus delivery.Status `json:"recipient_status,omitempty"`
+	DeliveredAt     time.Time       `json:"delivered_at,omitzero"` // RFC 3339, UTC, up to microseconds
+	ReadAt          time.Time       `json:"read_at,omitzero"`
+
+	// Body is the body of a new message, if events carry bodies. If the body is too long for a
+	// payload, BodyOmitted is true instead, and the client has to fetch the message.
+	Body        string `json:"body,omitempty"`
+	BodyOmitted bool   `json:"body_omitted,omitempty"`
+}
+
+// Expand returns the updates as they were before they were encoded, except for bodies that were
+// omitted. Each receipt has the version of its update.
+func (p Payload) Expand() []delivery.Update {
+	updates := make([]delivery.Update, len(p.Updates))
+	for i, u := range p.Updates {
+		updates[i] = delivery.Update{
+			Message:   cmp.Or(u.Message, p.Shared.Message),
+			Sender:    cmp.Or(u.Sender, p.Shared.Sender),
+			Version:   u.Version,
+			Status:    cmp.Or(u.Status, p.Shared.Status),
+			Delivered: cmp.Or(u.Delivered, p.Shared.Delivered),
+			Read:      cmp.Or(u.Read, p.Shared.Read),
+			Total:     cmp.Or(u.Total, p.Shared.Total),
+			Body:      u.Body,
+		}
+		recipient := cmp.Or(u.Recipient, p.Shared.Recipient)
+		if recipient == "" {
+			continue
+		}
+		updates[i].Receipt = &delivery.Receipt{
+			Message:     updates[i].Message,
+			Recipient:   recipient,
+			Status:      cmp.Or(u.RecipientStatus, p.Shared.RecipientStatus),
+			Version:     u.Version,
+			DeliveredAt: cmp.Or(u.DeliveredAt, p.Shared.DeliveredAt),
+			ReadAt:      cmp.Or(u.ReadAt, p.Shared.ReadAt),
+		}
+	}
+	return updates
+}

@@ -1,0 +1,130 @@
+package deliverywire
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// ErrTooLarge says that an event has an update which takes more than the limit, even without the
+// message's body.
+var ErrTooLarge = errors.New("deliverywire: one update of a message takes more than the limit")
+
+// Split returns the JSON of an event: one or more payloads of at most limit bytes each, in order.
+// Each covers a part of the event's versions, and together they cover all of them. A body that does
+// not fit into a payload is left out ([Update.BodyOmitted]). The event's kind is not in the JSON:
+// it is the name under which the carrier sends it ([delivery.Kind.String]).
+//
+// The error wraps [ErrTooLarge], or is a [*delivery.InvalidError] if the event has no updates, or a
+// kind, a status or a time that has no text form. No retry of the same event can succeed, except
+// with a higher limit.
+func Split(event delivery.Event, limit int) ([][]byte, error) {
+	if !event.Kind.Valid() {
+		return nil, &delivery.InvalidError{Field: "kind", Reason: "is not message or status"}
+	}
+	if len(event.Updates) == 0 {
+		return nil, &delivery.InvalidError{Field: "updates", Reason: "are none"}
+	}
+	for _, u := range event.Updates {
+		if err := encodable(u); err != nil {
+			return nil, err
+		}
+	}
+	p := Payload{Conversation: event.Conversation, From: math.MinInt64, To: math.MinInt64}
+	p.Shared, p.Updates = hoist(event.Updates)
+	scratch := make([]byte, 0, 512)
+	room := limit - len(p.appendJSON(scratch, nil)) // for the updates of a payload, at worst
+
+	var payloads [][]byte
+	list := make([]byte, 0, 512) // the updates of the next payload, each with a comma after it
+	p.From = event.From
+	finish := func(to int64) {
+		p.To = to
+		payload := make([]byte, 0, limit-room+len(list))
+		payloads = append(payloads, p.appendJSON(payload, list[:len(list)-len(",")]))
+		p.From, list = min(to+1, event.To), list[:0]
+	}
+	for i := range p.Updates {
+		u := &p.Updates[i]
+		data := u.appendJSON(scratch)
+		if len(data) > room && u.Body != "" {
+			u.Body, u.BodyOmitted = "", true
+			data = u.appendJSON(scratch)
+		}
+		if len(data) > room {
+			return nil, fmt.Errorf("%w of %d bytes", ErrTooLarge, limit)
+		}
+		if len(list)+len(data) > room {
+			finish(max(p.From, min(p.Updates[i-1].Version, event.To)))
+		}
+		list = append(append(list, data...), ',')
+	}
+	finish(event.To)
+	return payloads, nil
+}
+
+// encodable returns an error if the update has what no JSON is for: a status that is none, or a
+// time that is not within the years 0 to 9999.
+func encodable(u delivery.Update) error {
+	r := cmp.Or(u.Receipt, &delivery.Receipt{})
+	for _, status := range []delivery.Status{u.Status, r.Status} {
+		if _, err := status.MarshalText(); err != nil && status != 0 {
+			return err
+		}
+	}
+	for _, at := range []time.Time{r.DeliveredAt, r.ReadAt} {
+		if year := at.UTC().Year(); year < 0 || year > 9999 {
+			return &delivery.InvalidError{Field: "receipt", Reason: "has a time that is not within the years 0 to 9999"}
+		}
+	}
+	return nil
+}
+
+// hoist turns updates into their payload form, what they share apart. A single one shares nothing.
+func hoist(updates []delivery.Update) (Update, []Update) {
+	rest := make([]Update, len(updates))
+	for i, u := range updates {
+		rest[i] = Update{
+			Message: u.Message, Version: u.Version, Sender: u.Sender, Status: u.Status,
+			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Body: u.Body,
+		}
+		if r := u.Receipt; r != nil {
+			rest[i].Recipient, rest[i].RecipientStatus = r.Recipient, r.Status
+			rest[i].DeliveredAt, rest[i].ReadAt = r.DeliveredAt.UTC(), r.ReadAt.UTC()
+		}
+	}
+	if len(rest) == 1 {
+		return Update{}, rest
+	}
+	var shared Update
+	move(&shared, rest, func(u *Update) *string { return &u.Message })
+	move(&shared, rest, func(u *Update) *string { return &u.Sender })
+	move(&shared, rest, func(u *Update) *delivery.Status { return &u.Status })
+	move(&shared, rest, func(u *Update) *int { return &u.Delivered })
+	move(&shared, rest, func(u *Update) *int { return &u.Read })
+	move(&shared, rest, func(u *Update) *int { return &u.Total })
+	move(&shared, rest, func(u *Update) *string { return &u.Recipient })
+	move(&shared, rest, func(u *Update) *delivery.Status { return &u.RecipientStatus })
+	move(&shared, rest, func(u *Update) *time.Time { return &u.DeliveredAt })
+	move(&shared, rest, func(u *Update) *time.Time { return &u.ReadAt })
+	return shared, rest
+}
+
+// move takes a field out of all updates and into shared, if it has the same value in all of them.
+func move[T comparable](shared *Update, updates []Update, field func(*Update) *T) {
+	common := *field(&updates[0])
+	for i := range updates {
+		if *field(&updates[i]) != common {
+			return
+		}
+	}
+	var zero T
+	*field(shared) = common
+	for i := range updates {
+		*field(&updates[i]) = zero
+	}
+}

@@ -1,0 +1,108 @@
+package broken
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
+	"github.com/msgdelivery/delivery/sqlstore"
+)
+
+// Wherever a connection breaks in the last request of a write, which is all of it on Postgres and
+// COMMIT on MariaDB, or in the answer: a call that says that it failed has changed nothing, one
+// that says that it succeeded tells what it changed, and any other says that the outcome is
+// unknown.
+func TestSQLStoreTellsOutcomesTrulyWhereverAConnectionBreaks(t *testing.T) {
+	for _, e := range engines.All {
+		if e.Kind == engines.SQLite {
+			continue // no connections
+		}
+		t.Run(e.Name, func(t *testing.T) {
+			t.Parallel()
+			over, beside, wire := wired(t, e)
+			over.SetMaxOpenConns(1)
+			store, judge := stores.Open(t, e, over), stores.Open(t, e, beside)
+			mark := func(store *sqlstore.Store, user int) (changed bool, err error) {
+				// As text, a time whose microseconds end in 0 is shorter, and so would the answer
+				// be.
+				at := time.Unix(1_800_000_000, 123_457_000)
+				// The judge waits until the server knows that the connection is broken, and has
+				// decided.
+				marks := []delivery.Mark{{Message: "m", User: fmt.Sprintf("%05d", user), Status: delivery.Read, At: at, Admitted: true}}
+				for {
+					marked, _, err := store.Advance(t.Context(), marks, delivery.Lease{Token: 1, For: time.Hour})
+					if err == nil && marked[0].Blocked && store == judge {
+						continue
+					}
+					return err == nil && marked[0].Changed, err
+				}
+			}
+			message := delivery.NewMessage{Header: delivery.Header{ID: "m", Conversation: "c", Sender: "a", Open: true, Quorum: 1, SentAt: time.Now()}}
+			if _, _, err := judge.Create(t.Context(), []delivery.NewMessage{message}, delivery.Lease{}); err != nil {
+				t.Fatal(err)
+			}
+			user := 0
+			// warm has the pool's connection write, and returns a user who has not marked.
+			warm := func() int {
+				user += 2
+				if changed, err := mark(store, user); err != nil || !changed {
+					t.Fatalf("without a break: %t, %v", changed, err)
+				}
+				wire.passed()
+				return user + 1
+			}
+			if changed, err := mark(store, warm()); err != nil || !changed {
+				t.Fatalf("without a break: %t, %v", changed, err)
+			}
+			request, answer, before := last(wire.passed())
+			unknown := 0
+			try := func(to direction, bytes int) {
+				user := warm()
+				seen := wire.breakAt(piece{to, before[to] + bytes})
+				changed, err := mark(store, user)
+				select {
+				case <-seen:
+				case <-time.After(10 * time.Second):
+					t.Fatalf("the connection does not break after %d bytes: %v", bytes, err)
+				}
+				unchanged, failed := mark(judge, user)
+				if failed != nil {
+					t.Fatal(failed)
+				}
+				switch done := !unchanged; {
+				case errors.Is(err, delivery.ErrOutcomeUnknown):
+					unknown++
+				case err != nil && done:
+					t.Errorf("%d bytes of the request or answer: it says that it failed, and it was done: %v", bytes, err)
+				case err == nil && !(done && changed):
+					t.Errorf("%d bytes of the request or answer: it says nothing; done: %t, changed: %t", bytes, done, changed)
+				}
+			}
+			for bytes := range request + 1 {
+				try(toServer, bytes)
+			}
+			for bytes := range answer {
+				try(toClient, bytes)
+			}
+			t.Logf("%d breaks in %d + %d bytes, %d outcomes unknown", request+1+answer, request, answer, unknown)
+		})
+	}
+}
+
+// last returns how long the last request that was answered is, and the answer, and what passed
+// before in both directions.
+func last(pieces []piece) (request, answer int, before map[direction]int) {
+	n := len(pieces)
+	if pieces[n-1].to == toServer { // it wants no answer
+		n--
+	}
+	before = map[direction]int{}
+	for _, p := range pieces[:n-2] {
+		before[p.to] += p.bytes
+	}
+	return pieces[n-2].bytes, pieces[n-1].bytes, before
+}

@@ -1,0 +1,102 @@
+package contention
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
+)
+
+// An app that forgets to end its transactions loses the conversations that they have locked, and
+// nothing else: whatever waits for these has no connection in hand.
+func TestLeakedTransactionsTakeNoConnectionsOfTheStores(t *testing.T) {
+	stores.Each(t, func(t *testing.T, e engines.Engine) {
+		if e.Kind == engines.SQLite {
+			return // an open transaction locks the whole database
+		}
+		const leaks, pool = 20, 6
+		database := e.Database(t)
+		appDB, db := database.Open(t), database.Open(t) // the leaks have connections of their own
+		stores.Migrate(t, e, appDB)
+		db.SetMaxOpenConns(pool)
+		app, tracker := stores.Tracker(t, stores.Open(t, e, appDB)), stores.Tracker(t, stores.Open(t, e, db))
+		send := func(ctx context.Context, id, conversation string) error {
+			_, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: conversation, Sender: "alice", Audience: delivery.Audience{Open: true}})
+			return err
+		}
+		ids := []string{"free"}
+		var transactions []*sql.Tx
+		for i := range leaks {
+			ids = append(ids, fmt.Sprint("leaked", i))
+		}
+		for _, id := range ids {
+			if err := send(t.Context(), id, id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, id := range ids[1:] {
+			tx, err := appDB.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback()
+			if _, err := app.SendTx(t.Context(), tx, delivery.Draft{Conversation: id, Sender: "carol", Audience: delivery.Audience{Open: true}}); err != nil {
+				t.Fatal(err)
+			}
+			transactions = append(transactions, tx)
+		}
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var waiting sync.WaitGroup
+		for i, id := range ids[1:] {
+			for n := range 5 {
+				waiting.Go(func() {
+					reader := delivery.Actor{User: fmt.Sprint("u", n)}
+					if r, err := tracker.MarkUpTo(ctx, reader, delivery.Read, delivery.MessageRef{Conversation: id, ID: id}); err != nil || r.Changed != 1 {
+						t.Errorf("an up-to mark in a released room: %+v, %v", r, err)
+					}
+				})
+			}
+			waiting.Go(func() {
+				if err := send(ctx, fmt.Sprint("late", i), id); err != nil {
+					t.Errorf("a send to a released room: %v", err)
+				}
+			})
+			waiting.Go(func() {
+				if _, err := tracker.MarkRead(ctx, delivery.Actor{User: "dave"}, id); err != nil {
+					t.Errorf("a mark in a released room: %v", err)
+				}
+			})
+		}
+		time.Sleep(500 * time.Millisecond) // all of them have met a lock
+		for i := range 10 {
+			quick, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			if _, err := tracker.Pending(quick, delivery.Actor{User: "bob"}, "free"); err != nil {
+				t.Errorf("a badge: %v", err)
+			}
+			if err := send(quick, fmt.Sprint("elsewhere", i), "free"); err != nil {
+				t.Errorf("a send elsewhere: %v", err)
+			}
+			if _, err := tracker.MarkRead(quick, delivery.Actor{User: "bob"}, fmt.Sprint("elsewhere", i)); err != nil {
+				t.Errorf("a mark elsewhere: %v", err)
+			}
+			cancel()
+		}
+		if n := db.Stats().WaitCount; n > 0 {
+			t.Errorf("%d times a call waited for a connection", n)
+		}
+		for _, tx := range transactions {
+			if err := tx.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		waiting.Wait()
+	})
+}

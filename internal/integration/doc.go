@@ -1,0 +1,19 @@
+// Package integration has the tests that need real databases, browsers or other people's libraries.
+// They are in folders, one for each question:
+//
+//   - contract: does a store keep the contract, with every driver, version and pooler?
+//   - contention: is it exact while others write and lock the same?
+//   - broken: what does it say and do while connections, sessions, servers and clocks fail?
+//   - settings: which settings, rights and leftovers of a database does it refuse, and with which
+//     words?
+//   - plans: do statements read no more in a long conversation than in a short one?
+//   - speed: benchmarks of a Tracker over each store
+//   - model: do stores and trackers do what a model of them does, whatever the order of calls?
+//   - chaos: is nothing lost while processes, servers and networks are killed?
+//   - security: what do forbidden and hostile calls get?
+//   - watchers, browser: does a client that misses events catch up, as a program and as a page?
+//   - orm, routers: does the library work with the transactions and handlers of other libraries?
+//
+// The rest helps them: engines starts databases, stores puts a store on one, cutter breaks its
+// connections, need says what becomes of a test that lacks a program, and report prints the outcome.
+package integration

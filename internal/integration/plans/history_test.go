@@ -1,0 +1,209 @@
+//go:build !race && !sqlite2
+
+package plans
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"testing"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
+	"github.com/msgdelivery/delivery/sqlstore"
+)
+
+// history is a database in which the conversation c1 grows, beside others that together have a
+// fifth of its messages. One message in ten is frozen for bob, cem and dan, the others are open.
+type history struct {
+	testing.TB
+	kind          engines.Kind
+	admin         *sql.DB
+	conversations int // c1 to cn
+	messages      int // in c1
+	newest        int // seq of the newest message in c1
+	visits        int // so far
+}
+
+// newHistory makes the tables, and pools for engines of one kind. Each has one connection, which
+// has done everything on the empty tables: what a server remembers from then, it keeps.
+func newHistory(t testing.TB, conversations int, of ...engines.Engine) (*history, []*visitor) {
+	database := of[0].Database(t)
+	h := &history{TB: t, kind: database.Kind, admin: database.Open(t), conversations: conversations}
+	h.admin.SetMaxOpenConns(1)
+	stores.Migrate(t, database.Engine, h.admin)
+	switch h.kind {
+	case engines.Postgres:
+		h.each("ALTER TABLE %s SET (autovacuum_enabled = false)") // it would ANALYZE
+	case engines.MySQL:
+		h.exec("SET max_recursive_iterations = 1000000")
+	}
+	var visitors []*visitor
+	for _, e := range of {
+		db := engines.Database{Engine: e, DSN: database.DSN}.Open(t)
+		db.SetMaxOpenConns(1)
+		v := &visitor{history: h, engine: e, db: db, store: stores.Open(t, e, db)}
+		visitors = append(visitors, v)
+		rounds := 1
+		if h.kind == engines.Postgres {
+			rounds = 6 // from the sixth on it may keep a plan for all arguments
+		}
+		for range rounds {
+			for _, o := range operations {
+				v.do(o, v.visit(), false)
+				v.do(o, v.visit(), true)
+			}
+		}
+	}
+	h.exec("INSERT INTO delivery_conversations (id, version) " + series(1, conversations) + "SELECT CONCAT('c', n), 0 FROM s")
+	return h, visitors
+}
+
+// grow fills up c1 to so many messages.
+func (h *history) grow(messages int) {
+	h.Helper()
+	now, later := "0", "9000000000000000"
+	if h.kind == engines.Postgres {
+		now, later = "now()", "now() + INTERVAL '1 day'"
+	}
+	fill := func(which string, from, to int) {
+		of := " FROM s, (SELECT conv, SUBSTR(id, 2) AS c FROM delivery_conversations WHERE " + which + ") c"
+		h.exec("INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at) " + series(from, to) +
+			"SELECT conv, n, CONCAT('m', c, '-', n), 'ann', '', n % 10 <> 0, CASE WHEN n % 10 = 0 THEN 3 ELSE 0 END, 1, " + now + of)
+		h.exec("INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count) " + series(from, to) +
+			"SELECT conv, n, n, 1, 0, 0" + of)
+		h.exec("INSERT INTO delivery_receipts (conv, seq, recipient, status, version) " + series(from, to) +
+			"SELECT conv, n, u, 1, n" + of + ", (SELECT 'bob' AS u UNION SELECT 'cem' UNION SELECT 'dan') u WHERE n % 10 = 0")
+		h.exec(fmt.Sprintf("UPDATE delivery_conversations SET version = %d WHERE %s", to, which))
+	}
+	first := h.one("SELECT version FROM delivery_conversations WHERE id = 'c1'") + 1
+	h.newest = first + messages - h.messages - 1
+	fill("id = 'c1'", first, h.newest)
+	if others := h.conversations - 1; others > 0 {
+		fill("id > 'c1' AND id < 'd'", (h.messages+4*others)/5/others+1, (messages+4*others)/5/others)
+	}
+	h.exec("INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq) " + series(1, 1000) +
+		fmt.Sprintf("SELECT conv, CONCAT('r%d-', n), %d, %[2]d FROM delivery_conversations, s WHERE id = 'c1'", messages, h.newest-20))
+	const outbox = "INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload) %s SELECT %s, %d, 0, %s, '{}' FROM s"
+	h.exec(fmt.Sprintf(outbox, series(h.messages/10+1, messages/10), later, 0, now))
+	h.exec(fmt.Sprintf(outbox, series(h.messages/10+1, messages/10), later, -1, now))
+	h.exec("INSERT INTO delivery_dead (id, attempts, reason, at, payload) SELECT id, 1, '', created_at, payload FROM delivery_outbox WHERE lease = -1")
+	h.exec("DELETE FROM delivery_outbox WHERE lease = -1")
+	h.exec(fmt.Sprintf(outbox, series(1, 300), now, 0, now)) // is due
+	if h.kind == engines.Postgres {
+		// As autovacuum does a minute after the first fifty events. The plan of a DELETE depends on
+		// it.
+		h.exec("ANALYZE delivery_outbox, delivery_dead")
+		h.exec("SELECT pg_stat_force_next_flush()") // what it counted is not what visitors did
+	}
+	h.messages = messages
+}
+
+// series returns the head of a statement that selects from s, the numbers from first to last as n.
+func series(first, last int) string {
+	return fmt.Sprintf("WITH RECURSIVE s (n) AS (SELECT %d UNION ALL SELECT n + 1 FROM s WHERE n < %d) ", first, last)
+}
+
+func (h *history) analyze() {
+	h.Helper()
+	if h.kind == engines.MySQL {
+		h.each("ANALYZE TABLE %s")
+	} else {
+		h.each("ANALYZE %s")
+	}
+	if h.kind == engines.Postgres {
+		h.exec("SELECT pg_stat_force_next_flush()")
+	}
+}
+
+// each executes a statement about each table.
+func (h *history) each(statement string) {
+	h.Helper()
+	for _, table := range []string{"conversations", "messages", "states", "receipts", "readers", "outbox", "dead"} {
+		h.exec(fmt.Sprintf(statement, "delivery_"+table))
+	}
+}
+
+func (h *history) exec(statement string) {
+	h.Helper()
+	if _, err := h.admin.ExecContext(h.Context(), statement); err != nil {
+		h.Fatalf("%v\n%s", err, statement)
+	}
+}
+
+func (h *history) one(query string) (n int) {
+	h.Helper()
+	if err := h.admin.QueryRowContext(h.Context(), query).Scan(&n); err != nil {
+		h.Fatalf("%v\n%s", err, query)
+	}
+	return n
+}
+
+// id returns the id of the newest open message of c1 that so many are newer than.
+func (h *history) id(newer int) string {
+	seq := h.newest - newer
+	if seq%10 == 0 {
+		seq--
+	}
+	return fmt.Sprint("m1-", seq)
+}
+
+// visitor works in a history.
+type visitor struct {
+	*history
+	engine engines.Engine
+	db     *sql.DB // has one connection
+	store  *sqlstore.Store
+}
+
+// visit returns the next visit.
+func (v *visitor) visit() visit {
+	v.Helper()
+	v.visits++
+	next := visit{history: v.history, n: v.visits}
+	err := v.db.QueryRowContext(v.Context(), "SELECT COALESCE(MAX(version), 0) FROM delivery_conversations WHERE id = 'c1'").Scan(&next.version)
+	if err != nil {
+		v.Fatal(err)
+	}
+	return next
+}
+
+// do does an operation, in a transaction of the caller's or not.
+func (v *visitor) do(o operation, this visit, inTx bool) {
+	v.Helper()
+	ctx := v.Context()
+	this.Store = v.store
+	if !inTx {
+		if err := o.do(ctx, this); err != nil {
+			v.Fatalf("%s: %v", o.name, err)
+		}
+		return
+	}
+	tx, err := v.db.BeginTx(ctx, nil)
+	if err != nil {
+		v.Fatal(err)
+	}
+	defer tx.Rollback()
+	this.Store = v.store.InTx(v.explained(tx))
+	if err := o.do(ctx, this); err != nil {
+		v.Fatalf("%s: %v", o.name, err)
+	}
+	if err := tx.Commit(); err != nil {
+		v.Fatal(err)
+	}
+}
+
+// visit is one operation on its way.
+type visit struct {
+	*history
+	delivery.Store
+	n       int   // no other visit has this number
+	version int64 // of c1, before
+}
+
+// operation is something to do in a history.
+type operation struct {
+	name string
+	do   func(ctx context.Context, v visit) error
+}

@@ -1,0 +1,184 @@
+//go:build !race && !sqlite2
+
+package plans
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
+)
+
+// operations has every operation of a store and, if there are several, every way it takes. Those
+// before settling have the names of [delivery.Tracker].
+var operations = []operation{
+	{"Send", func(ctx context.Context, v visit) error {
+		return v.send(ctx, v.draft("a", v.conversation()))
+	}},
+	{"Send in a conversation and in a new one", func(ctx context.Context, v visit) error {
+		return v.send(ctx, v.draft("b", v.conversation()), v.draft("c", fmt.Sprint("new", v.n)))
+	}},
+	{"Send in two conversations", func(ctx context.Context, v visit) error {
+		return v.send(ctx, v.draft("d", v.conversation()), v.draft("e", "c0"))
+	}},
+	{"Send again", func(ctx context.Context, v visit) error {
+		draft := v.draft("f", v.conversation())
+		draft.ID = v.id(3)
+		return v.send(ctx, draft)
+	}},
+	{"Mark", func(ctx context.Context, v visit) error {
+		return v.mark(ctx, v.id(20))
+	}},
+	{"Mark of 500", func(ctx context.Context, v visit) error {
+		return v.mark(ctx, v.ids(500)...)
+	}},
+	{"Mark in two conversations", func(ctx context.Context, v visit) error {
+		return v.mark(ctx, v.id(20), "a1")
+	}},
+	{"Mark by the sender", func(ctx context.Context, v visit) error {
+		_, _, err := v.Advance(ctx, []delivery.Mark{stores.MarkBy("ann", v.id(20))}, v.lease())
+		return err
+	}},
+	{"MarkUpTo of 10", func(ctx context.Context, v visit) error {
+		return v.markUpTo(ctx, true)
+	}},
+	{"MarkUpTo of four readers, in two conversations", func(ctx context.Context, v visit) error {
+		elsewhere := delivery.UpTo{Conversation: "c0", Message: "a1", User: v.reader(), Status: delivery.Read, At: time.Now(), Admitted: true}
+		marks := []delivery.UpTo{elsewhere}
+		for i := range 3 {
+			marks = append(marks, v.upTo(fmt.Sprintf("r%d-%d", v.messages, 501+v.n%150*3+i), true))
+		}
+		_, _, err := v.AdvanceUpTo(ctx, marks, 100, v.lease())
+		return err
+	}},
+	{"MarkUpTo without admission", func(ctx context.Context, v visit) error {
+		return v.markUpTo(ctx, false)
+	}},
+	{"Message", func(ctx context.Context, v visit) error {
+		_, err := v.Load(ctx, v.ids(1))
+		return err
+	}},
+	{"Load of 500", func(ctx context.Context, v visit) error {
+		_, err := v.Load(ctx, v.ids(500))
+		return err
+	}},
+	{"Receipts", func(ctx context.Context, v visit) error {
+		_, err := v.Receipts(ctx, []string{fmt.Sprint("m1-", v.newest/10*10)})
+		return err
+	}},
+	{"Messages after one", func(ctx context.Context, v visit) error {
+		return v.list(ctx, delivery.List{After: int64(v.newest) - 30})
+	}},
+	{"Messages before one", func(ctx context.Context, v visit) error {
+		return v.list(ctx, delivery.List{Before: int64(v.newest) + 1})
+	}},
+	{"Changes", func(ctx context.Context, v visit) error {
+		return v.list(ctx, delivery.List{Changes: true, After: v.version - 30})
+	}},
+	{"Pending", func(ctx context.Context, v visit) error {
+		_, err := v.Store.Pending(ctx, delivery.Reader{User: v.reader(), Conversation: "c1"}, 10)
+		return err
+	}},
+	{"Pending of a newcomer", func(ctx context.Context, v visit) error {
+		_, err := v.Store.Pending(ctx, delivery.Reader{User: "newcomer", Conversation: "c1"}, 10)
+		return err
+	}},
+	{"settling what was accepted", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleDone) }},
+	{"settling what failed", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleRetry) }},
+	{"settling what cannot be accepted", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleBury) }},
+	{"settling dead letters", func(ctx context.Context, v visit) error {
+		dead, err := v.Dead(ctx, 0, 2)
+		if err != nil || len(dead) < 2 {
+			return err
+		}
+		_, err = v.Settle(ctx, []delivery.Settlement{
+			{ID: dead[0].Event.ID, Outcome: delivery.SettleRequeue, Event: delivery.Event{Kind: delivery.MessageSent, Conversation: "c1"}},
+			{ID: dead[1].Event.ID, Outcome: delivery.SettleDiscard},
+		})
+		return err
+	}},
+}
+
+// conversation returns where to send. Nobody sends in c1 while the tables are empty.
+func (v visit) conversation() string {
+	if v.messages == 0 {
+		return "c0"
+	}
+	return "c1"
+}
+
+// ids returns the ids of the newest messages of c1.
+func (v visit) ids(n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprint("m1-", v.newest-i)
+	}
+	return ids
+}
+
+func (v visit) draft(id, conversation string) delivery.NewMessage {
+	return delivery.NewMessage{
+		Header:     delivery.Header{ID: fmt.Sprint(id, v.n), Conversation: conversation, Sender: "ann", Total: 2, Quorum: 1},
+		Roster: "them", Members: []string{"bob", "cem"},
+	}
+}
+
+func (v visit) markOf(message string) delivery.Mark {
+	return stores.MarkBy(fmt.Sprint("u", v.n), message)
+}
+
+// reader returns a user who has read all but the last twenty messages, as the next 500 have.
+func (v visit) reader() string { return fmt.Sprintf("r%d-%d", v.messages, v.n%500+1) }
+
+func (v visit) lease() delivery.Lease { return delivery.Lease{Token: int64(v.n), For: time.Hour} }
+
+func (v visit) send(ctx context.Context, drafts ...delivery.NewMessage) error {
+	_, _, err := v.Create(ctx, drafts, v.lease())
+	return err
+}
+
+func (v visit) mark(ctx context.Context, messages ...string) error {
+	marks := make([]delivery.Mark, len(messages))
+	for i, m := range messages {
+		marks[i] = v.markOf(m)
+	}
+	_, _, err := v.Advance(ctx, marks, v.lease())
+	return err
+}
+
+func (v visit) markUpTo(ctx context.Context, admitted bool) error {
+	_, _, err := v.AdvanceUpTo(ctx, []delivery.UpTo{v.upTo(v.reader(), admitted)}, 10, v.lease())
+	return err
+}
+
+func (v visit) upTo(user string, admitted bool) delivery.UpTo {
+	return delivery.UpTo{Conversation: v.conversation(), Message: v.id(0), User: user, Status: delivery.Read, At: time.Now(), Admitted: admitted}
+}
+
+func (v visit) list(ctx context.Context, l delivery.List) error {
+	l.Conversation, l.Viewer, l.Limit = "c1", "bob", 10
+	_, err := v.List(ctx, l)
+	return err
+}
+
+func (v visit) settle(ctx context.Context, outcome delivery.Outcome) error {
+	const n = 5
+	claimed, err := v.Claim(ctx, n, v.lease())
+	if err != nil {
+		return err
+	}
+	if len(claimed) < n && v.messages > 0 {
+		return fmt.Errorf("%d of %d events could be claimed", len(claimed), n)
+	}
+	var settlements []delivery.Settlement
+	for _, c := range claimed {
+		settlements = append(settlements, delivery.Settlement{ID: c.Event.ID, Lease: c.Lease, Outcome: outcome, After: time.Hour, Reason: "no"})
+	}
+	if len(settlements) == 0 {
+		return nil
+	}
+	_, err = v.Settle(ctx, settlements)
+	return err
+}

@@ -1,0 +1,63 @@
+package settings
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverytest"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
+	"github.com/msgdelivery/delivery/sqlstore"
+)
+
+// Logical replication brings rows without the sequences that their ids came from.
+func TestPostgresSequencesThatAreBehindAreFound(t *testing.T) {
+	e := engines.First(engines.Postgres)
+	db, store := stores.Migrated(t, e)
+	tracker, err := delivery.New(store, new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	validate := func() error { return sqlstore.Validate(t.Context(), db, sqlstore.Postgres) }
+	send := func(conversation string) error {
+		_, err := tracker.Send(t.Context(), delivery.Draft{Conversation: conversation, Sender: "alice", Audience: delivery.Audience{Open: true}})
+		return err
+	}
+	if err := validate(); err != nil {
+		t.Fatalf("when nothing is there: %v", err)
+	}
+	for _, conversation := range []string{"a", "b", "c"} {
+		if err := send(conversation); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := validate(); err != nil {
+		t.Fatalf("when all is well: %v", err)
+	}
+
+	for _, sequence := range []string{"delivery_conversations_conv_seq", "delivery_outbox_id_seq"} {
+		if _, err := db.Exec("ALTER SEQUENCE " + sequence + " RESTART"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := send("d"); err == nil || !strings.Contains(err.Error(), "23505") {
+		t.Errorf("a send to a new conversation: %v", err)
+	}
+	err = validate()
+	if err == nil || !strings.Contains(err.Error(), "delivery_conversations_conv_seq") || !strings.Contains(err.Error(), "delivery_outbox_id_seq") {
+		t.Fatalf("Validate says %v", err)
+	}
+	_, cure, _ := strings.Cut(err.Error(), ": run ")
+	if _, err := db.Exec(cure); err != nil {
+		t.Fatalf("%s: %v", cure, err)
+	}
+	if err := validate(); err != nil {
+		t.Errorf("when the sequences were set: %v", err)
+	}
+	for _, conversation := range []string{"a", "e"} {
+		if err := send(conversation); err != nil {
+			t.Errorf("a send to %s: %v", conversation, err)
+		}
+	}
+}
