@@ -3,7 +3,6 @@ package chaos
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/msgdelivery/delivery"
 )
