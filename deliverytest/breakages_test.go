@@ -50,6 +50,9 @@ var breakages = []struct {
 				}
 			}, held: func(asked, held int) int { return asked }}
 		}},
+	{"it settles nothing once the lease is over",
+		[]string{"a lease that ran out"},
+		func(sound delivery.Store) delivery.Store { return &punctual{sound, map[int64]time.Time{}} }},
 	{"it settles what has no lease",
 		[]string{"a lease is over once it was settled"},
 		func(sound delivery.Store) delivery.Store {
@@ -669,8 +672,8 @@ func TestBrokenStoresFailByName(t *testing.T) {
 					t.Fatalf("no rule begins with %q", rule)
 				}
 				c := storeCases[i]
-				try(t, func(tb testing.TB) { c.run(tb, b.store(memstore.New())) }).mustFail(t, c.rule)
-				if tr := try(t, func(tb testing.TB) { c.run(tb, &broken{Store: memstore.New()}) }); tr.failed {
+				try(t, func(tb testing.TB) { c.run(tb, b.store(memstore.New()), nil) }).mustFail(t, c.rule)
+				if tr := try(t, func(tb testing.TB) { c.run(tb, &broken{Store: memstore.New()}, nil) }); tr.failed {
 					t.Errorf("a sound store fails too: %v", tr.failures)
 				}
 			}

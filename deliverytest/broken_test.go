@@ -3,6 +3,7 @@ package deliverytest
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -353,4 +354,81 @@ func (s *joining) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit i
 		s.Settle(ctx, []delivery.Settlement{{ID: first.Event.ID, Outcome: delivery.SettleRequeue, Event: first.Event}})
 	}
 	return marked, nil, err
+}
+
+// punctual lets nobody settle after the lease, as if another relay had always claimed by then.
+type punctual struct {
+	delivery.Store
+	ends map[int64]time.Time // by lease
+}
+
+func (s *punctual) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	s.ends[lease.Token] = time.Now().Add(lease.For)
+	return s.Store.Claim(ctx, limit, lease)
+}
+
+func (s *punctual) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
+	return s.Store.Settle(ctx, slices.DeleteFunc(slices.Clone(settlements), func(x delivery.Settlement) bool {
+		end, ok := s.ends[x.Lease]
+		return ok && time.Now().After(end)
+	}))
+}
+
+// locking is a stale store that takes turns, but with nobody else who has its data open.
+type locking struct {
+	stale
+	mu sync.Mutex
+}
+
+func (s *locking) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stale.Advance(ctx, marks, lease)
+}
+
+// remembering answers from what it has read before.
+type remembering struct {
+	delivery.Store
+	pages map[delivery.List]delivery.Page
+}
+
+func (s *remembering) List(ctx context.Context, list delivery.List) (page delivery.Page, err error) {
+	page, ok := s.pages[list]
+	if !ok {
+		page, err = s.Store.List(ctx, list)
+		s.pages[list] = page
+	}
+	return page, err
+}
+
+// poaching claims what is under the leases of another handle, too.
+type poaching struct{ delivery.Store }
+
+func (s *poaching) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	return s.Store.(*victim).poached(ctx, limit, lease)
+}
+
+// victim is the handle that a poaching one claims from.
+type victim struct {
+	delivery.Store
+	mu   sync.Mutex
+	held []delivery.Claimed
+}
+
+func (s *victim) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	claimed, err := s.Store.Claim(ctx, limit, lease)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = append(s.held, claimed...)
+	return claimed, err
+}
+
+func (s *victim) poached(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.held {
+		s.Store.Settle(ctx, []delivery.Settlement{settlement(c, delivery.SettleRelease)})
+	}
+	s.held = nil
+	return s.Store.Claim(ctx, limit, lease)
 }

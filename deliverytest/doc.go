@@ -17,9 +17,10 @@
 //	)
 //
 //	func TestStore(t *testing.T) {
-//		deliverytest.TestStore(t, func(t *testing.T) delivery.Store { return mystore.Open(t.TempDir()) })
+//		deliverytest.TestStore(t, func(t *testing.T) delivery.Store { return mystore.Open(t.TempDir()) }, nil)
 //	}
 //
+// Give [StoreOptions] if the store's data outlasts it or can be open several times at once.
 // [TestTxStore] does the same for what a [delivery.TxStore] adds, at the isolation levels that
 // [TxOptions] names. Run both with -race.
 //
@@ -35,6 +36,7 @@
 //
 // A [Recorder] is a notifier that remembers what it was told, to be used with memstore and, where
 // time matters, testing/synctest. Faults are small wrappers around a real store or notifier, and
-// can be put around each other: [FailingStore], [LosingStore], [FailingNotifier],
+// can be put around each other. What else the store can, such as Tx forms, it can with a fault
+// around it, too: [FailingStore], [LosingStore], [FailingNotifier],
 // [LosingNotifier], [RefusingNotifier], [SlowNotifier].
 package deliverytest

@@ -15,7 +15,7 @@ import (
 // The test of a store is this, with the store in the place of memstore.
 func ExampleTestStore() {
 	_ = func(t *testing.T) {
-		deliverytest.TestStore(t, func(t *testing.T) delivery.Store { return memstore.New() })
+		deliverytest.TestStore(t, func(t *testing.T) delivery.Store { return memstore.New() }, nil)
 	}
 }
 

@@ -30,21 +30,58 @@ func OnCall(n int, err error, methods ...string) Fault {
 }
 
 // FailingStore returns a store whose calls fail where the fault says, and then do nothing.
-// The store is a plain one: it has no Tx forms.
+// The result is a [delivery.TxStore] if the store is one, with the same fault inside transactions.
 func FailingStore(store delivery.Store, fault Fault) delivery.Store {
-	return &faultyStore{store: store, before: fault}
+	return faulty(&faultyStore{store: store, before: fault})
 }
 
 // LosingStore returns a store whose calls do their work and then, where the fault says, lose the
 // answer: what a connection that breaks during a commit looks like. The fault is not asked about
-// calls that failed by themselves. The store is a plain one: it has no Tx forms.
+// calls that failed by themselves. The result is a [delivery.TxStore] if the store is one, with the
+// same fault inside transactions.
 func LosingStore(store delivery.Store, fault Fault) delivery.Store {
-	return &faultyStore{store: store, after: fault}
+	return faulty(&faultyStore{store: store, after: fault})
 }
 
+// faultyStore is a [delivery.ParallelStore] and a [delivery.SweepStore] over any store: over one
+// that is neither, it does what the Tracker does with such a store.
 type faultyStore struct {
 	store         delivery.Store
 	before, after Fault
+}
+
+// faultyTxStore is a faultyStore over a [delivery.TxStore].
+type faultyTxStore struct{ *faultyStore }
+
+var (
+	_ delivery.ParallelStore = (*faultyStore)(nil)
+	_ delivery.SweepStore    = (*faultyStore)(nil)
+	_ delivery.TxStore       = faultyTxStore{}
+)
+
+// faulty adds the Tx forms if the store has them.
+func faulty(s *faultyStore) delivery.Store {
+	if _, ok := s.store.(delivery.TxStore); ok {
+		return faultyTxStore{s}
+	}
+	return s
+}
+
+func (s faultyTxStore) InTx(tx delivery.DBTX) delivery.Store {
+	return &faultyStore{store: s.store.(delivery.TxStore).InTx(tx), before: s.before, after: s.after}
+}
+
+func (s *faultyStore) Writers() int {
+	if store, ok := s.store.(delivery.ParallelStore); ok {
+		return store.Writers()
+	}
+	return 1
+}
+
+func (s *faultyStore) Sweep() {
+	if store, ok := s.store.(delivery.SweepStore); ok {
+		store.Sweep()
+	}
 }
 
 func (s *faultyStore) call(method string, work func() error) error {

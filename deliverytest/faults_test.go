@@ -77,6 +77,53 @@ func TestAFailingStoreDoesNothingAndALosingOneDoesIt(t *testing.T) {
 	}
 }
 
+// able is a store that can all that a store may.
+type able struct {
+	delivery.TxStore
+	swept int
+}
+
+func (s *able) Writers() int { return 3 }
+func (s *able) Sweep()       { s.swept++ }
+
+func TestAFaultTakesNothingFromWhatAStoreCan(t *testing.T) {
+	for name, wrap := range map[string]func(delivery.Store, Fault) delivery.Store{"FailingStore": FailingStore, "LosingStore": LosingStore} {
+		t.Run(name, func(t *testing.T) {
+			turns, db := newTurns(t, false, flaws{})
+			inner := &able{TxStore: turns}
+			store := wrap(wrap(inner, OnCall(1, errFault, "Advance")), OnCall(1, errFault, "Load"))
+			if writers := store.(delivery.ParallelStore).Writers(); writers != 3 {
+				t.Errorf("it has %d writers, want 3", writers)
+			}
+			if store.(delivery.SweepStore).Sweep(); inner.swept != 1 {
+				t.Errorf("it was swept %d times", inner.swept)
+			}
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback()
+			for method, err := range call(t, store.(delivery.TxStore).InTx(tx)) {
+				if want := method == "Advance" || method == "Load"; errors.Is(err, errFault) != want {
+					t.Errorf("inside a transaction %s returned %v", method, err)
+				}
+			}
+			if loaded, err := turns.Load(t.Context(), []string{"m"}); err != nil || len(loaded) != 0 {
+				t.Errorf("before the commit there are %d messages, %v", len(loaded), err)
+			}
+
+			plain := wrap(memstore.New(), OnCall(1, errFault))
+			if _, ok := plain.(delivery.TxStore); ok {
+				t.Error("over a store without Tx forms it has some")
+			}
+			if writers := plain.(delivery.ParallelStore).Writers(); writers != 1 {
+				t.Errorf("over a store without writers it has %d, want 1", writers)
+			}
+			plain.(delivery.SweepStore).Sweep()
+		})
+	}
+}
+
 func TestOnCallCountsTheCallsOfTheNamedMethods(t *testing.T) {
 	fault := OnCall(2, errFault, "Claim", "Settle")
 	for i, c := range []struct {

@@ -17,6 +17,7 @@ type probe struct {
 	ctx   context.Context
 	rule  string
 	store delivery.Store
+	again func() delivery.Store // opens the store's data again; nil where no rule does
 
 	conversations map[string]bool          // that messages were created in
 	seen          map[int64]delivery.Event // by id

@@ -92,6 +92,20 @@ var settleCases = []storeCase{
 			p.drain()
 		}
 	}},
+	{"a lease that ran out is still the event's until another claim takes it", func(p *probe) {
+		outcomes := []delivery.Outcome{delivery.SettleDone, delivery.SettleRetry, delivery.SettleRelease, delivery.SettleBury}
+		for i := range outcomes {
+			p.create(open("c", fmt.Sprint("m", i), "alice"))
+		}
+		began := time.Now()
+		claimed := p.claimFor(10, short)
+		p.same("the number of events claimed", len(claimed), len(outcomes))
+		p.until("the leases were over", func() bool { return time.Since(began) > 2*short })
+		for i, c := range claimed {
+			p.same(fmt.Sprintf("Settle, outcome %d", outcomes[i]), p.settle(settlement(c, outcomes[i])), 1)
+		}
+		p.same("the outbox", p.counts(), delivery.Backlog{Waiting: 2, Dead: 1})
+	}},
 	{"who held an event before cannot settle it any more", func(p *probe) {
 		p.create(open("c", "m", "alice"))
 		began := time.Now()

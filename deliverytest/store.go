@@ -9,13 +9,40 @@ import (
 
 // TestStore tests that a store keeps the contract of [delivery.Store]. Each subtest is one rule of
 // it, and gets a store of its own from open, which must be empty. Open should close it in a
-// t.Cleanup. The subtests are not run in parallel, and wait for short leases in real time.
-func TestStore(t *testing.T, open func(t *testing.T) delivery.Store) {
-	for _, c := range storeCases {
-		t.Run(c.rule, func(t *testing.T) {
-			c.run(t, open(t))
-		})
+// t.Cleanup. The subtests are not run in parallel, and wait for short leases in real time. Options
+// may be nil.
+func TestStore(t *testing.T, open func(t *testing.T) delivery.Store, opts *StoreOptions) {
+	if opts == nil {
+		opts = new(StoreOptions)
 	}
+	test := func(cases []storeCase, again func(*testing.T, delivery.Store) delivery.Store) {
+		for _, c := range cases {
+			t.Run(c.rule, func(t *testing.T) {
+				store := open(t)
+				c.run(t, store, func() delivery.Store { return again(t, store) })
+			})
+		}
+	}
+	test(storeCases, nil)
+	if opts.Reopen != nil {
+		test(reopenCases, opts.Reopen)
+	}
+	if opts.Second != nil {
+		test(secondCases, opts.Second)
+	}
+}
+
+// StoreOptions says what else [TestStore] may ask of a store.
+type StoreOptions struct {
+	// Reopen closes a store that open has returned, and opens its data again, as a process does that
+	// starts anew. Nil says that the data does not outlast the store, and leaves out the rules of
+	// data that does.
+	Reopen func(t *testing.T, store delivery.Store) delivery.Store
+
+	// Second opens the data of a store that open has returned once more, as another process does.
+	// Both handles stay in use. Nil says that the data has one handle at a time, and leaves out the
+	// rules of data that has several.
+	Second func(t *testing.T, store delivery.Store) delivery.Store
 }
 
 // storeCase is one rule, and the test that a store keeps it.
@@ -28,9 +55,11 @@ var storeCases = slices.Concat(
 	createCases, rosterCases, advanceCases, upToCases, upToBatchCases, listCases, pendingCases, leaseCases, settleCases, dataCases, callCases, raceCases,
 )
 
-// run tests the rule, and after it what holds after everything: that the events told all.
-func (c storeCase) run(t testing.TB, store delivery.Store) {
+// run tests the rule, and after it what holds after everything: that the events told all. Some
+// rules open the store's data again.
+func (c storeCase) run(t testing.TB, store delivery.Store, again func() delivery.Store) {
 	p := newProbe(t, c.rule, store)
+	p.again = again
 	c.test(p)
 	p.audit()
 }

@@ -49,7 +49,7 @@ func TestACursorOfAnotherProcessIsReset(t *testing.T) {
 }
 
 func TestStoreKeepsTheContract(t *testing.T) {
-	deliverytest.TestStore(t, func(*testing.T) delivery.Store { return memstore.New() })
+	deliverytest.TestStore(t, func(*testing.T) delivery.Store { return memstore.New() }, nil)
 }
 
 func TestTheOldestEventIsFoundAmongRequeuedOnes(t *testing.T) {

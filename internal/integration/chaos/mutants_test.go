@@ -112,7 +112,7 @@ func earlyEnds(_ *Run, v *Verdict) int   { return min(v.Duplicates.Count, v.Leas
 func TestMutantsAgainstTheContract(t *testing.T) {
 	const mutantEnv = "DELIVERY_CHAOS_CONTRACT"
 	if name := os.Getenv(mutantEnv); name != "" {
-		deliverytest.TestStore(t, func(*testing.T) delivery.Store { return mutantStore(name, memstore.New(), nil) })
+		deliverytest.TestStore(t, func(*testing.T) delivery.Store { return mutantStore(name, memstore.New(), nil) }, nil)
 		return
 	}
 	for name, rule := range map[string]string{

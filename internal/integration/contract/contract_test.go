@@ -13,9 +13,24 @@ import (
 
 func TestSQLStoreKeepsTheContract(t *testing.T) {
 	stores.Each(t, func(t *testing.T, e engines.Engine) {
+		var database engines.Database
+		var pool *sql.DB
+		open := func(t *testing.T) delivery.Store {
+			pool = database.Open(t)
+			return stores.Open(t, e, pool)
+		}
 		deliverytest.TestStore(t, func(t *testing.T) delivery.Store {
-			_, store := stores.Migrated(t, e)
-			return store
+			database = e.Database(t)
+			stores.Migrate(t, e, database.Open(t))
+			return open(t)
+		}, &deliverytest.StoreOptions{
+			Reopen: func(t *testing.T, _ delivery.Store) delivery.Store {
+				if err := pool.Close(); err != nil {
+					t.Fatal(err)
+				}
+				return open(t)
+			},
+			Second: func(t *testing.T, _ delivery.Store) delivery.Store { return open(t) },
 		})
 	})
 }

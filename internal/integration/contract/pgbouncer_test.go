@@ -62,7 +62,7 @@ func keepsTheContract(t *testing.T, e engines.Engine, db *sql.DB, isolations []s
 		deliverytest.TestStore(t, func(t *testing.T) delivery.Store {
 			empty(t)
 			return stores.Open(t, e, db)
-		})
+		}, nil)
 	})
 	t.Run("transactions", func(t *testing.T) {
 		deliverytest.TestTxStore(t, func(t *testing.T) (delivery.TxStore, *sql.DB) {
