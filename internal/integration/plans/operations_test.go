@@ -48,7 +48,7 @@ var operations = []operation{
 		return v.mark(ctx, v.id(20), "a1")
 	}},
 	{"Mark by a recipient", func(ctx context.Context, v visit) error {
-		_, _, err := v.Advance(ctx, []delivery.Mark{markBy("dan", v.frozen(v.n%150))}, v.lease())
+		_, _, err := v.Advance(ctx, []delivery.Mark{stores.MarkBy("dan", v.frozen(v.n%150))}, v.lease())
 		return err
 	}},
 	{"Mark by the sender", func(ctx context.Context, v visit) error {
