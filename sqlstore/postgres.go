@@ -27,6 +27,8 @@ var postgres = dialect{
 SELECT format('SELECT setval(%L, %s)', name, most)
 FROM (VALUES
 	('delivery_conversations_conv_seq', (SELECT max(conv) FROM delivery_conversations)),
+	('delivery_readers_reader_seq', (SELECT max(reader) FROM delivery_readers)),
+	('delivery_rosters_roster_seq', (SELECT max(roster) FROM delivery_rosters)),
 	('delivery_outbox_id_seq', (SELECT greatest((SELECT max(id) FROM delivery_outbox), (SELECT max(id) FROM delivery_dead))))
 ) AS sequences (name, most)
 WHERE most > CASE WHEN has_sequence_privilege(name, 'USAGE, SELECT') THEN coalesce(pg_sequence_last_value(name::regclass), 0) ELSE most END`,
@@ -49,6 +51,18 @@ type postgresWrites struct{ sweep sweep }
 //   - unnest((SELECT $1::text[]), …): an array that it cannot see counts as few, too
 //   - INSERT … ON CONFLICT DO UPDATE, also where the row is known to exist: it looks into the index
 
+// pgOwn finds a user's receipt r of a message m, or x, the one that a recipient has from the start.
+// The user is a row p of delivery_readers, or NULLs if the conversation does not know the user.
+var pgOwn = `
+	LEFT JOIN LATERAL (
+		SELECT status, version, delivered_at, read_at FROM delivery_receipts
+		WHERE conv = m.conv AND seq = m.seq AND reader = p.reader LIMIT 1
+	) r ON true
+	LEFT JOIN LATERAL (
+		SELECT ` + sqlSent + ` AS status, m.seq AS version FROM delivery_members
+		WHERE roster = m.roster AND reader = p.reader AND reader <> m.sender AND r.status IS NULL LIMIT 1
+	) x ON true`
+
 // Fragments of the statements that mark. They read a step, or u: one receipt's advance, with the
 // counters of its message after it.
 const (
@@ -59,11 +73,11 @@ fresh AS (` + pgReceipts + ` WHERE was = 0),
 known AS (` + pgReceipts + ` WHERE was <> 0` + pgOverReceipts + `)`
 
 	pgReceipts = `
-	INSERT INTO delivery_receipts (conv, seq, recipient, status, version, delivered_at, read_at)
-	SELECT conv, seq, "user", status, version, delivered_at, read_at FROM step`
+	INSERT INTO delivery_receipts (conv, seq, reader, status, version, delivered_at, read_at)
+	SELECT conv, seq, reader, status, version, delivered_at, read_at FROM step`
 
 	pgOverReceipts = `
-	ON CONFLICT (conv, seq, recipient) DO UPDATE SET
+	ON CONFLICT (conv, seq, reader) DO UPDATE SET
 		status = excluded.status, version = excluded.version,
 		delivered_at = excluded.delivered_at, read_at = excluded.read_at
 `
@@ -75,7 +89,8 @@ known AS (` + pgReceipts + ` WHERE was <> 0` + pgOverReceipts + `)`
 	ON CONFLICT (conv, seq) DO UPDATE SET
 		version = excluded.version, status = excluded.status,
 		delivered_count = excluded.delivered_count, read_count = excluded.read_count,
-		delivered_at = coalesce(t.delivered_at, excluded.delivered_at), read_at = coalesce(t.read_at, excluded.read_at)`
+		delivered_at = coalesce(excluded.delivered_at, t.delivered_at),
+		read_at = CASE WHEN excluded.read_at IS NULL THEN t.read_at ELSE greatest(excluded.read_at, excluded.delivered_at, t.delivered_at) END`
 )
 
 var (
@@ -86,9 +101,14 @@ var (
 		max(at) FILTER (WHERE was < ` + sqlDelivered + ` AND delivered = quorum), max(at) FILTER (WHERE status = ` + sqlRead + ` AND read = quorum)
 	FROM step u GROUP BY conv, seq ` + pgOverState
 
+	// pgStamps are the times of a step: one is stamped where its status is reached, and at no other.
+	// The time at is not before the message was sent.
+	pgStamps = `CASE WHEN was < ` + sqlDelivered + ` THEN at ELSE delivered_at END AS delivered_at,
+		CASE WHEN status = ` + sqlRead + ` THEN greatest(at, delivered_at) END AS read_at`
+
 	// pgUpdate is a step as a payloadUpdate. What makes JSON of objects by the server's functions
 	// takes several times as long. A time that is NULL leaves no trace in concat.
-	pgUpdate = `concat('{"i":', to_json(u.message), ',"s":', to_json(u.sender), ',"v":', u.version, ',"m":', ` + pgStatus + `,
+	pgUpdate = `concat('{"i":', to_json(u.message), ',"s":', to_json(u.author), ',"v":', u.version, ',"m":', ` + pgStatus + `,
 		',"d":', u.delivered, ',"r":', u.read, ',"n":', u.total, ',"p":{"u":', to_json(u."user"), ',"s":', u.status,
 		',"d":' || (extract(epoch FROM u.delivered_at) * 1000000)::bigint, ',"r":' || (extract(epoch FROM u.read_at) * 1000000)::bigint, '}}')`
 

@@ -29,22 +29,23 @@ import (
 // Each event's id stands in the row of its first step.
 var pgAdvance = `
 WITH mark AS MATERIALIZED (
-	SELECT k.*, m.*, c.id AS conversation, c.version AS seen,
-		coalesce(r.status, 0) AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count,
-		m.sender <> k."user" AND k.status > coalesce(r.status, 0)
-			AND CASE WHEN m.open THEN k.admitted ELSE r.status IS NOT NULL END AS needed
+	SELECT k.ord, k.message, k."user", k.socket, k.status, m.id, m.conv, m.seq, m.roster, m.total, m.quorum, m.sent_at,
+		c.id AS conversation, c.version AS seen, s.name AS author, p.reader, greatest(k.at, m.sent_at) AS at,
+		coalesce(r.status, 0) AS was, coalesce(r.status, x.status) AS stands, coalesce(r.version, x.version) AS last,
+		r.delivered_at, r.read_at, t.delivered_count, t.read_count,
+		m.sender IS DISTINCT FROM p.reader AND k.status > coalesce(r.status, 0)
+			AND CASE WHEN m.roster IS NULL THEN k.admitted ELSE coalesce(r.status, x.status) IS NOT NULL END AS needed
 	FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::int[]), (SELECT $5::timestamptz[]), (SELECT $6::boolean[]))
 		WITH ORDINALITY AS k(message, "user", socket, status, at, admitted, ord)
-	LEFT JOIN LATERAL (
-		SELECT id, conv, seq, sender, open, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
-	) m ON true
-	LEFT JOIN LATERAL (SELECT id, version FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c ON true
-	LEFT JOIN LATERAL (
+	CROSS JOIN LATERAL (
+		SELECT id, conv, seq, sender, roster, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
+	) m
+	CROSS JOIN LATERAL (SELECT id, version FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
+	CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = m.sender LIMIT 1) s
+	CROSS JOIN LATERAL (
 		SELECT delivered_count, read_count FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1
-	) t ON true
-	LEFT JOIN LATERAL (
-		SELECT status, version, delivered_at, read_at FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = k."user" LIMIT 1
-	) r ON true
+	) t
+	LEFT JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = m.conv AND name = k."user" LIMIT 1) p ON true` + pgOwn + `
 ),
 turn AS MATERIALIZED (
 	SELECT c.conv, w.steps FROM delivery_conversations c
@@ -58,14 +59,21 @@ taken AS (
 	WHERE c.conv = turn.conv AND c.conv = ANY (ARRAY(SELECT conv FROM turn))
 	RETURNING c.conv
 ),
+-- Who marks an open message for the first time may be new to the conversation.
+met AS (
+	INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
+	SELECT DISTINCT conv, "user", 0, 0 FROM mark JOIN taken USING (conv) WHERE needed AND reader IS NULL
+	RETURNING conv, name, reader
+),
 step AS MATERIALIZED (
-	SELECT ord, conv, seq, conversation, message, sender, total, quorum, "user", socket, was, status, at,
-		coalesce(delivered_at, at) AS delivered_at, CASE WHEN status = ` + sqlRead + ` THEN at END AS read_at,
-		seen + row_number() OVER (PARTITION BY conv ORDER BY socket COLLATE "C", ord) AS version,
+	SELECT ord, mark.conv, seq, conversation, message, author, total, quorum, coalesce(mark.reader, met.reader) AS reader, "user", socket, was, status, at,
+		` + pgStamps + `,
+		seen + row_number() OVER (PARTITION BY mark.conv ORDER BY socket COLLATE "C", ord) AS version,
 		delivered_count + count(*) FILTER (WHERE was < ` + sqlDelivered + `) OVER earlier AS delivered,
 		read_count + count(*) FILTER (WHERE status = ` + sqlRead + `) OVER earlier AS read
-	FROM mark JOIN taken USING (conv) WHERE needed
-	WINDOW earlier AS (PARTITION BY conv, seq ORDER BY socket COLLATE "C", ord)
+	FROM mark JOIN taken USING (conv) LEFT JOIN met ON met.conv = mark.conv AND name = "user"
+	WHERE needed
+	WINDOW earlier AS (PARTITION BY mark.conv, seq ORDER BY socket COLLATE "C", ord)
 ),` + pgPutReceipts + `,
 state AS (` + pgPutStates + `),
 told AS MATERIALIZED (
@@ -77,8 +85,8 @@ event AS (
 	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, payload)
 	SELECT id, clock_timestamp() + $7::bigint * INTERVAL '1 microsecond', $8::bigint, ($8::bigint <> 0)::int, payload FROM told
 )
-SELECT mark.ord, mark.id, conversation, mark.sender, mark.seq, open, mark.total, mark.quorum, sent_at,
-	coalesce(step.status, mark.was), coalesce(step.version, mark.last),
+SELECT mark.ord, mark.id, conversation, mark.author, mark.seq, roster IS NULL, mark.total, mark.quorum, sent_at,
+	coalesce(step.status, stands), coalesce(step.version, mark.last),
 	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at),
 	step.ord IS NOT NULL, needed AND step.ord IS NULL, step.delivered, step.read, told.id
 FROM mark
@@ -90,16 +98,17 @@ LEFT JOIN told ON told.conv = mark.conv AND told.first = step.version`
 // lease's length, $8 its token.
 var pgAdvanceOne = `
 WITH mark AS MATERIALIZED (
-	SELECT m.id, m.conv, m.seq, m.sender, m.open, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen,
-		coalesce(r.status, 0) AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count,
-		m.sender <> $2::text AND $4::int > coalesce(r.status, 0)
-			AND CASE WHEN m.open THEN $6::boolean ELSE r.status IS NOT NULL END AS needed
+	SELECT m.id, m.conv, m.seq, m.roster, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen, s.name AS author, p.reader,
+		greatest($5::timestamptz, m.sent_at) AS at,
+		coalesce(r.status, 0) AS was, coalesce(r.status, x.status) AS stands, coalesce(r.version, x.version) AS last,
+		r.delivered_at, r.read_at, t.delivered_count, t.read_count,
+		m.sender IS DISTINCT FROM p.reader AND $4::int > coalesce(r.status, 0)
+			AND CASE WHEN m.roster IS NULL THEN $6::boolean ELSE coalesce(r.status, x.status) IS NOT NULL END AS needed
 	FROM delivery_messages m
 	JOIN delivery_conversations c ON c.conv = m.conv
+	CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = m.sender LIMIT 1) s
 	CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t
-	LEFT JOIN LATERAL (
-		SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = $2::text LIMIT 1
-	) r ON true
+	LEFT JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = m.conv AND name = $2::text LIMIT 1) p ON true` + pgOwn + `
 	WHERE m.id = $1::text LIMIT 1
 ),
 turn AS MATERIALIZED (
@@ -111,17 +120,23 @@ taken AS (
 	UPDATE delivery_conversations c SET version = c.version + 1 WHERE c.conv = (SELECT conv FROM turn)
 	RETURNING c.version
 ),
+met AS (
+	INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
+	SELECT conv, $2::text, 0, 0 FROM mark, taken WHERE reader IS NULL
+	RETURNING reader
+),
 step AS MATERIALIZED (
-	SELECT conv, seq, conversation, id AS message, sender, total, quorum, $2::text AS "user", $4::int AS status, taken.version,
-		coalesce(delivered_at, $5::timestamptz) AS delivered_at, CASE WHEN $4::int = ` + sqlRead + ` THEN $5::timestamptz END AS read_at,
-		delivered_count + (was < ` + sqlDelivered + `)::int AS delivered, read_count + ($4::int = ` + sqlRead + `)::int AS read,
+	SELECT conv, seq, conversation, id AS message, author, total, quorum, coalesce(reader, (SELECT reader FROM met)) AS reader, "user",
+		was, status, at, taken.version,
+		` + pgStamps + `,
+		delivered_count + (was < ` + sqlDelivered + `)::int AS delivered, read_count + (status = ` + sqlRead + `)::int AS read,
 		nextval('delivery_outbox_id_seq') AS event
-	FROM mark, taken
+	FROM (SELECT *, $2::text AS "user", $4::int AS status FROM mark) mark, taken
 ),
 receipt AS (` + pgReceipts + pgOverReceipts + `),
 state AS (` + pgState + `
 	SELECT conv, seq, version, ` + pgStatus + `, delivered, read,
-		CASE WHEN delivered >= quorum THEN $5::timestamptz END, CASE WHEN read >= quorum THEN $5::timestamptz END
+		CASE WHEN was < ` + sqlDelivered + ` AND delivered = quorum THEN at END, CASE WHEN status = ` + sqlRead + ` AND read = quorum THEN at END
 	FROM step u ` + pgOverState + `
 ),
 event AS (
@@ -130,8 +145,8 @@ event AS (
 		` + pgEvent(`conversation`, `version`, `version`, `$3::text`, pgUpdate) + `
 	FROM step u
 )
-SELECT 1, mark.id, mark.conversation, mark.sender, mark.seq, open, mark.total, mark.quorum, sent_at,
-	coalesce(step.status, was), coalesce(step.version, last),
+SELECT 1, mark.id, mark.conversation, mark.author, mark.seq, roster IS NULL, mark.total, mark.quorum, sent_at,
+	coalesce(step.status, stands), coalesce(step.version, last),
 	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at),
 	step.version IS NOT NULL, needed AND step.version IS NULL, step.delivered, step.read, event
 FROM mark LEFT JOIN step ON true`

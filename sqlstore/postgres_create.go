@@ -10,25 +10,41 @@ import (
 // pgCreate stores new messages: $1 pgDrafts, $2 the lease's length, $3 its token. It waits for no
 // conversation: the messages in those that somebody else has locked come back without a seq.
 //
-// It needs no look at a conversation but its newest version, which is taken under the lock. Whoever
-// makes a conversation holds its advisory lock until the commit, as nobody sees the row before: the
-// unique index would make others wait for it. An id of a message that someone else stores at the
-// same time breaks the unique index and with it the whole statement, so that no version is taken
-// that could become a gap; the next try finds the message.
+// What a conversation has for ever, its rosters and its readers' numbers, is taken as the snapshot
+// has it. Where something of that is not there yet, the conversation is taken only at the version
+// that the snapshot shows, as for a mark: then it can be made. The newest version is taken under
+// the lock in either case. Whoever makes a conversation holds its advisory lock until the commit,
+// as nobody sees the row before: the unique index would make others wait for it. An id of a message
+// that someone else stores at the same time breaks the unique index and with it the whole
+// statement, so that no version is taken that could become a gap; the next try finds the message.
 var pgCreate = `
 WITH draft AS MATERIALIZED (
 	SELECT d.* FROM json_to_recordset($1::json) AS d(ord int, id text, conversation text, sender text, body text, open boolean,
-		total int, quorum int, sent_at timestamptz, recipients json, socket text, event_body boolean)
+		quorum int, sent_at timestamptz, roster text, members json, socket text, event_body boolean)
 	LEFT JOIN LATERAL (SELECT id FROM delivery_messages WHERE id = d.id LIMIT 1) taken ON true
-	WHERE taken.id IS NULL
+	WHERE CASE WHEN taken.id IS NULL THEN true ELSE false END
+),
+room AS MATERIALIZED (
+	SELECT d.conversation, c.conv, c.version FROM (SELECT DISTINCT conversation FROM draft) d
+	LEFT JOIN LATERAL (SELECT conv, version FROM delivery_conversations WHERE id = d.conversation LIMIT 1) c ON true
+),
+-- What is there for each draft. The first one with members makes a roster that is not.
+found AS MATERIALIZED (
+	SELECT d.*, c.conv AS seen, c.version, r.roster AS known, r.size - (m.reader IS NOT NULL)::int AS total, s.reader AS author,
+		min(ord) FILTER (WHERE members IS NOT NULL) OVER (PARTITION BY d.conversation, d.roster) AS maker
+	FROM draft d JOIN room c USING (conversation)
+	LEFT JOIN LATERAL (SELECT roster, size FROM delivery_rosters WHERE conv = c.conv AND name = d.roster LIMIT 1) r ON true
+	LEFT JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = c.conv AND name = d.sender LIMIT 1) s ON true
+	LEFT JOIN LATERAL (SELECT reader FROM delivery_members WHERE roster = r.roster AND reader = s.reader LIMIT 1) m ON true
 ),
 wanted AS MATERIALIZED (
-	SELECT d.*, c.conv FROM (SELECT conversation, count(*) AS n FROM draft GROUP BY conversation) d
-	LEFT JOIN LATERAL (SELECT conv FROM delivery_conversations WHERE id = d.conversation LIMIT 1) c ON true
+	SELECT conversation, seen AS conv, version, count(*) AS n, bool_or(author IS NULL OR known IS NULL AND NOT open) AS makes
+	FROM found WHERE open OR known IS NOT NULL OR maker <= ord GROUP BY conversation, seen, version
 ),
 free AS MATERIALIZED (
-	SELECT conv FROM delivery_conversations WHERE conv = ANY (ARRAY(SELECT conv FROM wanted))
-	FOR NO KEY UPDATE SKIP LOCKED
+	SELECT c.conv FROM delivery_conversations c JOIN wanted w ON c.conv = w.conv AND (c.version = w.version OR NOT w.makes)
+	WHERE c.conv = ANY (ARRAY(SELECT conv FROM wanted))
+	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
 known AS (
 	UPDATE delivery_conversations c SET version = c.version + n
@@ -42,35 +58,68 @@ made AS (
 	ON CONFLICT (id) DO NOTHING
 	RETURNING conv, id AS conversation, version
 ),
-message AS MATERIALIZED (
-	SELECT d.*, conv, row_number() OVER (ORDER BY ord) AS n,
-		version - count(*) OVER (PARTITION BY conv) + row_number() OVER (PARTITION BY conv ORDER BY ord) AS seq
-	FROM draft d JOIN (SELECT * FROM known UNION ALL SELECT * FROM made) c USING (conversation)
+stored AS MATERIALIZED (
+	SELECT d.*, c.conv, c.version AS newest
+	FROM found d JOIN (SELECT * FROM known UNION ALL SELECT * FROM made) c USING (conversation)
+	WHERE open OR known IS NOT NULL OR maker <= ord
 ),
-stored AS (
-	INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
-	SELECT conv, seq, id, sender, body, open, total, quorum, sent_at FROM message
+member AS MATERIALIZED (
+	SELECT d.conv, d.roster, n.name, s.reader
+	FROM stored d
+	CROSS JOIN LATERAL json_array_elements_text(d.members) AS n(name)
+	LEFT JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = d.conv AND name = n.name LIMIT 1) s ON true
+	WHERE known IS NULL AND maker = ord
+),
+reader AS (
+	INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
+	SELECT conv, name, 0, 0 FROM (
+		SELECT conv, name FROM member WHERE CASE WHEN reader IS NULL THEN true ELSE false END UNION SELECT conv, sender FROM stored WHERE author IS NULL
+	) unknown
+	RETURNING conv, name, reader
+),
+roster AS (
+	INSERT INTO delivery_rosters (conv, name, size)
+	SELECT conv, roster, json_array_length(members) FROM stored WHERE known IS NULL AND maker = ord
+	RETURNING conv, name, roster, size
+),
+members AS (
+	INSERT INTO delivery_members (roster, reader)
+	SELECT r.roster, coalesce(m.reader, s.reader)
+	FROM member m
+	JOIN roster r ON r.conv = m.conv AND r.name = m.roster
+	LEFT JOIN reader s ON s.conv = m.conv AND s.name = m.name
+),
+message AS MATERIALIZED (
+	SELECT d.*, coalesce(d.known, r.roster) AS key, coalesce(d.author, s.reader) AS reader, row_number() OVER (ORDER BY ord) AS n,
+		newest - count(*) OVER (PARTITION BY d.conv) + row_number() OVER (PARTITION BY d.conv ORDER BY ord) AS seq,
+		coalesce(d.total, r.size - (m.name IS NOT NULL)::int, 0) AS recipients
+	FROM stored d
+	LEFT JOIN roster r ON r.conv = d.conv AND r.name = d.roster
+	LEFT JOIN reader s ON s.conv = d.conv AND s.name = d.sender
+	LEFT JOIN member m ON m.conv = d.conv AND m.roster = d.roster AND m.name = d.sender
+),
+body AS (
+	INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, total, quorum, sent_at)
+	SELECT conv, seq, id, reader, body, key, recipients,
+		CASE WHEN open THEN quorum ELSE greatest(1, least(coalesce(nullif(quorum, 0), recipients), recipients)) END, sent_at
+	FROM message
 ),
 state AS (
 	INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
 	SELECT conv, seq, seq, ` + sqlSent + `, 0, 0 FROM message
 ),
-receipt AS (
-	INSERT INTO delivery_receipts (conv, seq, recipient, status, version)
-	SELECT conv, seq, recipient, ` + sqlSent + `, seq FROM message, json_array_elements_text(recipients) recipient
-),
 event AS (
 	INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
 	SELECT clock_timestamp() + $2::bigint * INTERVAL '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
 		json_build_object('k', ` + sqlMessageSent + `, 'c', conversation, 'f', seq, 't', seq, 'x', socket, 'u', json_build_array(
-			json_build_object('i', id, 's', sender, 'v', seq, 'm', ` + sqlSent + `, 'd', 0, 'r', 0, 'n', total,
+			json_build_object('i', id, 's', sender, 'v', seq, 'm', ` + sqlSent + `, 'd', 0, 'r', 0, 'n', recipients,
 				'b', CASE WHEN event_body THEN body ELSE '' END)))
 	FROM message ORDER BY ord
 	RETURNING id
 )
-SELECT draft.ord, message.seq, e.id
-FROM draft
-LEFT JOIN message USING (ord)
+SELECT found.ord, NOT (open OR known IS NOT NULL OR coalesce(maker <= ord, false)), message.seq, message.recipients, e.id
+FROM found
+LEFT JOIN (SELECT ord, n, seq, recipients FROM message) message USING (ord)
 LEFT JOIN (SELECT row_number() OVER () AS n, id FROM event) e USING (n)`
 
 // pgLockNew waits for the rows of conversations, and makes those that are not there: $1 their ids.
@@ -95,10 +144,10 @@ type pgDraft struct {
 	Sender       string    `json:"sender"`
 	Body         string    `json:"body"`
 	Open         bool      `json:"open"`
-	Total        int       `json:"total"`
-	Quorum       int       `json:"quorum"`
+	Quorum       int       `json:"quorum"` // as asked for
 	SentAt       time.Time `json:"sent_at"`
-	Recipients   []string  `json:"recipients,omitempty"`
+	Roster       string    `json:"roster"`
+	Members      []string  `json:"members"` // null if they are not known
 	Socket       string    `json:"socket"`
 	EventBody    bool      `json:"event_body"`
 }
@@ -111,7 +160,7 @@ func (*postgresWrites) create(ctx context.Context, s *session, messages []delive
 		conversations[i] = m.Conversation
 		drafts[i] = pgDraft{
 			Ord: i, ID: m.ID, Conversation: m.Conversation, Sender: m.Sender, Body: m.Body, Open: m.Open,
-			Total: m.Total, Quorum: m.Quorum, SentAt: precise(m.SentAt), Recipients: m.Members,
+			Quorum: m.Quorum, SentAt: precise(m.SentAt), Roster: m.Roster, Members: m.Members,
 			Socket: m.Socket, EventBody: m.EventBody,
 		}
 	}
@@ -144,19 +193,19 @@ func (*postgresWrites) create(ctx context.Context, s *session, messages []delive
 	return created, claimed, nil
 }
 
-// pgResults returns what became of the messages that are stored or blocked.
+// pgResults returns what became of the messages whose ids were free.
 func pgResults(messages []delivery.NewMessage, rows []pgCreated, lease delivery.Lease) (created []delivery.Created, claimed []delivery.Claimed) {
 	created = make([]delivery.Created, len(messages))
 	for _, row := range rows {
+		c, m := &created[row.ord], &messages[row.ord]
 		if row.seq == 0 {
-			created[row.ord].Blocked = true
+			c.NoRoster, c.Blocked = row.noRoster, !row.noRoster
 			continue
 		}
-		m := &messages[row.ord]
-		header := m.Header
+		header := m.Sized(row.total)
 		header.Seq, header.SentAt = row.seq, precise(m.SentAt)
 		tally := delivery.Tally{Version: row.seq, Status: delivery.Sent}
-		created[row.ord].Message = delivery.Message{Header: header, Body: m.Body, Tally: tally}
+		c.Message, c.Roster = delivery.Message{Header: header, Body: m.Body, Tally: tally}, m.Roster
 		if lease.Token != 0 {
 			update := updateOf(header, tally)
 			if m.EventBody {
@@ -202,11 +251,13 @@ func pgExisting(ctx context.Context, s *session, messages []delivery.NewMessage,
 
 // pgCreated is a row of what pgCreate returns.
 type pgCreated struct {
-	ord   int
-	seq   int64 // 0 if the message was blocked
-	event int64 // id
+	ord      int
+	noRoster bool
+	seq      int64 // 0 if the message is not stored
+	total    int
+	event    int64 // id
 }
 
 func (c *pgCreated) columns() []any {
-	return []any{&c.ord, orZero[int64]{&c.seq}, orZero[int64]{&c.event}}
+	return []any{&c.ord, &c.noRoster, orZero[int64]{&c.seq}, orZero[int]{&c.total}, orZero[int64]{&c.event}}
 }

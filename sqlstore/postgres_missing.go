@@ -10,8 +10,8 @@ import (
 // has committed one since the snapshot began, that is a serialization failure (ExecCheckTIDVisible
 // in the server's nodeModifyTable.c).
 const pgProbe = `
-INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
-SELECT 0, -n, id, '', '', true, 0, 1, 'epoch' FROM json_array_elements_text($1::json) WITH ORDINALITY AS missing(id, n)
+INSERT INTO delivery_messages (conv, seq, id, sender, body, total, quorum, sent_at)
+SELECT 0, -n, id, 0, '', 0, 1, 'epoch' FROM json_array_elements_text($1::json) WITH ORDINALITY AS missing(id, n)
 ORDER BY id COLLATE "C"
 ON CONFLICT (id) DO NOTHING`
 

@@ -3,10 +3,14 @@ package sqlstore
 import "fmt"
 
 const (
-	pgMessage = `m.id, c.id, m.sender, m.seq, m.open, m.total, m.quorum, m.sent_at, m.body,
+	pgMessage = `m.id, c.id, s.name, m.seq, m.roster IS NULL, m.total, m.quorum, m.sent_at, m.body,
 	t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at`
 
-	pgReceipt = `m.id, r.recipient, r.status, r.version, r.delivered_at, r.read_at`
+	pgReceipt = `m.id, p.name, coalesce(r.status, x.status), coalesce(r.version, x.version), r.delivered_at, r.read_at`
+
+	// pgSender finds the name s of a message's sender.
+	pgSender = `
+LEFT JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = m.sender LIMIT 1) s ON true`
 
 	// pgNamed finds messages by their ids.
 	pgNamed = `
@@ -17,65 +21,69 @@ CROSS JOIN LATERAL (SELECT * FROM delivery_messages WHERE id = named.id LIMIT 1)
 	pgPage = `
 SELECT coalesce(c.version, 0), e.epoch, ` + pgMessage + `, ` + pgReceipt + `
 FROM (SELECT epoch FROM delivery_epoch WHERE id = 1) e
-LEFT JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = $1::text LIMIT 1) c ON true`
+LEFT JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = $1::text LIMIT 1) c ON true
+LEFT JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE conv = c.conv AND name = %s::text LIMIT 1) p ON true`
 
 	pgPageBySeq = pgPage + `
 LEFT JOIN LATERAL (
 	SELECT * FROM delivery_messages WHERE conv = c.conv AND seq > $2::bigint AND seq < $3::bigint
-	ORDER BY seq %[1]s LIMIT $4::bigint
+	ORDER BY seq %[2]s LIMIT $4::bigint
 ) m ON true
-LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true
-LEFT JOIN LATERAL (
-	SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = $5::text LIMIT 1
-) r ON true
-ORDER BY m.seq %[1]s`
+LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true` + pgSender + `%[3]s
+ORDER BY m.seq %[2]s`
 
 	pgPageByVersion = pgPage + `
 LEFT JOIN LATERAL (
 	SELECT * FROM delivery_states WHERE conv = c.conv AND version > $2::bigint
 	ORDER BY version LIMIT $3::bigint
 ) t ON true
-LEFT JOIN LATERAL (SELECT * FROM delivery_messages WHERE conv = t.conv AND seq = t.seq LIMIT 1) m ON true
-LEFT JOIN LATERAL (
-	SELECT * FROM delivery_receipts WHERE conv = t.conv AND seq = t.seq AND recipient = $4::text LIMIT 1
-) r ON true
+LEFT JOIN LATERAL (SELECT * FROM delivery_messages WHERE conv = t.conv AND seq = t.seq LIMIT 1) m ON true` + pgSender + `%s
 ORDER BY t.version`
 )
 
 var pgReads = reads{
 	load: `
-SELECT ` + pgMessage + pgNamed + `
+SELECT ` + pgMessage + `, r.name` + pgNamed + `
 CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
-CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t`,
+CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t` + pgSender + `
+LEFT JOIN LATERAL (SELECT name FROM delivery_rosters WHERE roster = m.roster LIMIT 1) r ON true`,
 
+	// Of a frozen message the members of its roster, and of an open one who has marked it.
 	receipts: `
 SELECT ` + pgReceipt + pgNamed + `
-CROSS JOIN LATERAL (SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq OFFSET 0) r
-ORDER BY m.id, r.recipient`,
+CROSS JOIN LATERAL (
+	SELECT reader FROM delivery_members WHERE roster = m.roster AND reader <> m.sender
+	UNION ALL
+	SELECT reader FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND m.roster IS NULL
+	OFFSET 0
+) own
+CROSS JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE reader = own.reader LIMIT 1) p` + pgOwn + `
+ORDER BY m.id, p.name`,
 
-	after:   fmt.Sprintf(pgPageBySeq, "ASC"),
-	before:  fmt.Sprintf(pgPageBySeq, "DESC"),
-	changes: pgPageByVersion,
+	after:   fmt.Sprintf(pgPageBySeq, "$5", "ASC", pgOwn),
+	before:  fmt.Sprintf(pgPageBySeq, "$5", "DESC", pgOwn),
+	changes: fmt.Sprintf(pgPageByVersion, "$4", pgOwn),
 
 	// An open message's receipt that is not there yet counts as Sent. The range over both columns,
 	// and one condition for all else, make the planner expect many rows, whatever its statistics:
 	// so it takes them in the order of the index, and the limit ends the search.
 	pending: `
 WITH reader AS MATERIALIZED (
-	SELECT c.conv, c.version, coalesce((
-		SELECT read_seq FROM delivery_readers WHERE conv = c.conv AND reader = $2::text
-	), 0) AS place
-	FROM delivery_conversations c WHERE c.id = $1::text
+	SELECT c.conv, c.version, p.reader, coalesce(p.read_seq, 0) AS place
+	FROM delivery_conversations c
+	LEFT JOIN LATERAL (
+		SELECT reader, read_seq FROM delivery_readers WHERE conv = c.conv AND name = $2::text LIMIT 1
+	) p ON true
+	WHERE c.id = $1::text
 ),
 unread AS MATERIALIZED (
 	SELECT m.id, m.seq
 	FROM delivery_messages m
-	LEFT JOIN LATERAL (
-		SELECT status FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = $2::text LIMIT 1
-	) r ON true
+	CROSS JOIN LATERAL (SELECT (SELECT reader FROM reader) AS reader OFFSET 0) p` + pgOwn + `
 	WHERE (m.conv, m.seq) > ((SELECT conv FROM reader), (SELECT place FROM reader))
 		AND (m.conv, m.seq) <= ((SELECT conv FROM reader), (SELECT version FROM reader))
-		AND CASE WHEN m.sender = $2::text THEN false ELSE coalesce(r.status, m.open::int * ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `) END
+		AND CASE WHEN m.sender = p.reader THEN false
+			ELSE coalesce(r.status, x.status, (m.roster IS NULL)::int * ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `) END
 	ORDER BY m.conv, m.seq LIMIT $3::bigint
 )
 SELECT reader.version, (SELECT count(*) FROM unread), first.id, first.seq, newest.id, newest.seq

@@ -18,24 +18,21 @@ WITH asked AS MATERIALIZED (
 			(SELECT $6::timestamptz[]), (SELECT $7::boolean[]), (SELECT $8::bigint[]), (SELECT $9::boolean[]))
 		WITH ORDINALITY AS k(conversation, message, "user", socket, status, at, admitted, after, covered, ord)
 	CROSS JOIN LATERAL (
-		SELECT id, conv, seq AS named, sender, open, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
+		SELECT id, conv, seq, sender, roster, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
 	) m
 ),
 room AS MATERIALIZED (
 	SELECT conv, id AS conversation, version AS seen FROM delivery_conversations WHERE conv = ANY (ARRAY(SELECT DISTINCT conv FROM asked))
 ),
 mark AS MATERIALIZED (
-	SELECT asked.*, seen, r.status AS was, r.version AS last, r.delivered_at, r.read_at,
-		coalesce(CASE WHEN asked.status = ` + sqlRead + ` THEN p.read_seq ELSE p.delivered_seq END, 0) AS place
-	FROM asked
-	LEFT JOIN LATERAL (SELECT seen FROM room WHERE conv = asked.conv AND conversation = asked.conversation LIMIT 1) c ON true
+	SELECT m.*, m.seq AS named, c.seen, s.name AS author, p.reader, coalesce(r.status, x.status) AS was, coalesce(r.version, x.version) AS last,
+		r.delivered_at, r.read_at, coalesce(CASE WHEN m.status = ` + sqlRead + ` THEN p.read_seq ELSE p.delivered_seq END, 0) AS place
+	FROM asked m
+	CROSS JOIN LATERAL (SELECT seen FROM room WHERE conv = m.conv AND conversation = m.conversation LIMIT 1) c
+	CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = m.sender LIMIT 1) s
 	LEFT JOIN LATERAL (
-		SELECT * FROM delivery_receipts WHERE conv = asked.conv AND seq = asked.named AND recipient = asked."user" LIMIT 1
-	) r ON true
-	LEFT JOIN LATERAL (
-		SELECT * FROM delivery_readers WHERE conv = asked.conv AND reader = asked."user" LIMIT 1
-	) p ON true
-	WHERE seen IS NOT NULL
+		SELECT reader, delivered_seq, read_seq FROM delivery_readers WHERE conv = m.conv AND name = m."user" LIMIT 1
+	) p ON true` + pgOwn + `
 ),
 -- Each mark looks at the messages after its beginning, up to the named one or as many as it may.
 look AS MATERIALIZED (
@@ -48,20 +45,19 @@ look AS MATERIALIZED (
 -- Those of others that are not where the mark wants them; a frozen message without the user is none.
 -- The number counts the steps.
 needed AS MATERIALIZED (
-	SELECT look.ord, look.conv, look.conversation, look.seen, look."user", look.socket, look.status, look.at, look.named, f.*,
+	SELECT look.ord, look.conv, look.conversation, look.seen, look.reader, look."user", look.socket, look.status, look.named, f.*,
 		count(*) FILTER (WHERE NOT lacking) OVER (ORDER BY look.ord, f.seq) AS n
 	FROM look
 	CROSS JOIN LATERAL (
-		SELECT m.seq, m.id AS message, m.sender, m.total, m.quorum, coalesce(r.status, 0) AS was, r.delivered_at,
-			m.open AND NOT look.admitted AS lacking
+		SELECT m.seq, m.id AS message, m.sender, m.total, m.quorum, greatest(look.at, m.sent_at) AS at, coalesce(r.status, 0) AS was, r.delivered_at,
+			m.roster IS NULL AND NOT look.admitted AS lacking
 		FROM (
 			SELECT * FROM delivery_messages WHERE conv = look.conv AND seq > look.beginning AND seq <= look.till
 			ORDER BY conv, seq LIMIT $11::bigint
 		) m
-		LEFT JOIN LATERAL (
-			SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND recipient = look."user" LIMIT 1
-		) r ON true
-		WHERE m.sender <> look."user" AND (m.open OR r.status IS NOT NULL) AND look.status > coalesce(r.status, 0)
+		CROSS JOIN LATERAL (SELECT look.reader) p` + pgOwn + `
+		WHERE m.sender IS DISTINCT FROM p.reader AND look.status > coalesce(r.status, 0)
+			AND (m.roster IS NULL OR coalesce(r.status, x.status) IS NOT NULL)
 	) f
 ),
 -- What is found from the first step beyond the limit on was not looked at.
@@ -72,7 +68,7 @@ found AS MATERIALIZED (
 	SELECT * FROM needed WHERE coalesce((ord, seq) < ((SELECT ord FROM bound), (SELECT seq FROM bound)), true)
 ),
 plan AS MATERIALIZED (
-	SELECT p.*, left_out = 0 AND (covered OR beginning <= place) AND (steps > 0 OR was IS NOT NULL OR sender = "user") AND reached > place AS moves
+	SELECT p.*, left_out = 0 AND (covered OR beginning <= place) AND (steps > 0 OR was IS NOT NULL OR sender = reader) AND reached > place AS moves
 	FROM (
 		SELECT look.*, coalesce(f.steps, 0) AS steps, coalesce(f.left_out, 0) AS left_out,
 			CASE coalesce(sign(look.ord - (SELECT ord FROM bound)), -1)
@@ -98,9 +94,19 @@ taken AS (
 	WHERE c.conv = turn.conv AND c.conv = ANY (ARRAY(SELECT conv FROM turn WHERE steps > 0))
 	RETURNING c.conv
 ),
+-- The place moves, of a reader who may be new to the conversation.
+place AS (
+	INSERT INTO delivery_readers AS p (conv, name, delivered_seq, read_seq)
+	SELECT conv, "user", CASE WHEN moves THEN reached ELSE 0 END, CASE WHEN moves AND status = ` + sqlRead + ` THEN reached ELSE 0 END
+	FROM plan WHERE (moves OR steps > 0 AND reader IS NULL) AND conv = ANY (ARRAY(SELECT conv FROM turn))
+	ON CONFLICT (conv, name) DO UPDATE SET
+		delivered_seq = greatest(p.delivered_seq, excluded.delivered_seq), read_seq = greatest(p.read_seq, excluded.read_seq)
+	RETURNING conv, name, reader
+),
 step AS MATERIALIZED (
-	SELECT ord, f.conv, f.seq, named, conversation, message, sender, total, quorum, "user", socket, was, status, at,
-		coalesce(delivered_at, at) AS delivered_at, CASE WHEN status = ` + sqlRead + ` THEN at END AS read_at,
+	SELECT ord, f.conv, f.seq, named, conversation, message, s.name AS author, total, quorum, coalesce(f.reader, p.reader) AS reader, "user", socket,
+		was, status, at,
+		` + pgStamps + `,
 		seen + row_number() OVER (PARTITION BY f.conv ORDER BY socket COLLATE "C", ord, f.seq) AS version,
 		(row_number() OVER (PARTITION BY f.conv, socket COLLATE "C" ORDER BY ord, f.seq) - 1) / $12::bigint AS part,
 		t.delivered_count + count(*) FILTER (WHERE was < ` + sqlDelivered + `) OVER earlier AS delivered,
@@ -110,17 +116,12 @@ step AS MATERIALIZED (
 	CROSS JOIN LATERAL (
 		SELECT delivered_count, read_count FROM delivery_states WHERE conv = f.conv AND seq = f.seq LIMIT 1
 	) t
+	CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = f.sender LIMIT 1) s
+	LEFT JOIN place p ON p.conv = f.conv AND p.name = "user"
 	WHERE NOT lacking
 	WINDOW earlier AS (PARTITION BY f.conv, f.seq ORDER BY socket COLLATE "C", ord)
 ),` + pgPutReceipts + `,
 state AS (` + pgPutStates + `),
-place AS (
-	INSERT INTO delivery_readers AS p (conv, reader, delivered_seq, read_seq)
-	SELECT conv, "user", reached, CASE WHEN status = ` + sqlRead + ` THEN reached ELSE 0 END
-	FROM plan WHERE moves AND conv = ANY (ARRAY(SELECT conv FROM turn))
-	ON CONFLICT (conv, reader) DO UPDATE SET
-		delivered_seq = greatest(p.delivered_seq, excluded.delivered_seq), read_seq = greatest(p.read_seq, excluded.read_seq)
-),
 told AS MATERIALIZED (
 	SELECT nextval('delivery_outbox_id_seq') AS id, ord, payload
 	FROM (
@@ -132,7 +133,7 @@ event AS (
 	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, payload)
 	SELECT id, clock_timestamp() + $13::bigint * INTERVAL '1 microsecond', $14::bigint, ($14::bigint <> 0)::int, payload FROM told
 )
-SELECT plan.ord, plan.id, plan.conversation, plan.sender, plan.named, plan.open, plan.total, plan.quorum, plan.sent_at,
+SELECT plan.ord, plan.id, plan.conversation, plan.author, plan.named, plan.roster IS NULL, plan.total, plan.quorum, plan.sent_at,
 	coalesce(s.status, plan.was), coalesce(s.version, plan.last),
 	coalesce(s.delivered_at, plan.delivered_at), coalesce(s.read_at, plan.read_at),
 	coalesce(s.taken, 0), s.first, s.last, plan.left_out, plan.reached, plan.reached < plan.named,

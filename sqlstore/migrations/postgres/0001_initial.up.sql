@@ -13,17 +13,44 @@ CREATE TABLE delivery_conversations (
 	version BIGINT NOT NULL
 ) WITH (fillfactor = 50);
 
--- What never changes about a message. Its place in the conversation (seq) is the version it was sent at.
+-- The users of a conversation, by number, with the place up to where nothing is left to do for a reader: marks up to a
+-- message look only at what is new. A number belongs to one conversation.
+CREATE TABLE delivery_readers (
+	reader        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	conv          BIGINT NOT NULL,
+	delivered_seq BIGINT NOT NULL,
+	read_seq      BIGINT NOT NULL,
+	name          TEXT COLLATE "C" NOT NULL,
+	UNIQUE (conv, name)
+) WITH (fillfactor = 50);
+
+-- The sets of users that a conversation's messages were sent to, by the key of each. They never change.
+CREATE TABLE delivery_rosters (
+	roster BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	conv   BIGINT NOT NULL,
+	size   INTEGER NOT NULL,
+	name   TEXT COLLATE "C" NOT NULL,
+	UNIQUE (conv, name)
+);
+
+CREATE TABLE delivery_members (
+	roster BIGINT NOT NULL,
+	reader BIGINT NOT NULL,
+	PRIMARY KEY (roster, reader)
+);
+
+-- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
+-- are the roster without the sender. An open message has no roster.
 CREATE TABLE delivery_messages (
 	conv    BIGINT NOT NULL,
 	seq     BIGINT NOT NULL,
-	id      TEXT COLLATE "C" NOT NULL UNIQUE,
-	sender  TEXT COLLATE "C" NOT NULL,
-	body    TEXT NOT NULL,
-	open    BOOLEAN NOT NULL,
+	sender  BIGINT NOT NULL,
+	roster  BIGINT,
+	sent_at TIMESTAMPTZ NOT NULL,
 	total   INTEGER NOT NULL,
 	quorum  INTEGER NOT NULL,
-	sent_at TIMESTAMPTZ NOT NULL,
+	id      TEXT COLLATE "C" NOT NULL UNIQUE,
+	body    TEXT NOT NULL,
 	PRIMARY KEY (conv, seq)
 );
 
@@ -42,25 +69,16 @@ CREATE TABLE delivery_states (
 
 CREATE UNIQUE INDEX delivery_states_version ON delivery_states (conv, version);
 
--- How far a message has come with each recipient. Frozen recipients have theirs from the start.
+-- How far a message has come with those who have marked it. A recipient without a row is where the message was sent.
 CREATE TABLE delivery_receipts (
 	conv         BIGINT NOT NULL,
 	seq          BIGINT NOT NULL,
-	recipient    TEXT COLLATE "C" NOT NULL,
-	status       SMALLINT NOT NULL CHECK (status BETWEEN 1 AND 3),
+	reader       BIGINT NOT NULL,
 	version      BIGINT NOT NULL,
+	status       SMALLINT NOT NULL CHECK (status BETWEEN 2 AND 3),
 	delivered_at TIMESTAMPTZ,
 	read_at      TIMESTAMPTZ,
-	PRIMARY KEY (conv, seq, recipient)
-) WITH (fillfactor = 50);
-
--- Up to where nothing is left to do for a reader, so that marks up to a message look only at what is new.
-CREATE TABLE delivery_readers (
-	conv          BIGINT NOT NULL,
-	reader        TEXT COLLATE "C" NOT NULL,
-	delivered_seq BIGINT NOT NULL,
-	read_seq      BIGINT NOT NULL,
-	PRIMARY KEY (conv, reader)
+	PRIMARY KEY (conv, seq, reader)
 ) WITH (fillfactor = 50);
 
 -- Events that were committed and not accepted yet. ready_at is the schedule and the end of the lease in one, on the
