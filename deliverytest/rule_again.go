@@ -22,7 +22,7 @@ var reopenCases = []storeCase{
 
 		m2, m6 := frozen("c", "m2", "alice", "bob"), frozen("c", "m6", "alice", "bob")
 		p.same("what is created again", p.create(m2)[0].Existed, true)
-		p.same("what is created next", p.create(m6), []delivery.Created{{Message: asSent(m6, before.Version+1)}})
+		p.same("what is created next", p.create(m6), []delivery.Created{asCreated(m6, before.Version+1)})
 		p.same("what an up-to mark still finds", p.markUpTo(upTo("m6", delivery.Delivered)).Changed, 3)
 	}},
 	{"a lease outlasts the handle that took it", func(p *probe) {
