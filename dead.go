@@ -28,8 +28,8 @@ func (t *Tracker) DeadLetters(ctx context.Context, q DeadQuery) ([]DeadLetter, e
 }
 
 // Replay puts up to [MaxBatch] dead letters back into the outbox, due at once and as fresh as new
-// ones. What they say is brought up to date, so that an old one cannot show anyone an old status.
-// An id that is not among the dead letters is [ErrNotFound]; the others are replayed all the same.
+// ones. What they say is brought up to date, so that an old one cannot show anyone an old status or
+// a deleted message. One that has nothing left to say is dropped, and counts as replayed. An id that is not among the dead letters is [ErrNotFound]; the others are replayed all the same.
 func (t *Tracker) Replay(ctx context.Context, ids ...int64) error {
 	ids, err := distinct(ids)
 	if err != nil {
@@ -51,7 +51,11 @@ func (t *Tracker) Replay(ctx context.Context, ids ...int64) error {
 		if err != nil {
 			return err
 		}
-		settlements = append(settlements, Settlement{ID: id, Outcome: SettleRequeue, Event: event})
+		outcome := SettleRequeue
+		if len(event.Updates) == 0 {
+			outcome = SettleDiscard
+		}
+		settlements = append(settlements, Settlement{ID: id, Outcome: outcome, Event: event})
 	}
 	err = t.settleDead(ctx, settlements, len(ids))
 	t.Wake()
@@ -94,8 +98,12 @@ func (t *Tracker) settleDead(ctx context.Context, settlements []Settlement, want
 	return nil
 }
 
-// refresh returns the event with the present state of its messages and receipts.
+// refresh returns the event with the present state of its messages and receipts, and without those
+// that were deleted.
 func (t *Tracker) refresh(ctx context.Context, e Event) (Event, error) {
+	if e.Kind == MessageDeleted {
+		return e, nil
+	}
 	ids := make([]string, len(e.Updates))
 	for i, u := range e.Updates {
 		ids[i] = u.Message
@@ -114,11 +122,11 @@ func (t *Tracker) refresh(ctx context.Context, e Event) (Event, error) {
 	for _, r := range receipts {
 		current[key{r.Message, r.Recipient}] = r
 	}
+	e.Updates = slices.DeleteFunc(e.Updates, func(u Update) bool { _, there := tallies[u.Message]; return !there })
 	for i := range e.Updates {
 		u := &e.Updates[i]
-		if tally, ok := tallies[u.Message]; ok {
-			u.Version, u.Status, u.Delivered, u.Read = tally.Version, tally.Status, tally.Delivered, tally.Read
-		}
+		tally := tallies[u.Message]
+		u.Version, u.Status, u.Delivered, u.Read = tally.Version, tally.Status, tally.Delivered, tally.Read
 		if u.Receipt == nil {
 			continue
 		}

@@ -17,17 +17,20 @@ import (
 type Tracker struct {
 	store Store
 	opts  Options
+	guesses
 
-	// Headers never change, so they can't be stale: a refusal or the app's rule needs no round
-	// trip. Where a user marked last is a guess of where the next mark is, that costs time if it is
-	// wrong.
+	sends   *gather[NewMessage, string, Created]
+	marks   *gather[Mark, receiptKey, Marked]
+	upTos   *gather[UpTo, Reader, MarkedUpTo]
+	deletes *gather[Deletion, string, Deleted] // nil if the store is no Keeper
+	relay   *relay
+}
+
+// guesses are what a tracker remembers to save round trips. A wrong guess costs time, and no answer
+// rests on one.
+type guesses struct {
 	headers recent[Header] // of messages lately sent, or marked by whom they concern
-	places  recent[string] // conversations, by user
-
-	sends *gather[NewMessage, string, Created]
-	marks *gather[Mark, receiptKey, Marked]
-	upTos *gather[UpTo, Reader, MarkedUpTo]
-	relay *relay
+	places  recent[string] // the conversations in which users marked last, by user
 }
 
 // Options adjust a [Tracker]. The zero value of each field means its default.
@@ -142,6 +145,9 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	t.upTos = newGather(upToKind, slots, t.relay, t.opts.WriteTimeout, func(ctx context.Context, upTo []UpTo, lease Lease) ([]MarkedUpTo, []Claimed, error) {
 		return store.AdvanceUpTo(ctx, upTo, upToLimit, lease)
 	})
+	if keeper, ok := store.(Keeper); ok {
+		t.deletes = newGather(deleteKind, slots, t.relay, t.opts.WriteTimeout, keeper.Delete)
+	}
 	return t, nil
 }
 

@@ -23,6 +23,9 @@ var (
 	// ErrConflict says that a message with this id exists with other content.
 	ErrConflict = errors.New("delivery: a message with this id exists with other content")
 
+	// ErrGone says that a message with this id was deleted. The id stays taken.
+	ErrGone = errors.New("delivery: a message with this id was deleted")
+
 	// ErrOutcomeUnknown says that the call ended before it was known whether its write committed:
 	// its ctx ended, the connection broke, or the store panicked. Repeating the call is safe and
 	// tells.

@@ -10,14 +10,16 @@ const (
 	MessageSent Kind = iota + 1
 	// StatusChanged tells of receipts that advanced.
 	StatusChanged
+	// MessageDeleted tells of messages that were deleted.
+	MessageDeleted
 )
 
-var kinds = [...]string{MessageSent: "message", StatusChanged: "status"}
+var kinds = [...]string{MessageSent: "message", StatusChanged: "status", MessageDeleted: "deleted"}
 
 // Valid reports whether k is one of the kinds.
 func (k Kind) Valid() bool { return MessageSent <= k && int(k) < len(kinds) }
 
-// String returns "message" or "status", or "Kind(n)" for an invalid kind.
+// String returns "message", "status" or "deleted", or "Kind(n)" for an invalid kind.
 func (k Kind) String() string {
 	if !k.Valid() {
 		return fmt.Sprintf("Kind(%d)", uint8(k))
@@ -28,7 +30,7 @@ func (k Kind) String() string {
 // MarshalText implements [encoding.TextMarshaler]. An invalid kind is an error.
 func (k Kind) MarshalText() ([]byte, error) {
 	if !k.Valid() {
-		return nil, &InvalidError{Field: "kind", Reason: "is not message or status"}
+		return nil, errKind
 	}
 	return []byte(kinds[k]), nil
 }
@@ -41,8 +43,10 @@ func (k *Kind) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return &InvalidError{Field: "kind", Reason: "is not message or status"}
+	return errKind
 }
+
+var errKind = &InvalidError{Field: "kind", Reason: "is not message, status or deleted"}
 
 // Event is what a [Notifier] is told: changes of one conversation that were committed together.
 // It may be told more than once and out of order; versions let a receiver tell.
@@ -67,13 +71,14 @@ type Event struct {
 	Updates []Update `json:"updates"`
 }
 
-// Update is one change of one message: where the message stands after it.
+// Update is one change of one message: where the message stands after it. Of a deleted message it
+// has the id and the version alone.
 type Update struct {
 	Message   string `json:"message"`
 	Sender    string `json:"sender"`
 	Version   int64  `json:"version"`
-	Status    Status `json:"status"`    // the message's, by its quorum
-	Delivered int    `json:"delivered"` // recipients whom it reached, readers included
+	Status    Status `json:"status,omitzero"` // the message's, by its quorum
+	Delivered int    `json:"delivered"`       // recipients whom it reached, readers included
 	Read      int    `json:"read"`
 	Total     int    `json:"total"` // frozen recipients; 0 for an open audience
 

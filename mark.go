@@ -159,27 +159,21 @@ func judge(m Mark, h Header, r Receipt) error {
 	return nil
 }
 
-// foresee does what needs no round trip, where the header is known: it refuses the sender's own
-// mark, and asks the app's rule before the first try. It reports whether the mark is still to be
-// written.
+// foresee asks the app's rule before the first try, where the header is known to say that the store
+// will want that. It reports whether the mark is still to be written. Refusals come from the store
+// alone: another process may have deleted the message.
 func (m *marking) foresee(ctx context.Context, i int) bool {
 	h, known := m.t.headers.get(m.marks[i].Message)
 	if !known {
 		return true
 	}
 	m.conversations[i] = h.Conversation
-	switch err := judge(m.marks[i], h, Receipt{}); err {
-	case ErrOwnMessage:
-		m.results[i].Err = err
-	case errUnadmitted:
-		// What the rule refuses goes to the store all the same, to be refused there: if the answer
-		// came sooner than for a message that does not exist, it would tell a stranger that this
-		// one does.
-		return m.admit(ctx, i, h.Conversation) || errors.Is(m.results[i].Err, ErrForbidden)
-	default:
+	if judge(m.marks[i], h, Receipt{}) != errUnadmitted {
 		return true
 	}
-	return false
+	// What the rule refuses goes to the store all the same, to be refused there: if the answer came
+	// sooner than for a message that does not exist, it would tell a stranger that this one does.
+	return m.admit(ctx, i, h.Conversation) || errors.Is(m.results[i].Err, ErrForbidden)
 }
 
 // admit asks the app's rule, once per conversation, and reports whether it let the mark in.
@@ -245,7 +239,7 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 
 // common returns the error of a call all of whose marks failed: an unknown outcome, if there is
 // one.
-func common(outs []coalesce.Result[Marked]) (err error) {
+func common[Out any](outs []coalesce.Result[Out]) (err error) {
 	for _, out := range outs {
 		if out.Err == nil {
 			return nil

@@ -42,7 +42,7 @@ type Header struct {
 	Open         bool      `json:"open"`
 	Total        int       `json:"total"` // frozen recipients; 0 for an open audience
 	Quorum       int       `json:"quorum"`
-	SentAt       time.Time `json:"sent_at"`
+	SentAt       time.Time `json:"sent_at,omitzero"`
 }
 
 // Message is a message and what became of it.
@@ -53,14 +53,18 @@ type Message struct {
 
 	// Own is the viewer's receipt, where a [Query] named a viewer who has one.
 	Own *Receipt `json:"own,omitempty"`
+
+	// Deleted says that the message was deleted. Only [Tracker.Changes] tells of such messages. All
+	// that is left of one is the ID, the Conversation, the Seq and the Version of its deletion.
+	Deleted bool `json:"deleted,omitempty"`
 }
 
 // Tally is the part of a message that its receipts change.
 type Tally struct {
-	Version     int64     `json:"version"`   // of the last change, in the conversation
-	Status      Status    `json:"status"`    // what a quorum of recipients has reached
-	Delivered   int       `json:"delivered"` // recipients whom it reached, readers included
-	Read        int       `json:"read"`      // recipients who saw it
+	Version     int64     `json:"version"`         // of the last change, in the conversation
+	Status      Status    `json:"status,omitzero"` // what a quorum of recipients has reached
+	Delivered   int       `json:"delivered"`       // recipients whom it reached, readers included
+	Read        int       `json:"read"`            // recipients who saw it
 	DeliveredAt time.Time `json:"delivered_at,omitzero"`
 	ReadAt      time.Time `json:"read_at,omitzero"`
 }

@@ -7,7 +7,7 @@ import (
 
 // Observer holds functions that are called at certain moments, for metrics and tracing. Any of them
 // may be nil. They are called synchronously and concurrently, so they should be quick. The contexts
-// of Sent and Marked are those of the callers, with whatever an app or a tracing library keeps in
+// of Sent, Marked and Deleted are those of the callers, with whatever an app or a tracing library keeps in
 // them; the others are the relay's own.
 //
 // Fields that name users, conversations and messages have too many values for the labels of a
@@ -20,6 +20,9 @@ type Observer struct {
 	// Marked is called for each message of a Mark, and once for each MarkUpTo, whatever became of
 	// it. A message that one call names several times is marked once.
 	Marked func(context.Context, MarkedInfo)
+
+	// Deleted is called for each message of a Delete, whatever became of it.
+	Deleted func(context.Context, DeletedInfo)
 
 	// Notified is called after each call of the Notifier.
 	Notified func(context.Context, NotifiedInfo)
@@ -56,6 +59,17 @@ type MarkedInfo struct {
 	Err     error // nil, a refusal such as [ErrOwnMessage], or a failure
 }
 
+// DeletedInfo says what became of a deletion.
+type DeletedInfo struct {
+	Conversation string // an id; empty if the message was not found
+	Message      string // an id
+	User         string // an id
+
+	InTx    bool  // in a transaction of the app's, which may still be rolled back
+	Changed bool  // this call deleted it
+	Err     error // nil, [ErrNotFound], or a failure
+}
+
 // NotifiedInfo says how a call of the Notifier went.
 type NotifiedInfo struct {
 	Events int
@@ -85,7 +99,7 @@ func (o *Observer) whole() *Observer {
 		o = new(Observer)
 	}
 	return &Observer{
-		Sent: orNothing(o.Sent), Marked: orNothing(o.Marked), Notified: orNothing(o.Notified),
+		Sent: orNothing(o.Sent), Marked: orNothing(o.Marked), Deleted: orNothing(o.Deleted), Notified: orNothing(o.Notified),
 		LeaseLost: orNothing(o.LeaseLost), Buried: orNothing(o.Buried), BreakerChanged: orNothing(o.BreakerChanged),
 	}
 }

@@ -111,7 +111,7 @@ var sendKind = kind[NewMessage, string, Created]{
 	weigh:   NewMessage.weight,
 	key:     func(m NewMessage) string { return m.ID },
 	implies: func(NewMessage, NewMessage) bool { return true },
-	repeat:  func(c Created) Created { c.Existed = !c.Blocked && c.Err == nil; return c },
+	repeat:  func(c Created) Created { c.Existed = c.Message.ID != ""; return c },
 	blocked: func(c Created) (string, bool) { return c.Message.Conversation, c.Blocked },
 }
 
@@ -141,6 +141,9 @@ func (t *Tracker) send(ctx context.Context, o outgoing, inTx bool, write func(Ne
 // stored returns the message that is stored under the id. An id that existed is a repeat if all
 // that was asked for is the same as what is there, and a conflict otherwise.
 func (m NewMessage) stored(c Created) (Message, error) {
+	if c.Gone {
+		return Message{}, ErrGone
+	}
 	if c.Message.ID != m.ID {
 		return Message{}, fmt.Errorf("delivery: sending: %w", errStray)
 	}

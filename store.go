@@ -98,6 +98,41 @@ type Store interface {
 	Receipts(ctx context.Context, ids []string) ([]Receipt, error)
 }
 
+// Keeper is a [Store] that can also delete. [Tracker.Delete] needs it.
+//
+// A deleted message leaves a tombstone: its id, its conversation, its seq, and the version of its
+// deletion. The id stays taken, and Create answers Gone. For Load, Receipts, Advance, Pending and
+// lists by seq the message is as if it had never been. AdvanceUpTo passes it over, and may name it:
+// the Header of the result then has the ID, the Conversation and the Seq alone. A list of changes
+// after a version other than 0 has it, with [Message.Deleted] and what the tombstone holds; a list
+// of changes after 0 has not.
+type Keeper interface {
+	Store
+
+	// Delete deletes messages, no two of them the same, and returns one result each in the order of
+	// the argument. Each deletion takes a version of its own. Deletions of one conversation and one
+	// socket make one [MessageDeleted] event; different sockets never share one. An update of it has
+	// the message's id and the version alone. The events are born under the lease and returned, or
+	// due at once if it is zero.
+	//
+	// Delete takes the body out of the message's event in the outbox, unless that is under a lease,
+	// and out of the dead letters. The rules for Create and the other writes hold for Delete too.
+	Delete(ctx context.Context, deletions []Deletion, lease Lease) ([]Deleted, []Claimed, error)
+}
+
+// Deletion is what [Keeper.Delete] applies.
+type Deletion struct {
+	Message string
+	Socket  string // not told of the change, if set
+}
+
+// Deleted is what [Keeper.Delete] made of a [Deletion].
+type Deleted struct {
+	Header  Header // the ID, the Conversation and the Seq alone; zero if no message ever had the id
+	Changed bool   // this call deleted it
+	Blocked bool   // not tried: another transaction has the conversation; of the rest only Header is set, if it was found
+}
+
 // Outbox is the part of a [Store] that publishing needs: the committed events that the Notifier has
 // not accepted yet, and the dead letters. The rules for every method of a Store hold for it.
 type Outbox interface {
@@ -200,6 +235,7 @@ type Created struct {
 	Message  Message // as it is stored, without Own
 	Roster   string  // the key of its roster; "" if it is open
 	Existed  bool    // the id was taken before: Message is what was there
+	Gone     bool    // not stored: the id is that of a deleted message; all else is zero
 	Err      error   // the id was taken before, and what was there cannot be read: wraps ErrOutcomeUnknown; all else is zero
 	NoRoster bool    // not stored: the roster is not known, and no Members were given; all else is zero
 	Blocked  bool    // not stored: another transaction has the conversation; all else is zero

@@ -135,6 +135,14 @@ func (t *Tracker) markUpTo(ctx context.Context, inTx bool, advance func(UpTo) (M
 			continue
 		}
 		if sum.Changed == 0 && r.Header.Sender != actor.User && !r.Receipt.Status.Valid() {
+			if r.Header.Sender == "" && !asked { // deleted, and nobody knows whose it was
+				if err := ask(); err != nil {
+					return sum, err
+				}
+			}
+			if r.Header.Sender == "" && u.Admitted {
+				return sum, nil
+			}
 			return sum, refusal
 		}
 		return sum, nil

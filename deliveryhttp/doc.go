@@ -18,6 +18,7 @@
 //
 //	POST /messages       {conversation, body, id?, socket?}           sends          201 message
 //	GET  /messages       ?conversation= &after= &before= &limit=      lists          200 page
+//	POST /messages/delete {message, socket?}                          deletes        200 {deleted}
 //	GET  /changes        ?conversation= &since= &epoch= &limit=       catches up     200 page
 //	GET  /pending        ?conversation=                               counts unread  200 pending
 //	GET  /receipts       ?message= &after=                            who got it     200 {receipts, more}
@@ -37,6 +38,7 @@
 // Every change of a conversation has a version, and every answer carries the versions of what it
 // tells. A client keeps the version and the epoch of the last page that it read, raises the version
 // with each event and each answer to a mark, and passes both to GET /changes to get what it missed.
+// A message in that answer with "deleted": true was deleted: the client removes it.
 // If the answer has "reset": true, the database was restored or is behind and cannot tell what
 // changed. The client then forgets the conversation's messages and lists them again.
 //
@@ -50,6 +52,13 @@
 // the conversation since. Ids should be random, such as UUIDs, because anybody who guesses an id in
 // advance can use it first. If the id belongs to a message that the sender may not view, the answer
 // is 403 forbidden, as if the app's rule had said no.
+//
+// # Deleting
+//
+// Users may delete the messages that they sent, as long as the app's rule lets them send to the
+// conversation. "deleted" is 1, or 0 if the message was deleted at the same moment. If a request is
+// repeated after its answer was lost, the answer is 404 not_found. For moderators, write a handler
+// of your own that calls [delivery.Tracker.Delete].
 //
 // # Listing
 //
@@ -115,6 +124,7 @@
 //	404 no_route             there is no such path; the detail says so if the prefix was not stripped
 //	405 method_not_allowed   the header Allow lists the methods of the path
 //	409 conflict             another message has this id
+//	410 gone                 a message with this id was deleted
 //	413 too_large            the message's body is over 64 KiB, or the request over 392 KiB
 //	415 not_json             the request's body is not application/json
 //	500 internal             something failed; the log has the cause, the answer does not

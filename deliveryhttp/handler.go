@@ -66,13 +66,14 @@ func New(tracker *delivery.Tracker, identify func(r *http.Request) (user string,
 		h.opts.Logger = slog.Default()
 	}
 	h.routes = map[string]methods{
-		"/messages":    {http.MethodPost: {h.send, http.StatusCreated}, http.MethodGet: {h.list, http.StatusOK}},
-		"/changes":     {http.MethodGet: {h.changes, http.StatusOK}},
-		"/pending":     {http.MethodGet: {h.pending, http.StatusOK}},
-		"/receipts":    {http.MethodGet: {h.receipts, http.StatusOK}},
-		"/marks":       {http.MethodPost: {h.mark, http.StatusOK}},
-		"/marks/batch": {http.MethodPost: {h.markBatch, http.StatusOK}},
-		"/marks/up-to": {http.MethodPost: {h.markUpTo, http.StatusOK}},
+		"/messages":        {http.MethodPost: {h.send, http.StatusCreated}, http.MethodGet: {h.list, http.StatusOK}},
+		"/messages/delete": {http.MethodPost: {h.delete, http.StatusOK}},
+		"/changes":         {http.MethodGet: {h.changes, http.StatusOK}},
+		"/pending":         {http.MethodGet: {h.pending, http.StatusOK}},
+		"/receipts":        {http.MethodGet: {h.receipts, http.StatusOK}},
+		"/marks":           {http.MethodPost: {h.mark, http.StatusOK}},
+		"/marks/batch":     {http.MethodPost: {h.markBatch, http.StatusOK}},
+		"/marks/up-to":     {http.MethodPost: {h.markUpTo, http.StatusOK}},
 	}
 	return h, nil
 }

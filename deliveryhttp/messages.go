@@ -72,6 +72,30 @@ func (h *Handler) repeated(ctx context.Context, draft delivery.Draft, refusal er
 	return nil, refusal
 }
 
+// delete answers POST /messages/delete. Senders delete what they sent, as long as they may send.
+func (h *Handler) delete(r *http.Request, user string) (any, error) {
+	actor := delivery.Actor{User: user}
+	var message string
+	if err := (fields{"message": &message, "socket": &actor.Socket}).decodeBody(r); err != nil {
+		return nil, err
+	}
+	m, err := h.tracker.Message(r.Context(), message)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.tracker.Authorize(r.Context(), user, delivery.ToView, m.Conversation); err != nil {
+		return nil, forStranger(err)
+	}
+	if m.Sender != user {
+		return nil, delivery.ErrForbidden
+	}
+	if err := h.tracker.Authorize(r.Context(), user, delivery.ToSend, m.Conversation); err != nil {
+		return nil, err
+	}
+	deleted, err := h.tracker.Delete(r.Context(), actor, message)
+	return map[string]int{"deleted": deleted}, err
+}
+
 // list answers GET /messages.
 func (h *Handler) list(r *http.Request, user string) (any, error) {
 	query := delivery.Query{Viewer: user}

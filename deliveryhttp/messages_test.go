@@ -31,10 +31,10 @@ func whoIsPresent(_ context.Context, draft delivery.Draft) (delivery.Audience, e
 		return delivery.Audience{}, nil
 	case "ambiguous":
 		return delivery.Audience{Open: true, Recipients: []string{"bob"}}, nil
+	case "anonymous":
+		return delivery.Audience{Roster: delivery.Roster{Key: "v1"}}, nil
 	case "crowded":
 		return delivery.Audience{Recipients: make([]string, delivery.MaxRecipients+1)}, nil
-	case "unreachable":
-		return delivery.Audience{Recipients: []string{"bob"}, Quorum: 2}, nil
 	}
 	return delivery.Audience{Recipients: present[draft.Conversation]}, nil
 }
@@ -110,7 +110,7 @@ func TestSend(t *testing.T) {
 			{"the directory refuses", nil, delivery.Audience{}, delivery.ErrForbidden, 403, "forbidden"},
 			{"the directory says what is no user", nil, delivery.Audience{Recipients: []string{""}}, nil, 500, "internal"},
 			{"the directory says nothing", nil, delivery.Audience{}, nil, 500, "internal"},
-			{"too few are left for the quorum", nil, delivery.Audience{Recipients: []string{"bob"}, Quorum: 2}, nil, 500, "internal"},
+			{"the directory counts wrong", nil, delivery.Audience{Recipients: []string{"bob"}, Quorum: -1}, nil, 500, "internal"},
 		} {
 			store := memstore.New()
 			repeat := request{"alice", "POST", "/messages", `{"conversation": "room", "id": "m1", "body": "hi"}`, nil}
@@ -237,7 +237,7 @@ func TestSend(t *testing.T) {
 		}{
 			"down": {500, "internal"}, "read-only": {403, "forbidden"},
 			"malformed": {500, "internal"}, "forgotten": {500, "internal"}, "ambiguous": {500, "internal"},
-			"crowded": {500, "internal"}, "unreachable": {500, "internal"},
+			"crowded": {500, "internal"}, "anonymous": {500, "internal"},
 		} {
 			d := newOpenDesk(t, &deliveryhttp.Options{Audience: whoIsPresent})
 			q := within["send"]("alice", conversation)

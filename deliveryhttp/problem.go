@@ -32,6 +32,7 @@ var (
 	notStripped      = &kind{http.StatusNotFound, "no_route", "No such path", "the path is one of the routes with something before it: mount the handler under http.StripPrefix, with that prefix"}
 	methodNotAllowed = &kind{http.StatusMethodNotAllowed, "method_not_allowed", "No such method here", ""}
 	conflict         = &kind{http.StatusConflict, "conflict", "The id is taken by another message", ""}
+	gone             = &kind{http.StatusGone, "gone", "A message with this id was deleted", ""}
 	tooLarge         = &kind{http.StatusRequestEntityTooLarge, "too_large", "Too large", ""}
 	notJSON          = &kind{http.StatusUnsupportedMediaType, "not_json", "The body is not application/json", ""}
 	internal         = &kind{http.StatusInternalServerError, "internal", "Internal error", ""}
@@ -55,6 +56,8 @@ func kindOf(err error) *kind {
 		return forbidden
 	case errors.Is(err, delivery.ErrConflict):
 		return conflict
+	case errors.Is(err, delivery.ErrGone):
+		return gone
 	case errors.Is(err, delivery.ErrOutcomeUnknown):
 		return outcomeUnknown
 	case errors.Is(err, delivery.ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -70,7 +73,7 @@ func faultOf(err error) *delivery.InvalidError {
 		return nil
 	}
 	switch fault.Field {
-	case "user", "sender", "viewer", "audience", "recipients", "quorum": // these are the app's
+	case "user", "sender", "viewer", "audience", "recipients", "roster", "quorum": // these are the app's
 		return nil
 	}
 	return fault

@@ -38,6 +38,11 @@ func (p *probe) auditConversation(conversation string, events []delivery.Event) 
 	for _, m := range stored {
 		l.messages[m.ID] = delivery.Message{Header: m.Header, Body: m.Body}
 	}
+	for _, m := range p.deleted {
+		if m.Conversation == conversation {
+			l.messages[m.ID] = delivery.Message{Header: m.Header, Body: m.Body}
+		}
+	}
 	next := int64(1)
 	for _, event := range events {
 		if event.From != next {
@@ -92,6 +97,10 @@ func (l *ledger) enter(event delivery.Event) {
 		}
 		receipt := update.Receipt
 		switch {
+		case event.Kind == delivery.MessageDeleted:
+			l.same("an update of a deletion", update, delivery.Update{Message: m.ID, Version: event.From + int64(i)})
+			delete(l.messages, m.ID)
+			continue
 		case event.Kind == delivery.MessageSent && receipt == nil && update.Version == m.Seq:
 			m.Status = delivery.Sent
 			l.receipts[m.ID] = map[string]delivery.Receipt{}

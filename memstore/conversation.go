@@ -51,6 +51,27 @@ func (c *conversation) create(draft delivery.NewMessage) (*message, delivery.Eve
 	}
 }
 
+// remove deletes a message: what is left of it is a tombstone.
+func (c *conversation) remove(m *message) delivery.Update {
+	c.version++
+	*m = message{
+		Header:  delivery.Header{ID: m.ID, Conversation: m.Conversation, Seq: m.Seq},
+		Tally:   delivery.Tally{Version: c.version},
+		deleted: true,
+	}
+	return delivery.Update{Message: m.ID, Version: m.Version}
+}
+
+// newest returns the newest message that is not deleted.
+func (c *conversation) newest() *message {
+	for _, m := range slices.Backward(c.messages) {
+		if !m.deleted {
+			return m
+		}
+	}
+	return nil
+}
+
 // take takes a step at the next version.
 func (c *conversation) take(s step) delivery.Update {
 	c.version++
@@ -102,8 +123,8 @@ func (c *conversation) upTo(upTo delivery.UpTo, last *message, limit int) (resul
 // pending counts what the user has not read, from the user's place on.
 func (c *conversation) pending(user string, limit int) delivery.Pending {
 	pending := delivery.Pending{Version: c.version}
-	if n := len(c.messages); n > 0 {
-		pending.Newest = delivery.Position{ID: c.messages[n-1].ID, Seq: c.messages[n-1].Seq}
+	if m := c.newest(); m != nil {
+		pending.Newest = delivery.Position{ID: m.ID, Seq: m.Seq}
 	}
 	for _, m := range c.messages[c.search(c.places[user][delivery.Read]+1):] {
 		if _, verdict := m.judge(user, delivery.Read, time.Time{}, true); verdict != advances {
@@ -149,6 +170,9 @@ func (c *conversation) page(list delivery.List) delivery.Page {
 	}
 	page := filler.Filler{List: list}
 	for _, m := range messages {
+		if m.deleted && (!list.Changes || list.After == 0) {
+			continue
+		}
 		if !page.Add(m.public(list.Viewer)) {
 			break
 		}

@@ -13,6 +13,7 @@ type message struct {
 	delivery.Header
 	delivery.Tally
 	body     string
+	deleted  bool
 	roster   string                      // its key
 	members  []string                    // of the roster, in order
 	receipts map[string]delivery.Receipt // by recipient; those that have advanced
@@ -52,7 +53,7 @@ func (m *message) judge(user string, to delivery.Status, at time.Time, admitted 
 	receipt, exists := m.receipt(user)
 	at = precise(at)
 	switch {
-	case user == m.Sender, !m.Open && !exists, !receipt.Advance(m.Header, to, at):
+	case m.deleted, user == m.Sender, !m.Open && !exists, !receipt.Advance(m.Header, to, at):
 		return step{}, stays
 	case m.Open && !admitted:
 		return step{}, lacksAdmission
@@ -82,7 +83,7 @@ func (m *message) update() delivery.Update {
 
 // public returns the message as those outside see it, with the viewer's receipt.
 func (m *message) public(viewer string) delivery.Message {
-	public := delivery.Message{Header: m.Header, Body: m.body, Tally: m.Tally}
+	public := delivery.Message{Header: m.Header, Body: m.body, Tally: m.Tally, Deleted: m.deleted}
 	if own, ok := m.receipt(viewer); ok {
 		public.Own = &own
 	}
@@ -104,18 +105,21 @@ func (m *message) sorted() []delivery.Receipt {
 	return receipts
 }
 
-// changed returns the event of a step, and extend adds another step of the same conversation and
-// socket.
-func changed(s step, update delivery.Update) delivery.Event {
-	return delivery.Event{
-		Kind: delivery.StatusChanged, Conversation: s.message.Conversation, Except: s.socket,
-		From: update.Version, To: update.Version, Updates: []delivery.Update{update},
+// tell adds an update to the events: to the last one, if that is of the same conversation and
+// socket and has room.
+func tell(events []delivery.Event, kind delivery.Kind, conversation, socket string, update delivery.Update) []delivery.Event {
+	if n := len(events); n > 0 {
+		last := &events[n-1]
+		if last.Conversation == conversation && last.Except == socket && len(last.Updates) < delivery.MaxBatch {
+			last.To = update.Version
+			last.Updates = append(last.Updates, update)
+			return events
+		}
 	}
-}
-
-func extend(event *delivery.Event, update delivery.Update) {
-	event.To = update.Version
-	event.Updates = append(event.Updates, update)
+	return append(events, delivery.Event{
+		Kind: kind, Conversation: conversation, Except: socket,
+		From: update.Version, To: update.Version, Updates: []delivery.Update{update},
+	})
 }
 
 // precise is a time as the contract keeps it: in UTC, to the microsecond.

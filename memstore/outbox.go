@@ -45,6 +45,26 @@ func (o *outbox) add(events []delivery.Event, lease delivery.Lease) (claimed []d
 	return claimed
 }
 
+// forget takes the body of a message out of its event, unless that is under a lease, and out of the
+// dead letters.
+func (o *outbox) forget(message string) {
+	blank := func(e delivery.Event) {
+		for i := range e.Updates {
+			if e.Updates[i].Message == message {
+				e.Updates[i].Body = ""
+			}
+		}
+	}
+	for _, e := range o.waiting {
+		if e.lease == 0 || !e.ready.After(time.Now()) {
+			blank(e.event)
+		}
+	}
+	for _, letter := range o.dead {
+		blank(letter.Event)
+	}
+}
+
 // claim puts an entry under a lease.
 func (e *entry) claim(lease delivery.Lease, now time.Time) delivery.Claimed {
 	e.lease, e.ready = lease.Token, now.Add(lease.For)

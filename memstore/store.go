@@ -33,7 +33,7 @@ type Store struct {
 	outbox        outbox
 }
 
-var _ delivery.Store = (*Store)(nil)
+var _ delivery.Keeper = (*Store)(nil)
 
 // New returns an empty store.
 func New() *Store {
@@ -63,7 +63,12 @@ func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, leas
 	results := make([]delivery.Created, len(messages))
 	var events []delivery.Event
 	for i, draft := range messages {
-		if there := s.messages[draft.ID]; there != nil {
+		there := s.messages[draft.ID]
+		if there != nil && there.deleted {
+			results[i].Gone = true
+			continue
+		}
+		if there != nil {
 			results[i] = delivery.Created{Message: there.public(""), Roster: there.roster, Existed: true}
 			continue
 		}
@@ -94,7 +99,7 @@ func (s *Store) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 	var steps []step
 	for i, mark := range marks {
 		m := s.messages[mark.Message]
-		if m == nil {
+		if m == nil || m.deleted {
 			continue
 		}
 		results[i].Header = m.Header
@@ -151,18 +156,43 @@ func (s *Store) apply(steps []step, took func(step)) (events []delivery.Event) {
 	slices.SortStableFunc(steps, func(a, b step) int {
 		return cmp.Or(cmp.Compare(a.message.Conversation, b.message.Conversation), cmp.Compare(a.socket, b.socket))
 	})
-	for i, step := range steps {
+	for _, step := range steps {
 		update := s.conversations[step.message.Conversation].take(step)
 		step.receipt = *update.Receipt
 		took(step)
-		same := i > 0 && step.socket == steps[i-1].socket && step.message.Conversation == steps[i-1].message.Conversation
-		if same && len(events[len(events)-1].Updates) < delivery.MaxBatch {
-			extend(&events[len(events)-1], update)
-		} else {
-			events = append(events, changed(step, update))
-		}
+		events = tell(events, delivery.StatusChanged, step.message.Conversation, step.socket, update)
 	}
 	return events
+}
+
+// Delete deletes messages, as [delivery.Keeper] says. It never answers Blocked.
+func (s *Store) Delete(ctx context.Context, deletions []delivery.Deletion, lease delivery.Lease) ([]delivery.Deleted, []delivery.Claimed, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, nil, err
+	}
+	defer s.mu.Unlock()
+	results := make([]delivery.Deleted, len(deletions))
+	var changed []int
+	for i, d := range deletions {
+		if m := s.messages[d.Message]; m != nil {
+			results[i].Header = delivery.Header{ID: m.ID, Conversation: m.Conversation, Seq: m.Seq}
+			if results[i].Changed = !m.deleted; results[i].Changed {
+				changed = append(changed, i)
+			}
+		}
+	}
+	// What shares an event goes together, and in the order of the argument.
+	slices.SortStableFunc(changed, func(i, j int) int {
+		return cmp.Or(cmp.Compare(results[i].Header.Conversation, results[j].Header.Conversation), cmp.Compare(deletions[i].Socket, deletions[j].Socket))
+	})
+	var events []delivery.Event
+	for _, i := range changed {
+		m := s.messages[deletions[i].Message]
+		update := s.conversations[m.Conversation].remove(m)
+		events = tell(events, delivery.MessageDeleted, m.Conversation, deletions[i].Socket, update)
+		s.outbox.forget(m.ID)
+	}
+	return results, s.outbox.add(events, lease), nil
 }
 
 // Load returns the messages with these ids that exist.
@@ -173,7 +203,7 @@ func (s *Store) Load(ctx context.Context, ids []string) ([]delivery.Message, err
 	defer s.mu.Unlock()
 	var messages []delivery.Message
 	for _, id := range distinct(ids) {
-		if m := s.messages[id]; m != nil {
+		if m := s.messages[id]; m != nil && !m.deleted {
 			messages = append(messages, m.public(""))
 		}
 	}

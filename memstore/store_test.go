@@ -84,3 +84,7 @@ func TestTheOldestEventIsFoundAmongRequeuedOnes(t *testing.T) {
 		}
 	})
 }
+
+func TestStoreIsAKeeper(t *testing.T) {
+	deliverytest.TestKeeper(t, func(*testing.T) delivery.Keeper { return memstore.New() })
+}

@@ -120,7 +120,7 @@ func (v visit) ids(n int) []string {
 
 func (v visit) draft(id, conversation string) delivery.NewMessage {
 	return delivery.NewMessage{
-		Header:     delivery.Header{ID: fmt.Sprint(id, v.n), Conversation: conversation, Sender: "ann", Total: 2, Quorum: 1},
+		Header: delivery.Header{ID: fmt.Sprint(id, v.n), Conversation: conversation, Sender: "ann", Total: 2, Quorum: 1},
 		Roster: "them", Members: []string{"bob", "cem"},
 	}
 }

@@ -1,0 +1,212 @@
+package deliverytest
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// TestKeeper tests what a [delivery.Keeper] promises beyond a [delivery.Store]. [TestStore] is to be
+// run as well. Each subtest gets an empty store from open, as in TestStore.
+func TestKeeper(t *testing.T, open func(t *testing.T) delivery.Keeper) {
+	for _, c := range keeperCases {
+		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t)) })
+	}
+}
+
+var keeperCases = []storeCase{
+	{"a deleted message is as if it had never been, and those beside it stay", func(p *probe) {
+		p.five()
+		p.mark(read("m2", "bob", noon), delivered("m3", "bob", noon))
+		others := p.load("m1", "m3", "m4", "m5")
+		p.same("Delete", p.delete("m2"), []delivery.Deleted{{Header: delivery.Header{ID: "m2", Conversation: "c", Seq: 2}, Changed: true}})
+		p.same("Load", len(p.load("m2")), 0)
+		p.same("Receipts", p.receipts("m2"), []delivery.Receipt{})
+		p.same("Advance", p.mark(admitted(read("m2", "bob", noon)), admitted(read("m2", "alice", noon)), admitted(read("m2", "mallory", noon))), make([]delivery.Marked, 3))
+		p.page(delivery.List{Conversation: "c", Limit: 10}, "m1 m3 m4 m5", false)
+		p.page(delivery.List{Conversation: "c", Limit: 10, Before: delivery.Latest}, "m1 m3 m4 m5", false)
+		p.page(delivery.List{Conversation: "c", Limit: 1, After: 1}, "m3", true)
+		p.page(delivery.List{Conversation: "c", Limit: 1, Before: 3}, "m1", false)
+		p.same("the others", p.load("m1", "m3", "m4", "m5"), others)
+		p.same("the version", p.version("c"), int64(8))
+	}},
+	{"each deletion takes a version, and those of one conversation and socket share an event", func(p *probe) {
+		p.create(open("c", "m1", "alice"), open("c", "m2", "alice"), open("c", "m3", "alice"), open("d", "n1", "alice"))
+		p.drain()
+		p.remember("m1", "m2", "m3", "n1")
+		_, _, err := p.keeper().Delete(p.ctx, []delivery.Deletion{{Message: "m3", Socket: "1.1"}, {Message: "m1"}, {Message: "n1", Socket: "1.1"}, {Message: "m2", Socket: "1.1"}}, delivery.Lease{})
+		p.must("Delete", err)
+		gone := func(message string, version int64) delivery.Update { return delivery.Update{Message: message, Version: version} }
+		p.same("the events", withoutIDs(byVersion(p.drain())), byVersion([]delivery.Event{
+			{Kind: delivery.MessageDeleted, Conversation: "c", From: 4, To: 4, Updates: []delivery.Update{gone("m1", 4)}},
+			{Kind: delivery.MessageDeleted, Conversation: "c", From: 5, To: 6, Except: "1.1", Updates: []delivery.Update{gone("m3", 5), gone("m2", 6)}},
+			{Kind: delivery.MessageDeleted, Conversation: "d", From: 2, To: 2, Except: "1.1", Updates: []delivery.Update{gone("n1", 2)}},
+		}))
+	}},
+	{"what was deleted, or never was, is deleted no more", func(p *probe) {
+		p.create(open("c", "m1", "alice"), open("c", "m2", "alice"))
+		p.delete("m1")
+		p.drain()
+		header := delivery.Header{ID: "m1", Conversation: "c", Seq: 1}
+		p.same("Delete", p.delete("m1", "nothing", "m2"), []delivery.Deleted{
+			{Header: header}, {}, {Header: delivery.Header{ID: "m2", Conversation: "c", Seq: 2}, Changed: true},
+		})
+		p.same("the version", p.version("c"), int64(4))
+		p.same("the events", len(p.drain()), 1)
+	}},
+	{"changes after a version tell of deletions, and changes from the beginning do not", func(p *probe) {
+		p.create(open("c", "m1", "alice"), open("c", "m2", "alice"), open("c", "m3", "alice"))
+		p.mark(admitted(read("m3", "bob", noon)))
+		p.delete("m1")
+		p.changes(0, 10, "m2 m3", 5, false)
+		p.changes(1, 10, "m2 m3 m1", 5, false)
+		p.changes(4, 10, "m1", 5, false)
+		p.changes(2, 1, "m3", 4, true)
+		page := p.list(delivery.List{Conversation: "c", Changes: true, After: 4, Limit: 10, Viewer: "bob"})
+		p.same("the tombstone", page.Messages, []delivery.Message{{
+			Header: delivery.Header{ID: "m1", Conversation: "c", Seq: 1}, Tally: delivery.Tally{Version: 5}, Deleted: true,
+		}})
+	}},
+	{"the id of a deleted message stays taken", func(p *probe) {
+		p.create(frozen("c", "m1", "alice", "bob"))
+		p.delete("m1")
+		created := p.create(frozen("c", "m2", "alice", "bob"), frozen("c", "m1", "alice", "bob"), open("d", "m3", "alice"))
+		p.same("Create", created, []delivery.Created{asCreated(frozen("c", "m2", "alice", "bob"), 3), {Gone: true}, asCreated(open("d", "m3", "alice"), 1)})
+		p.same("Create in another conversation", p.create(open("d", "m1", "mallory")), []delivery.Created{{Gone: true}})
+		p.same("the version", p.version("c"), int64(3))
+	}},
+	{"an up-to mark passes over deleted messages, and may name one", func(p *probe) {
+		p.five()
+		p.delete("m2", "m4")
+		p.same("AdvanceUpTo", p.markUpTo(upTo("m4", delivery.Read)), delivery.MarkedUpTo{
+			Header: delivery.Header{ID: "m4", Conversation: "c", Seq: 4}, Changed: 2, From: 8, To: 9, Reached: 4,
+		})
+		p.same("the statuses", []delivery.Status{p.receiptOf("m1").Status, p.receiptOf("m3").Status, p.receiptOf("m5").Status},
+			[]delivery.Status{delivery.Read, delivery.Read, delivery.Sent})
+		p.same("AdvanceUpTo again", p.markUpTo(upTo("m4", delivery.Read)).Changed, 0)
+	}},
+	{"deleted messages are not pending, and none of them is the newest", func(p *probe) {
+		p.five()
+		p.delete("m1", "m5")
+		p.pending("bob", delivery.Pending{Unread: 3, First: place("m2", 2), Newest: place("m4", 4), Version: 7})
+		p.delete("m2", "m3", "m4")
+		p.pending("bob", delivery.Pending{Version: 10})
+	}},
+	{"the roster of a deleted message serves those that follow", func(p *probe) {
+		p.create(frozen("c", "m1", "alice", "bob", "carol"))
+		p.delete("m1")
+		again := frozen("c", "m2", "alice", "bob", "carol")
+		p.create(again)
+		p.same("the recipients", p.recipients("m2"), []string{"bob", "carol"})
+	}},
+	{"the events of deletions are born under the lease", func(p *probe) {
+		p.create(open("c", "m1", "alice"), open("c", "m2", "alice"))
+		p.drain()
+		p.remember("m1", "m2")
+		_, claimed, err := p.keeper().Delete(p.ctx, []delivery.Deletion{{Message: "m1"}, {Message: "m2"}}, lease(long))
+		p.must("Delete", err)
+		if p.saw(claimed); len(claimed) != 1 || claimed[0].Attempts != 1 {
+			p.Fatalf("the claims are %+v, want one with one attempt", claimed)
+		}
+		p.same("what else is due", len(p.claim(10)), 0)
+		p.same("the settlements", p.settle(settlement(claimed[0], delivery.SettleDone)), 1)
+	}},
+	{"a deleted message's body is taken out of the outbox and the dead letters, and not from under a lease", func(p *probe) {
+		for _, id := range []string{"waits", "is dead", "is held", "stays"} {
+			m := open("c", id, "alice")
+			m.EventBody = true
+			p.create(m)
+		}
+		bodies := map[string]string{}
+		for _, c := range byID(p.claim(10)) {
+			switch c.Event.Updates[0].Message {
+			case "waits", "stays":
+				p.settle(settlement(c, delivery.SettleRelease))
+			case "is dead":
+				p.settle(settlement(c, delivery.SettleBury))
+			case "is held":
+				bodies["is held"] = c.Event.Updates[0].Body
+				defer p.settle(settlement(c, delivery.SettleDone))
+			}
+		}
+		p.delete("waits", "is dead", "is held")
+		clear(p.seen) // their bodies have changed
+		p.conversations = map[string]bool{}
+		claimed, err := p.store.Claim(p.ctx, 10, lease(long))
+		p.must("Claim", err)
+		for _, c := range claimed {
+			if c.Event.Kind == delivery.MessageSent {
+				bodies[c.Event.Updates[0].Message] = c.Event.Updates[0].Body
+			}
+			p.settle(settlement(c, delivery.SettleDone))
+		}
+		for _, letter := range p.dead(0, 10) {
+			bodies[letter.Event.Updates[0].Message] = letter.Event.Updates[0].Body
+		}
+		p.same("the bodies", fmt.Sprint(bodies), "map[is dead: is held:the body of is held stays:the body of stays waits:]")
+	}},
+	{"whatever races with deletions, each version is told once", func(p *probe) {
+		const rounds = 20
+		for round := range rounds {
+			p.create(open("c", fmt.Sprint("m", round), "alice"))
+			p.remember(fmt.Sprint("m", round))
+		}
+		p.together(4, func(worker int) error {
+			for round := range rounds {
+				id := fmt.Sprint("m", round)
+				if worker == 0 {
+					if err := patiently(func() (bool, error) {
+						deleted, _, err := p.keeper().Delete(p.ctx, []delivery.Deletion{{Message: id}}, delivery.Lease{})
+						return err == nil && deleted[0].Blocked, err
+					}); err != nil {
+						return err
+					}
+					continue
+				}
+				mark := admitted(read(id, fmt.Sprint("user", worker), noon))
+				if err := patiently(func() (bool, error) {
+					marked, _, err := p.store.Advance(p.ctx, []delivery.Mark{mark}, delivery.Lease{})
+					return err == nil && marked[0].Blocked, err
+				}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		p.same("the messages that are left", len(p.list(delivery.List{Conversation: "c", Limit: 50}).Messages), 0)
+	}},
+}
+
+// patiently calls until the call is not blocked.
+func patiently(call func() (blocked bool, err error)) error {
+	for {
+		if blocked, err := call(); err != nil || !blocked {
+			return err
+		}
+	}
+}
+
+func (p *probe) keeper() delivery.Keeper { return p.store.(delivery.Keeper) }
+
+// remember keeps messages that are about to be deleted, for the audit.
+func (p *probe) remember(messages ...string) {
+	p.Helper()
+	p.deleted = append(p.deleted, p.load(messages...)...)
+}
+
+// delete deletes messages. Their events are due at once.
+func (p *probe) delete(messages ...string) []delivery.Deleted {
+	p.Helper()
+	p.remember(messages...)
+	deletions := make([]delivery.Deletion, len(messages))
+	for i, id := range messages {
+		deletions[i].Message = id
+	}
+	deleted, claimed, err := p.keeper().Delete(p.ctx, deletions, delivery.Lease{})
+	p.must("Delete", err)
+	if len(deleted) != len(messages) || len(claimed) != 0 {
+		p.Fatalf("Delete returned %d results and %d claims for %d messages and no lease", len(deleted), len(claimed), len(messages))
+	}
+	return deleted
+}

@@ -1,0 +1,133 @@
+package deliverytest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+// careless is a keeper whose answers are spoiled.
+type careless struct {
+	*broken
+	deletions func([]delivery.Deletion) []delivery.Deletion
+	lease     func(*delivery.Lease)
+	deleted   func([]delivery.Deleted)
+}
+
+func (c *careless) Delete(ctx context.Context, deletions []delivery.Deletion, lease delivery.Lease) ([]delivery.Deleted, []delivery.Claimed, error) {
+	deletions = slices.Clone(deletions)
+	if c.deletions != nil {
+		deletions = c.deletions(deletions)
+	}
+	apply(c.lease, &lease)
+	deleted, claimed, err := c.Store.(delivery.Keeper).Delete(ctx, deletions, lease)
+	apply(c.deleted, deleted)
+	return deleted, claimed, err
+}
+
+// lapses are ways to break the contract of keepers, and beginnings of rules that must notice.
+var lapses = []struct {
+	name  string
+	rules []string
+	keep  func(*careless)
+}{
+	{"it keeps the receipts", []string{"a deleted message is as if"}, func(c *careless) {
+		gone := map[string]bool{}
+		c.deletions = func(deletions []delivery.Deletion) []delivery.Deletion {
+			for _, d := range deletions {
+				gone[d.Message] = true
+			}
+			return deletions
+		}
+		c.marked = func(marks []delivery.Mark, marked []delivery.Marked) {
+			for i, m := range marks {
+				if gone[m.Message] {
+					marked[i].Header.ID = m.Message
+				}
+			}
+		}
+	}},
+	{"it excludes nobody", []string{"each deletion takes a version"}, func(c *careless) {
+		c.deletions = func(deletions []delivery.Deletion) []delivery.Deletion {
+			for i := range deletions {
+				deletions[i].Socket = ""
+			}
+			return deletions
+		}
+	}},
+	{"it says that it deleted what was gone", []string{"what was deleted"}, func(c *careless) {
+		c.deleted = func(deleted []delivery.Deleted) {
+			for i := range deleted {
+				deleted[i].Changed = true
+			}
+		}
+	}},
+	{"it tells of tombstones from the beginning", []string{"changes after a version"}, func(c *careless) {
+		c.list = func(l *delivery.List) {
+			if l.Changes && l.After == 0 {
+				l.After = -1
+			}
+		}
+	}},
+	{"it hides tombstones", []string{"changes after a version"}, func(c *careless) {
+		c.page = func(p *delivery.Page) {
+			p.Messages = slices.DeleteFunc(p.Messages, func(m delivery.Message) bool { return m.Deleted })
+		}
+	}},
+	{"it frees the id", []string{"the id of a deleted message"}, func(c *careless) {
+		c.created = func(created []delivery.Created) {
+			for i := range created {
+				created[i].Gone = false
+			}
+		}
+	}},
+	{"it finds no tombstone by an up-to mark", []string{"an up-to mark passes over"}, func(c *careless) {
+		c.markedUpTo = func(marked []delivery.MarkedUpTo) {
+			for i := range marked {
+				if marked[i].Header.Sender == "" {
+					marked[i] = delivery.MarkedUpTo{}
+				}
+			}
+		}
+	}},
+	{"it counts deleted messages as pending", []string{"deleted messages are not pending"}, func(c *careless) {
+		deleted := 0
+		c.deletions = func(deletions []delivery.Deletion) []delivery.Deletion { deleted += len(deletions); return deletions }
+		c.pending = func(p *delivery.Pending) { p.Unread += deleted }
+	}},
+	{"it forgets the lease", []string{"the events of deletions"}, func(c *careless) {
+		c.lease = func(l *delivery.Lease) { *l = delivery.Lease{} }
+	}},
+	{"it deletes some in vain", []string{"whatever races", "a deleted message is as if"}, func(c *careless) {
+		c.deletions = func(deletions []delivery.Deletion) []delivery.Deletion {
+			for i := range deletions {
+				deletions[i].Message += "?"
+			}
+			return deletions
+		}
+	}},
+}
+
+func TestCarelessKeepersFailByName(t *testing.T) {
+	for _, l := range lapses {
+		t.Run(l.name, func(t *testing.T) {
+			for _, rule := range l.rules {
+				i := slices.IndexFunc(keeperCases, func(c storeCase) bool { return strings.HasPrefix(c.rule, rule) })
+				if i < 0 {
+					t.Fatalf("no rule begins with %q", rule)
+				}
+				c := keeperCases[i]
+				spoiled := &careless{broken: &broken{Store: memstore.New()}}
+				l.keep(spoiled)
+				try(t, func(tb testing.TB) { c.run(tb, spoiled) }).mustFail(t, c.rule)
+				if tr := try(t, func(tb testing.TB) { c.run(tb, &careless{broken: &broken{Store: memstore.New()}}) }); tr.failed {
+					t.Errorf("a sound store fails too: %v", tr.failures)
+				}
+			}
+		})
+	}
+}
