@@ -75,7 +75,9 @@ func TestDelete(t *testing.T) {
 	})
 
 	t.Run("an up-to mark that names a deleted message and changes nothing is for those whom the rule lets in", func(t *testing.T) {
-		d := newDesk(t, &delivery.Options{Authorize: func(_ context.Context, user string, _ delivery.Action, _ string) (bool, error) { return user != "mallory", nil }})
+		d := newDesk(t, &delivery.Options{Authorize: func(_ context.Context, user string, _ delivery.Action, _ string) (bool, error) {
+			return user != "mallory", nil
+		}})
 		d.send(t, hi("m1"))
 		d.Delete(t.Context(), alice, "m1")
 		ref := delivery.MessageRef{Conversation: "c", ID: "m1"}

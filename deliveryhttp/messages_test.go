@@ -220,6 +220,38 @@ func TestSend(t *testing.T) {
 		}
 	})
 
+	t.Run("a deleted message is told as deleted, and its id is gone", func(t *testing.T) {
+		d := newDesk(t, nil)
+		good[delivery.Message](t, d, hi, http.StatusCreated)
+		q := request{"alice", "POST", "/messages/delete", `{"message": "m1", "socket": "1.2"}`, nil}
+		if got := good[map[string]int](t, d, q, http.StatusOK); got["deleted"] != 1 {
+			t.Errorf("answered %v", got)
+		}
+		if err := d.tracker.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if events := d.told.Events(); len(events) != 2 || events[1].Kind != delivery.MessageDeleted || events[1].Except != "1.2" {
+			t.Errorf("told %+v", events)
+		}
+		answer, _ := d.do(q)
+		refused(t, q, answer, http.StatusNotFound, "not_found")
+		answer, _ = d.do(hi)
+		refused(t, hi, answer, http.StatusGone, "gone")
+		epoch := good[delivery.Page](t, d, within["list"]("bob", "room"), http.StatusOK).Epoch
+		page := good[delivery.Page](t, d, request{"bob", "GET", fmt.Sprintf("/changes?conversation=room&since=1&epoch=%d", epoch), "", nil}, http.StatusOK)
+		if len(page.Messages) != 1 || !page.Messages[0].Deleted {
+			t.Errorf("changes are %+v", page)
+		}
+	})
+
+	t.Run("a sender who may not send there any more deletes nothing", func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.send(t, delivery.Draft{Conversation: "room", ID: "m1", Sender: "view", Audience: delivery.Audience{Open: true}})
+		q := request{"view", "POST", "/messages/delete", `{"message": "m1"}`, nil}
+		answer, _ := d.do(q)
+		refused(t, q, answer, http.StatusForbidden, "forbidden")
+	})
+
 	t.Run("who may not send is refused before the app is asked for an audience", func(t *testing.T) {
 		d := newDesk(t, &deliveryhttp.Options{Audience: func(context.Context, delivery.Draft) (delivery.Audience, error) {
 			t.Error("asked")

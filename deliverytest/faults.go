@@ -43,8 +43,8 @@ func LosingStore(store delivery.Store, fault Fault) delivery.Store {
 	return faulty(&faultyStore{store: store, after: fault})
 }
 
-// faultyStore is a [delivery.ParallelStore] and a [delivery.SweepStore] over any store: over one
-// that is neither, it does what the Tracker does with such a store.
+// faultyStore is a [delivery.ParallelStore], a [delivery.SweepStore] and a [delivery.Keeper] over any
+// store: over one that is none of them, it does what the Tracker does with such a store.
 type faultyStore struct {
 	store         delivery.Store
 	before, after Fault
@@ -56,6 +56,7 @@ type faultyTxStore struct{ *faultyStore }
 var (
 	_ delivery.ParallelStore = (*faultyStore)(nil)
 	_ delivery.SweepStore    = (*faultyStore)(nil)
+	_ delivery.Keeper        = (*faultyStore)(nil)
 	_ delivery.TxStore       = faultyTxStore{}
 )
 
@@ -82,6 +83,14 @@ func (s *faultyStore) Sweep() {
 	if store, ok := s.store.(delivery.SweepStore); ok {
 		store.Sweep()
 	}
+}
+
+func (s *faultyStore) Delete(ctx context.Context, deletions []delivery.Deletion, lease delivery.Lease) ([]delivery.Deleted, []delivery.Claimed, error) {
+	keeper, ok := s.store.(delivery.Keeper)
+	if !ok {
+		return nil, nil, errors.ErrUnsupported
+	}
+	return call2(s, "Delete", func() ([]delivery.Deleted, []delivery.Claimed, error) { return keeper.Delete(ctx, deletions, lease) })
 }
 
 func (s *faultyStore) call(method string, work func() error) error {

@@ -30,13 +30,15 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	errs["Pending"] = err
 	receipts, err := store.Receipts(ctx, []string{"m"})
 	errs["Receipts"] = err
+	deleted, gone, err := store.(delivery.Keeper).Delete(ctx, []delivery.Deletion{{Message: "m"}}, lease(long))
+	errs["Delete"] = err
 	_, errs["Claim"] = store.Claim(ctx, 1, lease(long))
 	_, errs["Settle"] = store.Settle(ctx, nil)
 	_, errs["Dead"] = store.Dead(ctx, 0, 1)
 	_, errs["Backlog"] = store.Backlog(ctx)
 	for method, results := range map[string]int{
 		"Create": len(created) + len(claimed), "Advance": len(marked) + len(advanced), "AdvanceUpTo": len(upTo) + len(upped),
-		"Load": len(loaded), "List": len(page.Messages), "Pending": int(pending.Version), "Receipts": len(receipts),
+		"Load": len(loaded), "List": len(page.Messages), "Pending": int(pending.Version), "Receipts": len(receipts), "Delete": len(deleted) + len(gone),
 	} {
 		if errs[method] != nil && results != 0 {
 			t.Errorf("%s returned an error and results too", method)

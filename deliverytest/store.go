@@ -45,6 +45,14 @@ type StoreOptions struct {
 	Second func(t *testing.T, store delivery.Store) delivery.Store
 }
 
+// TestKeeper tests what a [delivery.Keeper] promises beyond a [delivery.Store]. [TestStore] is to be
+// run as well. Each subtest gets an empty store from open, as in TestStore.
+func TestKeeper(t *testing.T, open func(t *testing.T) delivery.Keeper) {
+	for _, c := range keeperCases {
+		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t)) })
+	}
+}
+
 // storeCase is one rule, and the test that a store keeps it.
 type storeCase struct {
 	rule string

@@ -2,18 +2,9 @@ package deliverytest
 
 import (
 	"fmt"
-	"testing"
 
 	"github.com/msgdelivery/delivery"
 )
-
-// TestKeeper tests what a [delivery.Keeper] promises beyond a [delivery.Store]. [TestStore] is to be
-// run as well. Each subtest gets an empty store from open, as in TestStore.
-func TestKeeper(t *testing.T, open func(t *testing.T) delivery.Keeper) {
-	for _, c := range keeperCases {
-		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t)) })
-	}
-}
 
 var keeperCases = []storeCase{
 	{"a deleted message is as if it had never been, and those beside it stay", func(p *probe) {
@@ -37,7 +28,9 @@ var keeperCases = []storeCase{
 		p.remember("m1", "m2", "m3", "n1")
 		_, _, err := p.keeper().Delete(p.ctx, []delivery.Deletion{{Message: "m3", Socket: "1.1"}, {Message: "m1"}, {Message: "n1", Socket: "1.1"}, {Message: "m2", Socket: "1.1"}}, delivery.Lease{})
 		p.must("Delete", err)
-		gone := func(message string, version int64) delivery.Update { return delivery.Update{Message: message, Version: version} }
+		gone := func(message string, version int64) delivery.Update {
+			return delivery.Update{Message: message, Version: version}
+		}
 		p.same("the events", withoutIDs(byVersion(p.drain())), byVersion([]delivery.Event{
 			{Kind: delivery.MessageDeleted, Conversation: "c", From: 4, To: 4, Updates: []delivery.Update{gone("m1", 4)}},
 			{Kind: delivery.MessageDeleted, Conversation: "c", From: 5, To: 6, Except: "1.1", Updates: []delivery.Update{gone("m3", 5), gone("m2", 6)}},
