@@ -20,7 +20,7 @@
 //   - to start: [New], [Options], [Tracker], and [Observer] for metrics
 //   - to send: [Draft], [Audience], [Message]
 //   - to mark: [Actor], [MessageRef], [Status], [Receipt], [MarkResult], [UpToResult]
-//   - to read: [Query], [Page], [Cursor], [Pending], [Position]
+//   - to read: [Query], [Page], [Cursor], [Unread], [Position]
 //   - to say who may do what: [Action]
 //   - to publish: [Notifier], [NotifierFunc], [Event], [Update]; [RetryAfter], [Permanent],
 //     [Refused]

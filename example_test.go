@@ -118,7 +118,7 @@ func ExampleTracker_MarkUpTo() {
 }
 
 // A badge, a line above the first unread message, and what "mark all as read" does.
-func ExampleTracker_Pending() {
+func ExampleTracker_Unread() {
 	ctx := context.Background()
 	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil }), &delivery.Options{OpenConversations: true})
 	if err != nil {
@@ -133,19 +133,19 @@ func ExampleTracker_Pending() {
 	if _, err := tracker.MarkRead(ctx, bob, "m1"); err != nil {
 		log.Fatal(err)
 	}
-	pending, err := tracker.Pending(ctx, bob, "lunch")
+	unread, err := tracker.Unread(ctx, bob, "lunch")
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(pending.Unread, "unread, from", pending.First.ID, "to", pending.Newest.ID)
+	fmt.Println(unread[0].Count, "unread, from", unread[0].First.ID, "to", unread[0].Newest.ID)
 
-	if _, err := tracker.MarkUpTo(ctx, bob, delivery.Read, delivery.MessageRef{Conversation: "lunch", ID: pending.Newest.ID}); err != nil {
+	if _, err := tracker.MarkUpTo(ctx, bob, delivery.Read, delivery.MessageRef{Conversation: "lunch", ID: unread[0].Newest.ID}); err != nil {
 		log.Fatal(err)
 	}
-	if pending, err = tracker.Pending(ctx, bob, "lunch"); err != nil {
+	if unread, err = tracker.Unread(ctx, bob, "lunch"); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(pending.Unread, "unread")
+	fmt.Println(unread[0].Count, "unread")
 	// Output:
 	// 2 unread, from m2 to m3
 	// 0 unread

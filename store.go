@@ -87,12 +87,13 @@ type Store interface {
 	// what it has acknowledged. List never sets Reset: the Tracker does.
 	List(ctx context.Context, list List) (Page, error)
 
-	// Pending counts up to limit messages of a conversation that the user has not read, and finds
-	// the first of them and the conversation's newest message, from one snapshot. A message counts
-	// if the user is not its sender, the audience is open or the user has a receipt, and that is
-	// not at [Read]. An unknown conversation is the zero Pending. A store that keeps the user's
-	// place begins there.
-	Pending(ctx context.Context, reader Reader, limit int) (Pending, error)
+	// Unread counts, for each of these distinct conversations and in their order, up to limit
+	// messages that the user has not read, finds the first of them, and returns the conversation's
+	// newest message with the user's receipt in Own and its body cut by [Preview], each conversation
+	// from one snapshot. A message counts if the user is not its sender, the audience is open or the
+	// user is a recipient, and the user's receipt is not at [Read]. An unknown conversation has its
+	// name alone. A store that keeps the user's place begins there.
+	Unread(ctx context.Context, user string, conversations []string, limit int) ([]Unread, error)
 
 	// Receipts returns all receipts of these messages, each once, ordered by message and recipient.
 	Receipts(ctx context.Context, ids []string) ([]Receipt, error)
@@ -101,7 +102,7 @@ type Store interface {
 // Keeper is a [Store] that can also delete. [Tracker.Delete] needs it.
 //
 // A deleted message leaves a tombstone: its id, its conversation, its seq, and the version of its
-// deletion. The id stays taken, and Create answers Gone. For Load, Receipts, Advance, Pending and
+// deletion. The id stays taken, and Create answers Gone. For Load, Receipts, Advance, Unread and
 // lists by seq the message is as if it had never been. AdvanceUpTo passes it over, and may name it:
 // the Header of the result then has the ID, the Conversation and the Seq alone. A list of changes
 // after a version other than 0 has it, with [Message.Deleted] and what the tombstone holds; a list
@@ -312,7 +313,7 @@ type List struct {
 	Viewer string // whose receipts fill Own, if set
 }
 
-// Reader is whose unread messages [Store.Pending] counts: a user in a conversation.
+// Reader is a user in a conversation.
 type Reader struct{ User, Conversation string }
 
 // Lease is what a [Store] reserves events by, for one holder and for a while.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -42,9 +43,6 @@ var within = map[string]func(user, conversation string) request{
 	},
 	"changes": func(user, conversation string) request {
 		return request{user, "GET", "/changes?conversation=" + conversation, "", nil}
-	},
-	"pending": func(user, conversation string) request {
-		return request{user, "GET", "/pending?conversation=" + conversation, "", nil}
 	},
 }
 
@@ -187,6 +185,30 @@ func TestStrangersCannotTellWhatExists(t *testing.T) {
 	}
 }
 
+// What a user may not view is left out of the answer, as what does not exist is.
+func TestUnreadTellsOfWhatTheUserMayView(t *testing.T) {
+	for user, want := range map[string]string{"alice": "room", "bob": "room", "dan": "", "mallory": "den", "eve": ""} {
+		d := newDesk(t, nil)
+		d.furnish(t)
+		var visible []string
+		for _, u := range d.unread(t, user, "room", "den") {
+			visible = append(visible, u.Conversation)
+		}
+		if got := strings.Join(visible, " "); got != want {
+			t.Errorf("%s: got %q, want %q", user, got, want)
+		}
+		q := request{"", "GET", "/unread?conversation=room", "", nil}
+		answer, _ := d.do(q)
+		refused(t, q, answer, http.StatusUnauthorized, "signed_out")
+	}
+}
+
+func (d *desk) unread(t *testing.T, user string, conversations ...string) []delivery.Unread {
+	t.Helper()
+	query := url.Values{"conversation": conversations}
+	return good[struct{ Unread []delivery.Unread }](t, d, request{user, "GET", "/unread?" + query.Encode(), "", nil}, http.StatusOK).Unread
+}
+
 func TestWhoMayDoWhatInConversations(t *testing.T) {
 	for _, c := range []struct {
 		user, conversation string
@@ -250,7 +272,7 @@ func TestEveryActionIsAskedForItself(t *testing.T) {
 		for _, action := range []delivery.Action{delivery.ToView, delivery.ToSend, delivery.ToMark} {
 			d := newDesk(t, nil)
 			d.furnish(t)
-			may := (action == delivery.ToView) == (route == "receipts") && action != delivery.ToSend
+			may := (action == delivery.ToView) == (route == "receipts") && action != delivery.ToSend && route != "delete"
 			q := request(action.String(), "opened")
 			answer, _ := d.do(q)
 			if allowed := outcome(t, q, answer) == "200 "; allowed != may {

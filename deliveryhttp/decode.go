@@ -24,7 +24,8 @@ const maxRequest = 6*delivery.MaxBody + 8<<10
 
 // fields are what a request may hold, each with a pointer to where its value goes. None has to be
 // there: whoever needs to know looks for nil. A request with any other field is refused, and so is
-// one that holds the same twice: whoever sent it means something that would not happen.
+// one that holds the same twice: whoever sent it means something that would not happen. In a query a
+// list is a field that is there several times.
 type fields map[string]any
 
 // decodeBody reads a request's JSON object into the fields. A refusal names the field, and quotes
@@ -85,6 +86,10 @@ func (f fields) decodeQuery(r *http.Request) error {
 	seen := make(map[string]bool, len(f))
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		for _, value := range query[name] {
+			if list, ok := f[name].(*[]string); ok {
+				*list = append(*list, value)
+				continue
+			}
 			if err := f.check(name, seen); err != nil {
 				return err
 			}

@@ -20,7 +20,7 @@
 //	GET  /messages       ?conversation= &after= &before= &limit=      lists          200 page
 //	POST /messages/delete {message, socket?}                          deletes        200 {deleted}
 //	GET  /changes        ?conversation= &since= &epoch= &limit=       catches up     200 page
-//	GET  /pending        ?conversation=                               counts unread  200 pending
+//	GET  /unread         ?conversation= &conversation= …              counts unread  200 {unread}
 //	GET  /receipts       ?message= &after=                            who got it     200 {receipts, more}
 //	POST /marks          {message, status, socket?}                   marks one      200 receipt
 //	POST /marks/batch    {messages, status, socket?}                  marks many     200 {results}
@@ -30,7 +30,7 @@
 // proxies rewrite such paths, so ids are never part of the path. They are in the query,
 // percent-encoded as usual, or in the body.
 //
-// Answers have the JSON form of [delivery.Message], [delivery.Page], [delivery.Pending],
+// Answers have the JSON form of [delivery.Message], [delivery.Page], [delivery.Unread],
 // [delivery.Receipt] and [delivery.UpToResult]. Lists are never null.
 //
 // # Versions and catching up
@@ -71,10 +71,13 @@
 // may therefore have fewer items than asked for. If "more" is true, there are more, and the client
 // asks again after the last item.
 //
-// GET /pending tells what the user has not read, as {unread, more, first?, newest?, version}. It
-// counts up to 1,000 messages; "more" is true if there are more. A page after the seq of "first"
-// less 1 begins with the first unread message. A mark up to the id of "newest" leaves nothing
-// unread that the user may mark.
+// GET /unread tells what the user has not read in each of up to 200 conversations, as a list of
+// {conversation, count, more, first?, newest?, version} in the order of the query: a list of
+// conversations with their badges is one request. It counts up to 1,000 messages; "more" is true if
+// there are more. A page after the seq of "first" less 1 begins with the first unread message.
+// "newest" is the newest message, with the first 256 characters of its body. A mark up to its id
+// leaves nothing unread that the user may mark. Conversations that the user may not view are left
+// out.
 //
 // A server with untrusted clients also needs a write deadline ([http.Server] WriteTimeout).
 // Otherwise a client that reads nothing keeps its answer in the server's memory.

@@ -91,7 +91,7 @@ func Example_someRoutes() {
 	mux := http.NewServeMux()
 	routes := http.StripPrefix("/api", api)
 	for _, pattern := range []string{
-		"GET /api/messages", "GET /api/changes", "GET /api/pending", "GET /api/receipts",
+		"GET /api/messages", "GET /api/changes", "GET /api/unread", "GET /api/receipts",
 		"POST /api/marks", "POST /api/marks/batch", "POST /api/marks/up-to",
 	} {
 		mux.Handle(pattern, routes)

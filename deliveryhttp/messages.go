@@ -144,16 +144,31 @@ func whole(page delivery.Page, err error) (any, error) {
 	return page, err
 }
 
-// pending answers GET /pending.
-func (h *Handler) pending(r *http.Request, user string) (any, error) {
-	var conversation string
-	if err := (fields{"conversation": &conversation}).decodeQuery(r); err != nil {
+// unread answers GET /unread. It leaves out conversations that the user may not view, as if they
+// did not exist.
+func (h *Handler) unread(r *http.Request, user string) (any, error) {
+	var conversations []string
+	if err := (fields{"conversation": &conversations}).decodeQuery(r); err != nil {
 		return nil, err
 	}
-	if err := h.tracker.Authorize(r.Context(), user, delivery.ToView, conversation); err != nil {
+	if len(conversations) > delivery.MaxConversations { // before as many calls of the rule
+		_, err := h.tracker.Unread(r.Context(), delivery.Actor{User: user}, conversations...)
 		return nil, err
 	}
-	return h.tracker.Pending(r.Context(), delivery.Actor{User: user}, conversation)
+	visible := []string{}
+	for _, c := range conversations {
+		switch err := h.tracker.Authorize(r.Context(), user, delivery.ToView, c); {
+		case err == nil:
+			visible = append(visible, c)
+		case !errors.Is(err, delivery.ErrForbidden):
+			return nil, err
+		}
+	}
+	if len(visible) == 0 && len(conversations) > 0 {
+		return map[string]any{"unread": visible}, nil
+	}
+	unread, err := h.tracker.Unread(r.Context(), delivery.Actor{User: user}, visible...)
+	return map[string]any{"unread": unread}, err
 }
 
 // receipts answers GET /receipts.

@@ -396,27 +396,35 @@ func TestChanges(t *testing.T) {
 	})
 }
 
-func TestPending(t *testing.T) {
+func TestUnread(t *testing.T) {
 	d := newDesk(t, nil)
 	d.furnish(t)
 	last := delivery.Position{ID: "opened", Seq: 2}
-	for user, want := range map[string]delivery.Pending{
-		"alice": {Newest: last, Version: 2}, // who sent them
-		"bob":   {Unread: 2, First: delivery.Position{ID: "frozen", Seq: 1}, Newest: last, Version: 2},
-		"carol": {Unread: 1, First: last, Newest: last, Version: 2}, // a member since lately
+	for user, want := range map[string]delivery.Unread{
+		"alice": {}, // who sent them
+		"bob":   {Count: 2, First: delivery.Position{ID: "frozen", Seq: 1}},
+		"carol": {Count: 1, First: last}, // a member since lately
 	} {
 		t.Run("it is what the user has to read: "+user, func(t *testing.T) {
-			if got := good[delivery.Pending](t, d, within["pending"](user, "room"), http.StatusOK); got != want {
+			got := d.unread(t, user, "room")
+			if len(got) != 1 || got[0].Count != want.Count || got[0].First != want.First || got[0].Newest.ID != last.ID || got[0].Version != 2 {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 		})
 	}
 	t.Run("a mark up to the last message leaves nothing", func(t *testing.T) {
 		good[delivery.UpToResult](t, d, about["up-to"]("bob", last.ID), http.StatusOK)
-		answer, _ := d.do(within["pending"]("bob", "room"))
-		if got := answer.Body.String(); got != `{"unread":0,"more":false,"newest":{"id":"opened","seq":2},"version":4}` {
-			t.Errorf("got %s", got)
+		got := d.unread(t, "bob", "room")
+		if got[0].Count != 0 || got[0].Newest.Own == nil || got[0].Newest.Own.Status != delivery.Read || got[0].Version != 4 {
+			t.Errorf("got %+v", got)
 		}
+	})
+	t.Run("a failure of the rule is no answer", func(t *testing.T) {
+		down := errors.New("directory down")
+		d := makeDesk(t, d.store, &delivery.Options{Authorize: func(context.Context, string, delivery.Action, string) (bool, error) { return false, down }}, nil)
+		q := request{"bob", "GET", "/unread?conversation=room", "", nil}
+		answer, _ := d.do(q)
+		refused(t, q, answer, http.StatusInternalServerError, "internal")
 	})
 }
 
@@ -474,9 +482,9 @@ func TestEveryIDWorksEverywhere(t *testing.T) {
 				t.Errorf("%s of %q: got %s", path, id, page)
 			}
 		}
-		pending := client.get(t, "dan", "/pending", url.Values{"conversation": {id}})
-		if strings.Count(pending, `{"id":`+quote(t, id)+`,"seq":1}`) != 2 || !strings.Contains(pending, `"unread":1`) {
-			t.Errorf("pending in %q: got %s", id, pending)
+		unread := client.get(t, "dan", "/unread", url.Values{"conversation": {id}})
+		if !strings.Contains(unread, `"conversation":`+quote(t, id)+`,"count":1`) || !strings.Contains(unread, `{"id":`+quote(t, id)+`,"seq":1}`) {
+			t.Errorf("unread in %q: got %s", id, unread)
 		}
 		receipts := client.get(t, "bob", "/receipts", url.Values{"message": {id}})
 		if strings.Count(receipts, `{"message":`+quote(t, id)+`,`) != 2 {

@@ -168,14 +168,39 @@ var breakages = []struct {
 	{"it does not say that more is pending",
 		[]string{"what is pending is counted up to the limit"},
 		func(sound delivery.Store) delivery.Store {
-			return &broken{Store: sound, pending: func(pending *delivery.Pending) { pending.More = false }}
+			return &broken{Store: sound, unread: func(all []delivery.Unread) { all[0].More = false }}
 		}},
 	{"it takes all after the first unread message for pending",
 		[]string{"what is pending is counted, begins", "a user's own messages are not pending", "what is pending is counted up to"},
 		func(sound delivery.Store) delivery.Store {
-			return &broken{Store: sound, pending: func(pending *delivery.Pending) {
-				if pending.Unread > 0 {
-					pending.Unread = int(pending.Newest.Seq - pending.First.Seq + 1)
+			return &broken{Store: sound, unread: func(all []delivery.Unread) {
+				if u := &all[0]; u.Count > 0 {
+					u.Count = int(u.Newest.Seq - u.First.Seq + 1)
+				}
+			}}
+		}},
+	{"it answers in an order of its own",
+		[]string{"several conversations are answered"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, unread: func(all []delivery.Unread) {
+				slices.SortFunc(all, func(a, b delivery.Unread) int { return strings.Compare(a.Conversation, b.Conversation) })
+			}}
+		}},
+	{"it shows the whole body of the newest message",
+		[]string{"several conversations are answered"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, unread: func(all []delivery.Unread) {
+				if m := all[0].Newest; m != nil {
+					m.Body += "é"
+				}
+			}}
+		}},
+	{"it leaves out the user's receipt of the newest message",
+		[]string{"several conversations are answered"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, unread: func(all []delivery.Unread) {
+				if m := all[0].Newest; m != nil {
+					m.Own = nil
 				}
 			}}
 		}},

@@ -28,7 +28,7 @@ type broken struct {
 	claimed     func([]delivery.Claimed)
 	list        func(*delivery.List)
 	page        func(*delivery.Page)
-	pending     func(*delivery.Pending)
+	unread      func([]delivery.Unread)
 	ids         func([]string)
 	receipts    func([]delivery.Receipt)
 	settlements func([]delivery.Settlement)
@@ -96,10 +96,10 @@ func (b *broken) List(ctx context.Context, list delivery.List) (delivery.Page, e
 	return page, err
 }
 
-func (b *broken) Pending(ctx context.Context, reader delivery.Reader, limit int) (delivery.Pending, error) {
-	pending, err := b.Store.Pending(b.context(ctx), reader, limit)
-	apply(b.pending, &pending)
-	return pending, err
+func (b *broken) Unread(ctx context.Context, user string, conversations []string, limit int) ([]delivery.Unread, error) {
+	unread, err := b.Store.Unread(b.context(ctx), user, conversations, limit)
+	apply(b.unread, unread)
+	return unread, err
 }
 
 func (b *broken) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
@@ -197,31 +197,32 @@ type listing struct {
 	torn   bool            // the version is of another moment
 }
 
-func (s *listing) Pending(ctx context.Context, reader delivery.Reader, limit int) (p delivery.Pending, err error) {
-	page, err := s.List(ctx, delivery.List{Conversation: reader.Conversation, Limit: 100, Viewer: reader.User})
+func (s *listing) Unread(ctx context.Context, user string, conversations []string, limit int) ([]delivery.Unread, error) {
+	u := delivery.Unread{Conversation: conversations[0]}
+	page, err := s.List(ctx, delivery.List{Conversation: u.Conversation, Limit: 100, Viewer: user})
 	if err != nil {
-		return p, err
+		return nil, err
 	}
-	p.Version = page.Version
+	u.Version = page.Version
 	if s.torn {
 		<-time.After(time.Millisecond)
-		page, err = s.List(ctx, delivery.List{Conversation: reader.Conversation, Limit: 100, Viewer: reader.User})
+		page, err = s.List(ctx, delivery.List{Conversation: u.Conversation, Limit: 100, Viewer: user})
 	}
-	for _, m := range page.Messages {
-		p.Newest = place(m.ID, m.Seq)
-		received := m.Own != nil || m.Open && !s.opens || s.own && m.Sender == reader.User
-		if !received || m.Sender == reader.User && !s.own || m.Own != nil && m.Own.Status >= s.status {
+	for i, m := range page.Messages {
+		u.Newest = &page.Messages[i]
+		received := m.Own != nil || m.Open && !s.opens || s.own && m.Sender == user
+		if !received || m.Sender == user && !s.own || m.Own != nil && m.Own.Status >= s.status {
 			continue
 		}
-		if p.Unread == limit {
-			p.More = true
+		if u.Count == limit {
+			u.More = true
 			continue
 		}
-		if p.Unread++; p.Unread == 1 {
-			p.First = p.Newest
+		if u.Count++; u.Count == 1 {
+			u.First = place(m.ID, m.Seq)
 		}
 	}
-	return p, err
+	return []delivery.Unread{u}, err
 }
 
 // miscounting shows too many deliveries.

@@ -145,8 +145,8 @@ func (s *faultyStore) List(ctx context.Context, list delivery.List) (delivery.Pa
 	return call1(s, "List", func() (delivery.Page, error) { return s.store.List(ctx, list) })
 }
 
-func (s *faultyStore) Pending(ctx context.Context, reader delivery.Reader, limit int) (delivery.Pending, error) {
-	return call1(s, "Pending", func() (delivery.Pending, error) { return s.store.Pending(ctx, reader, limit) })
+func (s *faultyStore) Unread(ctx context.Context, user string, conversations []string, limit int) ([]delivery.Unread, error) {
+	return call1(s, "Unread", func() ([]delivery.Unread, error) { return s.store.Unread(ctx, user, conversations, limit) })
 }
 
 func (s *faultyStore) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {

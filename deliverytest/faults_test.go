@@ -26,8 +26,8 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	errs["Load"] = err
 	page, err := store.List(ctx, delivery.List{Conversation: "c", Limit: 1})
 	errs["List"] = err
-	pending, err := store.Pending(ctx, delivery.Reader{User: "bob", Conversation: "c"}, 1)
-	errs["Pending"] = err
+	unread, err := store.Unread(ctx, "bob", []string{"c"}, 1)
+	errs["Unread"] = err
 	receipts, err := store.Receipts(ctx, []string{"m"})
 	errs["Receipts"] = err
 	deleted, gone, err := store.(delivery.Keeper).Delete(ctx, []delivery.Deletion{{Message: "m"}}, lease(long))
@@ -38,7 +38,7 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	_, errs["Backlog"] = store.Backlog(ctx)
 	for method, results := range map[string]int{
 		"Create": len(created) + len(claimed), "Advance": len(marked) + len(advanced), "AdvanceUpTo": len(upTo) + len(upped),
-		"Load": len(loaded), "List": len(page.Messages), "Pending": int(pending.Version), "Receipts": len(receipts), "Delete": len(deleted) + len(gone),
+		"Load": len(loaded), "List": len(page.Messages), "Unread": len(unread), "Receipts": len(receipts), "Delete": len(deleted) + len(gone),
 	} {
 		if errs[method] != nil && results != 0 {
 			t.Errorf("%s returned an error and results too", method)

@@ -97,7 +97,7 @@ var lapses = []struct {
 	{"it counts deleted messages as pending", []string{"deleted messages are not pending"}, func(c *careless) {
 		deleted := 0
 		c.deletions = func(deletions []delivery.Deletion) []delivery.Deletion { deleted += len(deletions); return deletions }
-		c.pending = func(p *delivery.Pending) { p.Unread += deleted }
+		c.unread = func(all []delivery.Unread) { all[0].Count += deleted }
 	}},
 	{"it forgets the lease", []string{"the events of deletions"}, func(c *careless) {
 		c.lease = func(l *delivery.Lease) { *l = delivery.Lease{} }

@@ -210,11 +210,11 @@ func (s *scene) compare(what string) {
 	s.must("the reference's Receipts", err)
 	s.same(what+": the receipts", s.receipts(ids...), receipts)
 	for _, user := range people {
-		got, err := s.store.Pending(s.ctx, delivery.Reader{User: user, Conversation: s.conversation}, 100)
-		s.must("Pending", err)
-		pending, err := s.reference.Pending(s.ctx, delivery.Reader{User: user, Conversation: s.conversation}, 100)
-		s.must("the reference's Pending", err)
-		s.same(what+": what is unread for "+user, got, pending)
+		got, err := s.store.Unread(s.ctx, user, []string{s.conversation}, 100)
+		s.must("Unread", err)
+		unread, err := s.reference.Unread(s.ctx, user, []string{s.conversation}, 100)
+		s.must("the reference's Unread", err)
+		s.same(what+": what is unread for "+user, got, unread)
 	}
 	rest := s.upTo("bob", strings.TrimPrefix(want.Messages[len(want.Messages)-1].ID, s.id("")), delivery.Read)
 	answer, err := rest.do(s.ctx, s.store)

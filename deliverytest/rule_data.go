@@ -45,9 +45,7 @@ var dataCases = []storeCase{
 		for i, conversation := range twins {
 			id := fmt.Sprint("m", i)
 			p.same("AdvanceUpTo in "+conversation, p.markUpTo(delivery.UpTo{Conversation: conversation, Message: id, User: "bob", Status: delivery.Read, At: noon}).To, int64(2))
-			pending, err := p.store.Pending(p.ctx, delivery.Reader{User: "carol", Conversation: conversation}, 10)
-			p.must("Pending", err)
-			p.same("Pending in "+conversation, pending, delivery.Pending{Newest: place(id, 1), Version: 2})
+			p.same("Unread in "+conversation, p.unread("carol", conversation, 10), badge{Newest: place(id, 1), Version: 2})
 			for _, changes := range []bool{false, true} {
 				page := p.list(delivery.List{Conversation: conversation, Changes: changes, Limit: 10})
 				p.same("the messages of "+conversation, []any{ids(page), page.Version}, []any{id, int64(2)})
@@ -86,9 +84,9 @@ var dataCases = []storeCase{
 		p.mark(marks...)
 		for _, user := range twins {
 			p.same("AdvanceUpTo by "+user, p.markUpTo(delivery.UpTo{Conversation: "c", Message: "m", User: user, Status: delivery.Read, At: noon, Admitted: true}).Changed, 1)
-			p.pending(user, delivery.Pending{Newest: place("m", 1), Version: p.version("c")})
+			p.pending(user, badge{Newest: place("m", 1), Version: p.version("c")})
 		}
-		p.pending("someone else", delivery.Pending{Unread: 1, First: place("m", 1), Newest: place("m", 1), Version: p.version("c")})
+		p.pending("someone else", badge{Unread: 1, First: place("m", 1), Newest: place("m", 1), Version: p.version("c")})
 		var got []string
 		for _, receipt := range p.receipts("m") {
 			got = append(got, receipt.Recipient)

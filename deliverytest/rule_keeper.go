@@ -82,9 +82,9 @@ var keeperCases = []storeCase{
 	{"deleted messages are not pending, and none of them is the newest", func(p *probe) {
 		p.five()
 		p.delete("m1", "m5")
-		p.pending("bob", delivery.Pending{Unread: 3, First: place("m2", 2), Newest: place("m4", 4), Version: 7})
+		p.pending("bob", badge{Unread: 3, First: place("m2", 2), Newest: place("m4", 4), Version: 7})
 		p.delete("m2", "m3", "m4")
-		p.pending("bob", delivery.Pending{Version: 10})
+		p.pending("bob", badge{Version: 10})
 	}},
 	{"the roster of a deleted message serves those that follow", func(p *probe) {
 		p.create(frozen("c", "m1", "alice", "bob", "carol"))

@@ -70,12 +70,12 @@ var rosterCases = []storeCase{
 			p.same("how many they are", p.message(c.id).Total, len(c.recipients))
 		}
 		p.unmarked(read("m1", "alice", noon), read("m2", "bob", noon), read("m2", "dave", noon))
-		p.pending("alice", delivery.Pending{Unread: 2, First: place("m2", 2), Newest: place("m3", 3), Version: 3})
-		p.pending("dave", delivery.Pending{Newest: place("m3", 3), Version: 3})
+		p.pending("alice", badge{Unread: 2, First: place("m2", 2), Newest: place("m3", 3), Version: 3})
+		p.pending("dave", badge{Newest: place("m3", 3), Version: 3})
 		mark := upTo("m3", delivery.Read)
 		mark.User = "alice"
 		p.same("AdvanceUpTo", p.markUpTo(mark).Changed, 2)
-		p.pending("alice", delivery.Pending{Newest: place("m3", 3), Version: 5})
+		p.pending("alice", badge{Newest: place("m3", 3), Version: 5})
 	}},
 	{"a frozen message's quorum is the one asked for, up to the number of recipients", func(p *probe) {
 		for _, c := range []struct {

@@ -90,7 +90,7 @@ var txCases = []txCase{
 		page.Messages = []delivery.Message{want}
 		p.same("List", inside.list(delivery.List{Conversation: "c", Limit: 10}), page)
 		p.same("List of changes", inside.list(delivery.List{Conversation: "c", Changes: true, After: 1, Limit: 10}), page)
-		inside.pending("bob", delivery.Pending{Newest: place("m", 1), Version: 2})
+		inside.pending("bob", badge{Newest: place("m", 1), Version: 2})
 		p.same("the receipt's status", inside.receiptOf("m").Status, delivery.Read)
 		p.must("Commit", tx.Commit())
 		p.same("Load after the commit", p.load("m"), []delivery.Message{want})

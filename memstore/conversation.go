@@ -120,26 +120,28 @@ func (c *conversation) upTo(upTo delivery.UpTo, last *message, limit int) (resul
 	return result, steps
 }
 
-// pending counts what the user has not read, from the user's place on.
-func (c *conversation) pending(user string, limit int) delivery.Pending {
-	pending := delivery.Pending{Version: c.version}
+// unread counts what the user has not read, from the user's place on.
+func (c *conversation) unread(user string, limit int) delivery.Unread {
+	unread := delivery.Unread{Version: c.version}
 	if m := c.newest(); m != nil {
-		pending.Newest = delivery.Position{ID: m.ID, Seq: m.Seq}
+		newest := m.public(user)
+		newest.Body = delivery.Preview(newest.Body)
+		unread.Newest = &newest
 	}
 	for _, m := range c.messages[c.search(c.places[user][delivery.Read]+1):] {
 		if _, verdict := m.judge(user, delivery.Read, time.Time{}, true); verdict != advances {
 			continue
 		}
-		switch pending.Unread {
+		switch unread.Count {
 		case limit:
-			pending.More = true
-			return pending
+			unread.More = true
+			return unread
 		case 0:
-			pending.First = delivery.Position{ID: m.ID, Seq: m.Seq}
+			unread.First = delivery.Position{ID: m.ID, Seq: m.Seq}
 		}
-		pending.Unread++
+		unread.Count++
 	}
-	return pending
+	return unread
 }
 
 // between returns the messages with a seq after one and before another.

@@ -224,16 +224,20 @@ func (s *Store) List(ctx context.Context, list delivery.List) (delivery.Page, er
 	return page, nil
 }
 
-// Pending counts what a reader has not read, as [delivery.Store] says.
-func (s *Store) Pending(ctx context.Context, reader delivery.Reader, limit int) (delivery.Pending, error) {
+// Unread counts what a user has not read, as [delivery.Store] says.
+func (s *Store) Unread(ctx context.Context, user string, conversations []string, limit int) ([]delivery.Unread, error) {
 	if err := s.enter(ctx); err != nil {
-		return delivery.Pending{}, err
+		return nil, err
 	}
 	defer s.mu.Unlock()
-	if c := s.conversations[reader.Conversation]; c != nil {
-		return c.pending(reader.User, limit), nil
+	all := make([]delivery.Unread, len(conversations))
+	for i, id := range conversations {
+		if c := s.conversations[id]; c != nil {
+			all[i] = c.unread(user, limit)
+		}
+		all[i].Conversation = id
 	}
-	return delivery.Pending{}, nil
+	return all, nil
 }
 
 // Receipts returns all receipts of these messages, ordered by message and recipient.

@@ -1,0 +1,91 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// Limits of [Tracker.Unread].
+const (
+	MaxUnread        = 1000 // how far it counts: what is more is "1000+" on a badge
+	MaxConversations = 200  // in one call
+	MaxPreview       = 256  // characters of the newest message's body
+)
+
+// Unread is what a user has not read yet in one conversation, at one moment.
+type Unread struct {
+	Conversation string `json:"conversation"`
+
+	// Count is how many messages the user has not read and could mark, open ones if the app's rule
+	// lets the user mark there, up to [MaxUnread]; More says that there are more.
+	Count int  `json:"count"`
+	More  bool `json:"more"`
+
+	// First is the first unread message, zero if there is none. With a [Query.After] of its Seq
+	// less one a page begins with it.
+	First Position `json:"first,omitzero"`
+
+	// Newest is the conversation's newest message, whoever sent it, with the user's own receipt and
+	// the first [MaxPreview] characters of its body: what a list of conversations shows, and what to
+	// mark up to, so that nothing is unread. It is nil in an empty conversation.
+	Newest *Message `json:"newest,omitempty"`
+
+	// Version is the conversation's: what [Tracker.Changes] after it returns is not counted here.
+	Version int64 `json:"version"`
+}
+
+// Position is where a message stands in its conversation.
+type Position struct {
+	ID  string `json:"id"`
+	Seq int64  `json:"seq"`
+}
+
+// Unread counts what the actor has not read yet in each of 1 to [MaxConversations] conversations,
+// none of them named twice, in the order of the call: what a list of conversations with their badges
+// wants to know. Messages of others count as long as the user's receipt is not at [Read]: those
+// frozen with the user as a recipient, and all open ones. A conversation that does not exist has
+// nothing unread. Like the other reads it asks no rule.
+//
+// It looks at the messages after the place that the user's last [Tracker.MarkUpTo] reached, until
+// it has found more than [MaxUnread], and at none before. Marks of single messages move no place:
+// what was read so is looked at each time.
+func (t *Tracker) Unread(ctx context.Context, actor Actor, conversations ...string) ([]Unread, error) {
+	if err := actor.check(); err != nil {
+		return nil, err
+	}
+	switch {
+	case len(conversations) == 0:
+		return nil, &InvalidError{Field: "conversation", Reason: "is missing"}
+	case len(conversations) > MaxConversations:
+		return nil, &InvalidError{Field: "conversation", Reason: fmt.Sprintf("is named more than %d times", MaxConversations)}
+	}
+	for _, c := range conversations {
+		if err := checkID("conversation", c); err != nil {
+			return nil, err
+		}
+	}
+	if sorted := slices.Sorted(slices.Values(conversations)); len(slices.Compact(sorted)) < len(conversations) {
+		return nil, &InvalidError{Field: "conversation", Reason: "is named twice"}
+	}
+	unread, err := t.store.Unread(ctx, actor.User, conversations, MaxUnread)
+	if err == nil && len(unread) != len(conversations) {
+		err = errStray
+	}
+	if err != nil {
+		return nil, fmt.Errorf("delivery: counting unread messages: %w", err)
+	}
+	return unread, nil
+}
+
+// Preview returns the beginning of a message's body, of at most [MaxPreview] characters. It is how
+// every [Store] that computes in Go cuts the body of [Unread.Newest].
+func Preview(body string) string {
+	n := 0
+	for i := range body {
+		if n++; n > MaxPreview {
+			return body[:i]
+		}
+	}
+	return body
+}
