@@ -21,17 +21,17 @@ func TestMachineNoticesEveryBrokenStore(t *testing.T) {
 	set(t, "rapid.shrinktime", "0s")
 	set(t, "rapid.checks", "3000")
 	for name, broken := range map[string]subject{
-		"users are compared without regard to case":         inMemory().over(func(s delivery.Store) delivery.Store { return caseless{s} }),
-		"the events of some batches are lost":               inMemory().over(func(s delivery.Store) delivery.Store { return forgetful{s} }),
-		"a refused event is dropped":                        inMemory().over(func(s delivery.Store) delivery.Store { return dropping{s} }),
-		"a page that is cut does not say so":                inMemory().over(func(s delivery.Store) delivery.Store { return cutting{s} }),
-		"what is pending begins after the last one read":    inMemory().over(func(s delivery.Store) delivery.Store { return skipping{s} }),
-		"an up-to mark stops before the message":            inMemory().over(func(s delivery.Store) delivery.Store { return stopping{s} }),
-		"an up-to mark does not ask for admission":          inMemory().over(func(s delivery.Store) delivery.Store { return admitting{s} }),
-		"what is dead comes back as it was":                 inMemory().over(func(s delivery.Store) delivery.Store { return &embalming{Store: s} }),
-		"a repeated mark takes a new time":                  inMemory().over(func(s delivery.Store) delivery.Store { return stamping{s} }),
-		"a repeated send takes the new body":                inMemory().over(func(s delivery.Store) delivery.Store { return rewriting{s} }),
-		"one excluded socket goes for all events":           inMemory().over(func(s delivery.Store) delivery.Store { return excluding{s} }),
+		"users are compared without regard to case":         inMemory().over(func(s delivery.Keeper) delivery.Keeper { return caseless{s} }),
+		"the events of some batches are lost":               inMemory().over(func(s delivery.Keeper) delivery.Keeper { return forgetful{s} }),
+		"a refused event is dropped":                        inMemory().over(func(s delivery.Keeper) delivery.Keeper { return dropping{s} }),
+		"a page that is cut does not say so":                inMemory().over(func(s delivery.Keeper) delivery.Keeper { return cutting{s} }),
+		"what is pending begins after the last one read":    inMemory().over(func(s delivery.Keeper) delivery.Keeper { return skipping{s} }),
+		"an up-to mark stops before the message":            inMemory().over(func(s delivery.Keeper) delivery.Keeper { return stopping{s} }),
+		"an up-to mark does not ask for admission":          inMemory().over(func(s delivery.Keeper) delivery.Keeper { return admitting{s} }),
+		"what is dead comes back as it was":                 inMemory().over(func(s delivery.Keeper) delivery.Keeper { return &embalming{Keeper: s} }),
+		"a repeated mark takes a new time":                  inMemory().over(func(s delivery.Keeper) delivery.Keeper { return stamping{s} }),
+		"a repeated send takes the new body":                inMemory().over(func(s delivery.Keeper) delivery.Keeper { return rewriting{s} }),
+		"one excluded socket goes for all events":           inMemory().over(func(s delivery.Keeper) delivery.Keeper { return excluding{s} }),
 		"a transaction that is rolled back is kept":         {stores: inMemory().stores, commit: true},
 		"a transaction that is rolled back is kept, by SQL": committing(inDatabase(t, engines.All[0])),
 	} {
@@ -85,24 +85,24 @@ func (v *verdict) reason() string {
 }
 
 // caseless takes Bob for bob.
-type caseless struct{ delivery.Store }
+type caseless struct{ delivery.Keeper }
 
 func (s caseless) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
 	marks = slices.Clone(marks)
 	for i := range marks {
 		marks[i].User = strings.ToLower(marks[i].User)
 	}
-	return s.Store.Advance(ctx, marks, lease)
+	return s.Keeper.Advance(ctx, marks, lease)
 }
 
 // forgetful writes no event of a batch that comes from one socket.
-type forgetful struct{ delivery.Store }
+type forgetful struct{ delivery.Keeper }
 
 func (s forgetful) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
 	if len(marks) < 2 || marks[0].Socket != "2.2" {
-		return s.Store.Advance(ctx, marks, lease)
+		return s.Keeper.Advance(ctx, marks, lease)
 	}
-	marked, claimed, err := s.Store.Advance(ctx, marks, delivery.Lease{Token: 1, For: time.Hour})
+	marked, claimed, err := s.Keeper.Advance(ctx, marks, delivery.Lease{Token: 1, For: time.Hour})
 	for _, c := range claimed {
 		s.Settle(ctx, []delivery.Settlement{{ID: c.Event.ID, Lease: c.Lease, Outcome: delivery.SettleDone}})
 	}
@@ -110,7 +110,7 @@ func (s forgetful) Advance(ctx context.Context, marks []delivery.Mark, lease del
 }
 
 // dropping has no dead letters.
-type dropping struct{ delivery.Store }
+type dropping struct{ delivery.Keeper }
 
 func (s dropping) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
 	for i := range settlements {
@@ -118,37 +118,37 @@ func (s dropping) Settle(ctx context.Context, settlements []delivery.Settlement)
 			settlements[i].Outcome = delivery.SettleDone
 		}
 	}
-	return s.Store.Settle(ctx, settlements)
+	return s.Keeper.Settle(ctx, settlements)
 }
 
 // cutting says that every page is the last, and at the conversation's version.
-type cutting struct{ delivery.Store }
+type cutting struct{ delivery.Keeper }
 
 func (s cutting) List(ctx context.Context, list delivery.List) (delivery.Page, error) {
-	page, err := s.Store.List(ctx, list)
+	page, err := s.Keeper.List(ctx, list)
 	page.More = false
 	return page, err
 }
 
 // skipping counts nothing before the last message that the user has read.
-type skipping struct{ delivery.Store }
+type skipping struct{ delivery.Keeper }
 
-func (s skipping) Pending(ctx context.Context, reader delivery.Reader, limit int) (delivery.Pending, error) {
-	pending, err := s.Store.Pending(ctx, reader, limit)
-	if err != nil || pending.Unread == 0 {
-		return pending, err
+func (s skipping) Unread(ctx context.Context, user string, conversations []string, limit int) ([]delivery.Unread, error) {
+	unread, err := s.Keeper.Unread(ctx, user, conversations, limit)
+	if err != nil || unread[0].Count == 0 {
+		return unread, err
 	}
-	page, err := s.List(ctx, delivery.List{Conversation: reader.Conversation, Limit: delivery.MaxBatch, Viewer: reader.User})
+	page, err := s.List(ctx, delivery.List{Conversation: conversations[0], Limit: delivery.MaxBatch, Viewer: user})
 	for _, m := range page.Messages {
-		if m.Own != nil && m.Own.Status == delivery.Read && m.Seq > pending.First.Seq {
-			pending.Unread, pending.First = 0, delivery.Position{}
+		if m.Own != nil && m.Own.Status == delivery.Read && m.Seq > unread[0].First.Seq {
+			unread[0].Count, unread[0].First = 0, delivery.Position{}
 		}
 	}
-	return pending, err
+	return unread, err
 }
 
 // stopping marks up to the message before.
-type stopping struct{ delivery.Store }
+type stopping struct{ delivery.Keeper }
 
 func (s stopping) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
 	upTo = slices.Clone(upTo)
@@ -169,28 +169,28 @@ func (s stopping) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit i
 		}
 		upTo[i].Message = before.Messages[0].ID
 	}
-	return s.Store.AdvanceUpTo(ctx, upTo, limit, lease)
+	return s.Keeper.AdvanceUpTo(ctx, upTo, limit, lease)
 }
 
 // admitting lets everyone mark.
-type admitting struct{ delivery.Store }
+type admitting struct{ delivery.Keeper }
 
 func (s admitting) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
 	upTo = slices.Clone(upTo)
 	for i := range upTo {
 		upTo[i].Admitted = true
 	}
-	return s.Store.AdvanceUpTo(ctx, upTo, limit, lease)
+	return s.Keeper.AdvanceUpTo(ctx, upTo, limit, lease)
 }
 
 // embalming requeues events as they were.
 type embalming struct {
-	delivery.Store
+	delivery.Keeper
 	dead map[int64]delivery.Event
 }
 
 func (s *embalming) Dead(ctx context.Context, after int64, limit int) ([]delivery.DeadLetter, error) {
-	letters, err := s.Store.Dead(ctx, after, limit)
+	letters, err := s.Keeper.Dead(ctx, after, limit)
 	if s.dead == nil {
 		s.dead = map[int64]delivery.Event{}
 	}
@@ -207,14 +207,14 @@ func (s *embalming) Settle(ctx context.Context, settlements []delivery.Settlemen
 			settlements[i].Event = s.dead[settlements[i].ID]
 		}
 	}
-	return s.Store.Settle(ctx, settlements)
+	return s.Keeper.Settle(ctx, settlements)
 }
 
 // stamping answers a repeated mark with its own time.
-type stamping struct{ delivery.Store }
+type stamping struct{ delivery.Keeper }
 
 func (s stamping) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
-	marked, claimed, err := s.Store.Advance(ctx, marks, lease)
+	marked, claimed, err := s.Keeper.Advance(ctx, marks, lease)
 	for i := range marked {
 		if !marked[i].Receipt.DeliveredAt.IsZero() {
 			marked[i].Receipt.DeliveredAt = marks[i].At
@@ -224,10 +224,10 @@ func (s stamping) Advance(ctx context.Context, marks []delivery.Mark, lease deli
 }
 
 // rewriting takes every send for a repetition if the id is there.
-type rewriting struct{ delivery.Store }
+type rewriting struct{ delivery.Keeper }
 
 func (s rewriting) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
-	created, claimed, err := s.Store.Create(ctx, messages, lease)
+	created, claimed, err := s.Keeper.Create(ctx, messages, lease)
 	for i := range created {
 		created[i].Message.Body = messages[i].Body
 	}
@@ -235,10 +235,10 @@ func (s rewriting) Create(ctx context.Context, messages []delivery.NewMessage, l
 }
 
 // excluding gives events that are claimed together the first one's excluded socket.
-type excluding struct{ delivery.Store }
+type excluding struct{ delivery.Keeper }
 
 func (s excluding) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
-	claimed, err := s.Store.Claim(ctx, limit, lease)
+	claimed, err := s.Keeper.Claim(ctx, limit, lease)
 	for i := range claimed {
 		claimed[i].Event.Except = claimed[0].Event.Except
 	}

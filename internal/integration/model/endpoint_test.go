@@ -174,7 +174,9 @@ func (m *machine) replay() {
 	err := m.tracker().Replay(m.ctx, ids...)
 	m.sameError("Replay", err, want)
 	for _, p := range places {
-		m.ref.replayed[p] = m.ref.refresh(m.ref.dead[p])
+		if event := m.ref.refresh(m.ref.dead[p]); len(event.Updates) > 0 {
+			m.ref.replayed[p] = event
+		}
 		delete(m.ref.dead, p)
 	}
 	m.backlog()

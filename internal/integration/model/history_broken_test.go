@@ -12,20 +12,20 @@ import (
 )
 
 func TestHistoriesOfBrokenStoresAreNot(t *testing.T) {
-	for name, broken := range map[string]func(delivery.Store) delivery.Store{
-		"some marks are acknowledged and forgotten":    func(s delivery.Store) delivery.Store { return acking{s} },
-		"every mark is told that it changed something": func(s delivery.Store) delivery.Store { return flattering{s} },
-		"the answers of a batch are mixed up":          func(s delivery.Store) delivery.Store { return mixing{s} },
-		"reads come from a copy that is late":          func(s delivery.Store) delivery.Store { return &lagging{Store: s} },
-		"a status is written over whatever is there":   func(s delivery.Store) delivery.Store { return &overwriting{Store: s} },
-		"what was done is reported as failed":          func(s delivery.Store) delivery.Store { return denying{s} },
+	for name, broken := range map[string]func(delivery.Keeper) delivery.Keeper{
+		"some marks are acknowledged and forgotten":    func(s delivery.Keeper) delivery.Keeper { return acking{s} },
+		"every mark is told that it changed something": func(s delivery.Keeper) delivery.Keeper { return flattering{s} },
+		"the answers of a batch are mixed up":          func(s delivery.Keeper) delivery.Keeper { return mixing{s} },
+		"reads come from a copy that is late":          func(s delivery.Keeper) delivery.Keeper { return &lagging{Keeper: s} },
+		"a status is written over whatever is there":   func(s delivery.Keeper) delivery.Keeper { return &overwriting{Keeper: s} },
+		"what was done is reported as failed":          func(s delivery.Keeper) delivery.Keeper { return denying{s} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			for round := range 200 {
 				s := inMemory()
 				change := broken(s.stores[0])
 				// An error is not what should give it away.
-				histories, _ := record(t.Context(), s.over(func(delivery.Store) delivery.Store { return change }), uint64(round))
+				histories, _ := record(t.Context(), s.over(func(delivery.Keeper) delivery.Keeper { return change }), uint64(round))
 				if bad := illegal(t, histories); bad != "" {
 					t.Logf("round %d: %s", round, bad)
 					return
@@ -37,15 +37,15 @@ func TestHistoriesOfBrokenStoresAreNot(t *testing.T) {
 }
 
 // acking answers some marks with what they ask for.
-type acking struct{ delivery.Store }
+type acking struct{ delivery.Keeper }
 
 func (s acking) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
 	if rand.IntN(20) > 0 {
-		return s.Store.Advance(ctx, marks, lease)
+		return s.Keeper.Advance(ctx, marks, lease)
 	}
 	messages, err := s.Load(ctx, []string{marks[0].Message})
 	if err != nil || len(messages) == 0 || len(marks) > 1 {
-		return s.Store.Advance(ctx, marks, lease)
+		return s.Keeper.Advance(ctx, marks, lease)
 	}
 	m := marks[0]
 	receipt := delivery.Receipt{Message: m.Message, Recipient: m.User, Status: m.Status, Version: messages[0].Version + 1}
@@ -53,10 +53,10 @@ func (s acking) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 }
 
 // flattering tells every mark that it was the one.
-type flattering struct{ delivery.Store }
+type flattering struct{ delivery.Keeper }
 
 func (s flattering) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
-	marked, claimed, err := s.Store.Advance(ctx, marks, lease)
+	marked, claimed, err := s.Keeper.Advance(ctx, marks, lease)
 	for i := range marked {
 		marked[i].Changed = true
 	}
@@ -64,10 +64,10 @@ func (s flattering) Advance(ctx context.Context, marks []delivery.Mark, lease de
 }
 
 // mixing swaps the answers to two marks of one batch.
-type mixing struct{ delivery.Store }
+type mixing struct{ delivery.Keeper }
 
 func (s mixing) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
-	marked, claimed, err := s.Store.Advance(ctx, marks, lease)
+	marked, claimed, err := s.Keeper.Advance(ctx, marks, lease)
 	if n := len(marked); n > 1 {
 		marked[0].Receipt, marked[n-1].Receipt = marked[n-1].Receipt, marked[0].Receipt
 	}
@@ -76,7 +76,7 @@ func (s mixing) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 
 // lagging reads receipts as they were half a millisecond ago or longer.
 type lagging struct {
-	delivery.Store
+	delivery.Keeper
 	mu   sync.Mutex
 	read map[string][]delivery.Receipt
 	at   map[string]time.Time
@@ -91,20 +91,20 @@ func (s *lagging) Receipts(ctx context.Context, ids []string) ([]delivery.Receip
 	if s.at == nil {
 		s.at, s.read = map[string]time.Time{}, map[string][]delivery.Receipt{}
 	}
-	receipts, err := s.Store.Receipts(ctx, ids)
+	receipts, err := s.Keeper.Receipts(ctx, ids)
 	s.at[ids[0]], s.read[ids[0]] = time.Now(), receipts
 	return receipts, err
 }
 
 // overwriting keeps the last status that was claimed, for who reads.
 type overwriting struct {
-	delivery.Store
+	delivery.Keeper
 	mu   sync.Mutex
 	last map[receiptKey]delivery.Status
 }
 
 func (s *overwriting) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
-	marked, claimed, err := s.Store.Advance(ctx, marks, lease)
+	marked, claimed, err := s.Keeper.Advance(ctx, marks, lease)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.last == nil {
@@ -119,7 +119,7 @@ func (s *overwriting) Advance(ctx context.Context, marks []delivery.Mark, lease 
 }
 
 func (s *overwriting) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
-	receipts, err := s.Store.Receipts(ctx, ids)
+	receipts, err := s.Keeper.Receipts(ctx, ids)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, r := range receipts {
@@ -131,10 +131,10 @@ func (s *overwriting) Receipts(ctx context.Context, ids []string) ([]delivery.Re
 }
 
 // denying fails some marks when they are done.
-type denying struct{ delivery.Store }
+type denying struct{ delivery.Keeper }
 
 func (s denying) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
-	marked, claimed, err := s.Store.Advance(ctx, marks, lease)
+	marked, claimed, err := s.Keeper.Advance(ctx, marks, lease)
 	if err == nil && rand.IntN(20) == 0 {
 		return nil, nil, errors.New("it has not happened, I promise")
 	}

@@ -56,7 +56,7 @@ func runMachine(ctx context.Context, t *rapid.T, s subject) {
 	}
 	m := &machine{T: t, ctx: ctx, subject: s, prefix: fmt.Sprint(runs.Add(1), "/"), endpoint: &endpoint{}, ref: newReference()}
 	var err error
-	m.trackers, err = s.over(func(store delivery.Store) delivery.Store { return impatient{store} }).trackers(m.endpoint, delivery.Options{
+	m.trackers, err = s.over(func(store delivery.Keeper) delivery.Keeper { return impatient{store} }).trackers(m.endpoint, delivery.Options{
 		Authorize: func(_ context.Context, user string, to delivery.Action, conversation string) (bool, error) {
 			return to == delivery.ToMark && m.ref.members[conversation][user], nil
 		},
@@ -70,6 +70,7 @@ func runMachine(ctx context.Context, t *rapid.T, s subject) {
 		"mark":      func(t *rapid.T) { m.on(t).mark(m.process()) },
 		"mark more": func(t *rapid.T) { m.on(t).mark(m.process()) },
 		"mark up":   func(t *rapid.T) { m.on(t).markUpTo(m.process()) },
+		"delete":    func(t *rapid.T) { m.on(t).delete(m.process()) },
 		"transact":  func(t *rapid.T) { m.on(t).transact() },
 		"join":      func(t *rapid.T) { m.on(t).join(true) },
 		"leave":     func(t *rapid.T) { m.on(t).join(false) },
@@ -179,6 +180,20 @@ func (m *machine) markUpTo(on calls) {
 	m.sameError("MarkUpTo", err, wantErr)
 }
 
+func (m *machine) delete(on calls) {
+	m.Helper()
+	actor, id := m.actor(), m.id()
+	got, err := on.Delete(m.ctx, actor, id)
+	want, wantErr := 0, error(nil)
+	if _, gone := m.ref.deleted[id]; !gone {
+		if want = 1; !m.ref.delete(actor, id) {
+			want, wantErr = 0, delivery.ErrNotFound
+		}
+	}
+	m.same("Delete", got, want)
+	m.sameError("Delete", err, wantErr)
+}
+
 // versions returns those of a user's receipts in a conversation, by message.
 func (m *machine) versions(on calls, user, conversation string) map[string]int64 {
 	m.Helper()
@@ -219,7 +234,7 @@ func (m *machine) transact() {
 		return // which memory does by itself
 	}
 	for range rapid.IntRange(1, 3).Draw(m.T, "calls") {
-		call := rapid.SampledFrom([]func(calls){m.send, m.mark, m.markUpTo}).Draw(m.T, "call")
+		call := rapid.SampledFrom([]func(calls){m.send, m.mark, m.markUpTo, m.delete}).Draw(m.T, "call")
 		call(on)
 	}
 	if err := end(); err != nil {

@@ -14,6 +14,7 @@ import (
 type reference struct {
 	versions map[string]int64                // by conversation
 	messages map[string]delivery.Message     // by id
+	deleted  map[string]delivery.Message     // tombstones, by id
 	receipts map[receiptKey]delivery.Receipt // those that exist
 	members  map[string]map[string]bool      // by conversation: whom the app's rule lets mark
 	pending  map[place]change                // committed, and in no event that the notifier has seen for good
@@ -40,6 +41,7 @@ func newReference() *reference {
 	return &reference{
 		versions: map[string]int64{},
 		messages: map[string]delivery.Message{},
+		deleted:  map[string]delivery.Message{},
 		receipts: map[receiptKey]delivery.Receipt{},
 		members:  map[string]map[string]bool{},
 		pending:  map[place]change{},
@@ -51,7 +53,7 @@ func newReference() *reference {
 // clone is the reference as a transaction sees it that may be rolled back. It shares the members.
 func (r *reference) clone() *reference {
 	return &reference{
-		maps.Clone(r.versions), maps.Clone(r.messages), maps.Clone(r.receipts), r.members,
+		maps.Clone(r.versions), maps.Clone(r.messages), maps.Clone(r.deleted), maps.Clone(r.receipts), r.members,
 		maps.Clone(r.pending), maps.Clone(r.replayed), maps.Clone(r.dead),
 	}
 }
@@ -64,6 +66,9 @@ func (r *reference) send(d delivery.Draft, at time.Time) (delivery.Message, erro
 	}
 	header := delivery.Header{
 		ID: d.ID, Conversation: d.Conversation, Sender: d.Sender, Open: d.Open, Total: len(recipients), Quorum: quorum,
+	}
+	if _, gone := r.deleted[d.ID]; gone {
+		return delivery.Message{}, delivery.ErrGone
 	}
 	if there, ok := r.messages[d.ID]; ok {
 		same := there.Header
@@ -83,6 +88,22 @@ func (r *reference) send(d delivery.Draft, at time.Time) (delivery.Message, erro
 	}
 	r.pending[place{d.Conversation, version}] = change{delivery.MessageSent, d.Socket, update(m)}
 	return m, nil
+}
+
+// delete leaves a tombstone of the message, and reports whether there was one to delete.
+func (r *reference) delete(actor delivery.Actor, id string) bool {
+	m, there := r.messages[id]
+	if !there {
+		return false
+	}
+	version := r.next(m.Conversation)
+	r.deleted[id] = delivery.Message{
+		Header: delivery.Header{ID: id, Conversation: m.Conversation, Seq: m.Seq}, Tally: delivery.Tally{Version: version}, Deleted: true,
+	}
+	delete(r.messages, id)
+	maps.DeleteFunc(r.receipts, func(k receiptKey, _ delivery.Receipt) bool { return k.message == id })
+	r.pending[place{m.Conversation, version}] = change{delivery.MessageDeleted, actor.Socket, delivery.Update{Message: id, Version: version}}
+	return true
 }
 
 // refusal is why the user may not mark a message, or nil.
@@ -140,6 +161,9 @@ func (r *reference) mark(actor delivery.Actor, id string, to delivery.Status, at
 // markUpTo marks all that it may, in the given order.
 func (r *reference) markUpTo(actor delivery.Actor, to delivery.Status, conversation, last string, order map[string]int64, at time.Time) (delivery.UpToResult, error) {
 	end, exists := r.messages[last]
+	if !exists {
+		end, exists = r.deleted[last]
+	}
 	if !exists || end.Conversation != conversation {
 		return delivery.UpToResult{}, delivery.ErrNotFound
 	}
@@ -162,7 +186,10 @@ func (r *reference) markUpTo(actor delivery.Actor, to delivery.Status, conversat
 	slices.SortStableFunc(todo, func(a, b string) int { return cmp.Compare(order[a], order[b]) })
 	_, received := r.receipts[receiptKey{last, actor.User}]
 	if len(todo) == 0 {
-		if end.Sender != actor.User && !received {
+		if end.Deleted && !r.members[conversation][actor.User] {
+			return delivery.UpToResult{}, delivery.ErrForbidden
+		}
+		if !end.Deleted && end.Sender != actor.User && !received {
 			return delivery.UpToResult{}, refusal
 		}
 		return delivery.UpToResult{}, nil
@@ -177,7 +204,10 @@ func (r *reference) markUpTo(actor delivery.Actor, to delivery.Status, conversat
 
 // refresh is what a dead event says when it is replayed now.
 func (r *reference) refresh(e delivery.Event) delivery.Event {
-	e.Updates = slices.Clone(e.Updates)
+	if e.Kind == delivery.MessageDeleted {
+		return e
+	}
+	e.Updates = slices.DeleteFunc(slices.Clone(e.Updates), func(u delivery.Update) bool { _, there := r.messages[u.Message]; return !there })
 	for i, u := range e.Updates {
 		now := update(r.messages[u.Message])
 		if u.Receipt != nil {
@@ -270,7 +300,13 @@ func (r *reference) changes(viewer, conversation string, since int64, limit int)
 	if since > r.versions[conversation] {
 		return delivery.Page{Reset: true}
 	}
-	in := slices.DeleteFunc(r.inOrder(conversation), func(m delivery.Message) bool { return m.Version <= since })
+	in := r.inOrder(conversation)
+	for _, m := range r.deleted {
+		if m.Conversation == conversation && since > 0 {
+			in = append(in, m)
+		}
+	}
+	in = slices.DeleteFunc(in, func(m delivery.Message) bool { return m.Version <= since })
 	for i := range in {
 		in[i] = r.seenBy(viewer, in[i])
 	}

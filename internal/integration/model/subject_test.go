@@ -15,9 +15,9 @@ import (
 
 // subject is a store under test.
 type subject struct {
-	stores [2]delivery.Store // two faces of the same store, as two processes have them
-	db     *sql.DB           // nil if it has no transactions
-	commit bool              // even what is to be rolled back
+	stores [2]delivery.Keeper // two faces of the same store, as two processes have them
+	db     *sql.DB            // nil if it has no transactions
+	commit bool               // even what is to be rolled back
 }
 
 // each runs test on memory and on every engine.
@@ -28,7 +28,7 @@ func each(t *testing.T, test func(t *testing.T, s subject)) {
 
 func inMemory() subject {
 	store := memstore.New()
-	return subject{stores: [2]delivery.Store{store, store}}
+	return subject{stores: [2]delivery.Keeper{store, store}}
 }
 
 func inDatabase(t *testing.T, e engines.Engine) (s subject) {
@@ -43,7 +43,7 @@ func inDatabase(t *testing.T, e engines.Engine) (s subject) {
 }
 
 // over returns the subject with both faces of its store changed.
-func (s subject) over(change func(delivery.Store) delivery.Store) subject {
+func (s subject) over(change func(delivery.Keeper) delivery.Keeper) subject {
 	for i, store := range s.stores {
 		s.stores[i] = change(store)
 	}
@@ -86,29 +86,30 @@ func (s subject) drain(ctx context.Context) error {
 }
 
 // impatient is a store in which nothing that failed has to rest.
-type impatient struct{ delivery.Store }
+type impatient struct{ delivery.Keeper }
 
 func (s impatient) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
 	for i := range settlements {
 		settlements[i].After = 0
 	}
-	return s.Store.Settle(ctx, settlements)
+	return s.Keeper.Settle(ctx, settlements)
 }
 
-func (s impatient) InTx(tx delivery.DBTX) delivery.Store { return s.Store.(delivery.TxStore).InTx(tx) }
+func (s impatient) InTx(tx delivery.DBTX) delivery.Store { return s.Keeper.(delivery.TxStore).InTx(tx) }
 
 // calls are what a sequence writes with: by itself or in a transaction of the app's.
 type calls interface {
 	Send(ctx context.Context, draft delivery.Draft) (delivery.Message, error)
 	Mark(ctx context.Context, actor delivery.Actor, status delivery.Status, messages ...string) ([]delivery.MarkResult, error)
 	MarkUpTo(ctx context.Context, actor delivery.Actor, status delivery.Status, message delivery.MessageRef) (delivery.UpToResult, error)
+	Delete(ctx context.Context, actor delivery.Actor, messages ...string) (int, error)
 	receipts(ctx context.Context, messages []string) ([]delivery.Receipt, error)
 }
 
 // process makes the calls of a tracker.
 type process struct {
 	*delivery.Tracker
-	store delivery.Store
+	store delivery.Keeper
 }
 
 func (p process) receipts(ctx context.Context, messages []string) ([]delivery.Receipt, error) {
@@ -131,6 +132,10 @@ func (t transaction) Mark(ctx context.Context, actor delivery.Actor, status deli
 
 func (t transaction) MarkUpTo(ctx context.Context, actor delivery.Actor, status delivery.Status, message delivery.MessageRef) (delivery.UpToResult, error) {
 	return t.MarkUpToTx(ctx, t.tx, actor, status, message)
+}
+
+func (t transaction) Delete(ctx context.Context, actor delivery.Actor, messages ...string) (int, error) {
+	return t.DeleteTx(ctx, t.tx, actor, messages...)
 }
 
 func (t transaction) receipts(ctx context.Context, messages []string) ([]delivery.Receipt, error) {

@@ -6,23 +6,27 @@ import "github.com/msgdelivery/delivery"
 func (m *machine) count() {
 	m.Helper()
 	user, conversation := users.Draw(m.T, "user"), m.conversation()
-	got, err := m.tracker().Pending(m.ctx, delivery.Actor{User: user}, conversation)
-	m.sameError("Pending", err, nil)
-	m.same("Pending", got, m.ref.unread(user, conversation))
+	got, err := m.tracker().Unread(m.ctx, delivery.Actor{User: user}, conversation)
+	m.sameError("Unread", err, nil)
+	if newest := got[0].Newest; newest != nil {
+		*newest = m.message(*newest)
+	}
+	m.same("Unread", got[0], m.ref.unread(user, conversation))
 }
 
-// unread is what is pending for a user.
-func (r *reference) unread(user, conversation string) delivery.Pending {
-	pending := delivery.Pending{Version: r.versions[conversation]}
+// unread is what a user has not read.
+func (r *reference) unread(user, conversation string) delivery.Unread {
+	unread := delivery.Unread{Conversation: conversation, Version: r.versions[conversation]}
 	for _, m := range r.inOrder(conversation) {
-		pending.Newest = delivery.Position{ID: m.ID, Seq: m.Seq}
+		newest := r.seenBy(user, m)
+		unread.Newest = &newest
 		_, received := r.receipts[receiptKey{m.ID, user}]
 		if m.Sender == user || !m.Open && !received || !r.advances(user, m.ID, delivery.Read) {
 			continue
 		}
-		if pending.Unread++; pending.Unread == 1 {
-			pending.First = pending.Newest
+		if unread.Count++; unread.Count == 1 {
+			unread.First = delivery.Position{ID: m.ID, Seq: m.Seq}
 		}
 	}
-	return pending
+	return unread
 }
