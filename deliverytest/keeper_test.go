@@ -123,8 +123,8 @@ func TestCarelessKeepersFailByName(t *testing.T) {
 				c := keeperCases[i]
 				spoiled := &careless{broken: &broken{Store: memstore.New()}}
 				l.keep(spoiled)
-				try(t, func(tb testing.TB) { c.run(tb, spoiled) }).mustFail(t, c.rule)
-				if tr := try(t, func(tb testing.TB) { c.run(tb, &careless{broken: &broken{Store: memstore.New()}}) }); tr.failed {
+				try(t, func(tb testing.TB) { c.run(tb, spoiled, nil) }).mustFail(t, c.rule)
+				if tr := try(t, func(tb testing.TB) { c.run(tb, &careless{broken: &broken{Store: memstore.New()}}, nil) }); tr.failed {
 					t.Errorf("a sound store fails too: %v", tr.failures)
 				}
 			}

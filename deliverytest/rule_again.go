@@ -110,7 +110,7 @@ type state struct {
 	Version  int64
 	Epoch    int64
 	Receipts []delivery.Receipt
-	Pending  delivery.Pending
+	Unread   []delivery.Unread
 	Outbox   delivery.Backlog
 	Dead     []delivery.DeadLetter
 }
@@ -125,8 +125,8 @@ func (p *probe) state() (s state) {
 	}
 	s.Receipts = p.receipts(ids...)
 	var err error
-	s.Pending, err = p.store.Pending(p.ctx, delivery.Reader{User: "bob", Conversation: "c"}, 100)
-	p.must("Pending", err)
+	s.Unread, err = p.store.Unread(p.ctx, "bob", []string{"c"}, 100)
+	p.must("Unread", err)
 	s.Outbox, s.Dead = p.counts(), p.dead(0, 100)
 	return s
 }

@@ -49,7 +49,7 @@ type StoreOptions struct {
 // run as well. Each subtest gets an empty store from open, as in TestStore.
 func TestKeeper(t *testing.T, open func(t *testing.T) delivery.Keeper) {
 	for _, c := range keeperCases {
-		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t)) })
+		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t), nil) })
 	}
 }
 
