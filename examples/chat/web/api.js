@@ -28,7 +28,7 @@ async function call(method, path, fields) {
 
 export const messages = (conversation, range = {}) => call('GET', 'messages', { conversation, ...range });
 export const changes = (conversation, cursor) => call('GET', 'changes', { conversation, ...cursor, limit: 200 });
-export const pending = (conversation) => call('GET', 'pending', { conversation });
+export const unread = async (conversation) => (await call('GET', 'unread', { conversation })).unread[0];
 export async function receipts(message) {
   const all = [];
   for (let page = { more: true }; page.more; ) {
@@ -39,5 +39,6 @@ export async function receipts(message) {
   return all;
 }
 export const send = (draft) => call('POST', 'messages', draft);
+export const remove = (deletion) => call('POST', 'messages/delete', deletion);
 export const mark = (marks) => call('POST', 'marks/batch', marks);
 export const markUpTo = (mark) => call('POST', 'marks/up-to', mark);

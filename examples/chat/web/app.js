@@ -2,6 +2,7 @@
 
 import { backoff } from '/client/backoff.js';
 import { Pusher as OwnPusher } from '/client/pusher.js';
+import * as api from './api.js';
 import { Conversation } from './conversation.js';
 import { Outbox } from './outbox.js';
 import * as receipts from './receipts.js';
@@ -33,6 +34,11 @@ const view = new View(config.user, [...conversations.values()], {
   seen: (conversation, message) => outbox.readUpTo(conversation, message),
   earlier: (conversation) => conversation.loadEarlier(),
   ask: (message, ticks) => receipts.open(message, ticks),
+  remove: async (conversation, { id }) => {
+    await api.remove({ message: id, socket: pusher.connection.socket_id ?? undefined });
+    conversation.deleted(id);
+    conversation.sync(); // the event of its own deletion does not reach this page
+  },
 });
 
 for (const conversation of conversations.values()) {
@@ -45,7 +51,10 @@ for (const conversation of conversations.values()) {
     view.showUnread(conversation);
     receipts.refresh(message.id);
   });
-  conversation.addEventListener('forgotten', () => view.forget(conversation));
+  conversation.addEventListener('forgotten', () => {
+    view.forget(conversation);
+    view.showUnread(conversation);
+  });
   conversation.addEventListener('synced', () => view.showSynced(conversation));
   conversation.sync();
   follow(conversation);
@@ -68,6 +77,7 @@ function follow(conversation) {
   });
   channel.bind('message', (event) => conversation.onMessage(event));
   channel.bind('status', (event) => conversation.onStatus(event));
+  channel.bind('deleted', (event) => conversation.onDeleted(event));
 }
 
 // When the connection comes back, the server probably does too.

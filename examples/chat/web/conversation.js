@@ -23,6 +23,7 @@ export class Conversation extends EventTarget {
   #epoch = '0'; // the epoch of the version
   #ahead = []; // ranges [from, to] of versions that are known beyond that
   #readTo = 0; // the user has read everything up to this seq
+  #gone = new Set(); // the ids of messages that were deleted
   #earlier = null; // {start, unread}: the number of unread messages before the seq start; null if not known
   #sync = new Task(() => this.#catchUp());
 
@@ -60,6 +61,18 @@ export class Conversation extends EventTarget {
       this.#merge({ id: u.message, own }, { version, status, delivered, read, total });
     }
     this.learned(from, to);
+  }
+
+  // onDeleted handles an event of deletions.
+  onDeleted({ from, to, updates }) {
+    for (const { message } of updates) this.deleted(message);
+    this.learned(from, to);
+  }
+
+  // deleted drops a message. An answer that was under way may still bring it; it stays away.
+  deleted(id) {
+    this.#gone.add(id);
+    if (this.messages.delete(id)) this.dispatchEvent(new Event('forgotten'));
   }
 
   // learned records that the page knows the changes of these versions, and checks whether any before are missing.
@@ -148,7 +161,10 @@ export class Conversation extends EventTarget {
         }
         this.#epoch = page.epoch;
         const here = (m) => !this.more || m.seq >= this.#first() || this.messages.has(m.id);
-        page.messages.filter(here).forEach((message) => this.#take(message));
+        for (const message of page.messages) {
+          if (message.deleted) this.deleted(message.id);
+          else if (here(message)) this.#take(message);
+        }
         this.#version = Math.max(this.#version, page.version);
       }
     }
@@ -179,8 +195,8 @@ export class Conversation extends EventTarget {
     const start = this.#first();
     const here = this.#unreadFrom(start);
     const known = this.#version;
-    const { unread, more, first, version } = await api.pending(this.id);
-    const before = more ? Infinity : Math.max(1, unread - here); // if there are any
+    const { count, more, first, version } = await api.unread(this.id);
+    const before = more ? Infinity : Math.max(1, count - here); // if there are any
     this.#earlier = { start, unread: first?.seq < start ? before : 0 };
     if (version > known) this.sync(GAP_PATIENCE); // the two counts are of different moments: count again
   }
@@ -198,6 +214,7 @@ export class Conversation extends EventTarget {
 
   // merge ignores old states: of two states of a message, the one with the higher version is right.
   #merge(header, tally = {}) {
+    if (this.#gone.has(header.id)) return;
     const known = this.messages.get(header.id) ?? { version: -1, own: 'sent' };
     const message = { ...known, ...header, own: further(known.own, header.own) };
     if (tally.version >= known.version) Object.assign(message, tally);

@@ -38,7 +38,7 @@ export class View {
   #on;
 
   // on has functions for what the user does: send(conversation, text), seen(conversation, message),
-  // earlier(conversation) and ask(message, button), for who got it.
+  // earlier(conversation), ask(message, button), for who got it, and remove(conversation, message).
   constructor(me, conversations, on) {
     this.#me = me;
     this.#on = on;
@@ -62,7 +62,7 @@ export class View {
       item.dataset.messageId = message.id;
       if (message.sender !== this.#me) watch.observe(item.querySelector('.meta'));
     }
-    this.#fill(item, message);
+    this.#fill(conversation, item, message);
     this.#place(list, item);
     log.querySelector('.empty').hidden = true;
     if (following) log.scrollTop = log.scrollHeight;
@@ -70,13 +70,16 @@ export class View {
 
   // forget removes the messages that a conversation no longer has.
   forget(conversation) {
-    const { list, seen } = this.#panes.get(conversation);
+    const { log, list, seen } = this.#panes.get(conversation);
     for (const item of [...list.children]) {
       const id = item.dataset.messageId;
       if (conversation.messages.has(id)) continue;
+      const next = item.nextElementSibling;
       seen.delete(id);
       item.remove();
+      if (next) this.#group(next);
     }
+    log.querySelector('.empty').hidden = list.childElementCount > 0;
   }
 
   // showSynced draws what changes with a conversation as a whole.
@@ -157,7 +160,7 @@ export class View {
     if (messages.some((m) => m.own !== 'read')) this.#on.seen(conversation, messages.reduce((a, b) => (b.seq > a.seq ? b : a)));
   }
 
-  #fill(item, message) {
+  #fill(conversation, item, message) {
     const own = message.sender === this.#me;
     item.classList.toggle('own', own);
     item.dataset.sender = message.sender;
@@ -171,6 +174,8 @@ export class View {
     time.textContent = timeFormat.format(message.sentAt);
     const ticks = item.querySelector('.ticks');
     ticks.hidden = !own;
+    const remove = item.querySelector('.remove');
+    remove.hidden = !own || message.seq === Infinity;
     if (!own) {
       item.dataset.own = message.own;
       return;
@@ -184,6 +189,10 @@ export class View {
     ticks.title = words;
     ticks.disabled = message.seq === Infinity;
     ticks.onclick = () => this.#on.ask(message.id, ticks);
+    remove.onclick = async () => {
+      remove.disabled = true;
+      await this.#on.remove(conversation, message).catch(() => { remove.disabled = false; }); // the button can be pressed again
+    };
     item.querySelector('.count').textContent = message.total > 1 || message.status === 'failed' ? words : '';
   }
 
