@@ -18,7 +18,7 @@ func TestAnUpToMarkThatIsRepeatedIsStored(t *testing.T) {
 		stores.Migrate(t, e, db)
 		store := stores.Open(t, e, db)
 		message := delivery.NewMessage{
-			Header:     delivery.Header{ID: "m", Conversation: "c", Sender: "alice", Total: 1, Quorum: 1, SentAt: time.Now()},
+			Header: delivery.Header{ID: "m", Conversation: "c", Sender: "alice", Total: 1, Quorum: 1, SentAt: time.Now()},
 			Roster: "them", Members: []string{"bob"},
 		}
 		if _, _, err := store.Create(t.Context(), []delivery.NewMessage{message}, delivery.Lease{}); err != nil {
