@@ -34,44 +34,40 @@ type audience struct {
 // address finds the rosters of the drafts, and makes those that are new. It makes readers of the
 // senders. It returns the drafts that are addressed so, and whether something was made.
 func (l *locked) address(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft) (addressed []*draft, made bool, err error) {
-	if err := l.findAudiences(ctx, q, drafts); err != nil {
+	if err := l.findAudiences(ctx, q, l.audiences, drafts); err != nil {
 		return nil, false, err
 	}
-	var readers []row
 	var lacking []*draft
 	fresh := map[name]*draft{} // the first draft for each new roster
 	for _, d := range drafts {
-		key := d.conversation.key
 		switch {
 		case d.Open, d.audience.roster != 0, fresh[d.rosterName()] != nil:
 		case d.Members != nil:
 			fresh[d.rosterName()] = d
-			for _, member := range d.Members {
-				readers = append(readers, row{key, member})
-			}
 		default:
 			lacking = append(lacking, d)
-			continue
 		}
-		if !d.audience.reader {
-			readers = append(readers, row{key, d.Sender})
-		}
-		addressed = append(addressed, d)
 	}
-	if err := l.confirmLacking(ctx, q, s, lacking); err != nil {
+	lacking, hidden, err := l.confirmLacking(ctx, q, s, lacking)
+	if err != nil {
 		return nil, false, err
 	}
-	if len(readers) == 0 && len(fresh) == 0 {
+	addressed = slices.DeleteFunc(drafts, func(d *draft) bool { return slices.Contains(lacking, d) })
+	if !slices.ContainsFunc(addressed, (*draft).lacks) {
 		return addressed, false, nil
 	}
 	if err := execEach(ctx, q, setRosters); err != nil {
 		return nil, false, err
 	}
-	if err := execAll(ctx, q, batch{l.addReaders, readers}); err != nil {
+	more, err := l.makeRosters(ctx, q, addressed, fresh)
+	if err != nil {
 		return nil, false, err
 	}
-	return addressed, true, l.makeRosters(ctx, q, addressed, fresh)
+	return addressed, true, l.findHidden(ctx, q, append(hidden, more...))
 }
+
+// lacks reports whether the draft's roster or its sender is not found.
+func (d *draft) lacks() bool { return !d.audience.reader || !d.Open && d.audience.roster == 0 }
 
 // rosterName is the key of the draft's roster.
 func (d *draft) rosterName() name { return name{d.conversation.key, d.Roster} }
@@ -84,8 +80,8 @@ func (a *audience) recipients() int {
 	return a.size
 }
 
-// findAudiences fills in the audiences.
-func (l *locked) findAudiences(ctx context.Context, q delivery.DBTX, drafts []*draft) error {
+// findAudiences fills in the audiences as a statement sees them.
+func (l *locked) findAudiences(ctx context.Context, q delivery.DBTX, text string, drafts []*draft) error {
 	if len(drafts) == 0 {
 		return nil
 	}
@@ -100,7 +96,7 @@ func (l *locked) findAudiences(ctx context.Context, q delivery.DBTX, drafts []*d
 	return each(ctx, q, scanAudience, func(a audience) bool {
 		drafts[a.i].audience = a
 		return true
-	}, l.audiences, toJSON(rows))
+	}, text, toJSON(rows))
 }
 
 func scanAudience(rows *sql.Rows) (a audience, err error) {
@@ -108,63 +104,85 @@ func scanAudience(rows *sql.Rows) (a audience, err error) {
 	return a, err
 }
 
-// makeRosters makes rosters whose members are readers, each from the draft that is the first for
-// it, and fills in the audiences of all drafts for them.
-func (l *locked) makeRosters(ctx context.Context, q delivery.DBTX, drafts []*draft, fresh map[name]*draft) error {
-	if len(fresh) == 0 {
-		return nil
-	}
-	drafts = slices.DeleteFunc(slices.Clone(drafts), func(d *draft) bool { return fresh[d.rosterName()] == nil })
-	var rosters, members []row
+// makeRosters makes the rosters of the drafts that are the first for theirs, with their members. It
+// makes readers of these and of all senders, and fills in the audiences. It returns the drafts
+// whose rosters are hidden from the transaction's snapshot, since somebody else has made them.
+func (l *locked) makeRosters(ctx context.Context, q delivery.DBTX, drafts []*draft, fresh map[name]*draft) (hidden []*draft, err error) {
+	var rosters, readers, members []row
+	var fromFresh []*draft
 	for _, d := range drafts {
-		if d == fresh[d.rosterName()] {
-			rosters = append(rosters, row{d.conversation.key, d.Roster, len(d.Members)})
+		if first := fresh[d.rosterName()]; first != nil {
+			fromFresh = append(fromFresh, d)
+			if d == first {
+				rosters = append(rosters, row{d.conversation.key, d.Roster, len(d.Members)})
+			}
+		}
+		if !d.audience.reader {
+			readers = append(readers, row{d.conversation.key, d.Sender})
 		}
 	}
 	if err := execAll(ctx, q, batch{l.addRosters, rosters}); err != nil {
-		return err
+		return nil, err
 	}
-	if err := l.findAudiences(ctx, q, drafts); err != nil {
-		return err
+	if err := l.findAudiences(ctx, q, l.audiences, fromFresh); err != nil {
+		return nil, err
 	}
-	for _, d := range drafts {
-		if d.audience.roster == 0 {
-			return errSnapshot // another transaction has made it
-		}
+	for _, d := range fromFresh {
 		first := fresh[d.rosterName()]
-		_, d.audience.member = slices.BinarySearch(first.Members, d.Sender)
-		if d != first {
+		if d.audience.roster == 0 {
+			hidden = append(hidden, d)
 			continue
 		}
-		for _, member := range d.Members {
-			members = append(members, row{d.audience.roster, d.conversation.key, member})
+		_, d.audience.member = slices.BinarySearch(first.Members, d.Sender)
+		if d == first {
+			for _, member := range d.Members {
+				readers = append(readers, row{d.conversation.key, member})
+				members = append(members, row{d.audience.roster, d.conversation.key, member})
+			}
 		}
 	}
-	return execAll(ctx, q, batch{l.addMembers, members})
+	return hidden, execAll(ctx, q, batch{l.addReaders, readers}, batch{l.addMembers, members})
 }
 
-// confirmLacking makes sure, in a session that reads by newest, that the rosters of the drafts are
-// not there. To look for them would lock the gaps between others. Therefore it makes them, for a
-// moment: only what it has made itself does the snapshot show.
-func (l *locked) confirmLacking(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft) error {
+// confirmLacking returns the drafts whose rosters are not there, and those whose rosters are hidden
+// from the transaction's snapshot. To look for them would lock the gaps between others. Therefore
+// it makes them, for a moment: the snapshot shows what the transaction has made itself.
+func (l *locked) confirmLacking(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft) (lacking, hidden []*draft, err error) {
 	if len(drafts) == 0 || !l.newest.in(s) {
-		return nil
+		return drafts, nil, nil
 	}
 	var rosters []row
 	for _, d := range drafts {
 		rosters = append(rosters, row{d.conversation.key, d.Roster, 0})
 	}
 	if err := execEach(ctx, q, setRosters); err != nil {
-		return err
+		return nil, nil, err
 	}
 	if err := execAll(ctx, q, batch{l.addRosters, rosters}); err != nil {
+		return nil, nil, err
+	}
+	if err := l.findAudiences(ctx, q, l.audiences, drafts); err != nil {
+		return nil, nil, err
+	}
+	for _, d := range drafts {
+		if d.audience.roster == 0 {
+			hidden = append(hidden, d)
+		} else {
+			lacking = append(lacking, d)
+		}
+	}
+	return lacking, hidden, execEach(ctx, q, undoRosters)
+}
+
+// findHidden fills in the audiences of drafts whose rosters and senders are hidden from the
+// transaction's snapshot. It looks up a sender among the members, and would lock a gap if that is
+// none: then it reports a conflict, for the transaction to start anew.
+func (l *locked) findHidden(ctx context.Context, q delivery.DBTX, drafts []*draft) error {
+	if err := l.findAudiences(ctx, q, l.audiences+l.newest.lock, drafts); err != nil {
 		return err
 	}
-	if err := l.findAudiences(ctx, q, drafts); err != nil {
-		return err
-	}
-	if slices.ContainsFunc(drafts, func(d *draft) bool { return d.audience.roster == 0 }) {
+	if slices.ContainsFunc(drafts, func(d *draft) bool { return !d.audience.member }) {
 		return errSnapshot
 	}
-	return execEach(ctx, q, undoRosters)
+	return nil
 }

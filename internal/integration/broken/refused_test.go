@@ -16,7 +16,8 @@ import (
 var refusals = map[engines.Kind][]string{
 	engines.SQLite: {
 		`CREATE TRIGGER no_message BEFORE INSERT ON delivery_messages WHEN NEW.body = 'bad' BEGIN SELECT RAISE(ABORT, 'not here'); END`,
-		`CREATE TRIGGER no_receipt BEFORE INSERT ON delivery_receipts WHEN NEW.recipient = 'bad' BEGIN SELECT RAISE(ABORT, 'not here'); END`,
+		`CREATE TRIGGER no_receipt BEFORE INSERT ON delivery_receipts
+			WHEN (SELECT name FROM delivery_readers WHERE reader = NEW.reader) = 'bad' BEGIN SELECT RAISE(ABORT, 'not here'); END`,
 	},
 	engines.Postgres: {
 		`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not here'; END $$`,
@@ -27,7 +28,7 @@ var refusals = map[engines.Kind][]string{
 		`CREATE TRIGGER no_message BEFORE INSERT ON delivery_messages FOR EACH ROW
 			IF NEW.body = 'bad' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not here'; END IF`,
 		`CREATE TRIGGER no_receipt BEFORE INSERT ON delivery_receipts FOR EACH ROW
-			IF NEW.recipient = 'bad' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not here'; END IF`,
+			IF (SELECT name FROM delivery_readers WHERE reader = NEW.reader) = 'bad' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not here'; END IF`,
 	},
 }
 

@@ -324,6 +324,9 @@ func (c *checker) readTables() {
 	for _, what := range s.Backwards {
 		v.Backwards.add("a receipt went from %s", what)
 	}
+	for _, what := range s.Rosters {
+		v.Unexpected.add("%s", what)
+	}
 	for i := range s.Messages {
 		m := &s.Messages[i]
 		c.stored[m.ID] = m

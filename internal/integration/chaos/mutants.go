@@ -168,7 +168,7 @@ func (m *mutant) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit in
 	marked, claimed, err := m.Store.AdvanceUpTo(ctx, upTo, limit, m.lease(lease))
 	if m.name == passesOver {
 		for _, u := range upTo {
-			m.exec(ctx, `UPDATE delivery_readers SET read_seq = 1000000 WHERE reader = ?`, u.User)
+			m.exec(ctx, `UPDATE delivery_readers SET read_seq = 1000000 WHERE name = ?`, u.User)
 		}
 	}
 	return marked, claimed, err
@@ -230,9 +230,13 @@ const nobody = "nobody"
 // forgetSenders lets the senders of messages in who now want to mark them.
 func (m *mutant) forgetSenders(ctx context.Context, marks []delivery.Mark) {
 	for _, mark := range marks {
-		if _, err := m.db.ExecContext(ctx, `UPDATE delivery_messages SET sender = ? WHERE id = ? AND sender = ?`, nobody, mark.Message, mark.User); err != nil {
-			panic(err)
-		}
+		m.exec(ctx, `
+INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq) SELECT conv, ?, 0, 0 FROM delivery_messages WHERE id = ?
+ON CONFLICT (conv, name) DO NOTHING`, nobody, mark.Message)
+		m.exec(ctx, `
+UPDATE delivery_messages AS m SET sender = n.reader
+FROM delivery_readers n, delivery_readers s
+WHERE m.id = ? AND n.conv = m.conv AND n.name = ? AND s.reader = m.sender AND s.name = ?`, mark.Message, nobody, mark.User)
 	}
 }
 
@@ -265,8 +269,8 @@ func (m *mutant) promise(ctx context.Context, marks []delivery.Mark) ([]delivery
 func (m *mutant) set(ctx context.Context, mark delivery.Mark) {
 	m.exec(ctx, `
 UPDATE delivery_receipts AS r SET status = ?
-FROM delivery_messages m
-WHERE m.id = ? AND r.conv = m.conv AND r.seq = m.seq AND r.recipient = ?`, uint8(mark.Status), mark.Message, mark.User)
+FROM delivery_messages m, delivery_readers p
+WHERE m.id = ? AND p.conv = m.conv AND p.name = ? AND r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader`, uint8(mark.Status), mark.Message, mark.User)
 }
 
 func (m *mutant) exec(ctx context.Context, statement string, args ...any) {

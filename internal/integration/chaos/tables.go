@@ -22,16 +22,16 @@ var watchers = map[engines.Kind][]string{
 	engines.SQLite: {
 		`CREATE TABLE chaos_backwards (what TEXT NOT NULL)`,
 		`CREATE TRIGGER chaos_update AFTER UPDATE ON delivery_receipts WHEN NEW.status < OLD.status OR NEW.version < OLD.version OR (NEW.status = OLD.status) <> (NEW.version = OLD.version) BEGIN
-			INSERT INTO chaos_backwards VALUES (OLD.conv || ' ' || OLD.seq || ' ' || OLD.recipient || ': ' || OLD.status || ' to ' || NEW.status);
+			INSERT INTO chaos_backwards VALUES (OLD.conv || ' ' || OLD.seq || ' ' || OLD.reader || ': ' || OLD.status || ' to ' || NEW.status);
 		END`,
 		`CREATE TRIGGER chaos_delete AFTER DELETE ON delivery_receipts BEGIN
-			INSERT INTO chaos_backwards VALUES (OLD.conv || ' ' || OLD.seq || ' ' || OLD.recipient || ': ' || OLD.status || ' to nothing');
+			INSERT INTO chaos_backwards VALUES (OLD.conv || ' ' || OLD.seq || ' ' || OLD.reader || ': ' || OLD.status || ' to nothing');
 		END`,
 	},
 	engines.Postgres: {
 		`CREATE TABLE chaos_backwards (what text NOT NULL)`,
 		`CREATE FUNCTION chaos_backwards() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-			INSERT INTO chaos_backwards VALUES (concat_ws(' ', OLD.conv, OLD.seq, OLD.recipient, OLD.status, 'to', NEW.status));
+			INSERT INTO chaos_backwards VALUES (concat_ws(' ', OLD.conv, OLD.seq, OLD.reader, OLD.status, 'to', NEW.status));
 			RETURN NULL;
 		END $$`,
 		`CREATE TRIGGER chaos_update AFTER UPDATE ON delivery_receipts FOR EACH ROW
@@ -42,10 +42,10 @@ var watchers = map[engines.Kind][]string{
 		`CREATE TABLE chaos_backwards (what TEXT NOT NULL) ENGINE=InnoDB`,
 		`CREATE TRIGGER chaos_update AFTER UPDATE ON delivery_receipts FOR EACH ROW
 			IF NEW.status < OLD.status OR NEW.version < OLD.version OR (NEW.status = OLD.status) <> (NEW.version = OLD.version) THEN
-				INSERT INTO chaos_backwards VALUES (CONCAT_WS(' ', OLD.conv, OLD.seq, OLD.recipient, OLD.status, 'to', NEW.status));
+				INSERT INTO chaos_backwards VALUES (CONCAT_WS(' ', OLD.conv, OLD.seq, OLD.reader, OLD.status, 'to', NEW.status));
 			END IF`,
 		`CREATE TRIGGER chaos_delete AFTER DELETE ON delivery_receipts FOR EACH ROW
-			INSERT INTO chaos_backwards VALUES (CONCAT_WS(' ', OLD.conv, OLD.seq, OLD.recipient, OLD.status, 'to nothing'))`,
+			INSERT INTO chaos_backwards VALUES (CONCAT_WS(' ', OLD.conv, OLD.seq, OLD.reader, OLD.status, 'to nothing'))`,
 	},
 }
 
@@ -68,6 +68,7 @@ type State struct {
 	Pending   []StoredPending       `json:"pending"`  // of every user in every conversation
 	Versions  map[string]int64      `json:"versions"` // by conversation
 	Dead      []delivery.DeadLetter `json:"dead"`
+	Rosters   []string              `json:"rosters"`   // what does not fit together
 	Backwards []string              `json:"backwards"` // that the triggers wrote down
 	Outbox    int                   `json:"outbox"`
 	Leased    int                   `json:"leased"` // of the outbox
@@ -103,6 +104,38 @@ type StoredPending struct {
 	delivery.Pending
 }
 
+// receipts lists those that have a row, but for those that MariaDB has only reserved, and those of
+// recipients who have none yet.
+const receipts = `
+SELECT m.id, p.name, r.status, r.version
+FROM delivery_receipts r
+JOIN delivery_messages m ON m.conv = r.conv AND m.seq = r.seq
+JOIN delivery_readers p ON p.reader = r.reader
+WHERE r.version > 0
+UNION ALL
+SELECT m.id, p.name, 1, m.seq
+FROM delivery_messages m
+JOIN delivery_members b ON b.roster = m.roster AND b.reader <> m.sender
+JOIN delivery_readers p ON p.reader = b.reader
+LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.reader = b.reader AND r.version > 0
+WHERE r.reader IS NULL`
+
+// misfits are queries for what may never be in the tables.
+var misfits = map[string]string{
+	"a message that is not for the roster of its conversation, or not for all of it": `
+SELECT m.id FROM delivery_messages m
+LEFT JOIN delivery_rosters g ON g.roster = m.roster AND g.conv = m.conv
+LEFT JOIN delivery_members b ON b.roster = m.roster AND b.reader = m.sender
+WHERE m.roster IS NOT NULL AND (g.roster IS NULL OR m.total <> g.size - CASE WHEN b.reader IS NULL THEN 0 ELSE 1 END)`,
+	"a roster of no message": `
+SELECT name FROM delivery_rosters WHERE roster NOT IN (SELECT roster FROM delivery_messages WHERE roster IS NOT NULL)`,
+	"a roster that lacks members": `
+SELECT g.name FROM delivery_rosters g WHERE g.size <> (
+	SELECT count(*) FROM delivery_members b JOIN delivery_readers p ON p.reader = b.reader WHERE b.roster = g.roster AND p.conv = g.conv)`,
+	"members of no roster": `
+SELECT p.name FROM delivery_members b LEFT JOIN delivery_readers p ON p.reader = b.reader WHERE b.roster NOT IN (SELECT roster FROM delivery_rosters)`,
+}
+
 const stateFile = "state.json"
 
 // readState reads the tables.
@@ -123,9 +156,10 @@ func readState(ctx context.Context, db *sql.DB, kind engines.Kind, store deliver
 	var err error
 	s.Messages, err = rows(ctx, db, func(rows *sql.Rows) (m StoredMessage, err error) {
 		return m, rows.Scan(&m.ID, &m.Conversation, &m.Sender, &m.Seq, &m.Open, &m.Quorum, &m.Version, (*uint8)(&m.Status), &m.Delivered, &m.Read)
-	}, `SELECT m.id, c.id, m.sender, m.seq, m.open, m.quorum, t.version, t.status, t.delivered_count, t.read_count
+	}, `SELECT m.id, c.id, s.name, m.seq, m.roster IS NULL, m.quorum, t.version, t.status, t.delivered_count, t.read_count
 FROM delivery_messages m
 JOIN delivery_conversations c ON c.conv = m.conv
+JOIN delivery_readers s ON s.reader = m.sender
 JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
 ORDER BY m.conv, m.seq`)
 	if err != nil {
@@ -133,11 +167,21 @@ ORDER BY m.conv, m.seq`)
 	}
 	s.Receipts, err = rows(ctx, db, func(rows *sql.Rows) (r StoredReceipt, err error) {
 		return r, rows.Scan(&r.Message, &r.Recipient, (*uint8)(&r.Status), &r.Version)
-	}, `SELECT m.id, r.recipient, r.status, r.version FROM delivery_receipts r JOIN delivery_messages m ON m.conv = r.conv AND m.seq = r.seq`)
+	}, receipts)
 	if err != nil {
 		return nil, err
 	}
-	s.Backwards, err = rows(ctx, db, func(rows *sql.Rows) (what string, err error) { return what, rows.Scan(&what) }, `SELECT what FROM chaos_backwards`)
+	text := func(rows *sql.Rows) (what string, err error) { return what, rows.Scan(&what) }
+	for what, query := range misfits {
+		keys, err := rows(ctx, db, text, query)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range keys {
+			s.Rosters = append(s.Rosters, what+": "+key)
+		}
+	}
+	s.Backwards, err = rows(ctx, db, text, `SELECT what FROM chaos_backwards`)
 	if err != nil {
 		return nil, err
 	}

@@ -233,14 +233,14 @@ func changeTables(r *Run) {
 var tableChanges = map[engines.Kind][]string{
 	engines.SQLite: {
 		`PRAGMA busy_timeout = 60000`, // the nodes leave little room for others
-		`CREATE INDEX chaos_index ON delivery_receipts (recipient, version)`,
+		`CREATE INDEX chaos_index ON delivery_receipts (reader, version)`,
 		`ALTER TABLE delivery_messages ADD COLUMN chaos_column INTEGER NOT NULL DEFAULT 0`,
 		`REINDEX delivery_states`,
 		`ALTER TABLE delivery_messages DROP COLUMN chaos_column`,
 		`DROP INDEX chaos_index`,
 	},
 	engines.Postgres: {
-		`CREATE INDEX CONCURRENTLY chaos_index ON delivery_receipts (recipient, version)`,
+		`CREATE INDEX CONCURRENTLY chaos_index ON delivery_receipts (reader, version)`,
 		`ALTER TABLE delivery_messages ADD COLUMN chaos_column integer NOT NULL DEFAULT 0`,
 		`REINDEX TABLE CONCURRENTLY delivery_states`,
 		`VACUUM FULL delivery_outbox`,
@@ -248,7 +248,7 @@ var tableChanges = map[engines.Kind][]string{
 		`DROP INDEX CONCURRENTLY chaos_index`,
 	},
 	engines.MySQL: {
-		`CREATE INDEX chaos_index ON delivery_receipts (recipient, version)`,
+		`CREATE INDEX chaos_index ON delivery_receipts (reader, version)`,
 		`ALTER TABLE delivery_messages ADD COLUMN chaos_column INT NOT NULL DEFAULT 0`,
 		`ALTER TABLE delivery_states ENGINE = InnoDB`,
 		`OPTIMIZE TABLE delivery_outbox`,

@@ -15,7 +15,8 @@ import (
 )
 
 // history is a database in which the conversation c1 grows, beside others that together have a
-// fifth of its messages. One message in ten is frozen for bob, cem and dan, the others are open.
+// fifth of its messages. One message in ten is frozen for bob, cem and dan, and has reached cem; the
+// others are open.
 type history struct {
 	testing.TB
 	kind          engines.Kind
@@ -57,6 +58,11 @@ func newHistory(t testing.TB, conversations int, of ...engines.Engine) (*history
 		}
 	}
 	h.exec("INSERT INTO delivery_conversations (id, version) " + series(1, conversations) + "SELECT CONCAT('c', n), 0 FROM s")
+	const in = " FROM delivery_conversations c, (SELECT 'ann' AS u UNION SELECT 'bob' UNION SELECT 'cem' UNION SELECT 'dan') u WHERE id > 'c0' AND id < 'd'"
+	h.exec("INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq) SELECT conv, u, 0, 0" + in)
+	h.exec("INSERT INTO delivery_rosters (conv, name, size) SELECT conv, 'them', 3" + in + " AND u = 'ann'")
+	h.exec("INSERT INTO delivery_members (roster, reader) SELECT roster, reader FROM delivery_rosters g" +
+		" JOIN delivery_readers p ON p.conv = g.conv AND p.name <> 'ann' WHERE g.conv IN (SELECT conv" + in + ")")
 	return h, visitors
 }
 
@@ -68,13 +74,15 @@ func (h *history) grow(messages int) {
 		now, later = "now()", "now() + INTERVAL '1 day'"
 	}
 	fill := func(which string, from, to int) {
-		of := " FROM s, (SELECT conv, SUBSTR(id, 2) AS c FROM delivery_conversations WHERE " + which + ") c"
-		h.exec("INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at) " + series(from, to) +
-			"SELECT conv, n, CONCAT('m', c, '-', n), 'ann', '', n % 10 <> 0, CASE WHEN n % 10 = 0 THEN 3 ELSE 0 END, 1, " + now + of)
+		of := " FROM s, (SELECT c.conv, SUBSTR(id, 2) AS c, ann.reader AS ann, cem.reader AS cem, roster FROM delivery_conversations c" +
+			" JOIN delivery_readers ann ON ann.conv = c.conv AND ann.name = 'ann' JOIN delivery_readers cem ON cem.conv = c.conv AND cem.name = 'cem'" +
+			" JOIN delivery_rosters g ON g.conv = c.conv AND g.name = 'them' WHERE " + which + ") c"
+		h.exec("INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, total, quorum, sent_at) " + series(from, to) +
+			"SELECT conv, n, CONCAT('m', c, '-', n), ann, '', CASE WHEN n % 10 = 0 THEN roster END, CASE WHEN n % 10 = 0 THEN 3 ELSE 0 END, 1, " + now + of)
 		h.exec("INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count) " + series(from, to) +
 			"SELECT conv, n, n, 1, 0, 0" + of)
-		h.exec("INSERT INTO delivery_receipts (conv, seq, recipient, status, version) " + series(from, to) +
-			"SELECT conv, n, u, 1, n" + of + ", (SELECT 'bob' AS u UNION SELECT 'cem' UNION SELECT 'dan') u WHERE n % 10 = 0")
+		h.exec("INSERT INTO delivery_receipts (conv, seq, reader, status, version) " + series(from, to) +
+			"SELECT conv, n, cem, 2, n" + of + " WHERE n % 10 = 0")
 		h.exec(fmt.Sprintf("UPDATE delivery_conversations SET version = %d WHERE %s", to, which))
 	}
 	first := h.one("SELECT version FROM delivery_conversations WHERE id = 'c1'") + 1
@@ -83,7 +91,7 @@ func (h *history) grow(messages int) {
 	if others := h.conversations - 1; others > 0 {
 		fill("id > 'c1' AND id < 'd'", (h.messages+4*others)/5/others+1, (messages+4*others)/5/others)
 	}
-	h.exec("INSERT INTO delivery_readers (conv, reader, delivered_seq, read_seq) " + series(1, 1000) +
+	h.exec("INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq) " + series(1, 1000) +
 		fmt.Sprintf("SELECT conv, CONCAT('r%d-', n), %d, %[2]d FROM delivery_conversations, s WHERE id = 'c1'", messages, h.newest-20))
 	const outbox = "INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload) %s SELECT %s, %d, 0, %s, '{}' FROM s"
 	h.exec(fmt.Sprintf(outbox, series(h.messages/10+1, messages/10), later, 0, now))
@@ -120,7 +128,7 @@ func (h *history) analyze() {
 // each executes a statement about each table.
 func (h *history) each(statement string) {
 	h.Helper()
-	for _, table := range []string{"conversations", "messages", "states", "receipts", "readers", "outbox", "dead"} {
+	for _, table := range []string{"conversations", "messages", "states", "receipts", "readers", "rosters", "members", "outbox", "dead"} {
 		h.exec(fmt.Sprintf(statement, "delivery_"+table))
 	}
 }

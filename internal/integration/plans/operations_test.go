@@ -28,6 +28,16 @@ var operations = []operation{
 		draft.ID = v.id(3)
 		return v.send(ctx, draft)
 	}},
+	{"Send to a new roster", func(ctx context.Context, v visit) error {
+		draft := v.draft("g", v.conversation())
+		draft.Roster = draft.ID
+		return v.send(ctx, draft)
+	}},
+	{"Send to a roster that is not known", func(ctx context.Context, v visit) error {
+		draft := v.draft("h", v.conversation())
+		draft.Roster, draft.Members = draft.ID, nil
+		return v.send(ctx, draft)
+	}},
 	{"Mark", func(ctx context.Context, v visit) error {
 		return v.mark(ctx, v.id(20))
 	}},
@@ -36,6 +46,10 @@ var operations = []operation{
 	}},
 	{"Mark in two conversations", func(ctx context.Context, v visit) error {
 		return v.mark(ctx, v.id(20), "a1")
+	}},
+	{"Mark by a recipient", func(ctx context.Context, v visit) error {
+		_, _, err := v.Advance(ctx, []delivery.Mark{stores.MarkBy("dan", v.frozen(v.n%150))}, v.lease())
+		return err
 	}},
 	{"Mark by the sender", func(ctx context.Context, v visit) error {
 		_, _, err := v.Advance(ctx, []delivery.Mark{stores.MarkBy("ann", v.id(20))}, v.lease())
@@ -65,7 +79,7 @@ var operations = []operation{
 		return err
 	}},
 	{"Receipts", func(ctx context.Context, v visit) error {
-		_, err := v.Receipts(ctx, []string{fmt.Sprint("m1-", v.newest/10*10)})
+		_, err := v.Receipts(ctx, []string{v.frozen(0)})
 		return err
 	}},
 	{"Messages after one", func(ctx context.Context, v visit) error {
@@ -117,6 +131,9 @@ func (v visit) ids(n int) []string {
 	}
 	return ids
 }
+
+// frozen returns the id of the newest frozen message of c1 that so many are newer than.
+func (v visit) frozen(newer int) string { return fmt.Sprint("m1-", (v.newest/10-newer)*10) }
 
 func (v visit) draft(id, conversation string) delivery.NewMessage {
 	return delivery.NewMessage{
