@@ -96,6 +96,7 @@ type writes interface {
 	create(ctx context.Context, s *session, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error)
 	advance(ctx context.Context, s *session, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error)
 	advanceUpTo(ctx context.Context, s *session, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error)
+	delete(ctx context.Context, s *session, deletions []delivery.Deletion, lease delivery.Lease) ([]delivery.Deleted, []delivery.Claimed, error)
 	claim(ctx context.Context, s *session, limit int, lease delivery.Lease) ([]delivery.Claimed, error)
 	settle(ctx context.Context, s *session, settlements []delivery.Settlement) (held int, err error)
 }

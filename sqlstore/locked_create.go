@@ -45,7 +45,7 @@ func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, mess
 	var states, versions []row
 	var events []delivery.Event
 	for i, m := range messages {
-		if c := &created[i]; c.Existed || c.Blocked || c.NoRoster {
+		if c := &created[i]; c.Existed || c.Gone || c.Blocked || c.NoRoster {
 			continue
 		}
 		message := created[i].Message
@@ -216,7 +216,7 @@ func draftsOf(messages []delivery.NewMessage, there []delivery.Created, conversa
 	for i := range messages {
 		m := &messages[i]
 		if at := slices.IndexFunc(there, func(c delivery.Created) bool { return c.Message.ID == m.ID }); at >= 0 {
-			created[i] = there[at]
+			created[i] = taken(there[at])
 		} else if c := conversations[m.Conversation]; c == nil {
 			created[i].Blocked = true
 		} else {

@@ -12,8 +12,9 @@ var (
 	sqlDelivered = number(delivery.Delivered)
 	sqlRead      = number(delivery.Read)
 
-	sqlMessageSent   = number(delivery.MessageSent)
-	sqlStatusChanged = number(delivery.StatusChanged)
+	sqlMessageSent    = number(delivery.MessageSent)
+	sqlStatusChanged  = number(delivery.StatusChanged)
+	sqlMessageDeleted = number(delivery.MessageDeleted)
 
 	sqlRelease = number(delivery.SettleRelease)
 	sqlBury    = number(delivery.SettleBury)

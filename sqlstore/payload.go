@@ -12,7 +12,8 @@ import (
 // statuses as numbers, times in microseconds since 1970. Postgres makes the same JSON in SQL. Rows
 // outlive the program that wrote them, so a key never changes its meaning.
 //
-// The event's id is the row's.
+// The event's id is the row's. The row also names the message whose body the payload has: see
+// [bodyOf].
 type payload struct {
 	Kind         uint8           `json:"k"`
 	Conversation string          `json:"c"`
@@ -24,12 +25,12 @@ type payload struct {
 
 type payloadUpdate struct {
 	Message   string          `json:"i"`
-	Sender    string          `json:"s"`
+	Sender    string          `json:"s,omitempty"`
 	Version   int64           `json:"v"`
-	Status    uint8           `json:"m"`
-	Delivered int             `json:"d"`
-	Read      int             `json:"r"`
-	Total     int             `json:"n"`
+	Status    uint8           `json:"m,omitempty"`
+	Delivered int             `json:"d,omitempty"`
+	Read      int             `json:"r,omitempty"`
+	Total     int             `json:"n,omitempty"`
 	Body      string          `json:"b,omitempty"`
 	Receipt   *payloadReceipt `json:"p,omitempty"`
 }
@@ -68,6 +69,16 @@ func encodeEvent(e delivery.Event) (string, error) {
 	}
 	text, err := json.Marshal(p)
 	return string(text), err
+}
+
+// bodyOf returns the id of the message whose body the event has, nil if it has none. By that id a
+// deletion finds the row whose payload loses the body. Only the event of a new message has a body,
+// in its one update.
+func bodyOf(e delivery.Event) *string {
+	if e.Kind != delivery.MessageSent || len(e.Updates) == 0 || e.Updates[0].Body == "" {
+		return nil
+	}
+	return &e.Updates[0].Message
 }
 
 // readEvent returns the event with that id and payload; of one that cannot be read, the id alone,

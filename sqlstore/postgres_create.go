@@ -243,7 +243,7 @@ func pgExisting(ctx context.Context, s *session, messages []delivery.NewMessage,
 	}
 	for _, c := range there {
 		if i, asked := index[c.Message.ID]; asked {
-			created[i] = c
+			created[i] = taken(c)
 		}
 	}
 	return nil

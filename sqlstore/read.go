@@ -15,20 +15,26 @@ import (
 // since 1970 or as the driver's [time.Time].
 //
 // A message is: id, conversation's id, sender, seq, open, total, quorum, sent at, body, version,
-// status, delivered, read, delivered at, read at. A receipt is: message's id, recipient, status,
-// version, delivered at, read at.
+// status, delivered, read, delivered at, read at. A tombstone is a message whose sender is NULL: of
+// the rest, only the ids, the seq and the version count. A receipt is: message's id, recipient,
+// status, version, delivered at, read at.
 type reads struct {
-	load     string // ids → message…, the key of its roster (NULL if it is open)
+	load     string // ids → message…, the key of its roster (NULL if it is open); tombstones too
 	receipts string // ids → receipt…, ordered by message and recipient
 
 	// Lists: conversation's version, epoch, message…, own receipt…, as a LEFT JOIN makes them: for
-	// an empty page, one row with both and NULLs.
+	// an empty page, one row with both and NULLs. Those by seq, and changes after 0, have no
+	// tombstones.
 	after   string // conversation, after, before, limit, viewer; the first ones in order of seq
 	before  string // the same; the last ones, in descending order of seq
 	changes string // conversation, after, limit, viewer; in order of version
 
-	// A place is a message's id and seq, NULLs if there is none.
-	pending string // conversation, user, limit → conversation's version, count, first place, newest place
+	// A row for each conversation that exists: its version, the count, the first unread message's id
+	// and seq, the newest message…, own receipt…. What is not there is NULL, but for the message's
+	// conversation's id. The body may be cut.
+	unread string // [conversation], user, limit → version, count, id, seq, message…, receipt…
+
+	pending string // conversation, user, limit → version, count, first id and seq, newest id and seq; until unread takes its place
 
 	dead    string // after, limit → id, payload, attempts, reason, at
 	backlog string // → waiting, microseconds since the oldest was committed, until the newest will have been (NULLs if there is none), dead
@@ -124,25 +130,42 @@ func (r *reads) list(l delivery.List, rows int) (text string, args []any) {
 	return r.after, []any{l.Conversation, l.After, int64(math.MaxInt64), rows, l.Viewer}
 }
 
-func (s *session) pending(ctx context.Context, reader delivery.Reader, limit int) (p delivery.Pending, err error) {
-	err = s.read(ctx, func(q delivery.DBTX) error {
-		p = delivery.Pending{}
-		rows, err := query(ctx, q, scanPending, s.reads.pending, reader.Conversation, reader.User, limit+1)
-		if err == nil && len(rows) > 0 {
-			p = rows[0]
-		}
-		return err
-	})
-	if p.More = p.Unread > limit; p.More {
-		p.Unread = limit
+func (s *session) unread(ctx context.Context, user string, conversations []string, limit int) (all []delivery.Unread, err error) {
+	at := make(map[string]int, len(conversations))
+	for i, c := range conversations {
+		at[c] = i
 	}
-	return p, err
+	ids := toJSON(conversations)
+	err = s.read(ctx, func(q delivery.DBTX) error {
+		all = make([]delivery.Unread, len(conversations))
+		for i, c := range conversations {
+			all[i].Conversation = c
+		}
+		if s.reads.unread == "" {
+			return s.unreadEach(ctx, q, user, all, limit)
+		}
+		return each(ctx, q, scanUnread, func(u delivery.Unread) bool {
+			if u.More = u.Count > limit; u.More {
+				u.Count = limit
+			}
+			if i, asked := at[u.Conversation]; asked {
+				all[i] = u
+			}
+			return true
+		}, s.reads.unread, ids, user, limit+1)
+	})
+	return all, err
 }
 
-func scanPending(rows *sql.Rows) (p delivery.Pending, err error) {
-	err = rows.Scan(&p.Version, &p.Unread,
-		orZero[string]{&p.First.ID}, orZero[int64]{&p.First.Seq}, orZero[string]{&p.Newest.ID}, orZero[int64]{&p.Newest.Seq})
-	return p, err
+func scanUnread(rows *sql.Rows) (u delivery.Unread, err error) {
+	var newest delivery.Message
+	err = scanViewed(rows, &newest, &u.Version, &u.Count, orZero[string]{&u.First.ID}, orZero[int64]{&u.First.Seq})
+	u.Conversation = newest.Conversation
+	if newest.ID != "" {
+		newest.Body = delivery.Preview(newest.Body)
+		u.Newest = &newest
+	}
+	return u, err
 }
 
 func (s *session) dead(ctx context.Context, after int64, limit int) (dead []delivery.DeadLetter, err error) {

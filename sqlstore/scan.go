@@ -90,11 +90,22 @@ func scanString(rows *sql.Rows) (s string, err error) {
 	return s, err
 }
 
-// scanExisting scans a message with the key of its roster, as Create returns it if its id was taken.
+// scanExisting scans a message with the key of its roster, as Create returns it if its id was
+// taken. A deleted message keeps its id here: see [taken].
 func scanExisting(rows *sql.Rows) (c delivery.Created, err error) {
-	c.Existed = true
 	err = rows.Scan(append(messageColumns(&c.Message), orZero[string]{&c.Roster})...)
+	strip(&c.Message)
+	c.Gone = c.Message.Deleted
+	c.Existed = !c.Gone
 	return c, err
+}
+
+// taken is what Create returns of a message that has the id.
+func taken(c delivery.Created) delivery.Created {
+	if c.Gone {
+		return delivery.Created{Gone: true}
+	}
+	return c
 }
 
 func scanReceipt(rows *sql.Rows) (r delivery.Receipt, err error) {
@@ -103,13 +114,34 @@ func scanReceipt(rows *sql.Rows) (r delivery.Receipt, err error) {
 }
 
 func scanListed(rows *sql.Rows) (l listed, err error) {
-	var own delivery.Receipt
-	columns := append([]any{&l.cursor.Version, orZero[int64]{&l.cursor.Epoch}}, messageColumns(&l.message)...)
-	err = rows.Scan(append(columns, receiptColumns(&own)...)...)
-	if own.Status.Valid() {
-		l.message.Own = &own
-	}
+	err = scanViewed(rows, &l.message, &l.cursor.Version, orZero[int64]{&l.cursor.Epoch})
 	return l, err
+}
+
+// scanViewed scans some columns, and after them a message and the viewer's receipt.
+func scanViewed(rows *sql.Rows, m *delivery.Message, before ...any) error {
+	var own delivery.Receipt
+	err := rows.Scan(slices.Concat(before, messageColumns(m), receiptColumns(&own))...)
+	strip(m)
+	if own.Status.Valid() {
+		m.Own = &own
+	}
+	return err
+}
+
+// strip makes what was scanned a tombstone, if the message has no sender.
+func strip(m *delivery.Message) {
+	if m.ID != "" && m.Sender == "" {
+		*m = delivery.Message{Header: stripped(m.Header), Tally: delivery.Tally{Version: m.Version}, Deleted: true}
+	}
+}
+
+// stripped is the header that a message still has, if it was deleted.
+func stripped(h delivery.Header) delivery.Header {
+	if h.Sender == "" {
+		return delivery.Header{ID: h.ID, Conversation: h.Conversation, Seq: h.Seq}
+	}
+	return h
 }
 
 func scanDead(rows *sql.Rows) (d delivery.DeadLetter, err error) {

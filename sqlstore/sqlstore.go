@@ -137,14 +137,15 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Store is a [delivery.TxStore] in an SQL database. Make it with [New]. It is safe for concurrent
-// use.
+// Store is a [delivery.TxStore] and a [delivery.Keeper] in an SQL database. Make it with [New]. It is
+// safe for concurrent use.
 type Store struct {
 	session *session
 }
 
 var (
 	_ delivery.TxStore       = (*Store)(nil)
+	_ delivery.Keeper        = (*Store)(nil)
 	_ delivery.ParallelStore = (*Store)(nil)
 	_ delivery.SweepStore    = (*Store)(nil)
 )
@@ -173,9 +174,9 @@ func newSession(db *sql.DB, impl *dialect) *session {
 	return s
 }
 
-// InTx returns a store that works inside the caller's transaction, as [delivery.TxStore] says: a
-// transaction of [database/sql] or of a library around it, or a [*sql.Conn] on which one was begun.
-// After an error the caller must roll back.
+// InTx returns a [delivery.Keeper] that works inside the caller's transaction, as
+// [delivery.TxStore] says: a transaction of [database/sql] or of a library around it, or a
+// [*sql.Conn] on which one was begun. After an error the caller must roll back.
 func (s *Store) InTx(tx delivery.DBTX) delivery.Store {
 	inner := *s.session
 	inner.tx, inner.writes = tx, inner.dialect.writes() // whose claims may be rolled back
@@ -245,6 +246,18 @@ func (s *Store) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int
 	return marked, claimed, nil
 }
 
+// Delete deletes messages, as [delivery.Keeper] says.
+func (s *Store) Delete(ctx context.Context, deletions []delivery.Deletion, lease delivery.Lease) ([]delivery.Deleted, []delivery.Claimed, error) {
+	if len(deletions) == 0 {
+		return nil, nil, nil
+	}
+	deleted, claimed, err := s.session.writes.delete(ctx, s.session, deletions, s.session.lease(lease))
+	if err != nil {
+		return nil, nil, fmt.Errorf("sqlstore: deleting messages: %w", err)
+	}
+	return deleted, claimed, nil
+}
+
 // Load returns messages, as [delivery.Store] says.
 func (s *Store) Load(ctx context.Context, ids []string) ([]delivery.Message, error) {
 	if len(ids) == 0 {
@@ -254,9 +267,11 @@ func (s *Store) Load(ctx context.Context, ids []string) ([]delivery.Message, err
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: loading messages: %w", err)
 	}
-	messages := make([]delivery.Message, len(existing))
-	for i, c := range existing {
-		messages[i] = c.Message
+	var messages []delivery.Message
+	for _, c := range existing {
+		if !c.Gone {
+			messages = append(messages, c.Message)
+		}
 	}
 	return messages, nil
 }
@@ -270,13 +285,16 @@ func (s *Store) List(ctx context.Context, list delivery.List) (delivery.Page, er
 	return page, nil
 }
 
-// Pending counts what a reader has not read, as [delivery.Store] says.
-func (s *Store) Pending(ctx context.Context, reader delivery.Reader, limit int) (delivery.Pending, error) {
-	pending, err := s.session.pending(ctx, reader, limit)
-	if err != nil {
-		return delivery.Pending{}, fmt.Errorf("sqlstore: counting unread messages: %w", err)
+// Unread counts what a user has not read, as [delivery.Store] says.
+func (s *Store) Unread(ctx context.Context, user string, conversations []string, limit int) ([]delivery.Unread, error) {
+	if len(conversations) == 0 {
+		return nil, nil
 	}
-	return pending, nil
+	unread, err := s.session.unread(ctx, user, conversations, limit)
+	if err != nil {
+		return nil, fmt.Errorf("sqlstore: counting unread messages: %w", err)
+	}
+	return unread, nil
 }
 
 // Receipts returns the receipts of messages, as [delivery.Store] says.

@@ -78,7 +78,7 @@ func TestLeakedTransactionsTakeNoConnectionsOfTheStores(t *testing.T) {
 		time.Sleep(500 * time.Millisecond) // all of them have met a lock
 		for i := range 10 {
 			quick, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-			if _, err := tracker.Pending(quick, delivery.Actor{User: "bob"}, "free"); err != nil {
+			if _, err := tracker.Unread(quick, delivery.Actor{User: "bob"}, "free"); err != nil {
 				t.Errorf("a badge: %v", err)
 			}
 			if err := send(quick, fmt.Sprint("elsewhere", i), "free"); err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // timed has the operations that pages of an app wait for.
-var timed = []string{"Send", "Mark", "Mark of 500", "MarkUpTo of 10", "Message", "Load of 500", "Receipts", "Pending"}
+var timed = []string{"Send", "Mark", "Mark of 500", "MarkUpTo of 10", "Message", "Load of 500", "Receipts", "Unread"}
 
 // BenchmarkConversationOf times a caller alone in a conversation of so many messages, one of ten,
 // and counts what the database looks at for it: see [work].

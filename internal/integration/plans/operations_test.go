@@ -91,12 +91,12 @@ var operations = []operation{
 	{"Changes", func(ctx context.Context, v visit) error {
 		return v.list(ctx, delivery.List{Changes: true, After: v.version - 30})
 	}},
-	{"Pending", func(ctx context.Context, v visit) error {
-		_, err := v.Store.Pending(ctx, delivery.Reader{User: v.reader(), Conversation: "c1"}, 10)
+	{"Unread", func(ctx context.Context, v visit) error {
+		_, err := v.Store.Unread(ctx, v.reader(), []string{"c1"}, 10)
 		return err
 	}},
-	{"Pending of a newcomer", func(ctx context.Context, v visit) error {
-		_, err := v.Store.Pending(ctx, delivery.Reader{User: "newcomer", Conversation: "c1"}, 10)
+	{"Unread of a newcomer", func(ctx context.Context, v visit) error {
+		_, err := v.Store.Unread(ctx, "newcomer", []string{"c1"}, 10)
 		return err
 	}},
 	{"settling what was accepted", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleDone) }},

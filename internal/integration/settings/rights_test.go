@@ -106,6 +106,6 @@ func TestPostgresNeedsTheRightsThatTheDocsNameAndNoOthers(t *testing.T) {
 	}
 	_, err = store.List(ctx, delivery.List{Conversation: "room", Limit: 10, Viewer: "bob"})
 	must(err)
-	_, err = store.Pending(ctx, delivery.Reader{User: "cem", Conversation: "room"}, 10)
+	_, err = store.Unread(ctx, "cem", []string{"room"}, 10)
 	must(err)
 }

@@ -21,7 +21,7 @@ var rowsRead = map[engines.Kind]string{
 
 // bob comes back to a conversation with a long history that he has read; eve has never been there,
 // and the limit spares her most of it.
-func TestPendingReadsNoMoreRowsThanAreNew(t *testing.T) {
+func TestUnreadReadsNoMoreRowsThanAreNew(t *testing.T) {
 	const long, fresh, limit = 5000, 100, 50
 	stores.Each(t, func(t *testing.T, e engines.Engine) {
 		if rowsRead[e.Kind] == "" {
@@ -60,8 +60,8 @@ func TestPendingReadsNoMoreRowsThanAreNew(t *testing.T) {
 				}
 				defer tx.Rollback()
 				before := count(t, tx, rowsRead[e.Kind])
-				got, err := store.InTx(tx).Pending(t.Context(), delivery.Reader{User: user, Conversation: "c"}, limit)
-				if err != nil || got.Unread != unread || got.More != more {
+				got, err := store.InTx(tx).Unread(t.Context(), user, []string{"c"}, limit)
+				if err != nil || got[0].Count != unread || got[0].More != more {
 					t.Fatalf("got %+v, %v", got, err)
 				}
 				if read := count(t, tx, rowsRead[e.Kind]) - before; read < int64(unread) || read > 5*fresh {
