@@ -95,16 +95,16 @@ func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *sess
 			conversations[d.Conversation] = &conversation{id: d.Conversation, key: d.audience.key}
 		}
 	}
-	lock, make := l.lockFree, l.foundFree
+	lock, found := l.lockFree, l.foundFree
 	if s.tx != nil {
-		lock, make = l.lock, l.found
+		lock, found = l.lock, l.found
 	}
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
 		if conversations[id] != nil || locked[id] {
 			continue
 		}
-		result, err := q.ExecContext(ctx, make, id)
+		result, err := q.ExecContext(ctx, found, id)
 		if err != nil && s.tx == nil && l.isLocked(err) {
 			return nil, &newAndLocked{id}
 		}
