@@ -85,15 +85,15 @@ func distinct(ids []int64) ([]int64, error) {
 }
 
 func (t *Tracker) settleDead(ctx context.Context, settlements []Settlement, want int) error {
-	held := 0
+	settled := 0
 	if len(settlements) > 0 {
 		var err error
-		if held, err = t.store.Settle(ctx, settlements); err != nil {
+		if settled, err = t.store.Settle(ctx, settlements); err != nil {
 			return fmt.Errorf("delivery: moving dead letters: %w", err)
 		}
 	}
-	if held < want {
-		return fmt.Errorf("%d of %d dead letters: %w", want-held, want, ErrNotFound)
+	if settled < want {
+		return fmt.Errorf("%d of %d dead letters: %w", want-settled, want, ErrNotFound)
 	}
 	return nil
 }

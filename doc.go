@@ -22,8 +22,8 @@
 //   - to mark: [Actor], [MessageRef], [Status], [Receipt], [MarkResult], [UpToResult]
 //   - to read: [Query], [Page], [Cursor], [Unread], [Position]
 //   - to say who may do what: [Action]
-//   - to publish: [Notifier], [NotifierFunc], [Event], [Update]; [RetryAfter], [Permanent],
-//     [Refused]
+//   - to publish: [Notifier], [NotifierFunc], [Notifiers], [Bus], [LocalBus], [Event], [Update];
+//     [RetryAfter], [Permanent], [Refused]
 //   - to operate: [Backlog], [DeadLetter], [DeadQuery]
 //
 // Types that only a [Store] of your own needs say so in their first sentence: it names the Store's
@@ -86,7 +86,7 @@
 // # Packages
 //
 // Stores: memstore for tests, sqlstore for Postgres, MySQL/MariaDB and SQLite. Notifiers:
-// pusheradapter, or a [NotifierFunc] of your own, which sends clients the events in the form of
-// deliverywire. deliveryhttp mounts all of it as HTTP handlers. deliverytest is the executable
-// contract for stores and notifiers of your own.
+// pusheradapter, sseadapter for server-sent events, or a [NotifierFunc] of your own, which sends
+// clients the events in the form of deliverywire. deliveryhttp mounts all of it as HTTP handlers.
+// deliverytest is the executable contract for stores and notifiers of your own.
 package delivery

@@ -13,6 +13,14 @@ import (
 // unclear answer, and events of one conversation may overtake each other. What the Notifier
 // accepts is its own from then on.
 //
+// # Each event goes to one relay of one process
+//
+// Any number of processes may run a relay over one store. Each event is told to the Notifier of one
+// of them, and to no other. This suits a Notifier that hands events to something all processes
+// share, as Pusher and brokers are. A Notifier that pushes to connections of its own process, such
+// as server-sent events or WebSockets, would reach the clients of that process alone, and the others
+// would hear nothing. Between several processes it needs a [Bus]: sseadapter takes one.
+//
 // [pusheradapter]: https://pkg.go.dev/github.com/msgdelivery/delivery/pusheradapter
 type Notifier interface {
 	// Notify publishes the events, at least one, and returns nil if all were accepted.

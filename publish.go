@@ -45,7 +45,7 @@ func (r *relay) flush(ctx context.Context) error {
 
 // publish has a batch notified, if its leases and the breaker allow. It says what the call was like
 // once it is not under way any more, which may be long before the batch is settled.
-func (r *relay) publish(ctx context.Context, batch []held, answered func(verdict)) {
+func (r *relay) publish(ctx context.Context, batch []leased, answered func(verdict)) {
 	stale, fresh := part(batch, r.stale)
 	r.release(stale)
 	if len(fresh) == 0 {
@@ -53,7 +53,7 @@ func (r *relay) publish(ctx context.Context, batch []held, answered func(verdict
 	}
 	n, rest := r.breaker.allow(len(fresh))
 	if others := fresh[n:]; len(others) > 0 {
-		r.settle(others, func(held) Settlement { return Settlement{Outcome: SettleRelease, After: rest} })
+		r.settle(others, func(leased) Settlement { return Settlement{Outcome: SettleRelease, After: rest} })
 	}
 	if n > 0 {
 		_ = r.notify(ctx, fresh[:n], answered) // the breaker and the outbox hold what a failure means
@@ -62,12 +62,12 @@ func (r *relay) publish(ctx context.Context, batch []held, answered func(verdict
 
 // stale reports whether an event has waited so long that its lease might not cover a publish and
 // its settlement.
-func (r *relay) stale(h held) bool { return time.Since(h.since) > r.term/3 }
+func (r *relay) stale(h leased) bool { return time.Since(h.since) > r.term/3 }
 
 // notify calls the Notifier with a batch and settles each event by what it said. It returns the
 // failure of the endpoint, if that is what it was. It may say that the call was answered, once the
 // breaker knows how.
-func (r *relay) notify(ctx context.Context, batch []held, answered func(verdict)) error {
+func (r *relay) notify(ctx context.Context, batch []leased, answered func(verdict)) error {
 	if batch = r.sift(batch); len(batch) == 0 {
 		r.breaker.abort()
 		return nil
@@ -88,7 +88,7 @@ func (r *relay) notify(ctx context.Context, batch []held, answered func(verdict)
 		}
 		answered(wentWell)
 		i := -1
-		r.settle(batch, func(h held) Settlement {
+		r.settle(batch, func(h leased) Settlement {
 			i++
 			if refused == nil || refused.ByIndex[i] == nil {
 				return Settlement{Outcome: SettleDone}
@@ -114,21 +114,21 @@ func (r *relay) notify(ctx context.Context, batch []held, answered func(verdict)
 		r.breakerChanged(BreakerOpen, err)
 	}
 	answered(says)
-	r.settle(batch, func(held) Settlement { return Settlement{Outcome: SettleRelease, After: rest} })
+	r.settle(batch, func(leased) Settlement { return Settlement{Outcome: SettleRelease, After: rest} })
 	return err
 }
 
 // sift buries the events that nobody can publish, and returns the rest.
-func (r *relay) sift(batch []held) (sound []held) {
-	unreadable, batch := part(batch, func(h held) bool { return !h.Event.Kind.Valid() })
-	deadly, sound := part(batch, func(h held) bool { return h.Attempts > maxClaims })
-	r.settle(unreadable, func(h held) Settlement { return r.bury(h, "cannot be read") })
-	r.settle(deadly, func(h held) Settlement { return r.bury(h, "claimed too often without an outcome") })
+func (r *relay) sift(batch []leased) (sound []leased) {
+	unreadable, batch := part(batch, func(h leased) bool { return !h.Event.Kind.Valid() })
+	deadly, sound := part(batch, func(h leased) bool { return h.Attempts > maxClaims })
+	r.settle(unreadable, func(h leased) Settlement { return r.bury(h, "cannot be read") })
+	r.settle(deadly, func(h leased) Settlement { return r.bury(h, "claimed too often without an outcome") })
 	return sound
 }
 
 // part returns the events for which is reports true, mostly none, and the others.
-func part(batch []held, is func(held) bool) (these, others []held) {
+func part(batch []leased, is func(leased) bool) (these, others []leased) {
 	if !slices.ContainsFunc(batch, is) {
 		return nil, batch
 	}
@@ -143,7 +143,7 @@ func part(batch []held, is func(held) bool) (these, others []held) {
 }
 
 // callNotifier calls the Notifier with a time limit that leaves room in the lease to settle.
-func (r *relay) callNotifier(ctx context.Context, batch []held) (err error) {
+func (r *relay) callNotifier(ctx context.Context, batch []leased) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.term/3)
 	defer cancel()
 	defer func() {
@@ -163,9 +163,9 @@ type notifierPanic struct{ value any }
 func (p *notifierPanic) Error() string { return fmt.Sprintf("notifier panicked: %v", p.value) }
 
 // isolate finds out which events make the Notifier panic, and counts it as their refusal.
-func (r *relay) isolate(ctx context.Context, batch []held, crash *notifierPanic) error {
+func (r *relay) isolate(ctx context.Context, batch []leased, crash *notifierPanic) error {
 	if len(batch) == 1 {
-		r.settle(batch, func(h held) Settlement { return r.refusal(h, crash) })
+		r.settle(batch, func(h leased) Settlement { return r.refusal(h, crash) })
 		return nil
 	}
 	for i := range batch {
@@ -183,7 +183,7 @@ func (r *relay) isolate(ctx context.Context, batch []held, crash *notifierPanic)
 }
 
 // refusal decides what becomes of an event that was refused.
-func (r *relay) refusal(h held, err error) Settlement {
+func (r *relay) refusal(h leased, err error) Settlement {
 	var permanent *permanentError
 	if errors.As(err, &permanent) || h.Attempts >= maxAttempts {
 		return r.bury(h, err.Error())
@@ -196,7 +196,7 @@ func (r *relay) refusal(h held, err error) Settlement {
 	return Settlement{Outcome: SettleRetry, After: rest}
 }
 
-func (r *relay) bury(h held, reason string) Settlement {
+func (r *relay) bury(h leased, reason string) Settlement {
 	reason = strings.ReplaceAll(reason, "\x00", "")
 	reason = strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
 	r.log.Error("delivery: event went to the dead letters", "event", h.Event.ID, "attempts", h.Attempts, "reason", reason)
@@ -205,12 +205,12 @@ func (r *relay) bury(h held, reason string) Settlement {
 }
 
 // release gives events back, due at once, as if they had not been claimed.
-func (r *relay) release(batch []held) {
-	r.settle(batch, func(held) Settlement { return Settlement{Outcome: SettleRelease} })
+func (r *relay) release(batch []leased) {
+	r.settle(batch, func(leased) Settlement { return Settlement{Outcome: SettleRelease} })
 }
 
 // settle ends the claims of a batch. What cannot be settled comes again when its lease has run out.
-func (r *relay) settle(batch []held, how func(held) Settlement) {
+func (r *relay) settle(batch []leased, how func(leased) Settlement) {
 	if len(batch) == 0 {
 		return
 	}
@@ -232,8 +232,8 @@ func (r *relay) settle(batch []held, how func(held) Settlement) {
 
 // flushSettlements settles for several publishers at once.
 func (r *relay) flushSettlements(ctx context.Context, settlements []Settlement) []coalesce.Result[struct{}] {
-	held, err := r.outbox.Settle(ctx, settlements)
-	if lost := len(settlements) - held; lost > 0 && err == nil {
+	settled, err := r.outbox.Settle(ctx, settlements)
+	if lost := len(settlements) - settled; lost > 0 && err == nil {
 		r.observer.LeaseLost(ctx, LeaseLostInfo{lost})
 	}
 	return slices.Repeat([]coalesce.Result[struct{}]{{Err: err}}, len(settlements))

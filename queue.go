@@ -21,8 +21,8 @@ type queue struct {
 	arrived chan struct{} // holds a word when events have come
 }
 
-// held is an event that this process may publish.
-type held struct {
+// leased is an event that this process may publish.
+type leased struct {
 	Claimed
 	since   time.Time // a moment before the lease began
 	claimed bool      // from the outbox, and not from a write of this process
@@ -31,7 +31,7 @@ type held struct {
 
 type line struct {
 	conversation string
-	events       []held
+	events       []leased
 }
 
 func newQueue(share int) queue {
@@ -74,7 +74,7 @@ func (q *queue) room(goal int) int {
 // put adds events and returns those that have no room. A closed queue takes none, an open one every
 // event that was claimed. Events of this process's own writes have room up to the goal and a full
 // batch, or 3 times that if their conversation has fewer than its share waiting.
-func (q *queue) put(events []held, goal int) (left []held) {
+func (q *queue) put(events []leased, goal int) (left []leased) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, h := range events {
@@ -104,7 +104,7 @@ func (q *queue) put(events []held, goal int) (left []held) {
 }
 
 // count counts an event that comes or goes.
-func (q *queue) count(h held, by int) {
+func (q *queue) count(h leased, by int) {
 	q.events += by
 	q.bytes += by * h.bytes
 	if h.claimed {
@@ -121,7 +121,7 @@ func (q *queue) waiting() (events, bytes int) {
 
 // take takes a batch of so many events and bytes at most, and of one event at least. The line whose
 // turn it is gives all that fit, so that what follows each other can be told as one.
-func (q *queue) take(events, bytes int) (batch []held) {
+func (q *queue) take(events, bytes int) (batch []leased) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for fits := true; fits && len(q.turns) > 0 && len(batch) < events; {
@@ -132,7 +132,7 @@ func (q *queue) take(events, bytes int) (batch []held) {
 			if fits = bytes >= 0 || len(batch) == 0; !fits {
 				break
 			}
-			l.events[0] = held{}
+			l.events[0] = leased{}
 			l.events = l.events[1:]
 			q.count(h, -1)
 			batch = append(batch, h)
@@ -152,7 +152,7 @@ func (q *queue) take(events, bytes int) (batch []held) {
 }
 
 // close stops the queue from taking events and returns those that are in it.
-func (q *queue) close() []held {
+func (q *queue) close() []leased {
 	q.set(false)
 	return q.take(math.MaxInt, math.MaxInt)
 }

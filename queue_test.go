@@ -10,7 +10,7 @@ func TestQueue(t *testing.T) {
 		q := newQueue(10)
 		q.open = true
 		put := func(conversation string, bytes int) {
-			q.put([]held{{Claimed: Claimed{Event: Event{Conversation: conversation, Kind: StatusChanged}}, bytes: bytes}}, 10_000)
+			q.put([]leased{{Claimed: Claimed{Event: Event{Conversation: conversation, Kind: StatusChanged}}, bytes: bytes}}, 10_000)
 		}
 		for i := range 14 {
 			if i == 5 {

@@ -22,10 +22,10 @@ const (
 
 	leastGoal = 16 // publishes that the queue holds enough for, however small the window is
 
-	// gathering is how long settlements gather at most after others were written. Hardly anybody
+	// lingering is how long settlements gather at most after others were written. Hardly anybody
 	// waits for them, though a crash has their events come again; and a commit for each publish
 	// costs as much as one for the marks.
-	gathering = 5 * time.Millisecond
+	lingering = 5 * time.Millisecond
 )
 
 // relay publishes the outbox of a store. Events come to its queue by two ways: from writes of this
@@ -66,7 +66,7 @@ func newRelay(store Outbox, notifier Notifier, opts *Options) *relay {
 	r.watch.limit = opts.WriteTimeout
 	r.watch.looked.Store(time.Now().UnixNano())
 	r.settles = coalesce.New(MaxBatch, r.term/3, nil, r.flushSettlements)
-	r.settles.Pause = r.gather
+	r.settles.Pause = r.linger
 	return r
 }
 
@@ -120,12 +120,12 @@ func (r *relay) newLease() Lease {
 	return Lease{Token: rand.Int64N(1<<62) + 1, For: r.term} // #nosec G404 -- tells our own processes apart, and keeps nobody out
 }
 
-// gather lets settlements gather, as long as publishers are left.
-func (r *relay) gather() {
+// linger lets settlements gather, as long as publishers are left.
+func (r *relay) linger() {
 	if !r.queue.isOpen() {
 		return
 	}
-	timer := time.NewTimer(gathering)
+	timer := time.NewTimer(lingering)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -133,7 +133,7 @@ func (r *relay) gather() {
 	}
 }
 
-// hurry ends the gathering.
+// hurry ends the wait of settlements for more.
 func (r *relay) hurry() { say(r.short) }
 
 // sweep has the next claim look at the whole outbox.
@@ -162,10 +162,10 @@ func (r *relay) enqueue(events []Claimed, since time.Time, claimed bool) {
 	}
 }
 
-func (r *relay) hold(events []Claimed, since time.Time, claimed bool) []held {
-	batch := make([]held, len(events))
+func (r *relay) hold(events []Claimed, since time.Time, claimed bool) []leased {
+	batch := make([]leased, len(events))
 	for i, c := range events {
-		batch[i] = held{c, since, claimed, c.Event.size()}
+		batch[i] = leased{c, since, claimed, c.Event.size()}
 	}
 	return batch
 }

@@ -147,7 +147,7 @@ type Outbox interface {
 	// Settle ends claims and moves dead letters, and returns for how many of the settlements the
 	// event was there to settle. A settlement whose lease is not, or no longer, the event's changes
 	// nothing. A lease that ran out is still the event's until another claim takes it.
-	Settle(ctx context.Context, settlements []Settlement) (held int, err error)
+	Settle(ctx context.Context, settlements []Settlement) (settled int, err error)
 
 	// Dead returns up to limit dead letters with ids greater than after, in order of id.
 	Dead(ctx context.Context, after int64, limit int) ([]DeadLetter, error)

@@ -40,7 +40,7 @@ const (
 	leastWindow  = 4
 	cubicBeta    = 0.7  // what a cut leaves
 	cubicC       = 0.4  // calls a second^3
-	probing      = 1.0  // calls a second, at least, that the window grows by
+	leastGrowth  = 1.0  // calls a second, at least, that the window grows by
 	failureShare = 0.02 // of a round, that is no congestion yet
 	lateShare    = 0.5  // likewise
 )
@@ -142,7 +142,7 @@ func (w *window) grow(took time.Duration) {
 		w.size++
 	case w.size >= w.slow && w.busiest >= int(w.size):
 		d := w.size - w.peak
-		w.size += max(probing, 3*math.Cbrt(cubicC*d*d)) * min(now.Sub(w.grown), took).Seconds()
+		w.size += max(leastGrowth, 3*math.Cbrt(cubicC*d*d)) * min(now.Sub(w.grown), took).Seconds()
 	}
 	w.size = min(w.size, w.most)
 	w.grown = now

@@ -58,6 +58,12 @@ func TestASoundNotifierPasses(t *testing.T) {
 	TestNotifier(t, func(*testing.T) Endpoint { return endpoint(sound) })
 }
 
+func TestSoundNotifiersTogetherPass(t *testing.T) {
+	TestNotifier(t, func(*testing.T) Endpoint {
+		return endpoint(func(s *side) delivery.Notifier { return delivery.Notifiers(sound(s), sound(s)) })
+	})
+}
+
 func TestWhatAnEndpointHasNoMeansForIsSkipped(t *testing.T) {
 	for _, c := range notifierCases {
 		e := endpoint(sound)

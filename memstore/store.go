@@ -266,17 +266,17 @@ func (s *Store) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]d
 
 // Settle ends claims and moves dead letters, as [delivery.Store] says. A lease that has run out
 // settles its event still, as long as nobody else has claimed it.
-func (s *Store) Settle(ctx context.Context, settlements []delivery.Settlement) (held int, err error) {
+func (s *Store) Settle(ctx context.Context, settlements []delivery.Settlement) (settled int, err error) {
 	if err := s.enter(ctx); err != nil {
 		return 0, err
 	}
 	defer s.mu.Unlock()
 	for _, x := range settlements {
 		if s.outbox.settle(x) {
-			held++
+			settled++
 		}
 	}
-	return held, nil
+	return settled, nil
 }
 
 // Dead returns up to limit dead letters with ids greater than after, in order of id.

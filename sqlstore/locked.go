@@ -21,11 +21,10 @@ import (
 // an array is wanted, and what stands in a row. The key of a conversation is its internal number.
 type locked struct {
 	// Sending.
-	known       string               // [conversation] → conversation: those that exist, as far as the transaction can see
+	audiences   string               // [index, conversation, roster's key, sender] → index, key, roster and its size, whether the sender is a reader, and a member
 	found       string               // conversation: makes it, or if it exists locks it
 	foundFree   string               // the same, but it fails if another transaction has made or locked it
 	lock        string               // [conversation] → conversation, key, version; locked
-	audiences   string               // [index, key, roster's key, sender] → index, roster and its size, whether the sender is a reader, and a member
 	addReaders  string               // [key, name]; those that exist stay
 	addRosters  string               // [key, roster's key, size]; likewise
 	addMembers  string               // [roster, key, name]: of readers

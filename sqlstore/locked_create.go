@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"maps"
 	"slices"
@@ -34,30 +33,33 @@ type newAndLocked struct{ conversation string }
 func (e *newAndLocked) Error() string { return "another transaction has the conversation" }
 
 func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, locked map[string]bool, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
-	conversations, err := l.lockConversations(ctx, q, s, messages, locked)
+	drafts := make([]*draft, len(messages))
+	for i := range messages {
+		drafts[i] = &draft{NewMessage: &messages[i]}
+	}
+	conversations, err := l.lockConversations(ctx, q, s, drafts, locked)
 	if err != nil {
 		return nil, nil, err
 	}
-	created, err := l.add(ctx, q, s, messages, conversations)
+	created, err := l.add(ctx, q, s, drafts)
 	if err != nil {
 		return nil, nil, err
 	}
 	var states, versions []row
 	var events []delivery.Event
-	for i, m := range messages {
+	for i, d := range drafts {
 		if c := &created[i]; c.Existed || c.Gone || c.Blocked || c.NoRoster {
 			continue
 		}
 		message := created[i].Message
-		key := conversations[m.Conversation].key
-		states = append(states, row{key, message.Seq, message.Version, uint8(message.Status)})
+		states = append(states, row{d.conversation.key, message.Seq, message.Version, uint8(message.Status)})
 		update := updateOf(message.Header, message.Tally)
-		if m.EventBody {
-			update.Body = m.Body
+		if d.EventBody {
+			update.Body = d.Body
 		}
 		events = append(events, delivery.Event{
-			Kind: delivery.MessageSent, Conversation: m.Conversation, From: message.Seq, To: message.Seq,
-			Except: m.Socket, Updates: []delivery.Update{update},
+			Kind: delivery.MessageSent, Conversation: d.Conversation, From: message.Seq, To: message.Seq,
+			Except: d.Socket, Updates: []delivery.Update{update},
 		})
 	}
 	if len(events) == 0 {
@@ -79,31 +81,30 @@ type conversation struct {
 	key, version int64
 }
 
-// lockConversations locks the conversations of the messages, and makes those that are new. Outside
-// a caller's transaction those that another transaction has locked are not returned.
-func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, locked map[string]bool) (map[string]*conversation, error) {
-	ids := make([]string, len(messages))
-	for i, m := range messages {
-		ids[i] = m.Conversation
-	}
-	known, err := query(ctx, q, scanKnown, l.known, idList(ids))
-	if err != nil {
+// lockConversations locks the conversations of the drafts, and makes those that are new. Outside a
+// caller's transaction those that another transaction has locked are not returned.
+func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft, locked map[string]bool) (map[string]*conversation, error) {
+	if err := l.findAudiences(ctx, q, l.audiences, drafts); err != nil {
 		return nil, err
 	}
-	conversations := make(map[string]*conversation, len(ids))
-	for _, c := range known {
-		conversations[c.id] = c
+	ids := make([]string, len(drafts))
+	conversations := map[string]*conversation{}
+	for i, d := range drafts {
+		ids[i] = d.Conversation
+		if d.audience.key != 0 {
+			conversations[d.Conversation] = &conversation{id: d.Conversation, key: d.audience.key}
+		}
 	}
-	lock, make := l.lockFree, l.foundFree
+	lock, found := l.lockFree, l.foundFree
 	if s.tx != nil {
-		lock, make = l.lock, l.found
+		lock, found = l.lock, l.found
 	}
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
 		if conversations[id] != nil || locked[id] {
 			continue
 		}
-		result, err := q.ExecContext(ctx, make, id)
+		result, err := q.ExecContext(ctx, found, id)
 		if err != nil && s.tx == nil && l.isLocked(err) {
 			return nil, &newAndLocked{id}
 		}
@@ -127,40 +128,37 @@ func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *sess
 		c.version = version
 		return !free
 	})
+	for _, d := range drafts {
+		d.conversation = conversations[d.Conversation]
+	}
 	return conversations, err
 }
 
-func scanKnown(rows *sql.Rows) (*conversation, error) {
-	var c conversation
-	err := rows.Scan(&c.id, &c.key)
-	return &c, err
-}
-
-// add stores the messages whose ids are free, and gives them the next versions of their
+// add stores the drafts whose ids are free, and gives them the next versions of their
 // conversations.
-func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, conversations map[string]*conversation) ([]delivery.Created, error) {
-	ids := make([]string, len(messages))
-	for i, m := range messages {
-		ids[i] = m.ID
+func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft) ([]delivery.Created, error) {
+	ids := make([]string, len(drafts))
+	for i, d := range drafts {
+		ids[i] = d.ID
 	}
-	for free := len(messages) + 1; ; {
+	for free := len(drafts) + 1; ; {
 		there, err := l.taken(ctx, q, s, ids)
 		if err != nil {
 			return nil, err
 		}
-		created, drafts := draftsOf(messages, there, conversations)
-		drafts, made, err := l.address(ctx, q, s, drafts)
+		created, fresh := sortOut(drafts, there)
+		fresh, made, err := l.address(ctx, q, s, fresh)
 		if err != nil {
 			return nil, err
 		}
-		rows := place(drafts, created)
+		rows := place(fresh, created)
 		if len(rows) == 0 {
 			return created, nil
 		}
 		_, err = q.ExecContext(ctx, l.addMessages, toJSON(rows))
 		switch {
 		case err == nil:
-			for _, d := range drafts {
+			for _, d := range fresh {
 				d.conversation.version++
 			}
 			return created, nil
@@ -174,10 +172,10 @@ func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, messages 
 		switch {
 		case len(rows) >= free && s.tx != nil:
 			return nil, errSnapshot
-		case len(rows) >= free && len(messages) == 1:
+		case len(rows) >= free && len(drafts) == 1:
 			return []delivery.Created{unreadable(err)}, nil
 		case len(rows) >= free:
-			return l.addApart(ctx, q, s, messages, conversations)
+			return l.addApart(ctx, q, s, drafts)
 		}
 		free = len(rows) // someone took an id for another conversation: that message exists now
 	}
@@ -196,11 +194,11 @@ func (l *locked) taken(ctx context.Context, q delivery.DBTX, s *session, ids []s
 	return query(ctx, q, scanExisting, l.newest.load, idList(ids))
 }
 
-// addApart is add for messages one of whose ids is taken by a message that cannot be read: it
+// addApart is add for drafts one of whose ids is taken by a message that cannot be read: it
 // stores the others.
-func (l *locked) addApart(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, conversations map[string]*conversation) (created []delivery.Created, err error) {
-	for i := range messages {
-		one, err := l.add(ctx, q, s, messages[i:i+1], conversations)
+func (l *locked) addApart(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft) (created []delivery.Created, err error) {
+	for i := range drafts {
+		one, err := l.add(ctx, q, s, drafts[i:i+1])
 		if err != nil {
 			return nil, err
 		}
@@ -209,22 +207,23 @@ func (l *locked) addApart(ctx context.Context, q delivery.DBTX, s *session, mess
 	return created, nil
 }
 
-// draftsOf returns the messages that are to be stored, given those that are there, and the results
-// of the others.
-func draftsOf(messages []delivery.NewMessage, there []delivery.Created, conversations map[string]*conversation) (created []delivery.Created, drafts []*draft) {
-	created = make([]delivery.Created, len(messages))
-	for i := range messages {
-		m := &messages[i]
-		if at := slices.IndexFunc(there, func(c delivery.Created) bool { return c.Message.ID == m.ID }); at >= 0 {
+// sortOut returns the results of the drafts that are not to be stored, given the messages that are
+// there, and copies of the others.
+func sortOut(drafts []*draft, there []delivery.Created) (created []delivery.Created, fresh []*draft) {
+	created = make([]delivery.Created, len(drafts))
+	for i, d := range drafts {
+		if at := slices.IndexFunc(there, func(c delivery.Created) bool { return c.Message.ID == d.ID }); at >= 0 {
 			created[i] = taken(there[at])
-		} else if c := conversations[m.Conversation]; c == nil {
+		} else if d.conversation == nil {
 			created[i].Blocked = true
 		} else {
-			drafts = append(drafts, &draft{NewMessage: m, index: i, conversation: c})
 			created[i].NoRoster = true // until it is addressed
+			copy := *d
+			copy.index = i
+			fresh = append(fresh, &copy)
 		}
 	}
-	return created, drafts
+	return created, fresh
 }
 
 // place gives the drafts that are addressed their places, fills in what becomes of them, and returns

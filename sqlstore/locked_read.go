@@ -18,14 +18,6 @@ const (
 // A statement from a batch of ids locks the rows it finds and no others if a locking clause follows
 // it.
 
-// lockedKnown returns the text that finds conversations by their ids. ids is the batch as a table.
-func lockedKnown(ids string) string {
-	return `
-SELECT /*! STRAIGHT_JOIN */ c.id, c.conv
-FROM ` + ids + ` j
-CROSS JOIN delivery_conversations c /*! FORCE INDEX (delivery_conversations_id) */ ON c.id = j.id`
-}
-
 // lockedHeaders returns the text that finds messages by their ids.
 func lockedHeaders(ids string) string {
 	return `

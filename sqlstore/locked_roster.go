@@ -17,14 +17,15 @@ const setRosters, undoRosters = "SAVEPOINT delivery_rosters", "ROLLBACK TO SAVEP
 // draft is a message that is to be stored.
 type draft struct {
 	*delivery.NewMessage
-	index        int // of the message
-	conversation *conversation
+	index        int           // of its result
+	conversation *conversation // nil if another transaction has it
 	audience     audience
 }
 
 // audience is whom a message is for, as far as the database has it.
 type audience struct {
 	i      int
+	key    int64 // of the conversation; 0 if it is not there
 	roster int64 // 0 if it is not there, or the message is open
 	size   int   // of the roster
 	reader bool  // whether the sender is one
@@ -34,7 +35,10 @@ type audience struct {
 // address finds the rosters of the drafts, and makes those that are new. It makes readers of the
 // senders. It returns the drafts that are addressed so, and whether something was made.
 func (l *locked) address(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft) (addressed []*draft, made bool, err error) {
-	if err := l.findAudiences(ctx, q, l.audiences, drafts); err != nil {
+	// What was found before the lock is what is there, since nothing changes. Of the rest, some may
+	// have been made meanwhile.
+	unsure := slices.DeleteFunc(slices.Clone(drafts), func(d *draft) bool { return !d.lacks() })
+	if err := l.findAudiences(ctx, q, l.audiences, unsure); err != nil {
 		return nil, false, err
 	}
 	var lacking []*draft
@@ -91,7 +95,7 @@ func (l *locked) findAudiences(ctx context.Context, q delivery.DBTX, text string
 		if !d.Open {
 			roster = d.Roster
 		}
-		rows[i] = row{i, d.conversation.key, roster, d.Sender}
+		rows[i] = row{i, d.Conversation, roster, d.Sender}
 	}
 	return each(ctx, q, scanAudience, func(a audience) bool {
 		drafts[a.i].audience = a
@@ -100,7 +104,7 @@ func (l *locked) findAudiences(ctx context.Context, q delivery.DBTX, text string
 }
 
 func scanAudience(rows *sql.Rows) (a audience, err error) {
-	err = rows.Scan(&a.i, orZero[int64]{&a.roster}, orZero[int]{&a.size}, &a.reader, &a.member)
+	err = rows.Scan(&a.i, &a.key, orZero[int64]{&a.roster}, orZero[int]{&a.size}, &a.reader, &a.member)
 	return a, err
 }
 

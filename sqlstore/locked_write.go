@@ -60,12 +60,12 @@ func lockedWrites(t *tongue) locked {
 		return strings.Join(sets, ", ")
 	}
 	return locked{
-		known: lockedKnown(t.ids),
 		audiences: `
-SELECT /*! STRAIGHT_JOIN */ j.i, g.roster, g.size, p.reader IS NOT NULL, b.reader IS NOT NULL
-FROM ` + t.rows("i BIGINT, conv BIGINT, roster KEY, name ID") + `
-LEFT JOIN delivery_rosters g /*! FORCE INDEX (PRIMARY) */ ON g.conv = j.conv AND g.name = j.roster
-LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = j.conv AND p.name = j.name
+SELECT /*! STRAIGHT_JOIN */ j.i, c.conv, g.roster, g.size, p.reader IS NOT NULL, b.reader IS NOT NULL
+FROM ` + t.rows("i BIGINT, id ID, roster KEY, name ID") + `
+CROSS JOIN delivery_conversations c /*! FORCE INDEX (delivery_conversations_id) */ ON c.id = j.id
+LEFT JOIN delivery_rosters g /*! FORCE INDEX (PRIMARY) */ ON g.conv = c.conv AND g.name = j.roster
+LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = c.conv AND p.name = j.name
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = g.roster AND b.reader = p.reader`,
 		addReaders: `
 INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)

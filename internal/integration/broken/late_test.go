@@ -3,12 +3,14 @@ package broken
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 	"github.com/msgdelivery/delivery/internal/integration/stores"
+	"github.com/msgdelivery/delivery/sqlstore"
 )
 
 // told is a notifier that passes on the messages it is told of.
@@ -36,6 +38,17 @@ func (n told) within(d time.Duration, id string) bool {
 	}
 }
 
+// counted is a store that counts the claims that have returned.
+type counted struct {
+	*sqlstore.Store
+	claims atomic.Int64
+}
+
+func (s *counted) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	defer s.claims.Add(1)
+	return s.Store.Claim(ctx, limit, lease)
+}
+
 // ago moves what is written in a transaction back in time, so that no test has to wait for it.
 var ago = map[engines.Kind]string{
 	engines.Postgres: "UPDATE delivery_outbox SET ready_at = ready_at - INTERVAL '12 s', created_at = created_at - INTERVAL '12 s'",
@@ -47,7 +60,8 @@ func TestWhatCommitsLongAfterItWasSentIsPublishedAtOnce(t *testing.T) {
 	engines.Each(t, func(t *testing.T, e engines.Engine) {
 		db, store := stores.Migrated(t, e)
 		n := make(told, 100)
-		tracker, err := delivery.New(store, n, &delivery.Options{OpenConversations: true})
+		looks := &counted{Store: store}
+		tracker, err := delivery.New(looks, n, &delivery.Options{OpenConversations: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +104,9 @@ func TestWhatCommitsLongAfterItWasSentIsPublishedAtOnce(t *testing.T) {
 		relay.Go(func() { tracker.Run(running) })
 		defer relay.Wait()
 		defer stop()
-		time.Sleep(time.Second) // the relay has looked around
+		for before := looks.claims.Load(); looks.claims.Load() == before; { // the relay looks around
+			time.Sleep(time.Millisecond)
+		}
 		for _, id := range []string{"woken", "woken again"} {
 			late(id)
 			tracker.Wake()

@@ -11,6 +11,7 @@ import (
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 	"github.com/msgdelivery/delivery/internal/integration/stores"
+	"github.com/msgdelivery/delivery/sqlstore"
 )
 
 // An app that forgets to end its transactions loses the conversations that they have locked, and
@@ -25,7 +26,8 @@ func TestLeakedTransactionsTakeNoConnectionsOfTheStores(t *testing.T) {
 		appDB, db := database.Open(t), database.Open(t) // the leaks have connections of their own
 		stores.Migrate(t, e, appDB)
 		db.SetMaxOpenConns(pool)
-		app, tracker := stores.Tracker(t, stores.Open(t, e, appDB)), stores.Tracker(t, stores.Open(t, e, db))
+		store := &turnedAway{Store: stores.Open(t, e, db)}
+		app, tracker := stores.Tracker(t, stores.Open(t, e, appDB)), stores.Tracker(t, store)
 		send := func(ctx context.Context, id, conversation string) error {
 			_, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: conversation, Sender: "alice", Audience: delivery.Audience{Open: true}})
 			return err
@@ -75,7 +77,12 @@ func TestLeakedTransactionsTakeNoConnectionsOfTheStores(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(500 * time.Millisecond) // all of them have met a lock
+		for met := 0; met < 3*leaks; { // a send, a mark and an up-to mark in each room
+			if met = store.count(); ctx.Err() != nil {
+				t.Fatalf("%d of %d rooms and kinds of calls have met a lock", met, 3*leaks)
+			}
+			time.Sleep(time.Millisecond)
+		}
 		for i := range 10 {
 			quick, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			if _, err := tracker.Unread(quick, delivery.Actor{User: "bob"}, "free"); err != nil {
@@ -99,4 +106,52 @@ func TestLeakedTransactionsTakeNoConnectionsOfTheStores(t *testing.T) {
 		}
 		waiting.Wait()
 	})
+}
+
+// turnedAway is a store that notes which calls came back blocked, and where.
+type turnedAway struct {
+	*sqlstore.Store
+	mu  sync.Mutex
+	met map[string]bool // the calls and conversations
+}
+
+func (s *turnedAway) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.met)
+}
+
+func (s *turnedAway) note(call, conversation string, blocked bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if blocked {
+		if s.met == nil {
+			s.met = map[string]bool{}
+		}
+		s.met[call+" "+conversation] = true
+	}
+}
+
+func (s *turnedAway) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	created, claimed, err := s.Store.Create(ctx, messages, lease)
+	for i := range created {
+		s.note("send", messages[i].Conversation, created[i].Blocked)
+	}
+	return created, claimed, err
+}
+
+func (s *turnedAway) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	marked, claimed, err := s.Store.Advance(ctx, marks, lease)
+	for i := range marked {
+		s.note("mark", marks[i].Message, marked[i].Blocked)
+	}
+	return marked, claimed, err
+}
+
+func (s *turnedAway) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	marked, claimed, err := s.Store.AdvanceUpTo(ctx, upTo, limit, lease)
+	for i := range marked {
+		s.note("up to", upTo[i].Conversation, marked[i].Blocked)
+	}
+	return marked, claimed, err
 }

@@ -1,0 +1,35 @@
+package deliverywire
+
+import "github.com/msgdelivery/delivery"
+
+// CatchUp returns the events that bring a client from the version it holds to the page's, in order.
+// The page is what [delivery.Tracker.Changes] returned for the version from, and neither a Reset
+// nor of another epoch than the client's. The events cover the versions after from, up to the
+// page's. There are none if nothing changed.
+//
+// The client asked with the version held, which is below from on all but the first page. A message
+// that was sent after it is in an event of the kind message, with its body. All others are in events
+// of the kind status. The updates have no receipts: they say where the messages stand, and not who
+// brought them there.
+func CatchUp(conversation string, held, from int64, page delivery.Page) []delivery.Event {
+	var events []delivery.Event
+	for _, m := range page.Messages {
+		kind, body := delivery.StatusChanged, ""
+		if m.Seq > held {
+			kind, body = delivery.MessageSent, m.Body
+		}
+		if n := len(events); n == 0 || events[n-1].Kind != kind {
+			events = append(events, delivery.Event{Kind: kind, Conversation: conversation, From: from + 1})
+		}
+		last := &events[len(events)-1]
+		last.To, from = m.Version, m.Version
+		last.Updates = append(last.Updates, delivery.Update{
+			Message: m.ID, Sender: m.Sender, Version: m.Version,
+			Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total, Body: body,
+		})
+	}
+	if n := len(events); n > 0 {
+		events[n-1].To = page.Version
+	}
+	return events
+}

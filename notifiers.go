@@ -1,0 +1,67 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// Notifiers returns a [CheckingNotifier] that tells all of the given notifiers, at the same time:
+// Pusher for some clients and a [Bus] for others, say.
+//
+// An event is accepted once all of them have accepted it, and refused if one of them refuses it. If
+// an endpoint fails, all events come again, also to those notifiers that accepted them. So an outage
+// of one endpoint holds up no event at the others, which hear some of them several times. A
+// conversation is refused if one of the notifiers is a CheckingNotifier and refuses it.
+func Notifiers(notifiers ...Notifier) CheckingNotifier { return several(notifiers) }
+
+type several []Notifier
+
+// CheckConversation implements [CheckingNotifier].
+func (s several) CheckConversation(conversation string) error {
+	for _, n := range s {
+		if checking, ok := n.(CheckingNotifier); ok {
+			if err := checking.CheckConversation(conversation); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Notify implements [Notifier]. If a notifier panics, so does Notify, after the others have
+// returned.
+func (s several) Notify(ctx context.Context, events []Event) error {
+	errs := make([]error, len(s))
+	panics := make([]any, len(s))
+	var wait sync.WaitGroup
+	for i, n := range s {
+		wait.Go(func() {
+			defer func() { panics[i] = recover() }()
+			errs[i] = n.Notify(ctx, events)
+		})
+	}
+	wait.Wait()
+	for _, p := range panics {
+		if p != nil {
+			panic(p)
+		}
+	}
+	var failures []error
+	refused := make(map[int]error)
+	for _, err := range errs {
+		var refusal *RefusedError
+		switch {
+		case errors.As(err, &refusal):
+			for i, why := range refusal.ByIndex {
+				refused[i] = errors.Join(refused[i], why)
+			}
+		case err != nil:
+			failures = append(failures, err)
+		}
+	}
+	if len(failures) > 0 {
+		return errors.Join(failures...) // says nothing about any event, as the contract wants it
+	}
+	return Refused(refused)
+}

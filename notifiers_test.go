@@ -1,0 +1,129 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverytest"
+)
+
+// returns is a notifier that returns err.
+type returns struct{ err error }
+
+func (r returns) Notify(context.Context, []delivery.Event) error { return r.err }
+
+// narrow refuses the conversation "long".
+type narrow struct{ delivery.Notifier }
+
+func (narrow) CheckConversation(conversation string) error {
+	if conversation == "long" {
+		return &delivery.InvalidError{Field: "conversation", Reason: "is too long"}
+	}
+	return nil
+}
+
+func TestNotifiersTellAll(t *testing.T) {
+	var a, b deliverytest.Recorder
+	events := []delivery.Event{{ID: 1}, {ID: 2}}
+	if err := delivery.Notifiers(&a, &b).Notify(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Events()) != 2 || len(b.Events()) != 2 {
+		t.Errorf("told %d and %d events", len(a.Events()), len(b.Events()))
+	}
+}
+
+func TestNotifiersAcceptWhatAllAccept(t *testing.T) {
+	down, busy := errors.New("down"), errors.New("busy")
+	no, never := errors.New("no"), errors.New("never")
+	refuse := func(byIndex map[int]error) delivery.Notifier { return returns{delivery.Refused(byIndex)} }
+	for _, test := range []struct {
+		name      string
+		notifiers []delivery.Notifier
+		refused   map[int][]error // by index, the causes
+		failures  []error
+	}{
+		{name: "nobody is to be told", notifiers: nil},
+		{name: "all accept", notifiers: []delivery.Notifier{returns{}, returns{}}},
+		{name: "a failure is a plain error", notifiers: []delivery.Notifier{returns{}, returns{down}}, failures: []error{down}},
+		{name: "several failures are all there", notifiers: []delivery.Notifier{returns{busy}, returns{down}}, failures: []error{busy, down}},
+		{
+			name:      "refusals are of the event that one of them refused",
+			notifiers: []delivery.Notifier{refuse(map[int]error{0: no}), refuse(map[int]error{0: never, 2: no})},
+			refused:   map[int][]error{0: {no, never}, 2: {no}},
+		},
+		{
+			name:      "a failure beside a refusal says nothing of any event",
+			notifiers: []delivery.Notifier{refuse(map[int]error{0: no}), returns{down}}, failures: []error{down},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := delivery.Notifiers(test.notifiers...).Notify(t.Context(), []delivery.Event{{ID: 1}, {ID: 2}, {ID: 3}})
+			var refused *delivery.RefusedError
+			errors.As(err, &refused)
+			if (refused != nil) != (test.refused != nil) || (err == nil) != (test.refused == nil && test.failures == nil) {
+				t.Fatalf("got %v", err)
+			}
+			for _, failure := range test.failures {
+				if !errors.Is(err, failure) {
+					t.Errorf("got %v, want %v in it", err, failure)
+				}
+			}
+			if refused == nil {
+				return
+			}
+			if len(refused.ByIndex) != len(test.refused) {
+				t.Errorf("refused %v", refused.ByIndex)
+			}
+			for i, causes := range test.refused {
+				for _, cause := range causes {
+					if !errors.Is(refused.ByIndex[i], cause) {
+						t.Errorf("event %d is refused for %v, want %v in it", i, refused.ByIndex[i], cause)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestAHangingNotifierKeepsNoEventFromTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hears deliverytest.Recorder
+		hangs := delivery.NotifierFunc(func(ctx context.Context, _ []delivery.Event) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := delivery.Notifiers(hangs, &hears).Notify(ctx, []delivery.Event{{ID: 1}})
+		if !errors.Is(err, context.DeadlineExceeded) || len(hears.Events()) != 1 {
+			t.Errorf("got %v, and the other heard %d events", err, len(hears.Events()))
+		}
+	})
+}
+
+func TestANotifierThatPanicsPanicsInItsCaller(t *testing.T) {
+	var hears deliverytest.Recorder
+	panics := delivery.NotifierFunc(func(context.Context, []delivery.Event) error { panic("a bug") })
+	defer func() {
+		if p := recover(); p != "a bug" || len(hears.Events()) != 1 {
+			t.Errorf("recovered %v, and the other heard %d events", p, len(hears.Events()))
+		}
+	}()
+	_ = delivery.Notifiers(panics, &hears).Notify(t.Context(), []delivery.Event{{ID: 1}})
+}
+
+func TestNotifiersCheckConversationsWithAllThatCan(t *testing.T) {
+	both := delivery.Notifiers(new(deliverytest.Recorder), narrow{new(deliverytest.Recorder)})
+	var invalid *delivery.InvalidError
+	if err := both.CheckConversation("long"); !errors.As(err, &invalid) {
+		t.Errorf("got %v", err)
+	}
+	if err := both.CheckConversation("short"); err != nil {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,83 @@
+// Package sseadapter tells browsers about message delivery through server-sent events, over plain
+// HTTP and without another server. Its [Handler] serves the streams:
+//
+//	bus := new(delivery.LocalBus) // one process; several need a bus between them
+//	tracker, err := delivery.New(store, delivery.NotifierFunc(bus.Publish), &delivery.Options{Authorize: mayDo})
+//	streams, err := sseadapter.New(tracker, bus, currentUser, nil)
+//	go tracker.Run(ctx)
+//	go streams.Run(ctx)
+//	mux.Handle("GET /events", streams)
+//
+// The relay of one process publishes each event. A [delivery.Bus] brings it to the processes that
+// have the streams. With [delivery.LocalBus] and several processes, most clients would hear nothing.
+//
+// # The page
+//
+//	const events = new EventSource('/events?conversation=' + encodeURIComponent('c1'))
+//	events.addEventListener('hello', e => { socket = JSON.parse(e.data).socket })
+//	events.addEventListener('message', e => apply(JSON.parse(e.data)))
+//	events.addEventListener('status', e => apply(JSON.parse(e.data)))
+//	events.addEventListener('reset', e => loadAgain(JSON.parse(e.data).conversation))
+//
+// A stream carries 1 to [MaxConversations] conversations, each a parameter "conversation" of the
+// URL. A browser opens at most six connections to a host by HTTP/1.1, so a page should have one
+// stream, and tabs may share one.
+//
+// The events of a stream are:
+//
+//	hello    {"socket": "sse-…", "epoch": "7", "versions": {"c1": 41}, "refused": ["c9"]}
+//	message  a payload of deliverywire
+//	status   a payload of deliverywire
+//	reset    {"conversation": "c1", "version": 3, "epoch": "8"}
+//	ping     {}
+//
+// Hello is the first. Its socket is the id of this stream: a page that names it in its sends and
+// marks is not told of them. Each stream has a new one, which nobody can guess. The versions say
+// where the stream begins in each conversation. The user may not hear those in "refused".
+//
+// What a page does with payloads is described in the documentation of deliverywire. After a reset it
+// forgets the conversation's messages and loads them again. It may ignore pings. If it wants to know
+// that the connection broke without a word, it counts as broken after 2 heartbeats without an event.
+//
+// # Catching up
+//
+// The id of every event says up to which version the stream has told each conversation. When an
+// EventSource connects again, it sends the last id as Last-Event-ID, and the stream begins with all
+// that changed since. So the page misses nothing, and need not read the changes itself. The same
+// happens without a new connection if events were lost between the processes: the stream reads the
+// changes when the bus says so, or when an event has been missing for 1 s.
+//
+// A page that has loaded its messages passes the version and the epoch that came with them in the
+// parameter "since" of the URL. It has the form of an id: the epoch, and the version of each
+// conversation in the order of the URL, joined by dots.
+//
+//	/events?conversation=c1&conversation=c2&since=7.41.3
+//
+// A version may be left out, as in "7.41.". Without it the stream begins at the conversation's
+// present version, which hello names, and the page reads the changes if it holds an older one. A
+// malformed id counts as none.
+//
+// The stream sends a reset if the store cannot tell what changed, or if more than 5,000 messages
+// did. What it sends to catch up says where messages stand. It has no receipts; a page that shows
+// who has read a message loads them.
+//
+// # Load
+//
+// Events are encoded once for all streams. Of a slow client at most [Options.Buffer] bytes of events
+// wait. If more come, the stream drops them, and reads the changes once the client has taken what
+// was written. While it does that, it holds one page ([delivery.MaxPage]) and its JSON, less than
+// 3 MiB in all. A client that takes longer than [Options.WriteTimeout] for 64 KiB is cut off. No
+// write is without a deadline, and the WriteTimeout and ReadTimeout of the [http.Server] do not end
+// a stream.
+//
+// Opening a stream costs one read of the store for each conversation. At most 8 reads are under way
+// at a time in a process. Streams that end tell their clients to come again after 1 to 3 s, each at
+// another moment.
+//
+// # Proxies and middleware
+//
+// The answer asks nginx not to hold it back (X-Accel-Buffering). Other proxies may have a setting of
+// their own for it. A middleware that hides the deadlines of the ResponseWriter makes every stream
+// fail with status 500, and one that compresses may hold events back
+// (findings/compression-holds-events.sh): mount the Handler outside of both.
+package sseadapter
