@@ -8,14 +8,17 @@ import "github.com/msgdelivery/delivery"
 // page's. There are none if nothing changed.
 //
 // The client asked with the version held, which is below from on all but the first page. A message
-// that was sent after it is in an event of the kind message, with its body. All others are in events
-// of the kind status. The updates have no receipts: they say where the messages stand, and not who
-// brought them there.
+// that was sent after it is in an event of the kind message, with its body, and one that was deleted
+// in an event of the kind deleted. All others are in events of the kind status. The updates have no
+// receipts: they say where the messages stand, and not who brought them there.
 func CatchUp(conversation string, held, from int64, page delivery.Page) []delivery.Event {
 	var events []delivery.Event
 	for _, m := range page.Messages {
 		kind, body := delivery.StatusChanged, ""
-		if m.Seq > held {
+		switch {
+		case m.Deleted:
+			kind = delivery.MessageDeleted
+		case m.Seq > held:
 			kind, body = delivery.MessageSent, m.Body
 		}
 		if n := len(events); n == 0 || events[n-1].Kind != kind {

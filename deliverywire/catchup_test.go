@@ -20,6 +20,10 @@ type view struct {
 func (v *view) apply(t *testing.T, kind delivery.Kind, from, to int64, updates []delivery.Update) {
 	t.Helper()
 	for _, u := range updates {
+		if kind == delivery.MessageDeleted {
+			delete(v.messages, u.Message)
+			continue
+		}
 		had, known := v.messages[u.Message]
 		if known == (kind == delivery.MessageSent) {
 			t.Errorf("%s came as a %v, and the client knew it: %t", u.Message, kind, known)
@@ -53,6 +57,9 @@ func TestACatchUpBringsAClientToWhereTheMessagesStand(t *testing.T) {
 			earlier := fmt.Sprint("m", random.IntN(round+1), "-", random.IntN(5))
 			actor := delivery.Actor{User: []string{"bob", "carol"}[random.IntN(2)]}
 			_, _ = tracker.MarkRead(ctx, actor, earlier) // there may be none
+			if random.IntN(5) == 0 {
+				_, _ = tracker.Delete(ctx, actor, earlier)
+			}
 		}
 		held := client.version
 		for more := true; more; {

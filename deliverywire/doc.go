@@ -6,7 +6,8 @@
 //		broker.Publish(event.Conversation, event.Kind.String(), data)
 //	}
 //
-// An event is sent under the name of its kind, "message" or "status". Its data is a [Payload]:
+// An event is sent under the name of its kind, "message", "status" or "deleted". Its data is a
+// [Payload]:
 //
 //	{
 //		"conversation": "c1", "from": 41, "to": 42,
@@ -25,6 +26,8 @@
 //
 //	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
 //
+// The updates of a "deleted" event have the message and the version alone.
+//
 // Nothing else about an event reaches a client. Above all, the socket that made the change
 // ([delivery.Event.Except]) is for the notifier to compare: a client that knows the socket of another
 // can hide events from it.
@@ -35,7 +38,9 @@
 //
 //  1. It loads the messages, and keeps the version and the epoch that came with them.
 //  2. It applies an update to its message if the update's version is higher than that of the
-//     message. So repeated and late events do no harm.
+//     message. So repeated and late events do no harm. It removes the message of a "deleted" event,
+//     and one that the changes call deleted, and keeps the id: an event that was late, or an answer
+//     that was under way, may still bring the message.
 //  3. It then looks at the event's range. If "from" is at most the page's version + 1, the page
 //     raises its version to "to". Otherwise it missed something: it reads the changes since its
 //     version and epoch, and keeps the version and epoch of the answer. If the answer says "reset",

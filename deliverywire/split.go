@@ -24,7 +24,7 @@ var ErrTooLarge = errors.New("deliverywire: one update of a message takes more t
 // with a higher limit.
 func Split(event delivery.Event, limit int) ([][]byte, error) {
 	if !event.Kind.Valid() {
-		return nil, &delivery.InvalidError{Field: "kind", Reason: "is not message or status"}
+		return nil, &delivery.InvalidError{Field: "kind", Reason: "is not message, status or deleted"}
 	}
 	if len(event.Updates) == 0 {
 		return nil, &delivery.InvalidError{Field: "updates", Reason: "are none"}

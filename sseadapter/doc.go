@@ -17,6 +17,7 @@
 //	events.addEventListener('hello', e => { socket = JSON.parse(e.data).socket })
 //	events.addEventListener('message', e => apply(JSON.parse(e.data)))
 //	events.addEventListener('status', e => apply(JSON.parse(e.data)))
+//	events.addEventListener('deleted', e => apply(JSON.parse(e.data)))
 //	events.addEventListener('reset', e => loadAgain(JSON.parse(e.data).conversation))
 //
 // A stream carries 1 to [MaxConversations] conversations, each a parameter "conversation" of the
@@ -28,6 +29,7 @@
 //	hello    {"socket": "sse-…", "epoch": "7", "versions": {"c1": 41}, "refused": ["c9"]}
 //	message  a payload of deliverywire
 //	status   a payload of deliverywire
+//	deleted  a payload of deliverywire
 //	reset    {"conversation": "c1", "version": 3, "epoch": "8"}
 //	ping     {}
 //
