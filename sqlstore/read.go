@@ -23,8 +23,7 @@ type reads struct {
 	receipts string // ids → receipt…, ordered by message and recipient
 
 	// Lists: conversation's version, epoch, message…, own receipt…, as a LEFT JOIN makes them: for
-	// an empty page, one row with both and NULLs. Those by seq, and changes after 0, have no
-	// tombstones.
+	// an empty page, one row with both and NULLs. Those by seq have no tombstones.
 	after   string // conversation, after, before, limit, viewer; the first ones in order of seq
 	before  string // the same; the last ones, in descending order of seq
 	changes string // conversation, after, limit, viewer; in order of version
@@ -81,8 +80,11 @@ func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page
 			if l.Bytes > 0 {
 				rows = min(rows, piece)
 			}
+			if rest.Limit > l.Limit {
+				cursor = nil // nothing is on the page yet
+			}
 			text, args := s.reads.list(rest, rows)
-			n, room := 0, true
+			n, passed, room := 0, 0, true
 			err := each(ctx, q, scanListed, func(row listed) bool {
 				if cursor == nil {
 					cursor = &row.cursor
@@ -91,10 +93,13 @@ func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page
 					return false
 				}
 				n++
-				if row.cursor == *cursor {
-					room = filling.Add(last)
-				} else {
+				switch {
+				case row.cursor != *cursor:
 					room = filling.End()
+				case last.Deleted && l.After == 0:
+					passed++
+				default:
+					room = filling.Add(last)
 				}
 				return room
 			}, text, args...)
@@ -102,7 +107,7 @@ func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page
 				page = delivery.Page{}
 				return err
 			}
-			if rest.Limit -= n; !room || n < rows || rest.Limit == 0 {
+			if rest.Limit -= n - passed; !room || n < rows || rest.Limit == 0 {
 				page = filling.Done(*cursor)
 				return nil
 			}
