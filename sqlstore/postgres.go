@@ -113,12 +113,12 @@ var (
 		',"d":' || (extract(epoch FROM u.delivered_at) * 1000000)::bigint, ',"r":' || (extract(epoch FROM u.read_at) * 1000000)::bigint, '}}')`
 
 	// pgEventOfSteps is the payload of an event of the steps of a group.
-	pgEventOfSteps = pgEvent(`min(conversation)`, `min(version)`, `max(version)`, `socket COLLATE "C"`, `string_agg(`+pgUpdate+`, ',' ORDER BY version)`)
+	pgEventOfSteps = pgEvent(sqlStatusChanged, `min(conversation)`, `min(version)`, `max(version)`, `socket COLLATE "C"`, `string_agg(`+pgUpdate+`, ',' ORDER BY version)`)
 )
 
 // pgEvent returns the payload of an event of steps: it makes SQL from SQL.
-func pgEvent(conversation, from, to, socket, updates string) string {
-	return `concat('{"k":` + sqlStatusChanged + `,"c":', to_json(` + conversation + `), ',"f":', ` + from + `, ',"t":', ` + to + `,
+func pgEvent(kind, conversation, from, to, socket, updates string) string {
+	return `concat('{"k":` + kind + `,"c":', to_json(` + conversation + `), ',"f":', ` + from + `, ',"t":', ` + to + `,
 		',"x":', to_json(` + socket + `), ',"u":[', ` + updates + `, ']}')`
 }
 

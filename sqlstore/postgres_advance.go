@@ -142,7 +142,7 @@ state AS (` + pgState + `
 event AS (
 	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, payload)
 	SELECT event, clock_timestamp() + $7::bigint * INTERVAL '1 microsecond', $8::bigint, ($8::bigint <> 0)::int,
-		` + pgEvent(`conversation`, `version`, `version`, `$3::text`, pgUpdate) + `
+		` + pgEvent(sqlStatusChanged, `conversation`, `version`, `version`, `$3::text`, pgUpdate) + `
 	FROM step u
 )
 SELECT 1, mark.id, mark.conversation, mark.author, mark.seq, roster IS NULL, mark.total, mark.quorum, sent_at,
@@ -179,7 +179,7 @@ func (*postgresWrites) advance(ctx context.Context, s *session, marks []delivery
 				missing = append(missing, marks[i].Message)
 			}
 		}
-		return pgMissing(ctx, q, missing)
+		return pgProbe(ctx, q, pgProbeMissing, missing)
 	})
 	return marked, nil, err
 }

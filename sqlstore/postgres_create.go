@@ -109,8 +109,9 @@ state AS (
 	SELECT conv, seq, seq, ` + sqlSent + `, 0, 0 FROM message
 ),
 event AS (
-	INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
+	INSERT INTO delivery_outbox (ready_at, lease, attempts, body_of, payload)
 	SELECT clock_timestamp() + $2::bigint * INTERVAL '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
+		CASE WHEN event_body AND body <> '' THEN id END,
 		json_build_object('k', ` + sqlMessageSent + `, 'c', conversation, 'f', seq, 't', seq, 'x', socket, 'u', json_build_array(
 			json_build_object('i', id, 's', sender, 'v', seq, 'm', ` + sqlSent + `, 'd', 0, 'r', 0, 'n', recipients,
 				'b', CASE WHEN event_body THEN body ELSE '' END)))

@@ -71,11 +71,11 @@ WITH ending AS MATERIALIZED (
 ),
 ended AS (
 	DELETE FROM delivery_outbox o USING ending s WHERE o.id = ANY (ARRAY(SELECT id FROM ending)) AND o.id = s.id AND o.lease = s.lease
-	RETURNING o.id, o.attempts, o.payload, outcome, reason
+	RETURNING o.id, o.attempts, o.body_of, o.payload, outcome, reason
 ),
 buried AS (
-	INSERT INTO delivery_dead (id, attempts, reason, at, payload)
-	SELECT id, attempts, reason, clock_timestamp(), payload FROM ended WHERE outcome = ` + sqlBury + `
+	INSERT INTO delivery_dead (id, attempts, reason, at, body_of, payload)
+	SELECT id, attempts, reason, clock_timestamp(), body_of, payload FROM ended WHERE outcome = ` + sqlBury + `
 ),
 deferring AS MATERIALIZED (
 	SELECT * FROM json_to_recordset($2::json) AS s(id bigint, lease bigint, outcome int, after bigint)
@@ -87,26 +87,27 @@ deferred AS (
 	RETURNING o.id
 ),
 raising AS MATERIALIZED (
-	SELECT * FROM json_to_recordset($3::json) AS s(id bigint, outcome int, payload text)
+	SELECT * FROM json_to_recordset($3::json) AS s(id bigint, outcome int, body_of text, payload text)
 ),
 raised AS (
 	DELETE FROM delivery_dead d USING raising s WHERE d.id = ANY (ARRAY(SELECT id FROM raising)) AND d.id = s.id
-	RETURNING d.id, outcome, s.payload
+	RETURNING d.id, outcome, s.body_of, s.payload
 ),
 requeued AS (
-	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, payload)
-	SELECT id, clock_timestamp(), 0, 0, payload FROM raised WHERE outcome = ` + sqlRequeue + `
+	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, body_of, payload)
+	SELECT id, clock_timestamp(), 0, 0, body_of, payload FROM raised WHERE outcome = ` + sqlRequeue + `
 )
 SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM deferred) + (SELECT count(*) FROM raised)`
 
 // pgSettlement is one settlement on its way to pgSettle.
 type pgSettlement struct {
-	ID      int64  `json:"id"`
-	Lease   int64  `json:"lease"`
-	Outcome uint8  `json:"outcome"`
-	After   int64  `json:"after"` // microseconds
-	Reason  string `json:"reason"`
-	Payload string `json:"payload"`
+	ID      int64   `json:"id"`
+	Lease   int64   `json:"lease"`
+	Outcome uint8   `json:"outcome"`
+	After   int64   `json:"after"` // microseconds
+	Reason  string  `json:"reason"`
+	BodyOf  *string `json:"body_of"`
+	Payload string  `json:"payload"`
 }
 
 func (*postgresWrites) settle(ctx context.Context, s *session, settlements []delivery.Settlement) (held int, err error) {
@@ -129,6 +130,7 @@ func (*postgresWrites) settle(ctx context.Context, s *session, settlements []del
 			if row.Payload, err = encodeEvent(x.Event); err != nil {
 				return 0, err
 			}
+			row.BodyOf = bodyOf(x.Event)
 			raising = append(raising, row)
 		case delivery.SettleDiscard:
 			raising = append(raising, row)

@@ -1,12 +1,24 @@
 package sqlstore
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/msgdelivery/delivery"
+)
 
 const (
-	pgMessage = `m.id, c.id, s.name, m.seq, m.roster IS NULL, m.total, m.quorum, m.sent_at, m.body,
-	t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at`
-
+	pgMessage = pgHeader + `, m.body, ` + pgTally
+	pgHeader  = `m.id, c.id, s.name, m.seq, m.roster IS NULL, m.total, m.quorum, m.sent_at`
+	pgTally   = `t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at`
 	pgReceipt = `m.id, p.name, coalesce(r.status, x.status), coalesce(r.version, x.version), r.delivered_at, r.read_at`
+
+	// A search for messages takes them in the order of the index, and a limit ends it. Ranges over
+	// both columns, and conditions of CASE, make the planner expect many, whatever its statistics:
+	// it would sort few. Of a limit that it cannot see it expects that a tenth of them is wanted.
+
+	// pgStands is whether a message was not deleted.
+	pgStands = `CASE WHEN sender IS NULL THEN false ELSE true END`
 
 	// pgSender finds the name s of a message's sender.
 	pgSender = `
@@ -26,8 +38,8 @@ LEFT JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE conv = c.conv
 
 	pgPageBySeq = pgPage + `
 LEFT JOIN LATERAL (
-	SELECT * FROM delivery_messages WHERE conv = c.conv AND seq > $2::bigint AND seq < $3::bigint
-	ORDER BY seq %[2]s LIMIT $4::bigint
+	SELECT * FROM delivery_messages WHERE (conv, seq) > (c.conv, $2::bigint) AND (conv, seq) < (c.conv, $3::bigint) AND ` + pgStands + `
+	ORDER BY conv %[2]s, seq %[2]s LIMIT $4::bigint
 ) m ON true
 LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true` + pgSender + `%[3]s
 ORDER BY m.seq %[2]s`
@@ -64,32 +76,27 @@ ORDER BY m.id, p.name`,
 	before:  fmt.Sprintf(pgPageBySeq, "$5", "DESC", pgOwn),
 	changes: fmt.Sprintf(pgPageByVersion, "$4", pgOwn),
 
-	// An open message's receipt that is not there yet counts as Sent. The range over both columns,
-	// and one condition for all else, make the planner expect many rows, whatever its statistics:
-	// so it takes them in the order of the index, and the limit ends the search.
-	pending: `
-WITH reader AS MATERIALIZED (
-	SELECT c.conv, c.version, p.reader, coalesce(p.read_seq, 0) AS place
-	FROM delivery_conversations c
-	LEFT JOIN LATERAL (
-		SELECT reader, read_seq FROM delivery_readers WHERE conv = c.conv AND name = $2::text LIMIT 1
-	) p ON true
-	WHERE c.id = $1::text
-),
-unread AS MATERIALIZED (
-	SELECT m.id, m.seq
-	FROM delivery_messages m
-	CROSS JOIN LATERAL (SELECT (SELECT reader FROM reader) AS reader OFFSET 0) p` + pgOwn + `
-	WHERE (m.conv, m.seq) > ((SELECT conv FROM reader), (SELECT place FROM reader))
-		AND (m.conv, m.seq) <= ((SELECT conv FROM reader), (SELECT version FROM reader))
-		AND CASE WHEN m.sender = p.reader THEN false
-			ELSE coalesce(r.status, x.status, (m.roster IS NULL)::int * ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `) END
-	ORDER BY m.conv, m.seq LIMIT $3::bigint
-)
-SELECT reader.version, (SELECT count(*) FROM unread), first.id, first.seq, newest.id, newest.seq
-FROM reader
-LEFT JOIN LATERAL (SELECT * FROM unread ORDER BY seq LIMIT 1) first ON true
-LEFT JOIN LATERAL (SELECT id, seq FROM delivery_messages WHERE conv = reader.conv ORDER BY seq DESC LIMIT 1) newest ON true`,
+	// An open message's receipt that is not there yet counts as Sent.
+	unread: `
+SELECT c.version, u.count, first.id, first.seq, ` + pgHeader + `, substr(m.body, 1, ` + strconv.Itoa(delivery.MaxPreview) + `), ` + pgTally + `, ` + pgReceipt + `
+FROM json_array_elements_text($1::json) AS asked(id)
+CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = asked.id LIMIT 1) c
+LEFT JOIN LATERAL (SELECT reader, name, read_seq FROM delivery_readers WHERE conv = c.conv AND name = $2::text LIMIT 1) p ON true
+CROSS JOIN LATERAL (
+	SELECT count(*) AS count, min(seq) AS first FROM (
+		SELECT m.seq FROM delivery_messages m` + pgOwn + `
+		WHERE (m.conv, m.seq) > (c.conv, coalesce(p.read_seq, 0)) AND (m.conv, m.seq) <= (c.conv, c.version)
+			AND CASE WHEN m.sender IS NULL OR m.sender = p.reader THEN false ELSE true END
+			AND CASE WHEN coalesce(r.status, x.status, (m.roster IS NULL)::int * ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `) THEN true ELSE false END
+		ORDER BY m.conv, m.seq LIMIT (SELECT $3::bigint)
+	) unread
+) u
+LEFT JOIN LATERAL (SELECT id, seq FROM delivery_messages WHERE conv = c.conv AND seq = u.first LIMIT 1) first ON true
+LEFT JOIN LATERAL (
+	SELECT * FROM delivery_messages WHERE (conv, seq) > (c.conv, 0) AND (conv, seq) <= (c.conv, c.version) AND ` + pgStands + `
+	ORDER BY conv DESC, seq DESC LIMIT 1
+) m ON true
+LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true` + pgSender + pgOwn,
 
 	dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > $1::bigint ORDER BY id LIMIT $2::bigint`,
 

@@ -29,7 +29,7 @@ mark AS MATERIALIZED (
 		r.delivered_at, r.read_at, coalesce(CASE WHEN m.status = ` + sqlRead + ` THEN p.read_seq ELSE p.delivered_seq END, 0) AS place
 	FROM asked m
 	CROSS JOIN LATERAL (SELECT seen FROM room WHERE conv = m.conv AND conversation = m.conversation LIMIT 1) c
-	CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = m.sender LIMIT 1) s
+	LEFT JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = m.sender LIMIT 1) s ON true
 	LEFT JOIN LATERAL (
 		SELECT reader, delivered_seq, read_seq FROM delivery_readers WHERE conv = m.conv AND name = m."user" LIMIT 1
 	) p ON true` + pgOwn + `
@@ -56,7 +56,7 @@ needed AS MATERIALIZED (
 			ORDER BY conv, seq LIMIT $11::bigint
 		) m
 		CROSS JOIN LATERAL (SELECT look.reader) p` + pgOwn + `
-		WHERE m.sender IS DISTINCT FROM p.reader AND look.status > coalesce(r.status, 0)
+		WHERE m.sender IS NOT NULL AND m.sender IS DISTINCT FROM p.reader AND look.status > coalesce(r.status, 0)
 			AND (m.roster IS NULL OR coalesce(r.status, x.status) IS NOT NULL)
 	) f
 ),
@@ -174,7 +174,7 @@ func (*postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo []deliv
 				missing = append(missing, upTo[i].Message)
 			}
 		}
-		return pgMissing(ctx, q, missing)
+		return pgProbe(ctx, q, pgProbeMissing, missing)
 	})
 	return marked, nil, err
 }
@@ -206,6 +206,7 @@ func pgApplyUpTo(ctx context.Context, q delivery.DBTX, upTo []delivery.UpTo, lim
 	for i := range rows {
 		row := &rows[i]
 		m, u := &row.MarkedUpTo, &upTo[row.ord-1]
+		m.Header = stripped(m.Header)
 		switch {
 		case m.Blocked:
 			*m = delivery.MarkedUpTo{Header: m.Header, Blocked: true}
