@@ -35,7 +35,7 @@ type locked struct {
 	// Marking. Rows that ask how things stand are [index, key, seq, roster, name], the roster NULL
 	// for an open message. A relation is: whether the name is a reader, whether a member of the
 	// roster, and the receipt without its ids.
-	headers     string               // [message] → key, roster, header…
+	headers     string               // [message] → key, roster, header…; tombstones too
 	lockFree    string               // [key] → key, version: those that nobody else has locked, locked
 	standing    string               // [index, key, seq, roster, name] → index, conversation's version, tally…, relation…
 	wait        string               // makes standing lock all it reads, and read what was committed last
@@ -52,8 +52,16 @@ type locked struct {
 
 	newest newest
 
+	// Deleting.
+	tallies       string // [index, key, seq] → index, conversation's version, tally…; at no status if the message is deleted
+	dropReceipts  string // [index, key, seq]: all of the messages
+	putTombstones string // [key, seq, id]: what is left of messages
+	bodies        string // [id], [id] → id; of the events that have the bodies of messages
+	dropBodies    string // [id]; from events that are due and nobody holds
+	dropDead      string // [id]; from dead letters
+
 	// The outbox.
-	addEvents string // microseconds, token, attempts, [payload]
+	addEvents string // microseconds, token, attempts, [payload, id of the message whose body it has]
 	latest    string // token, limit → id; the last ones first
 	anyDue    string // → whether some event is due
 	due       string // limit → id, attempts, payload: those due longest that nobody else is claiming; locked
@@ -61,14 +69,14 @@ type locked struct {
 	done      string // [id, token]
 	again     string // [id, token, microseconds, attempts to forget]
 	bury      string // [id, token, reason]: copies to the dead letters
-	requeue   string // [id, payload]: copies from the dead letters
+	requeue   string // [id, id of the message whose body it has, payload]: copies from the dead letters
 	discard   string // [id]
 }
 
 // row is a row of a batch.
 type row []any
 
-// changes gathers what one transaction changes by marks.
+// changes gathers what one transaction changes in messages that are there.
 type changes struct {
 	readers  map[name]bool   // that are new
 	versions map[int64]int64 // of the conversations, by key
@@ -102,15 +110,19 @@ type standing struct {
 	mark    int // index of the mark that asks
 	user    string
 	key     int64
-	roster  int64 // 0 if the message is open
-	header  delivery.Header
-	version int64 // of the conversation
+	roster  int64           // 0 if the message is open
+	header  delivery.Header // stripped, if the message is deleted
+	hidden  bool            // whether it is, from the transaction's snapshot
+	version int64           // of the conversation
 	tally   delivery.Tally
 	reader  bool             // whether the user is one
 	receipt delivery.Receipt // zero if there is none
 }
 
 func (s *standing) spot() spot { return spot{s.key, s.header.Seq} }
+
+// gone reports whether the message is deleted, or none was found.
+func (s *standing) gone() bool { return s.header.Sender == "" }
 
 // relation is what connects a user with a message.
 type relation struct {
@@ -122,12 +134,26 @@ func (r *relation) columns() []any {
 	return append([]any{&r.reader, &r.member}, progressColumns(&r.receipt)...)
 }
 
+// stand fills in how the message stands, in a conversation at that version.
+func (s *standing) stand(version int64, tally delivery.Tally) {
+	s.version, s.tally = version, tally
+	if !tally.Status.Valid() {
+		s.header = tombstone(s.header)
+	}
+}
+
+// tombstone is what is left of a header after the message's deletion.
+func tombstone(h delivery.Header) delivery.Header {
+	h.Sender = ""
+	return stripped(h)
+}
+
 // relate fills in the user's receipt. Members have one before there is a row of it.
 func (s *standing) relate(r relation) {
 	s.reader, s.receipt = r.reader, r.receipt
 	if s.receipt.Version == 0 { // there is no row, or one that was reserved
 		s.receipt = delivery.Receipt{}
-		if r.member && s.user != s.header.Sender {
+		if r.member && !s.gone() && s.user != s.header.Sender {
 			s.receipt = delivery.Receipt{Status: delivery.Sent, Version: s.header.Seq}
 		}
 	}
@@ -138,6 +164,9 @@ func (s *standing) relate(r relation) {
 
 // markable reports whether the user, who is not the sender, may mark the message.
 func (s *standing) markable(admitted bool) bool {
+	if s.gone() {
+		return false
+	}
 	if s.header.Open {
 		return admitted
 	}
@@ -152,39 +181,55 @@ func (c *changes) advance(s *standing, socket string, to delivery.Status, at tim
 	if !s.receipt.Advance(s.header, to, at) {
 		return false
 	}
-	if c.versions == nil {
-		c.readers, c.versions, c.tallies = map[name]bool{}, map[int64]int64{}, map[spot]*delivery.Tally{}
-	}
 	if !s.reader {
+		if c.readers == nil {
+			c.readers = map[name]bool{}
+		}
 		c.readers[name{s.key, s.user}] = true
 	}
-	version := cmp.Or(c.versions[s.key], s.version) + 1
-	c.versions[s.key] = version
-	s.receipt.Message, s.receipt.Recipient, s.receipt.Version = s.header.ID, s.user, version
+	tally := c.take(s)
+	s.receipt.Message, s.receipt.Recipient, s.receipt.Version = s.header.ID, s.user, tally.Version
+	tally.Count(s.header, from, s.receipt)
+	c.receipts = append(c.receipts, placed{s.spot(), s.receipt})
+	receipt := s.receipt
+	update := updateOf(s.header, *tally)
+	update.Receipt = &receipt
+	c.tell(delivery.StatusChanged, s.header.Conversation, socket, update)
+	return true
+}
 
+// remove makes the message a tombstone, and tells of that as advance does.
+func (c *changes) remove(s *standing, socket string) {
+	tally := c.take(s)
+	*tally = delivery.Tally{Version: tally.Version}
+	c.tell(delivery.MessageDeleted, s.header.Conversation, socket, delivery.Update{Message: s.header.ID, Version: tally.Version})
+}
+
+// take gives the message the next version of its conversation, and returns its tally.
+func (c *changes) take(s *standing) *delivery.Tally {
+	if c.versions == nil {
+		c.versions, c.tallies = map[int64]int64{}, map[spot]*delivery.Tally{}
+	}
 	tally := c.tallies[s.spot()] // another user's step may have moved it
 	if tally == nil {
 		tally = &s.tally
 		c.tallies[s.spot()] = tally
 	}
-	tally.Count(s.header, from, s.receipt)
-	tally.Version = version
-	c.receipts = append(c.receipts, placed{s.spot(), s.receipt})
+	tally.Version = cmp.Or(c.versions[s.key], s.version) + 1
+	c.versions[s.key] = tally.Version
+	return tally
+}
 
+// tell adds an update to the last event, or to a new one if the update cannot share that.
+func (c *changes) tell(kind delivery.Kind, conversation, socket string, update delivery.Update) {
 	n := len(c.events)
-	if n == 0 || c.events[n-1].Conversation != s.header.Conversation || c.events[n-1].Except != socket || len(c.events[n-1].Updates) == delivery.MaxBatch {
-		c.events = append(c.events, delivery.Event{
-			Kind: delivery.StatusChanged, Conversation: s.header.Conversation, From: version, Except: socket,
-		})
+	if n == 0 || c.events[n-1].Conversation != conversation || c.events[n-1].Except != socket || len(c.events[n-1].Updates) == delivery.MaxBatch {
+		c.events = append(c.events, delivery.Event{Kind: kind, Conversation: conversation, From: update.Version, Except: socket})
 		n++
 	}
-	receipt := s.receipt
-	update := updateOf(s.header, *tally)
-	update.Receipt = &receipt
 	event := &c.events[n-1]
-	event.To = version
+	event.To = update.Version
 	event.Updates = append(event.Updates, update)
-	return true
 }
 
 // put writes the changes and their events.

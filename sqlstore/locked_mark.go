@@ -31,7 +31,7 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 	var receipts []*standing
 	for i, m := range marks {
 		f := found[m.Message]
-		if f == nil {
+		if f == nil || f.gone() {
 			continue
 		}
 		marked[i].Header = f.header
@@ -66,6 +66,10 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 	var c changes
 	for _, r := range receipts {
 		m := marks[r.mark]
+		if r.gone() { // since it was found
+			marked[r.mark] = delivery.Marked{}
+			continue
+		}
 		changed := r.markable(m.Admitted) && c.advance(r, m.Socket, m.Status, m.At)
 		marked[r.mark].Receipt, marked[r.mark].Changed = r.receipt, changed
 	}
@@ -95,21 +99,22 @@ func (l *locked) refuseBlocked(ctx context.Context, q delivery.DBTX, receipts []
 // find returns where the messages with these ids stand, as far as they exist.
 func (l *locked) find(ctx context.Context, q delivery.DBTX, s *session, ids []string) (map[string]*standing, error) {
 	found := make(map[string]*standing, len(ids))
-	add := func(text string) error {
+	add := func(text string, hidden bool) error {
 		rows, err := query(ctx, q, scanHeader, text, idList(ids))
 		for _, r := range rows {
+			r.hidden = hidden
 			found[r.header.ID] = r
 		}
 		return err
 	}
-	if err := add(l.headers); err != nil || !l.newest.in(s) {
+	if err := add(l.headers, false); err != nil || !l.newest.in(s) {
 		return found, err
 	}
 	ids = slices.DeleteFunc(ids, func(id string) bool { return found[id] != nil })
 	if len(ids) == 0 {
 		return found, nil
 	}
-	return found, add(l.headers + l.newest.lock)
+	return found, add(l.headers+l.newest.lock, true)
 }
 
 // free locks the conversations that nobody else has locked, if there are several, and returns the
@@ -137,10 +142,11 @@ func (l *locked) read(ctx context.Context, q delivery.DBTX, s *session, receipts
 	if !l.newest.in(s) {
 		return l.readFrom(ctx, q, l.standing+lock, receipts)
 	}
-	if _, err := l.lockRows(ctx, q, l.lock, keysOf(receipts)); err != nil {
+	if err := l.lockTallies(ctx, q, receipts); err != nil {
 		return err
 	}
-	return l.readNewest(ctx, q, receipts, func(r *standing) bool { return marks[r.mark].Admitted })
+	there := slices.DeleteFunc(slices.Clone(receipts), (*standing).gone)
+	return l.readNewest(ctx, q, there, func(r *standing) bool { return marks[r.mark].Admitted })
 }
 
 // lockRows locks conversations by one of the texts for that, and returns their versions.
@@ -156,6 +162,25 @@ func (l *locked) lockRows(ctx context.Context, q delivery.DBTX, text string, key
 func scanVersion(rows *sql.Rows) (s standing, err error) {
 	err = rows.Scan(&s.key, &s.version)
 	return s, err
+}
+
+// lockTallies fills in how the messages stand, as far as they were found, and locks them and their
+// conversations.
+func (l *locked) lockTallies(ctx context.Context, q delivery.DBTX, found []*standing) error {
+	found = slices.SortedFunc(slices.Values(found), func(a, b *standing) int { return a.spot().compare(b.spot()) })
+	rows := make([]row, len(found))
+	for i, s := range found {
+		rows[i] = row{i, s.key, s.header.Seq}
+	}
+	type stands struct {
+		i, version int64
+		tally      delivery.Tally
+	}
+	columns := func(s *stands) []any { return append([]any{&s.i, &s.version}, tallyColumns(&s.tally)...) }
+	return each(ctx, q, into(columns), func(s stands) bool {
+		found[s.i].stand(s.version, s.tally)
+		return true
+	}, l.tallies+l.wait, toJSON(rows))
 }
 
 // keysOf returns the conversations of the receipts, in order.
@@ -186,7 +211,7 @@ func (l *locked) readFrom(ctx context.Context, q delivery.DBTX, text string, rec
 			return err
 		}
 		r := receipts[i]
-		r.version, r.tally = version, tally
+		r.stand(version, tally)
 		r.relate(relation)
 	}
 	if err := rows.Err(); err != nil {
@@ -222,5 +247,6 @@ func (s *standing) wanted(index int) row {
 func scanHeader(rows *sql.Rows) (*standing, error) {
 	var s standing
 	err := rows.Scan(append([]any{&s.key, orZero[int64]{&s.roster}}, headerColumns(&s.header)...)...)
+	s.header = stripped(s.header)
 	return &s, err
 }

@@ -32,6 +32,8 @@ type newest struct {
 	seen    string // [index, key, seq, roster, name] → index, whether the snapshot shows the roster, relation…
 	members string // [index, key, seq, roster, name] → index; of members of the roster, with that lock
 	reserve string // [key, seq, name]: makes the receipts of readers that do not exist, at version 0
+	marked  string // [index, key, seq] → index, name: of the readers who have marked the messages
+	unmark  string // [key, seq, name]: drops receipts
 	stretch string // key, from seq, before seq, limit → key, roster, header…, in order of seq; with that lock
 }
 
@@ -113,7 +115,7 @@ func (l *locked) findStepsNewest(ctx context.Context, q delivery.DBTX, upTo []de
 			next := k.named.header.Seq
 			if len(part) == stretchLength {
 				next = part[stretchLength-1].header.Seq
-			} else if named.header.ID != "" {
+			} else if !named.gone() {
 				part = append(part, named)
 			}
 			part = slices.DeleteFunc(part, func(r *standing) bool {

@@ -11,12 +11,13 @@ import (
 
 // announce puts the events of a transaction into the outbox.
 func (l *locked) announce(ctx context.Context, q delivery.DBTX, events []delivery.Event, lease delivery.Lease) ([]delivery.Claimed, error) {
-	payloads := make([]string, len(events))
+	payloads := make([]row, len(events))
 	for i, e := range events {
-		var err error
-		if payloads[i], err = encodeEvent(e); err != nil {
+		payload, err := encodeEvent(e)
+		if err != nil {
 			return nil, err
 		}
+		payloads[i] = row{payload, bodyOf(e)}
 	}
 	attempts := 0
 	if lease.Token != 0 {
@@ -108,7 +109,7 @@ func (l *locked) settle(ctx context.Context, s *session, settlements []delivery.
 			if err != nil {
 				return 0, err
 			}
-			requeue = append(requeue, row{x.ID, payload})
+			requeue = append(requeue, row{x.ID, bodyOf(x.Event), payload})
 			discard = append(discard, row{x.ID})
 		case delivery.SettleDiscard:
 			discard = append(discard, row{x.ID})

@@ -21,7 +21,7 @@ const (
 // lockedHeaders returns the text that finds messages by their ids.
 func lockedHeaders(ids string) string {
 	return `
-SELECT /*! STRAIGHT_JOIN */ c.conv, m.roster, ` + headerCols + lockedByID(ids) + lockedConversation + lockedSender
+SELECT /*! STRAIGHT_JOIN */ c.conv, m.roster, ` + headerCols + lockedByID(ids) + lockedConversation + lockedMaybeSender
 }
 
 // lockedByID returns the FROM clause of the messages with these ids.
@@ -35,11 +35,13 @@ CROSS JOIN delivery_messages m /*! FORCE INDEX (delivery_messages_id) */ ON m.id
 const lockedConversation = `
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = m.conv`
 
-// lockedSender joins the sender of each message, and lockedRoster its roster, if it has one.
+// lockedSender joins the sender of each message, if it has one, and so passes over tombstones.
+// lockedMaybeSender passes over none, and lockedRoster joins the roster, if there is one.
 const (
-	lockedSender = `
-CROSS JOIN delivery_readers s /*! FORCE INDEX (delivery_readers_reader) */ ON s.reader = m.sender`
-	lockedRoster = `
+	lockedSender      = "\nCROSS JOIN " + lockedSenders
+	lockedMaybeSender = "\nLEFT JOIN " + lockedSenders
+	lockedSenders     = `delivery_readers s /*! FORCE INDEX (delivery_readers_reader) */ ON s.reader = m.sender`
+	lockedRoster      = `
 LEFT JOIN delivery_rosters g /*! FORCE INDEX (delivery_rosters_roster) */ ON g.roster = m.roster`
 )
 
@@ -63,7 +65,7 @@ SELECT * FROM (
 ) s%[1]d`
 
 // lockedReads returns the texts of the reading operations for SQLite or MySQL.
-func lockedReads(ids, now string) reads {
+func lockedReads(ids, now string, unread unread) reads {
 	// A page is found first, in the index alone, and then filled. The conversation comes before it,
 	// to be there even if the page is empty.
 	page := func(table, index, within, order string) string {
@@ -86,10 +88,10 @@ LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster
 LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = p.conv AND r.seq = p.seq AND r.reader = v.reader AND r.version > 0
 WHERE e.id = 1 ORDER BY `
 	}
-	const bySeq = "p.seq > ? AND p.seq < ?"
+	const bySeq = "p.seq > ? AND p.seq < ? AND p.sender IS NOT NULL"
 	return reads{
 		load: `
-SELECT /*! STRAIGHT_JOIN */ ` + messageCols + `, g.name` + lockedByID(ids) + lockedConversation + lockedSender + `
+SELECT /*! STRAIGHT_JOIN */ ` + messageCols + `, g.name` + lockedByID(ids) + lockedConversation + lockedMaybeSender + `
 CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq` + lockedRoster,
 
 		// Of a frozen message, the members of its roster, with a receipt (r) or without. Of an open
@@ -99,7 +101,7 @@ SELECT /*! STRAIGHT_JOIN */ m.id, p.name, COALESCE(r.status, o.status, ` + sqlSe
 	COALESCE(r.delivered_at, o.delivered_at), COALESCE(r.read_at, o.read_at)` + lockedByID(ids) + `
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader <> m.sender
 LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = b.reader AND r.version > 0
-LEFT JOIN delivery_receipts o /*! FORCE INDEX (PRIMARY) */ ON o.conv = CASE WHEN m.roster IS NULL THEN m.conv END AND o.seq = m.seq AND o.version > 0
+LEFT JOIN delivery_receipts o /*! FORCE INDEX (PRIMARY) */ ON o.conv = CASE WHEN m.roster IS NULL AND m.sender IS NOT NULL THEN m.conv END AND o.seq = m.seq AND o.version > 0
 CROSS JOIN delivery_readers p /*! FORCE INDEX (delivery_readers_reader) */ ON p.reader = COALESCE(b.reader, o.reader)
 ORDER BY m.id, p.name`,
 
@@ -107,29 +109,7 @@ ORDER BY m.id, p.name`,
 		before:  page("delivery_messages", "PRIMARY", bySeq, "p.seq DESC") + "p.seq DESC",
 		changes: page("delivery_states", "delivery_states_version", "p.version > ?", "p.version") + "t.version",
 
-		// A receipt that is not there yet counts as Sent. What is found becomes one row at once:
-		// MariaDB would find it again for each mention.
-		pending: `
-WITH c AS (SELECT conv, version FROM delivery_conversations /*! FORCE INDEX (delivery_conversations_id) */ WHERE id = ?)
-SELECT /*! STRAIGHT_JOIN */ c.version, u.unread, f.id, f.seq, n.id, n.seq
-FROM c
-CROSS JOIN (
-	SELECT COUNT(*) AS unread, MIN(seq) AS first
-	FROM (
-		SELECT /*! STRAIGHT_JOIN */ m.seq
-		FROM c
-		LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = c.conv AND p.name = ?
-		CROSS JOIN delivery_messages m /*! FORCE INDEX (PRIMARY) */ ON m.conv = c.conv AND m.seq > COALESCE(p.read_seq, 0)
-		LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = p.reader
-		LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader
-		WHERE m.sender <> COALESCE(p.reader, 0) AND (m.roster IS NULL OR b.reader IS NOT NULL)
-			AND COALESCE(r.status, ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `)
-		ORDER BY m.seq LIMIT ?
-	) m
-) u
-LEFT JOIN delivery_messages f /*! FORCE INDEX (PRIMARY) */ ON f.conv = c.conv AND f.seq = u.first
-LEFT JOIN delivery_messages n /*! FORCE INDEX (PRIMARY) */ ON n.conv = c.conv AND n.seq = (
-	SELECT seq FROM delivery_messages /*! FORCE INDEX (PRIMARY) */ WHERE conv = c.conv ORDER BY seq DESC LIMIT 1)`,
+		unread: lockedUnread(ids, unread),
 
 		dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > ? ORDER BY id LIMIT ?`,
 

@@ -115,7 +115,7 @@ func (l *locked) look(ctx context.Context, q delivery.DBTX, s *session, upTo []d
 		named[i].user = u.User
 	}
 	if s.tx != nil {
-		if _, err := l.lockRows(ctx, q, l.lock, keysOf(named)); err != nil {
+		if err := l.lockTallies(ctx, q, named); err != nil {
 			return nil, err
 		}
 	}
@@ -185,6 +185,9 @@ func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, 
 		for _, r := range k.steps {
 			step := *r // which stays as it was found, should the transaction be repeated
 			r := &step
+			if r.gone() {
+				continue
+			}
 			if c.advance(r, u.Socket, u.Status, u.At) {
 				if m.Changed++; m.From == 0 {
 					m.From = r.receipt.Version
@@ -226,6 +229,9 @@ func (l *locked) lockLooks(ctx context.Context, q delivery.DBTX, upTo []delivery
 	for _, k := range looks {
 		if version, free := versions[k.named.key]; free && version != k.version {
 			stale = append(stale, k.steps...)
+			if !k.named.gone() {
+				stale = append(stale, &k.named)
+			}
 		}
 	}
 	if len(stale) > 0 {

@@ -42,6 +42,11 @@ INSERT INTO ` + table + ` (` + list + `)
 SELECT ` + list + ` FROM ` + t.rows(text)
 }
 
+// lockedTally joins, to rows that name a message, its conversation and its state.
+const lockedTally = `
+CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = j.conv
+CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = j.conv AND t.seq = j.seq`
+
 // lockedReader joins, to rows that name a user, the user's number.
 const lockedReader = `
 CROSS JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = j.conv AND p.name = j.name`
@@ -84,11 +89,12 @@ INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_c
 SELECT conv, seq, version, status, 0, 0 FROM ` + t.rows("conv BIGINT, seq BIGINT, version BIGINT, status TINYINT"),
 
 		headers: lockedHeaders(t.ids),
+		tallies: `
+SELECT /*! STRAIGHT_JOIN */ j.i, c.version, ` + tallyCols + `
+FROM ` + t.rows("i BIGINT, conv BIGINT, seq BIGINT") + lockedTally,
 		standing: `
 SELECT /*! STRAIGHT_JOIN */ j.i, c.version, ` + tallyCols + `, ` + relationCols + `
-FROM ` + wanted + `
-CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = j.conv
-CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = j.conv AND t.seq = j.seq` + lockedRelation,
+FROM ` + wanted + lockedTally + lockedRelation,
 		putReceipts: `
 INSERT INTO delivery_receipts (conv, seq, reader, status, version, delivered_at, read_at)
 SELECT /*! STRAIGHT_JOIN */ j.conv, j.seq, p.reader, j.status, j.version, j.delivered_at, j.read_at
@@ -106,18 +112,29 @@ WHERE b.reader IS NOT NULL OR r.reader IS NOT NULL`,
 		putReaders: t.insert("delivery_readers", "conv BIGINT, name ID, delivered_seq BIGINT, read_seq BIGINT") +
 			t.over("conv, name", place("delivered_seq")+", "+place("read_seq")),
 
+		putTombstones: `
+INSERT INTO delivery_messages (conv, seq, id, body, total, quorum, sent_at)
+SELECT conv, seq, id, '', 0, 0, 0 FROM ` + t.rows("conv BIGINT, seq BIGINT, id ID") +
+			t.over("conv, seq", "sender = NULL, roster = NULL, "+again("body", "total", "quorum", "sent_at")),
+		bodies: `
+SELECT /*! STRAIGHT_JOIN */ o.id FROM ` + t.ids + ` j
+CROSS JOIN delivery_outbox o /*! FORCE INDEX (delivery_outbox_body) */ ON o.body_of = j.id
+UNION ALL
+SELECT /*! STRAIGHT_JOIN */ d.id FROM ` + t.ids + ` j
+CROSS JOIN delivery_dead d /*! FORCE INDEX (delivery_dead_body) */ ON d.body_of = j.id`,
+
 		latest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
 		anyDue: `SELECT EXISTS (SELECT 1 FROM delivery_outbox WHERE ready_at <= ` + t.now + `)`,
 		bury: `
-INSERT INTO delivery_dead (id, attempts, reason, at, payload)
-SELECT /*! STRAIGHT_JOIN */ o.id, o.attempts, j.reason, ` + t.now + `, o.payload
+INSERT INTO delivery_dead (id, attempts, reason, at, body_of, payload)
+SELECT /*! STRAIGHT_JOIN */ o.id, o.attempts, j.reason, ` + t.now + `, o.body_of, o.payload
 FROM ` + t.rows("id BIGINT, lease BIGINT, reason TEXT") + `
 CROSS JOIN delivery_outbox o /*! FORCE INDEX (PRIMARY) */ ON o.id = j.id AND o.lease = j.lease
 WHERE o.lease <> 0`,
 		requeue: `
-INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
-SELECT /*! STRAIGHT_JOIN */ d.id, ` + t.now + `, 0, 0, ` + t.now + `, j.payload
-FROM ` + t.rows("id BIGINT, payload TEXT") + `
+INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, body_of, payload)
+SELECT /*! STRAIGHT_JOIN */ d.id, ` + t.now + `, 0, 0, ` + t.now + `, j.body_of, j.payload
+FROM ` + t.rows("id BIGINT, body_of ID, payload TEXT") + `
 CROSS JOIN delivery_dead d /*! FORCE INDEX (PRIMARY) */ ON d.id = j.id`,
 	}
 }

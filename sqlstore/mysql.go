@@ -27,7 +27,7 @@ var mysql = dialect{
 	},
 	tables:  "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
 	migrate: mysqlMigrate,
-	reads:   lockedReads(mysqlIDs, mysqlNow),
+	reads:   lockedReads(mysqlIDs, mysqlNow, mysqlUnread),
 	writes:  func() writes { return &mysqlWrites },
 }
 
@@ -99,9 +99,21 @@ SET t.version = j.version, t.status = j.status, t.delivered_count = j.delivered_
 UPDATE ` + mysqlTable(columns("conv BIGINT, version BIGINT")) + `
 STRAIGHT_JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 SET c.version = j.version`
+	l.dropReceipts = `
+DELETE r FROM ` + mysqlTable(columns("i BIGINT, conv BIGINT, seq BIGINT")) + `
+STRAIGHT_JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq`
+	l.dropBodies = `
+UPDATE ` + mysqlTable(columns("id BIGINT")) + `
+STRAIGHT_JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id
+SET o.payload = JSON_REMOVE(o.payload, '` + bodyPath + `'), o.body_of = NULL
+WHERE o.lease = 0 OR o.ready_at <= ` + mysqlNow
+	l.dropDead = `
+UPDATE ` + mysqlTable(columns("id BIGINT")) + `
+STRAIGHT_JOIN delivery_dead d FORCE INDEX (PRIMARY) ON d.id = j.id
+SET d.payload = JSON_REMOVE(d.payload, '` + bodyPath + `'), d.body_of = NULL`
 	l.newest = newest{
 		lock: mysqlShare,
-		load: lockedReads(mysqlIDs, mysqlNow).load + mysqlShare,
+		load: lockedReads(mysqlIDs, mysqlNow, mysqlUnread).load + mysqlShare,
 		seen: `
 SELECT STRAIGHT_JOIN j.i, g.roster IS NOT NULL, ` + relationCols + `
 FROM ` + mysqlWanted + `
@@ -115,6 +127,16 @@ INSERT INTO delivery_receipts (conv, seq, reader, status, version)
 SELECT STRAIGHT_JOIN j.conv, j.seq, p.reader, ` + sqlSent + `, 0
 FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, name ID")) + lockedReader + `
 ON DUPLICATE KEY UPDATE version = delivery_receipts.version`,
+		marked: `
+SELECT STRAIGHT_JOIN j.i, p.name
+FROM ` + mysqlTable(columns("i BIGINT, conv BIGINT, seq BIGINT")) + `
+JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq
+JOIN delivery_readers p FORCE INDEX (delivery_readers_reader) ON p.reader = r.reader
+WHERE r.version > 0`,
+		unmark: `
+DELETE r FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, name ID")) + `
+STRAIGHT_JOIN delivery_readers p FORCE INDEX (PRIMARY) ON p.conv = j.conv AND p.name = j.name
+STRAIGHT_JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.reader = p.reader`,
 		stretch: `
 SELECT STRAIGHT_JOIN c.conv, m.roster, ` + headerCols + `
 FROM delivery_messages m FORCE INDEX (PRIMARY)` + lockedConversation + lockedSender + `
@@ -122,9 +144,9 @@ WHERE m.conv = ? AND m.seq >= ? AND m.seq < ?
 ORDER BY m.seq LIMIT ?` + mysqlShare,
 	}
 	l.addEvents = `
-INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload)
-SELECT ` + mysqlNow + ` + ?, ?, ?, ` + mysqlNow + `, j.payload
-FROM JSON_TABLE(?, '$[*]' COLUMNS (i FOR ORDINALITY, payload MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$')) j
+INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload, body_of)
+SELECT ` + mysqlNow + ` + ?, ?, ?, ` + mysqlNow + `, j.payload, j.body_of
+FROM JSON_TABLE(?, '$[*]' COLUMNS (i FOR ORDINALITY, payload MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$[0]', body_of VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[1]')) j
 ORDER BY j.i`
 	l.due = `
 SELECT id, attempts, payload FROM delivery_outbox FORCE INDEX (delivery_outbox_ready)

@@ -81,6 +81,10 @@ func bodyOf(e delivery.Event) *string {
 	return &e.Updates[0].Message
 }
 
+// bodyPath is where the body is in the payload of an event that has one, for functions of SQL that
+// change JSON.
+const bodyPath = "$.u[0].b"
+
 // readEvent returns the event with that id and payload; of one that cannot be read, the id alone,
 // as [delivery.Store] says, so that it stands in nobody's way.
 func readEvent(id int64, text []byte) delivery.Event {

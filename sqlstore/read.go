@@ -33,8 +33,6 @@ type reads struct {
 	// conversation's id. The body may be cut.
 	unread string // [conversation], user, limit → version, count, id, seq, message…, receipt…
 
-	pending string // conversation, user, limit → version, count, first id and seq, newest id and seq; until unread takes its place
-
 	dead    string // after, limit → id, payload, attempts, reason, at
 	backlog string // → waiting, microseconds since the oldest was committed, until the newest will have been (NULLs if there is none), dead
 }
@@ -145,9 +143,6 @@ func (s *session) unread(ctx context.Context, user string, conversations []strin
 		all = make([]delivery.Unread, len(conversations))
 		for i, c := range conversations {
 			all[i].Conversation = c
-		}
-		if s.reads.unread == "" {
-			return s.unreadEach(ctx, q, user, all, limit)
 		}
 		return each(ctx, q, scanUnread, func(u delivery.Unread) bool {
 			if u.More = u.Count > limit; u.More {

@@ -28,7 +28,7 @@ var sqlite = dialect{
 	migrate: func(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error {
 		return s.write(ctx, apply)
 	},
-	reads:  lockedReads(sqliteIDs, sqliteNow),
+	reads:  lockedReads(sqliteIDs, sqliteNow, sqliteUnread),
 	writes: func() writes { return &sqliteWrites },
 }
 
@@ -177,9 +177,19 @@ ON CONFLICT (conv, seq) DO UPDATE SET version = excluded.version, status = exclu
 INSERT INTO delivery_conversations (conv, id, version)
 SELECT c.conv, c.id, j.version FROM ` + sqliteTongue.rows("conv, version") + ` CROSS JOIN delivery_conversations c ON c.conv = j.conv WHERE true
 ON CONFLICT (conv) DO UPDATE SET version = excluded.version`
+	l.dropReceipts = `
+WITH gone (conv, seq) AS MATERIALIZED (SELECT value->>1, value->>2 FROM json_each(?))
+DELETE FROM delivery_receipts
+WHERE (conv, seq) IN gone AND conv BETWEEN (SELECT min(conv) FROM gone) AND (SELECT max(conv) FROM gone)`
+	l.dropBodies = sqliteBatch + `
+UPDATE delivery_outbox SET payload = json_remove(payload, '` + bodyPath + `'), body_of = NULL
+` + sqliteOfBatch + ` AND (lease = 0 OR ready_at <= ` + sqliteNow + `)`
+	l.dropDead = sqliteBatch + `
+UPDATE delivery_dead SET payload = json_remove(payload, '` + bodyPath + `'), body_of = NULL
+` + sqliteOfBatch
 	l.addEvents = `
-INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload)
-SELECT ` + sqliteNow + ` + ?, ?, ?, ` + sqliteNow + `, value FROM json_each(?) ORDER BY key`
+INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload, body_of)
+SELECT ` + sqliteNow + ` + ?, ?, ?, ` + sqliteNow + `, value->>0, value->>1 FROM json_each(?) ORDER BY key`
 	l.due = `
 SELECT id, attempts, payload FROM delivery_outbox WHERE ready_at <= ` + sqliteNow + ` ORDER BY ready_at, id LIMIT ?`
 	l.hold = `
@@ -194,10 +204,9 @@ WHERE id IN done AND id BETWEEN (SELECT min(id) FROM done) AND (SELECT max(id) F
 INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
 SELECT o.id, ` + sqliteNow + ` + (j.value->>2), 0, o.attempts - (j.value->>3), 0, '' FROM ` + sqliteLeased + ` WHERE true
 ON CONFLICT (id) DO UPDATE SET lease = 0, ready_at = excluded.ready_at, attempts = excluded.attempts`
-	l.discard = `
-WITH gone (id) AS MATERIALIZED (SELECT value->>0 FROM json_each(?))
+	l.discard = sqliteBatch + `
 DELETE FROM delivery_dead
-WHERE id IN gone AND id BETWEEN (SELECT min(id) FROM gone) AND (SELECT max(id) FROM gone)`
+` + sqliteOfBatch
 	return l
 }()
 
@@ -216,6 +225,13 @@ var sqliteTongue = tongue{
 	later: func(column string) string { return "excluded." + column },
 	now:   sqliteNow,
 }
+
+// sqliteBatch begins a statement about a batch of ids, [id], and sqliteOfBatch restricts it to them.
+const (
+	sqliteBatch = `
+WITH batch (id) AS MATERIALIZED (SELECT value->>0 FROM json_each(?))`
+	sqliteOfBatch = `WHERE id IN batch AND id BETWEEN (SELECT min(id) FROM batch) AND (SELECT max(id) FROM batch)`
+)
 
 // sqliteLeased joins a batch of leased events, [id, token], with those of them that still are.
 const sqliteLeased = `json_each(?) j

@@ -21,7 +21,7 @@ type guard struct {
 var (
 	errFailedTx = errors.New("an earlier call in this transaction failed: roll it back")
 	errNoTx     = errors.New("no transaction is under way")
-	errSnapshot = errors.New("the transaction's snapshot lacks a message or a roster that exists")
+	errSnapshot = errors.New("the transaction's snapshot lacks a message, a roster or a receipt that exists")
 )
 
 // writeInTx runs fn inside the caller's transaction.

@@ -20,7 +20,7 @@ type Verdict struct {
 	Backwards  Findings // receipts, or what was told of them, that did not move forward
 	Duplicates Findings // events accepted that tell again what was told
 	Tallies    Findings // messages whose counts, status or version are not what their receipts say
-	Unread     Findings // answers of Pending that are not what the receipts say
+	Unread     Findings // answers of Unread that are not what the receipts say
 
 	Marks, Changed    int           // acknowledged, and those that advanced
 	Committed         int           // transactions of nodes

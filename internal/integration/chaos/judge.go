@@ -111,21 +111,25 @@ func (c *checker) recount() {
 				m.ID, m.Status, m.Delivered, m.Read, m.Version, t.Status, t.Delivered, t.Read, t.Version)
 		}
 	}
-	for _, p := range c.state.Pending {
+	for _, u := range c.state.Unread {
 		unread, first, newest := 0, int64(0), int64(0)
-		for _, m := range c.sent[p.Conversation] {
+		for _, m := range c.sent[u.Conversation] {
 			newest = m.Seq
-			h := c.receipts[receiptKey{m.ID, p.User}]
-			if m.Sender == p.User || h == nil && !m.Open || h != nil && (h.stored == delivery.Read || !h.stored.Valid() && !m.Open) {
+			h := c.receipts[receiptKey{m.ID, u.User}]
+			if m.Sender == u.User || h == nil && !m.Open || h != nil && (h.stored == delivery.Read || !h.stored.Valid() && !m.Open) {
 				continue
 			}
 			if unread++; unread == 1 {
 				first = m.Seq
 			}
 		}
-		if p.Unread != min(unread, delivery.MaxUnread) || p.More != (unread > delivery.MaxUnread) || p.First.Seq != first || p.Newest.Seq != newest {
-			v.Unread.add("%s has %d unread in %s from seq %d on, newest %d, and Pending says %d, %d, %d",
-				p.User, unread, p.Conversation, first, newest, p.Unread, p.First.Seq, p.Newest.Seq)
+		var said int64
+		if u.Newest != nil {
+			said = u.Newest.Seq
+		}
+		if u.Count != min(unread, delivery.MaxUnread) || u.More != (unread > delivery.MaxUnread) || u.First.Seq != first || said != newest {
+			v.Unread.add("%s has %d unread in %s from seq %d on, newest %d, and Unread says %d, %d, %d",
+				u.User, unread, u.Conversation, first, newest, u.Count, u.First.Seq, said)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,7 +66,7 @@ WHERE p.db = DATABASE() AND p.command = 'Sleep' AND p.time_ms > 1000`,
 type State struct {
 	Messages  []StoredMessage       `json:"messages"` // in order of seq
 	Receipts  []StoredReceipt       `json:"receipts"`
-	Pending   []StoredPending       `json:"pending"`  // of every user in every conversation
+	Unread    []StoredUnread        `json:"unread"`   // of every user in every conversation
 	Versions  map[string]int64      `json:"versions"` // by conversation
 	Dead      []delivery.DeadLetter `json:"dead"`
 	Rosters   []string              `json:"rosters"`   // what does not fit together
@@ -97,11 +98,10 @@ type StoredReceipt struct {
 	Version   int64           `json:"version"`
 }
 
-// StoredPending is what the store says that a user has not read.
-type StoredPending struct {
-	User         string `json:"user"`
-	Conversation string `json:"conversation"`
-	delivery.Pending
+// StoredUnread is what the store says that a user has not read.
+type StoredUnread struct {
+	User string `json:"user"`
+	delivery.Unread
 }
 
 // receipts lists those that have a row, but for those that MariaDB has only reserved, and those of
@@ -195,7 +195,7 @@ ORDER BY m.conv, m.seq`)
 		s.Versions[c.id] = c.version
 	}
 	if err == nil {
-		s.Pending, err = readPending(ctx, store, world)
+		s.Unread, err = readUnread(ctx, store, world)
 	}
 	for after := int64(0); err == nil; {
 		var dead []delivery.DeadLetter
@@ -208,22 +208,28 @@ ORDER BY m.conv, m.seq`)
 	return s, err
 }
 
-// readPending asks the store for what every user has not read in every conversation.
-func readPending(ctx context.Context, store delivery.Store, world World) ([]StoredPending, error) {
-	all := make([]StoredPending, world.Conversations*world.Users)
+// readUnread asks the store for what every user has not read in every conversation.
+func readUnread(ctx context.Context, store delivery.Store, world World) ([]StoredUnread, error) {
+	conversations := make([]string, world.Conversations)
+	for i := range conversations {
+		conversations[i] = conversationID(i)
+	}
+	all := make([][]StoredUnread, world.Users)
 	asking := sync.WaitGroup{}
 	errs := make([]error, 4)
 	for n := range errs {
 		asking.Go(func() {
 			for i := n; i < len(all) && errs[n] == nil; i += len(errs) {
-				p := &all[i]
-				p.Conversation, p.User = conversationID(i/world.Users), userID(i%world.Users)
-				p.Pending, errs[n] = store.Pending(ctx, delivery.Reader{User: p.User, Conversation: p.Conversation}, delivery.MaxUnread)
+				var unread []delivery.Unread
+				unread, errs[n] = store.Unread(ctx, userID(i), conversations, delivery.MaxUnread)
+				for _, u := range unread {
+					all[i] = append(all[i], StoredUnread{userID(i), u})
+				}
 			}
 		})
 	}
 	asking.Wait()
-	return all, errors.Join(errs...)
+	return slices.Concat(all...), errors.Join(errs...)
 }
 
 func rows[T any](ctx context.Context, db *sql.DB, scan func(*sql.Rows) (T, error), query string) (all []T, err error) {

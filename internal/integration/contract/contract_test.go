@@ -35,6 +35,15 @@ func TestSQLStoreKeepsTheContract(t *testing.T) {
 	})
 }
 
+func TestSQLStoreKeepsTheContractOfKeepers(t *testing.T) {
+	stores.Each(t, func(t *testing.T, e engines.Engine) {
+		deliverytest.TestKeeper(t, func(t *testing.T) delivery.Keeper {
+			_, store := stores.Migrated(t, e)
+			return store
+		})
+	})
+}
+
 func TestSQLStoreKeepsTheContractOfTransactions(t *testing.T) {
 	stores.Each(t, func(t *testing.T, e engines.Engine) {
 		deliverytest.TestTxStore(t, func(t *testing.T) (delivery.TxStore, *sql.DB) {

@@ -75,8 +75,8 @@ func TestMessagesMayBeDeletedWhileNothingRuns(t *testing.T) {
 			if m := send(after, conversation, conversation+" new"); m.Seq != 8 {
 				t.Errorf("the next message of %s stands at %d", conversation, m.Seq)
 			}
-			pending, err := after.Pending(t.Context(), delivery.Actor{User: "carol"}, conversation)
-			if err != nil || pending.Unread != left+1 || pending.Newest.Seq != 8 {
+			pending, err := after.Unread(t.Context(), delivery.Actor{User: "carol"}, conversation)
+			if err != nil || pending[0].Count != left+1 || pending[0].Newest.Seq != 8 {
 				t.Errorf("carol has %+v pending in %s, %v", pending, conversation, err)
 			}
 			for _, unread := range []struct {

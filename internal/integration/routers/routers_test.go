@@ -122,13 +122,15 @@ func TestRouters(t *testing.T) {
 				{"bob", "GET", "/api/messages?conversation=a%2Fb", "", 200},
 				{"bob", "HEAD", "/api/messages?conversation=a%2Fb", "", 200},
 				{"bob", "GET", "/api/changes?conversation=a%2Fb&since=0", "", 200},
-				{"bob", "GET", "/api/pending?conversation=a%2Fb", "", 200},
+				{"bob", "GET", "/api/unread?conversation=a%2Fb&conversation=c", "", 200},
 				{"bob", "POST", "/api/marks", `{"message": "../m 1%", "status": "delivered"}`, 200},
 				{"bob", "POST", "/api/marks/batch", `{"messages": ["../m 1%"], "status": "read"}`, 200},
 				{"bob", "POST", "/api/marks/up-to", `{"conversation": "a/b", "message": "../m 1%", "status": "read"}`, 200},
 				{"alice", "GET", "/api/receipts?message=..%2Fm%201%25", "", 200},
+				{"bob", "POST", "/api/messages/delete", `{"message": "../m 1%"}`, 403},
+				{"alice", "POST", "/api/messages/delete", `{"message": "../m 1%"}`, 200},
 				{"bob", "GET", "/api/nothing", "", 404},
-				{"", "GET", "/api/pending?conversation=a%2Fb", "", 401},
+				{"", "GET", "/api/unread?conversation=a%2Fb", "", 401},
 			} {
 				if status, answer := call(t, handler, step.user, step.method, step.url, step.body); status != step.status {
 					t.Errorf("%s %s: answered %d %s, want %d", step.method, step.url, status, answer, step.status)

@@ -198,6 +198,11 @@ func mayMark(user string, d delivery.Draft) bool {
 	return slices.Contains(d.Recipients, user)
 }
 
+// mayDelete is who may delete what.
+func mayDelete(user string, d delivery.Draft) bool {
+	return user == d.Sender && mayIn(user, delivery.ToSend, d.Conversation)
+}
+
 // mayMarkUpTo is the same for all up to one.
 func mayMarkUpTo(user string, last delivery.Draft) bool {
 	if user == last.Sender {

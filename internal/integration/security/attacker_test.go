@@ -53,8 +53,11 @@ var calls = []call{
 	{"/api/changes", "GET", inConversation, func(t target) (url.Values, string) {
 		return url.Values{"conversation": {t.conversation}, "since": {"0"}}, ""
 	}},
-	{"/api/pending", "GET", inConversation, func(t target) (url.Values, string) {
+	{"/api/unread", "GET", inConversation, func(t target) (url.Values, string) {
 		return url.Values{"conversation": {t.conversation}}, ""
+	}},
+	{"/api/messages/delete", "POST", mayDelete, func(t target) (url.Values, string) {
+		return nil, object(t, "message", t.messages[0], "socket", t.socket)
 	}},
 	{"/api/receipts", "GET", inConversation, func(t target) (url.Values, string) {
 		return url.Values{"message": {t.messages[0]}}, ""

@@ -46,12 +46,13 @@ CREATE TABLE IF NOT EXISTS delivery_members (
 ) ENGINE=InnoDB;
 
 -- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
--- are its roster without its sender. A message without a roster is open.
+-- are its roster without its sender. A message without a roster is open. A deleted message has no sender: of such a row,
+-- only the id, the place and the version count.
 CREATE TABLE IF NOT EXISTS delivery_messages (
 	conv    BIGINT NOT NULL,
 	seq     BIGINT NOT NULL,
 	id      VARBINARY(128) NOT NULL,
-	sender  BIGINT NOT NULL,
+	sender  BIGINT,
 	body    MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
 	roster  BIGINT,
 	total   INT NOT NULL,
@@ -61,12 +62,12 @@ CREATE TABLE IF NOT EXISTS delivery_messages (
 	UNIQUE KEY delivery_messages_id (id)
 ) ENGINE=InnoDB;
 
--- What its receipts change about a message, apart from the wide row that never does.
+-- What its receipts change about a message, apart from the wide row that never does. A deleted message is at status 0.
 CREATE TABLE IF NOT EXISTS delivery_states (
 	conv            BIGINT NOT NULL,
 	seq             BIGINT NOT NULL,
 	version         BIGINT NOT NULL,
-	status          TINYINT NOT NULL CHECK (status BETWEEN 1 AND 3),
+	status          TINYINT NOT NULL CHECK (status BETWEEN 0 AND 3),
 	delivered_count INT NOT NULL,
 	read_count      INT NOT NULL,
 	delivered_at    BIGINT,
@@ -89,15 +90,17 @@ CREATE TABLE IF NOT EXISTS delivery_receipts (
 ) ENGINE=InnoDB;
 
 -- Events that were committed and not accepted yet. ready_at is the schedule and the end of the lease in one, on the
--- clock of the database.
+-- clock of the database. body_of is the id of the message whose body the payload has, if it has one.
 CREATE TABLE IF NOT EXISTS delivery_outbox (
 	id         BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
 	ready_at   BIGINT NOT NULL,
 	lease      BIGINT NOT NULL,
 	attempts   INT NOT NULL,
 	created_at BIGINT NOT NULL,
+	body_of    VARBINARY(128),
 	payload    MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
-	KEY delivery_outbox_ready (ready_at, id, created_at)
+	KEY delivery_outbox_ready (ready_at, id, created_at),
+	KEY delivery_outbox_body (body_of)
 ) ENGINE=InnoDB;
 
 -- Events that can never be accepted, under the ids they had in the outbox.
@@ -106,7 +109,9 @@ CREATE TABLE IF NOT EXISTS delivery_dead (
 	attempts INT NOT NULL,
 	reason   MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
 	at       BIGINT NOT NULL,
-	payload  MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL
+	body_of  VARBINARY(128),
+	payload  MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
+	KEY delivery_dead_body (body_of)
 ) ENGINE=InnoDB;
 
 -- One row: a number that clients hand back, and that changes when the database was restored.

@@ -40,12 +40,13 @@ CREATE TABLE delivery_members (
 ) WITHOUT ROWID;
 
 -- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
--- are its roster without its sender. A message without a roster is open.
+-- are its roster without its sender. A message without a roster is open. A deleted message has no sender: of such a row,
+-- only the id, the place and the version count.
 CREATE TABLE delivery_messages (
 	conv    INTEGER NOT NULL,
 	seq     INTEGER NOT NULL,
 	id      TEXT NOT NULL UNIQUE,
-	sender  INTEGER NOT NULL,
+	sender  INTEGER,
 	body    TEXT NOT NULL,
 	roster  INTEGER,
 	total   INTEGER NOT NULL,
@@ -54,12 +55,12 @@ CREATE TABLE delivery_messages (
 	PRIMARY KEY (conv, seq)
 ) WITHOUT ROWID;
 
--- What its receipts change about a message, apart from the wide row that never does.
+-- What its receipts change about a message, apart from the wide row that never does. A deleted message is at status 0.
 CREATE TABLE delivery_states (
 	conv            INTEGER NOT NULL,
 	seq             INTEGER NOT NULL,
 	version         INTEGER NOT NULL,
-	status          INTEGER NOT NULL CHECK (status BETWEEN 1 AND 3),
+	status          INTEGER NOT NULL CHECK (status BETWEEN 0 AND 3),
 	delivered_count INTEGER NOT NULL,
 	read_count      INTEGER NOT NULL,
 	delivered_at    INTEGER,
@@ -83,17 +84,19 @@ CREATE TABLE delivery_receipts (
 ) WITHOUT ROWID;
 
 -- Events that were committed and not accepted yet. ready_at is the schedule and the end of the lease in one, on the
--- clock of the database.
+-- clock of the database. body_of is the id of the message whose body the payload has, if it has one.
 CREATE TABLE delivery_outbox (
 	id         INTEGER PRIMARY KEY AUTOINCREMENT,
 	ready_at   INTEGER NOT NULL,
 	lease      INTEGER NOT NULL,
 	attempts   INTEGER NOT NULL,
 	created_at INTEGER NOT NULL,
+	body_of    TEXT,
 	payload    TEXT NOT NULL
 );
 
 CREATE INDEX delivery_outbox_ready ON delivery_outbox (ready_at, id, created_at);
+CREATE INDEX delivery_outbox_body ON delivery_outbox (body_of) WHERE body_of IS NOT NULL;
 
 -- Events that can never be accepted, under the ids they had in the outbox.
 CREATE TABLE delivery_dead (
@@ -101,8 +104,11 @@ CREATE TABLE delivery_dead (
 	attempts INTEGER NOT NULL,
 	reason   TEXT NOT NULL,
 	at       INTEGER NOT NULL,
+	body_of  TEXT,
 	payload  TEXT NOT NULL
 );
+
+CREATE INDEX delivery_dead_body ON delivery_dead (body_of) WHERE body_of IS NOT NULL;
 
 -- One row: a number that clients hand back, and that changes when the database was restored.
 CREATE TABLE delivery_epoch (
