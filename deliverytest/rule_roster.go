@@ -104,6 +104,13 @@ var rosterCases = []storeCase{
 		p.same("the message", p.message("m").Tally, delivery.Tally{
 			Version: 5, Status: delivery.Read, Delivered: 2, Read: 2, DeliveredAt: minute(2), ReadAt: minute(2),
 		})
+		p.create(frozen("d", "n", "alice", "bob", "carol"))
+		p.mark(delivered("n", "bob", minute(3)))
+		p.mark(read("n", "carol", minute(1)))
+		p.mark(read("n", "bob", minute(2)))
+		p.same("the message whose quorum was reached by an early time", p.message("n").Tally, delivery.Tally{
+			Version: 4, Status: delivery.Read, Delivered: 2, Read: 2, DeliveredAt: minute(1), ReadAt: minute(3),
+		})
 	}},
 }
 

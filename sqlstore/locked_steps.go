@@ -66,6 +66,9 @@ func (l *locked) findSteps(ctx context.Context, q delivery.DBTX, upTo []delivery
 func take(upTo []delivery.UpTo, looks []*look, receipts []*standing, limit int) (exceeded bool) {
 	for _, r := range receipts {
 		k, u := looks[r.mark], upTo[r.mark]
+		if r.header.Seq == k.named.header.Seq {
+			k.named.receipt = r.receipt // which may be newer
+		}
 		switch {
 		case r.header.Seq <= k.begin || r.header.Seq > k.till || r.receipt.Status.Reaches(u.Status):
 		case r.header.Open && !u.Admitted:

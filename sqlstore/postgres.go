@@ -98,7 +98,8 @@ var (
 
 	pgPutStates = pgState + `
 	SELECT conv, seq, max(version), max(` + pgStatus + `), max(delivered), max(read),
-		max(at) FILTER (WHERE was < ` + sqlDelivered + ` AND delivered = quorum), max(at) FILTER (WHERE status = ` + sqlRead + ` AND read = quorum)
+		max(delivered_at) FILTER (WHERE was < ` + sqlDelivered + ` AND delivered = quorum),
+		max(read_at) FILTER (WHERE status = ` + sqlRead + ` AND read = quorum)
 	FROM step u GROUP BY conv, seq ` + pgOverState
 
 	// pgStamps are the times of a step: one is stamped where its status is reached, and at no other.

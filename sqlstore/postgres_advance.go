@@ -136,7 +136,7 @@ step AS MATERIALIZED (
 receipt AS (` + pgReceipts + pgOverReceipts + `),
 state AS (` + pgState + `
 	SELECT conv, seq, version, ` + pgStatus + `, delivered, read,
-		CASE WHEN was < ` + sqlDelivered + ` AND delivered = quorum THEN at END, CASE WHEN status = ` + sqlRead + ` AND read = quorum THEN at END
+		CASE WHEN was < ` + sqlDelivered + ` AND delivered = quorum THEN delivered_at END, CASE WHEN status = ` + sqlRead + ` AND read = quorum THEN read_at END
 	FROM step u ` + pgOverState + `
 ),
 event AS (
