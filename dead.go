@@ -105,22 +105,25 @@ func (t *Tracker) refresh(ctx context.Context, e Event) (Event, error) {
 		return e, nil
 	}
 	ids := make([]string, len(e.Updates))
+	var keys []ReceiptKey
 	for i, u := range e.Updates {
 		ids[i] = u.Message
+		if u.Receipt != nil {
+			keys = append(keys, ReceiptKey{u.Message, u.Receipt.Recipient})
+		}
 	}
 	messages, err := t.store.Load(ctx, ids)
-	receipts, err2 := t.store.Receipts(ctx, ids)
+	receipts, err2 := t.store.ReceiptsOf(ctx, keys)
 	if err := errors.Join(err, err2); err != nil {
 		return Event{}, fmt.Errorf("delivery: bringing a dead letter up to date: %w", err)
 	}
-	type key struct{ message, recipient string }
 	tallies := make(map[string]Tally, len(messages))
 	for _, m := range messages {
 		tallies[m.ID] = m.Tally
 	}
-	current := make(map[key]Receipt, len(receipts))
+	current := make(map[ReceiptKey]Receipt, len(receipts))
 	for _, r := range receipts {
-		current[key{r.Message, r.Recipient}] = r
+		current[ReceiptKey{r.Message, r.Recipient}] = r
 	}
 	e.Updates = slices.DeleteFunc(e.Updates, func(u Update) bool { _, there := tallies[u.Message]; return !there })
 	for i := range e.Updates {
@@ -130,7 +133,7 @@ func (t *Tracker) refresh(ctx context.Context, e Event) (Event, error) {
 		if u.Receipt == nil {
 			continue
 		}
-		if r, ok := current[key{u.Message, u.Receipt.Recipient}]; ok {
+		if r, ok := current[ReceiptKey{u.Message, u.Receipt.Recipient}]; ok {
 			u.Receipt = &r
 		}
 	}

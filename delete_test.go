@@ -33,7 +33,7 @@ func TestDelete(t *testing.T) {
 		if _, err := d.Message(t.Context(), "m1"); !errors.Is(err, delivery.ErrNotFound) {
 			t.Errorf("Message: %v", err)
 		}
-		if _, err := d.Receipts(t.Context(), "m1"); !errors.Is(err, delivery.ErrNotFound) {
+		if _, err := d.Receipts(t.Context(), delivery.ReceiptQuery{Message: "m1"}); !errors.Is(err, delivery.ErrNotFound) {
 			t.Errorf("Receipts: %v", err)
 		}
 		page, err := d.Messages(t.Context(), delivery.Query{Conversation: "c"})

@@ -92,8 +92,8 @@ func TestMark(t *testing.T) {
 		if events := d.told(t); len(events) != 0 {
 			t.Errorf("told %+v", events)
 		}
-		if rs, _ := d.Receipts(t.Context(), open.ID); len(rs) != 0 {
-			t.Errorf("receipts %+v", rs)
+		if page, _ := d.Receipts(t.Context(), delivery.ReceiptQuery{Message: open.ID}); len(page.Receipts) != 0 {
+			t.Errorf("receipts %+v", page)
 		}
 	})
 

@@ -6,7 +6,7 @@ import "time"
 const (
 	MaxID         = 128      // bytes in an id of a message, conversation, user or socket
 	MaxBody       = 64 << 10 // bytes in a message's body
-	MaxRecipients = 10_000   // frozen recipients of one message
+	MaxRecipients = 100_000  // frozen recipients of one message
 	MaxBatch      = 500      // messages in one call of [Tracker.Mark], and in one page
 )
 
@@ -144,6 +144,33 @@ type Query struct {
 
 	// Viewer, if set, is the user whose receipts fill [Message.Own].
 	Viewer string
+}
+
+// ReceiptQuery asks for receipts of one message, by their recipients.
+type ReceiptQuery struct {
+	Message string
+
+	// After is the recipient after whom the page begins: the [ReceiptPage.Next] of the page before.
+	After string
+
+	// Limit is how many receipts at most. Defaults to 50; at most [MaxBatch].
+	Limit int
+
+	// Status, if set, leaves out all receipts but those at exactly this status: [Sent] are the
+	// recipients whom the message has not reached, [Delivered] those who have it and have not read
+	// it.
+	Status Status
+}
+
+// ReceiptPage is an answer to [Tracker.Receipts], read at one moment.
+type ReceiptPage struct {
+	// Receipts are ordered by recipient, byte for byte.
+	Receipts []Receipt `json:"receipts"`
+
+	// More says that there may be more, from Next on. With a [ReceiptQuery.Status], a page may have
+	// fewer receipts than the Limit, or none, and yet say that there are more.
+	More bool   `json:"more"`
+	Next string `json:"next,omitempty"`
 }
 
 // Latest is a [Query.Before] that asks for a conversation's newest messages.

@@ -126,22 +126,34 @@ func (t *Tracker) list(ctx context.Context, list List) (Page, error) {
 	return page, nil
 }
 
-// Receipts returns who got the message and who read it, and when, ordered by recipient. Frozen
-// recipients are all there, those of an open audience once they marked. A message that does not
-// exist is [ErrNotFound].
-func (t *Tracker) Receipts(ctx context.Context, message string) ([]Receipt, error) {
-	if err := checkID("message", message); err != nil {
-		return nil, err
+// Receipts returns a page of who got the message and who read it, and when. Frozen recipients are
+// all there, those of an open audience once they marked. A message that does not exist is
+// [ErrNotFound].
+func (t *Tracker) Receipts(ctx context.Context, q ReceiptQuery) (ReceiptPage, error) {
+	if err := checkID("message", q.Message); err != nil {
+		return ReceiptPage{}, err
 	}
-	receipts, err := t.store.Receipts(ctx, []string{message})
+	if q.After != "" {
+		if err := checkID("after", q.After); err != nil {
+			return ReceiptPage{}, err
+		}
+	}
+	if q.Status != 0 && !q.Status.Valid() {
+		return ReceiptPage{}, &InvalidError{Field: "status", Reason: "is not sent, delivered or read"}
+	}
+	limit, err := checkLimit(q.Limit)
 	if err != nil {
-		return nil, fmt.Errorf("delivery: loading receipts: %w", err)
+		return ReceiptPage{}, err
 	}
-	receipts = slices.DeleteFunc(receipts, func(r Receipt) bool { return r.Message != message })
-	if len(receipts) == 0 {
-		_, err = t.Message(ctx, message)
+	page, err := t.store.Receipts(ctx, ReceiptList{Message: q.Message, After: q.After, Limit: limit, Status: q.Status})
+	if err != nil {
+		return ReceiptPage{}, fmt.Errorf("delivery: loading receipts: %w", err)
 	}
-	return receipts, err
+	page.Receipts = slices.DeleteFunc(page.Receipts, func(r Receipt) bool { return r.Message != q.Message })
+	if len(page.Receipts) == 0 && !page.More {
+		_, err = t.Message(ctx, q.Message)
+	}
+	return page, err
 }
 
 // Backlog returns the state of the outbox: what a health check and a metrics page want to know.

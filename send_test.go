@@ -57,9 +57,9 @@ func TestSend(t *testing.T) {
 			{delivery.Audience{Recipients: []string{"bob", "carol"}, Quorum: 1}, []string{"bob", "carol"}, 1, false, true},
 		} {
 			m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: c.audience})
-			receipts, err := d.Receipts(t.Context(), m.ID)
+			page, err := d.Receipts(t.Context(), delivery.ReceiptQuery{Message: m.ID})
 			var got []string
-			for _, r := range receipts {
+			for _, r := range page.Receipts {
 				got = append(got, r.Recipient)
 			}
 			if err != nil || !slices.Equal(got, c.want) || m.Quorum != c.wantQuorum || m.Open != c.wantOpen || m.Total != len(c.want) {
@@ -206,7 +206,7 @@ func TestReads(t *testing.T) {
 		if _, err := d.Message(t.Context(), "nowhere"); !errors.Is(err, delivery.ErrNotFound) {
 			t.Errorf("message: %v", err)
 		}
-		if _, err := d.Receipts(t.Context(), "nowhere"); !errors.Is(err, delivery.ErrNotFound) {
+		if _, err := d.Receipts(t.Context(), delivery.ReceiptQuery{Message: "nowhere"}); !errors.Is(err, delivery.ErrNotFound) {
 			t.Errorf("receipts: %v", err)
 		}
 		if page, err := d.Messages(t.Context(), delivery.Query{Conversation: "nowhere"}); err != nil || len(page.Messages) != 0 {
@@ -246,7 +246,19 @@ func TestReads(t *testing.T) {
 			},
 			"limit":   func() error { _, err := d.Changes(t.Context(), "c", delivery.Cursor{}, 501); return err },
 			"since":   func() error { _, err := d.Changes(t.Context(), "c", delivery.Cursor{Version: -1}, 0); return err },
-			"message": func() error { _, err := d.Receipts(t.Context(), ""); return err },
+			"message": func() error { _, err := d.Receipts(t.Context(), delivery.ReceiptQuery{}); return err },
+			"after, of receipts": func() error {
+				_, err := d.Receipts(t.Context(), delivery.ReceiptQuery{Message: "m", After: "\xff"})
+				return err
+			},
+			"limit, of receipts": func() error {
+				_, err := d.Receipts(t.Context(), delivery.ReceiptQuery{Message: "m", Limit: 501})
+				return err
+			},
+			"status": func() error {
+				_, err := d.Receipts(t.Context(), delivery.ReceiptQuery{Message: "m", Status: 4})
+				return err
+			},
 			"user": func() error {
 				_, err := d.ChangesFor(t.Context(), delivery.Actor{}, "c", delivery.Cursor{}, 0)
 				return err
@@ -257,6 +269,7 @@ func TestReads(t *testing.T) {
 			},
 		} {
 			var invalid *delivery.InvalidError
+			field, _, _ = strings.Cut(field, ",")
 			if err := ask(); !errors.As(err, &invalid) || invalid.Field != field {
 				t.Errorf("%s: got %v", field, err)
 			}
@@ -274,12 +287,16 @@ func TestRosters(t *testing.T) {
 		return delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Roster: delivery.Roster{Key: key, Members: members}}}
 	}
 	recipients := func(t *testing.T, d *desk, message string) (users []string) {
-		receipts, err := d.Receipts(t.Context(), message)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range receipts {
-			users = append(users, r.Recipient)
+		query := delivery.ReceiptQuery{Message: message, Limit: delivery.MaxBatch}
+		for more := true; more; {
+			page, err := d.Receipts(t.Context(), query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range page.Receipts {
+				users = append(users, r.Recipient)
+			}
+			query.After, more = page.Next, page.More
 		}
 		return users
 	}

@@ -95,8 +95,13 @@ type Store interface {
 	// name alone. A store that keeps the user's place begins there.
 	Unread(ctx context.Context, user string, conversations []string, limit int) ([]Unread, error)
 
-	// Receipts returns all receipts of these messages, each once, ordered by message and recipient.
-	Receipts(ctx context.Context, ids []string) ([]Receipt, error)
+	// Receipts returns a page of the receipts of one message, ordered by recipient, byte for byte.
+	// Those of a message that does not exist are none. A page may be cut before its Limit, with More
+	// and Next set, if the store has looked at many receipts of other statuses.
+	Receipts(ctx context.Context, list ReceiptList) (ReceiptPage, error)
+
+	// ReceiptsOf returns those of these distinct receipts that exist, in any order.
+	ReceiptsOf(ctx context.Context, keys []ReceiptKey) ([]Receipt, error)
 }
 
 // Keeper is a [Store] that can also delete. [Tracker.Delete] needs it.
@@ -312,6 +317,17 @@ type List struct {
 
 	Viewer string // whose receipts fill Own, if set
 }
+
+// ReceiptList is what [Store.Receipts] is asked for: a validated [ReceiptQuery].
+type ReceiptList struct {
+	Message string
+	After   string // the first Limit receipts of recipients greater than this
+	Limit   int
+	Status  Status // only receipts at this status, if set
+}
+
+// ReceiptKey names a receipt.
+type ReceiptKey struct{ Message, Recipient string }
 
 // Reader is a user in a conversation.
 type Reader struct{ User, Conversation string }

@@ -43,12 +43,12 @@ func (s *astray) AdvanceUpTo(ctx context.Context, u []delivery.UpTo, limit int, 
 	return marked, claimed, err
 }
 
-func (s *astray) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
-	receipts, err := s.Store.Receipts(ctx, ids)
+func (s *astray) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
+	page, err := s.Store.Receipts(ctx, list)
 	if s.receipts != nil {
-		receipts = s.receipts(receipts)
+		page.Receipts = s.receipts(page.Receipts)
 	}
-	return receipts, err
+	return page, err
 }
 
 func TestAnswersForOtherMessagesAreNotBelieved(t *testing.T) {
@@ -127,8 +127,8 @@ func TestAnswersForOtherMessagesAreNotBelieved(t *testing.T) {
 	t.Run("receipts of another message are left out", func(t *testing.T) {
 		store := &astray{Store: memstore.New(), receipts: func(r []delivery.Receipt) []delivery.Receipt { r[0].Message = "n"; return r }}
 		tracker := sent(t, store)
-		if r, err := tracker.Receipts(t.Context(), "m"); err != nil || len(r) != 1 || r[0].Recipient != "carol" {
-			t.Errorf("got %+v, %v", r, err)
+		if page, err := tracker.Receipts(t.Context(), delivery.ReceiptQuery{Message: "m"}); err != nil || len(page.Receipts) != 1 || page.Receipts[0].Recipient != "carol" {
+			t.Errorf("got %+v, %v", page, err)
 		}
 	})
 }

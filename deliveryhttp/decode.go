@@ -100,6 +100,8 @@ func (f fields) decodeQuery(r *http.Request) error {
 				*to, err = strconv.ParseInt(value, 10, 64)
 			case *int:
 				*to, err = strconv.Atoi(value)
+			case *delivery.Status:
+				err = to.UnmarshalText([]byte(value))
 			}
 			if err != nil {
 				return f.mistyped(name)
@@ -130,7 +132,7 @@ func (f fields) mistyped(name string) error {
 	case *[]string:
 		reason = "is not a list of strings"
 	case *delivery.Status:
-		reason = "is not delivered or read"
+		reason = "is not sent, delivered or read"
 	}
 	return &delivery.InvalidError{Field: name, Reason: reason}
 }

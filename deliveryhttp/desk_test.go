@@ -149,11 +149,11 @@ func (d *desk) state(t *testing.T) string {
 		}
 		all = append(all, page)
 		for _, m := range page.Messages {
-			receipts, err := d.store.Receipts(t.Context(), []string{m.ID})
+			page, err := d.store.Receipts(t.Context(), delivery.ReceiptList{Message: m.ID, Limit: 100})
 			if err != nil {
 				t.Fatal(err)
 			}
-			all = append(all, receipts)
+			all = append(all, page.Receipts)
 		}
 	}
 	text, err := json.Marshal(append(all, len(d.told.Events())))

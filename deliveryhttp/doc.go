@@ -21,7 +21,7 @@
 //	POST /messages/delete {message, socket?}                          deletes        200 {deleted}
 //	GET  /changes        ?conversation= &since= &epoch= &limit=       catches up     200 page
 //	GET  /unread         ?conversation= &conversation= …              counts unread  200 {unread}
-//	GET  /receipts       ?message= &after=                            who got it     200 {receipts, more}
+//	GET  /receipts       ?message= &after= &limit= &status=           who got it     200 {receipts, more, next?}
 //	POST /marks          {message, status, socket?}                   marks one      200 receipt
 //	POST /marks/batch    {messages, status, socket?}                  marks many     200 {results}
 //	POST /marks/up-to    {conversation, message, status, socket?}     marks all to   200 {changed, from, to}
@@ -64,12 +64,16 @@
 //
 // GET /messages returns the first messages after the seq in "after", the last ones before the seq
 // in "before", or the newest if there is neither. It returns 50 messages, or as many as "limit"
-// says, up to 500. GET /receipts orders receipts by recipient, byte for byte, and begins after the
-// recipient in "after".
+// says, up to 500.
 //
-// A page of messages, changes or receipts ends before it exceeds 1 MiB ([delivery.MaxPage]), and
-// may therefore have fewer items than asked for. If "more" is true, there are more, and the client
-// asks again after the last item.
+// GET /receipts orders receipts by recipient, byte for byte. It returns 50, or as many as "limit"
+// says, up to 500. With a "status" it returns the receipts at exactly that status: "sent" are the
+// recipients whom the message has not reached. If "more" is true, the next page is the one with
+// "next" as its "after". Such a page may have few receipts, or none.
+//
+// A page of messages or changes ends before it exceeds 1 MiB ([delivery.MaxPage]), and may therefore
+// have fewer items than asked for. If "more" is true, there are more, and the client asks again
+// after the last item. A page of receipts is never larger than that.
 //
 // GET /unread tells what the user has not read in each of up to 200 conversations, as a list of
 // {conversation, count, more, first?, newest?, version} in the order of the query: a list of

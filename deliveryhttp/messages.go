@@ -173,40 +173,21 @@ func (h *Handler) unread(r *http.Request, user string) (any, error) {
 
 // receipts answers GET /receipts.
 func (h *Handler) receipts(r *http.Request, user string) (any, error) {
-	var id, after string
-	if err := (fields{"message": &id, "after": &after}).decodeQuery(r); err != nil {
+	var query delivery.ReceiptQuery
+	err := fields{"message": &query.Message, "after": &query.After, "limit": &query.Limit, "status": &query.Status}.decodeQuery(r)
+	if err != nil {
 		return nil, err
 	}
-	message, err := h.tracker.Message(r.Context(), id)
+	message, err := h.tracker.Message(r.Context(), query.Message)
 	if err != nil {
 		return nil, err
 	}
 	if err := h.tracker.Authorize(r.Context(), user, delivery.ToView, message.Conversation); err != nil {
 		return nil, forStranger(err)
 	}
-	receipts, err := h.tracker.Receipts(r.Context(), id)
-	return receiptsAfter(receipts, after), err
-}
-
-// receiptPage is a page of a message's receipts.
-type receiptPage struct {
-	Receipts []delivery.Receipt `json:"receipts"`
-	More     bool               `json:"more"`
-}
-
-// receiptsAfter makes the page that begins after a recipient.
-func receiptsAfter(receipts []delivery.Receipt, after string) receiptPage {
-	page := receiptPage{Receipts: []delivery.Receipt{}}
-	size := 0
-	for _, receipt := range receipts {
-		if receipt.Recipient <= after {
-			continue
-		}
-		if size += receipt.Size(); size > delivery.MaxPage {
-			page.More = true
-			break
-		}
-		page.Receipts = append(page.Receipts, receipt)
+	page, err := h.tracker.Receipts(r.Context(), query)
+	if page.Receipts == nil {
+		page.Receipts = []delivery.Receipt{}
 	}
-	return page
+	return page, err
 }

@@ -441,6 +441,23 @@ func TestReceipts(t *testing.T) {
 	if none, _ := d.do(about["receipts"]("alice", "opened")); none.Body.String() != `{"receipts":[],"more":false}` {
 		t.Errorf("got %s", none.Body)
 	}
+	t.Run("those at one status are listed alone", func(t *testing.T) {
+		for status, want := range map[string]string{"sent": "dan", "read": "bob"} {
+			q := about["receipts"]("carol", "frozen")
+			q.url += "&status=" + status
+			if got := good[answer](t, d, q, http.StatusOK).Receipts; len(got) != 1 || got[0].Recipient != want {
+				t.Errorf("%s: %+v", status, got)
+			}
+		}
+	})
+	t.Run("a page says where the next one begins", func(t *testing.T) {
+		q := about["receipts"]("carol", "frozen")
+		q.url += "&limit=1"
+		answer, _ := d.do(q)
+		if got := answer.Body.String(); !strings.HasSuffix(got, `,"more":true,"next":"bob"}`) {
+			t.Errorf("got %s", got)
+		}
+	})
 	t.Run("those after a recipient are the rest", func(t *testing.T) {
 		for after, want := range map[string]int{"": 2, "a": 2, "bob": 1, "c": 1, "dan": 0, "e": 0} {
 			q := about["receipts"]("carol", "frozen")

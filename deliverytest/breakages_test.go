@@ -645,6 +645,28 @@ var breakages = []struct {
 				}
 			}}
 		}},
+	{"it begins a page of receipts with the last one of the page before",
+		[]string{"receipts come in pages"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, receiptList: func(list *delivery.ReceiptList) {
+				if n := len(list.After); n > 0 {
+					list.After = list.After[:n-1]
+				}
+			}}
+		}},
+	{"it does not say that there are more receipts",
+		[]string{"receipts come in pages"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, receiptPage: func(page *delivery.ReceiptPage) { page.More, page.Next = false, "" }}
+		}},
+	{"it shows receipts of every status",
+		[]string{"receipts of one status"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, receiptList: func(list *delivery.ReceiptList) { list.Status = 0 }}
+		}},
+	{"it finds only receipts that have advanced",
+		[]string{"receipts are found by their names"},
+		func(sound delivery.Store) delivery.Store { return &unlisted{&broken{Store: sound}} }},
 	{"it takes the quorum as asked for",
 		[]string{"a frozen message's quorum"},
 		func(sound delivery.Store) delivery.Store {

@@ -31,6 +31,8 @@ type broken struct {
 	unread      func([]delivery.Unread)
 	ids         func([]string)
 	receipts    func([]delivery.Receipt)
+	receiptList func(*delivery.ReceiptList)
+	receiptPage func(*delivery.ReceiptPage)
 	settlements func([]delivery.Settlement)
 	held        func(asked, held int) int
 	backlog     func(*delivery.Backlog)
@@ -102,8 +104,16 @@ func (b *broken) Unread(ctx context.Context, user string, conversations []string
 	return unread, err
 }
 
-func (b *broken) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
-	receipts, err := b.Store.Receipts(b.context(ctx), ids)
+func (b *broken) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
+	apply(b.receiptList, &list)
+	page, err := b.Store.Receipts(b.context(ctx), list)
+	apply(b.receipts, page.Receipts)
+	apply(b.receiptPage, &page)
+	return page, err
+}
+
+func (b *broken) ReceiptsOf(ctx context.Context, keys []delivery.ReceiptKey) ([]delivery.Receipt, error) {
+	receipts, err := b.Store.ReceiptsOf(b.context(ctx), keys)
 	apply(b.receipts, receipts)
 	return receipts, err
 }
@@ -248,12 +258,12 @@ func (s *keeping) Create(ctx context.Context, messages []delivery.NewMessage, le
 	return s.Store.Create(ctx, messages, lease)
 }
 
-func (s *keeping) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
-	receipts, err := s.Store.Receipts(ctx, ids)
-	for i := range receipts {
-		receipts[i].Recipient = s.recipients[i]
+func (s *keeping) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
+	page, err := s.Store.Receipts(ctx, list)
+	for i := range page.Receipts {
+		page.Receipts[i].Recipient = s.recipients[i]
 	}
-	return receipts, err
+	return page, err
 }
 
 // stale tells who advanced a receipt by what it saw before.
@@ -262,14 +272,12 @@ type stale struct{ delivery.Store }
 func (s *stale) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
 	seen := make([]delivery.Status, len(marks))
 	for i, m := range marks {
-		receipts, err := s.Receipts(ctx, []string{m.Message})
+		receipts, err := s.ReceiptsOf(ctx, []delivery.ReceiptKey{{Message: m.Message, Recipient: m.User}})
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, receipt := range receipts {
-			if receipt.Recipient == m.User {
-				seen[i] = receipt.Status
-			}
+		if len(receipts) > 0 {
+			seen[i] = receipts[0].Status
 		}
 	}
 	<-time.After(100 * time.Microsecond)
@@ -432,4 +440,12 @@ func (s *victim) poached(ctx context.Context, limit int, lease delivery.Lease) (
 	}
 	s.held = nil
 	return s.Store.Claim(ctx, limit, lease)
+}
+
+// unlisted finds no receipt at sent by its name.
+type unlisted struct{ *broken }
+
+func (s *unlisted) ReceiptsOf(ctx context.Context, keys []delivery.ReceiptKey) ([]delivery.Receipt, error) {
+	receipts, err := s.broken.ReceiptsOf(ctx, keys)
+	return slices.DeleteFunc(receipts, func(r delivery.Receipt) bool { return r.Status == delivery.Sent }), err
 }

@@ -149,8 +149,12 @@ func (s *faultyStore) Unread(ctx context.Context, user string, conversations []s
 	return call1(s, "Unread", func() ([]delivery.Unread, error) { return s.store.Unread(ctx, user, conversations, limit) })
 }
 
-func (s *faultyStore) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
-	return call1(s, "Receipts", func() ([]delivery.Receipt, error) { return s.store.Receipts(ctx, ids) })
+func (s *faultyStore) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
+	return call1(s, "Receipts", func() (delivery.ReceiptPage, error) { return s.store.Receipts(ctx, list) })
+}
+
+func (s *faultyStore) ReceiptsOf(ctx context.Context, keys []delivery.ReceiptKey) ([]delivery.Receipt, error) {
+	return call1(s, "ReceiptsOf", func() ([]delivery.Receipt, error) { return s.store.ReceiptsOf(ctx, keys) })
 }
 
 func (s *faultyStore) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {

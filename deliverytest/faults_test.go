@@ -28,8 +28,10 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	errs["List"] = err
 	unread, err := store.Unread(ctx, "bob", []string{"c"}, 1)
 	errs["Unread"] = err
-	receipts, err := store.Receipts(ctx, []string{"m"})
+	receipts, err := store.Receipts(ctx, delivery.ReceiptList{Message: "m", Limit: 1})
 	errs["Receipts"] = err
+	some, err := store.ReceiptsOf(ctx, []delivery.ReceiptKey{{Message: "m", Recipient: "bob"}})
+	errs["ReceiptsOf"] = err
 	deleted, gone, err := store.(delivery.Keeper).Delete(ctx, []delivery.Deletion{{Message: "m"}}, lease(long))
 	errs["Delete"] = err
 	_, errs["Claim"] = store.Claim(ctx, 1, lease(long))
@@ -38,7 +40,7 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	_, errs["Backlog"] = store.Backlog(ctx)
 	for method, results := range map[string]int{
 		"Create": len(created) + len(claimed), "Advance": len(marked) + len(advanced), "AdvanceUpTo": len(upTo) + len(upped),
-		"Load": len(loaded), "List": len(page.Messages), "Unread": len(unread), "Receipts": len(receipts), "Delete": len(deleted) + len(gone),
+		"Load": len(loaded), "List": len(page.Messages), "Unread": len(unread), "Receipts": len(receipts.Receipts), "ReceiptsOf": len(some), "Delete": len(deleted) + len(gone),
 	} {
 		if errs[method] != nil && results != 0 {
 			t.Errorf("%s returned an error and results too", method)

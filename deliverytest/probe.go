@@ -144,11 +144,27 @@ func (p *probe) nothing(version int64) delivery.Page {
 	return delivery.Page{Cursor: delivery.Cursor{Version: version, Epoch: p.list(delivery.List{Conversation: "any", Limit: 1}).Epoch}}
 }
 
+// receipts returns all receipts of these messages, ordered by message and recipient.
 func (p *probe) receipts(ids ...string) []delivery.Receipt {
 	p.Helper()
-	receipts, err := p.store.Receipts(p.ctx, ids)
+	receipts, err := allReceipts(p.ctx, p.store, ids)
 	p.must("Receipts", err)
 	return receipts
+}
+
+func allReceipts(ctx context.Context, store delivery.Store, ids []string) (all []delivery.Receipt, err error) {
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+		list := delivery.ReceiptList{Message: id, Limit: delivery.MaxBatch}
+		for more := true; more; {
+			page, err := store.Receipts(ctx, list)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, page.Receipts...)
+			list.After, more = page.Next, page.More
+		}
+	}
+	return all, nil
 }
 
 // claim claims due events under a lease that outlasts the test.

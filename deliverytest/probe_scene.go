@@ -206,7 +206,7 @@ func (s *scene) compare(what string) {
 	for i, m := range want.Messages {
 		ids[i] = m.ID
 	}
-	receipts, err := s.reference.Receipts(s.ctx, ids)
+	receipts, err := allReceipts(s.ctx, s.reference, ids)
 	s.must("the reference's Receipts", err)
 	s.same(what+": the receipts", s.receipts(ids...), receipts)
 	for _, user := range people {

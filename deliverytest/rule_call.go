@@ -94,14 +94,15 @@ var callCases = []storeCase{
 		_, load := p.store.Load(ctx, []string{"m"})
 		_, list := p.store.List(ctx, delivery.List{Conversation: "c", Limit: 1})
 		_, unread := p.store.Unread(ctx, "bob", []string{"c"}, 1)
-		_, receipts := p.store.Receipts(ctx, []string{"m"})
+		_, receipts := p.store.Receipts(ctx, delivery.ReceiptList{Message: "m", Limit: 1})
+		_, receiptsOf := p.store.ReceiptsOf(ctx, []delivery.ReceiptKey{{Message: "m", Recipient: "bob"}})
 		_, claim := p.store.Claim(ctx, 1, lease(long))
 		_, settle := p.store.Settle(ctx, []delivery.Settlement{settlement(claimed, delivery.SettleDone)})
 		_, dead := p.store.Dead(ctx, 0, 1)
 		_, backlog := p.store.Backlog(ctx)
-		for i, err := range []error{create, advance, upTo, load, list, unread, receipts, claim, settle, dead, backlog} {
+		for i, err := range []error{create, advance, upTo, load, list, unread, receipts, receiptsOf, claim, settle, dead, backlog} {
 			if !errors.Is(err, context.Canceled) {
-				method := []string{"Create", "Advance", "AdvanceUpTo", "Load", "List", "Unread", "Receipts", "Claim", "Settle", "Dead", "Backlog"}[i]
+				method := []string{"Create", "Advance", "AdvanceUpTo", "Load", "List", "Unread", "Receipts", "ReceiptsOf", "Claim", "Settle", "Dead", "Backlog"}[i]
 				p.Errorf("%s returned the error %v, want one that wraps %v", method, err, context.Canceled)
 			}
 		}

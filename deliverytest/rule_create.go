@@ -91,10 +91,10 @@ var createCases = []storeCase{
 		}
 		p.same("Create", p.create(messages...), want)
 	}},
-	{"a message may have 10,000 frozen recipients", func(p *probe) {
+	{"a message may have 100,000 frozen recipients", func(p *probe) {
 		users := make([]string, delivery.MaxRecipients)
 		for i := range users {
-			users[i] = fmt.Sprintf("user %05d", i)
+			users[i] = fmt.Sprintf("user %06d", i)
 		}
 		p.create(frozen("c", "m", "alice", users...))
 		receipts := p.receipts("m")

@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -90,19 +91,23 @@ func (m *message) public(viewer string) delivery.Message {
 	return public
 }
 
-// sorted returns the receipts in order of recipient.
-func (m *message) sorted() []delivery.Receipt {
+// receiptsAfter returns the receipts of recipients greater than one, in order of recipient.
+func (m *message) receiptsAfter(after string) iter.Seq[delivery.Receipt] {
 	recipients := m.members
 	if m.Open {
 		recipients = slices.Sorted(maps.Keys(m.receipts))
 	}
-	var receipts []delivery.Receipt
-	for _, user := range recipients {
-		if r, exists := m.receipt(user); exists {
-			receipts = append(receipts, r)
+	at, found := slices.BinarySearch(recipients, after)
+	if found {
+		at++
+	}
+	return func(yield func(delivery.Receipt) bool) {
+		for _, user := range recipients[at:] {
+			if r, exists := m.receipt(user); exists && !yield(r) {
+				return
+			}
 		}
 	}
-	return receipts
 }
 
 // tell adds an update to the events: to the last one, if that is of the same conversation and

@@ -240,16 +240,40 @@ func (s *Store) Unread(ctx context.Context, user string, conversations []string,
 	return all, nil
 }
 
-// Receipts returns all receipts of these messages, ordered by message and recipient.
-func (s *Store) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
+// Receipts returns a page of the receipts of one message.
+func (s *Store) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
+	if err := s.enter(ctx); err != nil {
+		return delivery.ReceiptPage{}, err
+	}
+	defer s.mu.Unlock()
+	var page delivery.ReceiptPage
+	if m := s.messages[list.Message]; m != nil {
+		for r := range m.receiptsAfter(list.After) {
+			if list.Status != 0 && r.Status != list.Status {
+				continue
+			}
+			if n := len(page.Receipts); n == list.Limit {
+				page.More, page.Next = true, page.Receipts[n-1].Recipient
+				break
+			}
+			page.Receipts = append(page.Receipts, r)
+		}
+	}
+	return page, nil
+}
+
+// ReceiptsOf returns those of these receipts that exist.
+func (s *Store) ReceiptsOf(ctx context.Context, keys []delivery.ReceiptKey) ([]delivery.Receipt, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer s.mu.Unlock()
 	var receipts []delivery.Receipt
-	for _, id := range distinct(ids) {
-		if m := s.messages[id]; m != nil {
-			receipts = append(receipts, m.sorted()...)
+	for _, key := range keys {
+		if m := s.messages[key.Message]; m != nil {
+			if r, exists := m.receipt(key.Recipient); exists {
+				receipts = append(receipts, r)
+			}
 		}
 	}
 	return receipts, nil

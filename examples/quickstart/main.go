@@ -47,8 +47,8 @@ func run(ctx context.Context) error {
 			fmt.Println("  refused:", err)
 		}
 	}
-	receipts, err := tracker.Receipts(ctx, msg.ID)
-	for _, r := range receipts {
+	page, err := tracker.Receipts(ctx, delivery.ReceiptQuery{Message: msg.ID})
+	for _, r := range page.Receipts {
 		fmt.Printf("%s: %s\n", r.Recipient, r.Status)
 	}
 	return err

@@ -31,9 +31,8 @@ export const changes = (conversation, cursor) => call('GET', 'changes', { conver
 export const unread = async (conversation) => (await call('GET', 'unread', { conversation })).unread[0];
 export async function receipts(message) {
   const all = [];
-  for (let page = { more: true }; page.more; ) {
-    const after = all.at(-1)?.recipient ?? '';
-    page = await call('GET', 'receipts', { message, after });
+  for (let page = { more: true, next: '' }; page.more; ) {
+    page = await call('GET', 'receipts', { message, after: page.next, limit: 500 });
     all.push(...page.receipts);
   }
   return all;

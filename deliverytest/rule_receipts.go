@@ -1,0 +1,92 @@
+package deliverytest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/msgdelivery/delivery"
+)
+
+var receiptCases = []storeCase{
+	{"receipts come in pages, each after the one before", func(p *probe) {
+		p.create(frozen("c", "m", "alice", "a", "b", "c", "d", "e"), frozen("c", "n", "alice", "b", "z"))
+		p.mark(read("m", "c", noon))
+		for limit, want := range map[int]string{1: "a,b,c,d,e", 2: "a b,c d,e", 4: "a b c d,e", 5: "a b c d e", 6: "a b c d e"} {
+			p.pages(delivery.ReceiptList{Message: "m", Limit: limit}, want)
+		}
+		p.pages(delivery.ReceiptList{Message: "m", Limit: 3, After: "bb"}, "c d e")
+		p.pages(delivery.ReceiptList{Message: "m", Limit: 3, After: "e"}, "")
+		p.pages(delivery.ReceiptList{Message: "missing", Limit: 3}, "")
+	}},
+	{"receipts of one status are those at exactly this status", func(p *probe) {
+		p.create(frozen("c", "m", "alice", "a", "b", "c", "d", "e", "f"), open("c", "o", "alice"))
+		p.mark(read("m", "a", noon), delivered("m", "b", noon), read("m", "e", noon), delivered("m", "f", noon))
+		p.mark(admitted(delivered("o", "a", noon)), admitted(read("o", "b", noon)))
+		for _, c := range []struct {
+			message string
+			status  delivery.Status
+			want    string
+		}{
+			{"m", delivery.Sent, "c d"}, {"m", delivery.Delivered, "b f"}, {"m", delivery.Read, "a e"},
+			{"o", delivery.Sent, ""}, {"o", delivery.Delivered, "a"}, {"o", delivery.Read, "b"},
+		} {
+			for _, limit := range []int{1, 2, 10} {
+				var got []string
+				for _, page := range p.receiptPages(delivery.ReceiptList{Message: c.message, Limit: limit, Status: c.status}) {
+					got = append(got, page...)
+				}
+				p.same(fmt.Sprintf("the receipts of %s that are %v, %d at a time", c.message, c.status, limit), strings.Join(got, " "), c.want)
+			}
+		}
+	}},
+	{"receipts are found by their names, whether they have advanced or not", func(p *probe) {
+		p.create(frozen("c", "m", "alice", "alice", "bob", "carol"), frozen("d", "n", "bob", "alice", "bob"), open("c", "o", "alice"))
+		p.mark(read("m", "carol", noon), admitted(read("o", "dave", noon)))
+		var keys []delivery.ReceiptKey
+		for _, message := range []string{"m", "n", "o", "missing"} {
+			for _, user := range []string{"alice", "bob", "carol", "dave"} {
+				keys = append(keys, delivery.ReceiptKey{Message: message, Recipient: user})
+			}
+		}
+		got, err := p.store.ReceiptsOf(p.ctx, keys)
+		p.must("ReceiptsOf", err)
+		slices.SortFunc(got, func(a, b delivery.Receipt) int {
+			return cmp.Or(cmp.Compare(a.Message, b.Message), cmp.Compare(a.Recipient, b.Recipient))
+		})
+		p.same("ReceiptsOf", got, p.receipts("m", "n", "o"))
+		p.same("how many there are", len(got), 4)
+	}},
+}
+
+// pages checks which recipients each page of receipts has.
+func (p *probe) pages(list delivery.ReceiptList, want string) {
+	p.Helper()
+	var got []string
+	for _, page := range p.receiptPages(list) {
+		got = append(got, strings.Join(page, " "))
+	}
+	p.same(fmt.Sprintf("the pages of %+v", list), strings.Join(got, ","), want)
+}
+
+// receiptPages returns the recipients of each page that is not empty.
+func (p *probe) receiptPages(list delivery.ReceiptList) (pages [][]string) {
+	p.Helper()
+	for more := true; more; {
+		page, err := p.store.Receipts(p.ctx, list)
+		p.must("Receipts", err)
+		if len(page.Receipts) > list.Limit || page.More != (page.Next != "") || page.More && page.Next <= list.After {
+			p.Fatalf("a page of %+v is %+v", list, page)
+		}
+		var recipients []string
+		for _, r := range page.Receipts {
+			recipients = append(recipients, r.Recipient)
+		}
+		if len(recipients) > 0 {
+			pages = append(pages, recipients)
+		}
+		list.After, more = page.Next, page.More
+	}
+	return pages
+}
