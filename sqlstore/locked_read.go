@@ -52,6 +52,10 @@ LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = j.conv AND
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = j.roster AND b.reader = p.reader
 LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = j.conv AND r.seq = j.seq AND r.reader = p.reader`
 
+// lockedOwn are the columns of a receipt r, or of the one that the member b of a message's roster has
+// from the start, without its ids.
+var lockedOwn = `COALESCE(r.status, CASE WHEN b.reader <> m.sender THEN ` + sqlSent + ` END), COALESCE(r.version, m.seq), r.delivered_at, r.read_at`
+
 // lockedStretch reads messages of one conversation, and is a part of a UNION, with its number in
 // the text: key, after seq, up to seq, limit → the number, key, roster, header…, tally…. MariaDB finds the
 // beginning of a range by an index only if it knows both ends before it starts.
@@ -65,14 +69,15 @@ SELECT * FROM (
 ) s%[1]d`
 
 // lockedReads returns the texts of the reading operations for SQLite or MySQL.
-func lockedReads(ids, now string, unread unread) reads {
+func lockedReads(t *tongue, unread unread) reads {
+	ids, pairs, now := t.ids, t.rows("id ID, name ID"), t.now
 	// A page is found first, in the index alone, and then filled. The conversation comes before it,
 	// to be there even if the page is empty.
 	page := func(table, index, within, order string) string {
 		return `
 WITH c AS (SELECT conv, id, version FROM delivery_conversations /*! FORCE INDEX (delivery_conversations_id) */ WHERE id = ?)
 SELECT /*! STRAIGHT_JOIN */ COALESCE(c.version, 0), e.epoch, ` + messageCols + `,
-	m.id, v.name, COALESCE(r.status, CASE WHEN b.reader <> m.sender THEN ` + sqlSent + ` END), COALESCE(r.version, m.seq), r.delivered_at, r.read_at
+	m.id, v.name, ` + lockedOwn + `
 FROM delivery_epoch e
 LEFT JOIN c ON true
 LEFT JOIN (
@@ -94,16 +99,23 @@ WHERE e.id = 1 ORDER BY `
 SELECT /*! STRAIGHT_JOIN */ ` + messageCols + `, g.name` + lockedByID(ids) + lockedConversation + lockedMaybeSender + `
 CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq` + lockedRoster,
 
-		// Of a frozen message, the members of its roster, with a receipt (r) or without. Of an open
-		// one, the receipts (o). Nothing is looked for where a NULL is compared.
+		// The message is found first, since MariaDB then knows both ends of the range of readers.
 		receipts: `
-SELECT /*! STRAIGHT_JOIN */ m.id, p.name, COALESCE(r.status, o.status, ` + sqlSent + `), COALESCE(r.version, o.version, m.seq),
-	COALESCE(r.delivered_at, o.delivered_at), COALESCE(r.read_at, o.read_at)` + lockedByID(ids) + `
-LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader <> m.sender
-LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = b.reader AND r.version > 0
-LEFT JOIN delivery_receipts o /*! FORCE INDEX (PRIMARY) */ ON o.conv = CASE WHEN m.roster IS NULL AND m.sender IS NOT NULL THEN m.conv END AND o.seq = m.seq AND o.version > 0
-CROSS JOIN delivery_readers p /*! FORCE INDEX (delivery_readers_reader) */ ON p.reader = COALESCE(b.reader, o.reader)
-ORDER BY m.id, p.name`,
+SELECT /*! STRAIGHT_JOIN */ p.name, ` + lockedOwn + `
+FROM delivery_messages m /*! FORCE INDEX (delivery_messages_id) */
+CROSS JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */
+LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = p.reader
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader AND r.version > 0
+WHERE m.id = ? AND m.sender IS NOT NULL AND p.conv = m.conv AND p.name > ? ORDER BY p.name LIMIT ?`,
+
+		receiptsOf: `
+SELECT /*! STRAIGHT_JOIN */ m.id, p.name, ` + lockedOwn + `
+FROM ` + pairs + `
+CROSS JOIN delivery_messages m /*! FORCE INDEX (delivery_messages_id) */ ON m.id = j.id
+CROSS JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = m.conv AND p.name = j.name
+LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = p.reader
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader AND r.version > 0
+WHERE r.status IS NOT NULL OR b.reader <> m.sender`,
 
 		after:   page("delivery_messages", "PRIMARY", bySeq, "p.seq") + "p.seq",
 		before:  page("delivery_messages", "PRIMARY", bySeq, "p.seq DESC") + "p.seq DESC",

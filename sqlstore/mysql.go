@@ -27,7 +27,7 @@ var mysql = dialect{
 	},
 	tables:  "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
 	migrate: mysqlMigrate,
-	reads:   lockedReads(mysqlIDs, mysqlNow, mysqlUnread),
+	reads:   lockedReads(&mysqlTongue, mysqlUnread),
 	writes:  func() writes { return &mysqlWrites },
 }
 
@@ -113,7 +113,7 @@ STRAIGHT_JOIN delivery_dead d FORCE INDEX (PRIMARY) ON d.id = j.id
 SET d.payload = JSON_REMOVE(d.payload, '` + bodyPath + `'), d.body_of = NULL`
 	l.newest = newest{
 		lock: mysqlShare,
-		load: lockedReads(mysqlIDs, mysqlNow, mysqlUnread).load + mysqlShare,
+		load: lockedReads(&mysqlTongue, mysqlUnread).load + mysqlShare,
 		seen: `
 SELECT STRAIGHT_JOIN j.i, g.roster IS NOT NULL, ` + relationCols + `
 FROM ` + mysqlWanted + `

@@ -60,17 +60,20 @@ CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE conv = m.conv LIM
 CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t` + pgSender + `
 LEFT JOIN LATERAL (SELECT name FROM delivery_rosters WHERE roster = m.roster LIMIT 1) r ON true`,
 
-	// Of a frozen message the members of its roster, and of an open one who has marked it.
 	receipts: `
-SELECT ` + pgReceipt + pgNamed + `
+SELECT p.name, coalesce(r.status, x.status), coalesce(r.version, x.version), r.delivered_at, r.read_at
+FROM (SELECT * FROM delivery_messages WHERE id = $1::text AND sender IS NOT NULL LIMIT 1) m
 CROSS JOIN LATERAL (
-	SELECT reader FROM delivery_members WHERE roster = m.roster AND reader <> m.sender
-	UNION ALL
-	SELECT reader FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND m.roster IS NULL
-	OFFSET 0
-) own
-CROSS JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE reader = own.reader LIMIT 1) p` + pgOwn + `
-ORDER BY m.id, p.name`,
+	SELECT reader, name FROM delivery_readers WHERE conv = m.conv AND name > $2::text ORDER BY name LIMIT $3::bigint
+) p` + pgOwn + `
+ORDER BY p.name`,
+
+	receiptsOf: `
+SELECT ` + pgReceipt + `
+FROM json_array_elements($1::json) AS j(pair)
+CROSS JOIN LATERAL (SELECT * FROM delivery_messages WHERE id = j.pair->>0 AND sender IS NOT NULL LIMIT 1) m
+CROSS JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE conv = m.conv AND name = j.pair->>1 LIMIT 1) p` + pgOwn + `
+WHERE r.status IS NOT NULL OR x.status IS NOT NULL`,
 
 	after:   fmt.Sprintf(pgPageBySeq, "$5", "ASC", pgOwn),
 	before:  fmt.Sprintf(pgPageBySeq, "$5", "DESC", pgOwn),

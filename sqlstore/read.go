@@ -19,8 +19,11 @@ import (
 // the rest, only the ids, the seq and the version count. A receipt is: message's id, recipient,
 // status, version, delivered at, read at.
 type reads struct {
-	load     string // ids → message…, the key of its roster (NULL if it is open); tombstones too
-	receipts string // ids → receipt…, ordered by message and recipient
+	load string // ids → message…, the key of its roster (NULL if it is open); tombstones too
+	// A row for each reader of the message's conversation, in order of the names: the name, and the
+	// receipt without its ids, with a status of NULL where there is none.
+	receipts   string // message, after, limit
+	receiptsOf string // [message, name] → receipt…; of those that exist
 
 	// Lists: conversation's version, epoch, message…, own receipt…, as a LEFT JOIN makes them: for
 	// an empty page, one row with both and NULLs. Those by seq have no tombstones.
@@ -47,10 +50,50 @@ func (s *session) load(ctx context.Context, ids []string) (messages []delivery.C
 	return messages, err
 }
 
-func (s *session) receipts(ctx context.Context, ids []string) (receipts []delivery.Receipt, err error) {
-	list := idList(ids)
+// mostLooked is how many readers a page of receipts looks at.
+const mostLooked = 2000
+
+// receipts reads a page in pieces, each twice as long as the one before: with a status, few of the
+// readers may be on the page.
+func (s *session) receipts(ctx context.Context, list delivery.ReceiptList) (page delivery.ReceiptPage, err error) {
 	err = s.read(ctx, func(q delivery.DBTX) error {
-		receipts, err = query(ctx, q, scanReceipt, s.reads.receipts, list)
+		page = delivery.ReceiptPage{}
+		after, looked := list.After, 0
+		for piece := list.Limit + 1; ; piece *= 2 {
+			piece = min(piece, mostLooked-looked)
+			rows := 0
+			err := each(ctx, q, scanReader, func(r delivery.Receipt) bool {
+				rows++
+				if r.Status.Valid() && (list.Status == 0 || r.Status == list.Status) {
+					if len(page.Receipts) == list.Limit {
+						page.More = true
+						return false
+					}
+					r.Message = list.Message
+					page.Receipts = append(page.Receipts, r)
+				}
+				after = r.Recipient
+				return true
+			}, s.reads.receipts, list.Message, after, piece)
+			looked += rows
+			if page.More = page.More || looked == mostLooked; page.More {
+				page.Next = after
+			}
+			if err != nil || page.More || rows < piece {
+				return err
+			}
+		}
+	})
+	return page, err
+}
+
+func (s *session) receiptsOf(ctx context.Context, keys []delivery.ReceiptKey) (receipts []delivery.Receipt, err error) {
+	rows := make([]row, len(keys))
+	for i, k := range keys {
+		rows[i] = row{k.Message, k.Recipient}
+	}
+	err = s.read(ctx, func(q delivery.DBTX) error {
+		receipts, err = query(ctx, q, scanReceipt, s.reads.receiptsOf, toJSON(rows))
 		return err
 	})
 	return receipts, err

@@ -108,6 +108,12 @@ func taken(c delivery.Created) delivery.Created {
 	return c
 }
 
+// scanReader scans a reader of a conversation, with the receipt of a message.
+func scanReader(rows *sql.Rows) (r delivery.Receipt, err error) {
+	err = rows.Scan(append([]any{&r.Recipient}, progressColumns(&r)...)...)
+	return r, err
+}
+
 func scanReceipt(rows *sql.Rows) (r delivery.Receipt, err error) {
 	err = rows.Scan(receiptColumns(&r)...)
 	return r, err

@@ -28,7 +28,7 @@ var sqlite = dialect{
 	migrate: func(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error {
 		return s.write(ctx, apply)
 	},
-	reads:  lockedReads(sqliteIDs, sqliteNow, sqliteUnread),
+	reads:  lockedReads(&sqliteTongue, sqliteUnread),
 	writes: func() writes { return &sqliteWrites },
 }
 

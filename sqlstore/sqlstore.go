@@ -298,12 +298,22 @@ func (s *Store) Unread(ctx context.Context, user string, conversations []string,
 	return unread, nil
 }
 
-// Receipts returns the receipts of messages, as [delivery.Store] says.
-func (s *Store) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
-	if len(ids) == 0 {
+// Receipts returns a page of a message's receipts, as [delivery.Store] says. It looks at up to 2,000
+// readers of the conversation.
+func (s *Store) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
+	page, err := s.session.receipts(ctx, list)
+	if err != nil {
+		return delivery.ReceiptPage{}, fmt.Errorf("sqlstore: listing receipts: %w", err)
+	}
+	return page, nil
+}
+
+// ReceiptsOf returns receipts by their names, as [delivery.Store] says.
+func (s *Store) ReceiptsOf(ctx context.Context, keys []delivery.ReceiptKey) ([]delivery.Receipt, error) {
+	if len(keys) == 0 {
 		return nil, nil
 	}
-	receipts, err := s.session.receipts(ctx, ids)
+	receipts, err := s.session.receiptsOf(ctx, keys)
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: loading receipts: %w", err)
 	}

@@ -248,7 +248,7 @@ func (c *contest) audit(conversation string) int64 {
 		if u.Receipt = nil; u != got {
 			t.Errorf("a message is %+v, the last event told of %+v", got, u)
 		}
-		stored, err := c.store.Receipts(ctx, []string{m.ID})
+		stored, err := stores.Receipts(ctx, c.store, m.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

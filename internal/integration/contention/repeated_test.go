@@ -40,7 +40,7 @@ func TestAnUpToMarkThatIsRepeatedIsStored(t *testing.T) {
 		if err != nil || marked[0].Changed != 1 || len(claimed) != 1 {
 			t.Errorf("%+v, %d events, %v", marked, len(claimed), err)
 		}
-		if receipts, err := store.Receipts(t.Context(), []string{"m"}); err != nil || receipts[0].Status != delivery.Read || receipts[0].Version != 2 {
+		if receipts, err := stores.Receipts(t.Context(), store, "m"); err != nil || receipts[0].Status != delivery.Read || receipts[0].Version != 2 {
 			t.Errorf("stored: %+v, %v", receipts, err)
 		}
 	})

@@ -102,7 +102,7 @@ func TestMySQLTransactionsThatMakeRostersHoldTheirConversationsOnly(t *testing.T
 				if err := tx.Commit(); err != nil {
 					t.Fatal(err)
 				}
-				receipts, err := store.Receipts(ctx, []string{"tx-1"})
+				receipts, err := stores.Receipts(ctx, store, "tx-1")
 				if err != nil || len(receipts) != 999 || receipts[998].Recipient != "m999" || receipts[998].Status != delivery.Delivered {
 					t.Errorf("%d receipts, %v", len(receipts), err)
 				}

@@ -78,22 +78,22 @@ func (s mixing) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 type lagging struct {
 	delivery.Keeper
 	mu   sync.Mutex
-	read map[string][]delivery.Receipt
+	read map[string]delivery.ReceiptPage
 	at   map[string]time.Time
 }
 
-func (s *lagging) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
+func (s *lagging) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Since(s.at[ids[0]]) < 500*time.Microsecond {
-		return s.read[ids[0]], nil
+	if time.Since(s.at[list.Message]) < 500*time.Microsecond {
+		return s.read[list.Message], nil
 	}
 	if s.at == nil {
-		s.at, s.read = map[string]time.Time{}, map[string][]delivery.Receipt{}
+		s.at, s.read = map[string]time.Time{}, map[string]delivery.ReceiptPage{}
 	}
-	receipts, err := s.Keeper.Receipts(ctx, ids)
-	s.at[ids[0]], s.read[ids[0]] = time.Now(), receipts
-	return receipts, err
+	page, err := s.Keeper.Receipts(ctx, list)
+	s.at[list.Message], s.read[list.Message] = time.Now(), page
+	return page, err
 }
 
 // overwriting keeps the last status that was claimed, for who reads.
@@ -118,16 +118,16 @@ func (s *overwriting) Advance(ctx context.Context, marks []delivery.Mark, lease 
 	return marked, claimed, err
 }
 
-func (s *overwriting) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
-	receipts, err := s.Keeper.Receipts(ctx, ids)
+func (s *overwriting) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
+	page, err := s.Keeper.Receipts(ctx, list)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, r := range receipts {
+	for i, r := range page.Receipts {
 		if last, ok := s.last[receiptKey{r.Message, r.Recipient}]; ok {
-			receipts[i].Status = last
+			page.Receipts[i].Status = last
 		}
 	}
-	return receipts, err
+	return page, err
 }
 
 // denying fails some marks when they are done.

@@ -203,10 +203,10 @@ func (r *recorder) call(ctx context.Context, worker int, random *rand.Rand) erro
 			}
 		}
 	case n < 17:
-		var receipts []delivery.Receipt
-		if receipts, err = c.tracker.Receipts(ctx, message.ID); err == nil {
+		var page delivery.ReceiptPage
+		if page, err = c.tracker.Receipts(ctx, delivery.ReceiptQuery{Message: message.ID}); err == nil {
 			for _, user := range r.users {
-				c.read(message.ID, user, receipts)
+				c.read(message.ID, user, page.Receipts)
 			}
 		}
 	default:

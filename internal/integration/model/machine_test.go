@@ -302,8 +302,9 @@ func (m *machine) lookAt(tracker *delivery.Tracker, id string) {
 	got, err := tracker.Message(m.ctx, id)
 	m.sameError("Message", err, wantErr)
 	m.same("Message", m.message(got), want)
-	receipts, err := tracker.Receipts(m.ctx, id)
+	page, err := tracker.Receipts(m.ctx, delivery.ReceiptQuery{Message: id})
 	m.sameError("Receipts", err, wantErr)
+	receipts := page.Receipts
 	for i := range receipts {
 		receipts[i] = m.receipt(receipts[i])
 	}

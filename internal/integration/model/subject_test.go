@@ -113,7 +113,7 @@ type process struct {
 }
 
 func (p process) receipts(ctx context.Context, messages []string) ([]delivery.Receipt, error) {
-	return p.store.Receipts(ctx, messages)
+	return stores.Receipts(ctx, p.store, messages...)
 }
 
 // transaction makes the same calls inside a transaction.
@@ -139,5 +139,5 @@ func (t transaction) Delete(ctx context.Context, actor delivery.Actor, messages 
 }
 
 func (t transaction) receipts(ctx context.Context, messages []string) ([]delivery.Receipt, error) {
-	return t.store.(delivery.TxStore).InTx(t.tx).Receipts(ctx, messages)
+	return stores.Receipts(ctx, t.store.(delivery.TxStore).InTx(t.tx), messages...)
 }

@@ -68,9 +68,9 @@ func (s scene) has(want stored) {
 	page, err := s.tracker.Messages(s.Context(), delivery.Query{Conversation: s.conversation})
 	must(s.T, err)
 	for _, m := range page.Messages {
-		receipts, err := s.tracker.Receipts(s.Context(), m.ID)
+		receipts, err := s.tracker.Receipts(s.Context(), delivery.ReceiptQuery{Message: m.ID})
 		must(s.T, err)
-		got.messages = append(got.messages, m.Body+" "+receipts[0].Status.String())
+		got.messages = append(got.messages, m.Body+" "+receipts.Receipts[0].Status.String())
 		var announced delivery.Status
 		for _, e := range s.events.Events() {
 			for _, u := range e.Updates {

@@ -79,7 +79,7 @@ var operations = []operation{
 		return err
 	}},
 	{"Receipts", func(ctx context.Context, v visit) error {
-		_, err := v.Receipts(ctx, []string{v.frozen(0)})
+		_, err := v.Receipts(ctx, delivery.ReceiptList{Message: v.frozen(0), Limit: 50})
 		return err
 	}},
 	{"Messages after one", func(ctx context.Context, v visit) error {

@@ -126,12 +126,12 @@ func TestUsersOfOneBatchDoNotMix(t *testing.T) {
 		}
 		everyone.Wait()
 		for _, d := range drafts {
-			receipts, err := a.tracker.Receipts(t.Context(), d.ID)
+			page, err := a.tracker.Receipts(t.Context(), delivery.ReceiptQuery{Message: d.ID})
 			if err != nil {
 				t.Fatal(err)
 			}
 			read := map[string]bool{}
-			for _, r := range receipts {
+			for _, r := range page.Receipts {
 				read[r.Recipient] = r.Status == delivery.Read
 			}
 			for _, user := range sessions {
@@ -187,8 +187,8 @@ func TestClientsDoNotChooseRecipients(t *testing.T) {
 				t.Errorf("the tables have changed from\n%s\nto\n%s", before, after)
 			}
 			var got []string
-			if receipts, _ := a.tracker.Receipts(t.Context(), "new"); c.want != nil {
-				for _, r := range receipts {
+			if page, _ := a.tracker.Receipts(t.Context(), delivery.ReceiptQuery{Message: "new"}); c.want != nil {
+				for _, r := range page.Receipts {
 					got = append(got, r.Recipient)
 				}
 			}

@@ -238,7 +238,7 @@ func (a *app) everything(t *testing.T) {
 	a.note("unread", err)
 	_, err = a.tracker.Delete(ctx, delivery.Actor{User: "alice"}, "room-gone")
 	a.note("deleting", err)
-	_, err = a.tracker.Receipts(ctx, "room-open")
+	_, err = a.tracker.Receipts(ctx, delivery.ReceiptQuery{Message: "room-open"})
 	a.note("receipts", err)
 	_, err = a.tracker.Backlog(ctx)
 	a.note("backlog", err)

@@ -100,3 +100,19 @@ func Begin(t testing.TB, db *sql.DB) *sql.Tx {
 func MarkBy(user, message string) delivery.Mark {
 	return delivery.Mark{Message: message, User: user, Status: delivery.Delivered, At: time.Now(), Admitted: true}
 }
+
+// Receipts returns all receipts of these messages, in their order.
+func Receipts(ctx context.Context, store delivery.Store, messages ...string) (all []delivery.Receipt, err error) {
+	for _, id := range messages {
+		list := delivery.ReceiptList{Message: id, Limit: delivery.MaxBatch}
+		for more := true; more; {
+			page, err := store.Receipts(ctx, list)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, page.Receipts...)
+			list.After, more = page.Next, page.More
+		}
+	}
+	return all, nil
+}
