@@ -50,6 +50,9 @@ var breakages = []struct {
 				}
 			}, held: func(asked, held int) int { return asked }}
 		}},
+	{"it claims the oldest events first",
+		[]string{"a claim takes no more than its limit"},
+		func(sound delivery.Store) delivery.Store { return &sorting{sound} }},
 	{"it settles nothing once the lease is over",
 		[]string{"a lease that ran out"},
 		func(sound delivery.Store) delivery.Store { return &punctual{sound, map[int64]time.Time{}} }},

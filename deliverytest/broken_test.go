@@ -386,6 +386,21 @@ func (s *locking) Advance(ctx context.Context, marks []delivery.Mark, lease deli
 	return s.stale.Advance(ctx, marks, lease)
 }
 
+// sorting claims the oldest events, however long they have been due.
+type sorting struct{ delivery.Store }
+
+func (s *sorting) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	claimed, err := s.Store.Claim(ctx, 1000, lease)
+	claimed = byID(claimed)
+	if len(claimed) <= limit {
+		return claimed, err
+	}
+	for _, c := range claimed[limit:] {
+		s.Settle(ctx, []delivery.Settlement{settlement(c, delivery.SettleRelease)})
+	}
+	return claimed[:limit], err
+}
+
 // remembering answers from what it has read before.
 type remembering struct {
 	delivery.Store
