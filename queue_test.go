@@ -29,6 +29,31 @@ func TestQueue(t *testing.T) {
 		t.Error("it was not taken in 10 batches")
 	})
 
+	t.Run("a claim is made for a quarter of the goal at least, and a full batch at most", func(t *testing.T) {
+		for _, c := range []struct {
+			open               bool
+			claimed, own, goal int
+			want               int
+		}{
+			{false, 0, 0, 100, 0},
+			{true, 0, 0, 100, 100},
+			{true, 75, 0, 100, 25},
+			{true, 76, 0, 100, 0},
+			{true, 200, 0, 100, 0},
+			{true, 75, 90, 100, 25}, // own events do not count
+			{true, 0, 0, 10_000, MaxBatch},
+		} {
+			q := newQueue(10)
+			q.open = true
+			for i := range c.claimed + c.own {
+				q.put([]leased{{Claimed: Claimed{Event: Event{Conversation: "c", Kind: StatusChanged}}, claimed: i < c.claimed}}, 10_000)
+			}
+			if q.open = c.open; q.room(c.goal) != c.want {
+				t.Errorf("%+v: %d", c, q.room(c.goal))
+			}
+		}
+	})
+
 	t.Run("the window starts over when the breaker opens, whichever call that was", func(t *testing.T) {
 		w := newWindow(1024)
 		w.size, w.slow = 100, 100
