@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -50,6 +51,34 @@ func TestQueue(t *testing.T) {
 			}
 			if q.open = c.open; q.room(c.goal) != c.want {
 				t.Errorf("%+v: %d", c, q.room(c.goal))
+			}
+		}
+	})
+
+	t.Run("it takes all that was claimed, and of its own more where few wait", func(t *testing.T) {
+		q := newQueue(10)
+		put := func(n int, conversation string, claimed bool) (taken int) {
+			h := leased{Claimed: Claimed{Event: Event{Conversation: conversation, Kind: StatusChanged}}, claimed: claimed}
+			return n - len(q.put(slices.Repeat([]leased{h}, n), 20))
+		}
+		if n := put(1, "c", true) + put(1, "c", false); n != 0 {
+			t.Errorf("closed, it takes %d", n)
+		}
+		q.open = true
+		for _, c := range []struct {
+			n            int
+			conversation string
+			claimed      bool
+			want         int
+		}{
+			{600, "c", false, 20 + MaxBatch},
+			{600, "c", true, 600},
+			{12, "d", false, 10}, // its share
+			{1, "c", false, 0},
+			{1, "d", true, 1},
+		} {
+			if n := put(c.n, c.conversation, c.claimed); n != c.want {
+				t.Errorf("%+v: it takes %d", c, n)
 			}
 		}
 	})
