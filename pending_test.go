@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/msgdelivery/delivery"
-	"github.com/msgdelivery/delivery/deliverytest"
 )
 
 func TestPending(t *testing.T) {
@@ -86,15 +85,6 @@ func TestPending(t *testing.T) {
 					t.Errorf("%s %q: got %v", field, bad, err)
 				}
 			}
-		}
-	})
-
-	t.Run("the store's error reaches the caller", func(t *testing.T) {
-		broken := errors.New("connection refused")
-		d := newDesk(t, nil)
-		tracker := newTracker(t, deliverytest.FailingStore(d.store, deliverytest.OnCall(1, broken, "Pending")), d, nil)
-		if got, err := tracker.Pending(t.Context(), delivery.Actor{User: "bob"}, "c"); !errors.Is(err, broken) || got != (delivery.Pending{}) {
-			t.Errorf("got %+v, %v", got, err)
 		}
 	})
 
