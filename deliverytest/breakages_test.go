@@ -50,6 +50,11 @@ var breakages = []struct {
 				}
 			}, held: func(asked, held int) int { return asked }}
 		}},
+	{"it says that there is more for ever",
+		[]string{"each new message has an event of its own"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, page: func(page *delivery.Page) { page.More = true }}
+		}},
 	{"it claims the oldest events first",
 		[]string{"a claim takes no more than its limit"},
 		func(sound delivery.Store) delivery.Store { return &sorting{sound} }},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -21,6 +22,61 @@ func TestWhatComesBackBlockedIsTriedUntilTheContextEnds(t *testing.T) {
 	defer cancel()
 	if _, err := create(ctx, store, []delivery.NewMessage{open("c", "m", "alice")}); !errors.Is(err, context.DeadlineExceeded) || calls < 2 {
 		t.Errorf("after %d calls: %v", calls, err)
+	}
+}
+
+func TestWhatComesBackBlockedIsTriedAgainWithoutTheOthers(t *testing.T) {
+	var sizes []int
+	store := &broken{Store: memstore.New()}
+	store.created = func(created []delivery.Created) { sizes = append(sizes, len(created)) }
+	holding := &holding{broken: store, tries: map[string]int{"m2": 2, "m4": 1}}
+	created, err := create(t.Context(), holding, []delivery.NewMessage{open("c", "m1", "alice"), open("d", "m2", "alice"), open("e", "m3", "alice"), open("f", "m4", "alice")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range created {
+		if want := fmt.Sprint("m", i+1); c.Message.ID != want || c.Blocked {
+			t.Errorf("result %d is %+v, want %s", i, c, want)
+		}
+	}
+	if got := fmt.Sprint(sizes); got != "[2 1 1]" {
+		t.Errorf("messages were stored in calls of %v", got)
+	}
+}
+
+// holding is a store in which messages are blocked for some tries.
+type holding struct {
+	*broken
+	tries map[string]int
+}
+
+func (s *holding) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	created := make([]delivery.Created, len(messages))
+	var free []delivery.NewMessage
+	var at []int
+	for i, m := range messages {
+		if s.tries[m.ID]--; s.tries[m.ID] >= 0 {
+			created[i].Blocked = true
+		} else {
+			free, at = append(free, m), append(at, i)
+		}
+	}
+	if len(free) == 0 {
+		return created, nil, nil
+	}
+	stored, claimed, err := s.broken.Create(ctx, free, lease)
+	for k, c := range stored {
+		created[at[k]] = c
+	}
+	return created, claimed, err
+}
+
+func TestAScenesConversationAsideIsThereFromTheFirstOn(t *testing.T) {
+	store, db := newTurns(t, false, flaws{})
+	p := &txProbe{probe: newProbe(t, "", store), txStore: store, db: db}
+	for range 2 {
+		p.scene()
+		p.message(aside)
 	}
 }
 
