@@ -36,3 +36,11 @@ func TestASendAsksTheNotifierAboutTheConversation(t *testing.T) {
 		t.Errorf("%d messages are there, %v", len(there), err)
 	}
 }
+
+func TestNoRefusalIsNoError(t *testing.T) {
+	for _, none := range []map[int]error{nil, {}} {
+		if err := delivery.Refused(none); err != nil {
+			t.Errorf("%#v: %v", none, err)
+		}
+	}
+}

@@ -83,6 +83,27 @@ func TestQueue(t *testing.T) {
 		}
 	})
 
+	t.Run("one failure in fifty is no congestion, and two are", func(t *testing.T) {
+		for failures, cut := range []bool{false, false, true} {
+			w := newWindow(1024)
+			w.size, w.slow = 50, 50
+			var flights []flight
+			for range 50 {
+				flights = append(flights, w.begin())
+			}
+			for i, f := range flights {
+				if 10 <= i && i < 10+failures {
+					w.end(f, failed)
+				} else {
+					w.end(f, wentWell)
+				}
+			}
+			if got := w.limit(); got < 50 != cut {
+				t.Errorf("after %d failures %d calls may be under way", failures, got)
+			}
+		}
+	})
+
 	t.Run("the window starts over when the breaker opens, whichever call that was", func(t *testing.T) {
 		w := newWindow(1024)
 		w.size, w.slow = 100, 100

@@ -60,6 +60,17 @@ var breakages = []struct {
 		func(sound delivery.Store) delivery.Store {
 			return &born{sound, func(c *delivery.Claimed) { c.Lease++ }}
 		}},
+	{"it shows nobody the own receipts of open messages",
+		[]string{"marks, up-to marks and sends may race"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, page: func(page *delivery.Page) {
+				for i := range page.Messages {
+					if page.Messages[i].Open {
+						page.Messages[i].Own = nil
+					}
+				}
+			}}
+		}},
 	{"it keeps the events that it is to requeue",
 		[]string{"slices handed in"},
 		func(sound delivery.Store) delivery.Store { return &holdingOn{sound, map[int64]delivery.Event{}} }},
