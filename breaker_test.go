@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,6 +102,21 @@ func TestAHalfOpenBreaker(t *testing.T) {
 			pass(10 * time.Second)
 			if most != 1 || calls < 3 {
 				t.Errorf("up to %d events in %d calls", most, calls)
+			}
+		})
+	})
+
+	t.Run("goes on when what it tries cannot be read", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			e, store := new(endpoint), &spoiling{Store: memstore.New()}
+			tracker := newTracker(t, store, e, nil)
+			defer run(t, tracker)()
+			open(t, tracker, e, 50)
+			e.set(nil)
+			store.spoils.Store(true)
+			pass(10 * time.Second)
+			if len(e.accepted()) != 49 || store.spoils.Load() {
+				t.Errorf("%d were accepted", len(e.accepted()))
 			}
 		})
 	})
@@ -204,4 +220,18 @@ type slowly struct {
 func (s *slowly) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
 	time.Sleep(s.takes)
 	return s.Store.Advance(ctx, marks, lease)
+}
+
+// spoiling is a store whose next claim finds an event that cannot be read.
+type spoiling struct {
+	delivery.Store
+	spoils atomic.Bool
+}
+
+func (s *spoiling) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	claimed, err := s.Store.Claim(ctx, limit, lease)
+	if len(claimed) > 0 && s.spoils.Swap(false) {
+		claimed[0].Event = delivery.Event{ID: claimed[0].Event.ID}
+	}
+	return claimed, err
 }

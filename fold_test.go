@@ -94,6 +94,18 @@ func TestRepeatsShareAWrite(t *testing.T) {
 			}
 		})
 
+	bubble("one message 500 times weighs as one mark in a batch, so that others wait for no more than that",
+		nil, func(t *testing.T, store *tallyStore, tracker *delivery.Tracker) {
+			behind(other(tracker),
+				func() {
+					tracker.Mark(t.Context(), bob, delivery.Read, slices.Repeat([]string{"m"}, delivery.MaxBatch)...)
+				},
+				func() { tracker.MarkRead(t.Context(), carol, "n") })
+			if store.writes != 2 || store.marks != 3 {
+				t.Errorf("%d writes of %d marks", store.writes, store.marks)
+			}
+		})
+
 	bubble("each position of a call has the result of its own message, refusals included",
 		nil, func(t *testing.T, store *tallyStore, tracker *delivery.Tracker) {
 			got := short(tracker.Mark(t.Context(), bob, delivery.Read, "n", "m", "n", "none", "", "m", "none", "n"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,6 +109,9 @@ func TestAPanicThatTakesLongToIsolateGivesTheOthersBack(t *testing.T) {
 		if err := tracker.Flush(t.Context()); err != nil || len(e.accepted()) != 4 {
 			t.Errorf("accepted %v, %v", e.accepted(), err)
 		}
+		if e.calls != 6 { // all four, a, b; then under a lease of their own c and d, c, d
+			t.Errorf("%d calls, want 6", e.calls)
+		}
 	})
 }
 
@@ -140,4 +144,29 @@ func TestARefusedEventComesAgainWhenItsErrorSays(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sweeping is a store whose claims mostly look at what fell due lately.
+type sweeping struct {
+	delivery.Store
+	swept atomic.Int64
+}
+
+func (s *sweeping) Sweep() { s.swept.Add(1) }
+
+func TestWakeAndFlushLookAtTheWholeOutbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &sweeping{Store: memstore.New()}
+		tracker := newTracker(t, store, new(endpoint), nil)
+		if err := tracker.Flush(t.Context()); err != nil || store.swept.Load() != 1 {
+			t.Errorf("Flush had it swept %d times, %v", store.swept.Load(), err)
+		}
+		defer run(t, tracker)()
+		pass(time.Minute)
+		before := store.swept.Load()
+		tracker.Wake()
+		if pass(time.Second); store.swept.Load() != before+1 {
+			t.Errorf("Wake had it swept %d times", store.swept.Load()-before)
+		}
+	})
 }

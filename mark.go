@@ -101,7 +101,7 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 
 // distinctIDs returns the ids, each once, and for each position the index of its id there.
 func distinctIDs(messages []string) (ids []string, positions []int) {
-	index := make(map[string]int, len(messages))
+	index := make(map[string]int)
 	positions = make([]int, len(messages))
 	for i, id := range messages {
 		k, there := index[id]

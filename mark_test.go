@@ -294,6 +294,19 @@ func TestMarkUpTo(t *testing.T) {
 		}
 	})
 
+	t.Run("a rule that fails is told, whatever else was marked", func(t *testing.T) {
+		down := errors.New("the app's database is down")
+		d := newDesk(t, &delivery.Options{Authorize: func(context.Context, string, delivery.Action, string) (bool, error) { return true, down }})
+		d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})
+		open := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
+		fresh := newTracker(t, d.store, d, &delivery.Options{Authorize: func(context.Context, string, delivery.Action, string) (bool, error) { return true, down }}) // knows no headers
+		for name, tracker := range map[string]*delivery.Tracker{"it knows the message": d.Tracker, "it does not": fresh} {
+			if got, err := tracker.MarkUpTo(t.Context(), bob, delivery.Read, delivery.MessageRef{Conversation: "c", ID: open.ID}); !errors.Is(err, down) {
+				t.Errorf("%s: %+v, %v", name, got, err)
+			}
+		}
+	})
+
 	t.Run("strangers and unknown messages are refused", func(t *testing.T) {
 		d := newDesk(t, nil)
 		m := d.send(t, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})

@@ -2,7 +2,9 @@ package delivery
 
 import (
 	"strconv"
+	"strings"
 	"testing"
+	"unsafe"
 )
 
 func TestRecent(t *testing.T) {
@@ -35,6 +37,16 @@ func TestRecent(t *testing.T) {
 		}
 		if value, ok := r.get("1"); !ok || value != 1 {
 			t.Errorf("the next one holds %d, %v", value, ok)
+		}
+	})
+	t.Run("a key keeps nothing larger in memory that it was a part of", func(t *testing.T) {
+		var r recent[int]
+		part := strings.Repeat("x", 1<<10)[7:9]
+		r.put(part, 1)
+		for key := range r.young {
+			if unsafe.StringData(key) == unsafe.StringData(part) {
+				t.Error("it is a part of it")
+			}
 		}
 	})
 	t.Run("what was put again outlives what was not", func(t *testing.T) {

@@ -162,6 +162,10 @@ func TestManyUpToMarksOfOneUserKeepNobodyElseLong(t *testing.T) {
 				t.Errorf("bob waited %v", time.Since(began))
 			}
 		})
+		began := time.Now()
 		behind(func() { upTo("first", ids[0]) }, calls...)
+		if took := time.Since(began); took > 16*time.Millisecond {
+			t.Errorf("all took %v for 16 calls of the store, though nothing was blocked", took)
+		}
 	})
 }

@@ -596,6 +596,12 @@ func TestReplay(t *testing.T) {
 		if b, _ := tracker.Backlog(t.Context()); b.Dead != 0 || b.Waiting != 1 {
 			t.Errorf("backlog %+v", b)
 		}
+		for name, call := range map[string]func(context.Context, ...int64) error{"Replay": tracker.Replay, "Discard": tracker.Discard} {
+			var invalid *delivery.InvalidError
+			if err := call(t.Context(), make([]int64, delivery.MaxBatch+1)...); !errors.As(err, &invalid) || invalid.Field != "ids" {
+				t.Errorf("%s of too many ids: %v", name, err)
+			}
+		}
 	})
 }
 

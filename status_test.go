@@ -124,3 +124,26 @@ func FuzzAdvance(f *testing.F) {
 		}
 	})
 }
+
+func TestATallyReachesAStatusWithItsQuorum(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2024, 5, 6, 12, minute, 0, 0, time.UTC) }
+	tally := delivery.Tally{Version: 7, Status: delivery.Sent}
+	for i, step := range []struct {
+		from, to delivery.Status
+		want     delivery.Tally
+	}{
+		{delivery.Sent, delivery.Delivered, delivery.Tally{Status: delivery.Sent, Delivered: 1}},
+		{0, delivery.Read, delivery.Tally{Status: delivery.Delivered, Delivered: 2, Read: 1, DeliveredAt: at(1)}},
+		{delivery.Sent, delivery.Delivered, delivery.Tally{Status: delivery.Delivered, Delivered: 3, Read: 1, DeliveredAt: at(1)}},
+		{delivery.Delivered, delivery.Read, delivery.Tally{Status: delivery.Read, Delivered: 3, Read: 2, DeliveredAt: at(1), ReadAt: at(3)}},
+		{delivery.Delivered, delivery.Read, delivery.Tally{Status: delivery.Read, Delivered: 3, Read: 3, DeliveredAt: at(1), ReadAt: at(3)}},
+		{delivery.Sent, delivery.Read, delivery.Tally{Status: delivery.Read, Delivered: 4, Read: 4, DeliveredAt: at(1), ReadAt: at(3)}},
+	} {
+		receipt := delivery.Receipt{Status: step.from}
+		receipt.Advance(delivery.Header{}, step.to, at(i))
+		tally.Count(delivery.Header{Quorum: 2}, step.from, receipt)
+		if step.want.Version = 7; tally != step.want {
+			t.Errorf("after step %d it is %+v, want %+v", i+1, tally, step.want)
+		}
+	}
+}

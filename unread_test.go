@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/msgdelivery/delivery"
-	"github.com/msgdelivery/delivery/deliverytest"
 	"github.com/msgdelivery/delivery/memstore"
 )
 
@@ -109,15 +108,6 @@ func TestUnread(t *testing.T) {
 		tracker := newTracker(t, forgetful{memstore.New()}, new(endpoint), nil)
 		if all, err := tracker.Unread(t.Context(), bob, "c", "d"); err == nil {
 			t.Errorf("got %+v", all)
-		}
-	})
-
-	t.Run("the store's error reaches the caller", func(t *testing.T) {
-		broken := errors.New("connection refused")
-		d := newDesk(t, nil)
-		tracker := newTracker(t, deliverytest.FailingStore(d.store, deliverytest.OnCall(1, broken, "Unread")), d, nil)
-		if got, err := tracker.Unread(t.Context(), bob, "c"); !errors.Is(err, broken) || got != nil {
-			t.Errorf("got %+v, %v", got, err)
 		}
 	})
 

@@ -106,6 +106,35 @@ func TestTheLogSaysWhatStopsTheRelay(t *testing.T) {
 	}
 }
 
+func TestTheLogSaysWhatToDoAboutAnOldBacklog(t *testing.T) {
+	for name, test := range map[string]struct {
+		running   bool
+		want, not string
+	}{
+		"no relay runs":      {false, "call Tracker.Run in some process", "endpoint fails"},
+		"the endpoint fails": {true, "see whether the notifier's endpoint fails", "Tracker.Run"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				e := new(endpoint)
+				e.set(failing)
+				tracker := newTracker(t, memstore.New(), e, &delivery.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+				if test.running {
+					defer run(t, tracker)()
+				}
+				for range 45 {
+					sendAs(t, tracker, "m", "n")
+					pass(time.Second)
+				}
+				if !strings.Contains(log.String(), test.want) || strings.Contains(log.String(), test.not) {
+					t.Errorf("the log says\n%s", log.String())
+				}
+			})
+		})
+	}
+}
+
 func TestACleanStopLogsNoTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer

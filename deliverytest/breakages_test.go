@@ -50,6 +50,38 @@ var breakages = []struct {
 				}
 			}, held: func(asked, held int) int { return asked }}
 		}},
+	{"it counts no attempt for what is born under a lease",
+		[]string{"an event born under a lease", "an event of a mark that comes alone"},
+		func(sound delivery.Store) delivery.Store {
+			return &born{sound, func(c *delivery.Claimed) { c.Attempts = 0 }}
+		}},
+	{"it says another lease than the one of what is born",
+		[]string{"an event born under a lease", "an event of a mark that comes alone"},
+		func(sound delivery.Store) delivery.Store {
+			return &born{sound, func(c *delivery.Claimed) { c.Lease++ }}
+		}},
+	{"it shows nobody the own receipts of open messages",
+		[]string{"marks, up-to marks and sends may race"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, page: func(page *delivery.Page) {
+				for i := range page.Messages {
+					if page.Messages[i].Open {
+						page.Messages[i].Own = nil
+					}
+				}
+			}}
+		}},
+	{"it keeps the events that it is to requeue",
+		[]string{"slices handed in"},
+		func(sound delivery.Store) delivery.Store { return &holdingOn{sound, map[int64]delivery.Event{}} }},
+	{"it says that there is more for ever",
+		[]string{"each new message has an event of its own"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, page: func(page *delivery.Page) { page.More = true }}
+		}},
+	{"it claims the oldest events first",
+		[]string{"a claim takes no more than its limit"},
+		func(sound delivery.Store) delivery.Store { return &sorting{sound} }},
 	{"it settles nothing once the lease is over",
 		[]string{"a lease that ran out"},
 		func(sound delivery.Store) delivery.Store { return &punctual{sound, map[int64]time.Time{}} }},

@@ -395,6 +395,21 @@ func (s *locking) Advance(ctx context.Context, marks []delivery.Mark, lease deli
 	return s.stale.Advance(ctx, marks, lease)
 }
 
+// sorting claims the oldest events, however long they have been due.
+type sorting struct{ delivery.Store }
+
+func (s *sorting) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	claimed, err := s.Store.Claim(ctx, 1000, lease)
+	claimed = byID(claimed)
+	if len(claimed) <= limit {
+		return claimed, err
+	}
+	for _, c := range claimed[limit:] {
+		s.Settle(ctx, []delivery.Settlement{settlement(c, delivery.SettleRelease)})
+	}
+	return claimed[:limit], err
+}
+
 // remembering answers from what it has read before.
 type remembering struct {
 	delivery.Store
@@ -448,4 +463,57 @@ type unlisted struct{ *broken }
 func (s *unlisted) ReceiptsOf(ctx context.Context, keys []delivery.ReceiptKey) ([]delivery.Receipt, error) {
 	receipts, err := s.broken.ReceiptsOf(ctx, keys)
 	return slices.DeleteFunc(receipts, func(r delivery.Receipt) bool { return r.Status == delivery.Sent }), err
+}
+
+// born changes what is said of the events that are born under a lease.
+type born struct {
+	delivery.Store
+	change func(*delivery.Claimed)
+}
+
+func (s *born) changed(claimed []delivery.Claimed) []delivery.Claimed {
+	for i := range claimed {
+		s.change(&claimed[i])
+	}
+	return claimed
+}
+
+func (s *born) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	created, claimed, err := s.Store.Create(ctx, messages, lease)
+	return created, s.changed(claimed), err
+}
+
+func (s *born) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+	marked, claimed, err := s.Store.Advance(ctx, marks, lease)
+	return marked, s.changed(claimed), err
+}
+
+func (s *born) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	marked, claimed, err := s.Store.AdvanceUpTo(ctx, upTo, limit, lease)
+	return marked, s.changed(claimed), err
+}
+
+// holdingOn keeps the events that are to be due again in the slices it was given.
+type holdingOn struct {
+	delivery.Store
+	requeued map[int64]delivery.Event
+}
+
+func (s *holdingOn) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
+	for _, x := range settlements {
+		if x.Outcome == delivery.SettleRequeue {
+			s.requeued[x.ID] = x.Event
+		}
+	}
+	return s.Store.Settle(ctx, settlements)
+}
+
+func (s *holdingOn) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	claimed, err := s.Store.Claim(ctx, limit, lease)
+	for i, c := range claimed {
+		if event, ok := s.requeued[c.Event.ID]; ok {
+			claimed[i].Event.Updates = event.Updates
+		}
+	}
+	return claimed, err
 }

@@ -67,6 +67,21 @@ func TestFaultsHitEveryMethod(t *testing.T) {
 	}
 }
 
+func TestWithoutAFaultAStoreAnswersAsItDoes(t *testing.T) {
+	store := LosingStore(FailingStore(memstore.New(), OnCall(0, errFault)), OnCall(0, errFault))
+	created, one, err := store.Create(t.Context(), []delivery.NewMessage{frozen("c", "m", "alice", "bob")}, lease(long))
+	if err != nil || len(created) != 1 || created[0].Message.ID != "m" || len(one) != 1 || one[0].Event.Kind != delivery.MessageSent {
+		t.Errorf("Create: %+v, %+v, %v", created, one, err)
+	}
+	marked, two, err := store.Advance(t.Context(), []delivery.Mark{delivered("m", "bob", noon)}, lease(long))
+	if err != nil || len(marked) != 1 || !marked[0].Changed || len(two) != 1 || two[0].Event.Kind != delivery.StatusChanged {
+		t.Errorf("Advance: %+v, %+v, %v", marked, two, err)
+	}
+	if backlog, err := store.Backlog(t.Context()); err != nil || backlog.Waiting != 2 {
+		t.Errorf("Backlog: %+v, %v", backlog, err)
+	}
+}
+
 func TestAFailingStoreDoesNothingAndALosingOneDoesIt(t *testing.T) {
 	for _, c := range []struct {
 		wrap func(delivery.Store, Fault) delivery.Store

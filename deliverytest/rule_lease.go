@@ -95,7 +95,9 @@ var leaseCases = []storeCase{
 		}
 		again := settlement(first[0], delivery.SettleRetry)
 		again.After = short
+		began := time.Now()
 		p.settle(again)
+		p.until("the first one was due again", func() bool { return time.Since(began) > short+2*grain })
 		var got []int64
 		p.until("all events were claimed one by one", func() bool {
 			for _, c := range p.claim(1) {

@@ -46,6 +46,23 @@ func TestAnythingButA2xxOr400Or413IsTheEndpointsFailure(t *testing.T) {
 	}
 }
 
+func TestAnErrorSaysWhatToCheck(t *testing.T) {
+	for status, advice := range map[int]string{
+		300: ": a redirect, which is never followed; check host and scheme",
+		308: ": a redirect, which is never followed; check host and scheme",
+		400: "",
+		401: ": check key, secret and the clock",
+		403: ": the app is disabled or over its quota",
+		404: ": check app id, host and cluster",
+		413: ": too large for it",
+		500: "",
+	} {
+		if got, want := (&pusheradapter.Error{Status: status}).Error(), fmt.Sprintf("pusheradapter: the endpoint answered %d%s", status, advice); got != want {
+			t.Errorf("%d: %q, want %q", status, got, want)
+		}
+	}
+}
+
 func TestRetryAfterIsPassedOn(t *testing.T) {
 	for _, test := range []struct {
 		status int

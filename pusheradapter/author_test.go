@@ -75,6 +75,16 @@ func TestAnAuthorWithoutAChannelIsRefusedAlone(t *testing.T) {
 	}
 }
 
+func TestAReceiptThatFitsNoEventIsRefusedAlone(t *testing.T) {
+	srv := pushertest.NewServer(t)
+	events := []delivery.Event{newReceipt("c1", "bob", "", 1), newReceipt("c1", "bob", "", 2), newReceipt("c1", "bob", "", 3)}
+	events[1].Updates[0].Message = strings.Repeat("m", 11<<10)
+	refused := refusals(t, newNotifier(t, srv, &authorsOnly).Notify(t.Context(), events))
+	if len(refused) != 1 || !isPermanent(refused[1]) || len(srv.Events()) != 2 {
+		t.Errorf("refused %v, %d events accepted", refused, len(srv.Events()))
+	}
+}
+
 func TestAnAuthorWithoutAChannelKeepsNothingFromOthers(t *testing.T) {
 	srv := pushertest.NewServer(t)
 	event := newReceipt("c1", "bob", "", 1)

@@ -41,6 +41,18 @@ func TestChannelNamesAreEscapedReversibly(t *testing.T) {
 	}
 }
 
+func TestAChannelNameMayBeAsLongAsPusherTakes(t *testing.T) {
+	at := (MaxChannel - len("private-conv-")) % 3 // a slash takes 3 characters
+	id := strings.Repeat("x", at) + strings.Repeat("/", (MaxChannel-len("private-conv-"))/3)
+	if name, err := PrivateChannel(id); err != nil || len(name) != MaxChannel {
+		t.Errorf("a name of %d characters: %v", len(name), err)
+	}
+	var invalid *delivery.InvalidError
+	if name, err := PrivateChannel(id + "x"); !errors.As(err, &invalid) || name != "" {
+		t.Errorf("one more: %q, %v", name, err)
+	}
+}
+
 func TestConversationsWithoutAChannelName(t *testing.T) {
 	for name, conversation := range map[string]string{
 		"empty":                   "",

@@ -158,6 +158,7 @@ func TestWhatPusherCannotTake(t *testing.T) {
 			_, err := tracker.Send(t.Context(), delivery.Draft{Conversation: conversation, Sender: "alice", Audience: delivery.Audience{Open: true}})
 			errs = append(errs, err)
 		}
+		time.Sleep(time.Second) // an event may wait for company
 		synctest.Wait()
 		return errs
 	}

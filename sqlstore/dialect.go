@@ -58,7 +58,7 @@ type dialect struct {
 	// classify tells the fate of what failed with an error from the database.
 	classify func(err error) fate
 
-	// settings looks at the settings of a connection by statements that touch no table.
+	// settings looks at the settings of a connection. The tables may not be there yet.
 	settings func(ctx context.Context, q delivery.DBTX) (findings, error)
 
 	// lost, if set, reports whether an error that is no answer says that the connection is lost,
@@ -70,9 +70,6 @@ type dialect struct {
 
 	// tables lists the names of tables, ours among them.
 	tables string
-
-	// behind, if set, lists statements that bring sequences up to the ids that are there.
-	behind string
 
 	// rights, if set, lists the rights that whoever asks lacks, beside those on the tables.
 	rights string

@@ -120,15 +120,6 @@ func Validate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 			return fmt.Errorf("sqlstore: the %v database lacks the table %s, though its migration is recorded", dialect, table)
 		}
 	}
-	if s.behind != "" {
-		cures, err := query(ctx, db, scanString, s.behind)
-		if err != nil {
-			return fmt.Errorf("sqlstore: validating the sequences: %w", err)
-		}
-		if len(cures) > 0 {
-			return fmt.Errorf("sqlstore: sequences of the %v database are behind the ids that are there, as after logical replication: run %s", dialect, strings.Join(cures, "; "))
-		}
-	}
 	if s.rights == "" {
 		return nil
 	}

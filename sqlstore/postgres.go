@@ -22,16 +22,6 @@ var postgres = dialect{
 	reads:  pgReads,
 	writes: func() writes { return new(postgresWrites) },
 	tables: `SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY (current_schemas(false))`,
-	// Who may not look at a sequence cannot tell.
-	behind: `
-SELECT format('SELECT setval(%L, %s)', name, most)
-FROM (VALUES
-	('delivery_conversations_conv_seq', (SELECT max(conv) FROM delivery_conversations)),
-	('delivery_readers_reader_seq', (SELECT max(reader) FROM delivery_readers)),
-	('delivery_rosters_roster_seq', (SELECT max(roster) FROM delivery_rosters)),
-	('delivery_outbox_id_seq', (SELECT greatest((SELECT max(id) FROM delivery_outbox), (SELECT max(id) FROM delivery_dead))))
-) AS sequences (name, most)
-WHERE most > CASE WHEN has_sequence_privilege(name, 'USAGE, SELECT') THEN coalesce(pg_sequence_last_value(name::regclass), 0) ELSE most END`,
 	rights: `SELECT 'USAGE on the sequence delivery_outbox_id_seq'
 		WHERE NOT has_sequence_privilege('delivery_outbox_id_seq', 'USAGE')`,
 	migrate: pgMigrate,

@@ -31,9 +31,8 @@ type checked struct {
 }
 
 // check returns an error unless the settings are in order. It looks at them through q, a connection
-// or the caller's transaction, since another connection may not be free. The statements it uses
-// touch no table, so that they begin no snapshot of the database and take no lock in a caller's
-// transaction.
+// or the caller's transaction, since another connection may not be free. Its statements hinder
+// nobody, and begin no snapshot in a caller's transaction that the next statement would not.
 func (s *session) check(ctx context.Context, q delivery.DBTX) error {
 	if s.settings == nil || s.checked.passed.Load() {
 		return nil

@@ -16,7 +16,8 @@
 // refuse such settings, with an error that says what to change:
 //
 //   - Postgres: an encoding of the database or the client other than UTF8; a DateStyle that the
-//     driver cannot parse (pgx in its simple protocol parses ISO only).
+//     driver cannot parse (pgx in its simple protocol parses ISO only); a sequence that is behind
+//     the ids in its table, as after a take-over by logical replication.
 //   - MariaDB, MySQL: a character set of the connection other than utf8mb4; autocommit=0;
 //     sql_safe_updates=1; the sql_mode ORACLE; binlog_format=STATEMENT with a binary log;
 //     max_allowed_packet below 16 MiB, its default.
@@ -111,6 +112,11 @@
 //
 // Without interpolateParams=true in the DSN, go-sql-driver prepares every statement anew, which
 // costs another round trip for each.
+//
+// The driver's own limit, maxAllowedPacket in the DSN, is 64 MiB by default and is not checked. With
+// a smaller one the store works too, since the driver sends what exceeds it in pieces. But with
+// interpolateParams=true and less than 16 MiB, messages of a few lengths are refused as too large
+// (findings/mysql-interpolated-too-large.sh).
 //
 // A deadlock ends the transaction at the server, but go-sql-driver 1.10.1 lets the next statements
 // of the app's [sql.Tx] commit one by one, and Rollback does not undo them

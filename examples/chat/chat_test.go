@@ -199,6 +199,14 @@ func TestChatKeepsOut(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a link, which another site could have, signs nobody out", func(t *testing.T) {
+		if status, _ := alice.get("/logout"); status != http.StatusMethodNotAllowed {
+			t.Errorf("status %d, want 405", status)
+		}
+		if status, _ := alice.get("/api/messages?conversation=" + direct); status != http.StatusOK {
+			t.Errorf("afterwards: status %d, want 200", status)
+		}
+	})
 	t.Run("who signs out is out", func(t *testing.T) {
 		if status, _ := alice.post("/logout", form()); status != http.StatusSeeOther {
 			t.Errorf("status %d", status)

@@ -514,6 +514,39 @@ func TestGroup(t *testing.T) {
 		})
 	})
 
+	t.Run("what a user's turn leaves is taken later, and be it one item", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var w desk
+			g := New(500, time.Hour, nil, w.write)
+			var calls sync.WaitGroup
+			for _, items := range []int{1, turn + 1, turn + 1} {
+				calls.Go(func() { do(t.Context(), g, "", make([]int, items)...) })
+				synctest.Wait()
+			}
+			calls.Wait()
+			if got := fmt.Sprint(w.sizes); got != "[1 32 2]" {
+				t.Errorf("batches of %v", got)
+			}
+		})
+	})
+
+	t.Run("who leaves may still get an answer that comes soon", func(t *testing.T) {
+		for late, known := range map[time.Duration]bool{Lag - 1: true, Lag + 1: false} {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				answer, err := Await(ctx, func() (int, error) {
+					time.Sleep(time.Minute + late)
+					return 7, nil
+				})
+				if known && (answer != 7 || err != nil) || !known && (!errors.Is(err, ErrUnknown) || !errors.Is(err, context.DeadlineExceeded)) {
+					t.Errorf("%v after the end of ctx: %d, %v", late, answer, err)
+				}
+				time.Sleep(time.Second)
+			})
+		}
+	})
+
 	t.Run("nobody waits for long, however much comes with other keys", func(t *testing.T) {
 		for _, hot := range []int{1, 2} { // keys; each has more than a full batch
 			synctest.Test(t, func(t *testing.T) {

@@ -11,6 +11,7 @@
 //   - model: do stores and trackers do what a model of them does, whatever the order of calls?
 //   - chaos: is nothing lost while processes, servers and networks are killed?
 //   - security: what do forbidden and hostile calls get?
+//   - streams: do server-sent events over several processes reach everybody, or catch up?
 //   - watchers, browser: does a client that misses events catch up, as a program and as a page?
 //   - orm, routers: does the library work with the transactions and handlers of other libraries?
 //

@@ -23,10 +23,13 @@ require (
 	github.com/mattn/go-sqlite3 v1.14.53
 	// What is tested.
 	github.com/msgdelivery/delivery v0.0.0
+	github.com/msgdelivery/delivery/redisadapter v0.0.0
 	// A SQLite driver that needs no C compiler either. From v0.36 on it needs Go 1.26.
 	github.com/ncruces/go-sqlite3 v0.35.0
 	// An app's side of Pusher, for testing pushertest by what is not ours.
 	github.com/pusher/pusher-http-go/v5 v5.1.1
+	// The client of Redis.
+	github.com/redis/go-redis/v9 v9.22.0
 	// The SQLite driver, which needs no C compiler.
 	modernc.org/sqlite v1.55.0
 	// Makes random sequences of calls and shrinks those that fail, for the tests of package model.
@@ -47,6 +50,7 @@ require (
 	github.com/bytedance/gopkg v0.1.3 // indirect
 	github.com/bytedance/sonic v1.15.0 // indirect
 	github.com/bytedance/sonic/loader v0.5.0 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/cloudwego/base64x v0.1.6 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/gabriel-vasile/mimetype v1.4.12 // indirect
@@ -81,6 +85,7 @@ require (
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	github.com/valyala/fasttemplate v1.2.2 // indirect
 	go.mongodb.org/mongo-driver/v2 v2.5.0 // indirect
+	go.uber.org/atomic v1.11.0 // indirect
 	golang.org/x/arch v0.22.0 // indirect
 	golang.org/x/crypto v0.53.0 // indirect
 	golang.org/x/net v0.55.0 // indirect
@@ -93,4 +98,7 @@ require (
 	modernc.org/memory v1.11.0 // indirect
 )
 
-replace github.com/msgdelivery/delivery => ../../
+replace (
+	github.com/msgdelivery/delivery => ../../
+	github.com/msgdelivery/delivery/redisadapter => ../../redisadapter
+)

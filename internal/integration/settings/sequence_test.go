@@ -44,9 +44,17 @@ func TestPostgresSequencesThatAreBehindAreFound(t *testing.T) {
 	if err := send("d"); err == nil || !strings.Contains(err.Error(), "23505") {
 		t.Errorf("a send to a new conversation: %v", err)
 	}
+	errs := firstCalls(t.Context(), stores.Open(t, e, db))
+	errs["Migrate"] = sqlstore.Migrate(t.Context(), db, sqlstore.Postgres)
+	tx := stores.Begin(t, db)
+	_, _, errs["Create in a transaction"] = stores.Open(t, e, db).InTx(tx).Create(t.Context(), hello("in-tx"), delivery.Lease{})
+	tx.Rollback()
 	err = validate()
-	if err == nil || !strings.Contains(err.Error(), "delivery_conversations_conv_seq") || !strings.Contains(err.Error(), "delivery_outbox_id_seq") {
-		t.Fatalf("Validate says %v", err)
+	errs["Validate"] = err
+	for call, err := range errs {
+		if err == nil || !strings.Contains(err.Error(), "delivery_conversations_conv_seq") || !strings.Contains(err.Error(), "delivery_outbox_id_seq") {
+			t.Errorf("%s says %v", call, err)
+		}
 	}
 	_, cure, _ := strings.Cut(err.Error(), ": run ")
 	if _, err := db.Exec(cure); err != nil {
@@ -54,6 +62,11 @@ func TestPostgresSequencesThatAreBehindAreFound(t *testing.T) {
 	}
 	if err := validate(); err != nil {
 		t.Errorf("when the sequences were set: %v", err)
+	}
+	for call, err := range firstCalls(t.Context(), stores.Open(t, e, db)) {
+		if err != nil {
+			t.Errorf("when the sequences were set, %s says %v", call, err)
+		}
 	}
 	for _, conversation := range []string{"a", "e"} {
 		if err := send(conversation); err != nil {

@@ -3,7 +3,7 @@
 // Many watchers, which are pages without a browser, follow one conversation and mark and send in it
 // themselves. Their connections are cut all the time, events on the way to them get lost, come
 // twice and overtake each other, and the endpoint that publishes fails now and then. A watcher does
-// what the documentation of package pusheradapter asks of a page, and nothing else. In the end what
+// what the documentation of package deliverywire asks of a page, and nothing else. In the end what
 // each of them shows must be what the store holds, and on no watcher may a tick ever have gone
 // back.
 //

@@ -1,0 +1,252 @@
+package redisadapter_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverytest"
+	"github.com/msgdelivery/delivery/internal/redisserver"
+	"github.com/msgdelivery/delivery/redisadapter"
+	"github.com/redis/go-redis/v9"
+)
+
+// newClient returns a client of the server, as one process has it.
+func newClient(t *testing.T, server *redisserver.Server) *redis.Client {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: server.Addr})
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+func TestBus(t *testing.T) {
+	deliverytest.TestBus(t, func(t *testing.T) deliverytest.BusEnds {
+		server := redisserver.Start(t)
+		operator := newClient(t, server)
+		return deliverytest.BusEnds{
+			Here:  redisadapter.NewBus(newClient(t, server), nil),
+			There: redisadapter.NewBus(newClient(t, server), nil),
+			Cut: func() {
+				if err := operator.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub").Err(); err != nil {
+					t.Error(err)
+				}
+			},
+			Fail: server.Kill,
+			Hang: server.Hang,
+		}
+	})
+}
+
+func TestBusIsANotifier(t *testing.T) {
+	deliverytest.TestNotifier(t, func(t *testing.T) deliverytest.Endpoint {
+		server := redisserver.Start(t)
+		bus := redisadapter.NewBus(newClient(t, server), nil)
+		heard := newHearing(t, redisadapter.NewBus(newClient(t, server), nil))
+		return deliverytest.Endpoint{
+			Notifier:  delivery.NotifierFunc(bus.Publish),
+			Accepted:  func(event delivery.Event) bool { return heard.wait(t, event.ID) },
+			Refusable: delivery.Event{ID: 99, Conversation: "c1", Updates: []delivery.Update{{Message: "m"}}}, // of no kind
+			Fail:      server.Kill,
+			Hang:      server.Hang,
+		}
+	})
+}
+
+// hearing is a subscription that remembers the ids of the events that it heard.
+type hearing struct {
+	mu    sync.Mutex
+	ids   map[int64]bool
+	grown chan struct{}
+	ended chan error // what Subscribe returned
+	delay func()     // before each event
+}
+
+// newHearing subscribes until the test's end, and returns once the subscription stands.
+func newHearing(t *testing.T, bus delivery.Bus) *hearing {
+	t.Helper()
+	h := &hearing{ids: make(map[int64]bool), grown: make(chan struct{}), ended: make(chan error, 1)}
+	h.subscribe(t, bus)
+	return h
+}
+
+func (h *hearing) subscribe(t *testing.T, bus delivery.Bus) {
+	t.Helper()
+	begun := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.ended <- bus.Subscribe(ctx, func(event delivery.Event) {
+			if event.Kind == 0 {
+				close(begun)
+				return
+			}
+			if h.delay != nil {
+				h.delay()
+			}
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.ids[event.ID] = true
+			close(h.grown)
+			h.grown = make(chan struct{})
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	select {
+	case <-begun:
+	case err := <-h.ended:
+		t.Fatal(err)
+	}
+}
+
+// wait reports whether an event was heard, within 10 s.
+func (h *hearing) wait(t *testing.T, id int64) bool {
+	t.Helper()
+	limit := time.After(10 * time.Second)
+	for {
+		h.mu.Lock()
+		heard, grown := h.ids[id], h.grown
+		h.mu.Unlock()
+		if heard {
+			return true
+		}
+		select {
+		case <-grown:
+		case <-limit:
+			t.Errorf("event %d was not heard", id)
+			return false
+		}
+	}
+}
+
+// event is an event with a body of so many bytes.
+func event(id int64, size int) delivery.Event {
+	return delivery.Event{
+		ID: id, Kind: delivery.MessageSent, Conversation: "c1", From: id, To: id,
+		Updates: []delivery.Update{{Message: fmt.Sprint("m", id), Sender: "alice", Version: id, Status: delivery.Sent, Body: strings.Repeat("x", size)}},
+	}
+}
+
+func TestASlowSubscriberLosesNothingThatRedisKeepsForIt(t *testing.T) {
+	server := redisserver.Start(t)
+	heard := newHearing(t, redisadapter.NewBus(newClient(t, server), nil))
+	heard.delay = func() { time.Sleep(time.Millisecond) }
+	bus := redisadapter.NewBus(newClient(t, server), nil)
+	for id := range int64(300) {
+		if err := bus.Publish(t.Context(), []delivery.Event{event(id+1, 0)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id := range int64(300) {
+		if !heard.wait(t, id+1) {
+			return
+		}
+	}
+}
+
+func TestASubscriberThatIsTooSlowForRedisIsTold(t *testing.T) {
+	server := redisserver.Start(t, "--client-output-buffer-limit", "pubsub 1mb 1mb 1")
+	heard := newHearing(t, redisadapter.NewBus(newClient(t, server), nil))
+	slow := make(chan struct{})
+	release := sync.OnceFunc(func() { close(slow) })
+	defer release()
+	heard.delay = func() { <-slow }
+	bus := redisadapter.NewBus(newClient(t, server), nil)
+	operator := newClient(t, server)
+	for id := int64(1); ; id++ {
+		if err := bus.Publish(t.Context(), []delivery.Event{event(id, 60_000)}); err != nil {
+			t.Fatal(err)
+		}
+		subscribers, err := operator.PubSubNumSub(t.Context(), redisadapter.DefaultChannel).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if subscribers[redisadapter.DefaultChannel] == 0 {
+			break
+		}
+		if id == 5000 {
+			t.Fatal("300 MB were kept for a subscriber that takes nothing")
+		}
+	}
+	release()
+	select {
+	case err := <-heard.ended:
+		if err == nil {
+			t.Error("Subscribe returned nil")
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("Subscribe goes on")
+	}
+}
+
+func TestASubscriptionWhoseConnectionIsSilentEnds(t *testing.T) {
+	server := redisserver.Start(t)
+	heard := newHearing(t, redisadapter.NewBus(newClient(t, server), &redisadapter.BusOptions{Ping: 50 * time.Millisecond}))
+	select {
+	case err := <-heard.ended:
+		t.Fatalf("an idle subscription ended: %v", err)
+	case <-time.After(time.Second):
+	}
+	server.Hang()
+	select {
+	case err := <-heard.ended:
+		if err == nil || !strings.Contains(err.Error(), "no answer") {
+			t.Errorf("Subscribe returned %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("Subscribe goes on")
+	}
+}
+
+func TestWhatIsNoEventEndsTheSubscription(t *testing.T) {
+	server := redisserver.Start(t)
+	for _, message := range []string{"", "x", "{}", `[{"id":"x"}]`, `[{"kind":"other"}]`} {
+		heard := newHearing(t, redisadapter.NewBus(newClient(t, server), nil))
+		if err := newClient(t, server).Publish(t.Context(), redisadapter.DefaultChannel, message).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-heard.ended; err == nil || strings.Contains(err.Error(), "other") {
+			t.Errorf("%q: Subscribe returned %v", message, err)
+		}
+	}
+}
+
+func TestBusesOfOtherChannelsAreApart(t *testing.T) {
+	server := redisserver.Start(t)
+	mine := newHearing(t, redisadapter.NewBus(newClient(t, server), &redisadapter.BusOptions{Channel: "mine"}))
+	for id, channel := range []string{"other", "mine"} {
+		bus := redisadapter.NewBus(newClient(t, server), &redisadapter.BusOptions{Channel: channel})
+		if err := bus.Publish(t.Context(), []delivery.Event{event(int64(id), 0)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if mine.wait(t, 1); mine.ids[0] {
+		t.Error("an event of another channel was heard")
+	}
+}
+
+func TestWithoutRedisSubscribeFails(t *testing.T) {
+	server := redisserver.Start(t)
+	server.Kill()
+	bus := redisadapter.NewBus(newClient(t, server), nil)
+	err := bus.Subscribe(t.Context(), func(delivery.Event) { t.Error("an event came") })
+	if err == nil {
+		t.Error("it returned nil")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := bus.Subscribe(ctx, func(delivery.Event) { t.Error("an event came") }); err != nil {
+		t.Errorf("after the end of ctx it returned %v", err)
+	}
+	if err := bus.Publish(ctx, []delivery.Event{event(1, 0)}); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end of ctx Publish returned %v", err)
+	}
+}

@@ -1,0 +1,91 @@
+package redisadapter
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverywire"
+	"github.com/redis/go-redis/v9"
+)
+
+// DefaultPrefix begins the Redis channels of a [Notifier] unless its options say otherwise.
+const DefaultPrefix = "delivery:conversation:"
+
+// MaxData is how many bytes of data a [Message] has at most.
+const MaxData = 64 << 10
+
+// NotifierOptions adjust a [Notifier]. The zero value of each field means its default.
+type NotifierOptions struct {
+	// Prefix and the conversation's id are the name of the conversation's Redis channel. Defaults to
+	// [DefaultPrefix].
+	Prefix string
+}
+
+// Message is what a [Notifier] publishes, as JSON: for a gateway of the app's own, in any language,
+// that has the connections of clients and subscribes to their conversations' channels. It hands on
+// Event and Data to each of them but the connection named in Except.
+type Message struct {
+	Event string `json:"event"` // "message" or "status"
+
+	// Except, if set, is the socket that made the change. It is for the gateway, and not for
+	// clients.
+	Except string `json:"except,omitempty"`
+
+	// Data is a [deliverywire.Payload], of up to [MaxData] bytes.
+	Data json.RawMessage `json:"data"`
+}
+
+// Notifier is a [delivery.Notifier] that publishes each event on the Redis channel of its
+// conversation, as one or more messages. It is safe for concurrent use, and need not be closed.
+//
+// Redis keeps nothing for subscribers that are away or too slow. An event counts as accepted once
+// Redis has answered, whether or not anybody subscribes. Clients catch up as after any other loss.
+type Notifier struct {
+	client redis.UniversalClient
+	prefix string
+}
+
+var _ delivery.Notifier = (*Notifier)(nil)
+
+// NewNotifier returns a [Notifier] that uses the client. A nil opts means all defaults. It does not
+// contact Redis.
+func NewNotifier(client redis.UniversalClient, opts *NotifierOptions) *Notifier {
+	if opts == nil {
+		opts = &NotifierOptions{}
+	}
+	return &Notifier{client: client, prefix: cmp.Or(opts.Prefix, DefaultPrefix)}
+}
+
+// Notify implements [delivery.Notifier]. All events are one pipeline of PUBLISH. Events that have no
+// JSON form are refused for good.
+func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
+	refused := make(map[int]error)
+	pipeline := n.client.Pipeline()
+	for i, event := range events {
+		payloads, err := deliverywire.Split(event, MaxData)
+		if err != nil {
+			refused[i] = delivery.Permanent(err)
+			continue
+		}
+		for _, data := range payloads {
+			message, err := json.Marshal(Message{Event: event.Kind.String(), Except: event.Except, Data: data})
+			if err != nil {
+				return err // the data is JSON
+			}
+			pipeline.Publish(ctx, n.prefix+event.Conversation, message)
+		}
+	}
+	if pipeline.Len() > 0 {
+		err := within(ctx, func() error {
+			_, err := pipeline.Exec(ctx)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("redisadapter: publishing events: %w", err)
+		}
+	}
+	return delivery.Refused(refused)
+}
