@@ -10,7 +10,8 @@ import (
 )
 
 // A statement has the messages of a batch in JSON, or their events, which are JSON, in JSON; and
-// that in quotes where the driver puts arguments into the text.
+// that in quotes where the driver puts arguments into the text. The members of new rosters are
+// written in statements of their own, as many as it takes.
 func TestAFullBatchOfSendsFitsAPacket(t *testing.T) {
 	message := func(text string, body, recipients, id int) NewMessage {
 		m := NewMessage{Body: strings.Repeat(text, body/len(text))}
@@ -30,7 +31,7 @@ func TestAFullBatchOfSendsFitsAPacket(t *testing.T) {
 	for _, text := range []string{"a", "<", `"`, `\`, "\x01", "é", "😀"} {
 		for _, m := range []NewMessage{
 			message(text, 0, 0, 8), message(text, 0, 0, MaxID), message(text, 100, 1, 36), message(text, 3000, 0, 36), message(text, 4000, 100, MaxID),
-			message(text, MaxBody, 0, 36), message(text, MaxBody, 500, MaxID), message(text, 0, MaxRecipients, 8), message(text, MaxBody, MaxRecipients, MaxID),
+			message(text, MaxBody, 0, 36), message(text, MaxBody, 500, MaxID), message(text, 0, 10_000, 8),
 		} {
 			n := max(1, MaxBatch/m.weight())
 			t.Run(fmt.Sprintf("%d of %q with a body of %d and %d recipients", n, text, len(m.Body), len(m.Members)), func(t *testing.T) {
@@ -38,14 +39,9 @@ func TestAFullBatchOfSendsFitsAPacket(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				rows := 0
-				for _, r := range m.Members {
-					rows += quoted([]any{1 << 40, 1 << 30, r, 1, 1 << 30}) + 1
-				}
 				for what, size := range map[string]int{
 					"messages": quoted([]any{1 << 40, 1 << 30, m.ID, m.Conversation, m.Sender, m.Body, 1, 10000, 10000, 1 << 52}) + 1,
 					"events":   quoted(string(event)) + 200,
-					"receipts": rows,
 				} {
 					if n*size > packet.Size*31/32 {
 						t.Errorf("%s take %d bytes", what, n*size)
