@@ -44,3 +44,15 @@ func TestNoRefusalIsNoError(t *testing.T) {
 		}
 	}
 }
+
+func TestARefusalSaysWhyIfItIsOne(t *testing.T) {
+	one, two := errors.New("too large"), errors.New("too late")
+	for want, refused := range map[string]map[int]error{
+		"event refused: too large": {3: one},
+		"2 events refused":         {3: one, 4: two},
+	} {
+		if err := delivery.Refused(refused); err.Error() != want || !errors.Is(err, refused[3]) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}

@@ -71,6 +71,9 @@ var breakages = []struct {
 				}
 			}}
 		}},
+	{"it adds the recipients of a send whose id is taken",
+		[]string{"a message whose id is taken"},
+		func(sound delivery.Store) delivery.Store { return &adding{Store: sound} }},
 	{"it keeps the events that it is to requeue",
 		[]string{"slices handed in"},
 		func(sound delivery.Store) delivery.Store { return &holdingOn{sound, map[int64]delivery.Event{}} }},

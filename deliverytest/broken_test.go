@@ -517,3 +517,26 @@ func (s *holdingOn) Claim(ctx context.Context, limit int, lease delivery.Lease) 
 	}
 	return claimed, err
 }
+
+// adding adds the recipients of a send whose id is taken to those of the message that is there.
+type adding struct {
+	delivery.Store
+	added []delivery.Receipt
+}
+
+func (s *adding) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	created, claimed, err := s.Store.Create(ctx, messages, lease)
+	for i, c := range created {
+		for _, user := range messages[i].Recipients {
+			if c.Existed {
+				s.added = append(s.added, delivery.Receipt{Message: c.Message.ID, Recipient: user, Status: delivery.Sent})
+			}
+		}
+	}
+	return created, claimed, err
+}
+
+func (s *adding) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
+	receipts, err := s.Store.Receipts(ctx, ids)
+	return append(receipts, s.added...), err
+}

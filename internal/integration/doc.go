@@ -12,6 +12,8 @@
 //   - chaos: is nothing lost while processes, servers and networks are killed?
 //   - security: what do forbidden and hostile calls get?
 //   - streams: do server-sent events over several processes reach everybody, or catch up?
+//   - streams: does every client's view become the store's, over server-sent events of several
+//     processes?
 //   - watchers, browser: does a client that misses events catch up, as a program and as a page?
 //   - orm, routers: does the library work with the transactions and handlers of other libraries?
 //
