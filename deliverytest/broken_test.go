@@ -527,7 +527,7 @@ type adding struct {
 func (s *adding) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
 	created, claimed, err := s.Store.Create(ctx, messages, lease)
 	for i, c := range created {
-		for _, user := range messages[i].Recipients {
+		for _, user := range messages[i].Members {
 			if c.Existed {
 				s.added = append(s.added, delivery.Receipt{Message: c.Message.ID, Recipient: user, Status: delivery.Sent})
 			}
@@ -536,7 +536,8 @@ func (s *adding) Create(ctx context.Context, messages []delivery.NewMessage, lea
 	return created, claimed, err
 }
 
-func (s *adding) Receipts(ctx context.Context, ids []string) ([]delivery.Receipt, error) {
-	receipts, err := s.Store.Receipts(ctx, ids)
-	return append(receipts, s.added...), err
+func (s *adding) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
+	page, err := s.Store.Receipts(ctx, list)
+	page.Receipts = append(page.Receipts, s.added...)
+	return page, err
 }
