@@ -21,7 +21,7 @@ const (
 // lockedHeaders returns the text that finds messages by their ids.
 func lockedHeaders(ids string) string {
 	return `
-SELECT /*! STRAIGHT_JOIN */ c.conv, m.roster, ` + headerCols + lockedByID(ids) + lockedConversation + lockedMaybeSender
+SELECT /*! STRAIGHT_JOIN */ c.conv, m.roster, ` + headerCols + lockedByID(ids) + lockedConversation + lockedMaybeSender + lockedNamed
 }
 
 // lockedByID returns the FROM clause of the messages with these ids.
@@ -36,10 +36,12 @@ const lockedConversation = `
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = m.conv`
 
 // lockedSender joins the sender of each message, if it has one, and so passes over tombstones.
-// lockedMaybeSender passes over none, and lockedRoster joins the roster, if there is one.
+// lockedMaybeSender passes over none, and lockedNamed over messages whose sender's name the
+// transaction's snapshot lacks. lockedRoster joins the roster, if there is one.
 const (
 	lockedSender      = "\nCROSS JOIN " + lockedSenders
 	lockedMaybeSender = "\nLEFT JOIN " + lockedSenders
+	lockedNamed       = "\nWHERE s.reader IS NOT NULL OR m.sender IS NULL"
 	lockedSenders     = `delivery_readers s /*! FORCE INDEX (delivery_readers_reader) */ ON s.reader = m.sender`
 	lockedRoster      = `
 LEFT JOIN delivery_rosters g /*! FORCE INDEX (delivery_rosters_roster) */ ON g.roster = m.roster`
@@ -92,7 +94,7 @@ WHERE e.id = 1 ORDER BY `
 	return reads{
 		load: `
 SELECT /*! STRAIGHT_JOIN */ ` + messageCols + `, g.name` + lockedByID(ids) + lockedConversation + lockedMaybeSender + `
-CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq` + lockedRoster,
+CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq` + lockedRoster + lockedNamed,
 
 		// Of a frozen message, the members of its roster, with a receipt (r) or without. Of an open
 		// one, the receipts (o). Nothing is looked for where a NULL is compared.
