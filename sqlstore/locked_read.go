@@ -111,7 +111,7 @@ ORDER BY m.id, p.name`,
 		before:  page("delivery_messages", "PRIMARY", bySeq, "p.seq DESC") + "p.seq DESC",
 		changes: page("delivery_states", "delivery_states_version", "p.version > ?", "p.version") + "t.version",
 
-		unread: lockedUnread(ids, unread),
+		unread: lockedUnread(ids, unread), limitTwice: unread.limitTwice,
 
 		dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > ? ORDER BY id LIMIT ?`,
 
