@@ -122,7 +122,7 @@ type standing struct {
 func (s *standing) spot() spot { return spot{s.key, s.header.Seq} }
 
 // gone reports whether the message is deleted, or none was found.
-func (s *standing) gone() bool { return s.header.Sender == "" }
+func (s *standing) gone() bool { return s.header.Quorum == 0 }
 
 // relation is what connects a user with a message.
 type relation struct {
@@ -144,7 +144,7 @@ func (s *standing) stand(version int64, tally delivery.Tally) {
 
 // tombstone is what is left of a header after the message's deletion.
 func tombstone(h delivery.Header) delivery.Header {
-	h.Sender = ""
+	h.Quorum = 0
 	return stripped(h)
 }
 

@@ -21,7 +21,7 @@ const (
 // lockedHeaders returns the text that finds messages by their ids.
 func lockedHeaders(ids string) string {
 	return `
-SELECT /*! STRAIGHT_JOIN */ c.conv, m.roster, ` + headerCols + lockedByID(ids) + lockedConversation + lockedMaybeSender
+SELECT /*! STRAIGHT_JOIN */ c.conv, m.roster, ` + headerCols + lockedByID(ids) + lockedConversation + lockedMaybeSender + lockedNamed
 }
 
 // lockedByID returns the FROM clause of the messages with these ids.
@@ -36,10 +36,12 @@ const lockedConversation = `
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = m.conv`
 
 // lockedSender joins the sender of each message, if it has one, and so passes over tombstones.
-// lockedMaybeSender passes over none, and lockedRoster joins the roster, if there is one.
+// lockedMaybeSender passes over none, and lockedNamed over messages whose sender's name the
+// transaction's snapshot lacks. lockedRoster joins the roster, if there is one.
 const (
 	lockedSender      = "\nCROSS JOIN " + lockedSenders
 	lockedMaybeSender = "\nLEFT JOIN " + lockedSenders
+	lockedNamed       = "\nWHERE s.reader IS NOT NULL OR m.sender IS NULL"
 	lockedSenders     = `delivery_readers s /*! FORCE INDEX (delivery_readers_reader) */ ON s.reader = m.sender`
 	lockedRoster      = `
 LEFT JOIN delivery_rosters g /*! FORCE INDEX (delivery_rosters_roster) */ ON g.roster = m.roster`
@@ -97,7 +99,7 @@ WHERE e.id = 1 ORDER BY `
 	return reads{
 		load: `
 SELECT /*! STRAIGHT_JOIN */ ` + messageCols + `, g.name` + lockedByID(ids) + lockedConversation + lockedMaybeSender + `
-CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq` + lockedRoster,
+CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq` + lockedRoster + lockedNamed,
 
 		// The message is found first, since MariaDB then knows both ends of the range of readers.
 		receipts: `
@@ -121,7 +123,7 @@ WHERE r.status IS NOT NULL OR b.reader <> m.sender`,
 		before:  page("delivery_messages", "PRIMARY", bySeq, "p.seq DESC") + "p.seq DESC",
 		changes: page("delivery_states", "delivery_states_version", "p.version > ?", "p.version") + "t.version",
 
-		unread: lockedUnread(ids, unread),
+		unread: lockedUnread(ids, unread), limitTwice: unread.limitTwice,
 
 		dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > ? ORDER BY id LIMIT ?`,
 

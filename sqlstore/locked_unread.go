@@ -9,9 +9,11 @@ import (
 // unread is what SQLite and MySQL say differently in the statement of unread counts: the table u, a
 // row for each conversation (c) and the user as a reader of it (p), and what stands in it.
 type unread struct {
-	table string // takes the limit
+	table string // takes the limit, perhaps twice
 	count string // how many messages are unread; beyond the limit, any greater number
 	first string // the seq of the first of them
+
+	limitTwice bool
 }
 
 // lockedUnread returns the text that counts unread messages.
@@ -69,10 +71,12 @@ var mysqlUnread = func() unread {
 	}
 	return unread{
 		table: `JSON_TABLE(COALESCE(
-	CASE WHEN c.version - COALESCE(p.read_seq, 0) > ` + fmt.Sprint(delivery.MaxUnread) + ` AND ` + messages("TRUE", "", " LIMIT 1 OFFSET ?") + `
+	CASE WHEN c.version - COALESCE(p.read_seq, 0) > ? AND ` + messages("TRUE", "", " LIMIT 1 OFFSET ?") + `
 		THEN JSON_ARRAY(` + many + `, ` + messages("m.seq", "", " LIMIT 1") + `) END,
 	` + messages("JSON_ARRAY(COUNT(*), MIN(m.seq))", "", "") + `
 ), '$' COLUMNS (count INT PATH '$[0]', seq BIGINT PATH '$[1]'))`,
+		limitTwice: true,
+
 		count: "u.count",
 		first: "CASE WHEN u.count < " + many + " THEN u.seq ELSE " + messages("MIN(m.seq)", " AND m.seq <= u.seq", "") + " END",
 	}

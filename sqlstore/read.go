@@ -34,7 +34,8 @@ type reads struct {
 	// A row for each conversation that exists: its version, the count, the first unread message's id
 	// and seq, the newest message…, own receipt…. What is not there is NULL, but for the message's
 	// conversation's id. The body may be cut.
-	unread string // [conversation], user, limit → version, count, id, seq, message…, receipt…
+	unread     string // [conversation], user, limit → version, count, id, seq, message…, receipt…
+	limitTwice bool   // whether unread takes the limit a second time
 
 	dead    string // after, limit → id, payload, attempts, reason, at
 	backlog string // → waiting, microseconds since the oldest was committed, until the newest will have been (NULLs if there is none), dead
@@ -181,7 +182,10 @@ func (s *session) unread(ctx context.Context, user string, conversations []strin
 	for i, c := range conversations {
 		at[c] = i
 	}
-	ids := toJSON(conversations)
+	args := []any{toJSON(conversations), user, limit + 1}
+	if s.reads.limitTwice {
+		args = append(args, limit+1)
+	}
 	err = s.read(ctx, func(q delivery.DBTX) error {
 		all = make([]delivery.Unread, len(conversations))
 		for i, c := range conversations {
@@ -195,7 +199,7 @@ func (s *session) unread(ctx context.Context, user string, conversations []strin
 				all[i] = u
 			}
 			return true
-		}, s.reads.unread, ids, user, limit+1)
+		}, s.reads.unread, args...)
 	})
 	return all, err
 }

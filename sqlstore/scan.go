@@ -135,16 +135,17 @@ func scanViewed(rows *sql.Rows, m *delivery.Message, before ...any) error {
 	return err
 }
 
-// strip makes what was scanned a tombstone, if the message has no sender.
+// strip makes what was scanned a tombstone, if the message was deleted.
 func strip(m *delivery.Message) {
-	if m.ID != "" && m.Sender == "" {
+	if m.ID != "" && m.Quorum == 0 {
 		*m = delivery.Message{Header: stripped(m.Header), Tally: delivery.Tally{Version: m.Version}, Deleted: true}
 	}
 }
 
-// stripped is the header that a message still has, if it was deleted.
+// stripped is the header that a message still has, if it was deleted. Then it has no quorum. It has
+// no sender either, but an old snapshot may lack a sender's name.
 func stripped(h delivery.Header) delivery.Header {
-	if h.Sender == "" {
+	if h.Quorum == 0 {
 		return delivery.Header{ID: h.ID, Conversation: h.Conversation, Seq: h.Seq}
 	}
 	return h
