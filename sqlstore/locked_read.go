@@ -101,8 +101,19 @@ WHERE e.id = 1 ORDER BY `
 SELECT /*! STRAIGHT_JOIN */ ` + messageCols + `, g.name` + lockedByID(ids) + lockedConversation + lockedMaybeSender + `
 CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq` + lockedRoster + lockedNamed,
 
-		// The message is found first, since MariaDB then knows both ends of the range of readers.
+		// Of a frozen message, the members of its roster, with a receipt (r) or without. Of an open
+		// one, the receipts (o). Nothing is looked for where a NULL is compared.
 		receipts: `
+SELECT /*! STRAIGHT_JOIN */ m.id, p.name, COALESCE(r.status, o.status, ` + sqlSent + `), COALESCE(r.version, o.version, m.seq),
+	COALESCE(r.delivered_at, o.delivered_at), COALESCE(r.read_at, o.read_at)` + lockedByID(ids) + `
+LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader <> m.sender
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = b.reader AND r.version > 0
+LEFT JOIN delivery_receipts o /*! FORCE INDEX (PRIMARY) */ ON o.conv = CASE WHEN m.roster IS NULL AND m.sender IS NOT NULL THEN m.conv END AND o.seq = m.seq AND o.version > 0
+CROSS JOIN delivery_readers p /*! FORCE INDEX (delivery_readers_reader) */ ON p.reader = COALESCE(b.reader, o.reader)
+ORDER BY p.name`,
+
+		// The message is found first, since MariaDB then knows both ends of the range of readers.
+		readers: `
 SELECT /*! STRAIGHT_JOIN */ p.name, ` + lockedOwn + `
 FROM delivery_messages m /*! FORCE INDEX (delivery_messages_id) */
 CROSS JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */

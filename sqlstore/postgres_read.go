@@ -60,7 +60,19 @@ CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE conv = m.conv LIM
 CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t` + pgSender + `
 LEFT JOIN LATERAL (SELECT name FROM delivery_rosters WHERE roster = m.roster LIMIT 1) r ON true`,
 
+	// Of a frozen message the members of its roster, and of an open one who has marked it.
 	receipts: `
+SELECT ` + pgReceipt + pgNamed + `
+CROSS JOIN LATERAL (
+	SELECT reader FROM delivery_members WHERE roster = m.roster AND reader <> m.sender
+	UNION ALL
+	SELECT reader FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND m.roster IS NULL
+	OFFSET 0
+) own
+CROSS JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE reader = own.reader LIMIT 1) p` + pgOwn + `
+ORDER BY p.name`,
+
+	readers: `
 SELECT p.name, coalesce(r.status, x.status), coalesce(r.version, x.version), r.delivered_at, r.read_at
 FROM (SELECT * FROM delivery_messages WHERE id = $1::text AND sender IS NOT NULL LIMIT 1) m
 CROSS JOIN LATERAL (

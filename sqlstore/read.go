@@ -19,11 +19,13 @@ import (
 // the rest, only the ids, the seq and the version count. A receipt is: message's id, recipient,
 // status, version, delivered at, read at.
 type reads struct {
-	load string // ids → message…, the key of its roster (NULL if it is open); tombstones too
+	load       string // ids → message…, the key of its roster (NULL if it is open); tombstones too
+	receipts   string // [message] → receipt…, in order of the recipients
+	receiptsOf string // [message, name] → receipt…; of those that exist
+
 	// A row for each reader of the message's conversation, in order of the names: the name, and the
 	// receipt without its ids, with a status of NULL where there is none.
-	receipts   string // message, after, limit
-	receiptsOf string // [message, name] → receipt…; of those that exist
+	readers string // message, after, limit
 
 	// Lists: conversation's version, epoch, message…, own receipt…, as a LEFT JOIN makes them: for
 	// an empty page, one row with both and NULLs. Those by seq have no tombstones.
@@ -51,41 +53,65 @@ func (s *session) load(ctx context.Context, ids []string) (messages []delivery.C
 	return messages, err
 }
 
-// mostLooked is how many readers a page of receipts looks at.
+// mostLooked is how many receipts, or readers of a conversation, a page of receipts looks at.
 const mostLooked = 2000
 
-// receipts reads a page in pieces, each twice as long as the one before: with a status, few of the
-// readers may be on the page.
+// receipts reads a page. A message with few receipts has all of them read, and sorted by name. Of
+// one with many, the conversation's readers are looked through, in the order of the index.
 func (s *session) receipts(ctx context.Context, list delivery.ReceiptList) (page delivery.ReceiptPage, err error) {
 	err = s.read(ctx, func(q delivery.DBTX) error {
 		page = delivery.ReceiptPage{}
-		after, looked := list.After, 0
-		for piece := list.Limit + 1; ; piece *= 2 {
-			piece = min(piece, mostLooked-looked)
-			rows := 0
-			err := each(ctx, q, scanReader, func(r delivery.Receipt) bool {
-				rows++
-				if r.Status.Valid() && (list.Status == 0 || r.Status == list.Status) {
-					if len(page.Receipts) == list.Limit {
-						page.More = true
-						return false
-					}
-					r.Message = list.Message
-					page.Receipts = append(page.Receipts, r)
-				}
-				after = r.Recipient
-				return true
-			}, s.reads.receipts, list.Message, after, piece)
-			looked += rows
-			if page.More = page.More || looked == mostLooked; page.More {
-				page.Next = after
-			}
-			if err != nil || page.More || rows < piece {
-				return err
-			}
+		found, err := query(ctx, q, scanExisting, s.reads.load, idList([]string{list.Message}))
+		if err != nil || len(found) == 0 || found[0].Gone {
+			return err
 		}
+		many := found[0].Message.Total
+		if found[0].Message.Open {
+			many = found[0].Message.Delivered
+		}
+		if many > mostLooked {
+			return s.lookThrough(ctx, q, list, &page)
+		}
+		return each(ctx, q, scanReceipt, func(r delivery.Receipt) bool {
+			return r.Recipient <= list.After || put(&page, list, r)
+		}, s.reads.receipts, idList([]string{list.Message}))
 	})
 	return page, err
+}
+
+// put puts a receipt on the page, if it belongs there, and reports whether there was room.
+func put(page *delivery.ReceiptPage, list delivery.ReceiptList, r delivery.Receipt) bool {
+	if !r.Status.Valid() || list.Status != 0 && r.Status != list.Status {
+		return true
+	}
+	if n := len(page.Receipts); n == list.Limit {
+		page.More, page.Next = true, page.Receipts[n-1].Recipient
+		return false
+	}
+	r.Message = list.Message
+	page.Receipts = append(page.Receipts, r)
+	return true
+}
+
+// lookThrough fills the page in pieces, each twice as long as the one before: with a status, few of
+// the readers may be on the page.
+func (s *session) lookThrough(ctx context.Context, q delivery.DBTX, list delivery.ReceiptList, page *delivery.ReceiptPage) error {
+	after, looked := list.After, 0
+	for piece := list.Limit + 1; looked < mostLooked; piece *= 2 {
+		piece = min(piece, mostLooked-looked)
+		rows := 0
+		err := each(ctx, q, scanReader, func(r delivery.Receipt) bool {
+			rows++
+			after = r.Recipient
+			return put(page, list, r)
+		}, s.reads.readers, list.Message, after, piece)
+		if err != nil || page.More || rows < piece {
+			return err
+		}
+		looked += rows
+	}
+	page.More, page.Next = true, after
+	return nil
 }
 
 func (s *session) receiptsOf(ctx context.Context, keys []delivery.ReceiptKey) (receipts []delivery.Receipt, err error) {

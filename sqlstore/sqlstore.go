@@ -304,8 +304,7 @@ func (s *Store) Unread(ctx context.Context, user string, conversations []string,
 	return unread, nil
 }
 
-// Receipts returns a page of a message's receipts, as [delivery.Store] says. It looks at up to 2,000
-// readers of the conversation.
+// Receipts returns a page of a message's receipts, as [delivery.Store] says.
 func (s *Store) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
 	page, err := s.session.receipts(ctx, list)
 	if err != nil {
