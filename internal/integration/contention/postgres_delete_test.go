@@ -1,6 +1,7 @@
 package contention
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -59,7 +60,9 @@ func TestPostgresDeletesInATransactionWhatIsThereNowOrReportsAConflict(t *testin
 		lease := delivery.Lease{Token: 7, For: time.Hour}
 		settle := func(outcome delivery.Outcome) func(t *testing.T, id string, event int64) {
 			return func(t *testing.T, _ string, event int64) {
-				held, err := store.Settle(t.Context(), []delivery.Settlement{{ID: event, Lease: lease.Token, Outcome: outcome, After: time.Hour, Reason: "no"}})
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				held, err := store.Settle(ctx, []delivery.Settlement{{ID: event, Lease: lease.Token, Outcome: outcome, After: time.Hour, Reason: "no"}})
 				if held != 1 || err != nil {
 					t.Errorf("%d settled, %v", held, err)
 				}
