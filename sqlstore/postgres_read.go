@@ -99,10 +99,12 @@ CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = asked.id LIM
 LEFT JOIN LATERAL (SELECT reader, name, read_seq FROM delivery_readers WHERE conv = c.conv AND name = $2::text LIMIT 1) p ON true
 CROSS JOIN LATERAL (
 	SELECT count(*) AS count, min(seq) AS first FROM (
-		SELECT m.seq FROM delivery_messages m` + pgOwn + `
+		SELECT m.seq FROM delivery_messages m
+		LEFT JOIN LATERAL (SELECT status FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND reader = p.reader LIMIT 1) r ON true
+		LEFT JOIN LATERAL (SELECT reader FROM delivery_members WHERE roster = m.roster AND reader = p.reader LIMIT 1) x ON true
 		WHERE (m.conv, m.seq) > (c.conv, coalesce(p.read_seq, 0)) AND (m.conv, m.seq) <= (c.conv, c.version)
 			AND CASE WHEN m.sender IS NULL OR m.sender = p.reader THEN false ELSE true END
-			AND CASE WHEN coalesce(r.status, x.status, (m.roster IS NULL)::int * ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `) THEN true ELSE false END
+			AND CASE WHEN r.status IS NOT NULL THEN r.status < ` + sqlRead + ` ELSE m.roster IS NULL OR x.reader IS NOT NULL END
 		ORDER BY m.conv, m.seq LIMIT (SELECT $3::bigint)
 	) unread
 ) u

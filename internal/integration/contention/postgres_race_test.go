@@ -145,6 +145,7 @@ func TestPostgresDoesNotWriteByAStaleSnapshot(t *testing.T) {
 		openMessage(t, store, "c", "m")
 		openMessage(t, store, "d", "n")
 		openMessage(t, store, "e", "o")
+		openMessage(t, store, "f", "p")
 		for _, statement := range []string{
 			`create function gate() returns boolean language plpgsql as
 				'begin perform pg_advisory_lock_shared(1), pg_advisory_unlock_shared(1); return true; end'`,
@@ -181,7 +182,13 @@ func TestPostgresDoesNotWriteByAStaleSnapshot(t *testing.T) {
 				t.Errorf("the marks up to m and o are %+v, %v", got, err)
 			}
 		})
-		waiting(t, db, 3)
+		wg.Go(func() { // deletions in two conversations
+			got, _, err := store.Delete(t.Context(), deletionsOf("m", "p"), delivery.Lease{})
+			if err != nil || !got[0].Blocked || got[0].Changed || !got[1].Changed {
+				t.Errorf("the deletions are %+v, %v", got, err)
+			}
+		})
+		waiting(t, db, 4)
 		if err := tx.Commit(); err != nil {
 			t.Fatal(err)
 		}
@@ -209,6 +216,10 @@ func TestPostgresWaitsInATransactionForAMessageThatCameLate(t *testing.T) {
 		"up to": func(t *testing.T, store delivery.Store) (bool, error) {
 			got, _, err := store.AdvanceUpTo(t.Context(), []delivery.UpTo{upToBy("bob", "c", "late")}, 9, delivery.Lease{})
 			return err == nil && got[0].Changed == 1, err
+		},
+		"deletions": func(t *testing.T, store delivery.Store) (bool, error) {
+			got, _, err := store.(delivery.Keeper).Delete(t.Context(), deletionsOf("early", "late"), delivery.Lease{})
+			return err == nil && got[0].Changed && got[1].Changed, err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

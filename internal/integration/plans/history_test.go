@@ -24,8 +24,13 @@ type history struct {
 	conversations int // c1 to cn
 	messages      int // in c1
 	newest        int // seq of the newest message in c1
+	deleted       int // messages of c1
 	visits        int // so far
 }
+
+// oldest is how many messages come before those that are deleted. The bodies of those behind it are
+// in the outbox and in the dead letters.
+const oldest = 300
 
 // newHistory makes the tables, and pools for engines of one kind. Each has one connection, which
 // has done everything on the empty tables: what a server remembers from then, it keeps.
@@ -93,10 +98,12 @@ func (h *history) grow(messages int) {
 	}
 	h.exec("INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq) " + series(1, 1000) +
 		fmt.Sprintf("SELECT conv, CONCAT('r%d-', n), %d, %[2]d FROM delivery_conversations, s WHERE id = 'c1'", messages, h.newest-20))
-	const outbox = "INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload) %s SELECT %s, %d, 0, %s, '{}' FROM s"
-	h.exec(fmt.Sprintf(outbox, series(h.messages/10+1, messages/10), later, 0, now))
-	h.exec(fmt.Sprintf(outbox, series(h.messages/10+1, messages/10), later, -1, now))
-	h.exec("INSERT INTO delivery_dead (id, attempts, reason, at, payload) SELECT id, 1, '', created_at, payload FROM delivery_outbox WHERE lease = -1")
+	const outbox = "INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, body_of, payload)" +
+		" %s SELECT %s, %d, 0, %s, CONCAT('m1-', n), '{\"u\":[{\"b\":\"text\"}]}' FROM s"
+	bodies := series(oldest+1+h.messages/10, oldest+messages/10)
+	h.exec(fmt.Sprintf(outbox, bodies, later, 0, now))
+	h.exec(fmt.Sprintf(outbox, bodies, later, -1, now))
+	h.exec("INSERT INTO delivery_dead (id, attempts, reason, at, body_of, payload) SELECT id, 1, '', created_at, body_of, payload FROM delivery_outbox WHERE lease = -1")
 	h.exec("DELETE FROM delivery_outbox WHERE lease = -1")
 	h.exec(fmt.Sprintf(outbox, series(1, 300), now, 0, now)) // is due
 	if h.kind == engines.Postgres {

@@ -88,6 +88,9 @@ var operations = []operation{
 	{"Messages before one", func(ctx context.Context, v visit) error {
 		return v.list(ctx, delivery.List{Before: int64(v.newest) + 1})
 	}},
+	{"the newest Messages", func(ctx context.Context, v visit) error {
+		return v.list(ctx, delivery.List{Before: delivery.Latest})
+	}},
 	{"Changes", func(ctx context.Context, v visit) error {
 		return v.list(ctx, delivery.List{Changes: true, After: v.version - 30})
 	}},
@@ -99,6 +102,16 @@ var operations = []operation{
 		_, err := v.Store.Unread(ctx, "newcomer", []string{"c1"}, 10)
 		return err
 	}},
+	{"Unread of 200 conversations", func(ctx context.Context, v visit) error {
+		conversations := make([]string, delivery.MaxConversations)
+		for i := range conversations {
+			conversations[i] = fmt.Sprint("c", i+1)
+		}
+		_, err := v.Store.Unread(ctx, v.reader(), conversations, 10)
+		return err
+	}},
+	{"Delete", func(ctx context.Context, v visit) error { return v.delete(ctx, 1) }},
+	{"Delete of 5", func(ctx context.Context, v visit) error { return v.delete(ctx, 5) }},
 	{"settling what was accepted", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleDone) }},
 	{"settling what failed", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleRetry) }},
 	{"settling what cannot be accepted", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleBury) }},
@@ -178,6 +191,27 @@ func (v visit) list(ctx context.Context, l delivery.List) error {
 	l.Conversation, l.Viewer, l.Limit = "c1", "bob", 10
 	_, err := v.List(ctx, l)
 	return err
+}
+
+// delete deletes messages that nobody looks at: open ones, which are neither the oldest nor among the
+// newest.
+func (v visit) delete(ctx context.Context, n int) error {
+	deletions := make([]delivery.Deletion, n)
+	for i := range deletions {
+		at := v.deleted + i
+		deletions[i].Message = fmt.Sprint("m1-", oldest+1+at/9*10+at%9)
+	}
+	deleted, _, err := v.Store.(delivery.Keeper).Delete(ctx, deletions, v.lease())
+	if err != nil || v.messages == 0 {
+		return err
+	}
+	for _, d := range deleted {
+		if !d.Changed {
+			return fmt.Errorf("not deleted: %+v", d)
+		}
+	}
+	v.history.deleted += n
+	return nil
 }
 
 func (v visit) settle(ctx context.Context, outcome delivery.Outcome) error {

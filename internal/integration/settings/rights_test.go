@@ -104,6 +104,11 @@ func TestPostgresNeedsTheRightsThatTheDocsNameAndNoOthers(t *testing.T) {
 	if len(claimed) < len(dead) || len(dead) == 0 {
 		t.Errorf("%d dead letters, %d events claimed", len(dead), len(claimed))
 	}
+	_, deleted, err := store.Delete(ctx, []delivery.Deletion{{Message: "a"}, {Message: "b"}}, lease)
+	must(err)
+	if len(deleted) != 1 {
+		t.Errorf("%d events of deletions", len(deleted))
+	}
 	_, err = store.List(ctx, delivery.List{Conversation: "room", Limit: 10, Viewer: "bob"})
 	must(err)
 	_, err = store.Unread(ctx, "cem", []string{"room"}, 10)
