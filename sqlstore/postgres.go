@@ -47,21 +47,39 @@ type postgresWrites struct{ sweep sweep }
 // conversations. What keeps the statements to the indexes, in every state of the statistics:
 //
 //   - LATERAL (… LIMIT 1): a lookup by the whole key, which counts as one row
+//   - key >= … ORDER BY key LIMIT 1: a lookup in a table that may be small, but not so small that
+//     to read all of it, which looks cheaper to the planner, costs nothing
 //   - key = ANY (ARRAY(…)) beside a join: an array counts as few
 //   - unnest((SELECT $1::text[]), …): an array that it cannot see counts as few, too
 //   - INSERT … ON CONFLICT DO UPDATE, also where the row is known to exist: it looks into the index
 
-// pgOwn finds a user's receipt r of a message m, or x, the one that a recipient has from the start.
-// The user is a row p of delivery_readers, or NULLs if the conversation does not know the user.
-var pgOwn = `
+// pgReader finds the row p of a conversation's reader by name. Without it, all its columns are NULL.
+func pgReader(conv, name string) string {
+	return `
+	LEFT JOIN LATERAL (
+		SELECT * FROM delivery_readers WHERE (conv, name) >= (` + conv + `, ` + name + `) ORDER BY conv, name LIMIT 1
+	) p ON p.conv = ` + conv + ` AND p.name = ` + name
+}
+
+// pgAuthor finds the name s of a message's sender.
+const pgAuthor = `
+	LEFT JOIN LATERAL (
+		SELECT reader, name FROM delivery_readers WHERE reader >= m.sender ORDER BY reader LIMIT 1
+	) s ON s.reader = m.sender`
+
+// pgOwn finds a reader's receipt r of a message m, or x, the one that a recipient has from the
+// start.
+func pgOwn(reader string) string {
+	return `
 	LEFT JOIN LATERAL (
 		SELECT status, version, delivered_at, read_at FROM delivery_receipts
-		WHERE conv = m.conv AND seq = m.seq AND reader = p.reader LIMIT 1
+		WHERE conv = m.conv AND seq = m.seq AND reader = ` + reader + ` LIMIT 1
 	) r ON true
 	LEFT JOIN LATERAL (
-		SELECT ` + sqlSent + ` AS status, m.seq AS version FROM delivery_members
-		WHERE roster = m.roster AND reader = p.reader AND reader <> m.sender AND r.status IS NULL LIMIT 1
-	) x ON true`
+		SELECT ` + sqlSent + ` AS status, m.seq AS version, roster, reader FROM delivery_members
+		WHERE (roster, reader) >= (m.roster, ` + reader + `) AND r.status IS NULL AND m.sender <> ` + reader + ` ORDER BY roster, reader LIMIT 1
+	) x ON x.roster = m.roster AND x.reader = ` + reader + ``
+}
 
 // Fragments of the statements that mark. They read a step, or u: one receipt's advance, with the
 // counters of its message after it.

@@ -41,11 +41,9 @@ WITH mark AS MATERIALIZED (
 		SELECT id, conv, seq, sender, roster, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
 	) m
 	CROSS JOIN LATERAL (SELECT id, version FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
-	CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = m.sender LIMIT 1) s
 	CROSS JOIN LATERAL (
 		SELECT delivered_count, read_count FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1
-	) t
-	LEFT JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = m.conv AND name = k."user" LIMIT 1) p ON true` + pgOwn + `
+	) t` + pgAuthor + pgReader("m.conv", `k."user"`) + pgOwn("p.reader") + `
 ),
 turn AS MATERIALIZED (
 	SELECT c.conv, w.steps FROM delivery_conversations c
@@ -106,9 +104,7 @@ WITH mark AS MATERIALIZED (
 			AND CASE WHEN m.roster IS NULL THEN $6::boolean ELSE coalesce(r.status, x.status) IS NOT NULL END AS needed
 	FROM delivery_messages m
 	JOIN delivery_conversations c ON c.conv = m.conv
-	CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = m.sender LIMIT 1) s
-	CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t
-	LEFT JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = m.conv AND name = $2::text LIMIT 1) p ON true` + pgOwn + `
+	CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t` + pgAuthor + pgReader("m.conv", "$2::text") + pgOwn("p.reader") + `
 	WHERE m.id = $1::text LIMIT 1
 ),
 turn AS MATERIALIZED (

@@ -30,12 +30,15 @@ room AS MATERIALIZED (
 ),
 -- What is there for each draft. The first one with members makes a roster that is not.
 found AS MATERIALIZED (
-	SELECT d.*, c.conv AS seen, c.version, r.roster AS known, r.size - (m.reader IS NOT NULL)::int AS total, s.reader AS author,
+	SELECT d.*, c.conv AS seen, c.version, r.roster AS known, r.size - (m.reader IS NOT NULL)::int AS total, p.reader AS author,
 		min(ord) FILTER (WHERE members IS NOT NULL) OVER (PARTITION BY d.conversation, d.roster) AS maker
 	FROM draft d JOIN room c USING (conversation)
-	LEFT JOIN LATERAL (SELECT roster, size FROM delivery_rosters WHERE conv = c.conv AND name = d.roster LIMIT 1) r ON true
-	LEFT JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = c.conv AND name = d.sender LIMIT 1) s ON true
-	LEFT JOIN LATERAL (SELECT reader FROM delivery_members WHERE roster = r.roster AND reader = s.reader LIMIT 1) m ON true
+	LEFT JOIN LATERAL (
+		SELECT * FROM delivery_rosters WHERE (conv, name) >= (c.conv, d.roster) ORDER BY conv, name LIMIT 1
+	) r ON r.conv = c.conv AND r.name = d.roster` + pgReader("c.conv", "d.sender") + `
+	LEFT JOIN LATERAL (
+		SELECT * FROM delivery_members WHERE (roster, reader) >= (r.roster, p.reader) ORDER BY roster, reader LIMIT 1
+	) m ON m.roster = r.roster AND m.reader = p.reader
 ),
 wanted AS MATERIALIZED (
 	SELECT conversation, seen AS conv, version, count(*) AS n, bool_or(author IS NULL OR known IS NULL AND NOT open) AS makes
@@ -64,10 +67,9 @@ stored AS MATERIALIZED (
 	WHERE open OR known IS NOT NULL OR maker <= ord
 ),
 member AS MATERIALIZED (
-	SELECT d.conv, d.roster, n.name, s.reader
+	SELECT d.conv, d.roster, n.name, p.reader
 	FROM stored d
-	CROSS JOIN LATERAL json_array_elements_text(d.members) AS n(name)
-	LEFT JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = d.conv AND name = n.name LIMIT 1) s ON true
+	CROSS JOIN LATERAL json_array_elements_text(d.members) AS n(name)` + pgReader("d.conv", "n.name") + `
 	WHERE known IS NULL AND maker = ord
 ),
 reader AS (

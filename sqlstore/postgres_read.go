@@ -8,10 +8,6 @@ const (
 
 	pgReceipt = `m.id, p.name, coalesce(r.status, x.status), coalesce(r.version, x.version), r.delivered_at, r.read_at`
 
-	// pgSender finds the name s of a message's sender.
-	pgSender = `
-LEFT JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = m.sender LIMIT 1) s ON true`
-
 	// pgNamed finds messages by their ids.
 	pgNamed = `
 FROM json_array_elements_text($1::json) AS named(id)
@@ -21,15 +17,14 @@ CROSS JOIN LATERAL (SELECT * FROM delivery_messages WHERE id = named.id LIMIT 1)
 	pgPage = `
 SELECT coalesce(c.version, 0), e.epoch, ` + pgMessage + `, ` + pgReceipt + `
 FROM (SELECT epoch FROM delivery_epoch WHERE id = 1) e
-LEFT JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = $1::text LIMIT 1) c ON true
-LEFT JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE conv = c.conv AND name = %s::text LIMIT 1) p ON true`
+LEFT JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = $1::text LIMIT 1) c ON true%s`
 
 	pgPageBySeq = pgPage + `
 LEFT JOIN LATERAL (
 	SELECT * FROM delivery_messages WHERE conv = c.conv AND seq > $2::bigint AND seq < $3::bigint
 	ORDER BY seq %[2]s LIMIT $4::bigint
 ) m ON true
-LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true` + pgSender + `%[3]s
+LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true` + pgAuthor + `%[3]s
 ORDER BY m.seq %[2]s`
 
 	pgPageByVersion = pgPage + `
@@ -37,7 +32,7 @@ LEFT JOIN LATERAL (
 	SELECT * FROM delivery_states WHERE conv = c.conv AND version > $2::bigint
 	ORDER BY version LIMIT $3::bigint
 ) t ON true
-LEFT JOIN LATERAL (SELECT * FROM delivery_messages WHERE conv = t.conv AND seq = t.seq LIMIT 1) m ON true` + pgSender + `%s
+LEFT JOIN LATERAL (SELECT * FROM delivery_messages WHERE conv = t.conv AND seq = t.seq LIMIT 1) m ON true` + pgAuthor + `%s
 ORDER BY t.version`
 )
 
@@ -45,24 +40,25 @@ var pgReads = reads{
 	load: `
 SELECT ` + pgMessage + `, r.name` + pgNamed + `
 CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
-CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t` + pgSender + `
-LEFT JOIN LATERAL (SELECT name FROM delivery_rosters WHERE roster = m.roster LIMIT 1) r ON true`,
+CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t` + pgAuthor + `
+LEFT JOIN LATERAL (SELECT * FROM delivery_rosters WHERE roster >= m.roster ORDER BY roster LIMIT 1) r ON r.roster = m.roster`,
 
 	// Of a frozen message the members of its roster, and of an open one who has marked it.
 	receipts: `
 SELECT ` + pgReceipt + pgNamed + `
 CROSS JOIN LATERAL (
-	SELECT reader FROM delivery_members WHERE roster = m.roster AND reader <> m.sender
+	SELECT reader FROM (
+		SELECT * FROM delivery_members WHERE (roster, reader) > (m.roster, 0) ORDER BY roster, reader LIMIT m.total + 1
+	) members WHERE roster = m.roster AND reader <> m.sender
 	UNION ALL
 	SELECT reader FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND m.roster IS NULL
-	OFFSET 0
 ) own
-CROSS JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE reader = own.reader LIMIT 1) p` + pgOwn + `
+CROSS JOIN LATERAL (SELECT * FROM delivery_readers WHERE reader >= own.reader ORDER BY reader LIMIT 1) p` + pgOwn("p.reader") + `
 ORDER BY m.id, p.name`,
 
-	after:   fmt.Sprintf(pgPageBySeq, "$5", "ASC", pgOwn),
-	before:  fmt.Sprintf(pgPageBySeq, "$5", "DESC", pgOwn),
-	changes: fmt.Sprintf(pgPageByVersion, "$4", pgOwn),
+	after:   fmt.Sprintf(pgPageBySeq, pgReader("c.conv", "$5::text"), "ASC", pgOwn("p.reader")),
+	before:  fmt.Sprintf(pgPageBySeq, pgReader("c.conv", "$5::text"), "DESC", pgOwn("p.reader")),
+	changes: fmt.Sprintf(pgPageByVersion, pgReader("c.conv", "$4::text"), pgOwn("p.reader")),
 
 	// An open message's receipt that is not there yet counts as Sent. The range over both columns,
 	// and one condition for all else, make the planner expect many rows, whatever its statistics:
@@ -70,19 +66,15 @@ ORDER BY m.id, p.name`,
 	pending: `
 WITH reader AS MATERIALIZED (
 	SELECT c.conv, c.version, p.reader, coalesce(p.read_seq, 0) AS place
-	FROM delivery_conversations c
-	LEFT JOIN LATERAL (
-		SELECT reader, read_seq FROM delivery_readers WHERE conv = c.conv AND name = $2::text LIMIT 1
-	) p ON true
+	FROM delivery_conversations c` + pgReader("c.conv", "$2::text") + `
 	WHERE c.id = $1::text
 ),
 unread AS MATERIALIZED (
 	SELECT m.id, m.seq
-	FROM delivery_messages m
-	CROSS JOIN LATERAL (SELECT (SELECT reader FROM reader) AS reader OFFSET 0) p` + pgOwn + `
+	FROM delivery_messages m` + pgOwn("(SELECT reader FROM reader)") + `
 	WHERE (m.conv, m.seq) > ((SELECT conv FROM reader), (SELECT place FROM reader))
 		AND (m.conv, m.seq) <= ((SELECT conv FROM reader), (SELECT version FROM reader))
-		AND CASE WHEN m.sender = p.reader THEN false
+		AND CASE WHEN m.sender = (SELECT reader FROM reader) THEN false
 			ELSE coalesce(r.status, x.status, (m.roster IS NULL)::int * ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `) END
 	ORDER BY m.conv, m.seq LIMIT $3::bigint
 )

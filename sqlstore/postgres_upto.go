@@ -28,11 +28,7 @@ mark AS MATERIALIZED (
 	SELECT m.*, m.seq AS named, c.seen, s.name AS author, p.reader, coalesce(r.status, x.status) AS was, coalesce(r.version, x.version) AS last,
 		r.delivered_at, r.read_at, coalesce(CASE WHEN m.status = ` + sqlRead + ` THEN p.read_seq ELSE p.delivered_seq END, 0) AS place
 	FROM asked m
-	CROSS JOIN LATERAL (SELECT seen FROM room WHERE conv = m.conv AND conversation = m.conversation LIMIT 1) c
-	CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = m.sender LIMIT 1) s
-	LEFT JOIN LATERAL (
-		SELECT reader, delivered_seq, read_seq FROM delivery_readers WHERE conv = m.conv AND name = m."user" LIMIT 1
-	) p ON true` + pgOwn + `
+	CROSS JOIN LATERAL (SELECT seen FROM room WHERE conv = m.conv AND conversation = m.conversation LIMIT 1) c` + pgAuthor + pgReader("m.conv", `m."user"`) + pgOwn("p.reader") + `
 ),
 -- Each mark looks at the messages after its beginning, up to the named one or as many as it may.
 look AS MATERIALIZED (
@@ -54,9 +50,8 @@ needed AS MATERIALIZED (
 		FROM (
 			SELECT * FROM delivery_messages WHERE conv = look.conv AND seq > look.beginning AND seq <= look.till
 			ORDER BY conv, seq LIMIT $11::bigint
-		) m
-		CROSS JOIN LATERAL (SELECT look.reader) p` + pgOwn + `
-		WHERE m.sender IS DISTINCT FROM p.reader AND look.status > coalesce(r.status, 0)
+		) m` + pgOwn("look.reader") + `
+		WHERE m.sender IS DISTINCT FROM look.reader AND look.status > coalesce(r.status, 0)
 			AND (m.roster IS NULL OR coalesce(r.status, x.status) IS NOT NULL)
 	) f
 ),
@@ -104,22 +99,21 @@ place AS (
 	RETURNING conv, name, reader
 ),
 step AS MATERIALIZED (
-	SELECT ord, f.conv, f.seq, named, conversation, message, s.name AS author, total, quorum, coalesce(f.reader, p.reader) AS reader, "user", socket,
+	SELECT ord, m.conv, m.seq, named, conversation, message, s.name AS author, total, quorum, coalesce(m.reader, p.reader) AS reader, "user", socket,
 		was, status, at,
 		` + pgStamps + `,
-		seen + row_number() OVER (PARTITION BY f.conv ORDER BY socket COLLATE "C", ord, f.seq) AS version,
-		(row_number() OVER (PARTITION BY f.conv, socket COLLATE "C" ORDER BY ord, f.seq) - 1) / $12::bigint AS part,
+		seen + row_number() OVER (PARTITION BY m.conv ORDER BY socket COLLATE "C", ord, m.seq) AS version,
+		(row_number() OVER (PARTITION BY m.conv, socket COLLATE "C" ORDER BY ord, m.seq) - 1) / $12::bigint AS part,
 		t.delivered_count + count(*) FILTER (WHERE was < ` + sqlDelivered + `) OVER earlier AS delivered,
 		t.read_count + count(*) FILTER (WHERE status = ` + sqlRead + `) OVER earlier AS read
-	FROM found f
+	FROM found m
 	JOIN taken USING (conv)
 	CROSS JOIN LATERAL (
-		SELECT delivered_count, read_count FROM delivery_states WHERE conv = f.conv AND seq = f.seq LIMIT 1
-	) t
-	CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = f.sender LIMIT 1) s
-	LEFT JOIN place p ON p.conv = f.conv AND p.name = "user"
+		SELECT delivered_count, read_count FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1
+	) t` + pgAuthor + `
+	LEFT JOIN place p ON p.conv = m.conv AND p.name = "user"
 	WHERE NOT lacking
-	WINDOW earlier AS (PARTITION BY f.conv, f.seq ORDER BY socket COLLATE "C", ord)
+	WINDOW earlier AS (PARTITION BY m.conv, m.seq ORDER BY socket COLLATE "C", ord)
 ),` + pgPutReceipts + `,
 state AS (` + pgPutStates + `),
 told AS MATERIALIZED (
