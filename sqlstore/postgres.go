@@ -47,54 +47,56 @@ type postgresWrites struct{ sweep sweep }
 // conversations. What keeps the statements to the indexes, in every state of the statistics:
 //
 //   - LATERAL (… LIMIT 1): a lookup by the whole key, which counts as one row
-//   - key >= … ORDER BY key LIMIT 1: a lookup in a table that may be small, but not so small that
-//     to read all of it, which looks cheaper to the planner, costs nothing
 //   - key = ANY (ARRAY(…)) beside a join: an array counts as few
 //   - unnest((SELECT $1::text[]), …): an array that it cannot see counts as few, too
 //   - INSERT … ON CONFLICT DO UPDATE, also where the row is known to exist: it looks into the index
 
-// pgReader finds the row p of a conversation's reader by name. Without it, all its columns are NULL.
+// What the statements look up of a message m, once they have its row.
+var (
+	// pgAuthor is the name of the sender.
+	pgAuthor = `(SELECT name FROM delivery_readers WHERE reader = m.sender)`
+
+	// pgReceipt is a join with r, the receipt of the reader p, of whom all may be NULL.
+	pgReceipt = `
+	LEFT JOIN LATERAL (
+		SELECT status, version, delivered_at, read_at FROM delivery_receipts
+		WHERE conv = m.conv AND seq = m.seq AND reader = p.reader LIMIT 1
+	) r ON true`
+
+	// pgStanding is the status that p has: r's, or else Sent if p is a recipient, 0 if the message
+	// is open, and NULL if it is not for p.
+	pgStanding = `CASE WHEN r.status IS NOT NULL THEN r.status WHEN m.roster IS NULL THEN 0 ELSE (
+		SELECT ` + sqlSent + ` FROM delivery_members WHERE roster = m.roster AND reader = p.reader AND reader <> m.sender
+	) END`
+)
+
+// pgVersion is the version of a receipt with that standing.
+func pgVersion(standing, seq, version string) string {
+	return `CASE WHEN ` + standing + ` = ` + sqlSent + ` THEN ` + seq + ` ELSE ` + version + ` END`
+}
+
+// pgReader is a join with p, the conversation's reader of that name.
 func pgReader(conv, name string) string {
 	return `
 	LEFT JOIN LATERAL (
-		SELECT * FROM delivery_readers WHERE (conv, name) >= (` + conv + `, ` + name + `) ORDER BY conv, name LIMIT 1
-	) p ON p.conv = ` + conv + ` AND p.name = ` + name
-}
-
-// pgAuthor finds the name s of a message's sender.
-const pgAuthor = `
-	LEFT JOIN LATERAL (
-		SELECT reader, name FROM delivery_readers WHERE reader >= m.sender ORDER BY reader LIMIT 1
-	) s ON s.reader = m.sender`
-
-// pgOwn finds a reader's receipt r of a message m, or x, the one that a recipient has from the
-// start.
-func pgOwn(reader string) string {
-	return `
-	LEFT JOIN LATERAL (
-		SELECT status, version, delivered_at, read_at FROM delivery_receipts
-		WHERE conv = m.conv AND seq = m.seq AND reader = ` + reader + ` LIMIT 1
-	) r ON true
-	LEFT JOIN LATERAL (
-		SELECT ` + sqlSent + ` AS status, m.seq AS version, roster, reader FROM delivery_members
-		WHERE (roster, reader) >= (m.roster, ` + reader + `) AND r.status IS NULL AND m.sender <> ` + reader + ` ORDER BY roster, reader LIMIT 1
-	) x ON x.roster = m.roster AND x.reader = ` + reader + ``
+		SELECT reader, name, delivered_seq, read_seq FROM delivery_readers WHERE conv = ` + conv + ` AND name = ` + name + ` LIMIT 1
+	) p ON true`
 }
 
 // Fragments of the statements that mark. They read a step, or u: one receipt's advance, with the
 // counters of its message after it.
-const (
+var (
 	// pgPutReceipts looks for no conflict where there was no receipt: nobody else can make one,
 	// since the conversation is locked and has not changed.
 	pgPutReceipts = `
-fresh AS (` + pgReceipts + ` WHERE was = 0),
-known AS (` + pgReceipts + ` WHERE was <> 0` + pgOverReceipts + `)`
+fresh AS (` + pgPutReceipt + ` WHERE was < ` + sqlDelivered + `),
+known AS (` + pgPutReceipt + ` WHERE was >= ` + sqlDelivered + pgOverReceipt + `)`
 
-	pgReceipts = `
+	pgPutReceipt = `
 	INSERT INTO delivery_receipts (conv, seq, reader, status, version, delivered_at, read_at)
 	SELECT conv, seq, reader, status, version, delivered_at, read_at FROM step`
 
-	pgOverReceipts = `
+	pgOverReceipt = `
 	ON CONFLICT (conv, seq, reader) DO UPDATE SET
 		status = excluded.status, version = excluded.version,
 		delivered_at = excluded.delivered_at, read_at = excluded.read_at

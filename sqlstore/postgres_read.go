@@ -2,20 +2,20 @@ package sqlstore
 
 import "fmt"
 
-const (
-	pgMessage = `m.id, c.id, s.name, m.seq, m.roster IS NULL, m.total, m.quorum, m.sent_at, m.body,
-	t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at`
-
-	pgReceipt = `m.id, p.name, coalesce(r.status, x.status), coalesce(r.version, x.version), r.delivered_at, r.read_at`
-
-	// pgNamed finds messages by their ids.
-	pgNamed = `
+// pgNamed finds messages by their ids.
+const pgNamed = `
 FROM json_array_elements_text($1::json) AS named(id)
 CROSS JOIN LATERAL (SELECT * FROM delivery_messages WHERE id = named.id LIMIT 1) m`
 
+var (
+	pgMessage = `m.id, c.id, ` + pgAuthor + `, m.seq, m.roster IS NULL, m.total, m.quorum, m.sent_at, m.body,
+	t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at`
+
+	pgOwn = `m.id, p.name, ` + pgStanding + `, coalesce(r.version, m.seq), r.delivered_at, r.read_at`
+
 	// A page is found in one table and filled from the others.
 	pgPage = `
-SELECT coalesce(c.version, 0), e.epoch, ` + pgMessage + `, ` + pgReceipt + `
+SELECT coalesce(c.version, 0), e.epoch, ` + pgMessage + `, ` + pgOwn + `
 FROM (SELECT epoch FROM delivery_epoch WHERE id = 1) e
 LEFT JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = $1::text LIMIT 1) c ON true%s`
 
@@ -24,7 +24,7 @@ LEFT JOIN LATERAL (
 	SELECT * FROM delivery_messages WHERE conv = c.conv AND seq > $2::bigint AND seq < $3::bigint
 	ORDER BY seq %[2]s LIMIT $4::bigint
 ) m ON true
-LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true` + pgAuthor + `%[3]s
+LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true` + pgReceipt + `
 ORDER BY m.seq %[2]s`
 
 	pgPageByVersion = pgPage + `
@@ -32,33 +32,33 @@ LEFT JOIN LATERAL (
 	SELECT * FROM delivery_states WHERE conv = c.conv AND version > $2::bigint
 	ORDER BY version LIMIT $3::bigint
 ) t ON true
-LEFT JOIN LATERAL (SELECT * FROM delivery_messages WHERE conv = t.conv AND seq = t.seq LIMIT 1) m ON true` + pgAuthor + `%s
+LEFT JOIN LATERAL (SELECT * FROM delivery_messages WHERE conv = t.conv AND seq = t.seq LIMIT 1) m ON true` + pgReceipt + `
 ORDER BY t.version`
 )
 
 var pgReads = reads{
 	load: `
-SELECT ` + pgMessage + `, r.name` + pgNamed + `
+SELECT ` + pgMessage + `, g.name` + pgNamed + `
 CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
-CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t` + pgAuthor + `
-LEFT JOIN LATERAL (SELECT * FROM delivery_rosters WHERE roster >= m.roster ORDER BY roster LIMIT 1) r ON r.roster = m.roster`,
+CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t
+LEFT JOIN LATERAL (SELECT name FROM delivery_rosters WHERE roster = m.roster LIMIT 1) g ON true`,
 
-	// Of a frozen message the members of its roster, and of an open one who has marked it.
+	// Of a frozen message all members of its roster have one, and of an open one those who have marked it.
+	// An array counts as few: joins of so many rows as there may be are so dear to the planner that
+	// it has the statement compiled first, which takes seconds.
 	receipts: `
-SELECT ` + pgReceipt + pgNamed + `
-CROSS JOIN LATERAL (
-	SELECT reader FROM (
-		SELECT * FROM delivery_members WHERE (roster, reader) > (m.roster, 0) ORDER BY roster, reader LIMIT m.total + 1
-	) members WHERE roster = m.roster AND reader <> m.sender
-	UNION ALL
-	SELECT reader FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND m.roster IS NULL
-) own
-CROSS JOIN LATERAL (SELECT * FROM delivery_readers WHERE reader >= own.reader ORDER BY reader LIMIT 1) p` + pgOwn("p.reader") + `
+SELECT m.id, p.name, coalesce(r.status, ` + sqlSent + `), coalesce(r.version, m.seq), r.delivered_at, r.read_at` + pgNamed + `
+CROSS JOIN LATERAL unnest(CASE
+	WHEN m.roster IS NULL THEN ARRAY(SELECT reader FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq)
+	ELSE ARRAY(SELECT reader FROM delivery_members WHERE roster = m.roster AND reader <> m.sender)
+END) AS own(reader)
+CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = own.reader LIMIT 1) p
+LEFT JOIN LATERAL (SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND reader = own.reader LIMIT 1) r ON true
 ORDER BY m.id, p.name`,
 
-	after:   fmt.Sprintf(pgPageBySeq, pgReader("c.conv", "$5::text"), "ASC", pgOwn("p.reader")),
-	before:  fmt.Sprintf(pgPageBySeq, pgReader("c.conv", "$5::text"), "DESC", pgOwn("p.reader")),
-	changes: fmt.Sprintf(pgPageByVersion, pgReader("c.conv", "$4::text"), pgOwn("p.reader")),
+	after:   fmt.Sprintf(pgPageBySeq, pgReader("c.conv", "$5::text"), "ASC"),
+	before:  fmt.Sprintf(pgPageBySeq, pgReader("c.conv", "$5::text"), "DESC"),
+	changes: fmt.Sprintf(pgPageByVersion, pgReader("c.conv", "$4::text")),
 
 	// An open message's receipt that is not there yet counts as Sent. The range over both columns,
 	// and one condition for all else, make the planner expect many rows, whatever its statistics:
@@ -71,11 +71,10 @@ WITH reader AS MATERIALIZED (
 ),
 unread AS MATERIALIZED (
 	SELECT m.id, m.seq
-	FROM delivery_messages m` + pgOwn("(SELECT reader FROM reader)") + `
+	FROM delivery_messages m CROSS JOIN (SELECT (SELECT reader FROM reader) AS reader) p` + pgReceipt + `
 	WHERE (m.conv, m.seq) > ((SELECT conv FROM reader), (SELECT place FROM reader))
 		AND (m.conv, m.seq) <= ((SELECT conv FROM reader), (SELECT version FROM reader))
-		AND CASE WHEN m.sender = (SELECT reader FROM reader) THEN false
-			ELSE coalesce(r.status, x.status, (m.roster IS NULL)::int * ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `) END
+		AND CASE WHEN m.sender = p.reader THEN false ELSE ` + pgStanding + ` < ` + sqlRead + ` END
 	ORDER BY m.conv, m.seq LIMIT $3::bigint
 )
 SELECT reader.version, (SELECT count(*) FROM unread), first.id, first.seq, newest.id, newest.seq
