@@ -41,32 +41,52 @@ type postgresWrites struct{ sweep sweep }
 //   - unnest((SELECT $1::text[]), …): an array that it cannot see counts as few, too
 //   - INSERT … ON CONFLICT DO UPDATE, also where the row is known to exist: it looks into the index
 
-// pgOwn finds a user's receipt r of a message m, or x, the one that a recipient has from the start.
-// The user is a row p of delivery_readers, or NULLs if the conversation does not know the user.
-var pgOwn = `
+// What the statements look up of a message m, once they have its row.
+var (
+	// pgAuthor is the name of the sender.
+	pgAuthor = `(SELECT name FROM delivery_readers WHERE reader = m.sender)`
+
+	// pgReceipt is a join with r, the receipt of the reader p, of whom all may be NULL.
+	pgReceipt = `
 	LEFT JOIN LATERAL (
 		SELECT status, version, delivered_at, read_at FROM delivery_receipts
 		WHERE conv = m.conv AND seq = m.seq AND reader = p.reader LIMIT 1
-	) r ON true
+	) r ON true`
+
+	// pgStanding is the status that p has: r's, or else Sent if p is a recipient, 0 if the message
+	// is open, and NULL if it is not for p.
+	pgStanding = `CASE WHEN r.status IS NOT NULL THEN r.status WHEN m.roster IS NULL THEN 0 ELSE (
+		SELECT ` + sqlSent + ` FROM delivery_members WHERE roster = m.roster AND reader = p.reader AND reader <> m.sender
+	) END`
+)
+
+// pgVersion is the version of a receipt with that standing.
+func pgVersion(standing, seq, version string) string {
+	return `CASE WHEN ` + standing + ` = ` + sqlSent + ` THEN ` + seq + ` ELSE ` + version + ` END`
+}
+
+// pgReader is a join with p, the conversation's reader of that name.
+func pgReader(conv, name string) string {
+	return `
 	LEFT JOIN LATERAL (
-		SELECT ` + sqlSent + ` AS status, m.seq AS version FROM delivery_members
-		WHERE roster = m.roster AND reader = p.reader AND reader <> m.sender AND r.status IS NULL LIMIT 1
-	) x ON true`
+		SELECT reader, name, delivered_seq, read_seq FROM delivery_readers WHERE conv = ` + conv + ` AND name = ` + name + ` LIMIT 1
+	) p ON true`
+}
 
 // Fragments of the statements that mark. They read a step, or u: one receipt's advance, with the
 // counters of its message after it.
-const (
+var (
 	// pgPutReceipts looks for no conflict where there was no receipt: nobody else can make one,
 	// since the conversation is locked and has not changed.
 	pgPutReceipts = `
-fresh AS (` + pgReceipts + ` WHERE was = 0),
-known AS (` + pgReceipts + ` WHERE was <> 0` + pgOverReceipts + `)`
+fresh AS (` + pgPutReceipt + ` WHERE was < ` + sqlDelivered + `),
+known AS (` + pgPutReceipt + ` WHERE was >= ` + sqlDelivered + pgOverReceipt + `)`
 
-	pgReceipts = `
+	pgPutReceipt = `
 	INSERT INTO delivery_receipts (conv, seq, reader, status, version, delivered_at, read_at)
 	SELECT conv, seq, reader, status, version, delivered_at, read_at FROM step`
 
-	pgOverReceipts = `
+	pgOverReceipt = `
 	ON CONFLICT (conv, seq, reader) DO UPDATE SET
 		status = excluded.status, version = excluded.version,
 		delivered_at = excluded.delivered_at, read_at = excluded.read_at

@@ -29,23 +29,22 @@ import (
 // Each event's id stands in the row of its first step.
 var pgAdvance = `
 WITH mark AS MATERIALIZED (
-	SELECT k.ord, k.message, k."user", k.socket, k.status, m.id, m.conv, m.seq, m.roster, m.total, m.quorum, m.sent_at,
-		c.id AS conversation, c.version AS seen, s.name AS author, p.reader, greatest(k.at, m.sent_at) AS at,
-		coalesce(r.status, 0) AS was, coalesce(r.status, x.status) AS stands, coalesce(r.version, x.version) AS last,
-		r.delivered_at, r.read_at, t.delivered_count, t.read_count,
-		m.sender IS DISTINCT FROM p.reader AND k.status > coalesce(r.status, 0)
-			AND CASE WHEN m.roster IS NULL THEN k.admitted ELSE coalesce(r.status, x.status) IS NOT NULL END AS needed
-	FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::int[]), (SELECT $5::timestamptz[]), (SELECT $6::boolean[]))
-		WITH ORDINALITY AS k(message, "user", socket, status, at, admitted, ord)
-	CROSS JOIN LATERAL (
-		SELECT id, conv, seq, sender, roster, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
+	SELECT *, status > was AND (roster IS NOT NULL OR admitted AND sender IS DISTINCT FROM reader) AS needed
+	FROM (
+		SELECT k.ord, k.message, k."user", k.socket, k.status, k.admitted, greatest(k.at, m.sent_at) AS at, m.*,
+			c.id AS conversation, c.version AS seen, ` + pgAuthor + ` AS author, p.reader,
+			` + pgStanding + ` AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
+		FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::int[]), (SELECT $5::timestamptz[]), (SELECT $6::boolean[]))
+			WITH ORDINALITY AS k(message, "user", socket, status, at, admitted, ord)
+		CROSS JOIN LATERAL (
+			SELECT id, conv, seq, sender, roster, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
+		) m
+		CROSS JOIN LATERAL (SELECT id, version FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
+		CROSS JOIN LATERAL (
+			SELECT delivered_count, read_count FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1
+		) t` + pgReader("m.conv", `k."user"`) + pgReceipt + `
+		OFFSET 0
 	) m
-	CROSS JOIN LATERAL (SELECT id, version FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
-	CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = m.sender LIMIT 1) s
-	CROSS JOIN LATERAL (
-		SELECT delivered_count, read_count FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1
-	) t
-	LEFT JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = m.conv AND name = k."user" LIMIT 1) p ON true` + pgOwn + `
 ),
 turn AS MATERIALIZED (
 	SELECT c.conv, w.steps FROM delivery_conversations c
@@ -86,54 +85,48 @@ event AS (
 	SELECT id, clock_timestamp() + $7::bigint * INTERVAL '1 microsecond', $8::bigint, ($8::bigint <> 0)::int, payload FROM told
 )
 SELECT mark.ord, mark.id, conversation, mark.author, mark.seq, roster IS NULL, mark.total, mark.quorum, sent_at,
-	coalesce(step.status, stands), coalesce(step.version, mark.last),
+	coalesce(step.status, was), coalesce(step.version, ` + pgVersion("was", "mark.seq", "mark.last") + `),
 	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at),
-	step.ord IS NOT NULL, needed AND step.ord IS NULL, step.delivered, step.read, told.id
+	step.ord IS NOT NULL, needed AND step.ord IS NULL, false, step.delivered, step.read, told.id
 FROM mark
 LEFT JOIN (SELECT ord, status, version, delivered_at, read_at, delivered, read FROM step) step USING (ord)
 LEFT JOIN told ON told.conv = mark.conv AND told.first = step.version`
 
 // pgAdvanceOne is pgAdvance for one mark, in half the time and in few steps, as starting one costs
 // more than running it: $1 message, $2 user, $3 socket, $4 status, $5 at, $6 admitted, $7 the
-// lease's length, $8 its token.
+// lease's length, $8 its token. A mark of an open message by a user whom the conversation does not
+// know comes back untouched, as a newcomer's.
 var pgAdvanceOne = `
 WITH mark AS MATERIALIZED (
-	SELECT m.id, m.conv, m.seq, m.roster, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen, s.name AS author, p.reader,
+	SELECT m.id, m.conv, m.seq, m.roster, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen, ` + pgAuthor + ` AS author, p.reader,
+		$6::boolean AND m.sender <> p.reader OR m.roster IS NOT NULL AS may,
 		greatest($5::timestamptz, m.sent_at) AS at,
-		coalesce(r.status, 0) AS was, coalesce(r.status, x.status) AS stands, coalesce(r.version, x.version) AS last,
-		r.delivered_at, r.read_at, t.delivered_count, t.read_count,
-		m.sender IS DISTINCT FROM p.reader AND $4::int > coalesce(r.status, 0)
-			AND CASE WHEN m.roster IS NULL THEN $6::boolean ELSE coalesce(r.status, x.status) IS NOT NULL END AS needed
+		` + pgStanding + ` AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
 	FROM delivery_messages m
 	JOIN delivery_conversations c ON c.conv = m.conv
-	CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = m.sender LIMIT 1) s
-	CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t
-	LEFT JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = m.conv AND name = $2::text LIMIT 1) p ON true` + pgOwn + `
+	JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
+	LEFT JOIN delivery_readers p ON p.conv = m.conv AND p.name = $2::text
+	LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader
 	WHERE m.id = $1::text LIMIT 1
 ),
 turn AS MATERIALIZED (
 	SELECT c.conv FROM delivery_conversations c
-	WHERE c.conv = (SELECT conv FROM mark WHERE needed) AND c.version = (SELECT seen FROM mark)
+	WHERE c.conv = (SELECT conv FROM mark WHERE may AND $4::int > was) AND c.version = (SELECT seen FROM mark)
 	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
 taken AS (
 	UPDATE delivery_conversations c SET version = c.version + 1 WHERE c.conv = (SELECT conv FROM turn)
 	RETURNING c.version
 ),
-met AS (
-	INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
-	SELECT conv, $2::text, 0, 0 FROM mark, taken WHERE reader IS NULL
-	RETURNING reader
-),
 step AS MATERIALIZED (
-	SELECT conv, seq, conversation, id AS message, author, total, quorum, coalesce(reader, (SELECT reader FROM met)) AS reader, "user",
+	SELECT conv, seq, conversation, id AS message, author, total, quorum, reader, "user",
 		was, status, at, taken.version,
 		` + pgStamps + `,
 		delivered_count + (was < ` + sqlDelivered + `)::int AS delivered, read_count + (status = ` + sqlRead + `)::int AS read,
 		nextval('delivery_outbox_id_seq') AS event
 	FROM (SELECT *, $2::text AS "user", $4::int AS status FROM mark) mark, taken
 ),
-receipt AS (` + pgReceipts + pgOverReceipts + `),
+receipt AS (` + pgPutReceipt + pgOverReceipt + `),
 state AS (` + pgState + `
 	SELECT conv, seq, version, ` + pgStatus + `, delivered, read,
 		CASE WHEN was < ` + sqlDelivered + ` AND delivered = quorum THEN delivered_at END, CASE WHEN status = ` + sqlRead + ` AND read = quorum THEN read_at END
@@ -146,9 +139,9 @@ event AS (
 	FROM step u
 )
 SELECT 1, mark.id, mark.conversation, mark.author, mark.seq, roster IS NULL, mark.total, mark.quorum, sent_at,
-	coalesce(step.status, stands), coalesce(step.version, last),
+	coalesce(step.status, mark.was), coalesce(step.version, ` + pgVersion("mark.was", "mark.seq", "last") + `),
 	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at),
-	step.version IS NOT NULL, needed AND step.version IS NULL, step.delivered, step.read, event
+	step.version IS NOT NULL, may AND $4::int > mark.was AND step.version IS NULL, mark.roster IS NULL AND mark.reader IS NULL AND $6::boolean, step.delivered, step.read, event
 FROM mark LEFT JOIN step ON true`
 
 // pgLock waits for the rows of the conversations that these messages are in: $1 their ids.
@@ -192,7 +185,8 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 		m := &marks[0]
 		rows, err = queryInto(ctx, q, len(marks), (*pgMarked).columns, pgAdvanceOne,
 			m.Message, m.User, m.Socket, uint8(m.Status), precise(m.At), m.Admitted, lease.For.Microseconds(), lease.Token)
-	} else {
+	}
+	if err == nil && (len(marks) > 1 || len(rows) > 0 && rows[0].newcomer) {
 		var messages, users, sockets, statuses, times, admitted pgArray
 		for i := range marks {
 			m := &marks[i]
@@ -231,6 +225,7 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 type pgMarked struct {
 	ord int
 	delivery.Marked
+	newcomer        bool  // not tried: pgAdvance is to make the reader
 	delivered, read int   // counters of the message after the advance
 	event           int64 // id of the event that begins with this step
 }
@@ -238,7 +233,7 @@ type pgMarked struct {
 func (m *pgMarked) columns() []any {
 	columns := append([]any{&m.ord}, headerColumns(&m.Header)...)
 	columns = append(columns, progressColumns(&m.Receipt)...)
-	return append(columns, orZero[bool]{&m.Changed}, orZero[bool]{&m.Blocked},
+	return append(columns, orZero[bool]{&m.Changed}, orZero[bool]{&m.Blocked}, &m.newcomer,
 		orZero[int]{&m.delivered}, orZero[int]{&m.read}, orZero[int64]{&m.event})
 }
 

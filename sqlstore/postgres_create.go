@@ -2,54 +2,64 @@ package sqlstore
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/msgdelivery/delivery"
 )
 
-// pgCreate stores new messages: $1 pgDrafts, $2 the lease's length, $3 its token. It waits for no
-// conversation: the messages in those that somebody else has locked come back without a seq.
+// pgCreate stores new messages, if the conversations have their senders and rosters: $1 pgDrafts,
+// $2 the lease's length, $3 its token. Else it stores none and says that something is lacking. A
+// conversation keeps what it has, so all it needs to know under the lock is the newest version.
 //
-// What a conversation has for ever, its rosters and its readers' numbers, is taken as the snapshot
-// has it. Where something of that is not there yet, the conversation is taken only at the version
-// that the snapshot shows, as for a mark: then it can be made. The newest version is taken under
-// the lock in either case. Whoever makes a conversation holds its advisory lock until the commit,
-// as nobody sees the row before: the unique index would make others wait for it. An id of a message
-// that someone else stores at the same time breaks the unique index and with it the whole
-// statement, so that no version is taken that could become a gap; the next try finds the message.
+// It waits for no conversation: the messages in those that somebody else has locked come back
+// without a seq. An id of a message that someone else stores at the same time breaks the unique
+// index and with it the whole statement, so that no version is taken that could become a gap; the
+// next try finds the message.
 var pgCreate = `
 WITH draft AS MATERIALIZED (
-	SELECT d.* FROM json_to_recordset($1::json) AS d(ord int, id text, conversation text, sender text, body text, open boolean,
-		quorum int, sent_at timestamptz, roster text, members json, socket text, event_body boolean)
-	LEFT JOIN LATERAL (SELECT id FROM delivery_messages WHERE id = d.id LIMIT 1) taken ON true
-	WHERE CASE WHEN taken.id IS NULL THEN true ELSE false END
-),
-room AS MATERIALIZED (
-	SELECT d.conversation, c.conv, c.version FROM (SELECT DISTINCT conversation FROM draft) d
-	LEFT JOIN LATERAL (SELECT conv, version FROM delivery_conversations WHERE id = d.conversation LIMIT 1) c ON true
-),
--- What is there for each draft. The first one with members makes a roster that is not.
-found AS MATERIALIZED (
-	SELECT d.*, c.conv AS seen, c.version, r.roster AS known, r.size - (m.reader IS NOT NULL)::int AS total, s.reader AS author,
-		min(ord) FILTER (WHERE members IS NOT NULL) OVER (PARTITION BY d.conversation, d.roster) AS maker
-	FROM draft d JOIN room c USING (conversation)
-	LEFT JOIN LATERAL (SELECT roster, size FROM delivery_rosters WHERE conv = c.conv AND name = d.roster LIMIT 1) r ON true
-	LEFT JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = c.conv AND name = d.sender LIMIT 1) s ON true
-	LEFT JOIN LATERAL (SELECT reader FROM delivery_members WHERE roster = r.roster AND reader = s.reader LIMIT 1) m ON true
+	SELECT *, open OR key IS NOT NULL AS ok, CASE WHEN open OR key IS NOT NULL THEN reader IS NULL ELSE brings END AS lacks
+	FROM (` + pgDrafts + `) d
 ),
 wanted AS MATERIALIZED (
-	SELECT conversation, seen AS conv, version, count(*) AS n, bool_or(author IS NULL OR known IS NULL AND NOT open) AS makes
-	FROM found WHERE open OR known IS NOT NULL OR maker <= ord GROUP BY conversation, seen, version
+	SELECT conv, count(*) AS n FROM draft WHERE ok AND NOT (SELECT bool_or(lacks) FROM draft) GROUP BY conv
 ),
 free AS MATERIALIZED (
-	SELECT c.conv FROM delivery_conversations c JOIN wanted w ON c.conv = w.conv AND (c.version = w.version OR NOT w.makes)
+	SELECT conv FROM delivery_conversations WHERE conv = ANY (ARRAY(SELECT conv FROM wanted))
+	FOR NO KEY UPDATE SKIP LOCKED
+),
+taken AS (
+	UPDATE delivery_conversations c SET version = c.version + n
+	FROM wanted w WHERE c.conv = w.conv AND c.conv = ANY (ARRAY(SELECT conv FROM free))
+	RETURNING c.conv, c.version AS newest
+),
+message AS MATERIALIZED (
+	SELECT d.*, ` + pgSeqs + ` FROM draft d LEFT JOIN taken t ON ok AND t.conv = d.conv
+),` + pgStored
+
+// pgCreateAll is pgCreate with the making of what is lacking. It takes a conversation only at the
+// version that its snapshot shows, as pgAdvance does, so that what is lacking in the one is lacking
+// in the other. Whoever makes a conversation holds its advisory lock until the commit, as nobody
+// sees the row before: the unique index would make others wait for it.
+//
+// The first message of a batch with members makes the roster. Those before it have none.
+var pgCreateAll = `
+WITH draft AS MATERIALIZED (
+	SELECT *, open OR key IS NOT NULL OR coalesce(maker <= ord, false) AS ok, false AS lacks
+	FROM (SELECT *, min(ord) FILTER (WHERE brings) OVER (PARTITION BY conversation, roster) AS maker FROM (` + pgDrafts + `) d) d
+),
+wanted AS MATERIALIZED (
+	SELECT conversation, conv, version, count(*) AS n FROM draft WHERE ok GROUP BY conversation, conv, version
+),
+free AS MATERIALIZED (
+	SELECT c.conv FROM delivery_conversations c JOIN wanted w ON c.conv = w.conv AND c.version = w.version
 	WHERE c.conv = ANY (ARRAY(SELECT conv FROM wanted))
 	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
 known AS (
 	UPDATE delivery_conversations c SET version = c.version + n
 	FROM wanted w WHERE c.conv = w.conv AND c.conv = ANY (ARRAY(SELECT conv FROM free))
-	RETURNING c.conv, c.id AS conversation, c.version
+	RETURNING c.conv, c.id AS conversation, c.version AS newest
 ),
 made AS (
 	INSERT INTO delivery_conversations (id, version)
@@ -58,70 +68,86 @@ made AS (
 	ON CONFLICT (id) DO NOTHING
 	RETURNING conv, id AS conversation, version
 ),
-stored AS MATERIALIZED (
-	SELECT d.*, c.conv, c.version AS newest
-	FROM found d JOIN (SELECT * FROM known UNION ALL SELECT * FROM made) c USING (conversation)
-	WHERE open OR known IS NOT NULL OR maker <= ord
+taken AS MATERIALIZED (
+	SELECT d.ord, c.conv, newest, sender, reader, roster, members, key IS NULL AND maker = ord AS makes
+	FROM draft d JOIN (SELECT * FROM known UNION ALL SELECT * FROM made) c USING (conversation) WHERE ok
 ),
 member AS MATERIALIZED (
-	SELECT d.conv, d.roster, n.name, s.reader
-	FROM stored d
-	CROSS JOIN LATERAL json_array_elements_text(d.members) AS n(name)
-	LEFT JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = d.conv AND name = n.name LIMIT 1) s ON true
-	WHERE known IS NULL AND maker = ord
+	SELECT t.conv, roster, n.name, p.reader
+	FROM taken t CROSS JOIN LATERAL json_array_elements_text(members) AS n(name)` + pgReader("t.conv", "n.name") + `
+	WHERE makes
 ),
 reader AS (
 	INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
 	SELECT conv, name, 0, 0 FROM (
-		SELECT conv, name FROM member WHERE CASE WHEN reader IS NULL THEN true ELSE false END UNION SELECT conv, sender FROM stored WHERE author IS NULL
-	) unknown
+		SELECT conv, name FROM member WHERE CASE WHEN reader IS NULL THEN true ELSE false END
+		UNION SELECT conv, sender FROM taken WHERE CASE WHEN reader IS NULL THEN true ELSE false END
+	) missing
 	RETURNING conv, name, reader
 ),
 roster AS (
-	INSERT INTO delivery_rosters (conv, name, size)
-	SELECT conv, roster, json_array_length(members) FROM stored WHERE known IS NULL AND maker = ord
-	RETURNING conv, name, roster, size
+	INSERT INTO delivery_rosters (conv, name, size) SELECT conv, roster, json_array_length(members) FROM taken WHERE makes
+	RETURNING conv, name, roster AS key, size
 ),
-members AS (
+belong AS (
 	INSERT INTO delivery_members (roster, reader)
-	SELECT r.roster, coalesce(m.reader, s.reader)
+	SELECT key, coalesce(m.reader, p.reader)
 	FROM member m
-	JOIN roster r ON r.conv = m.conv AND r.name = m.roster
-	LEFT JOIN reader s ON s.conv = m.conv AND s.name = m.name
+	JOIN roster g ON g.conv = m.conv AND g.name = m.roster
+	LEFT JOIN reader p ON p.conv = m.conv AND p.name = m.name
 ),
 message AS MATERIALIZED (
-	SELECT d.*, coalesce(d.known, r.roster) AS key, coalesce(d.author, s.reader) AS reader, row_number() OVER (ORDER BY ord) AS n,
-		newest - count(*) OVER (PARTITION BY d.conv) + row_number() OVER (PARTITION BY d.conv ORDER BY ord) AS seq,
-		coalesce(d.total, r.size - (m.name IS NOT NULL)::int, 0) AS recipients
-	FROM stored d
-	LEFT JOIN roster r ON r.conv = d.conv AND r.name = d.roster
-	LEFT JOIN reader s ON s.conv = d.conv AND s.name = d.sender
-	LEFT JOIN member m ON m.conv = d.conv AND m.roster = d.roster AND m.name = d.sender
-),
-body AS (
+	SELECT ord, ok, lacks, id, conversation, t.conv, d.sender, coalesce(d.reader, p.reader) AS reader, body, open, quorum, sent_at, socket, event_body,
+		coalesce(d.key, g.key) AS key, coalesce(recipients, size - (m.name IS NOT NULL)::int) AS recipients, ` + pgSeqs + `
+	FROM draft d
+	LEFT JOIN taken t USING (ord)
+	LEFT JOIN roster g ON g.conv = t.conv AND g.name = d.roster
+	LEFT JOIN reader p ON p.conv = t.conv AND p.name = d.sender
+	LEFT JOIN member m ON m.conv = t.conv AND m.roster = d.roster AND m.name = d.sender
+),` + pgStored
+
+var (
+	// pgDrafts are the drafts whose ids are free, with what their conversations have for them.
+	pgDrafts = `
+		SELECT d.*, c.conv, c.version, p.reader, g.roster AS key, g.size - (m.reader IS NOT NULL)::int AS recipients
+		FROM json_to_recordset($1::json) AS d(ord int, id text, conversation text, sender text, body text, open boolean,
+			quorum int, sent_at timestamptz, roster text, brings boolean, members json, socket text, event_body boolean)
+		LEFT JOIN LATERAL (SELECT id FROM delivery_messages WHERE id = d.id LIMIT 1) taken ON true
+		LEFT JOIN LATERAL (SELECT conv, version FROM delivery_conversations WHERE id = d.conversation LIMIT 1) c ON true
+		LEFT JOIN LATERAL (SELECT roster, size FROM delivery_rosters WHERE conv = c.conv AND name = d.roster LIMIT 1) g ON true` +
+		pgReader("c.conv", "d.sender") + `
+		LEFT JOIN LATERAL (SELECT reader FROM delivery_members WHERE roster = g.roster AND reader = p.reader LIMIT 1) m ON true
+		WHERE CASE WHEN taken.id IS NULL THEN true ELSE false END`
+
+	// pgSeqs give the messages of a conversation the versions up to its newest.
+	pgSeqs = `newest - count(*) OVER (PARTITION BY t.conv) + row_number() OVER (PARTITION BY t.conv ORDER BY ord) AS seq`
+
+	// pgStored stores the messages and their events.
+	pgStored = `
+stored AS (
 	INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, total, quorum, sent_at)
-	SELECT conv, seq, id, reader, body, key, recipients,
+	SELECT conv, seq, id, reader, body, key, coalesce(recipients, 0),
 		CASE WHEN open THEN quorum ELSE greatest(1, least(coalesce(nullif(quorum, 0), recipients), recipients)) END, sent_at
-	FROM message
+	FROM message WHERE seq IS NOT NULL
 ),
 state AS (
 	INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
-	SELECT conv, seq, seq, ` + sqlSent + `, 0, 0 FROM message
+	SELECT conv, seq, seq, ` + sqlSent + `, 0, 0 FROM message WHERE seq IS NOT NULL
 ),
 event AS (
 	INSERT INTO delivery_outbox (ready_at, lease, attempts, body_of, payload)
 	SELECT clock_timestamp() + $2::bigint * INTERVAL '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
 		CASE WHEN event_body AND body <> '' THEN id END,
 		json_build_object('k', ` + sqlMessageSent + `, 'c', conversation, 'f', seq, 't', seq, 'x', socket, 'u', json_build_array(
-			json_build_object('i', id, 's', sender, 'v', seq, 'm', ` + sqlSent + `, 'd', 0, 'r', 0, 'n', recipients,
+			json_build_object('i', id, 's', sender, 'v', seq, 'm', ` + sqlSent + `, 'd', 0, 'r', 0, 'n', coalesce(recipients, 0),
 				'b', CASE WHEN event_body THEN body ELSE '' END)))
-	FROM message ORDER BY ord
+	FROM message WHERE seq IS NOT NULL ORDER BY ord
 	RETURNING id
 )
-SELECT found.ord, NOT (open OR known IS NOT NULL OR coalesce(maker <= ord, false)), message.seq, message.recipients, e.id
-FROM found
-LEFT JOIN (SELECT ord, n, seq, recipients FROM message) message USING (ord)
-LEFT JOIN (SELECT row_number() OVER () AS n, id FROM event) e USING (n)`
+SELECT ord, lacks, NOT ok, seq, recipients, event
+FROM (SELECT *, CASE WHEN seq IS NOT NULL THEN row_number() OVER (ORDER BY seq IS NULL, ord) END AS n FROM message) m
+LEFT JOIN (SELECT row_number() OVER () AS n, id AS event FROM event) e USING (n)`
+)
 
 // pgLockNew waits for the rows of conversations, and makes those that are not there: $1 their ids.
 var pgLockNew = `
@@ -148,7 +174,8 @@ type pgDraft struct {
 	Quorum       int       `json:"quorum"` // as asked for
 	SentAt       time.Time `json:"sent_at"`
 	Roster       string    `json:"roster"`
-	Members      []string  `json:"members"` // null if they are not known
+	Brings       bool      `json:"brings"`  // the members of its roster
+	Members      []string  `json:"members"` // only for pgCreateAll
 	Socket       string    `json:"socket"`
 	EventBody    bool      `json:"event_body"`
 }
@@ -161,11 +188,11 @@ func (*postgresWrites) create(ctx context.Context, s *session, messages []delive
 		conversations[i] = m.Conversation
 		drafts[i] = pgDraft{
 			Ord: i, ID: m.ID, Conversation: m.Conversation, Sender: m.Sender, Body: m.Body, Open: m.Open,
-			Quorum: m.Quorum, SentAt: precise(m.SentAt), Roster: m.Roster, Members: m.Members,
+			Quorum: m.Quorum, SentAt: precise(m.SentAt), Roster: m.Roster, Brings: m.Members != nil,
 			Socket: m.Socket, EventBody: m.EventBody,
 		}
 	}
-	batch := toJSON(drafts)
+	text, batch := pgCreate, toJSON(drafts)
 
 	var created []delivery.Created
 	var claimed []delivery.Claimed
@@ -175,7 +202,14 @@ func (*postgresWrites) create(ctx context.Context, s *session, messages []delive
 				return err
 			}
 		}
-		rows, err := queryInto(ctx, q, len(messages), (*pgCreated).columns, pgCreate, batch, lease.For.Microseconds(), lease.Token)
+		rows, err := queryInto(ctx, q, len(messages), (*pgCreated).columns, text, batch, lease.For.Microseconds(), lease.Token)
+		if err == nil && slices.ContainsFunc(rows, func(c pgCreated) bool { return c.lacks }) {
+			for i := range messages {
+				drafts[i].Members = messages[i].Members
+			}
+			text, batch = pgCreateAll, toJSON(drafts)
+			rows, err = queryInto(ctx, q, len(messages), (*pgCreated).columns, text, batch, lease.For.Microseconds(), lease.Token)
+		}
 		if err != nil {
 			return err
 		}
@@ -253,6 +287,7 @@ func pgExisting(ctx context.Context, s *session, messages []delivery.NewMessage,
 // pgCreated is a row of what pgCreate returns.
 type pgCreated struct {
 	ord      int
+	lacks    bool // nothing of the batch is stored: pgCreateAll is to make what this message lacks
 	noRoster bool
 	seq      int64 // 0 if the message is not stored
 	total    int
@@ -260,5 +295,5 @@ type pgCreated struct {
 }
 
 func (c *pgCreated) columns() []any {
-	return []any{&c.ord, &c.noRoster, orZero[int64]{&c.seq}, orZero[int]{&c.total}, orZero[int64]{&c.event}}
+	return []any{&c.ord, &c.lacks, &c.noRoster, orZero[int64]{&c.seq}, orZero[int]{&c.total}, orZero[int64]{&c.event}}
 }

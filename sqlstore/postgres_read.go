@@ -7,11 +7,15 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-const (
+// pgNamed finds messages by their ids.
+const pgNamed = `
+FROM json_array_elements_text($1::json) AS named(id)
+CROSS JOIN LATERAL (SELECT * FROM delivery_messages WHERE id = named.id LIMIT 1) m`
+
+var (
 	pgMessage = pgHeader + `, m.body, ` + pgTally
-	pgHeader  = `m.id, c.id, s.name, m.seq, m.roster IS NULL, m.total, m.quorum, m.sent_at`
+	pgHeader  = `m.id, c.id, ` + pgAuthor + `, m.seq, m.roster IS NULL, m.total, m.quorum, m.sent_at`
 	pgTally   = `t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at`
-	pgReceipt = `m.id, p.name, coalesce(r.status, x.status), coalesce(r.version, x.version), r.delivered_at, r.read_at`
 
 	// A search for messages takes them in the order of the index, and a limit ends it. Ranges over
 	// both columns, and conditions of CASE, make the planner expect many, whatever its statistics:
@@ -20,28 +24,20 @@ const (
 	// pgStands is whether a message was not deleted.
 	pgStands = `CASE WHEN sender IS NULL THEN false ELSE true END`
 
-	// pgSender finds the name s of a message's sender.
-	pgSender = `
-LEFT JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = m.sender LIMIT 1) s ON true`
-
-	// pgNamed finds messages by their ids.
-	pgNamed = `
-FROM json_array_elements_text($1::json) AS named(id)
-CROSS JOIN LATERAL (SELECT * FROM delivery_messages WHERE id = named.id LIMIT 1) m`
+	pgOwn = `m.id, p.name, ` + pgStanding + `, coalesce(r.version, m.seq), r.delivered_at, r.read_at`
 
 	// A page is found in one table and filled from the others.
 	pgPage = `
-SELECT coalesce(c.version, 0), e.epoch, ` + pgMessage + `, ` + pgReceipt + `
+SELECT coalesce(c.version, 0), e.epoch, ` + pgMessage + `, ` + pgOwn + `
 FROM (SELECT epoch FROM delivery_epoch WHERE id = 1) e
-LEFT JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = $1::text LIMIT 1) c ON true
-LEFT JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE conv = c.conv AND name = %s::text LIMIT 1) p ON true`
+LEFT JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = $1::text LIMIT 1) c ON true%s`
 
 	pgPageBySeq = pgPage + `
 LEFT JOIN LATERAL (
 	SELECT * FROM delivery_messages WHERE (conv, seq) > (c.conv, $2::bigint) AND (conv, seq) < (c.conv, $3::bigint) AND ` + pgStands + `
 	ORDER BY conv %[2]s, seq %[2]s LIMIT $4::bigint
 ) m ON true
-LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true` + pgSender + `%[3]s
+LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true` + pgReceipt + `
 ORDER BY m.seq %[2]s`
 
 	pgPageByVersion = pgPage + `
@@ -49,51 +45,52 @@ LEFT JOIN LATERAL (
 	SELECT * FROM delivery_states WHERE conv = c.conv AND version > $2::bigint
 	ORDER BY version LIMIT $3::bigint
 ) t ON true
-LEFT JOIN LATERAL (SELECT * FROM delivery_messages WHERE conv = t.conv AND seq = t.seq LIMIT 1) m ON true` + pgSender + `%s
+LEFT JOIN LATERAL (SELECT * FROM delivery_messages WHERE conv = t.conv AND seq = t.seq LIMIT 1) m ON true` + pgReceipt + `
 ORDER BY t.version`
 )
 
 var pgReads = reads{
 	load: `
-SELECT ` + pgMessage + `, r.name` + pgNamed + `
+SELECT ` + pgMessage + `, g.name` + pgNamed + `
 CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
-CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t` + pgSender + `
-LEFT JOIN LATERAL (SELECT name FROM delivery_rosters WHERE roster = m.roster LIMIT 1) r ON true`,
+CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t
+LEFT JOIN LATERAL (SELECT name FROM delivery_rosters WHERE roster = m.roster LIMIT 1) g ON true`,
 
-	// Of a frozen message the members of its roster, and of an open one who has marked it.
+	// Of a frozen message all members of its roster have one, and of an open one those who have marked it.
+	// An array counts as few: joins of so many rows as there may be are so dear to the planner that
+	// it has the statement compiled first, which takes seconds.
 	receipts: `
-SELECT ` + pgReceipt + pgNamed + `
-CROSS JOIN LATERAL (
-	SELECT reader FROM delivery_members WHERE roster = m.roster AND reader <> m.sender
-	UNION ALL
-	SELECT reader FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND m.roster IS NULL
-	OFFSET 0
-) own
-CROSS JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE reader = own.reader LIMIT 1) p` + pgOwn + `
+SELECT m.id, p.name, coalesce(r.status, ` + sqlSent + `), coalesce(r.version, m.seq), r.delivered_at, r.read_at` + pgNamed + `
+CROSS JOIN LATERAL unnest(CASE
+	WHEN m.roster IS NULL THEN ARRAY(SELECT reader FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq)
+	ELSE ARRAY(SELECT reader FROM delivery_members WHERE roster = m.roster AND reader <> m.sender)
+END) AS own(reader)
+CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = own.reader LIMIT 1) p
+LEFT JOIN LATERAL (SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND reader = own.reader LIMIT 1) r ON true
 ORDER BY p.name`,
 
 	readers: `
-SELECT p.name, coalesce(r.status, x.status), coalesce(r.version, x.version), r.delivered_at, r.read_at
+SELECT p.name, ` + pgStanding + `, coalesce(r.version, m.seq), r.delivered_at, r.read_at
 FROM (SELECT * FROM delivery_messages WHERE id = $1::text AND sender IS NOT NULL LIMIT 1) m
 CROSS JOIN LATERAL (
 	SELECT reader, name FROM delivery_readers WHERE conv = m.conv AND name > $2::text ORDER BY name LIMIT $3::bigint
-) p` + pgOwn + `
+) p` + pgReceipt + `
 ORDER BY p.name`,
 
 	receiptsOf: `
-SELECT ` + pgReceipt + `
+SELECT ` + pgOwn + `
 FROM json_array_elements($1::json) AS j(pair)
 CROSS JOIN LATERAL (SELECT * FROM delivery_messages WHERE id = j.pair->>0 AND sender IS NOT NULL LIMIT 1) m
-CROSS JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE conv = m.conv AND name = j.pair->>1 LIMIT 1) p` + pgOwn + `
-WHERE r.status IS NOT NULL OR x.status IS NOT NULL`,
+CROSS JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE conv = m.conv AND name = j.pair->>1 LIMIT 1) p` + pgReceipt + `
+WHERE ` + pgStanding + ` > 0`,
 
-	after:   fmt.Sprintf(pgPageBySeq, "$5", "ASC", pgOwn),
-	before:  fmt.Sprintf(pgPageBySeq, "$5", "DESC", pgOwn),
-	changes: fmt.Sprintf(pgPageByVersion, "$4", pgOwn),
+	after:   fmt.Sprintf(pgPageBySeq, pgReader("c.conv", "$5::text"), "ASC"),
+	before:  fmt.Sprintf(pgPageBySeq, pgReader("c.conv", "$5::text"), "DESC"),
+	changes: fmt.Sprintf(pgPageByVersion, pgReader("c.conv", "$4::text")),
 
 	// An open message's receipt that is not there yet counts as Sent.
 	unread: `
-SELECT c.version, u.count, first.id, first.seq, ` + pgHeader + `, substr(m.body, 1, ` + strconv.Itoa(delivery.MaxPreview) + `), ` + pgTally + `, ` + pgReceipt + `
+SELECT c.version, u.count, first.id, first.seq, ` + pgHeader + `, substr(m.body, 1, ` + strconv.Itoa(delivery.MaxPreview) + `), ` + pgTally + `, ` + pgOwn + `
 FROM json_array_elements_text($1::json) AS asked(id)
 CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = asked.id LIMIT 1) c
 LEFT JOIN LATERAL (SELECT reader, name, read_seq FROM delivery_readers WHERE conv = c.conv AND name = $2::text LIMIT 1) p ON true
@@ -113,7 +110,7 @@ LEFT JOIN LATERAL (
 	SELECT * FROM delivery_messages WHERE (conv, seq) > (c.conv, 0) AND (conv, seq) <= (c.conv, c.version) AND ` + pgStands + `
 	ORDER BY conv DESC, seq DESC LIMIT 1
 ) m ON true
-LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true` + pgSender + pgOwn,
+LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true` + pgReceipt,
 
 	dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > $1::bigint ORDER BY id LIMIT $2::bigint`,
 

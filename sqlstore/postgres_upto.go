@@ -25,14 +25,10 @@ room AS MATERIALIZED (
 	SELECT conv, id AS conversation, version AS seen FROM delivery_conversations WHERE conv = ANY (ARRAY(SELECT DISTINCT conv FROM asked))
 ),
 mark AS MATERIALIZED (
-	SELECT m.*, m.seq AS named, c.seen, s.name AS author, p.reader, coalesce(r.status, x.status) AS was, coalesce(r.version, x.version) AS last,
+	SELECT m.*, m.seq AS named, c.seen, ` + pgAuthor + ` AS author, p.reader, ` + pgStanding + ` AS was, r.version AS last,
 		r.delivered_at, r.read_at, coalesce(CASE WHEN m.status = ` + sqlRead + ` THEN p.read_seq ELSE p.delivered_seq END, 0) AS place
 	FROM asked m
-	CROSS JOIN LATERAL (SELECT seen FROM room WHERE conv = m.conv AND conversation = m.conversation LIMIT 1) c
-	LEFT JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = m.sender LIMIT 1) s ON true
-	LEFT JOIN LATERAL (
-		SELECT reader, delivered_seq, read_seq FROM delivery_readers WHERE conv = m.conv AND name = m."user" LIMIT 1
-	) p ON true` + pgOwn + `
+	CROSS JOIN LATERAL (SELECT seen FROM room WHERE conv = m.conv AND conversation = m.conversation LIMIT 1) c` + pgReader("m.conv", `m."user"`) + pgReceipt + `
 ),
 -- Each mark looks at the messages after its beginning, up to the named one or as many as it may.
 look AS MATERIALIZED (
@@ -49,15 +45,18 @@ needed AS MATERIALIZED (
 		count(*) FILTER (WHERE NOT lacking) OVER (ORDER BY look.ord, f.seq) AS n
 	FROM look
 	CROSS JOIN LATERAL (
-		SELECT m.seq, m.id AS message, m.sender, m.total, m.quorum, greatest(look.at, m.sent_at) AS at, coalesce(r.status, 0) AS was, r.delivered_at,
-			m.roster IS NULL AND NOT look.admitted AS lacking
+		SELECT m.*, roster IS NULL AND NOT look.admitted AS lacking
 		FROM (
-			SELECT * FROM delivery_messages WHERE conv = look.conv AND seq > look.beginning AND seq <= look.till
-			ORDER BY conv, seq LIMIT $11::bigint
+			SELECT m.seq, m.id AS message, m.sender, m.roster, m.total, m.quorum, greatest(look.at, m.sent_at) AS at, r.delivered_at,
+				` + pgStanding + ` AS was
+			FROM (
+				SELECT * FROM delivery_messages WHERE conv = look.conv AND seq > look.beginning AND seq <= look.till
+				ORDER BY conv, seq LIMIT $11::bigint
+			) m
+			CROSS JOIN LATERAL (SELECT look.reader) p` + pgReceipt + `
+			OFFSET 0
 		) m
-		CROSS JOIN LATERAL (SELECT look.reader) p` + pgOwn + `
-		WHERE m.sender IS NOT NULL AND m.sender IS DISTINCT FROM p.reader AND look.status > coalesce(r.status, 0)
-			AND (m.roster IS NULL OR coalesce(r.status, x.status) IS NOT NULL)
+		WHERE sender IS NOT NULL AND sender IS DISTINCT FROM look.reader AND look.status > was
 	) f
 ),
 -- What is found from the first step beyond the limit on was not looked at.
@@ -68,7 +67,7 @@ found AS MATERIALIZED (
 	SELECT * FROM needed WHERE coalesce((ord, seq) < ((SELECT ord FROM bound), (SELECT seq FROM bound)), true)
 ),
 plan AS MATERIALIZED (
-	SELECT p.*, left_out = 0 AND (covered OR beginning <= place) AND (steps > 0 OR was IS NOT NULL OR sender = reader) AND reached > place AS moves
+	SELECT p.*, left_out = 0 AND (covered OR beginning <= place) AND (steps > 0 OR was > 0 OR sender = reader) AND reached > place AS moves
 	FROM (
 		SELECT look.*, coalesce(f.steps, 0) AS steps, coalesce(f.left_out, 0) AS left_out,
 			CASE coalesce(sign(look.ord - (SELECT ord FROM bound)), -1)
@@ -104,22 +103,21 @@ place AS (
 	RETURNING conv, name, reader
 ),
 step AS MATERIALIZED (
-	SELECT ord, f.conv, f.seq, named, conversation, message, s.name AS author, total, quorum, coalesce(f.reader, p.reader) AS reader, "user", socket,
+	SELECT ord, m.conv, m.seq, named, conversation, message, ` + pgAuthor + ` AS author, total, quorum, coalesce(m.reader, p.reader) AS reader, "user", socket,
 		was, status, at,
 		` + pgStamps + `,
-		seen + row_number() OVER (PARTITION BY f.conv ORDER BY socket COLLATE "C", ord, f.seq) AS version,
-		(row_number() OVER (PARTITION BY f.conv, socket COLLATE "C" ORDER BY ord, f.seq) - 1) / $12::bigint AS part,
+		seen + row_number() OVER (PARTITION BY m.conv ORDER BY socket COLLATE "C", ord, m.seq) AS version,
+		(row_number() OVER (PARTITION BY m.conv, socket COLLATE "C" ORDER BY ord, m.seq) - 1) / $12::bigint AS part,
 		t.delivered_count + count(*) FILTER (WHERE was < ` + sqlDelivered + `) OVER earlier AS delivered,
 		t.read_count + count(*) FILTER (WHERE status = ` + sqlRead + `) OVER earlier AS read
-	FROM found f
+	FROM found m
 	JOIN taken USING (conv)
 	CROSS JOIN LATERAL (
-		SELECT delivered_count, read_count FROM delivery_states WHERE conv = f.conv AND seq = f.seq LIMIT 1
+		SELECT delivered_count, read_count FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1
 	) t
-	CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = f.sender LIMIT 1) s
-	LEFT JOIN place p ON p.conv = f.conv AND p.name = "user"
+	LEFT JOIN place p ON p.conv = m.conv AND p.name = "user"
 	WHERE NOT lacking
-	WINDOW earlier AS (PARTITION BY f.conv, f.seq ORDER BY socket COLLATE "C", ord)
+	WINDOW earlier AS (PARTITION BY m.conv, m.seq ORDER BY socket COLLATE "C", ord)
 ),` + pgPutReceipts + `,
 state AS (` + pgPutStates + `),
 told AS MATERIALIZED (
@@ -134,7 +132,7 @@ event AS (
 	SELECT id, clock_timestamp() + $13::bigint * INTERVAL '1 microsecond', $14::bigint, ($14::bigint <> 0)::int, payload FROM told
 )
 SELECT plan.ord, plan.id, plan.conversation, plan.author, plan.named, plan.roster IS NULL, plan.total, plan.quorum, plan.sent_at,
-	coalesce(s.status, plan.was), coalesce(s.version, plan.last),
+	coalesce(s.status, plan.was), coalesce(s.version, ` + pgVersion("plan.was", "named", "plan.last") + `),
 	coalesce(s.delivered_at, plan.delivered_at), coalesce(s.read_at, plan.read_at),
 	coalesce(s.taken, 0), s.first, s.last, plan.left_out, plan.reached, plan.reached < plan.named,
 	plan.steps > 0 AND s.ord IS NULL, e.id, e.payload
