@@ -22,7 +22,7 @@
 //
 //	const channel = 'private-conv-' + Array.from(new TextEncoder().encode(conversation), byte => {
 //		const char = String.fromCharCode(byte)
-//		return /[A-Za-z0-9_@,.;-]/.test(char) ? char : '=' + byte.toString(16).toUpperCase().padStart(2, '0')
+//		return /[A-Za-z0-9_@.-]/.test(char) ? char : '=' + byte.toString(16).toUpperCase().padStart(2, '0')
 //	}).join('')
 //
 // A channel's name has at most 164 characters. An id of up to 50 bytes always fits. A longer one

@@ -50,9 +50,10 @@ func advice(status int) string {
 	return ""
 }
 
-// blamesTrigger reports whether a status speaks of what was sent, and not of the endpoint.
+// blamesTrigger reports whether a status speaks of what was sent, and not of the endpoint. Reverb
+// answers 422 where the others answer 400.
 func blamesTrigger(status int) bool {
-	return status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge
+	return status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge || status == http.StatusUnprocessableEntity
 }
 
 // Pauses before the endpoint is tried again: nothing heals such a status by itself within seconds.
@@ -76,11 +77,13 @@ func withPause(err *Error, retryAfter string) error {
 	return err
 }
 
-// parseRetryAfter reads either form of the header: seconds, or a date.
+// parseRetryAfter reads either form of the header: seconds, or a date. Some servers send fractions
+// of a second.
 func parseRetryAfter(header string) (time.Duration, bool) {
 	header = strings.TrimSpace(header)
-	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second, true
+	if strings.Trim(header, "0123456789.") == "" {
+		seconds, err := strconv.ParseFloat(header, 64)
+		return time.Duration(seconds * float64(time.Second)), err == nil && seconds < 1<<31
 	}
 	at, err := http.ParseTime(header)
 	if err != nil {

@@ -3,6 +3,8 @@ package pusheradapter
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -70,6 +72,7 @@ type Notifier struct {
 	timeout      time.Duration
 	transport    http.RoundTripper
 	slots        chan struct{} // one per call at a time
+	limit        limit
 }
 
 var _ delivery.CheckingNotifier = (*Notifier)(nil)
@@ -140,13 +143,13 @@ func (n *Notifier) Format(state fmt.State, verb rune) { n.config.Format(state, v
 // Notify implements [delivery.Notifier]. It sends up to ten triggers per call. Triggers of the same
 // channel are sent one after another, so that they arrive in order as long as Pusher keeps it.
 //
-// The endpoint's answer decides whether an event or the endpoint is at fault. After a 400 or 413 an
-// event is: Notify sends the events of that call again, each by itself, and refuses those that fail
+// The endpoint's answer decides whether an event or the endpoint is at fault. After a 400, 413 or 422
+// an event is: Notify sends the events of that call again, each by itself, and refuses those that fail
 // again, permanently if they are too large. After any other answer but a 2xx, or after none, the
 // endpoint is at fault: Notify returns an error that wraps an [*Error] and says nothing about any
 // single event, even if some were accepted or refused before.
 func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
-	p := publication{notifier: n, refused: make(map[int]error)}
+	p := publication{notifier: n, events: events, refused: make(map[int]error)}
 	p.publish(ctx, merge(events, n.mayJoin))
 	var again []parcel // each by itself
 	for _, i := range slices.Compact(slices.Sorted(slices.Values(p.apart))) {
@@ -191,6 +194,7 @@ func checked(encode encoder) encoder {
 // publication is the work of one Notify.
 type publication struct {
 	notifier *Notifier
+	events   []delivery.Event
 
 	mu      sync.Mutex
 	failure error         // of the endpoint; ends the publication
@@ -217,8 +221,14 @@ func (p *publication) publish(ctx context.Context, parcels []parcel) {
 			triggers = append(triggers, outgoing{t, each.of})
 		}
 	}
+	bytes, limited := p.notifier.limit.get()
+	if limited {
+		triggers = p.notifier.shrink(triggers, bytes)
+	} else {
+		bytes = maxBatch * MaxData
+	}
 	var wait sync.WaitGroup
-	for _, lane := range lanes(triggers) {
+	for _, lane := range lanes(triggers, bytes) {
 		select {
 		case p.notifier.slots <- struct{}{}:
 			wait.Go(func() {
@@ -239,17 +249,20 @@ func (p *publication) publish(ctx context.Context, parcels []parcel) {
 	wait.Wait()
 }
 
-// send publishes a batch, unless the publication has ended, and takes down what became of it.
-func (p *publication) send(ctx context.Context, batch []outgoing) {
+// send publishes a batch, unless the publication has ended, and takes down what became of it. It
+// reports whether the endpoint took the batch as it was.
+func (p *publication) send(ctx context.Context, batch []outgoing) bool {
 	if p.failed() {
-		return
+		return false
 	}
-	err := p.notifier.call(ctx, batch)
+	err := p.notifier.call(ctx, batch, p.key(batch))
 	var answer *Error
 	switch {
 	case err == nil:
+		return true
 	case !errors.As(err, &answer) || !blamesTrigger(answer.Status):
 		p.fail(err)
+	case answer.Status == http.StatusRequestEntityTooLarge && p.sendSmaller(ctx, batch):
 	case len(batch) > 1:
 		for i := range batch {
 			p.send(ctx, batch[i:i+1])
@@ -259,6 +272,49 @@ func (p *publication) send(ctx context.Context, batch []outgoing) {
 	default:
 		p.refuse(batch[0].of, answer, false)
 	}
+	return false
+}
+
+// sendSmaller publishes a batch that was too large in smaller requests. It reports false if it cannot
+// be made smaller. Of several events that are small together each is better sent by itself.
+func (p *publication) sendSmaller(ctx context.Context, batch []outgoing) bool {
+	bytes := below(sizeOf(batch))
+	smaller := pack(p.notifier.shrink(batch, bytes), bytes)
+	alone := len(batch) == 1 && len(batch[0].of) == 1
+	if !alone && sizeOf(batch) < plausible || len(smaller) == 1 && sizeOf(smaller[0]) >= sizeOf(batch) {
+		return false
+	}
+	taken := true
+	for _, each := range smaller {
+		if alone && p.isRefused(batch[0].of[0]) {
+			break // what is left of it would be told again, or never
+		}
+		taken = p.send(ctx, each) && taken
+	}
+	if taken {
+		p.notifier.limit.learn(bytes)
+	}
+	return true
+}
+
+// key returns what names a batch: the ids of its events, which are the same at every attempt, and
+// what is sent of them.
+func (p *publication) key(batch []outgoing) string {
+	hash := sha256.New()
+	for i := range batch {
+		for _, of := range batch[i].of {
+			fmt.Fprint(hash, p.events[of].ID, ",")
+		}
+		fmt.Fprintf(hash, "%q %q %q %d ", batch[i].Channel, batch[i].Name, batch[i].Except, len(batch[i].Data))
+		hash.Write(batch[i].Data)
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:16])
+}
+
+func (p *publication) isRefused(event int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refused[event] != nil
 }
 
 func (p *publication) failed() bool {
