@@ -9,17 +9,17 @@ type outgoing struct {
 	of []int
 }
 
-// lanes arranges triggers in batches of up to so many bytes of data, and these in lanes. Batches of
+// lanes arranges triggers in batches of up to so many events and bytes of data, and these in lanes. Batches of
 // one lane are to be sent one after another, lanes at the same time. The triggers of one channel share
 // a lane, in their order; the channels that fit in one batch share it.
-func lanes(triggers []outgoing, bytes int) [][][]outgoing {
+func lanes(triggers []outgoing, events, bytes int) [][][]outgoing {
 	var lanes [][][]outgoing
 	open := make([]outgoing, 0, min(len(triggers), maxBatch)) // a batch with room for another channel
 	for _, channel := range byChannel(triggers) {
 		switch {
-		case len(channel) > maxBatch || sizeOf(channel) > bytes:
-			lanes = append(lanes, pack(channel, bytes))
-		case len(open)+len(channel) <= maxBatch && sizeOf(open)+sizeOf(channel) <= bytes:
+		case len(channel) > events || sizeOf(channel) > bytes:
+			lanes = append(lanes, pack(channel, events, bytes))
+		case len(open)+len(channel) <= events && sizeOf(open)+sizeOf(channel) <= bytes:
 			open = append(open, channel...)
 		default:
 			lanes = append(lanes, [][]outgoing{open})

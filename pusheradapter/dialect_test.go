@@ -196,15 +196,21 @@ func (l *limiting) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer l.mu.Unlock()
 	l.requests++
 	l.keys = append(l.keys, r.Header.Get("X-Idempotency-Key"))
-	body, err := io.ReadAll(r.Body)
+	body, r, err := readAgain(r)
 	if err != nil {
 		return nil, err
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
 	if int64(len(body)) > l.bytes || l.poison != "" && strings.Contains(string(body), l.poison) {
 		return &http.Response{StatusCode: 413, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 	}
 	return l.next.RoundTrip(r)
+}
+
+// readAgain returns the body of a request, and the request with the body unread.
+func readAgain(r *http.Request) ([]byte, *http.Request, error) {
+	body, err := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return body, r, err
 }
 
 // spoiling is a proxy that makes the channel of the conversation c2 one that no server takes.

@@ -20,7 +20,8 @@ type Error struct {
 	// is the status in the body. It is 0 if no answer came.
 	Status int
 
-	err error // why no answer came
+	err   error         // why no answer came
+	pause time.Duration // that a 429 asked for
 }
 
 func (e *Error) Error() string {
@@ -67,6 +68,7 @@ func withPause(err *Error, retryAfter string) error {
 	switch status := err.Status; {
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
 		if d, ok := parseRetryAfter(retryAfter); ok {
+			err.pause = d
 			return delivery.RetryAfter(err, d)
 		}
 	case status == http.StatusForbidden:

@@ -108,12 +108,12 @@ func shrinkEvent(triggers []outgoing, bytes int) []outgoing {
 	return shrunk
 }
 
-// pack arranges triggers in batches, in their order. A batch with more than so many bytes of data has
-// one trigger.
-func pack(triggers []outgoing, bytes int) (batches [][]outgoing) {
+// pack arranges triggers in batches of up to so many events, in their order. A batch with more than so
+// many bytes of data has one trigger.
+func pack(triggers []outgoing, events, bytes int) (batches [][]outgoing) {
 	for len(triggers) > 0 {
 		n, size := 1, len(triggers[0].Data)
-		for n < min(len(triggers), maxBatch) && size+len(triggers[n].Data) <= bytes {
+		for n < min(len(triggers), events) && size+len(triggers[n].Data) <= bytes {
 			size += len(triggers[n].Data)
 			n++
 		}
