@@ -152,11 +152,63 @@ func TestAPoisonedEventDoesNotLowerTheLimit(t *testing.T) {
 		t.Errorf("refused: %v", refused)
 	}
 	before := proxy.requests
-	if before > 40 {
+	if before > 10 {
 		t.Errorf("one receipt that is refused took %d requests", before)
 	}
-	if err := notifier.Notify(t.Context(), newEvents(10)); err != nil || proxy.requests != before+1 {
-		t.Errorf("%v, ten small events took %d requests", err, proxy.requests-before)
+	large := catchUp(120, func(i int) string { return fmt.Sprintf("x%040d", i) })
+	if err := notifier.Notify(t.Context(), []delivery.Event{large}); err != nil || proxy.requests != before+1 {
+		t.Errorf("%v, a large event took %d requests", err, proxy.requests-before)
+	}
+}
+
+func TestEventsOfSeveralChannelsShareARequestThatTheEndpointTakes(t *testing.T) {
+	srv, opts := newServer(t, pushertest.Reverb)
+	notifier := newNotifier(t, srv, opts)
+	if err := notifier.Notify(t.Context(), []delivery.Event{catchUp(300, func(i int) string { return fmt.Sprintf("m%040d", i) })}); err != nil {
+		t.Fatal(err)
+	}
+	before := len(srv.Requests())
+	var events []delivery.Event
+	for i := range 10 {
+		event := catchUp(20, func(i int) string { return fmt.Sprintf("m%040d", i) })
+		event.Conversation, event.ID = fmt.Sprint("c", i), int64(i)
+		events = append(events, event)
+	}
+	if err := notifier.Notify(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+	requests := srv.Requests()[before:]
+	for _, r := range requests {
+		if r.Status != http.StatusOK {
+			t.Errorf("a request was answered %d", r.Status)
+		}
+	}
+	if n := len(requests); n < 2 || n > 4 {
+		t.Errorf("ten events of 1.7 KB took %d requests", n)
+	}
+}
+
+func TestEventsStayApartWhenTheyAreMadeSmaller(t *testing.T) {
+	srv, opts := newServer(t, pushertest.Reverb)
+	first, second := catchUp(200, func(i int) string { return fmt.Sprintf("a%040d", i) }), catchUp(200, func(i int) string { return fmt.Sprintf("b%040d", i) })
+	second.ID, second.From, second.To = 8, first.To+100, first.To+299 // not one event with the first
+	for i := range second.Updates {
+		second.Updates[i].Sender, second.Updates[i].Version = "carol", second.From+int64(i)
+	}
+	if err := newNotifier(t, srv, opts).Notify(t.Context(), []delivery.Event{first, second}); err != nil {
+		t.Fatal(err)
+	}
+	if !accepted(t, srv, first) || !accepted(t, srv, second) {
+		t.Error("an event arrived changed")
+	}
+}
+
+func TestAnAppsOwnDataIsNotMadeSmaller(t *testing.T) {
+	srv, opts := newServer(t, pushertest.Reverb)
+	opts.Encode = pusheradapter.EncodePrivate // as an app's own
+	refused := refusals(t, newNotifier(t, srv, opts).Notify(t.Context(), []delivery.Event{catchUp(130, func(i int) string { return fmt.Sprintf("m%040d", i) })}))
+	if !isPermanent(refused[0]) || len(srv.Events()) != 0 {
+		t.Errorf("refused %v, accepted %d", refused, len(srv.Events()))
 	}
 }
 
@@ -167,15 +219,17 @@ func TestTheSameEventsHaveTheSameKey(t *testing.T) {
 	events := newEvents(3)
 	other := newEvents(3)
 	other[0].ID = 77 // the same data, and yet another event
-	for _, told := range [][]delivery.Event{events, events, other, events[:1]} {
+	replayed := newEvents(3)
+	replayed[0].Updates[0].Version = 9
+	for _, told := range [][]delivery.Event{events, events, other, events[:1], replayed} {
 		if err := notifier.Notify(t.Context(), told); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if k := keys.keys; len(k) != 4 || k[0] == "" || k[0] != k[1] || k[2] == k[0] || k[3] == k[0] {
+	if k := keys.keys; len(k) != 5 || k[0] == "" || k[0] != k[1] || k[2] == k[0] || k[3] == k[0] || k[4] == k[0] {
 		t.Errorf("the keys are %q", k)
 	}
-	if n := len(srv.Events()); n != 7 {
+	if n := len(srv.Events()); n != 10 {
 		t.Errorf("%d events were published, want the repeated three once", n)
 	}
 }
