@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -34,19 +35,42 @@ func Split(event delivery.Event, limit int) ([][]byte, error) {
 			return nil, err
 		}
 	}
-	p := Payload{Conversation: event.Conversation, From: math.MinInt64, To: math.MinInt64}
+	p := Payload{Conversation: event.Conversation, From: event.From, To: event.To}
 	p.Shared, p.Updates = hoist(event.Updates)
+	return p.split(limit)
+}
+
+// Split returns the JSON of a payload that turned out to be too large for its carrier: two or more
+// payloads of at most limit bytes each that together tell the same, or one if the limit allows it.
+// The error is that of the function [Split].
+func (p Payload) Split(limit int) ([][]byte, error) {
+	for _, u := range p.Expand() {
+		if err := encodable(u); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.Updates) == 0 {
+		return nil, &delivery.InvalidError{Field: "updates", Reason: "are none"}
+	}
+	p.Updates = slices.Clone(p.Updates)
+	return p.split(limit)
+}
+
+// split splits a payload that is encodable. It may change the updates.
+func (p *Payload) split(limit int) ([][]byte, error) {
+	from, last := p.From, p.To
+	p.From, p.To = math.MinInt64, math.MinInt64 // the longest
 	scratch := make([]byte, 0, 512)
 	room := limit - len(p.appendJSON(scratch, nil)) // for the updates of a payload, at worst
 
 	var payloads [][]byte
 	list := make([]byte, 0, 512) // the updates of the next payload, each with a comma after it
-	p.From = event.From
+	p.From = from
 	finish := func(to int64) {
 		p.To = to
 		payload := make([]byte, 0, limit-room+len(list))
 		payloads = append(payloads, p.appendJSON(payload, list[:len(list)-len(",")]))
-		p.From, list = min(to+1, event.To), list[:0]
+		p.From, list = min(to+1, last), list[:0]
 	}
 	for i := range p.Updates {
 		u := &p.Updates[i]
@@ -59,11 +83,11 @@ func Split(event delivery.Event, limit int) ([][]byte, error) {
 			return nil, fmt.Errorf("%w of %d bytes", ErrTooLarge, limit)
 		}
 		if len(list)+len(data) > room {
-			finish(max(p.From, min(p.Updates[i-1].Version, event.To)))
+			finish(max(p.From, min(p.Updates[i-1].Version, last)))
 		}
 		list = append(append(list, data...), ',')
 	}
-	finish(event.To)
+	finish(last)
 	return payloads, nil
 }
 

@@ -174,6 +174,55 @@ func TestTheSmallestLimitHoldsOneUpdate(t *testing.T) {
 	}
 }
 
+func TestAPayloadCanBeSplitAgain(t *testing.T) {
+	event := catchUp(300, func(i int) string { return fmt.Sprintf("message-%030d", i) })
+	event.Updates[7].Body = strings.Repeat("x", 11_000) // is omitted
+	_, payloads := split(t, event, pusherLimit)
+	var again []deliverywire.Payload
+	for _, p := range payloads {
+		parts, err := p.Split(2_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, data := range parts {
+			if len(data) > 2_000 {
+				t.Errorf("a part has %d bytes", len(data))
+			}
+			var part deliverywire.Payload
+			if err := json.Unmarshal(data, &part); err != nil {
+				t.Fatal(err)
+			}
+			again = append(again, part)
+		}
+	}
+	checkRanges(t, event, again)
+	var before, after []delivery.Update
+	omitted := 0
+	for _, p := range payloads {
+		before = append(before, p.Expand()...)
+	}
+	for _, p := range again {
+		after = append(after, p.Expand()...)
+		for _, u := range p.Updates {
+			if u.BodyOmitted {
+				omitted++
+			}
+		}
+	}
+	if len(again) < 4*len(payloads) {
+		t.Errorf("%d parts of %d payloads", len(again), len(payloads))
+	}
+	if !reflect.DeepEqual(before, after) || omitted != 1 {
+		t.Errorf("the parts tell something else; %d bodies are omitted", omitted)
+	}
+	if _, err := payloads[0].Split(100); !errors.Is(err, deliverywire.ErrTooLarge) {
+		t.Errorf("at a limit of 100: %v", err)
+	}
+	if _, err := (deliverywire.Payload{}).Split(1000); err == nil {
+		t.Error("a payload without updates was split")
+	}
+}
+
 func TestTheLargestIDsFit(t *testing.T) {
 	long := strings.Repeat("\x01", delivery.MaxID) // 6 bytes each in JSON
 	event := delivery.Event{Kind: delivery.StatusChanged, Conversation: strings.Repeat("/", delivery.MaxID), From: 1, To: 20}

@@ -14,9 +14,9 @@ import (
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
 )
 
-func TestAnythingButA2xxOr400Or413IsTheEndpointsFailure(t *testing.T) {
+func TestAnythingButA2xxOr400Or413Or422IsTheEndpointsFailure(t *testing.T) {
 	paused := map[int]bool{301: true, 302: true, 303: true, 307: true, 308: true, 401: true, 403: true, 404: true}
-	for _, status := range []int{300, 301, 302, 303, 304, 307, 308, 401, 402, 403, 404, 405, 408, 409, 410, 422, 425, 429, 431, 500, 501, 502, 503, 504, 599} {
+	for _, status := range []int{300, 301, 302, 303, 304, 307, 308, 401, 402, 403, 404, 405, 408, 409, 410, 425, 429, 431, 500, 501, 502, 503, 504, 599} {
 		for name, fault := range map[string]pushertest.Fault{
 			"as status":       pushertest.Status(status, `{"error":"canary-of-the-body"}`),
 			"hidden in a 200": pushertest.ErrorInOK(status, "canary-of-the-body"),
@@ -78,7 +78,11 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 		{429, "", false},
 		{429, "-7", false},
 		{429, "soon", false},
-		{429, "7.5", false},
+		{429, "7.5", true},
+		{429, ".25", true},
+		{429, "1e99", false},
+		{429, "NaN", false},
+		{429, "Inf", false},
 		{429, "99999999999999999999", false},
 		{500, "7", false},
 	} {

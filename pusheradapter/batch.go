@@ -1,7 +1,5 @@
 package pusheradapter
 
-import "slices"
-
 // maxBatch is how many triggers Pusher takes in one call, whatever they hold: up to MaxData each.
 const maxBatch = 10
 
@@ -11,17 +9,17 @@ type outgoing struct {
 	of []int
 }
 
-// lanes arranges triggers in batches, and these in lanes. Batches of one lane are to be sent one
-// after another, lanes at the same time. The triggers of one channel share a lane, in their order;
-// the channels that fit in one batch share it.
-func lanes(triggers []outgoing) [][][]outgoing {
+// lanes arranges triggers in batches of up to so many events and bytes of data, and these in lanes. Batches of
+// one lane are to be sent one after another, lanes at the same time. The triggers of one channel share
+// a lane, in their order; the channels that fit in one batch share it.
+func lanes(triggers []outgoing, events, bytes int) [][][]outgoing {
 	var lanes [][][]outgoing
 	open := make([]outgoing, 0, min(len(triggers), maxBatch)) // a batch with room for another channel
 	for _, channel := range byChannel(triggers) {
 		switch {
-		case len(channel) > maxBatch:
-			lanes = append(lanes, slices.Collect(slices.Chunk(channel, maxBatch)))
-		case len(open)+len(channel) <= maxBatch:
+		case len(channel) > events || sizeOf(channel) > bytes:
+			lanes = append(lanes, pack(channel, events, bytes))
+		case len(open)+len(channel) <= events && sizeOf(open)+sizeOf(channel) <= bytes:
 			open = append(open, channel...)
 		default:
 			lanes = append(lanes, [][]outgoing{open})

@@ -25,7 +25,7 @@ func TestLanes(t *testing.T) {
 			}
 			var got []string
 			order := make(map[string]int)
-			for _, lane := range lanes(triggers) {
+			for _, lane := range lanes(triggers, maxBatch, maxBatch*MaxData) {
 				var batches []string
 				for _, batch := range lane {
 					var names []string

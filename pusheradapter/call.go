@@ -19,11 +19,14 @@ const maxAnswer = 64 << 10
 // call sends triggers to the endpoint in one HTTP request, and returns what it says of them.
 // pusher-http-go knows no context, gives back no status, reads without limit, and prints signed
 // URLs in its errors; a copy of its client with a transport of this call's own cures all of it.
-func (n *Notifier) call(ctx context.Context, triggers []outgoing) error {
+//
+// The key is the same when the same events are sent again. A server that knows X-Idempotency-Key then
+// publishes them once.
+func (n *Notifier) call(ctx context.Context, triggers []outgoing, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, n.timeout)
 	defer cancel()
 
-	watch := &watcher{ctx: ctx, base: n.transport}
+	watch := &watcher{ctx: ctx, base: n.transport, key: key}
 	client := n.client
 	client.HTTPClient = &http.Client{
 		Transport:     watch,
@@ -56,6 +59,7 @@ func (n *Notifier) call(ctx context.Context, triggers []outgoing) error {
 type watcher struct {
 	ctx  context.Context
 	base http.RoundTripper
+	key  string
 
 	url        url.URL // signed, to be kept out of errors
 	status     int     // of the answer; 0 if none came
@@ -66,9 +70,9 @@ type watcher struct {
 func (w *watcher) RoundTrip(request *http.Request) (*http.Response, error) {
 	w.url = *request.URL
 	request = request.Clone(w.ctx)
-	// Present but empty, it is not sent, and tells the transport that a request which met a
-	// connection just closed by the server may be sent again. It may: events are idempotent.
-	request.Header["X-Idempotency-Key"] = []string{}
+	// It also tells the transport that a request which met a connection just closed by the server
+	// may be sent again. It may: events are idempotent.
+	request.Header.Set("X-Idempotency-Key", w.key)
 
 	response, err := w.base.RoundTrip(request)
 	if err != nil {

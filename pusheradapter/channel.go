@@ -22,7 +22,7 @@ const (
 // PrivateChannel returns the name of a conversation's private channel: "private-conv-" and the
 // escaped id of the conversation. Letters, digits and the characters
 //
-//   - _ @ , . ;
+//   - _ @ .
 //
 // are not escaped. Every other byte is escaped as "=" and two upper-case hex digits, so that
 // "team:42" becomes "private-conv-team=3A42".
@@ -123,9 +123,10 @@ func validID(id string) bool {
 }
 
 // plain reports whether a byte of an id stands for itself in a channel name: Pusher's charset
-// without the "=" that escapes.
+// without the "=" that escapes, and without the "," and ";" that Sockudo up to 5.0.1 refuses. Clients
+// that do not encode what they post to the auth endpoint lose a ";" as well.
 func plain(b byte) bool {
-	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || strings.IndexByte("-_@,.;", b) >= 0
+	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || strings.IndexByte("-_@.", b) >= 0
 }
 
 // validChannel reports whether Pusher allows the name at all.

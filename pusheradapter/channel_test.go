@@ -17,7 +17,7 @@ func TestChannelNamesAreEscapedReversibly(t *testing.T) {
 		"team:42":                      "private-conv-team=3A42",
 		"a=b":                          "private-conv-a=3Db",
 		"a b/c":                        "private-conv-a=20b=2Fc",
-		"-_@,.;":                       "private-conv--_@,.;",
+		"-_@,.;":                       "private-conv--_@=2C.=3B",
 		"é":                            "private-conv-=C3=A9",
 		"encrypted-x":                  "private-conv-encrypted-x",
 		"\n":                           "private-conv-=0A",

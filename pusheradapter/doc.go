@@ -22,7 +22,7 @@
 //
 //	const channel = 'private-conv-' + Array.from(new TextEncoder().encode(conversation), byte => {
 //		const char = String.fromCharCode(byte)
-//		return /[A-Za-z0-9_@,.;-]/.test(char) ? char : '=' + byte.toString(16).toUpperCase().padStart(2, '0')
+//		return /[A-Za-z0-9_@.-]/.test(char) ? char : '=' + byte.toString(16).toUpperCase().padStart(2, '0')
 //	}).join('')
 //
 // A channel's name has at most 164 characters. An id of up to 50 bytes always fits. A longer one
@@ -79,6 +79,13 @@
 // used for that exclusion only, and never as an identity. A malformed socket id excludes nobody.
 //
 // # Failures
+//
+// Servers that speak Pusher's protocol differ in their limits and answers. The Notifier needs no
+// setting for that: it learns from the answers. Reverb takes 10,000 bytes in a request and answers 413
+// to more; the Notifier then splits the event again, and remembers the limit. A server that takes few
+// events a second and answers 429 to more gets nearly as many as it takes. soketi hides errors in the
+// body of a 200. Every request has an X-Idempotency-Key, which is the same when the same events are
+// sent again; Sockudo publishes such a request once.
 //
 // This package makes one attempt for each event, and says whether the endpoint or the event is at
 // fault ([Notifier.Notify] says how). The relay decides when to try again. The clock of the app's

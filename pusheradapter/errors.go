@@ -20,7 +20,8 @@ type Error struct {
 	// is the status in the body. It is 0 if no answer came.
 	Status int
 
-	err error // why no answer came
+	err   error         // why no answer came
+	pause time.Duration // that a 429 asked for
 }
 
 func (e *Error) Error() string {
@@ -50,9 +51,10 @@ func advice(status int) string {
 	return ""
 }
 
-// blamesTrigger reports whether a status speaks of what was sent, and not of the endpoint.
+// blamesTrigger reports whether a status speaks of what was sent, and not of the endpoint. Reverb
+// answers 422 where the others answer 400.
 func blamesTrigger(status int) bool {
-	return status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge
+	return status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge || status == http.StatusUnprocessableEntity
 }
 
 // Pauses before the endpoint is tried again: nothing heals such a status by itself within seconds.
@@ -66,6 +68,7 @@ func withPause(err *Error, retryAfter string) error {
 	switch status := err.Status; {
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
 		if d, ok := parseRetryAfter(retryAfter); ok {
+			err.pause = d
 			return delivery.RetryAfter(err, d)
 		}
 	case status == http.StatusForbidden:
@@ -76,11 +79,13 @@ func withPause(err *Error, retryAfter string) error {
 	return err
 }
 
-// parseRetryAfter reads either form of the header: seconds, or a date.
+// parseRetryAfter reads either form of the header: seconds, or a date. Some servers send fractions
+// of a second.
 func parseRetryAfter(header string) (time.Duration, bool) {
 	header = strings.TrimSpace(header)
-	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second, true
+	if strings.Trim(header, "0123456789.") == "" {
+		seconds, err := strconv.ParseFloat(header, 64)
+		return time.Duration(seconds * float64(time.Second)), err == nil && seconds < 1<<31
 	}
 	at, err := http.ParseTime(header)
 	if err != nil {

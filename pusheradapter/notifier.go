@@ -3,11 +3,9 @@ package pusheradapter
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -70,6 +68,8 @@ type Notifier struct {
 	timeout      time.Duration
 	transport    http.RoundTripper
 	slots        chan struct{} // one per call at a time
+	limit        limit
+	pace         pace
 }
 
 var _ delivery.CheckingNotifier = (*Notifier)(nil)
@@ -93,6 +93,7 @@ func New(config Config, opts *Options) (*Notifier, error) {
 		conversation: opts.Conversation,
 		timeout:      opts.Timeout,
 		transport:    opts.Transport,
+		pace:         pace{gate: make(chan struct{}, 1)},
 		slots:        make(chan struct{}, max(cmp.Or(opts.Calls, delivery.DefaultNotifyCalls), 0)),
 	}
 	if opts.Calls < 0 {
@@ -140,13 +141,18 @@ func (n *Notifier) Format(state fmt.State, verb rune) { n.config.Format(state, v
 // Notify implements [delivery.Notifier]. It sends up to ten triggers per call. Triggers of the same
 // channel are sent one after another, so that they arrive in order as long as Pusher keeps it.
 //
-// The endpoint's answer decides whether an event or the endpoint is at fault. After a 400 or 413 an
-// event is: Notify sends the events of that call again, each by itself, and refuses those that fail
+// After a 413 Notify sends the same events in smaller requests, down to one update each, and remembers
+// for ten minutes what the endpoint takes. After a 429 it waits as long as the answer says, or 250 ms,
+// and goes on in smaller batches, one Notify at a time, as far as ctx leaves time for it.
+//
+// The endpoint's answer decides whether an event or the endpoint is at fault. After a 400, 413 or 422
+// an event is: Notify sends the events of that call again, each by itself, and refuses those that fail
 // again, permanently if they are too large. After any other answer but a 2xx, or after none, the
 // endpoint is at fault: Notify returns an error that wraps an [*Error] and says nothing about any
 // single event, even if some were accepted or refused before.
 func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
-	p := publication{notifier: n, refused: make(map[int]error)}
+	p := publication{notifier: n, events: events, refused: make(map[int]error)}
+	defer p.end()
 	p.publish(ctx, merge(events, n.mayJoin))
 	var again []parcel // each by itself
 	for _, i := range slices.Compact(slices.Sorted(slices.Values(p.apart))) {
@@ -185,104 +191,5 @@ func checked(encode encoder) encoder {
 			}
 		}
 		return triggers, nil
-	}
-}
-
-// publication is the work of one Notify.
-type publication struct {
-	notifier *Notifier
-
-	mu      sync.Mutex
-	failure error         // of the endpoint; ends the publication
-	refused map[int]error // by index of the event
-	apart   []int         // events refused together with others, so that none is to blame yet
-}
-
-// publish encodes and sends parcels, unless the publication has ended.
-func (p *publication) publish(ctx context.Context, parcels []parcel) {
-	if p.failed() {
-		return
-	}
-	triggers := make([]outgoing, 0, len(parcels))
-	for _, each := range parcels {
-		encoded, err := p.notifier.encode(ctx, each.Event)
-		if ctx.Err() != nil {
-			p.fail(fmt.Errorf("pusheradapter: encoding: %w", ctx.Err()))
-			return
-		}
-		if err != nil {
-			p.refuse(each.of, err, false)
-		}
-		for _, t := range encoded {
-			triggers = append(triggers, outgoing{t, each.of})
-		}
-	}
-	var wait sync.WaitGroup
-	for _, lane := range lanes(triggers) {
-		select {
-		case p.notifier.slots <- struct{}{}:
-			wait.Go(func() {
-				defer func() { <-p.notifier.slots }()
-				defer func() {
-					if recover() != nil { // of the app's own Transport: nobody else could catch it here
-						p.fail(&Error{err: errors.New("the transport panicked")})
-					}
-				}()
-				for _, batch := range lane {
-					p.send(ctx, batch)
-				}
-			})
-		case <-ctx.Done():
-			p.fail(&Error{err: ctx.Err()})
-		}
-	}
-	wait.Wait()
-}
-
-// send publishes a batch, unless the publication has ended, and takes down what became of it.
-func (p *publication) send(ctx context.Context, batch []outgoing) {
-	if p.failed() {
-		return
-	}
-	err := p.notifier.call(ctx, batch)
-	var answer *Error
-	switch {
-	case err == nil:
-	case !errors.As(err, &answer) || !blamesTrigger(answer.Status):
-		p.fail(err)
-	case len(batch) > 1:
-		for i := range batch {
-			p.send(ctx, batch[i:i+1])
-		}
-	case answer.Status == http.StatusRequestEntityTooLarge:
-		p.refuse(batch[0].of, delivery.Permanent(answer), true)
-	default:
-		p.refuse(batch[0].of, answer, false)
-	}
-}
-
-func (p *publication) failed() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.failure != nil
-}
-
-func (p *publication) fail(err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.failure == nil {
-		p.failure = err
-	}
-}
-
-// refuse blames an event; the first refusal counts, unless a later one is final. Of several events
-// that were sent as one it blames none, and has each sent by itself.
-func (p *publication) refuse(of []int, err error, final bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(of) > 1 {
-		p.apart = append(p.apart, of...)
-	} else if final || p.refused[of[0]] == nil {
-		p.refused[of[0]] = err
 	}
 }

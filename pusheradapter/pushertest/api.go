@@ -56,6 +56,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(ctx)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 
+	if s.profile.tooLarge(r, body) {
+		http.Error(w, "Payload too large.", http.StatusRequestEntityTooLarge)
+		s.answered(request, http.StatusRequestEntityTooLarge)
+		return
+	}
 	answer := httptest.NewRecorder()
 	accept := func(w http.ResponseWriter, r *http.Request) { s.api(w, r, body, request.Number) }
 	if fault == nil {
@@ -70,8 +75,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) api(w http.ResponseWriter, r *http.Request, body []byte, number int) {
 	answer, err := s.route(r, body, number)
 	if refused := (*refusal)(nil); errors.As(err, &refused) {
-		http.Error(w, refused.reason, refused.status)
-		return
+		if !s.profile.hidden {
+			http.Error(w, refused.reason, refused.status)
+			return
+		}
+		answer = map[string]any{"error": refused.reason, "code": refused.status}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(answer)
@@ -91,9 +99,9 @@ func (s *Server) route(r *http.Request, body []byte, number int) (any, error) {
 	query, words := r.URL.Query(), strings.Split(call, "/")
 	switch {
 	case r.Method == "POST" && call == "events":
-		return s.postEvents(body, number)
+		return s.once(r, func() (any, error) { return s.postEvents(body, number) })
 	case r.Method == "POST" && call == "batch_events":
-		return s.postBatch(body, number)
+		return s.once(r, func() (any, error) { return s.postBatch(body, number) })
 	case r.Method == "POST" && len(words) == 3 && words[0] == "users" && words[2] == "terminate_connections":
 		return s.terminate(words[1])
 	case r.Method == "GET" && call == "channels":
@@ -104,6 +112,20 @@ func (s *Server) route(r *http.Request, body []byte, number int) (any, error) {
 		return s.getUsers(words[1])
 	}
 	return nil, refuse(http.StatusNotFound, "Not found")
+}
+
+// once publishes what a request asks for, or answers as before if the profile has keys and the request
+// has one that was accepted already.
+func (s *Server) once(r *http.Request, publish func() (any, error)) (any, error) {
+	key := r.Header.Get("X-Idempotency-Key")
+	if answer, again := s.repeats[key]; again {
+		return answer, nil
+	}
+	answer, err := publish()
+	if err == nil && key != "" && s.profile.idempotency {
+		s.repeats[key] = answer
+	}
+	return answer, err
 }
 
 // trigger is an event as a program publishes it. In a batch there is no Channels.
@@ -117,7 +139,8 @@ type trigger struct {
 }
 
 // check refuses what hosted Pusher refuses, and makes Channels the only list.
-func (t *trigger) check() error {
+func (t *trigger) check(p *Profile) error {
+	badRequest := func(format string, args ...any) error { return refuse(p.invalidStatus(), format, args...) }
 	if t.Channel != "" {
 		t.Channels = append(t.Channels, t.Channel)
 	}
@@ -132,9 +155,9 @@ func (t *trigger) check() error {
 		return badRequest("Too many channels (%d > %d)", len(t.Channels), MaxChannels)
 	case t.Data == nil:
 		return badRequest("Missing data")
-	case len(*t.Data) > MaxEventData:
+	case len(*t.Data) > p.maxData():
 		return refuse(http.StatusRequestEntityTooLarge,
-			"The data content of this event exceeds the allowed maximum (%d bytes)", MaxEventData)
+			"The data content of this event exceeds the allowed maximum (%d bytes)", p.maxData())
 	case t.SocketID != nil && !socketIDPattern.MatchString(*t.SocketID):
 		return badRequest("Invalid socket id")
 	}
@@ -167,7 +190,7 @@ func (s *Server) postEvents(body []byte, number int) (any, error) {
 	if json.Unmarshal(body, &t) != nil {
 		return nil, badRequest("Invalid JSON: expected an event")
 	}
-	if err := t.check(); err != nil {
+	if err := t.check(&s.profile); err != nil {
 		return nil, err
 	}
 	s.publish(&t, number)
@@ -189,14 +212,14 @@ func (s *Server) postBatch(body []byte, number int) (any, error) {
 	if json.Unmarshal(body, &call) != nil {
 		return nil, badRequest("Invalid JSON: expected a batch of events")
 	}
-	if n := len(call.Batch); n > MaxBatch {
-		return nil, badRequest("Batch too large (%d > %d)", n, MaxBatch)
+	if n := len(call.Batch); n > s.profile.maxBatch() {
+		return nil, badRequest("Batch too large (%d > %d)", n, s.profile.maxBatch())
 	}
 	for i := range call.Batch {
 		if call.Batch[i].Channels != nil {
 			return nil, badRequest("An event of a batch has one channel")
 		}
-		if err := call.Batch[i].check(); err != nil {
+		if err := call.Batch[i].check(&s.profile); err != nil {
 			return nil, err
 		}
 	}

@@ -29,6 +29,11 @@
 // [Server.FaultFunc] chooses a fault by the request instead. A [Fault] is a function, so you can
 // write your own. [Server.Disconnect] ends the clients' connections.
 //
+// # Other servers
+//
+// [Options.Profile] has the server play another one that speaks the protocol, with its limits and
+// answers: [Reverb], [Sockudo] or [Soketi] in place of [Pusher].
+//
 // # Fake time
 //
 // Inside a bubble of testing/synctest make the server with [New]. It does not listen; the program

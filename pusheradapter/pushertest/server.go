@@ -20,6 +20,9 @@ type Options struct {
 	// AppID, Key and Secret are the app's credentials. AppID and Key consist of letters, digits, -
 	// and _. They default to "1001", "pushertest-key" and "pushertest-secret".
 	AppID, Key, Secret string
+
+	// Profile is the server whose limits and answers are played. Defaults to [Pusher].
+	Profile Profile
 }
 
 // Server is a Pusher Channels server for tests and local work. Its methods may be called from many
@@ -41,6 +44,8 @@ type Server struct {
 	conns    map[string]*conn // by socket id
 	lastConn int
 	idPrefix uint32
+	profile  Profile
+	repeats  map[string]any      // what requests with an X-Idempotency-Key were answered
 	channels map[string]*channel // with subscribers only
 	cache    map[string]cached
 
@@ -69,6 +74,8 @@ func New(opts *Options) (*Server, error) {
 		Secret:   cmp.Or(o.Secret, "pushertest-secret"),
 		conns:    map[string]*conn{},
 		idPrefix: rand.Uint32(), // #nosec G404 -- a test server lets in who has the secret, not who guesses ids
+		profile:  o.Profile,
+		repeats:  map[string]any{},
 		channels: map[string]*channel{},
 		cache:    map[string]cached{},
 		more:     make(chan struct{}),
