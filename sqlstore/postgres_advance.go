@@ -37,7 +37,7 @@ WITH mark AS MATERIALIZED (
 		FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::int[]), (SELECT $5::timestamptz[]), (SELECT $6::boolean[]))
 			WITH ORDINALITY AS k(message, "user", socket, status, at, admitted, ord)
 		CROSS JOIN LATERAL (
-			SELECT id, conv, seq, sender, roster, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
+			SELECT id, conv, seq, sender, roster, total, quorum, sent_at FROM delivery_messages WHERE id = k.message AND sender IS NOT NULL LIMIT 1
 		) m
 		CROSS JOIN LATERAL (SELECT id, version FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
 		CROSS JOIN LATERAL (
@@ -107,7 +107,7 @@ WITH mark AS MATERIALIZED (
 	JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
 	LEFT JOIN delivery_readers p ON p.conv = m.conv AND p.name = $2::text
 	LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader
-	WHERE m.id = $1::text LIMIT 1
+	WHERE m.id = $1::text AND m.sender IS NOT NULL LIMIT 1
 ),
 turn AS MATERIALIZED (
 	SELECT c.conv FROM delivery_conversations c

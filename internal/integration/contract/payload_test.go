@@ -88,8 +88,8 @@ func TestPostgresMakesPayloadsAsTheProgramDoes(t *testing.T) {
 	})
 }
 
-// withoutEmpty drops the members of objects that are empty texts or null, which one form may leave
-// out and the other may not.
+// withoutEmpty drops the members of objects that are empty texts, 0 or null, which one form may
+// leave out and the other may not.
 func withoutEmpty(value any) any {
 	switch v := value.(type) {
 	case []any:
@@ -98,7 +98,7 @@ func withoutEmpty(value any) any {
 		}
 	case map[string]any:
 		for key, member := range v {
-			if member == "" || member == nil {
+			if member == "" || member == 0.0 || member == nil {
 				delete(v, key)
 			} else {
 				v[key] = withoutEmpty(member)
