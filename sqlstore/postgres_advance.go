@@ -104,9 +104,7 @@ WITH mark AS MATERIALIZED (
 		` + pgStanding + ` AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
 	FROM delivery_messages m
 	JOIN delivery_conversations c ON c.conv = m.conv
-	JOIN delivery_states t ON t.conv = m.conv AND t.seq = m.seq
-	LEFT JOIN delivery_readers p ON p.conv = m.conv AND p.name = $2::text
-	LEFT JOIN delivery_receipts r ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader
+	CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t` + pgReader("m.conv", "$2::text") + pgReceipt + `
 	WHERE m.id = $1::text LIMIT 1
 ),
 turn AS MATERIALIZED (

@@ -60,9 +60,9 @@ ORDER BY m.id, p.name`,
 	before:  fmt.Sprintf(pgPageBySeq, pgReader("c.conv", "$5::text"), "DESC"),
 	changes: fmt.Sprintf(pgPageByVersion, pgReader("c.conv", "$4::text")),
 
-	// An open message's receipt that is not there yet counts as Sent. The range over both columns,
-	// and one condition for all else, make the planner expect many rows, whatever its statistics:
-	// so it takes them in the order of the index, and the limit ends the search.
+	// The range over both columns, and conditions that seem to hold for many rows, make the planner
+	// take the messages in the order of the index, whatever its statistics, and the limit ends the
+	// search. To look for the member of each message seems too dear to it to read the whole table.
 	pending: `
 WITH reader AS MATERIALIZED (
 	SELECT c.conv, c.version, p.reader, coalesce(p.read_seq, 0) AS place
@@ -74,7 +74,10 @@ unread AS MATERIALIZED (
 	FROM delivery_messages m CROSS JOIN (SELECT (SELECT reader FROM reader) AS reader) p` + pgReceipt + `
 	WHERE (m.conv, m.seq) > ((SELECT conv FROM reader), (SELECT place FROM reader))
 		AND (m.conv, m.seq) <= ((SELECT conv FROM reader), (SELECT version FROM reader))
-		AND CASE WHEN m.sender = p.reader THEN false ELSE ` + pgStanding + ` < ` + sqlRead + ` END
+		AND CASE WHEN m.sender = p.reader THEN false WHEN m.roster IS NULL THEN true ELSE (
+			SELECT true FROM delivery_members WHERE roster = m.roster AND reader = p.reader
+		) END
+		AND CASE WHEN r.status = ` + sqlRead + ` THEN false ELSE true END
 	ORDER BY m.conv, m.seq LIMIT $3::bigint
 )
 SELECT reader.version, (SELECT count(*) FROM unread), first.id, first.seq, newest.id, newest.seq

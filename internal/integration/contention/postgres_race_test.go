@@ -145,6 +145,9 @@ func TestPostgresDoesNotWriteByAStaleSnapshot(t *testing.T) {
 		openMessage(t, store, "c", "m")
 		openMessage(t, store, "d", "n")
 		openMessage(t, store, "e", "o")
+		if _, _, err := store.Advance(t.Context(), []delivery.Mark{stores.MarkBy("cem", "m")}, delivery.Lease{}); err != nil {
+			t.Fatal(err)
+		}
 		for _, statement := range []string{
 			`create function gate() returns boolean language plpgsql as
 				'begin perform pg_advisory_lock_shared(1), pg_advisory_unlock_shared(1); return true; end'`,
@@ -164,7 +167,9 @@ func TestPostgresDoesNotWriteByAStaleSnapshot(t *testing.T) {
 		}
 		var wg sync.WaitGroup
 		wg.Go(func() { // one mark
-			got, _, err := store.Advance(t.Context(), []delivery.Mark{stores.MarkBy("cem", "m")}, delivery.Lease{})
+			mark := stores.MarkBy("cem", "m")
+			mark.Status = delivery.Read
+			got, _, err := store.Advance(t.Context(), []delivery.Mark{mark}, delivery.Lease{})
 			if err != nil || !got[0].Blocked || got[0].Changed {
 				t.Errorf("the mark alone is %+v, %v", got, err)
 			}
@@ -189,8 +194,8 @@ func TestPostgresDoesNotWriteByAStaleSnapshot(t *testing.T) {
 			t.Fatal(err)
 		}
 		wg.Wait()
-		wantTally(t, store, "m", 1)
-		wantVersions(t, store, "c", 2)
+		wantTally(t, store, "m", 2)
+		wantVersions(t, store, "c", 3)
 		got, _, err := store.AdvanceUpTo(t.Context(), []delivery.UpTo{upToBy("eve", "c", "m")}, 9, delivery.Lease{})
 		if err != nil || got[0].Changed != 1 {
 			t.Errorf("when it is tried again, the mark up to m is %+v, %v", got, err)

@@ -57,6 +57,10 @@ func newHistory(t testing.TB, conversations int, of ...engines.Engine) (*history
 			}
 		}
 	}
+	// The app has more conversations and rosters than fit on a few pages, which Postgres would rather read than an index.
+	h.exec("INSERT INTO delivery_conversations (id, version) " + series(1, 3000) + "SELECT CONCAT('other', n), 0 FROM s")
+	h.exec("INSERT INTO delivery_rosters (conv, name, size) SELECT conv, 'other', 1 FROM delivery_conversations WHERE id LIKE 'other%'")
+	h.exec("INSERT INTO delivery_members (roster, reader) SELECT roster, roster FROM delivery_rosters WHERE name = 'other'")
 	h.exec("INSERT INTO delivery_conversations (id, version) " + series(1, conversations) + "SELECT CONCAT('c', n), 0 FROM s")
 	const in = " FROM delivery_conversations c, (SELECT 'ann' AS u UNION SELECT 'bob' UNION SELECT 'cem' UNION SELECT 'dan') u WHERE id > 'c0' AND id < 'd'"
 	h.exec("INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq) SELECT conv, u, 0, 0" + in)
