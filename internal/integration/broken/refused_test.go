@@ -22,7 +22,9 @@ var refusals = map[engines.Kind][]string{
 	engines.Postgres: {
 		`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not here'; END $$`,
 		`CREATE TRIGGER no_message BEFORE INSERT ON delivery_messages FOR EACH ROW WHEN (NEW.body = 'bad') EXECUTE FUNCTION refuse()`,
-		`CREATE TRIGGER no_receipt BEFORE INSERT ON delivery_receipts FOR EACH ROW WHEN (NEW.recipient = 'bad') EXECUTE FUNCTION refuse()`,
+		`CREATE FUNCTION refuse_bad() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF NEW.name = 'bad' THEN RAISE 'not here'; END IF; RETURN NEW; END $$`,
+		`CREATE TRIGGER no_reader BEFORE INSERT ON delivery_readers FOR EACH ROW EXECUTE FUNCTION refuse_bad()`,
 	},
 	engines.MySQL: {
 		`CREATE TRIGGER no_message BEFORE INSERT ON delivery_messages FOR EACH ROW

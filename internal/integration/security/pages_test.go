@@ -33,7 +33,7 @@ func TestTheLargestPagesTakeLittleMemory(t *testing.T) {
 		}
 		sending.Wait()
 		longID := strings.Repeat("<", delivery.MaxID)
-		recipients := make([]string, delivery.MaxRecipients/2)
+		recipients := make([]string, 5_000)
 		for i := range recipients {
 			recipients[i] = fmt.Sprintf("%0128d", i)
 		}
@@ -66,7 +66,7 @@ func TestTheLargestPagesTakeLittleMemory(t *testing.T) {
 		}
 		for _, path := range []string{
 			"/api/messages?conversation=large&limit=500", "/api/messages?conversation=large&limit=500&after=0",
-			"/api/changes?conversation=large&since=0&limit=500", "/api/receipts?message=" + url.QueryEscape(longID),
+			"/api/changes?conversation=large&since=0&limit=500", "/api/receipts?limit=500&message=" + url.QueryEscape(longID),
 		} {
 			if end := get(path); !strings.Contains(string(end), `"more":true`) {
 				t.Errorf("%s ends with %s", path, end)
@@ -120,6 +120,6 @@ func TestTheLargestPagesTakeLittleMemory(t *testing.T) {
 type tail struct{ end *[]byte }
 
 func (t *tail) Write(p []byte) (int, error) {
-	*t.end = append((*t.end)[:0], p[max(0, len(p)-100):]...)
+	*t.end = append((*t.end)[:0], p[max(0, len(p)-300):]...)
 	return len(p), nil
 }
