@@ -142,8 +142,12 @@ var keeperCases = []storeCase{
 	{"whatever races with deletions, each version is told once", func(p *probe) {
 		const rounds = 20
 		for round := range rounds {
-			p.create(open("c", fmt.Sprint("m", round), "alice"))
-			p.remember(fmt.Sprint("m", round))
+			m := open("c", fmt.Sprint("m", round), "alice")
+			if round%2 == 1 {
+				m = frozen("c", m.ID, "alice", "user1", "user2", "user3")
+			}
+			p.create(m)
+			p.remember(m.ID)
 		}
 		p.together(4, func(worker int) error {
 			for round := range rounds {
@@ -152,6 +156,17 @@ var keeperCases = []storeCase{
 					if err := patiently(func() (bool, error) {
 						deleted, _, err := p.keeper().Delete(p.ctx, []delivery.Deletion{{Message: id}}, delivery.Lease{})
 						return err == nil && deleted[0].Blocked, err
+					}); err != nil {
+						return err
+					}
+					continue
+				}
+				if worker == 1 {
+					mark := upTo(id, delivery.Read)
+					mark.User, mark.Admitted = "user1", true
+					if err := patiently(func() (bool, error) {
+						marked, _, err := p.store.AdvanceUpTo(p.ctx, []delivery.UpTo{mark}, plenty, delivery.Lease{})
+						return err == nil && marked[0].Blocked, err
 					}); err != nil {
 						return err
 					}
@@ -167,6 +182,11 @@ var keeperCases = []storeCase{
 			}
 			return nil
 		})
+		ids := make([]string, rounds)
+		for round := range ids {
+			ids[round] = fmt.Sprint("m", round)
+		}
+		p.same("the receipts that are left", len(p.receipts(ids...)), 0)
 		p.same("the messages that are left", len(p.list(delivery.List{Conversation: "c", Limit: 50}).Messages), 0)
 	}},
 }

@@ -164,9 +164,6 @@ func (s *standing) relate(r relation) {
 
 // markable reports whether the user, who is not the sender, may mark the message.
 func (s *standing) markable(admitted bool) bool {
-	if s.gone() {
-		return false
-	}
 	if s.header.Open {
 		return admitted
 	}

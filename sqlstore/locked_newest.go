@@ -44,8 +44,9 @@ const stretchLength = 500
 func (n newest) in(s *session) bool { return s.tx != nil && n.lock != "" }
 
 // readNewest fills in how things stand with the receipts, whose conversations are locked. It leaves
-// out those that cannot be marked: of frozen messages, where the user is no recipient, and of open
-// ones, where the user has no receipt that the snapshot shows and is not admitted.
+// out those that cannot be marked: of deleted messages, of frozen ones, where the user is no
+// recipient, and of open ones, where the user has no receipt that the snapshot shows and is not
+// admitted.
 func (l *locked) readNewest(ctx context.Context, q delivery.DBTX, receipts []*standing, admitted func(*standing) bool) error {
 	all, err := query(ctx, q, scanSeen, l.newest.seen, wanted(receipts))
 	if err != nil {
@@ -62,6 +63,7 @@ func (l *locked) readNewest(ctx context.Context, q delivery.DBTX, receipts []*st
 		s := receipts[r.i]
 		s.relate(r.relation)
 		switch {
+		case s.gone():
 		case r.relation.receipt.Status.Valid():
 			there = append(there, s)
 		case s.receipt.Status.Valid():
@@ -115,7 +117,7 @@ func (l *locked) findStepsNewest(ctx context.Context, q delivery.DBTX, upTo []de
 			next := k.named.header.Seq
 			if len(part) == stretchLength {
 				next = part[stretchLength-1].header.Seq
-			} else if !named.gone() {
+			} else if named.header.ID != "" {
 				part = append(part, named)
 			}
 			part = slices.DeleteFunc(part, func(r *standing) bool {
