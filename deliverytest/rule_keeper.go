@@ -61,6 +61,27 @@ var keeperCases = []storeCase{
 			Header: delivery.Header{ID: "m1", Conversation: "c", Seq: 1}, Tally: delivery.Tally{Version: 5}, Deleted: true,
 		}})
 	}},
+	{"a page of changes from the beginning is as long as if no message had been deleted", func(p *probe) {
+		var all []delivery.NewMessage
+		var deleted []string
+		for i := range 130 {
+			all = append(all, open("c", fmt.Sprint("m", i), "alice"))
+			if i < 65 {
+				deleted = append(deleted, all[i].ID)
+			}
+		}
+		p.create(all...)
+		p.delete(deleted...)
+		for _, c := range []struct {
+			limit, messages int
+			more            bool
+		}{{50, 50, true}, {65, 65, false}, {100, 65, false}} {
+			for _, bytes := range []int{0, delivery.MaxPage} {
+				page := p.list(delivery.List{Conversation: "c", Changes: true, Limit: c.limit, Bytes: bytes})
+				p.same("the page", fmt.Sprint(len(page.Messages), page.Messages[0].ID, page.More), fmt.Sprint(c.messages, "m65", c.more))
+			}
+		}
+	}},
 	{"the id of a deleted message stays taken", func(p *probe) {
 		p.create(frozen("c", "m1", "alice", "bob"))
 		p.delete("m1")
