@@ -142,9 +142,12 @@ const firstPiece = 50 + 1
 func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page, err error) {
 	err = s.read(ctx, func(q delivery.DBTX) error {
 		filling, cursor := filler.Filler{List: l}, (*delivery.Cursor)(nil)
-		rest, piece := l, firstPiece
-		for rest.Limit++; ; piece *= 2 {
+		rest, piece, tombstones := l, firstPiece, false
+		for rest.Limit++; ; piece = min(2*piece, delivery.MaxBatch+1) {
 			rows, last := rest.Limit, delivery.Message{}
+			if tombstones { // there may be many more
+				rows = max(rows, piece)
+			}
 			if l.Bytes > 0 {
 				rows = min(rows, piece)
 			}
@@ -175,6 +178,7 @@ func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page
 				page = delivery.Page{}
 				return err
 			}
+			tombstones = passed > 0
 			if rest.Limit -= n - passed; !room || n < rows || rest.Limit == 0 {
 				page = filling.Done(*cursor)
 				return nil
