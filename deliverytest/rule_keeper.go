@@ -61,6 +61,32 @@ var keeperCases = []storeCase{
 			Header: delivery.Header{ID: "m1", Conversation: "c", Seq: 1}, Tally: delivery.Tally{Version: 5}, Deleted: true,
 		}})
 	}},
+	{"a page of changes from the beginning is as long as if no message had been deleted", func(p *probe) {
+		var all []delivery.NewMessage
+		var deleted []string
+		for i := range 130 {
+			all = append(all, open("c", fmt.Sprint("m", i), "alice"))
+			if i < 65 {
+				deleted = append(deleted, all[i].ID)
+			}
+		}
+		p.create(all...)
+		p.delete(deleted...)
+		var marks []delivery.Mark
+		for _, m := range all[65:] {
+			marks = append(marks, admitted(read(m.ID, "bob", noon)))
+		}
+		p.mark(marks...)
+		for _, c := range []struct {
+			limit, messages int
+			more            bool
+		}{{50, 50, true}, {65, 65, false}, {100, 65, false}} {
+			for _, bytes := range []int{0, delivery.MaxPage} {
+				page := p.list(delivery.List{Conversation: "c", Changes: true, Limit: c.limit, Bytes: bytes})
+				p.same("the page", fmt.Sprint(len(page.Messages), page.Messages[0].ID, page.More), fmt.Sprint(c.messages, "m65", c.more))
+			}
+		}
+	}},
 	{"the id of a deleted message stays taken", func(p *probe) {
 		p.create(frozen("c", "m1", "alice", "bob"))
 		p.delete("m1")
@@ -142,8 +168,12 @@ var keeperCases = []storeCase{
 	{"whatever races with deletions, each version is told once", func(p *probe) {
 		const rounds = 20
 		for round := range rounds {
-			p.create(open("c", fmt.Sprint("m", round), "alice"))
-			p.remember(fmt.Sprint("m", round))
+			m := open("c", fmt.Sprint("m", round), "alice")
+			if round%2 == 1 {
+				m = frozen("c", m.ID, "alice", "user1", "user2", "user3")
+			}
+			p.create(m)
+			p.remember(m.ID)
 		}
 		p.together(4, func(worker int) error {
 			for round := range rounds {
@@ -152,6 +182,17 @@ var keeperCases = []storeCase{
 					if err := patiently(func() (bool, error) {
 						deleted, _, err := p.keeper().Delete(p.ctx, []delivery.Deletion{{Message: id}}, delivery.Lease{})
 						return err == nil && deleted[0].Blocked, err
+					}); err != nil {
+						return err
+					}
+					continue
+				}
+				if worker == 1 {
+					mark := upTo(id, delivery.Read)
+					mark.User, mark.Admitted = "user1", true
+					if err := patiently(func() (bool, error) {
+						marked, _, err := p.store.AdvanceUpTo(p.ctx, []delivery.UpTo{mark}, plenty, delivery.Lease{})
+						return err == nil && marked[0].Blocked, err
 					}); err != nil {
 						return err
 					}
@@ -167,6 +208,11 @@ var keeperCases = []storeCase{
 			}
 			return nil
 		})
+		ids := make([]string, rounds)
+		for round := range ids {
+			ids[round] = fmt.Sprint("m", round)
+		}
+		p.same("the receipts that are left", len(p.receipts(ids...)), 0)
 		p.same("the messages that are left", len(p.list(delivery.List{Conversation: "c", Limit: 50}).Messages), 0)
 	}},
 }

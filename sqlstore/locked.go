@@ -56,7 +56,7 @@ type locked struct {
 	tallies       string // [index, key, seq] → index, conversation's version, tally…; at no status if the message is deleted
 	dropReceipts  string // [index, key, seq]: all of the messages
 	putTombstones string // [key, seq, id]: what is left of messages
-	bodies        string // [id], [id] → id; of the events that have the bodies of messages
+	bodies        string // [id], [id] → whether it is a dead letter, id; of the events that have the bodies of messages
 	dropBodies    string // [id]; from events that are due and nobody holds
 	dropDead      string // [id]; from dead letters
 
@@ -164,9 +164,6 @@ func (s *standing) relate(r relation) {
 
 // markable reports whether the user, who is not the sender, may mark the message.
 func (s *standing) markable(admitted bool) bool {
-	if s.gone() {
-		return false
-	}
 	if s.header.Open {
 		return admitted
 	}

@@ -85,7 +85,7 @@ func (l *locked) remove(ctx context.Context, q delivery.DBTX, s *session, messag
 	if err != nil {
 		return nil, err
 	}
-	return claimed, l.removeBodies(ctx, q, messages)
+	return claimed, l.removeBodies(ctx, q, s, messages)
 }
 
 // removeReceipts drops the receipts of the messages. In a session that reads by newest it looks up
@@ -120,23 +120,41 @@ func (l *locked) removeReceipts(ctx context.Context, q delivery.DBTX, s *session
 	return execAll(ctx, q, batch{l.newest.unmark, rows})
 }
 
-// removeBodies takes the bodies of messages out of events. Afterwards, as long as it is not under a
-// lease, no event has one. At REPEATABLE READ it locks gaps between events where it finds one gone,
-// but none after those that the transaction has made itself.
-func (l *locked) removeBodies(ctx context.Context, q delivery.DBTX, messages []*standing) error {
+// removeBodies takes the bodies of messages out of the events that have them and that nobody holds,
+// and out of dead letters. An event may become a dead letter meanwhile. A session that reads by
+// newest cannot look for that, since it would lock a gap. It locks the events instead, and if one
+// is there no more, the transaction has to start anew.
+func (l *locked) removeBodies(ctx context.Context, q delivery.DBTX, s *session, messages []*standing) error {
 	ids := make([]string, len(messages))
 	for i, m := range messages {
 		ids[i] = m.header.ID
 	}
 	list := idList(ids)
-	events, err := query(ctx, q, scanInt, l.bodies, list, list)
-	if err != nil {
+	type event struct {
+		dead bool
+		id   int64
+	}
+	events, err := queryInto(ctx, q, 0, func(e *event) []any { return []any{&e.dead, &e.id} }, l.bodies, list, list)
+	if err != nil || len(events) == 0 {
 		return err
 	}
-	slices.Sort(events)
-	var rows []row
-	for _, id := range events {
-		rows = append(rows, row{id})
+	var waiting, dead []row
+	for _, e := range events {
+		if !e.dead {
+			waiting = append(waiting, row{e.id})
+		}
+		if e.dead || !l.newest.in(s) {
+			dead = append(dead, row{e.id})
+		}
 	}
-	return execAll(ctx, q, batch{l.dropBodies, rows}, batch{l.dropDead, rows})
+	if l.newest.in(s) {
+		there, err := query(ctx, q, scanInt, l.newest.events, toJSON(waiting))
+		if err != nil {
+			return err
+		}
+		if len(there) < len(waiting) {
+			return errSnapshot
+		}
+	}
+	return execAll(ctx, q, batch{l.dropBodies, waiting}, batch{l.dropDead, dead})
 }

@@ -145,8 +145,7 @@ func (l *locked) read(ctx context.Context, q delivery.DBTX, s *session, receipts
 	if err := l.lockTallies(ctx, q, receipts); err != nil {
 		return err
 	}
-	there := slices.DeleteFunc(slices.Clone(receipts), (*standing).gone)
-	return l.readNewest(ctx, q, there, func(r *standing) bool { return marks[r.mark].Admitted })
+	return l.readNewest(ctx, q, receipts, func(r *standing) bool { return marks[r.mark].Admitted })
 }
 
 // lockRows locks conversations by one of the texts for that, and returns their versions.

@@ -34,6 +34,7 @@ type newest struct {
 	reserve string // [key, seq, name]: makes the receipts of readers that do not exist, at version 0
 	marked  string // [index, key, seq] → index, name: of the readers who have marked the messages
 	unmark  string // [key, seq, name]: drops receipts
+	events  string // [id] → id; of the events in the outbox, locked
 	stretch string // key, from seq, before seq, limit → key, roster, header…, in order of seq; with that lock
 }
 
@@ -44,8 +45,9 @@ const stretchLength = 500
 func (n newest) in(s *session) bool { return s.tx != nil && n.lock != "" }
 
 // readNewest fills in how things stand with the receipts, whose conversations are locked. It leaves
-// out those that cannot be marked: of frozen messages, where the user is no recipient, and of open
-// ones, where the user has no receipt that the snapshot shows and is not admitted.
+// out those that cannot be marked: of deleted messages, of frozen ones, where the user is no
+// recipient, and of open ones, where the user has no receipt that the snapshot shows and is not
+// admitted.
 func (l *locked) readNewest(ctx context.Context, q delivery.DBTX, receipts []*standing, admitted func(*standing) bool) error {
 	all, err := query(ctx, q, scanSeen, l.newest.seen, wanted(receipts))
 	if err != nil {
@@ -62,6 +64,7 @@ func (l *locked) readNewest(ctx context.Context, q delivery.DBTX, receipts []*st
 		s := receipts[r.i]
 		s.relate(r.relation)
 		switch {
+		case s.gone():
 		case r.relation.receipt.Status.Valid():
 			there = append(there, s)
 		case s.receipt.Status.Valid():
@@ -115,7 +118,7 @@ func (l *locked) findStepsNewest(ctx context.Context, q delivery.DBTX, upTo []de
 			next := k.named.header.Seq
 			if len(part) == stretchLength {
 				next = part[stretchLength-1].header.Seq
-			} else if !named.gone() {
+			} else if named.header.ID != "" {
 				part = append(part, named)
 			}
 			part = slices.DeleteFunc(part, func(r *standing) bool {

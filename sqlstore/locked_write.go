@@ -117,11 +117,12 @@ INSERT INTO delivery_messages (conv, seq, id, body, total, quorum, sent_at)
 SELECT conv, seq, id, '', 0, 0, 0 FROM ` + t.rows("conv BIGINT, seq BIGINT, id ID") +
 			t.over("conv, seq", "sender = NULL, roster = NULL, "+again("body", "total", "quorum", "sent_at")),
 		bodies: `
-SELECT /*! STRAIGHT_JOIN */ o.id FROM ` + t.ids + ` j
+SELECT /*! STRAIGHT_JOIN */ 0, o.id FROM ` + t.ids + ` j
 CROSS JOIN delivery_outbox o /*! FORCE INDEX (delivery_outbox_body) */ ON o.body_of = j.id
 UNION ALL
-SELECT /*! STRAIGHT_JOIN */ d.id FROM ` + t.ids + ` j
-CROSS JOIN delivery_dead d /*! FORCE INDEX (delivery_dead_body) */ ON d.body_of = j.id`,
+SELECT /*! STRAIGHT_JOIN */ 1, d.id FROM ` + t.ids + ` j
+CROSS JOIN delivery_dead d /*! FORCE INDEX (delivery_dead_body) */ ON d.body_of = j.id
+ORDER BY 2`,
 
 		latest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
 		anyDue: `SELECT EXISTS (SELECT 1 FROM delivery_outbox WHERE ready_at <= ` + t.now + `)`,

@@ -137,6 +137,10 @@ WHERE r.version > 0`,
 DELETE r FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, name ID")) + `
 STRAIGHT_JOIN delivery_readers p FORCE INDEX (PRIMARY) ON p.conv = j.conv AND p.name = j.name
 STRAIGHT_JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.reader = p.reader`,
+		events: `
+SELECT STRAIGHT_JOIN o.id FROM ` + mysqlTable(columns("id BIGINT")) + `
+JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id
+FOR UPDATE`,
 		stretch: `
 SELECT STRAIGHT_JOIN c.conv, m.roster, ` + headerCols + `
 FROM delivery_messages m FORCE INDEX (PRIMARY)` + lockedConversation + lockedSender + `

@@ -1,4 +1,5 @@
-// Package cutter breaks the connections of a pool at chosen statements, and counts the statements.
+// Package cutter breaks the connections of a pool at chosen statements, or has something done at
+// them, and counts the statements.
 package cutter
 
 import (
@@ -51,14 +52,21 @@ type Cutter struct {
 type plan struct {
 	statement *regexp.Regexp
 	at        Moment
+	do        func()
 }
 
 // Next has the connection break that is first to carry a statement which matches.
 func (c *Cutter) Next(statement string, at Moment) {
-	c.plan.Store(&plan{regexp.MustCompile(statement), at})
+	c.plan.Store(&plan{statement: regexp.MustCompile(statement), at: at})
 }
 
-// Pending reports whether what Next asked for is still to come.
+// Meanwhile has something done before the database sees the first statement that matches. No
+// connection breaks.
+func (c *Cutter) Meanwhile(statement string, do func()) {
+	c.plan.Store(&plan{statement: regexp.MustCompile(statement), do: do})
+}
+
+// Pending reports whether what Next or Meanwhile asked for is still to come.
 func (c *Cutter) Pending() bool { return c.plan.Load() != nil }
 
 // Cancel takes back what Next asked for.
@@ -73,6 +81,9 @@ func (c *Cutter) due(statement string) Moment {
 	p := c.plan.Load()
 	if p == nil || !p.statement.MatchString(statement) || !c.plan.CompareAndSwap(p, nil) {
 		return 0
+	}
+	if p.do != nil {
+		p.do()
 	}
 	return p.at
 }
