@@ -72,6 +72,11 @@ var keeperCases = []storeCase{
 		}
 		p.create(all...)
 		p.delete(deleted...)
+		var marks []delivery.Mark
+		for _, m := range all[65:] {
+			marks = append(marks, admitted(read(m.ID, "bob", noon)))
+		}
+		p.mark(marks...)
 		for _, c := range []struct {
 			limit, messages int
 			more            bool
