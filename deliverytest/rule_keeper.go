@@ -76,16 +76,20 @@ var keeperCases = []storeCase{
 		for _, m := range all[65:] {
 			marks = append(marks, admitted(read(m.ID, "bob", noon)))
 		}
-		p.mark(marks...)
-		for _, c := range []struct {
-			limit, messages int
-			more            bool
-		}{{50, 50, true}, {65, 65, false}, {100, 65, false}} {
-			for _, bytes := range []int{0, delivery.MaxPage} {
-				page := p.list(delivery.List{Conversation: "c", Changes: true, Limit: c.limit, Bytes: bytes})
-				p.same("the page", fmt.Sprint(len(page.Messages), page.Messages[0].ID, page.More), fmt.Sprint(c.messages, "m65", c.more))
+		pages := func(tombstones string) {
+			for _, c := range []struct {
+				limit, messages int
+				more            bool
+			}{{50, 50, true}, {65, 65, false}, {100, 65, false}} {
+				for _, bytes := range []int{0, delivery.MaxPage} {
+					page := p.list(delivery.List{Conversation: "c", Changes: true, Limit: c.limit, Bytes: bytes})
+					p.same("the page with tombstones "+tombstones, fmt.Sprint(len(page.Messages), page.Messages[0].ID, page.More), fmt.Sprint(c.messages, "m65", c.more))
+				}
 			}
 		}
+		pages("after it")
+		p.mark(marks...)
+		pages("before it")
 	}},
 	{"the id of a deleted message stays taken", func(p *probe) {
 		p.create(frozen("c", "m1", "alice", "bob"))

@@ -11,8 +11,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/stores"
 )
 
-// refusals are triggers of an app's own, which refuse what is in the conversation "bad" and
-// receipts of the user "bad".
+// refusals are triggers of an app's own, which refuse messages with the body "bad" and receipts of
+// the user "bad", or the user where the user is new to the conversation.
 var refusals = map[engines.Kind][]string{
 	engines.SQLite: {
 		`CREATE TRIGGER no_message BEFORE INSERT ON delivery_messages WHEN NEW.body = 'bad' BEGIN SELECT RAISE(ABORT, 'not here'); END`,
@@ -22,9 +22,7 @@ var refusals = map[engines.Kind][]string{
 	engines.Postgres: {
 		`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not here'; END $$`,
 		`CREATE TRIGGER no_message BEFORE INSERT ON delivery_messages FOR EACH ROW WHEN (NEW.body = 'bad') EXECUTE FUNCTION refuse()`,
-		`CREATE FUNCTION refuse_bad() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-			IF NEW.name = 'bad' THEN RAISE 'not here'; END IF; RETURN NEW; END $$`,
-		`CREATE TRIGGER no_reader BEFORE INSERT ON delivery_readers FOR EACH ROW EXECUTE FUNCTION refuse_bad()`,
+		`CREATE TRIGGER no_reader BEFORE INSERT ON delivery_readers FOR EACH ROW WHEN (NEW.name = 'bad') EXECUTE FUNCTION refuse()`,
 	},
 	engines.MySQL: {
 		`CREATE TRIGGER no_message BEFORE INSERT ON delivery_messages FOR EACH ROW

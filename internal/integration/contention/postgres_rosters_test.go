@@ -160,7 +160,9 @@ func TestPostgresMakesNothingForMessagesThatAreNotStored(t *testing.T) {
 	stores.EachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
 		sendTo(t.Context(), t, store, frozen("m1", "c", "ann", "r", "bob"))
 		hold(t, db, "c")
-		created, _, err := store.Create(t.Context(), slices.Concat(
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		created, _, err := store.Create(ctx, slices.Concat(
 			frozen("m1", "d", "eve", "new 1", "fay"), // the id is taken
 			frozen("m2", "c", "eve", "new 2", "fay"), // the conversation is locked
 			frozen("m3", "e", "eve", "new 3"),        // the roster is not known

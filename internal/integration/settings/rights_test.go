@@ -68,6 +68,9 @@ func TestPostgresNeedsTheRightsThatTheDocsNameAndNoOthers(t *testing.T) {
 	for _, id := range []string{"a", "b", "c", "d"} {
 		messages = append(messages, delivery.NewMessage{Header: delivery.Header{ID: id, Conversation: "room", Sender: "ann", Open: true, Quorum: 1}})
 	}
+	messages = append(messages, delivery.NewMessage{
+		Header: delivery.Header{ID: "e", Conversation: "room", Sender: "ann"}, Roster: "all", Members: []string{"ann", "bob", "dan"},
+	})
 	_, born, err := store.Create(ctx, messages, lease)
 	must(err)
 	_, one, err := store.Advance(ctx, []delivery.Mark{stores.MarkBy("bob", "a")}, lease)
