@@ -57,12 +57,14 @@
 //
 // On MariaDB and MySQL a transaction is at REPEATABLE READ by default. Writes of the store in it
 // still see what was committed last. They lock rows and no gaps between rows, with one exception:
-// after a mark of a message that does not exist, or one by a user who is no recipient of a message
-// that was sent after the transaction's first read, sends of other callers may wait until the
-// transaction ends. At READ COMMITTED there is no such wait. With innodb_snapshot_isolation=ON, the
-// default since MariaDB 11.6.2, a write fails with a conflict if somebody changed the conversation
-// after the transaction's first read. A transaction at [sql.LevelReadCommitted] has no such
-// conflicts.
+// after a mark or a deletion of a message that does not exist, or a mark by a user who is no
+// recipient of a message that was sent after the transaction's first read, sends of other callers
+// may wait until the transaction ends. At READ COMMITTED there is no such wait. A deletion fails with
+// a conflict if the message was sent or marked, or its event was published with the body, after the
+// transaction's first read. The relay waits with an event whose body is deleted until the
+// transaction ends. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write
+// fails with a conflict if somebody changed the conversation after the transaction's first read. A
+// transaction at [sql.LevelReadCommitted] has no such conflicts.
 //
 // # Postgres
 //
