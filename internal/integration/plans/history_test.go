@@ -15,7 +15,7 @@ import (
 )
 
 // history is a database in which the conversation c1 grows, beside others that together have a
-// fifth of its messages. One message in ten is frozen for bob, cem and dan, and has reached cem; the
+// fifth of its messages, and at least some each. One message in ten is frozen for bob, cem and dan, and has reached cem; the
 // others are open.
 type history struct {
 	testing.TB
@@ -94,7 +94,12 @@ func (h *history) grow(messages int) {
 	h.newest = first + messages - h.messages - 1
 	fill("id = 'c1'", first, h.newest)
 	if others := h.conversations - 1; others > 0 {
-		fill("id > 'c1' AND id < 'd'", (h.messages+4*others)/5/others+1, (messages+4*others)/5/others)
+		const some = 4
+		before := 0
+		if h.messages > 0 {
+			before = max(some, h.messages/5/others)
+		}
+		fill("id > 'c1' AND id < 'd'", before+1, max(some, messages/5/others))
 	}
 	h.exec("INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq) " + series(1, 1000) +
 		fmt.Sprintf("SELECT conv, CONCAT('r%d-', n), %d, %[2]d FROM delivery_conversations, s WHERE id = 'c1'", messages, h.newest-20))
