@@ -134,7 +134,7 @@ WHERE r.status IS NOT NULL OR b.reader <> m.sender`,
 		before:  page("delivery_messages", "PRIMARY", bySeq, "p.seq DESC") + "p.seq DESC",
 		changes: page("delivery_states", "delivery_states_version", "p.version > ?", "p.version") + "t.version",
 
-		unread: lockedUnread(ids, unread), limitTwice: unread.limitTwice,
+		unread: lockedUnread(ids, unread), twice: unread.twice,
 
 		dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > ? ORDER BY id LIMIT ?`,
 

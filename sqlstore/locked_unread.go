@@ -9,11 +9,11 @@ import (
 // unread is what SQLite and MySQL say differently in the statement of unread counts: the table u, a
 // row for each conversation (c) and the user as a reader of it (p), and what stands in it.
 type unread struct {
-	table string // takes the limit, perhaps twice
-	count string // how many messages are unread; beyond the limit, any greater number
+	table string // takes the limit, and perhaps the limit less one
+	count string // how many messages are unread, up to the limit or more
 	first string // the seq of the first of them
 
-	limitTwice bool
+	twice bool // whether table takes both
 }
 
 // lockedUnread returns the text that counts unread messages.
@@ -75,7 +75,7 @@ var mysqlUnread = func() unread {
 		THEN JSON_ARRAY(` + many + `, ` + messages("m.seq", "", " LIMIT 1") + `) END,
 	` + messages("JSON_ARRAY(COUNT(*), MIN(m.seq))", "", "") + `
 ), '$' COLUMNS (count INT PATH '$[0]', seq BIGINT PATH '$[1]'))`,
-		limitTwice: true,
+		twice: true,
 
 		count: "u.count",
 		first: "CASE WHEN u.count < " + many + " THEN u.seq ELSE " + messages("MIN(m.seq)", " AND m.seq <= u.seq", "") + " END",

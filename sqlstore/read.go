@@ -36,8 +36,8 @@ type reads struct {
 	// A row for each conversation that exists: its version, the count, the first unread message's id
 	// and seq, the newest message…, own receipt…. What is not there is NULL, but for the message's
 	// conversation's id. The body may be cut.
-	unread     string // [conversation], user, limit → version, count, id, seq, message…, receipt…
-	limitTwice bool   // whether unread takes the limit a second time
+	unread string // [conversation], user, limit → version, count, id, seq, message…, receipt…
+	twice  bool   // whether unread takes the limit less one after it
 
 	dead    string // after, limit → id, payload, attempts, reason, at
 	backlog string // → waiting, microseconds since the oldest was committed, until the newest will have been (NULLs if there is none), dead
@@ -213,8 +213,8 @@ func (s *session) unread(ctx context.Context, user string, conversations []strin
 		at[c] = i
 	}
 	args := []any{toJSON(conversations), user, limit + 1}
-	if s.reads.limitTwice {
-		args = append(args, limit+1)
+	if s.reads.twice {
+		args = append(args, limit)
 	}
 	err = s.read(ctx, func(q delivery.DBTX) error {
 		all = make([]delivery.Unread, len(conversations))

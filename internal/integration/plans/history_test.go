@@ -15,7 +15,7 @@ import (
 )
 
 // history is a database in which the conversation c1 grows, beside others that together have a
-// fifth of its messages. One message in ten is frozen for bob, cem and dan, and has reached cem; the
+// fifth of its messages, and at least some each. One message in ten is frozen for bob, cem and dan, and has reached cem; the
 // others are open.
 type history struct {
 	testing.TB

@@ -107,7 +107,7 @@ var operations = []operation{
 		for i := range conversations {
 			conversations[i] = fmt.Sprint("c", i+1)
 		}
-		_, err := v.Store.Unread(ctx, v.reader(), conversations, 10)
+		_, err := v.Store.Unread(ctx, v.reader(), conversations, 1)
 		return err
 	}},
 	{"Delete", func(ctx context.Context, v visit) error { return v.delete(ctx, 1) }},
