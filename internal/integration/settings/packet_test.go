@@ -52,7 +52,7 @@ func takesTheLargestBatches(t *testing.T, params string) {
 		}
 	})
 	t.Run("one send with the most recipients", func(t *testing.T) {
-		recipients := make([]string, delivery.MaxRecipients)
+		recipients := make([]string, 10_000)
 		for i := range recipients {
 			recipients[i] = strings.Repeat("<", delivery.MaxID-5) + fmt.Sprintf("%05d", i)
 		}
