@@ -59,7 +59,7 @@ func (b *bench) readBefore(ctx context.Context, history int) (*delivery.Tracker,
 	if err != nil {
 		return nil, err
 	}
-	_, err = at.Pool.ExecContext(ctx, `insert into delivery_readers (conv, reader, delivered_seq, read_seq) values (1, $1, $2, 0)`, upToReader, history)
+	_, err = at.Pool.ExecContext(ctx, `insert into delivery_readers (conv, name, delivered_seq, read_seq) values (1, $1, $2, 0)`, upToReader, history)
 	if err != nil {
 		return nil, err
 	}

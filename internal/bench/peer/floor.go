@@ -47,16 +47,26 @@ on conflict (conv, seq, recipient) do update set status = excluded.status, deliv
 
 const rowsMark = `
 with mark as materialized (
-	select m.conv, m.seq, k.recipient, k.payload, row_number() over (partition by m.conv) as n
+	select m.conv, m.seq, k.recipient, p.reader, k.payload, row_number() over (partition by m.conv) as n
 	from unnest((select $1::text[]), (select $2::text[]), (select $3::text[])) as k(id, recipient, payload)
 	cross join lateral (select conv, seq from delivery_messages where id = k.id limit 1) m
+	left join lateral (select reader from delivery_readers where conv = m.conv and name = k.recipient limit 1) p on true
 ),
 taken as (
 	update delivery_conversations c set version = version + w.n
 	from (select conv, count(*) as n from mark group by conv) w where c.conv = w.conv and c.conv = any (array(select conv from mark))
 	returning c.conv, c.version - w.n as before
 ),
-step as materialized (select conv, seq, recipient, before + n as version from mark join taken using (conv)),
+met as (
+	insert into delivery_readers (conv, name, delivered_seq, read_seq)
+	select distinct conv, recipient, 0, 0 from mark join taken using (conv) where reader is null
+	on conflict (conv, name) do update set name = excluded.name
+	returning conv, name, reader
+),
+step as materialized (
+	select mark.conv, seq, coalesce(mark.reader, met.reader) as reader, before + n as version
+	from mark join taken using (conv) left join met on met.conv = mark.conv and name = recipient
+),
 states as (
 	insert into delivery_states as t (conv, seq, version, status, delivered_count, read_count)
 	select conv, seq, max(version), 2, count(*), 0 from step group by conv, seq
@@ -66,9 +76,9 @@ states as (
 events as (
 	insert into delivery_outbox (ready_at, lease, attempts, payload) select clock_timestamp(), 0, 0, payload from mark
 )
-insert into delivery_receipts (conv, seq, recipient, status, version, delivered_at)
-select conv, seq, recipient, 2, version, clock_timestamp() from step
-on conflict (conv, seq, recipient) do update set status = excluded.status, delivered_at = excluded.delivered_at`
+insert into delivery_receipts (conv, seq, reader, status, version, delivered_at)
+select conv, seq, reader, 2, version, clock_timestamp() from step
+on conflict (conv, seq, reader) do update set status = excluded.status, delivered_at = excluded.delivered_at`
 
 const floorBatch = 500
 

@@ -11,14 +11,18 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// fill writes the messages into the library's tables. It goes by SQL and not by Tracker.Send, since
+// fill writes the messages into the library's tables. The sender has the number of the
+// conversation. It goes by SQL and not by Tracker.Send, since
 // there may be millions.
 var fill = []string{
 	`INSERT INTO delivery_conversations (id, version)
 	SELECT {conversation}, {each} FROM {numbers:conversations} ORDER BY n`,
 
-	`INSERT INTO delivery_messages (conv, seq, id, sender, body, open, total, quorum, sent_at)
-	SELECT n % {conversations} + 1, {seq}, {id}, '{sender}', '{body}', {true}, 0, 1, {now} FROM {numbers:messages}`,
+	`INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
+	SELECT n + 1, '{sender}', 0, 0 FROM {numbers:conversations} ORDER BY n`,
+
+	`INSERT INTO delivery_messages (conv, seq, id, sender, body, total, quorum, sent_at)
+	SELECT n % {conversations} + 1, {seq}, {id}, n % {conversations} + 1, '{body}', 0, 1, {now} FROM {numbers:messages}`,
 
 	`INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
 	SELECT n % {conversations} + 1, {seq}, {seq}, 1, 0, 0 FROM {numbers:messages}`,
@@ -30,7 +34,6 @@ var words = map[engines.Kind]map[string]string{
 		"conversation": "'conversation-' || lpad((n + 1)::text, 6, '0')",
 		"id":           "'01890000-0000-7000-8000-' || lpad(n::text, 12, '0')",
 		"seq":          "n / {conversations} + 1",
-		"true":         "true",
 		"now":          "now()",
 		"numbers":      "generate_series(0, %d) n",
 	},
@@ -38,7 +41,6 @@ var words = map[engines.Kind]map[string]string{
 		"conversation": "concat('conversation-', lpad(n + 1, 6, '0'))",
 		"id":           "concat('01890000-0000-7000-8000-', lpad(n, 12, '0'))",
 		"seq":          "n DIV {conversations} + 1",
-		"true":         "1",
 		"now":          "1700000000000000",
 		"numbers":      "(SELECT seq AS n FROM seq_0_to_%d) numbers",
 	},
@@ -46,7 +48,6 @@ var words = map[engines.Kind]map[string]string{
 		"conversation": "printf('conversation-%06d', n + 1)",
 		"id":           "printf('01890000-0000-7000-8000-%012d', n)",
 		"seq":          "n / {conversations} + 1",
-		"true":         "1",
 		"now":          "1700000000000000",
 		"numbers":      "(WITH RECURSIVE t(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM t WHERE n < %d) SELECT n FROM t)",
 	},
@@ -65,7 +66,7 @@ func Fill(ctx context.Context, e Env) error {
 	w := words[e.Kind]
 	numbers := func(n int) string { return fmt.Sprintf(w["numbers"], n-1) }
 	replacer := strings.NewReplacer(
-		"{conversation}", w["conversation"], "{id}", w["id"], "{true}", w["true"], "{now}", w["now"],
+		"{conversation}", w["conversation"], "{id}", w["id"], "{now}", w["now"],
 		"{seq}", strings.ReplaceAll(w["seq"], "{conversations}", strconv.Itoa(e.Conversations)),
 		"{each}", strconv.Itoa(e.Messages/e.Conversations),
 		"{conversations}", strconv.Itoa(e.Conversations),

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/msgdelivery/delivery/internal/integration/engines"
@@ -28,7 +29,8 @@ func (s *single) Mark(ctx context.Context, i int) error {
 	defer tx.Rollback()
 	var conv, seq, version int64
 	var sender string
-	err = tx.QueryRowContext(ctx, `select conv, seq, sender from delivery_messages where id = $1`, m.ID()).Scan(&conv, &seq, &sender)
+	err = tx.QueryRowContext(ctx, `
+		select m.conv, seq, name from delivery_messages m join delivery_readers on reader = sender where id = $1`, m.ID()).Scan(&conv, &seq, &sender)
 	if err != nil {
 		return err
 	}
@@ -39,10 +41,19 @@ func (s *single) Mark(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
+	var reader int64
+	err = tx.QueryRowContext(ctx, `select reader from delivery_readers where conv = $1 and name = $2`, conv, m.User).Scan(&reader)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = tx.QueryRowContext(ctx, `
+			insert into delivery_readers (conv, name, delivered_seq, read_seq) values ($1, $2, 0, 0) returning reader`, conv, m.User).Scan(&reader)
+	}
+	if err != nil {
+		return err
+	}
 	_, err = tx.ExecContext(ctx, `
-		insert into delivery_receipts (conv, seq, recipient, status, version, delivered_at) values ($1, $2, $3, 2, $4, clock_timestamp())
-		on conflict (conv, seq, recipient) do update set status = 2, version = $4, delivered_at = clock_timestamp()
-		where delivery_receipts.status < 2`, conv, seq, m.User, version)
+		insert into delivery_receipts (conv, seq, reader, status, version, delivered_at) values ($1, $2, $3, 2, $4, clock_timestamp())
+		on conflict (conv, seq, reader) do update set status = 2, version = $4, delivered_at = clock_timestamp()
+		where delivery_receipts.status < 2`, conv, seq, reader, version)
 	if err != nil {
 		return err
 	}
