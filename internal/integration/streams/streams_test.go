@@ -24,7 +24,7 @@ const (
 func TestEveryViewBecomesTheStores(t *testing.T) {
 	w := newWorld(t, config{})
 	w.storm(t, cuts)
-	if wrong := w.settle(t, 30*time.Second); len(wrong) > 0 {
+	if wrong := w.settle(t, time.Minute); len(wrong) > 0 {
 		t.Errorf("%d views are not the store's: %q", len(wrong), wrong[:min(len(wrong), 5)])
 	}
 	w.report(t)
