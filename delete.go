@@ -70,7 +70,7 @@ func (t *Tracker) delete(ctx context.Context, inTx bool, actor Actor, messages [
 	if len(messages) > MaxBatch {
 		return 0, tooMany("messages", MaxBatch)
 	}
-	ids, _ := distinctIDs(messages)
+	ids := distinctIDs(messages)
 	deletions := make([]Deletion, len(ids))
 	for i, id := range ids {
 		if err := checkID("message", id); err != nil {

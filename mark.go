@@ -35,17 +35,16 @@ func only(results []MarkResult, err error) (Receipt, error) {
 
 // MarkResult is what became of one of the messages in a [Tracker.Mark].
 type MarkResult struct {
+	Message string
 	Receipt Receipt // the actor's, after the mark; zero with an Err
 	Changed bool    // this mark advanced it
 	Err     error   // a refusal as of [Tracker.MarkDelivered], or a failure that met only some
 }
 
 // Mark marks up to [MaxBatch] messages, of any conversations, for one actor and returns a result
-// for each in the same order. A refused message never fails the rest. The error is for the call as
-// a whole: invalid arguments, or a failure that met all of it.
-//
-// A message that is named more than once is marked once. The first of its results says whether that
-// changed anything; the others have the same receipt or refusal, and Changed is false.
+// for each in the same order. A message that is named more than once has one result, where it was
+// named first. A refused message never fails the rest. The error is for the call as a whole:
+// invalid arguments, or a failure that met all of it.
 func (t *Tracker) Mark(ctx context.Context, actor Actor, status Status, messages ...string) ([]MarkResult, error) {
 	return t.mark(ctx, nil, actor, status, messages...)
 }
@@ -68,11 +67,12 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 	if len(messages) > MaxBatch {
 		return nil, tooMany("messages", MaxBatch)
 	}
-	ids, positions := distinctIDs(messages)
+	ids := distinctIDs(messages)
 	m := marking{t: t, tx: tx, marks: make([]Mark, len(ids)), results: make([]MarkResult, len(ids)), conversations: make([]string, len(ids))}
 	todo := make([]int, 0, len(ids))
 	at := now()
 	for i, id := range ids {
+		m.results[i].Message = id
 		m.marks[i] = Mark{Message: id, User: actor.User, Socket: actor.Socket, Status: status, At: at, Admitted: t.opts.Authorize == nil}
 		if err := checkID("message", id); err != nil {
 			m.results[i].Err = err
@@ -91,28 +91,19 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 	if err != nil {
 		return nil, err
 	}
-	results := make([]MarkResult, len(messages))
-	for i, k := range positions {
-		results[i] = m.results[k]
-		m.results[k].Changed = false // for the repeats
-	}
-	return results, nil
+	return m.results, nil
 }
 
-// distinctIDs returns the ids, each once, and for each position the index of its id there.
-func distinctIDs(messages []string) (ids []string, positions []int) {
-	index := make(map[string]int)
-	positions = make([]int, len(messages))
-	for i, id := range messages {
-		k, there := index[id]
-		if !there {
-			k = len(ids)
-			index[id] = k
+// distinctIDs returns the messages, each once. A call is cheap where it names few, however often.
+func distinctIDs(messages []string) (ids []string) {
+	seen := make(map[string]bool)
+	for _, id := range messages {
+		if !seen[id] {
+			seen[id] = true
 			ids = append(ids, id)
 		}
-		positions[i] = k
 	}
-	return ids, positions
+	return ids
 }
 
 // marking is one call of Mark under way.
@@ -215,7 +206,7 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 			}
 			switch err := judge(m.marks[i], out.Header, out.Receipt); err {
 			case nil:
-				m.results[i] = MarkResult{Receipt: out.Receipt, Changed: out.Changed}
+				m.results[i].Receipt, m.results[i].Changed = out.Receipt, out.Changed
 				m.remember(out.Header)
 				if m.tx == nil {
 					m.t.places.put(m.marks[i].User, out.Header.Conversation)

@@ -90,7 +90,7 @@
 //
 // The status is "delivered" or "read". A mark that changes nothing, because it is repeated or late,
 // is not an error. A batch has up to 500 messages, each with a result of its own, in the order of
-// the request:
+// the request. A message that the request names more than once has one result:
 //
 //	{"results": [
 //		{"message": "m1", "changed": true, "receipt": {…}},

@@ -50,7 +50,7 @@ func (h *Handler) markBatch(r *http.Request, user string) (any, error) {
 	results := make([]result, len(marked))
 	var failure error // the first: one usually meets many
 	for i, m := range marked {
-		results[i] = result{Message: messages[i], Changed: m.Changed}
+		results[i] = result{Message: m.Message, Changed: m.Changed}
 		if m.Err == nil {
 			results[i].Receipt = &m.Receipt
 			continue

@@ -106,7 +106,7 @@ func (m *marker) markThese(ctx context.Context, actor delivery.Actor, status del
 	})
 	entry.Took = now() - entry.At
 	entry.At, entry.What, entry.Messages = now(), acked, nil
-	for i, r := range results {
+	for _, r := range results {
 		if r.Err == nil && !r.Receipt.Status.Reaches(status) {
 			r.Err = fmt.Errorf("acknowledged with a receipt at %v", r.Receipt.Status)
 		}
@@ -114,7 +114,7 @@ func (m *marker) markThese(ctx context.Context, actor delivery.Actor, status del
 			err = r.Err
 			continue
 		}
-		entry.Messages, entry.Changed = append(entry.Messages, ids[i]), append(entry.Changed, r.Changed)
+		entry.Messages, entry.Changed = append(entry.Messages, r.Message), append(entry.Changed, r.Changed)
 	}
 	if len(entry.Messages) > 0 {
 		m.journal.write(entry)

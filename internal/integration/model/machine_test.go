@@ -140,6 +140,7 @@ func (m *machine) mark(on calls) {
 	}
 	at := m.clock.tick()
 	got, err := on.Mark(m.ctx, actor, status, messages...)
+	messages = once(messages)
 	if err != nil || len(got) != len(messages) {
 		m.Fatalf("Mark of %d messages returned %d results, %v", len(messages), len(got), err)
 	}
@@ -151,6 +152,7 @@ func (m *machine) mark(on calls) {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(got[a].Receipt.Version, got[b].Receipt.Version) })
 	for _, i := range order {
+		m.same("Mark", got[i].Message, messages[i])
 		refusal := m.ref.refusal(actor.User, messages[i])
 		m.sameError("Mark", got[i].Err, refusal)
 		var want delivery.Receipt
@@ -161,6 +163,16 @@ func (m *machine) mark(on calls) {
 		m.same("Mark", got[i].Receipt, want)
 		m.same("whether Mark changed anything", got[i].Changed, changed)
 	}
+}
+
+// once returns the messages, each where it is named first.
+func once(messages []string) (all []string) {
+	for _, message := range messages {
+		if !slices.Contains(all, message) {
+			all = append(all, message)
+		}
+	}
+	return all
 }
 
 func (m *machine) markUpTo(on calls) {

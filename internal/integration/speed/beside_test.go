@@ -89,14 +89,17 @@ func (m *marker) markBeside(interval time.Duration, call func(ctx context.Contex
 	return p50, took * callers / time.Duration(max(made, 1))
 }
 
-// report reports a median as "name-µs", and its ratio to bob's alone as "name-x".
-func report(b *testing.B, name string, beside, alone []time.Duration) {
+// report reports the median alone as "alone-µs", the one beside the crowd as "name-µs", and the
+// median of their ratios as "name-x".
+func report(b *testing.B, alone []time.Duration, name string, beside []time.Duration) {
 	ratios := make([]float64, len(beside))
 	for i := range ratios {
 		ratios[i] = float64(beside[i]) / float64(alone[i])
 	}
 	slices.Sort(ratios)
 	b.ReportMetric(ratios[len(ratios)/2], name+"-x")
-	beside = slices.Sorted(slices.Values(beside))
-	b.ReportMetric(float64(beside[len(beside)/2].Microseconds()), name+"-µs")
+	for name, times := range map[string][]time.Duration{"alone": alone, name: beside} {
+		times = slices.Sorted(slices.Values(times))
+		b.ReportMetric(float64(times[len(times)/2].Microseconds()), name+"-µs")
+	}
 }

@@ -17,11 +17,10 @@ import (
 // times in each call, as fast as they can: all of them one user, or each another. "beside-x" is how
 // much longer the user's marks take than alone, at the median. It is to be at most 3.
 //
-// The callers share the processors with the tracker, as requests do in an app: each call takes
-// memory and time for 500 answers. "elsewhere-x" says how much of the ratio is due to that. There
-// the same calls come as often, but to another tracker, whose store is memory, so that the user
-// shares nothing but the processors with them. The three kinds of blocks of marks take turns, so
-// that a ratio compares what was measured within a second.
+// "elsewhere-x" says how much of that is due to processors alone, which the callers take part of in
+// any case. There the same calls come as often, but to another tracker, whose store is memory. The
+// three kinds of blocks of marks take turns, so that a ratio compares what was measured within a
+// second or two.
 func BenchmarkMarkBesideRepeats(b *testing.B) {
 	for _, engine := range engines.All {
 		for _, crowd := range []struct {
@@ -51,9 +50,8 @@ func BenchmarkMarkBesideRepeats(b *testing.B) {
 					reference = append(reference, p50)
 				}
 				b.StopTimer()
-				report(b, "alone", alone, alone)
-				report(b, "beside", beside, alone)
-				report(b, "elsewhere", reference, alone)
+				report(b, alone, "beside", beside)
+				report(b, alone, "elsewhere", reference)
 			})
 		}
 	}
