@@ -15,8 +15,10 @@ CREATE TABLE IF NOT EXISTS delivery_conversations (
 	UNIQUE KEY delivery_conversations_id (id)
 ) ENGINE=InnoDB;
 
--- Who has sent, may receive or has marked in a conversation: a name has a number of its own in each. Up to the places
--- nothing is left to do for the reader, so that marks up to a message look only at what is new.
+-- Who has sent, may receive or has marked in a conversation: a name has a number of its own in each. Up to delivered_seq
+-- and read_seq nothing is left to show of the reader, so that marks up to a message look only at what is new. Up to
+-- own_delivered and own_read the reader has done all, whether others may see it or not. flag is the message from which on
+-- the reader has marked the conversation as unread, or 0. rev counts the reader's changes that take no version.
 --
 -- The names come first in the primary key, since an INSERT that finds its row there locks no gap between rows.
 CREATE TABLE IF NOT EXISTS delivery_readers (
@@ -25,16 +27,23 @@ CREATE TABLE IF NOT EXISTS delivery_readers (
 	reader        BIGINT NOT NULL AUTO_INCREMENT,
 	delivered_seq BIGINT NOT NULL,
 	read_seq      BIGINT NOT NULL,
+	own_delivered BIGINT NOT NULL DEFAULT 0,
+	own_read      BIGINT NOT NULL DEFAULT 0,
+	flag          BIGINT NOT NULL DEFAULT 0,
+	rev           BIGINT NOT NULL DEFAULT 0,
 	PRIMARY KEY (conv, name),
 	UNIQUE KEY delivery_readers_reader (reader)
 ) ENGINE=InnoDB;
 
--- The sets of readers that a conversation's messages are for, by their keys. None ever changes.
+-- The sets of readers that a conversation's messages are for, by their keys. None ever changes. A member's cap is
+-- the highest status of it that others may ever see. Members at cap 1 are untracked, those at cap 2 hide that they read.
 CREATE TABLE IF NOT EXISTS delivery_rosters (
-	conv   BIGINT NOT NULL,
-	name   VARBINARY(129) NOT NULL,
-	roster BIGINT NOT NULL AUTO_INCREMENT,
-	size   INT NOT NULL,
+	conv      BIGINT NOT NULL,
+	name      VARBINARY(129) NOT NULL,
+	roster    BIGINT NOT NULL AUTO_INCREMENT,
+	size      INT NOT NULL,
+	untracked INT NOT NULL DEFAULT 0,
+	hiding    INT NOT NULL DEFAULT 0,
 	PRIMARY KEY (conv, name),
 	UNIQUE KEY delivery_rosters_roster (roster)
 ) ENGINE=InnoDB;
@@ -42,22 +51,26 @@ CREATE TABLE IF NOT EXISTS delivery_rosters (
 CREATE TABLE IF NOT EXISTS delivery_members (
 	roster BIGINT NOT NULL,
 	reader BIGINT NOT NULL,
+	cap    TINYINT NOT NULL DEFAULT 3 CHECK (cap BETWEEN 1 AND 3),
 	PRIMARY KEY (roster, reader)
 ) ENGINE=InnoDB;
 
 -- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
 -- are its roster without its sender. A message without a roster is open. A deleted message has no sender: of such a row,
--- only the id, the place and the version count.
+-- only the id, the place and the version count. Of a message's recipients, total are tracked, and as many of these as hiding
+-- says hide that they read.
 CREATE TABLE IF NOT EXISTS delivery_messages (
-	conv    BIGINT NOT NULL,
-	seq     BIGINT NOT NULL,
-	id      VARBINARY(128) NOT NULL,
-	sender  BIGINT,
-	body    MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
-	roster  BIGINT,
-	total   INT NOT NULL,
-	quorum  INT NOT NULL,
-	sent_at BIGINT NOT NULL,
+	conv      BIGINT NOT NULL,
+	seq       BIGINT NOT NULL,
+	id        VARBINARY(128) NOT NULL,
+	sender    BIGINT,
+	body      MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
+	roster    BIGINT,
+	total     INT NOT NULL,
+	quorum    INT NOT NULL,
+	untracked INT NOT NULL DEFAULT 0,
+	hiding    INT NOT NULL DEFAULT 0,
+	sent_at   BIGINT NOT NULL,
 	PRIMARY KEY (conv, seq),
 	UNIQUE KEY delivery_messages_id (id)
 ) ENGINE=InnoDB;
@@ -87,6 +100,15 @@ CREATE TABLE IF NOT EXISTS delivery_receipts (
 	delivered_at BIGINT,
 	read_at      BIGINT,
 	PRIMARY KEY (conv, seq, reader)
+) ENGINE=InnoDB;
+
+-- How far a message has come to the reader's own knowledge, where that is more than others may see and beyond the
+-- reader's own places. No time is kept of it.
+CREATE TABLE IF NOT EXISTS delivery_own (
+	reader BIGINT NOT NULL,
+	seq    BIGINT NOT NULL,
+	status TINYINT NOT NULL CHECK (status BETWEEN 2 AND 3),
+	PRIMARY KEY (reader, seq)
 ) ENGINE=InnoDB;
 
 -- Events that were committed and not accepted yet. ready_at is the schedule and the end of the lease in one, on the

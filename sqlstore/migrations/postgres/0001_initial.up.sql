@@ -13,45 +13,58 @@ CREATE TABLE delivery_conversations (
 	version BIGINT NOT NULL
 ) WITH (fillfactor = 50);
 
--- The users of a conversation, by number, with the place up to where nothing is left to do for a reader: marks up to a
--- message look only at what is new. A number belongs to one conversation.
+-- The users of a conversation, by number. A number belongs to one conversation. Up to delivered_seq and read_seq nothing
+-- is left to show of the reader: marks up to a message look only at what is new. Up to own_delivered and own_read the
+-- reader has done all, whether others may see it or not. flag is the message from which on the reader has marked the
+-- conversation as unread, or 0. rev counts the reader's changes that take no version.
 CREATE TABLE delivery_readers (
 	reader        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	conv          BIGINT NOT NULL,
 	delivered_seq BIGINT NOT NULL,
 	read_seq      BIGINT NOT NULL,
+	own_delivered BIGINT NOT NULL DEFAULT 0,
+	own_read      BIGINT NOT NULL DEFAULT 0,
+	flag          BIGINT NOT NULL DEFAULT 0,
+	rev           BIGINT NOT NULL DEFAULT 0,
 	name          TEXT COLLATE "C" NOT NULL,
 	UNIQUE (conv, name)
 ) WITH (fillfactor = 50);
 
--- The sets of users that a conversation's messages were sent to, by the key of each. They never change.
+-- The sets of users that a conversation's messages were sent to, by the key of each. They never change. A member's cap is
+-- the highest status of it that others may ever see. Members at cap 1 are untracked, those at cap 2 hide that they read.
 CREATE TABLE delivery_rosters (
-	roster BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	conv   BIGINT NOT NULL,
-	size   INTEGER NOT NULL,
-	name   TEXT COLLATE "C" NOT NULL,
+	roster    BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	conv      BIGINT NOT NULL,
+	size      INTEGER NOT NULL,
+	untracked INTEGER NOT NULL DEFAULT 0,
+	hiding    INTEGER NOT NULL DEFAULT 0,
+	name      TEXT COLLATE "C" NOT NULL,
 	UNIQUE (conv, name)
 );
 
 CREATE TABLE delivery_members (
 	roster BIGINT NOT NULL,
 	reader BIGINT NOT NULL,
+	cap    SMALLINT NOT NULL DEFAULT 3 CHECK (cap BETWEEN 1 AND 3),
 	PRIMARY KEY (roster, reader)
 );
 
 -- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
 -- are the roster without the sender. An open message has no roster. A deleted message has no sender: of such a row, only
--- the id, the place and the version count.
+-- the id, the place and the version count. Of a message's recipients, total are tracked, and as many of these as hiding
+-- says hide that they read.
 CREATE TABLE delivery_messages (
-	conv    BIGINT NOT NULL,
-	seq     BIGINT NOT NULL,
-	sender  BIGINT,
-	roster  BIGINT,
-	sent_at TIMESTAMPTZ NOT NULL,
-	total   INTEGER NOT NULL,
-	quorum  INTEGER NOT NULL,
-	id      TEXT COLLATE "C" NOT NULL UNIQUE,
-	body    TEXT NOT NULL,
+	conv      BIGINT NOT NULL,
+	seq       BIGINT NOT NULL,
+	sender    BIGINT,
+	roster    BIGINT,
+	sent_at   TIMESTAMPTZ NOT NULL,
+	total     INTEGER NOT NULL,
+	quorum    INTEGER NOT NULL,
+	untracked INTEGER NOT NULL DEFAULT 0,
+	hiding    INTEGER NOT NULL DEFAULT 0,
+	id        TEXT COLLATE "C" NOT NULL UNIQUE,
+	body      TEXT NOT NULL,
 	PRIMARY KEY (conv, seq)
 );
 
@@ -81,6 +94,15 @@ CREATE TABLE delivery_receipts (
 	read_at      TIMESTAMPTZ,
 	PRIMARY KEY (conv, seq, reader)
 ) WITH (fillfactor = 50);
+
+-- How far a message has come to the reader's own knowledge, where that is more than others may see and beyond the
+-- reader's own places. No time is kept of it.
+CREATE TABLE delivery_own (
+	reader BIGINT NOT NULL,
+	seq    BIGINT NOT NULL,
+	status SMALLINT NOT NULL CHECK (status BETWEEN 2 AND 3),
+	PRIMARY KEY (reader, seq)
+);
 
 -- Events that were committed and not accepted yet. ready_at is the schedule and the end of the lease in one, on the
 -- clock of the database. body_of is the id of the message whose body the payload has, if it has one. Rows come and go:

@@ -13,45 +13,58 @@ CREATE TABLE delivery_conversations (
 	version INTEGER NOT NULL
 );
 
--- Who has sent, may receive or has marked in a conversation: a name has a number of its own in each. Up to the places
--- nothing is left to do for the reader, so that marks up to a message look only at what is new.
+-- Who has sent, may receive or has marked in a conversation: a name has a number of its own in each. Up to delivered_seq
+-- and read_seq nothing is left to show of the reader, so that marks up to a message look only at what is new. Up to
+-- own_delivered and own_read the reader has done all, whether others may see it or not. flag is the message from which on
+-- the reader has marked the conversation as unread, or 0. rev counts the reader's changes that take no version.
 CREATE TABLE delivery_readers (
 	reader        INTEGER PRIMARY KEY,
 	conv          INTEGER NOT NULL,
 	name          TEXT NOT NULL,
 	delivered_seq INTEGER NOT NULL,
 	read_seq      INTEGER NOT NULL,
+	own_delivered INTEGER NOT NULL DEFAULT 0,
+	own_read      INTEGER NOT NULL DEFAULT 0,
+	flag          INTEGER NOT NULL DEFAULT 0,
+	rev           INTEGER NOT NULL DEFAULT 0,
 	UNIQUE (conv, name)
 );
 
--- The sets of readers that a conversation's messages are for, by their keys. None ever changes.
+-- The sets of readers that a conversation's messages are for, by their keys. None ever changes. A member's cap is
+-- the highest status of it that others may ever see. Members at cap 1 are untracked, those at cap 2 hide that they read.
 CREATE TABLE delivery_rosters (
-	roster INTEGER PRIMARY KEY,
-	conv   INTEGER NOT NULL,
-	name   TEXT NOT NULL,
-	size   INTEGER NOT NULL,
+	roster    INTEGER PRIMARY KEY,
+	conv      INTEGER NOT NULL,
+	name      TEXT NOT NULL,
+	size      INTEGER NOT NULL,
+	untracked INTEGER NOT NULL DEFAULT 0,
+	hiding    INTEGER NOT NULL DEFAULT 0,
 	UNIQUE (conv, name)
 );
 
 CREATE TABLE delivery_members (
 	roster INTEGER NOT NULL,
 	reader INTEGER NOT NULL,
+	cap    INTEGER NOT NULL DEFAULT 3 CHECK (cap BETWEEN 1 AND 3),
 	PRIMARY KEY (roster, reader)
 ) WITHOUT ROWID;
 
 -- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
 -- are its roster without its sender. A message without a roster is open. A deleted message has no sender: of such a row,
--- only the id, the place and the version count.
+-- only the id, the place and the version count. Of a message's recipients, total are tracked, and as many of these as hiding
+-- says hide that they read.
 CREATE TABLE delivery_messages (
-	conv    INTEGER NOT NULL,
-	seq     INTEGER NOT NULL,
-	id      TEXT NOT NULL UNIQUE,
-	sender  INTEGER,
-	body    TEXT NOT NULL,
-	roster  INTEGER,
-	total   INTEGER NOT NULL,
-	quorum  INTEGER NOT NULL,
-	sent_at INTEGER NOT NULL,
+	conv      INTEGER NOT NULL,
+	seq       INTEGER NOT NULL,
+	id        TEXT NOT NULL UNIQUE,
+	sender    INTEGER,
+	body      TEXT NOT NULL,
+	roster    INTEGER,
+	total     INTEGER NOT NULL,
+	quorum    INTEGER NOT NULL,
+	untracked INTEGER NOT NULL DEFAULT 0,
+	hiding    INTEGER NOT NULL DEFAULT 0,
+	sent_at   INTEGER NOT NULL,
 	PRIMARY KEY (conv, seq)
 ) WITHOUT ROWID;
 
@@ -81,6 +94,15 @@ CREATE TABLE delivery_receipts (
 	delivered_at INTEGER,
 	read_at      INTEGER,
 	PRIMARY KEY (conv, seq, reader)
+) WITHOUT ROWID;
+
+-- How far a message has come to the reader's own knowledge, where that is more than others may see and beyond the
+-- reader's own places. No time is kept of it.
+CREATE TABLE delivery_own (
+	reader INTEGER NOT NULL,
+	seq    INTEGER NOT NULL,
+	status INTEGER NOT NULL CHECK (status BETWEEN 2 AND 3),
+	PRIMARY KEY (reader, seq)
 ) WITHOUT ROWID;
 
 -- Events that were committed and not accepted yet. ready_at is the schedule and the end of the lease in one, on the
