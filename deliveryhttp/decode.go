@@ -44,7 +44,25 @@ func (f fields) decodeBody(r *http.Request) error {
 		}
 		return &delivery.InvalidError{Field: "request", Reason: "could not be read whole"}
 	}
-	return f.decodeJSON(text)
+	if err := f.decodeJSON(text); err != nil {
+		return err
+	}
+	return f.decodeSocket(r.Header)
+}
+
+// decodeSocket reads the socket from where clients such as Laravel Echo send it by themselves, if the
+// body has none.
+func (f fields) decodeSocket(header http.Header) error {
+	socket, ok := f["socket"].(*string)
+	sockets := header.Values("X-Socket-ID")
+	if !ok || *socket != "" || len(sockets) == 0 {
+		return nil
+	}
+	if len(sockets) > 1 {
+		return &delivery.InvalidError{Field: "X-Socket-ID", Reason: "is there twice"}
+	}
+	*socket = sockets[0]
+	return nil
 }
 
 func (f fields) decodeJSON(text []byte) error {

@@ -101,7 +101,9 @@
 //
 // The field "socket" is the id of the connection on which the client listens for events. That
 // connection is not told of the change that the request makes. With pusher-js the id is
-// pusher.connection.socket_id. Without it, the client is told of its own change like everyone else.
+// pusher.connection.socket_id. If the body has none, the header X-Socket-ID is used, which Laravel
+// Echo adds to requests by itself. Without either, the client is told of its own change like everyone
+// else.
 //
 // # Who may do what
 //

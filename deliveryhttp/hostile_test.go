@@ -110,6 +110,12 @@ var hostilePosts = []hostile{
 	{"deep lists for a string", more(`"socket": ` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000)), 400, "invalid", "socket"},
 	{"lists too deep to be read", more(`"socket": ` + strings.Repeat("[", 50_000) + strings.Repeat("]", 50_000)), 400, "invalid", "request"},
 	{"a socket that is too long", more(`"socket": "` + strings.Repeat("1", 129) + `"`), 400, "invalid", "socket"},
+	{"a socket in the header that is too long", header("X-Socket-ID", strings.Repeat("1", 129)), 400, "invalid", "socket"},
+	{"a header X-Socket-ID twice", func(q request) request {
+		q = q.with("X-Socket-ID", "1.2")
+		q.header["X-Socket-Id"] = []string{"1.2", "1.2"}
+		return q
+	}, 400, "invalid", "X-Socket-ID"},
 	{"a NUL in the socket", more(`"socket": "1\u0000"`), 400, "invalid", "socket"},
 	{"invalid UTF-8", more("\"socket\": \"\xff\""), 400, "invalid", "request"},
 	{"an overlong encoding", more("\"socket\": \"\xc0\xaf\""), 400, "invalid", "request"},

@@ -162,18 +162,24 @@ func TestTheSocketIsNotToldOfWhatItDid(t *testing.T) {
 		if q.method != http.MethodPost {
 			continue
 		}
-		d := newDesk(t, nil)
-		d.furnish(t)
-		d.state(t) // which publishes what was sent
-		told := len(d.told.Events())
-		q = more(`"socket": "1.2"`)(q)
-		if answer, _ := d.do(q); answer.Code/100 != 2 {
-			t.Errorf("%v: answered %d %s", q, answer.Code, answer.Body)
-		}
-		d.state(t)
-		events := d.told.Events()[told:]
-		if len(events) == 0 || slices.ContainsFunc(events, func(e delivery.Event) bool { return e.Except != "1.2" }) {
-			t.Errorf("%v: told %+v", q, events)
+		for name, q := range map[string]request{
+			"in the body":                                more(`"socket": "1.2"`)(q),
+			"in the header":                              q.with("X-Socket-ID", "1.2"),
+			"in the body and another in the header":      more(`"socket": "1.2"`)(q).with("X-Socket-ID", "3.4"),
+			"in the header and an empty one in the body": more(`"socket": ""`)(q).with("X-Socket-ID", "1.2"),
+		} {
+			d := newDesk(t, nil)
+			d.furnish(t)
+			d.state(t) // which publishes what was sent
+			told := len(d.told.Events())
+			if answer, _ := d.do(q); answer.Code/100 != 2 {
+				t.Errorf("%v, %s: answered %d %s", q, name, answer.Code, answer.Body)
+			}
+			d.state(t)
+			events := d.told.Events()[told:]
+			if len(events) == 0 || slices.ContainsFunc(events, func(e delivery.Event) bool { return e.Except != "1.2" }) {
+				t.Errorf("%v, %s: told %+v", q, name, events)
+			}
 		}
 	}
 }

@@ -1,22 +1,17 @@
 package pusheradapter
 
 import (
-	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
-	"io"
+	"fmt"
 	"log/slog"
-	"mime"
+	"maps"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/msgdelivery/delivery"
-	"github.com/pusher/pusher-http-go/v5"
 )
-
-// maxForm is how long the body of an authorization request may be.
-const maxForm = 16 << 10
 
 // Authorizer decides who may do what. A [*delivery.Tracker] is one: it asks the app's own rule.
 // Authorize returns nil for yes, an error that wraps [delivery.ErrForbidden] for no, and any other
@@ -27,28 +22,54 @@ type Authorizer interface {
 
 // AuthOptions adjust a [Notifier.AuthHandler]. The zero value of each field means its default.
 type AuthOptions struct {
-	// CrossOrigin decides which origins may send requests. Defaults to the same origin only.
+	// CrossOrigin decides which origins may send requests. Defaults to the same origin only. Pages
+	// of another origin also need CORS headers; the package comment has an example.
 	CrossOrigin *http.CrossOriginProtection
 
-	// Logger gets the failures of identify and of the authorizer. Defaults to
-	// [slog.Default].
+	// UserInfo returns what the other members of a presence channel see of a user, besides the
+	// user's id: a name, or the URL of a picture. It may be called concurrently. If it fails, or
+	// returns more than fits into [MaxMember] bytes, the status is 500. Defaults to the id alone.
+	UserInfo func(ctx context.Context, user string) (map[string]any, error)
+
+	// Logger gets the failures of identify, of the authorizer and of UserInfo as errors, and the
+	// reason of each answer with status 403 at level Info. Defaults to [slog.Default].
 	Logger *slog.Logger
 }
 
-// AuthHandler returns the endpoint at which browsers ask to enter private and presence channels.
-// A nil opts means all defaults. If an argument is nil, the error is a [*ConfigError].
+// MaxMember is how many bytes Pusher allows in the JSON that describes a member of a presence channel.
+const MaxMember = 1_024
+
+// AuthHandler returns the endpoint at which browsers ask to enter private and presence channels, and
+// to sign in to Pusher. A nil opts means all defaults. If an argument is nil, the error is a
+// [*ConfigError].
 //
-// The endpoint takes the POST request that pusher-js makes, a form with socket_id and channel_name.
-// It signs the channel for that socket, with status 200, if
+// The endpoint takes POST requests at any path. Their body is a form, a multipart form or a JSON
+// object of up to 8 KiB, with the fields socket_id and channel_name; other fields are ignored. If the
+// body has no socket_id, the header X-Socket-ID is used. The endpoint signs the channel for that
+// socket, with status 200, if
 //
 //   - identify returns a user; otherwise the status is 401,
 //   - [Options.Conversation] knows the channel's conversation, and
 //   - the authorizer lets the user view that conversation; otherwise the status is 403, as for a
 //     channel that is not known.
 //
-// A member of a presence channel has the name that identify returned. With [Options.AuthorsOnly]
-// the endpoint also signs each user's own [UserChannel], without asking the authorizer. Encrypted
-// channels and Pusher's user authentication are not supported.
+// A member of a presence channel has the id that identify returned, and always has a user_info. It
+// contains that id as "id", and what [AuthOptions.UserInfo] returns. With [Options.AuthorsOnly] the
+// endpoint also signs each user's own [UserChannel], without asking the authorizer. Encrypted channels
+// are not supported.
+//
+// A request without a channel_name asks to sign in, as pusher.signin() does. The endpoint then signs
+// the user's id and user_info for that socket. So one handler serves the paths that the clients ask by
+// default, those of pusher-js and those of Laravel Echo:
+//
+//	mux.Handle("/pusher/auth", auth)
+//	mux.Handle("/pusher/user-auth", auth)
+//	mux.Handle("/broadcasting/auth", auth)
+//	mux.Handle("/broadcasting/user-auth", auth)
+//
+// A request whose Accept header names application/problem+json or application/json gets refusals as
+// problems (RFC 9457) with a member "code", others get them as plain text. No refusal says whether a
+// channel exists; the log has the reason of each 403.
 //
 // Identify returns the user of a request, as the app's own sign-in knows it, or "" if nobody is
 // signed in. If identify or the authorizer fails, the status is 500 and the answer has no reason.
@@ -84,109 +105,127 @@ type authHandler struct {
 // ServeHTTP implements [http.Handler].
 func (h *authHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm) // for identify too, which may read the form
-	answer, status, err := h.answer(w, r)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	r.Body = http.MaxBytesReader(w, r.Body, maxAuthBody) // for identify too, which may read the form
+	answer, err := h.answer(r)
 	if err != nil {
-		status = http.StatusInternalServerError
-		h.opts.Logger.ErrorContext(r.Context(), "pusheradapter: authorizing a channel failed", "error", err)
-	}
-	if status != http.StatusOK {
-		http.Error(w, http.StatusText(status), status)
+		h.refuse(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	_, _ = w.Write(answer) // #nosec G705 -- it is JSON, and said to be
 }
 
-// answer returns what to answer with status 200, or another status, or a failure.
-func (h *authHandler) answer(w http.ResponseWriter, r *http.Request) ([]byte, int, error) {
+// answer returns what to answer with status 200, or a *refusal, or a failure.
+func (h *authHandler) answer(r *http.Request) ([]byte, error) {
 	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		return nil, http.StatusMethodNotAllowed, nil
+		return nil, methodNotAllowed
 	}
 	if h.opts.CrossOrigin.Check(r) != nil {
-		return nil, http.StatusForbidden, nil
+		return nil, crossOrigin
 	}
 	user, err := h.identify(r)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	if user == "" {
-		return nil, http.StatusUnauthorized, nil
+		return nil, signedOut
 	}
-	socket, channel, status := readForm(r)
-	if status != http.StatusOK {
-		return nil, status, nil
-	}
-	allowed, err := h.mayEnter(r.Context(), user, channel)
+	request, err := readAuthRequest(r)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	if !allowed {
-		return nil, http.StatusForbidden, nil
+	request.user = user
+	if request.signIn {
+		if !validID(user) {
+			return nil, forbidden("the user's id is not valid", request)
+		}
+		return h.signIn(r.Context(), request)
 	}
-	answer, err := h.sign(socket, channel, user)
-	return answer, http.StatusOK, err
+	if err := h.mayEnter(r.Context(), request); err != nil {
+		return nil, err
+	}
+	return h.enter(r.Context(), request)
 }
 
-// readForm returns the two fields of the request's form, or a status to refuse it with.
-func readForm(r *http.Request) (socket, channel string, status int) {
-	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || mediaType != "application/x-www-form-urlencoded" {
-		return "", "", http.StatusUnsupportedMediaType
-	}
-	err = r.ParseForm()
-	if _, end := r.Body.Read(make([]byte, 1)); end != io.EOF {
-		err = cmp.Or(err, end) // identify may have met it before
-	}
-	var tooLong *http.MaxBytesError
-	if errors.As(err, &tooLong) {
-		return "", "", http.StatusRequestEntityTooLarge
-	} else if err != nil {
-		return "", "", http.StatusBadRequest
-	}
-	// One of each, and from the body: two parsers might pick different ones.
-	sockets, channels := r.PostForm["socket_id"], r.PostForm["channel_name"]
-	if len(sockets) != 1 || len(channels) != 1 || !validSocketID(sockets[0]) {
-		return "", "", http.StatusBadRequest
-	}
-	return sockets[0], channels[0], http.StatusOK
-}
-
-// mayEnter reports whether the user may enter the channel. What it lets through is what gets
+// mayEnter returns nil if the user may enter the channel. What it lets through is what gets
 // signed, and a signature is made of socket:channel or socket:channel:member with nothing escaped:
 // a channel with a colon in its name would forge a member of another channel. So this asks for
 // Pusher's charset whatever the app's own grammar says.
-func (h *authHandler) mayEnter(ctx context.Context, user, channel string) (bool, error) {
+func (h *authHandler) mayEnter(ctx context.Context, request authRequest) error {
+	channel := request.channel
 	private := strings.HasPrefix(channel, "private-") && !isEncrypted(channel)
 	if !validChannel(channel) || !private && !isPresence(channel) {
-		return false, nil
+		return forbidden("the channel is none that needs an authorization here", request)
 	}
 	if h.notifier.authorsOnly && strings.HasPrefix(channel, userPrefix) {
-		owner, ok := parseUser(channel)
-		return ok && owner == user, nil
+		if owner, ok := parseUser(channel); !ok || owner != request.user {
+			return forbidden("the channel is another user's own", request)
+		}
+		return nil
 	}
 	conversation, ok := h.notifier.conversation(channel)
 	if !ok {
-		return false, nil
+		return forbidden("the channel is that of no conversation", request)
 	}
 	var invalid *delivery.InvalidError
-	err := h.authorizer.Authorize(ctx, user, delivery.ToView, conversation)
-	if errors.Is(err, delivery.ErrForbidden) || errors.As(err, &invalid) {
-		return false, nil
+	switch err := h.authorizer.Authorize(ctx, request.user, delivery.ToView, conversation); {
+	case errors.Is(err, delivery.ErrForbidden):
+		return forbidden("the app's rule does not let the user view the conversation", request)
+	case errors.As(err, &invalid):
+		return forbidden("the "+invalid.Field+" "+invalid.Reason, request)
+	default:
+		return err
 	}
-	return err == nil, err
 }
 
-// sign returns the answer that lets the socket into the channel, as the user if it is a presence
-// channel.
-func (h *authHandler) sign(socket, channel, user string) ([]byte, error) {
-	form := []byte(url.Values{"socket_id": {socket}, "channel_name": {channel}}.Encode())
-	if isPresence(channel) {
-		return h.notifier.client.AuthorizePresenceChannel(form, pusher.MemberData{UserID: user})
+// enter returns the answer that lets the socket into the channel.
+func (h *authHandler) enter(ctx context.Context, request authRequest) ([]byte, error) {
+	if !isPresence(request.channel) {
+		return json.Marshal(map[string]string{"auth": h.notifier.config.sign(request.socket + ":" + request.channel)})
 	}
-	return h.notifier.client.AuthorizePrivateChannel(form)
+	info, err := h.userInfo(ctx, request.user)
+	if err != nil {
+		return nil, err
+	}
+	member, err := json.Marshal(map[string]any{"user_id": request.user, "user_info": info})
+	if err != nil {
+		return nil, fmt.Errorf("encoding the user's info: %w", err)
+	}
+	if len(member) > MaxMember {
+		return nil, fmt.Errorf("the user's id and info have %d bytes, and Pusher allows %d", len(member), MaxMember)
+	}
+	auth := h.notifier.config.sign(request.socket + ":" + request.channel + ":" + string(member))
+	return json.Marshal(map[string]string{"auth": auth, "channel_data": string(member)})
+}
+
+// signIn returns the answer that signs the user in on the socket.
+func (h *authHandler) signIn(ctx context.Context, request authRequest) ([]byte, error) {
+	info, err := h.userInfo(ctx, request.user)
+	if err != nil {
+		return nil, err
+	}
+	user, err := json.Marshal(map[string]any{"id": request.user, "user_info": info})
+	if err != nil {
+		return nil, fmt.Errorf("encoding the user's info: %w", err)
+	}
+	auth := h.notifier.config.sign(request.socket + "::user::" + string(user))
+	return json.Marshal(map[string]string{"auth": auth, "user_data": string(user)})
+}
+
+// userInfo is never empty: soketi shows nobody a member without one, and Laravel Echo shows nothing
+// else of a member.
+func (h *authHandler) userInfo(ctx context.Context, user string) (map[string]any, error) {
+	info := map[string]any{}
+	if h.opts.UserInfo != nil {
+		more, err := h.opts.UserInfo(ctx, user)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(info, more)
+	}
+	info["id"] = user
+	return info, nil
 }
 
 func isPresence(channel string) bool { return strings.HasPrefix(channel, "presence-") }

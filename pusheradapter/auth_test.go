@@ -80,6 +80,18 @@ func post(handler http.Handler, user, body string) *httptest.ResponseRecorder {
 	return w
 }
 
+// postTo posts a form of bob's to a path, and returns the status and the fields of the answer.
+func postTo(handler http.Handler, path, form string) (int, map[string]string) {
+	r := httptest.NewRequest("POST", path, strings.NewReader(form))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("User", "bob")
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	var answer map[string]string
+	_ = json.Unmarshal(w.Body.Bytes(), &answer)
+	return w.Code, answer
+}
+
 // signature is what Pusher expects to be signed, by the documentation of its protocol.
 func signature(text string) string {
 	mac := hmac.New(sha256.New, []byte("topsecret"))
@@ -91,8 +103,8 @@ func TestAuthSignsForWhoMayView(t *testing.T) {
 	for channel, want := range map[string]map[string]string{
 		"private-conv-team=3A42": {"auth": signature("123.456:private-conv-team=3A42")},
 		"presence-conv-team=3A42": {
-			"auth":         signature(`123.456:presence-conv-team=3A42:{"user_id":"bob"}`),
-			"channel_data": `{"user_id":"bob"}`,
+			"auth":         signature(`123.456:presence-conv-team=3A42:{"user_id":"bob","user_info":{"id":"bob"}}`),
+			"channel_data": `{"user_id":"bob","user_info":{"id":"bob"}}`,
 		},
 	} {
 		t.Run(channel, func(t *testing.T) {
@@ -143,7 +155,7 @@ func TestAuthRefusesEveryOtherChannelAlike(t *testing.T) {
 		`presence-room:{"user_id":"victim"}`,
 		`presence-conv-team=3A42:`,
 		"private-conv-" + strings.Repeat("x", 128),
-		"private-conv-" + strings.Repeat("x", 10_000),
+		"private-conv-" + strings.Repeat("x", 8_000),
 	} {
 		w := ask(handler, "bob", "123.456", channel)
 		if w.Code != 403 || w.Body.String() != refused.Body.String() || fmt.Sprint(w.Header()) != fmt.Sprint(refused.Header()) {

@@ -168,7 +168,7 @@ func TestAuthForUsersOwnChannels(t *testing.T) {
 		"private-cache-user-bob",
 		"user-bob",
 		"#server-to-user-bob",
-		"private-user-" + strings.Repeat("x", 10_000),
+		"private-user-" + strings.Repeat("x", 8_000),
 	} {
 		w := ask(handler, "bob", "123.456", channel)
 		if w.Code != 403 || w.Body.String() != refused.Body.String() || fmt.Sprint(w.Header()) != fmt.Sprint(refused.Header()) {

@@ -1,6 +1,9 @@
 package pusheradapter
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -132,6 +135,13 @@ func (c Config) secure() bool {
 // brings its own.
 func (c Config) client() pusher.Client {
 	return pusher.Client{AppID: c.AppID, Key: c.Key, Secret: c.Secret, Host: c.host(), Secure: c.secure()}
+}
+
+// sign returns what Pusher expects as the signature of a text that a client is to present.
+func (c Config) sign(text string) string {
+	mac := hmac.New(sha256.New, []byte(c.Secret))
+	mac.Write([]byte(text))
+	return c.Key + ":" + hex.EncodeToString(mac.Sum(nil))
 }
 
 // consistsOf reports whether s has only ASCII letters, digits and the other characters.

@@ -12,6 +12,8 @@
 //	auth, err := notifier.AuthHandler(tracker, identify, nil)
 //	mux.Handle("/pusher/auth", auth)
 //
+// Pages of another origin, mobile apps and Laravel Echo need a few lines more, which docs/guides has.
+//
 // When the Notifier accepts an event, Pusher has accepted it. Pusher then tries to reach the
 // connections that are open at that moment. It may lose events, and may deliver them in another
 // order. This is why events carry versions, and why a page has to read the changes that it missed.
@@ -41,6 +43,11 @@
 //   - It does not take a pusher:subscription_error with status 401 for the end of the user's
 //     session. pusher-js 8.6.0 sends a late authorization on the next connection too, where it is
 //     refused although the channel works (findings/pusher-js-late-auth.sh).
+//
+//   - After a reconnect pusher-js asks the auth endpoint for all its channels at the same moment, and
+//     so do all other pages if the server was restarted. A channelAuthorization.customHandler that
+//     waits for a random time after the first connection spreads these requests; docs/guides/origins.md
+//     has one.
 //
 // Events of concurrent receipts are joined if they exclude the same socket and their versions
 // follow each other. A page needs to do nothing about that.
