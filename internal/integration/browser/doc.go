@@ -1,5 +1,5 @@
 // Package browser tests what users see: the pages of the examples in Chromium, with their own
-// Pusher client and with pusher-js; and pusher-js against pushertest.
+// Pusher client and with pusher-js; pusher-js against pushertest; and the code of docs/guides.
 //
 //	go test ./internal/integration/browser
 //	DELIVERY_SCREENSHOTS=/tmp/shots go test ./internal/integration/browser -count=1 # keeps pictures of the pages
