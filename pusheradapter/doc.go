@@ -40,6 +40,7 @@
 //
 //   - The page reads the changes after every pusher:subscription_succeeded, which comes again with
 //     each reconnect.
+//
 //   - It does not take a pusher:subscription_error with status 401 for the end of the user's
 //     session. pusher-js 8.6.0 sends a late authorization on the next connection too, where it is
 //     refused although the channel works (findings/pusher-js-late-auth.sh).

@@ -148,7 +148,9 @@ func TestPagesOfAnotherOrigin(t *testing.T) {
 	t.Cleanup(server.Close)
 	api = server.URL
 	friend, stranger := site(), site()
-	audience := func(context.Context, delivery.Draft) (delivery.Audience, error) { return delivery.Audience{Open: true}, nil }
+	audience := func(context.Context, delivery.Draft) (delivery.Audience, error) {
+		return delivery.Audience{Open: true}, nil
+	}
 	if served, err = newOriginsAPI(friend.URL, tracker, notifier, streams, identify, audience); err != nil {
 		t.Fatal(err)
 	}
