@@ -88,6 +88,14 @@ func (c *Cutter) due(statement string) Moment {
 	return p.at
 }
 
+// prepared is what due is for a statement that the driver wants to be prepared. No connection
+// breaks at it.
+func (c *Cutter) prepared(statement string) {
+	if p := c.plan.Load(); p != nil && p.do != nil {
+		c.due(statement)
+	}
+}
+
 // Driver returns the driver below.
 func (c *Cutter) Driver() driver.Driver { return c.driver }
 
@@ -149,7 +157,8 @@ func (c *Conn) QueryContext(ctx context.Context, statement string, args []driver
 		return nil, driver.ErrBadConn
 	}
 	queryer, ok := c.Conn.(driver.QueryerContext)
-	if !ok { // it must be prepared, and is not one to break at
+	if !ok {
+		c.cutter.prepared(statement)
 		return nil, driver.ErrSkip
 	}
 	at := c.cutter.due(statement)
