@@ -1,17 +1,9 @@
 package pusheradapter_test
 
 import (
-	"bytes"
-	"crypto/hmac"
-	"crypto/md5"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,7 +78,7 @@ func TestABadEventIsRefusedAloneByEveryServer(t *testing.T) {
 	for name, profile := range profiles {
 		t.Run(name, func(t *testing.T) {
 			srv, opts := newServer(t, profile)
-			opts.Transport = spoiling{srv} // the server finds no valid channel in what is about c2
+			opts.Transport = spoiling{srv} // the server finds no name in the event about c2
 			refused := refusals(t, newNotifier(t, srv, opts).Notify(t.Context(), newEvents(5)))
 			if len(refused) != 1 || refused[2] == nil || isPermanent(refused[2]) || len(srv.Events()) != 4 {
 				t.Errorf("refused %v, accepted %d", refused, len(srv.Events()))
@@ -232,64 +224,4 @@ func TestTheSameEventsHaveTheSameKey(t *testing.T) {
 	if n := len(srv.Events()); n != 10 {
 		t.Errorf("%d events were published, want the repeated three once", n)
 	}
-}
-
-// limiting is a proxy that refuses requests with too large a body, or with a poison in it.
-type limiting struct {
-	next   http.RoundTripper
-	bytes  int64
-	poison string
-
-	mu       sync.Mutex
-	requests int
-	keys     []string
-}
-
-func (l *limiting) RoundTrip(r *http.Request) (*http.Response, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.requests++
-	l.keys = append(l.keys, r.Header.Get("X-Idempotency-Key"))
-	body, r, err := readAgain(r)
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(body)) > l.bytes || l.poison != "" && strings.Contains(string(body), l.poison) {
-		return &http.Response{StatusCode: 413, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
-	}
-	return l.next.RoundTrip(r)
-}
-
-// readAgain returns the body of a request, and the request with the body unread.
-func readAgain(r *http.Request) ([]byte, *http.Request, error) {
-	body, err := io.ReadAll(r.Body)
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return body, r, err
-}
-
-// spoiling is a proxy that makes the channel of the conversation c2 one that no server takes.
-type spoiling struct{ next *pushertest.Server }
-
-func (s spoiling) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	body = bytes.ReplaceAll(body, []byte("private-conv-c2"), []byte("private conv c2"))
-	// Signed again, as the body is another.
-	sum := md5.Sum(body)
-	query := r.URL.Query()
-	query.Del("auth_signature")
-	query.Set("body_md5", hex.EncodeToString(sum[:]))
-	mac := hmac.New(sha256.New, []byte(s.next.Secret))
-	text, err := url.QueryUnescape(query.Encode())
-	if err != nil {
-		return nil, err
-	}
-	fmt.Fprintf(mac, "%s\n%s\n%s", r.Method, r.URL.Path, text)
-	query.Set("auth_signature", hex.EncodeToString(mac.Sum(nil)))
-	r = r.Clone(r.Context())
-	r.URL.RawQuery = query.Encode()
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return s.next.RoundTrip(r)
 }

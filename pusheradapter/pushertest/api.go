@@ -162,7 +162,7 @@ func (t *trigger) check(p *Profile) error {
 		return badRequest("Invalid socket id")
 	}
 	for _, channel := range t.Channels {
-		if err := checkChannelName(channel); err != nil {
+		if err := p.checkName(channel); err != nil {
 			return badRequest("%v", err)
 		}
 	}

@@ -131,7 +131,7 @@ func (s *Server) subscribe(c *conn, sub subscription) {
 	c.channels[name] = string(user.ID)
 	newcomer := isPresence(name) && ch.join(user)
 
-	s.send(c, frame{Event: "pusher_internal:subscription_succeeded", Channel: name, Data: ch.welcome(name)}.encode())
+	s.send(c, frame{Event: "pusher_internal:subscription_succeeded", Channel: name, Data: ch.welcome(name, &s.profile)}.encode())
 	if isCache(name) {
 		last, ok := s.cache[name]
 		if !ok || time.Now().After(last.until) {
@@ -156,16 +156,18 @@ func (ch *channel) join(user presenceUser) bool {
 }
 
 // welcome is what a new subscriber is told about the channel.
-func (ch *channel) welcome(name string) json.RawMessage {
+func (ch *channel) welcome(name string, p *Profile) json.RawMessage {
 	if !isPresence(name) {
 		return toJSONString(struct{}{})
 	}
 	hash := map[string]json.RawMessage{}
 	for id, m := range ch.members {
-		hash[id] = m.info
+		if m.info != nil || !p.infoNeeded {
+			hash[id] = m.info
+		}
 	}
 	return toJSONString(map[string]any{"presence": map[string]any{
-		"ids": ch.userIDs(), "hash": hash, "count": len(hash),
+		"ids": ch.userIDs(), "hash": hash, "count": len(ch.members),
 	}})
 }
 

@@ -42,6 +42,9 @@ func TestProfiles(t *testing.T) {
 		return map[string]any{"name": "status", "channel": "c", "data": strings.Repeat("x", size)}
 	}
 	bad := map[string]any{"channel": "c", "data": "x"}
+	on := func(channel string, data any) map[string]any {
+		return map[string]any{"name": "status", "channel": channel, "data": data}
+	}
 	batch := func(n, size int) map[string]any {
 		var events []any
 		for range n {
@@ -66,6 +69,14 @@ func TestProfiles(t *testing.T) {
 		{"a batch of 11", "batch_events", batch(11, 10), "400", "200", "400", hidden(400)},
 		{"a batch of 10,000 bytes", "batch_events", batch(2, 5_000), "200", "413", "200", "200"},
 		{"an event without a name", "events", bad, "400", "422", "400", hidden(400)},
+		{"an event without data", "events", on("c", nil), "400", "422", "400", hidden(400)},
+		{"an event without a channel", "events", map[string]any{"name": "status", "data": "x"}, "400", "422", "400", hidden(400)},
+		{"a channel with a comma", "events", on("a,b", "x"), "200", "200", "400", "200"},
+		{"a channel with a colon", "events", on("a:b", "x"), "400", "200", "400", "200"},
+		{"a channel with a space", "events", on("a b", "x"), "400", "200", "400", "200"},
+		{"a channel of 164 characters", "events", on(strings.Repeat("x", 164), "x"), "200", "200", "200", "200"},
+		{"a channel of 165 characters", "events", on(strings.Repeat("x", 165), "x"), "400", "200", "200", "200"},
+		{"a channel of 201 characters", "events", on(strings.Repeat("x", 201), "x"), "400", "200", "400", "200"},
 	} {
 		for name, c := range map[string]struct {
 			profile pushertest.Profile
@@ -92,6 +103,37 @@ func TestProfiles(t *testing.T) {
 			}
 			srv.Close()
 		}
+	}
+}
+
+func TestSoketiShowsNoMemberWithoutInfo(t *testing.T) {
+	for name, c := range map[string]struct {
+		profile pushertest.Profile
+		shown   int
+	}{"Pusher": {pushertest.Pusher, 2}, "Reverb": {pushertest.Reverb, 2}, "Sockudo": {pushertest.Sockudo, 2}, "soketi": {pushertest.Soketi, 1}} {
+		srv, err := pushertest.New(&pushertest.Options{Profile: c.profile})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, data := range []string{`{"user_id":"alice"}`, `{"user_id":"bob","user_info":{}}`} {
+			member := srv.Dial(t)
+			member.Send(fmt.Sprintf(`{"event":"pusher:subscribe","data":{"channel":"presence-c","channel_data":%q,"auth":%q}}`,
+				data, srv.Key+":"+mac(srv.Secret, member.SocketID()+":presence-c:"+data)))
+			answer := member.Next(t.Context())
+			var welcome struct {
+				Presence struct {
+					Count int
+					Hash  map[string]any
+				}
+			}
+			if err := json.Unmarshal([]byte(answer.Data), &welcome); err != nil || welcome.Presence.Count != i+1 {
+				t.Fatalf("%s: %s, %v", name, answer.Data, err)
+			}
+			if i == 1 && len(welcome.Presence.Hash) != c.shown {
+				t.Errorf("%s shows %v", name, welcome.Presence.Hash)
+			}
+		}
+		srv.Close()
 	}
 }
 
