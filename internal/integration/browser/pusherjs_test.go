@@ -16,16 +16,22 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/need"
 )
 
-// pusherJS returns the path of a file of the npm package pusher-js, which it installs if need be.
+// pusherJS returns the path of a file of the npm package pusher-js.
 func pusherJS(t testing.TB, file string) string {
 	t.Helper()
+	return npmFile(t, "pusher-js", "dist/"+file)
+}
+
+// npmFile returns the path of a file of an npm package, which it installs if need be.
+func npmFile(t testing.TB, name, file string) string {
+	t.Helper()
 	js := filepath.Join(root(t), "internal", "integration", "js")
-	path := filepath.Join(js, "node_modules", "pusher-js", "dist", file)
+	path := filepath.Join(js, "node_modules", name, file)
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}
 	if err := install(js); err != nil {
-		need.Missing(t, fmt.Sprintf("pusher-js (%v)", err), "apt-get install npm, and npm ci in "+js)
+		need.Missing(t, fmt.Sprintf("%s (%v)", name, err), "apt-get install npm, and npm ci in "+js)
 	}
 	return path
 }
