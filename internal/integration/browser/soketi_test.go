@@ -114,12 +114,6 @@ func TestSoketi(t *testing.T) {
 	}
 	endpoint := httptest.NewServer(auth)
 	t.Cleanup(endpoint.Close)
-	flush := func(t *testing.T) {
-		t.Helper()
-		if err := tracker.Flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
 	node := startNode(t)
 	alice, _ := server.connect(node, "alice", endpoint.URL)
 	bob, bobs := server.connect(node, "bob", endpoint.URL)
@@ -145,12 +139,12 @@ func TestSoketi(t *testing.T) {
 		if _, err := tracker.Send(t.Context(), draft); err != nil {
 			t.Fatal(err)
 		}
-		flush(t)
+		flush(t, tracker)
 		bob.next(channel, "message")
 		if _, err := tracker.MarkRead(t.Context(), delivery.Actor{User: "bob", Socket: bobs}, "m1"); err != nil {
 			t.Fatal(err)
 		}
-		flush(t)
+		flush(t, tracker)
 		var told struct {
 			Updates []struct{ Message, Status string }
 		}
@@ -184,12 +178,12 @@ func TestSoketi(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		flush(t)
+		flush(t, tracker)
 		alice.subscribe("private-conv-c2")
 		if _, err := tracker.MarkUpTo(t.Context(), delivery.Actor{User: "bob"}, delivery.Read, delivery.MessageRef{Conversation: "c2", ID: last.ID}); err != nil {
 			t.Fatal(err)
 		}
-		flush(t)
+		flush(t, tracker)
 		for heard := 0; heard < 1000; {
 			var told struct{ Updates []any }
 			alice.next("private-conv-c2", "status").into(t, &told)
