@@ -7,8 +7,8 @@ import (
 
 // Bus carries events from the process whose relay publishes them to every process that clients are
 // connected to. An app needs one if its notifier pushes to connections of its own process, such as
-// server-sent events or WebSockets. [LocalBus] is the bus of a single process; redisadapter has one
-// for several.
+// server-sent events or WebSockets. [LocalBus] is the bus of a single process; redisadapter and
+// natsadapter have those for several.
 //
 //	tracker, err := delivery.New(store, delivery.NotifierFunc(bus.Publish), opts)
 //
