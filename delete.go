@@ -20,8 +20,8 @@ import (
 // Of a deleted message nothing is left but its id, its conversation and its place. The id stays
 // taken: a send with it is [ErrGone]. Marks of it are [ErrNotFound], but [Tracker.MarkUpTo] may
 // name it. [Tracker.Changes] tells clients that were away ([Message.Deleted]); no other list has
-// it. Its body is taken out of events that no relay holds and out of the dead letters. An event
-// that a relay holds at that moment may still be published with the body, within [Options.Lease].
+// it. Its body is gone from waiting events and dead letters too. An event that a relay holds at that
+// moment may still be published with the body, within [Options.Lease].
 //
 // Delete needs a [Keeper]; with any other store it returns [errors.ErrUnsupported]. When ctx ends
 // while the write is under way the error wraps [ErrOutcomeUnknown].

@@ -121,8 +121,8 @@ type Keeper interface {
 	// the message's id and the version alone. The events are born under the lease and returned, or
 	// due at once if it is zero.
 	//
-	// Delete takes the body out of the message's event in the outbox, unless that is under a lease,
-	// and out of the dead letters. The rules for Create and the other writes hold for Delete too.
+	// What Claim and Dead return after the deletion has no body of the message. A roster is gone with
+	// its last message. The rules for Create and the other writes hold for Delete too.
 	Delete(ctx context.Context, deletions []Deletion, lease Lease) ([]Deleted, []Claimed, error)
 }
 

@@ -102,6 +102,34 @@ var lapses = []struct {
 	{"it forgets the lease", []string{"the events of deletions"}, func(c *careless) {
 		c.lease = func(l *delivery.Lease) { *l = delivery.Lease{} }
 	}},
+	{"it keeps the text", []string{"a deleted message's body"}, func(c *careless) {
+		texts := map[string]string{}
+		c.messages = func(messages []delivery.NewMessage) {
+			for _, m := range messages {
+				texts[m.ID] = m.Body
+			}
+		}
+		c.claimed = func(claimed []delivery.Claimed) {
+			for _, c := range claimed {
+				if c.Event.Kind == delivery.MessageSent {
+					c.Event.Updates[0].Body = texts[c.Event.Updates[0].Message]
+				}
+			}
+		}
+	}},
+	{"it keeps the rosters", []string{"a roster serves"}, func(c *careless) {
+		rosters := map[string][]string{}
+		c.messages = func(messages []delivery.NewMessage) {
+			for i := range messages {
+				m := &messages[i]
+				if key := m.Conversation + m.Roster; rosters[key] != nil {
+					m.Members = rosters[key]
+				} else {
+					rosters[key] = m.Members
+				}
+			}
+		}
+	}},
 	{"it deletes some in vain", []string{"whatever races", "a deleted message is as if"}, func(c *careless) {
 		c.deletions = func(deletions []delivery.Deletion) []delivery.Deletion {
 			for i := range deletions {

@@ -116,12 +116,25 @@ var keeperCases = []storeCase{
 		p.delete("m2", "m3", "m4")
 		p.pending("bob", badge{Version: 10})
 	}},
-	{"the roster of a deleted message serves those that follow", func(p *probe) {
-		p.create(frozen("c", "m1", "alice", "bob", "carol"))
-		p.delete("m1")
-		again := frozen("c", "m2", "alice", "bob", "carol")
-		p.create(again)
-		p.same("the recipients", p.recipients("m2"), []string{"bob", "carol"})
+	{"a roster serves as long as one of its messages is there, and is gone with the last", func(p *probe) {
+		p.create(frozen("c", "m1", "alice", "bob", "carol"), frozen("d", "n1", "alice", "bob", "carol"))
+		p.delete("m1", "n1")
+		again := func(conversation, id string) delivery.NewMessage {
+			m := frozen(conversation, id, "alice", "bob", "carol")
+			m.Members = nil
+			return m
+		}
+		p.same("a send after the last message", p.create(again("c", "m2")), []delivery.Created{{NoRoster: true}})
+		other := frozen("c", "m3", "alice", "dan")
+		other.Roster = again("c", "").Roster
+		p.create(other)
+		p.same("the recipients of the new set", p.recipients("m3"), []string{"dan"})
+		p.create(again("c", "m4"))
+		p.delete("m3")
+		p.create(again("c", "m5"))
+		p.same("the recipients of what follows", p.recipients("m5"), []string{"dan"})
+		p.delete("m4", "m5")
+		p.same("a send after all are deleted", p.create(again("c", "m6")), []delivery.Created{{NoRoster: true}})
 	}},
 	{"the events of deletions are born under the lease", func(p *probe) {
 		p.create(open("c", "m1", "alice"), open("c", "m2", "alice"))
@@ -135,29 +148,28 @@ var keeperCases = []storeCase{
 		p.same("what else is due", len(p.claim(10)), 0)
 		p.same("the settlements", p.settle(settlement(claimed[0], delivery.SettleDone)), 1)
 	}},
-	{"a deleted message's body is taken out of the outbox and the dead letters, and not from under a lease", func(p *probe) {
-		for _, id := range []string{"waits", "is dead", "is held", "stays"} {
+	{"a deleted message's body is in no event that is claimed later and in no dead letter", func(p *probe) {
+		for _, id := range []string{"waits", "is dead", "is held", "dies later", "is replayed", "stays"} {
 			m := open("c", id, "alice")
 			m.EventBody = true
 			p.create(m)
 		}
-		bodies := map[string]string{}
-		for _, c := range byID(p.claim(10)) {
-			switch c.Event.Updates[0].Message {
-			case "waits", "stays":
-				p.settle(settlement(c, delivery.SettleRelease))
-			case "is dead":
-				p.settle(settlement(c, delivery.SettleBury))
-			case "is held":
-				bodies["is held"] = c.Event.Updates[0].Body
-				defer p.settle(settlement(c, delivery.SettleDone))
-			}
+		held := map[string]delivery.Claimed{}
+		for _, c := range p.claim(10) {
+			held[c.Event.Updates[0].Message] = c
 		}
-		p.delete("waits", "is dead", "is held")
+		p.settle(settlement(held["waits"], delivery.SettleRelease), settlement(held["stays"], delivery.SettleRelease),
+			settlement(held["is dead"], delivery.SettleBury), settlement(held["is replayed"], delivery.SettleBury))
+		p.delete("waits", "is dead", "is held", "dies later", "is replayed")
+		p.settle(settlement(held["is held"], delivery.SettleRetry), settlement(held["dies later"], delivery.SettleBury))
+		replay := settlement(held["is replayed"], delivery.SettleRequeue)
+		replay.Event = held["is replayed"].Event // read before the deletion
+		p.settle(replay)
 		clear(p.seen) // their bodies have changed
 		p.conversations = map[string]bool{}
 		claimed, err := p.store.Claim(p.ctx, 10, lease(long))
 		p.must("Claim", err)
+		bodies := map[string]string{}
 		for _, c := range claimed {
 			if c.Event.Kind == delivery.MessageSent {
 				bodies[c.Event.Updates[0].Message] = c.Event.Updates[0].Body
@@ -167,7 +179,7 @@ var keeperCases = []storeCase{
 		for _, letter := range p.dead(0, 10) {
 			bodies[letter.Event.Updates[0].Message] = letter.Event.Updates[0].Body
 		}
-		p.same("the bodies", fmt.Sprint(bodies), "map[is dead: is held:the body of is held stays:the body of stays waits:]")
+		p.same("the bodies", fmt.Sprint(bodies), "map[dies later: is dead: is held: is replayed: stays:the body of stays waits:]")
 	}},
 	{"whatever races with deletions, each version is told once", func(p *probe) {
 		const rounds = 20

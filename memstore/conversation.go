@@ -51,13 +51,18 @@ func (c *conversation) create(draft delivery.NewMessage) (*message, delivery.Eve
 	}
 }
 
-// remove deletes a message: what is left of it is a tombstone.
+// remove deletes a message: what is left of it is a tombstone. Its roster is gone with its last
+// message.
 func (c *conversation) remove(m *message) delivery.Update {
 	c.version++
+	roster := m.roster
 	*m = message{
 		Header:  delivery.Header{ID: m.ID, Conversation: m.Conversation, Seq: m.Seq},
 		Tally:   delivery.Tally{Version: c.version},
 		deleted: true,
+	}
+	if !slices.ContainsFunc(c.messages, func(m *message) bool { return m.roster == roster }) {
+		delete(c.rosters, roster)
 	}
 	return delivery.Update{Message: m.ID, Version: m.Version}
 }

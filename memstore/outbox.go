@@ -12,7 +12,8 @@ import (
 
 // outbox holds the events that were committed and not accepted yet, and the dead letters.
 type outbox struct {
-	last    int64 // id that was given
+	body    func(message string) string // "" once the message is deleted
+	last    int64                       // id that was given
 	waiting map[int64]*entry
 	dead    map[int64]delivery.DeadLetter
 }
@@ -26,8 +27,8 @@ type entry struct {
 	attempts  int
 }
 
-func newOutbox() outbox {
-	return outbox{waiting: map[int64]*entry{}, dead: map[int64]delivery.DeadLetter{}}
+func newOutbox(body func(message string) string) outbox {
+	return outbox{body: body, waiting: map[int64]*entry{}, dead: map[int64]delivery.DeadLetter{}}
 }
 
 // add adds events that were just committed. Under a lease, it returns the claims of them.
@@ -39,37 +40,28 @@ func (o *outbox) add(events []delivery.Event, lease delivery.Lease) (claimed []d
 		e := &entry{event: event, committed: now, ready: now}
 		o.waiting[event.ID] = e
 		if lease.Token != 0 {
-			claimed = append(claimed, e.claim(lease, now))
+			claimed = append(claimed, o.put(e, lease, now))
 		}
 	}
 	return claimed
 }
 
-// forget takes the body of a message out of its event, unless that is under a lease, and out of the
-// dead letters.
-func (o *outbox) forget(message string) {
-	blank := func(e delivery.Event) {
-		for i := range e.Updates {
-			if e.Updates[i].Message == message {
-				e.Updates[i].Body = ""
-			}
+// show returns a copy of an event, in which a body is what the message has now.
+func (o *outbox) show(event delivery.Event) delivery.Event {
+	event = clone.Event(event)
+	for i := range event.Updates {
+		if u := &event.Updates[i]; u.Body != "" {
+			u.Body = o.body(u.Message)
 		}
 	}
-	for _, e := range o.waiting {
-		if e.lease == 0 || !e.ready.After(time.Now()) {
-			blank(e.event)
-		}
-	}
-	for _, letter := range o.dead {
-		blank(letter.Event)
-	}
+	return event
 }
 
-// claim puts an entry under a lease.
-func (e *entry) claim(lease delivery.Lease, now time.Time) delivery.Claimed {
+// put puts an entry under a lease.
+func (o *outbox) put(e *entry, lease delivery.Lease, now time.Time) delivery.Claimed {
 	e.lease, e.ready = lease.Token, now.Add(lease.For)
 	e.attempts++
-	return delivery.Claimed{Event: clone.Event(e.event), Lease: e.lease, Attempts: e.attempts}
+	return delivery.Claimed{Event: o.show(e.event), Lease: e.lease, Attempts: e.attempts}
 }
 
 // claim claims the events that are due longest.
@@ -83,7 +75,7 @@ func (o *outbox) claim(limit int, lease delivery.Lease) (claimed []delivery.Clai
 	}
 	slices.SortFunc(due, func(a, b *entry) int { return cmp.Or(a.ready.Compare(b.ready), cmp.Compare(a.event.ID, b.event.ID)) })
 	for _, e := range due[:min(max(limit, 0), len(due))] {
-		claimed = append(claimed, e.claim(lease, now))
+		claimed = append(claimed, o.put(e, lease, now))
 	}
 	return claimed
 }
@@ -125,7 +117,7 @@ func (o *outbox) deadAfter(after int64, limit int) (letters []delivery.DeadLette
 	for _, id := range slices.Sorted(maps.Keys(o.dead)) {
 		if id > after && len(letters) < limit {
 			letter := o.dead[id]
-			letter.Event = clone.Event(letter.Event)
+			letter.Event = o.show(letter.Event)
 			letters = append(letters, letter)
 		}
 	}

@@ -37,12 +37,18 @@ var _ delivery.Keeper = (*Store)(nil)
 
 // New returns an empty store.
 func New() *Store {
-	return &Store{
+	s := &Store{
 		epoch:         rand.Int64N(1<<53-1) + 1, // #nosec G404 -- nothing to guess
 		conversations: map[string]*conversation{},
 		messages:      map[string]*message{},
-		outbox:        newOutbox(),
 	}
+	s.outbox = newOutbox(func(message string) string {
+		if m := s.messages[message]; m != nil {
+			return m.body
+		}
+		return ""
+	})
+	return s
 }
 
 // enter takes the lock, unless ctx has ended. Whoever got in calls s.mu.Unlock.
@@ -190,7 +196,6 @@ func (s *Store) Delete(ctx context.Context, deletions []delivery.Deletion, lease
 		m := s.messages[deletions[i].Message]
 		update := s.conversations[m.Conversation].remove(m)
 		events = tell(events, delivery.MessageDeleted, m.Conversation, deletions[i].Socket, update)
-		s.outbox.forget(m.ID)
 	}
 	return results, s.outbox.add(events, lease), nil
 }

@@ -49,6 +49,9 @@ type dialect struct {
 	// inTx guards the writes in callers' transactions.
 	inTx guard
 
+	// numbered says that the arguments of statements are $1, $2, … and not all ?.
+	numbered bool
+
 	// serial says that the database lets in one writer at a time.
 	serial bool
 

@@ -21,10 +21,10 @@ import (
 // an array is wanted, and what stands in a row. The key of a conversation is its internal number.
 type locked struct {
 	// Sending.
-	audiences   string               // [index, conversation, roster's key, sender] → index, key, roster and its size, whether the sender is a reader, and a member
+	audiences   string               // [index, conversation, roster's key, sender] → index, key, drops, roster and its size, whether the sender is a reader, and a member
 	found       string               // conversation: makes it, or if it exists locks it
 	foundFree   string               // the same, but it fails if another transaction has made or locked it
-	lock        string               // [conversation] → conversation, key, version; locked
+	lock        string               // [key] → key, version, drops; locked
 	addReaders  string               // [key, name]; those that exist stay
 	addRosters  string               // [key, roster's key, size]; likewise
 	addMembers  string               // [roster, key, name]: of readers
@@ -36,7 +36,7 @@ type locked struct {
 	// for an open message. A relation is: whether the name is a reader, whether a member of the
 	// roster, and the receipt without its ids.
 	headers     string               // [message] → key, roster, header…; tombstones too
-	lockFree    string               // [key] → key, version: those that nobody else has locked, locked
+	lockFree    string               // the same, of those that nobody else has locked
 	standing    string               // [index, key, seq, roster, name] → index, conversation's version, tally…, relation…
 	wait        string               // makes standing lock all it reads, and read what was committed last
 	noWait      string               // the same, but it fails if anything of that is locked
@@ -56,15 +56,12 @@ type locked struct {
 	tallies       string // [index, key, seq] → index, conversation's version, tally…; at no status if the message is deleted
 	dropReceipts  string // [index, key, seq]: all of the messages
 	putTombstones string // [key, seq, id]: what is left of messages
-	bodies        string // [id], [id] → whether it is a dead letter, id; of the events that have the bodies of messages
-	dropBodies    string // [id]; from events that are due and nobody holds
-	dropDead      string // [id]; from dead letters
 
 	// The outbox.
 	addEvents string // microseconds, token, attempts, [payload, id of the message whose body it has]
 	latest    string // token, limit → id; the last ones first
 	anyDue    string // → whether some event is due
-	due       string // limit → id, attempts, payload: those due longest that nobody else is claiming; locked
+	due       string // limit → id, attempts, payload, body: those due longest that nobody else is claiming; locked
 	hold      string // [id], token, microseconds
 	done      string // [id, token]
 	again     string // [id, token, microseconds, attempts to forget]

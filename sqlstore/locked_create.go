@@ -77,8 +77,8 @@ func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, mess
 
 // conversation is a locked one.
 type conversation struct {
-	id           string
-	key, version int64
+	id                  string
+	key, version, drops int64
 }
 
 // lockConversations locks the conversations of the drafts, and makes those that are new. Outside a
@@ -122,10 +122,10 @@ func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *sess
 		keys = append(keys, c.key)
 	}
 	slices.Sort(keys)
-	versions, err := l.lockRows(ctx, q, lock, keys)
+	there, err := l.lockRows(ctx, q, lock, keys)
 	maps.DeleteFunc(conversations, func(_ string, c *conversation) bool {
-		version, free := versions[c.key]
-		c.version = version
+		now, free := there[c.key]
+		c.version, c.drops = now.version, now.drops
 		return !free
 	})
 	for _, d := range drafts {

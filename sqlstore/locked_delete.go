@@ -39,12 +39,12 @@ func (l *locked) deleteIn(ctx context.Context, q delivery.DBTX, s *session, dele
 		}
 	}
 	if s.tx == nil {
-		versions, err := l.lockRows(ctx, q, l.lockFree, keysOf(messages))
+		there, err := l.lockRows(ctx, q, l.lockFree, keysOf(messages))
 		if err != nil {
 			return nil, nil, err
 		}
 		messages = slices.DeleteFunc(messages, func(m *standing) bool {
-			_, free := versions[m.key]
+			_, free := there[m.key]
 			deleted[m.mark].Blocked = !free
 			return !free
 		})
@@ -81,11 +81,33 @@ func (l *locked) remove(ctx context.Context, q delivery.DBTX, s *session, messag
 	if err := execAll(ctx, q, batch{l.putTombstones, tombstones}); err != nil {
 		return nil, err
 	}
-	claimed, err := l.put(ctx, q, &c, lease)
-	if err != nil {
+	if err := l.removeRosters(ctx, q, s, messages); err != nil {
 		return nil, err
 	}
-	return claimed, l.removeBodies(ctx, q, s, messages)
+	return l.put(ctx, q, &c, lease)
+}
+
+// removeRosters drops the rosters that have lost their last message. A session that reads by newest
+// could not look for other messages without a lock of a gap: it leaves the rosters.
+func (l *locked) removeRosters(ctx context.Context, q delivery.DBTX, s *session, messages []*standing) error {
+	if l.newest.in(s) {
+		return nil
+	}
+	rosters := map[int64]map[int64]bool{} // by the conversations' keys
+	for _, m := range messages {
+		if m.roster != 0 {
+			if rosters[m.key] == nil {
+				rosters[m.key] = map[int64]bool{}
+			}
+			rosters[m.key][m.roster] = true
+		}
+	}
+	for _, key := range sortedKeys(rosters, cmp.Compare[int64]) {
+		if err := s.dropRosters(ctx, q, key, sortedKeys(rosters[key], cmp.Compare[int64])); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // removeReceipts drops the receipts of the messages. In a session that reads by newest it looks up
@@ -118,43 +140,4 @@ func (l *locked) removeReceipts(ctx context.Context, q delivery.DBTX, s *session
 		}
 	}
 	return execAll(ctx, q, batch{l.newest.unmark, rows})
-}
-
-// removeBodies takes the bodies of messages out of the events that have them and that nobody holds,
-// and out of dead letters. An event may become a dead letter meanwhile. A session that reads by
-// newest cannot look for that, since it would lock a gap. It locks the events instead, and if one
-// is there no more, the transaction has to start anew.
-func (l *locked) removeBodies(ctx context.Context, q delivery.DBTX, s *session, messages []*standing) error {
-	ids := make([]string, len(messages))
-	for i, m := range messages {
-		ids[i] = m.header.ID
-	}
-	list := idList(ids)
-	type event struct {
-		dead bool
-		id   int64
-	}
-	events, err := queryInto(ctx, q, 0, func(e *event) []any { return []any{&e.dead, &e.id} }, l.bodies, list, list)
-	if err != nil || len(events) == 0 {
-		return err
-	}
-	var waiting, dead []row
-	for _, e := range events {
-		if !e.dead {
-			waiting = append(waiting, row{e.id})
-		}
-		if e.dead || !l.newest.in(s) {
-			dead = append(dead, row{e.id})
-		}
-	}
-	if l.newest.in(s) {
-		there, err := query(ctx, q, scanInt, l.newest.events, toJSON(waiting))
-		if err != nil {
-			return err
-		}
-		if len(there) < len(waiting) {
-			return errSnapshot
-		}
-	}
-	return execAll(ctx, q, batch{l.dropBodies, waiting}, batch{l.dropDead, dead})
 }

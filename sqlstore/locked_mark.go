@@ -124,12 +124,12 @@ func (l *locked) free(ctx context.Context, q delivery.DBTX, receipts []*standing
 	if len(keys) < 2 {
 		return receipts, nil // to read them locks the one
 	}
-	versions, err := l.lockRows(ctx, q, l.lockFree, keys)
+	there, err := l.lockRows(ctx, q, l.lockFree, keys)
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(receipts, func(r *standing) bool {
-		_, free := versions[r.key]
+		_, free := there[r.key]
 		marked[r.mark].Blocked = !free
 		return !free
 	}), nil
@@ -148,19 +148,19 @@ func (l *locked) read(ctx context.Context, q delivery.DBTX, s *session, receipts
 	return l.readNewest(ctx, q, receipts, func(r *standing) bool { return marks[r.mark].Admitted })
 }
 
-// lockRows locks conversations by one of the texts for that, and returns their versions.
-func (l *locked) lockRows(ctx context.Context, q delivery.DBTX, text string, keys []int64) (map[int64]int64, error) {
-	rows, err := query(ctx, q, scanVersion, text, toJSON(keys))
-	versions := make(map[int64]int64, len(rows))
-	for _, r := range rows {
-		versions[r.key] = r.version
+// lockRows locks conversations by one of the texts for that, and returns them.
+func (l *locked) lockRows(ctx context.Context, q delivery.DBTX, text string, keys []int64) (map[int64]conversation, error) {
+	rows, err := query(ctx, q, scanConversation, text, toJSON(keys))
+	there := make(map[int64]conversation, len(rows))
+	for _, c := range rows {
+		there[c.key] = c
 	}
-	return versions, err
+	return there, err
 }
 
-func scanVersion(rows *sql.Rows) (s standing, err error) {
-	err = rows.Scan(&s.key, &s.version)
-	return s, err
+func scanConversation(rows *sql.Rows) (c conversation, err error) {
+	err = rows.Scan(&c.key, &c.version, &c.drops)
+	return c, err
 }
 
 // lockTallies fills in how the messages stand, as far as they were found, and locks them and their

@@ -34,7 +34,6 @@ type newest struct {
 	reserve string // [key, seq, name]: makes the receipts of readers that do not exist, at version 0
 	marked  string // [index, key, seq] → index, name: of the readers who have marked the messages
 	unmark  string // [key, seq, name]: drops receipts
-	events  string // [id] → id; of the events in the outbox, locked
 	stretch string // key, from seq, before seq, limit → key, roster, header…, in order of seq; with that lock
 }
 

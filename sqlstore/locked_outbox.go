@@ -81,10 +81,11 @@ func (l *locked) claim(ctx context.Context, s *session, limit int, lease deliver
 func scanClaimed(rows *sql.Rows) (c delivery.Claimed, err error) {
 	var id int64
 	var payload []byte
-	if err := rows.Scan(&id, &c.Attempts, &payload); err != nil {
+	var body string
+	if err := rows.Scan(&id, &c.Attempts, &payload, orZero[string]{&body}); err != nil {
 		return c, err
 	}
-	c.Event = readEvent(id, payload)
+	c.Event = readEvent(id, payload, body)
 	return c, nil
 }
 

@@ -70,6 +70,9 @@ SELECT * FROM (
 	ORDER BY m.seq LIMIT ?
 ) s%[1]d`
 
+// lockedBody is the body that belongs to an event, NULL if there is none.
+const lockedBody = "(SELECT m.body FROM delivery_messages m /*! FORCE INDEX (delivery_messages_id) */ WHERE m.id = body_of)"
+
 // lockedReads returns the texts of the reading operations for SQLite or MySQL.
 func lockedReads(t *tongue, unread unread) reads {
 	ids, pairs, now := t.ids, t.rows("id ID, name ID"), t.now
@@ -136,7 +139,7 @@ WHERE r.status IS NOT NULL OR b.reader <> m.sender`,
 
 		unread: lockedUnread(ids, unread), twice: unread.twice,
 
-		dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > ? ORDER BY id LIMIT ?`,
+		dead: `SELECT id, payload, ` + lockedBody + `, attempts, reason, at FROM delivery_dead WHERE id > ? ORDER BY id LIMIT ?`,
 
 		backlog: `
 SELECT COUNT(*), ` + now + ` - MIN(created_at), MAX(created_at) - ` + now + `, (SELECT COUNT(*) FROM delivery_dead)

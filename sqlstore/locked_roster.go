@@ -9,7 +9,8 @@ import (
 )
 
 // A conversation's rosters and readers are made under its lock, in the transaction of the first
-// message that needs them, and never change. What a call makes before it finds out that an id is
+// message that needs them, and never change. A roster is gone with its last message, which counts as
+// one of the conversation's drops. What a call makes before it finds out that an id is
 // taken is undone by a rollback to a savepoint.
 
 const setRosters, undoRosters = "SAVEPOINT delivery_rosters", "ROLLBACK TO SAVEPOINT delivery_rosters"
@@ -26,6 +27,7 @@ type draft struct {
 type audience struct {
 	i      int
 	key    int64 // of the conversation; 0 if it is not there
+	drops  int64 // of the conversation
 	roster int64 // 0 if it is not there, or the message is open
 	size   int   // of the roster
 	reader bool  // whether the sender is one
@@ -35,11 +37,14 @@ type audience struct {
 // address finds the rosters of the drafts, and makes those that are new. It makes readers of the
 // senders. It returns the drafts that are addressed so, and whether something was made.
 func (l *locked) address(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft) (addressed []*draft, made bool, err error) {
-	// What was found before the lock is what is there, since nothing changes. Of the rest, some may
-	// have been made meanwhile.
-	unsure := slices.DeleteFunc(slices.Clone(drafts), func(d *draft) bool { return !d.lacks() })
+	// What was found before the lock is what is there, as long as nothing is dropped. Of the rest,
+	// some may have been made meanwhile.
+	unsure := slices.DeleteFunc(slices.Clone(drafts), func(d *draft) bool { return !d.lacks() && !d.outdated() })
 	if err := l.findAudiences(ctx, q, l.audiences, unsure); err != nil {
 		return nil, false, err
+	}
+	if slices.ContainsFunc(unsure, (*draft).outdated) { // the transaction's snapshot shows what is gone
+		return nil, false, errSnapshot
 	}
 	var lacking []*draft
 	fresh := map[name]*draft{} // the first draft for each new roster
@@ -73,6 +78,9 @@ func (l *locked) address(ctx context.Context, q delivery.DBTX, s *session, draft
 // lacks reports whether the draft's roster or its sender is not found.
 func (d *draft) lacks() bool { return !d.audience.reader || !d.Open && d.audience.roster == 0 }
 
+// outdated reports whether rosters of the conversation were dropped since the draft's was looked for.
+func (d *draft) outdated() bool { return d.audience.drops != d.conversation.drops }
+
 // rosterName is the key of the draft's roster.
 func (d *draft) rosterName() name { return name{d.conversation.key, d.Roster} }
 
@@ -104,7 +112,7 @@ func (l *locked) findAudiences(ctx context.Context, q delivery.DBTX, text string
 }
 
 func scanAudience(rows *sql.Rows) (a audience, err error) {
-	err = rows.Scan(&a.i, &a.key, orZero[int64]{&a.roster}, orZero[int]{&a.size}, &a.reader, &a.member)
+	err = rows.Scan(&a.i, &a.key, &a.drops, orZero[int64]{&a.roster}, orZero[int]{&a.size}, &a.reader, &a.member)
 	return a, err
 }
 

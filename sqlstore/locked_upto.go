@@ -160,11 +160,11 @@ func (l *locked) findPlaces(ctx context.Context, q delivery.DBTX, looks []*look)
 func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, upTo []delivery.UpTo, looks []*look, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
 	var free func(*look) bool
 	if s.tx == nil {
-		versions, err := l.lockLooks(ctx, q, upTo, looks)
+		there, err := l.lockLooks(ctx, q, upTo, looks)
 		if err != nil {
 			return nil, nil, err
 		}
-		free = func(k *look) bool { _, free := versions[k.named.key]; return free }
+		free = func(k *look) bool { _, free := there[k.named.key]; return free }
 	}
 	// What shares an event goes together, and in the order of the marks.
 	looks = slices.SortedFunc(slices.Values(looks), func(a, b *look) int {
@@ -213,21 +213,21 @@ func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, 
 }
 
 // lockLooks locks the conversations in which something is to be written and that nobody has locked,
-// and returns their versions. Where that is not the version from before the look, it reads again
+// and returns them. Where the version is not the one from before the look, it reads again
 // how things stand.
-func (l *locked) lockLooks(ctx context.Context, q delivery.DBTX, upTo []delivery.UpTo, looks []*look) (map[int64]int64, error) {
+func (l *locked) lockLooks(ctx context.Context, q delivery.DBTX, upTo []delivery.UpTo, looks []*look) (map[int64]conversation, error) {
 	var named, stale []*standing
 	for _, k := range looks {
 		if k.writes(upTo[k.mark]) {
 			named = append(named, &k.named)
 		}
 	}
-	versions, err := l.lockRows(ctx, q, l.lockFree, keysOf(named))
+	there, err := l.lockRows(ctx, q, l.lockFree, keysOf(named))
 	if err != nil {
 		return nil, err
 	}
 	for _, k := range looks {
-		if version, free := versions[k.named.key]; free && version != k.version {
+		if c, free := there[k.named.key]; free && c.version != k.version {
 			stale = append(stale, k.steps...)
 			if !k.named.gone() {
 				stale = append(stale, &k.named)
@@ -237,5 +237,5 @@ func (l *locked) lockLooks(ctx context.Context, q delivery.DBTX, upTo []delivery
 	if len(stale) > 0 {
 		err = l.readFrom(ctx, q, l.standing+l.wait, stale)
 	}
-	return versions, err
+	return there, err
 }

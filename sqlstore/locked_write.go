@@ -66,7 +66,7 @@ func lockedWrites(t *tongue) locked {
 	}
 	return locked{
 		audiences: `
-SELECT /*! STRAIGHT_JOIN */ j.i, c.conv, g.roster, g.size, p.reader IS NOT NULL, b.reader IS NOT NULL
+SELECT /*! STRAIGHT_JOIN */ j.i, c.conv, c.drops, g.roster, g.size, p.reader IS NOT NULL, b.reader IS NOT NULL
 FROM ` + t.rows("i BIGINT, id ID, roster KEY, name ID") + `
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (delivery_conversations_id) */ ON c.id = j.id
 LEFT JOIN delivery_rosters g /*! FORCE INDEX (PRIMARY) */ ON g.conv = c.conv AND g.name = j.roster
@@ -116,13 +116,6 @@ WHERE b.reader IS NOT NULL OR r.reader IS NOT NULL`,
 INSERT INTO delivery_messages (conv, seq, id, body, total, quorum, sent_at)
 SELECT conv, seq, id, '', 0, 0, 0 FROM ` + t.rows("conv BIGINT, seq BIGINT, id ID") +
 			t.over("conv, seq", "sender = NULL, roster = NULL, "+again("body", "total", "quorum", "sent_at")),
-		bodies: `
-SELECT /*! STRAIGHT_JOIN */ 0, o.id FROM ` + t.ids + ` j
-CROSS JOIN delivery_outbox o /*! FORCE INDEX (delivery_outbox_body) */ ON o.body_of = j.id
-UNION ALL
-SELECT /*! STRAIGHT_JOIN */ 1, d.id FROM ` + t.ids + ` j
-CROSS JOIN delivery_dead d /*! FORCE INDEX (delivery_dead_body) */ ON d.body_of = j.id
-ORDER BY 2`,
 
 		latest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
 		anyDue: `SELECT EXISTS (SELECT 1 FROM delivery_outbox WHERE ready_at <= ` + t.now + `)`,

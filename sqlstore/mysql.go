@@ -102,15 +102,6 @@ SET c.version = j.version`
 	l.dropReceipts = `
 DELETE r FROM ` + mysqlTable(columns("i BIGINT, conv BIGINT, seq BIGINT")) + `
 STRAIGHT_JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq`
-	l.dropBodies = `
-UPDATE ` + mysqlTable(columns("id BIGINT")) + `
-STRAIGHT_JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id
-SET o.payload = JSON_REMOVE(o.payload, '` + bodyPath + `'), o.body_of = NULL
-WHERE o.lease = 0 OR o.ready_at <= ` + mysqlNow
-	l.dropDead = `
-UPDATE ` + mysqlTable(columns("id BIGINT")) + `
-STRAIGHT_JOIN delivery_dead d FORCE INDEX (PRIMARY) ON d.id = j.id
-SET d.payload = JSON_REMOVE(d.payload, '` + bodyPath + `'), d.body_of = NULL`
 	l.newest = newest{
 		lock: mysqlShare,
 		load: lockedReads(&mysqlTongue, mysqlUnread).load + mysqlShare,
@@ -137,10 +128,6 @@ WHERE r.version > 0`,
 DELETE r FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, name ID")) + `
 STRAIGHT_JOIN delivery_readers p FORCE INDEX (PRIMARY) ON p.conv = j.conv AND p.name = j.name
 STRAIGHT_JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.reader = p.reader`,
-		events: `
-SELECT STRAIGHT_JOIN o.id FROM ` + mysqlTable(columns("id BIGINT")) + `
-JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id
-FOR UPDATE`,
 		stretch: `
 SELECT STRAIGHT_JOIN c.conv, m.roster, ` + headerCols + `
 FROM delivery_messages m FORCE INDEX (PRIMARY)` + lockedConversation + lockedSender + `
@@ -153,7 +140,7 @@ SELECT ` + mysqlNow + ` + ?, ?, ?, ` + mysqlNow + `, j.payload, j.body_of
 FROM JSON_TABLE(?, '$[*]' COLUMNS (i FOR ORDINALITY, payload MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$[0]', body_of VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[1]')) j
 ORDER BY j.i`
 	l.due = `
-SELECT id, attempts, payload FROM delivery_outbox FORCE INDEX (delivery_outbox_ready)
+SELECT id, attempts, payload, ` + lockedBody + ` FROM delivery_outbox FORCE INDEX (delivery_outbox_ready)
 WHERE ready_at <= ` + mysqlNow + ` ORDER BY ready_at, id LIMIT ? FOR UPDATE SKIP LOCKED`
 	l.hold = `
 UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) j
@@ -175,7 +162,7 @@ STRAIGHT_JOIN delivery_dead d FORCE INDEX (PRIMARY) ON d.id = j.id`
 }()
 
 const mysqlVersions = `
-SELECT STRAIGHT_JOIN c.conv, c.version
+SELECT STRAIGHT_JOIN c.conv, c.version, c.drops
 FROM JSON_TABLE(?, '$[*]' COLUMNS (conv BIGINT PATH '$')) j
 JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv`
 

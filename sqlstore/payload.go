@@ -12,8 +12,8 @@ import (
 // statuses as numbers, times in microseconds since 1970. Postgres makes the same JSON in SQL. Rows
 // outlive the program that wrote them, so a key never changes its meaning.
 //
-// The event's id is the row's. The row also names the message whose body the payload has: see
-// [bodyOf].
+// The event's id is the row's. A body is not in the payload: the row names the message that has it,
+// see [bodyOf], so that a body is gone from all events with its message.
 type payload struct {
 	Kind         uint8           `json:"k"`
 	Conversation string          `json:"c"`
@@ -31,7 +31,6 @@ type payloadUpdate struct {
 	Delivered int             `json:"d,omitempty"`
 	Read      int             `json:"r,omitempty"`
 	Total     int             `json:"n,omitempty"`
-	Body      string          `json:"b,omitempty"`
 	Receipt   *payloadReceipt `json:"p,omitempty"`
 }
 
@@ -54,7 +53,7 @@ func encodeEvent(e delivery.Event) (string, error) {
 	for i, u := range e.Updates {
 		p.Updates[i] = payloadUpdate{
 			Message: u.Message, Sender: u.Sender, Version: u.Version, Status: uint8(u.Status),
-			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Body: u.Body,
+			Delivered: u.Delivered, Read: u.Read, Total: u.Total,
 		}
 		r := u.Receipt
 		if r == nil {
@@ -71,9 +70,8 @@ func encodeEvent(e delivery.Event) (string, error) {
 	return string(text), err
 }
 
-// bodyOf returns the id of the message whose body the event has, nil if it has none. By that id a
-// deletion finds the row whose payload loses the body. Only the event of a new message has a body,
-// in its one update.
+// bodyOf returns the id of the message whose body the event has, nil if it has none. Only the event
+// of a new message has a body, in its one update.
 func bodyOf(e delivery.Event) *string {
 	if e.Kind != delivery.MessageSent || len(e.Updates) == 0 || e.Updates[0].Body == "" {
 		return nil
@@ -81,16 +79,15 @@ func bodyOf(e delivery.Event) *string {
 	return &e.Updates[0].Message
 }
 
-// bodyPath is where the body is in the payload of an event that has one, for functions of SQL that
-// change JSON.
-const bodyPath = "$.u[0].b"
-
-// readEvent returns the event with that id and payload; of one that cannot be read, the id alone,
-// as [delivery.Store] says, so that it stands in nobody's way.
-func readEvent(id int64, text []byte) delivery.Event {
+// readEvent returns the event with that id, payload and body; of one that cannot be read, the id
+// alone, as [delivery.Store] says, so that it stands in nobody's way.
+func readEvent(id int64, text []byte, body string) delivery.Event {
 	e, err := decodeEvent(id, text)
 	if err != nil {
 		return delivery.Event{ID: id}
+	}
+	if body != "" && len(e.Updates) > 0 {
+		e.Updates[0].Body = body
 	}
 	return e
 }
@@ -108,7 +105,7 @@ func decodeEvent(id int64, text []byte) (delivery.Event, error) {
 	for i, u := range p.Updates {
 		e.Updates[i] = delivery.Update{
 			Message: u.Message, Sender: u.Sender, Version: u.Version, Status: delivery.Status(u.Status),
-			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Body: u.Body,
+			Delivered: u.Delivered, Read: u.Read, Total: u.Total,
 		}
 		r := u.Receipt
 		if r == nil {

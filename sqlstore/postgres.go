@@ -11,6 +11,7 @@ import (
 
 var postgres = dialect{
 	name:     "postgres",
+	numbered: true,
 	begin:    begin("BEGIN ISOLATION LEVEL READ COMMITTED"),
 	inTx:     guard{enter: pgEnter, fail: pgFail},
 	classify: pgClassify,

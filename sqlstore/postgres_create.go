@@ -9,8 +9,9 @@ import (
 )
 
 // pgCreate stores new messages, if the conversations have their senders and rosters: $1 pgDrafts,
-// $2 the lease's length, $3 its token. Else it stores none and says that something is lacking. A
-// conversation keeps what it has, so all it needs to know under the lock is the newest version.
+// $2 the lease's length, $3 its token. Else it stores none and says that something is lacking.
+// While the drops of a conversation stay, it keeps what it has, so that all else to know under the
+// lock is the newest version.
 //
 // It waits for no conversation: the messages in those that somebody else has locked come back
 // without a seq. An id of a message that someone else stores at the same time breaks the unique
@@ -22,11 +23,12 @@ WITH draft AS MATERIALIZED (
 	FROM (` + pgDrafts + `) d
 ),
 wanted AS MATERIALIZED (
-	SELECT conv, count(*) AS n FROM draft WHERE ok AND NOT (SELECT bool_or(lacks) FROM draft) GROUP BY conv
+	SELECT conv, drops, count(*) AS n FROM draft WHERE ok AND NOT (SELECT bool_or(lacks) FROM draft) GROUP BY conv, drops
 ),
 free AS MATERIALIZED (
-	SELECT conv FROM delivery_conversations WHERE conv = ANY (ARRAY(SELECT conv FROM wanted))
-	FOR NO KEY UPDATE SKIP LOCKED
+	SELECT c.conv FROM delivery_conversations c JOIN wanted w ON c.conv = w.conv AND c.drops = w.drops
+	WHERE c.conv = ANY (ARRAY(SELECT conv FROM wanted))
+	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
 taken AS (
 	UPDATE delivery_conversations c SET version = c.version + n
@@ -49,10 +51,10 @@ WITH draft AS MATERIALIZED (
 	FROM (SELECT *, min(ord) FILTER (WHERE brings) OVER (PARTITION BY conversation, roster) AS maker FROM (` + pgDrafts + `) d) d
 ),
 wanted AS MATERIALIZED (
-	SELECT conversation, conv, version, count(*) AS n FROM draft WHERE ok GROUP BY conversation, conv, version
+	SELECT conversation, conv, version, drops, count(*) AS n FROM draft WHERE ok GROUP BY conversation, conv, version, drops
 ),
 free AS MATERIALIZED (
-	SELECT c.conv FROM delivery_conversations c JOIN wanted w ON c.conv = w.conv AND c.version = w.version
+	SELECT c.conv FROM delivery_conversations c JOIN wanted w ON c.conv = w.conv AND c.version = w.version AND c.drops = w.drops
 	WHERE c.conv = ANY (ARRAY(SELECT conv FROM wanted))
 	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
@@ -109,11 +111,11 @@ message AS MATERIALIZED (
 var (
 	// pgDrafts are the drafts whose ids are free, with what their conversations have for them.
 	pgDrafts = `
-		SELECT d.*, c.conv, c.version, p.reader, g.roster AS key, g.size - (m.reader IS NOT NULL)::int AS recipients
+		SELECT d.*, c.conv, c.version, c.drops, p.reader, g.roster AS key, g.size - (m.reader IS NOT NULL)::int AS recipients
 		FROM json_to_recordset($1::json) AS d(ord int, id text, conversation text, sender text, body text, open boolean,
 			quorum int, sent_at timestamptz, roster text, brings boolean, members json, socket text, event_body boolean)
 		LEFT JOIN LATERAL (SELECT id FROM delivery_messages WHERE id = d.id LIMIT 1) taken ON true
-		LEFT JOIN LATERAL (SELECT conv, version FROM delivery_conversations WHERE id = d.conversation LIMIT 1) c ON true
+		LEFT JOIN LATERAL (SELECT conv, version, drops FROM delivery_conversations WHERE id = d.conversation LIMIT 1) c ON true
 		LEFT JOIN LATERAL (SELECT roster, size FROM delivery_rosters WHERE conv = c.conv AND name = d.roster LIMIT 1) g ON true` +
 		pgReader("c.conv", "d.sender") + `
 		LEFT JOIN LATERAL (SELECT reader FROM delivery_members WHERE roster = g.roster AND reader = p.reader LIMIT 1) m ON true
@@ -139,8 +141,7 @@ event AS (
 	SELECT clock_timestamp() + $2::bigint * INTERVAL '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
 		CASE WHEN event_body AND body <> '' THEN id END,
 		json_build_object('k', ` + sqlMessageSent + `, 'c', conversation, 'f', seq, 't', seq, 'x', socket, 'u', json_build_array(
-			json_build_object('i', id, 's', sender, 'v', seq, 'm', ` + sqlSent + `, 'd', 0, 'r', 0, 'n', coalesce(recipients, 0),
-				'b', CASE WHEN event_body THEN body ELSE '' END)))
+			json_build_object('i', id, 's', sender, 'v', seq, 'm', ` + sqlSent + `, 'd', 0, 'r', 0, 'n', coalesce(recipients, 0))))
 	FROM message WHERE seq IS NOT NULL ORDER BY ord
 	RETURNING id
 )

@@ -19,7 +19,7 @@ import (
 // The materialized step is what keeps to the limit: a plan that ran it once per row of an outer
 // loop would skip what it had locked and take more each time. It compares with the statement's
 // time, which unlike the clock's can search an index.
-const pgClaim = `
+var pgClaim = `
 WITH due AS MATERIALIZED (
 	SELECT id, ready_at AS since FROM delivery_outbox
 	WHERE ready_at <= statement_timestamp() AND ready_at > statement_timestamp() - $4::bigint * INTERVAL '1 microsecond'
@@ -30,9 +30,9 @@ claimed AS (
 	UPDATE delivery_outbox SET
 		lease = $2::bigint, attempts = attempts + 1, ready_at = clock_timestamp() + $3::bigint * INTERVAL '1 microsecond'
 	WHERE id = ANY (ARRAY(SELECT id FROM due))
-	RETURNING id, payload, attempts
+	RETURNING id, payload, body_of, attempts
 )
-SELECT id, payload, attempts FROM claimed JOIN due USING (id) ORDER BY since, id`
+SELECT id, payload, body, attempts FROM claimed JOIN due USING (id)` + pgBody + ` ORDER BY since, id`
 
 func (w *postgresWrites) claim(ctx context.Context, s *session, limit int, lease delivery.Lease) (claimed []delivery.Claimed, err error) {
 	began := time.Now()
@@ -41,11 +41,12 @@ func (w *postgresWrites) claim(ctx context.Context, s *session, limit int, lease
 		claimed, err = query(ctx, q, func(rows *sql.Rows) (c delivery.Claimed, err error) {
 			var id int64
 			var payload []byte
-			if err := rows.Scan(&id, &payload, &c.Attempts); err != nil {
+			var body string
+			if err := rows.Scan(&id, &payload, orZero[string]{&body}, &c.Attempts); err != nil {
 				return c, err
 			}
 			c.Lease = lease.Token
-			c.Event = readEvent(id, payload)
+			c.Event = readEvent(id, payload, body)
 			return c, nil
 		}, pgClaim, limit, lease.Token, lease.For.Microseconds(), since.Microseconds())
 		return err
@@ -55,6 +56,10 @@ func (w *postgresWrites) claim(ctx context.Context, s *session, limit int, lease
 	}
 	return claimed, err
 }
+
+// pgBody is a join with the body that belongs to an event, which may be NULL.
+const pgBody = `
+LEFT JOIN LATERAL (SELECT body FROM delivery_messages WHERE id = body_of LIMIT 1) m ON true`
 
 // pgDone ends claims: $1 the events, $2 their leases. It is pgSettle for what mostly happens, in a
 // third of the time.

@@ -16,12 +16,6 @@ INSERT INTO delivery_messages (conv, seq, id, sender, body, total, quorum, sent_
 SELECT 0, -n, id, 0, '', 0, 1, 'epoch' FROM json_array_elements_text($1::json) WITH ORDINALITY AS missing(id, n)
 ORDER BY id COLLATE "C"
 ON CONFLICT (id) DO NOTHING`
-
-	// pgProbeHeld locks the events that still have the body of a message, which are under a lease. The
-	// server fails if one was settled.
-	pgProbeHeld = `
-SELECT FROM delivery_outbox WHERE body_of = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
-ORDER BY id FOR UPDATE`
 )
 
 // pgProbe runs a probe in a caller's transaction and takes back what it did, its locks too. Under

@@ -112,7 +112,8 @@ LEFT JOIN LATERAL (
 ) m ON true
 LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true` + pgReceipt,
 
-	dead: `SELECT id, payload, attempts, reason, at FROM delivery_dead WHERE id > $1::bigint ORDER BY id LIMIT $2::bigint`,
+	dead: `SELECT id, payload, body, attempts, reason, at
+FROM (SELECT * FROM delivery_dead WHERE id > $1::bigint ORDER BY id LIMIT $2::bigint) d` + pgBody + ` ORDER BY id`,
 
 	backlog: `
 SELECT count(*), (extract(epoch FROM clock_timestamp() - min(created_at)) * 1000000)::bigint,

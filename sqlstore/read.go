@@ -39,7 +39,7 @@ type reads struct {
 	unread string // [conversation], user, limit → version, count, id, seq, message…, receipt…
 	twice  bool   // whether unread takes the limit less one after it
 
-	dead    string // after, limit → id, payload, attempts, reason, at
+	dead    string // after, limit → id, payload, body, attempts, reason, at
 	backlog string // → waiting, microseconds since the oldest was committed, until the newest will have been (NULLs if there is none), dead
 }
 

@@ -154,10 +154,11 @@ func stripped(h delivery.Header) delivery.Header {
 func scanDead(rows *sql.Rows) (d delivery.DeadLetter, err error) {
 	var id int64
 	var payload []byte
-	if err := rows.Scan(&id, &payload, &d.Attempts, &d.Reason, timestamp{&d.At}); err != nil {
+	var body string
+	if err := rows.Scan(&id, &payload, orZero[string]{&body}, &d.Attempts, &d.Reason, timestamp{&d.At}); err != nil {
 		return d, err
 	}
-	d.Event = readEvent(id, payload)
+	d.Event = readEvent(id, payload, body)
 	return d, nil
 }
 

@@ -148,7 +148,7 @@ const sqliteIDs = "(SELECT value AS id FROM json_each(?))"
 const sqliteFound = "INSERT INTO delivery_conversations (id, version) VALUES (?, 0)"
 
 // sqliteVersions returns the versions of conversations: who writes has locked all of them.
-const sqliteVersions = "SELECT c.conv, c.version FROM json_each(?) j CROSS JOIN delivery_conversations c ON c.conv = j.value"
+const sqliteVersions = "SELECT c.conv, c.version, c.drops FROM json_each(?) j CROSS JOIN delivery_conversations c ON c.conv = j.value"
 
 // sqliteNow is the clock, in microseconds. It ticks in milliseconds.
 const sqliteNow = "CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000"
@@ -181,17 +181,11 @@ ON CONFLICT (conv) DO UPDATE SET version = excluded.version`
 WITH gone (conv, seq) AS MATERIALIZED (SELECT value->>1, value->>2 FROM json_each(?))
 DELETE FROM delivery_receipts
 WHERE (conv, seq) IN gone AND conv BETWEEN (SELECT min(conv) FROM gone) AND (SELECT max(conv) FROM gone)`
-	l.dropBodies = sqliteBatch + `
-UPDATE delivery_outbox SET payload = json_remove(payload, '` + bodyPath + `'), body_of = NULL
-` + sqliteOfBatch + ` AND (lease = 0 OR ready_at <= ` + sqliteNow + `)`
-	l.dropDead = sqliteBatch + `
-UPDATE delivery_dead SET payload = json_remove(payload, '` + bodyPath + `'), body_of = NULL
-` + sqliteOfBatch
 	l.addEvents = `
 INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload, body_of)
 SELECT ` + sqliteNow + ` + ?, ?, ?, ` + sqliteNow + `, value->>0, value->>1 FROM json_each(?) ORDER BY key`
 	l.due = `
-SELECT id, attempts, payload FROM delivery_outbox WHERE ready_at <= ` + sqliteNow + ` ORDER BY ready_at, id LIMIT ?`
+SELECT id, attempts, payload, ` + lockedBody + ` FROM delivery_outbox WHERE ready_at <= ` + sqliteNow + ` ORDER BY ready_at, id LIMIT ?`
 	l.hold = `
 INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
 SELECT value, 0, 0, 0, 0, '' FROM json_each(?) WHERE true

@@ -60,9 +60,8 @@
 // after a mark or a deletion of a message that does not exist, or a mark by a user who is no
 // recipient of a message that was sent after the transaction's first read, sends of other callers
 // may wait until the transaction ends. At READ COMMITTED there is no such wait. A deletion fails with
-// a conflict if the message was sent or marked, or its event was published with the body, after the
-// transaction's first read. The relay waits with an event whose body is deleted until the
-// transaction ends. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write
+// a conflict if the message was sent or marked after the transaction's first read, a send if the last
+// message to a set of recipients was deleted since. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write
 // fails with a conflict if somebody changed the conversation after the transaction's first read. A
 // transaction at [sql.LevelReadCommitted] has no such conflicts.
 //

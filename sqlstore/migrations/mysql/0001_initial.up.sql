@@ -7,11 +7,14 @@ CREATE TABLE IF NOT EXISTS delivery_migrations (
 	applied_at BIGINT NOT NULL
 ) ENGINE=InnoDB;
 
--- A conversation's row is the lock of all that changes in it, and its version counts the changes.
+-- A conversation's row is the lock of all that changes in it, and its version counts the changes. Its messages up to the
+-- floor are gone. drops counts the rosters that are gone, or have lost their keys.
 CREATE TABLE IF NOT EXISTS delivery_conversations (
 	conv    BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
 	id      VARBINARY(128) NOT NULL,
 	version BIGINT NOT NULL,
+	floor   BIGINT NOT NULL DEFAULT 0,
+	drops   BIGINT NOT NULL DEFAULT 0,
 	UNIQUE KEY delivery_conversations_id (id)
 ) ENGINE=InnoDB;
 
@@ -23,7 +26,7 @@ CREATE TABLE IF NOT EXISTS delivery_conversations (
 -- The names come first in the primary key, since an INSERT that finds its row there locks no gap between rows.
 CREATE TABLE IF NOT EXISTS delivery_readers (
 	conv          BIGINT NOT NULL,
-	name          VARBINARY(128) NOT NULL,
+	name          VARBINARY(160) NOT NULL,
 	reader        BIGINT NOT NULL AUTO_INCREMENT,
 	delivered_seq BIGINT NOT NULL,
 	read_seq      BIGINT NOT NULL,
@@ -32,14 +35,16 @@ CREATE TABLE IF NOT EXISTS delivery_readers (
 	flag          BIGINT NOT NULL DEFAULT 0,
 	rev           BIGINT NOT NULL DEFAULT 0,
 	PRIMARY KEY (conv, name),
-	UNIQUE KEY delivery_readers_reader (reader)
+	UNIQUE KEY delivery_readers_reader (reader),
+	KEY delivery_readers_name (name)
 ) ENGINE=InnoDB;
 
 -- The sets of readers that a conversation's messages are for, by their keys. None ever changes. A member's cap is
 -- the highest status of it that others may ever see. Members at cap 1 are untracked, those at cap 2 hide that they read.
+-- A roster is gone with its last message.
 CREATE TABLE IF NOT EXISTS delivery_rosters (
 	conv      BIGINT NOT NULL,
-	name      VARBINARY(129) NOT NULL,
+	name      VARBINARY(160) NOT NULL,
 	roster    BIGINT NOT NULL AUTO_INCREMENT,
 	size      INT NOT NULL,
 	untracked INT NOT NULL DEFAULT 0,
@@ -72,7 +77,8 @@ CREATE TABLE IF NOT EXISTS delivery_messages (
 	hiding    INT NOT NULL DEFAULT 0,
 	sent_at   BIGINT NOT NULL,
 	PRIMARY KEY (conv, seq),
-	UNIQUE KEY delivery_messages_id (id)
+	UNIQUE KEY delivery_messages_id (id),
+	KEY delivery_messages_roster (roster)
 ) ENGINE=InnoDB;
 
 -- What its receipts change about a message, apart from the wide row that never does. A deleted message is at status 0.
@@ -112,7 +118,8 @@ CREATE TABLE IF NOT EXISTS delivery_own (
 ) ENGINE=InnoDB;
 
 -- Events that were committed and not accepted yet. ready_at is the schedule and the end of the lease in one, on the
--- clock of the database. body_of is the id of the message whose body the payload has, if it has one.
+-- clock of the database. body_of is the id of the message whose body belongs to the event, if it is told: the body is the
+-- message's own, so that it is gone with it.
 CREATE TABLE IF NOT EXISTS delivery_outbox (
 	id         BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
 	ready_at   BIGINT NOT NULL,
@@ -121,8 +128,7 @@ CREATE TABLE IF NOT EXISTS delivery_outbox (
 	created_at BIGINT NOT NULL,
 	body_of    VARBINARY(128),
 	payload    MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
-	KEY delivery_outbox_ready (ready_at, id, created_at),
-	KEY delivery_outbox_body (body_of)
+	KEY delivery_outbox_ready (ready_at, id, created_at)
 ) ENGINE=InnoDB;
 
 -- Events that can never be accepted, under the ids they had in the outbox.
@@ -132,8 +138,7 @@ CREATE TABLE IF NOT EXISTS delivery_dead (
 	reason   MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
 	at       BIGINT NOT NULL,
 	body_of  VARBINARY(128),
-	payload  MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
-	KEY delivery_dead_body (body_of)
+	payload  MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL
 ) ENGINE=InnoDB;
 
 -- One row: a number that clients hand back, and that changes when the database was restored.

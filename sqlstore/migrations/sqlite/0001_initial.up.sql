@@ -6,11 +6,14 @@ CREATE TABLE IF NOT EXISTS delivery_migrations (
 	applied_at INTEGER NOT NULL
 );
 
--- A conversation's version counts the changes in it.
+-- A conversation's version counts the changes in it. Its messages up to the floor are gone. drops counts the rosters that
+-- are gone, or have lost their keys.
 CREATE TABLE delivery_conversations (
 	conv    INTEGER PRIMARY KEY,
 	id      TEXT NOT NULL UNIQUE,
-	version INTEGER NOT NULL
+	version INTEGER NOT NULL,
+	floor   INTEGER NOT NULL DEFAULT 0,
+	drops   INTEGER NOT NULL DEFAULT 0
 );
 
 -- Who has sent, may receive or has marked in a conversation: a name has a number of its own in each. Up to delivered_seq
@@ -30,8 +33,11 @@ CREATE TABLE delivery_readers (
 	UNIQUE (conv, name)
 );
 
+CREATE INDEX delivery_readers_name ON delivery_readers (name);
+
 -- The sets of readers that a conversation's messages are for, by their keys. None ever changes. A member's cap is
 -- the highest status of it that others may ever see. Members at cap 1 are untracked, those at cap 2 hide that they read.
+-- A roster is gone with its last message.
 CREATE TABLE delivery_rosters (
 	roster    INTEGER PRIMARY KEY,
 	conv      INTEGER NOT NULL,
@@ -67,6 +73,8 @@ CREATE TABLE delivery_messages (
 	sent_at   INTEGER NOT NULL,
 	PRIMARY KEY (conv, seq)
 ) WITHOUT ROWID;
+
+CREATE INDEX delivery_messages_roster ON delivery_messages (roster) WHERE roster IS NOT NULL;
 
 -- What its receipts change about a message, apart from the wide row that never does. A deleted message is at status 0.
 CREATE TABLE delivery_states (
@@ -106,7 +114,8 @@ CREATE TABLE delivery_own (
 ) WITHOUT ROWID;
 
 -- Events that were committed and not accepted yet. ready_at is the schedule and the end of the lease in one, on the
--- clock of the database. body_of is the id of the message whose body the payload has, if it has one.
+-- clock of the database. body_of is the id of the message whose body belongs to the event, if it is told: the body is the
+-- message's own, so that it is gone with it.
 CREATE TABLE delivery_outbox (
 	id         INTEGER PRIMARY KEY AUTOINCREMENT,
 	ready_at   INTEGER NOT NULL,
@@ -118,7 +127,6 @@ CREATE TABLE delivery_outbox (
 );
 
 CREATE INDEX delivery_outbox_ready ON delivery_outbox (ready_at, id, created_at);
-CREATE INDEX delivery_outbox_body ON delivery_outbox (body_of) WHERE body_of IS NOT NULL;
 
 -- Events that can never be accepted, under the ids they had in the outbox.
 CREATE TABLE delivery_dead (
@@ -129,8 +137,6 @@ CREATE TABLE delivery_dead (
 	body_of  TEXT,
 	payload  TEXT NOT NULL
 );
-
-CREATE INDEX delivery_dead_body ON delivery_dead (body_of) WHERE body_of IS NOT NULL;
 
 -- One row: a number that clients hand back, and that changes when the database was restored.
 CREATE TABLE delivery_epoch (

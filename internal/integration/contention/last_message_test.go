@@ -1,0 +1,129 @@
+package contention
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
+)
+
+// eachKind runs test on one engine of each kind.
+func eachKind(t *testing.T, test func(t *testing.T, e engines.Engine)) {
+	for _, kind := range []engines.Kind{engines.Postgres, engines.MySQL, engines.SQLite} {
+		e := engines.First(kind)
+		t.Run(e.Name, func(t *testing.T) { test(t, e) })
+	}
+}
+
+// One process deletes the last message to a set of recipients while another sends the next one to
+// it, by its key where that is known. Whoever comes first, each message has its roster, and no
+// roster is left without a message.
+func TestARosterIsGoneWithItsLastMessageAndNeverBefore(t *testing.T) {
+	const rounds = 1000
+	eachKind(t, func(t *testing.T, e engines.Engine) {
+		database := e.Database(t)
+		first, second := database.Open(t), database.Open(t)
+		stores.Migrate(t, e, first)
+		deleter, sender := stores.Open(t, e, first), stores.Open(t, e, second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		send := func(id string) error {
+			for known := true; ; known = false { // guesses first that the roster is known
+				m := frozen(id, "c", "ann", "them", "ann", "bob", "cem")
+				if known {
+					m[0].Members = nil
+				}
+				created, _, err := createUntilTried(ctx, sender, m[0])
+				if err != nil || !created[0].NoRoster {
+					return err
+				}
+			}
+		}
+		if err := send("m0"); err != nil {
+			t.Fatal(err)
+		}
+		remade := 0
+		for round := range rounds {
+			done := make(chan error)
+			go func() { done <- send(fmt.Sprint("m", round+1)) }()
+			for blocked := true; blocked; {
+				deleted, _, err := deleter.Delete(ctx, deletionsOf(fmt.Sprint("m", round)), delivery.Lease{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				blocked = deleted[0].Blocked
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			id := fmt.Sprint("m", round+1)
+			if receipts, err := stores.Receipts(ctx, sender, id); err != nil || len(receipts) != 2 {
+				t.Fatalf("%s has %d recipients, %v", id, len(receipts), err)
+			}
+			if n := countRows(t, first, "delivery_rosters"); n != 1 {
+				t.Fatalf("there are %d rosters after %s", n, id)
+			}
+			remade = countRows(t, first, "delivery_conversations WHERE drops > 0")
+		}
+		if _, _, err := deleter.Delete(ctx, deletionsOf(fmt.Sprint("m", rounds)), delivery.Lease{}); err != nil {
+			t.Fatal(err)
+		}
+		if n := countRows(t, first, "delivery_rosters") + countRows(t, first, "delivery_members"); n != 0 || remade == 0 {
+			t.Errorf("%d rosters and members are left; any was dropped before: %t", n, remade > 0)
+		}
+	})
+}
+
+// A claim of an event whose message somebody is deleting waits for nobody.
+func TestAClaimDoesNotWaitForADeletion(t *testing.T) {
+	for _, kind := range []engines.Kind{engines.Postgres, engines.MySQL} {
+		e := engines.First(kind)
+		t.Run(e.Name, func(t *testing.T) {
+			db, store := stores.Migrated(t, e)
+			for _, id := range []string{"gone", "stays"} {
+				message := delivery.NewMessage{Header: delivery.Header{ID: id, Conversation: "c", Sender: "ann", Open: true, Quorum: 1, SentAt: time.Now()}, Body: "secret", EventBody: true}
+				if _, _, err := store.Create(t.Context(), []delivery.NewMessage{message}, delivery.Lease{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tx := stores.Begin(t, db)
+			if _, _, err := store.InTx(tx).(delivery.Keeper).Delete(t.Context(), deletionsOf("gone"), delivery.Lease{}); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			claim := func(token int64) string {
+				t.Helper()
+				var bodies []string
+				claimed, err := store.Claim(ctx, 10, delivery.Lease{Token: token, For: time.Hour})
+				for _, c := range claimed {
+					bodies = append(bodies, fmt.Sprintf("%s %q", c.Event.Updates[0].Message, c.Event.Updates[0].Body))
+					_, err2 := store.Settle(ctx, []delivery.Settlement{{ID: c.Event.ID, Lease: token, Outcome: delivery.SettleRelease}})
+					if err == nil {
+						err = err2
+					}
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				slices.Sort(bodies)
+				return strings.Join(bodies, ", ")
+			}
+			if got, want := claim(1), `gone "secret", stays "secret"`; got != want {
+				t.Errorf("before the commit: %s, want %s", got, want)
+			}
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := claim(2), `gone "", gone "", stays "secret"`; got != want {
+				t.Errorf("after it: %s, want %s", got, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,59 @@
+package sqlstore
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// What is rare, and need not be one statement, is written once for all dialects: in statements about
+// one key or one range of keys, whose arguments are ?.
+
+// say returns a statement as the dialect writes its arguments.
+func (d *dialect) say(text string) string {
+	if !d.numbered {
+		return text
+	}
+	var b strings.Builder
+	for i, part := range strings.Split(text, "?") {
+		if i > 0 {
+			b.WriteString("$" + strconv.Itoa(i))
+		}
+		b.WriteString(part)
+	}
+	return b.String()
+}
+
+// exec executes a statement that is written once for all dialects.
+func (d *dialect) exec(ctx context.Context, q delivery.DBTX, text string, args ...any) error {
+	_, err := q.ExecContext(ctx, d.say(text), args...)
+	return err
+}
+
+// dropRosters drops those of the rosters of a locked conversation that have no messages, and counts
+// them as drops.
+func (d *dialect) dropRosters(ctx context.Context, q delivery.DBTX, conv int64, rosters []int64) error {
+	// Postgres would look for equality in any order, if most rows had the roster by its statistics.
+	const inUse = `SELECT seq FROM delivery_messages /*! FORCE INDEX (delivery_messages_roster) */
+WHERE roster BETWEEN ? AND ? ORDER BY roster LIMIT 1`
+	for _, roster := range rosters {
+		seqs, err := query(ctx, q, scanInt, d.say(inUse), roster, roster)
+		if err != nil {
+			return err
+		}
+		if len(seqs) > 0 {
+			continue
+		}
+		for _, drop := range []string{"DELETE FROM delivery_members WHERE roster = ?", "DELETE FROM delivery_rosters WHERE roster = ?"} {
+			if err := d.exec(ctx, q, drop, roster); err != nil {
+				return err
+			}
+		}
+		if err := d.exec(ctx, q, "UPDATE delivery_conversations SET drops = drops + 1 WHERE conv = ?", conv); err != nil {
+			return err
+		}
+	}
+	return nil
+}
