@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS delivery_readers (
 	rev           BIGINT NOT NULL DEFAULT 0,
 	PRIMARY KEY (conv, name),
 	UNIQUE KEY delivery_readers_reader (reader),
-	KEY delivery_readers_name (name)
+	KEY delivery_readers_name (name, conv)
 ) ENGINE=InnoDB;
 
 -- The sets of readers that a conversation's messages are for, by their keys. None ever changes. A member's cap is

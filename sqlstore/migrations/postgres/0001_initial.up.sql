@@ -33,7 +33,7 @@ CREATE TABLE delivery_readers (
 	UNIQUE (conv, name)
 ) WITH (fillfactor = 50);
 
-CREATE INDEX delivery_readers_name ON delivery_readers (name);
+CREATE INDEX delivery_readers_name ON delivery_readers (name, conv);
 
 -- The sets of users that a conversation's messages were sent to, by the key of each. They never change. A member's cap is
 -- the highest status of it that others may ever see. Members at cap 1 are untracked, those at cap 2 hide that they read.

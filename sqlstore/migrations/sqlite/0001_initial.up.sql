@@ -33,7 +33,7 @@ CREATE TABLE delivery_readers (
 	UNIQUE (conv, name)
 );
 
-CREATE INDEX delivery_readers_name ON delivery_readers (name);
+CREATE INDEX delivery_readers_name ON delivery_readers (name, conv);
 
 -- The sets of readers that a conversation's messages are for, by their keys. None ever changes. A member's cap is
 -- the highest status of it that others may ever see. Members at cap 1 are untracked, those at cap 2 hide that they read.
