@@ -26,7 +26,10 @@ func startDaemon(t *testing.T, url string, end syscall.Signal, command *exec.Cmd
 		text, _ := os.ReadFile(log.Name())
 		return string(text)
 	}
-	command.Stdout, command.Stderr, command.SysProcAttr = log, log, childOf()
+	command.Stdout, command.Stderr = log, log
+	if command.SysProcAttr == nil {
+		command.SysProcAttr = childOf()
+	}
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread() // whose end would be the process's
