@@ -173,7 +173,7 @@ func TestSQLStoreSaysThatTheDatabaseIsUnavailable(t *testing.T) {
 		}
 	})
 	t.Run("sqlite, no file", func(t *testing.T) {
-		db, err := sql.Open("sqlite", "file:/does/not/exist.db")
+		db, err := sql.Open(engines.First(engines.SQLite).Driver, "file:/does/not/exist.db")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,12 +7,13 @@
 // the first test that asks starts a private, throwaway server on loopback, which the other tests of
 // the same binary share. With neither, the test is skipped, see package need.
 //
-// All drivers are there without the race detector, and with it the first of each kind of database:
-// it watches the library's own code, which is the same whatever the driver, and it makes the
-// drivers several times as slow. SQLite has four drivers, of which two call themselves "sqlite" and
-// two "sqlite3", so that one binary can hold two of them: modernc.org/sqlite and mattn/go-sqlite3,
-// which needs cgo, or, with the build tag sqlite2, glebarez/go-sqlite and ncruces/go-sqlite3 in
-// their place. So to test with every driver takes two runs:
+// All drivers are there without the race detector, and with it one of each kind of database: it
+// watches the library's own code, which is the same whatever the driver. For SQLite that is
+// mattn/go-sqlite3, since the detector makes a driver that is written in Go ten times as slow.
+// SQLite has four drivers, of which two call themselves "sqlite" and two "sqlite3", so that one
+// binary can hold two of them: modernc.org/sqlite and mattn/go-sqlite3, which needs cgo, or, with
+// the build tag sqlite2, glebarez/go-sqlite and ncruces/go-sqlite3 in their place. So to test with
+// every driver takes two runs:
 //
 //	go test ./internal/integration/contract && go test -tags sqlite2 ./internal/integration/contract
 //

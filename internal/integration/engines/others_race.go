@@ -2,4 +2,8 @@
 
 package engines
 
-var others, Variants []Engine // see the package's documentation
+// See the package's documentation.
+var (
+	firstSQLite      = Engine{Name: "sqlite", Kind: SQLite, Driver: secondSQLite.Driver, settings: secondSQLite.settings, busy: secondSQLite.busy}
+	others, Variants []Engine
+)

@@ -1,4 +1,4 @@
-//go:build !sqlite2 && !race
+//go:build !sqlite2 || race
 
 package engines
 
