@@ -118,6 +118,15 @@
 // to say where a request comes from cannot be told from another program. For such browsers, set
 // SameSite on session cookies.
 //
+// # Pages that outlive a sign-out
+//
+// A tab that shows the page of alice may still be open when carol signs in in another tab of the same
+// browser. What that tab sends then comes with carol's session. So a client says in the header
+// Delivery-User for which user its page was made, percent-encoded, and a request of anybody else's
+// session is refused with 409 other_user. The client of package deliveryjs sends the header with
+// every request. Clients that sign in by a token have no need for it, and a request without it is
+// accepted.
+//
 // # Problems
 //
 // Refusals and failures are answered with a problem (RFC 9457, application/problem+json). Its
@@ -132,6 +141,7 @@
 //	404 not_found            there is no such message, or it does not concern this user
 //	404 no_route             there is no such path; the detail says so if the prefix was not stripped
 //	405 method_not_allowed   the header Allow lists the methods of the path
+//	409 other_user           the session is not that of the user in the header Delivery-User
 //	409 conflict             another message has this id
 //	410 gone                 a message with this id was deleted
 //	413 too_large            the message's body is over 64 KiB, or the request over 392 KiB

@@ -8,11 +8,16 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/msgdelivery/delivery"
 )
+
+// UserHeader is the header by which a client says whom it takes its user for, percent-encoded. It is
+// compared with the user that the app's identify function returns, and gives no right to anything.
+const UserHeader = "Delivery-User"
 
 // Handler serves a tracker's messages and marks. Make it with [New]. It is safe for concurrent use.
 type Handler struct {
@@ -144,7 +149,27 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (endpoint, strin
 	if user == "" {
 		return endpoint{}, "", signedOut
 	}
+	if err := checkUser(r, user); err != nil {
+		return endpoint{}, "", err
+	}
 	return e, user, nil
+}
+
+// checkUser refuses a request whose client takes its user for another one than the app does. That is
+// a page that was made for a user who has signed out since: it would send and mark as somebody else.
+func checkUser(r *http.Request, user string) error {
+	said := r.Header.Values(UserHeader)
+	if len(said) == 0 {
+		return nil
+	}
+	name, err := url.PathUnescape(said[0])
+	if len(said) > 1 || err != nil {
+		return &delivery.InvalidError{Field: UserHeader, Reason: "is not one percent-encoded user"}
+	}
+	if name != user {
+		return otherUser
+	}
+	return nil
 }
 
 // noRoute is the problem of a path that is no route. Where a route follows a prefix, it says so:

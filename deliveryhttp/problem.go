@@ -31,6 +31,7 @@ var (
 	noRoute          = &kind{http.StatusNotFound, "no_route", "No such path", ""}
 	notStripped      = &kind{http.StatusNotFound, "no_route", "No such path", "the path is one of the routes with something before it: mount the handler under http.StripPrefix, with that prefix"}
 	methodNotAllowed = &kind{http.StatusMethodNotAllowed, "method_not_allowed", "No such method here", ""}
+	otherUser        = &kind{http.StatusConflict, "other_user", "The page was made for another user", ""}
 	conflict         = &kind{http.StatusConflict, "conflict", "The id is taken by another message", ""}
 	gone             = &kind{http.StatusGone, "gone", "A message with this id was deleted", ""}
 	tooLarge         = &kind{http.StatusRequestEntityTooLarge, "too_large", "Too large", ""}

@@ -14,9 +14,11 @@
 //   - streams: do server-sent events over several processes reach everybody, or catch up?
 //   - streams: does every client's view become the store's, over server-sent events of several
 //     processes?
+//   - client: does the JavaScript of package deliveryjs keep its promises, without a page?
 //   - watchers, browser: does a client that misses events catch up, as a program and as a page?
 //   - orm, routers: does the library work with the transactions and handlers of other libraries?
 //
 // The rest helps them: engines starts databases, stores puts a store on one, cutter breaks its
-// connections, need says what becomes of a test that lacks a program, and report prints the outcome.
+// connections, need says what becomes of a test that lacks a program, bundle makes
+// the modules that browsers get, and report prints the outcome.
 package integration

@@ -11,6 +11,8 @@ require (
 	github.com/chromedp/chromedp v0.23.0
 	// The WebSocket under the Pusher server that pusher-js is tested against.
 	github.com/coder/websocket v1.8.15
+	// Makes the modules that browsers get out of their sources.
+	github.com/evanw/esbuild v0.28.2
 	// A SQLite driver made from modernc.org/sqlite, which GORM's driver without cgo is built on.
 	github.com/glebarez/go-sqlite v1.23.0
 	// The MySQL and MariaDB driver.

@@ -1,0 +1,71 @@
+// The routes of the server, which are described in the documentation of the Go package deliveryhttp.
+
+import { Halt } from './task.js';
+
+const PATIENCE = 10_000; // ms for an answer
+const MAX_KEEPALIVE = 32_000; // characters; all such requests of a page share 64 KiB
+
+/** The server refused the request for good. Its code is one of those that deliveryhttp documents. */
+export class Refusal extends Error {
+  constructor(message, code) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export class Api {
+  /** Called when the server takes the page's user for another one or for nobody, and when that is over. */
+  onUser = (code) => {};
+  #url;
+  #user;
+  #fetch;
+  #stranger = false;
+
+  constructor(url, user, fetch) {
+    this.#url = url;
+    this.#user = encodeURIComponent(user); // a header has no other letters
+    this.#fetch = fetch;
+  }
+
+  messages = (conversation, range) => this.#get('messages', { conversation, ...range });
+  changes = (conversation, cursor) => this.#get('changes', { conversation, ...cursor });
+  unread = async (conversation) => (await this.#get('unread', { conversation })).unread[0];
+  receipts = (message, after) => this.#get('receipts', { message, after, limit: 500 });
+  send = (draft) => this.#post('messages', draft);
+  remove = (deletion) => this.#post('messages/delete', deletion);
+  mark = (marks) => this.#post('marks/batch', marks);
+  markUpTo = (mark) => this.#post('marks/up-to', mark);
+
+  #get(path, fields) {
+    return this.#call(`${path}?${new URLSearchParams(fields)}`, { headers: {} });
+  }
+
+  // A request with keepalive outlives its page, even if its connection is still being set up.
+  #post(path, fields) {
+    const body = JSON.stringify(fields);
+    const headers = { 'Content-Type': 'application/json' };
+    return this.#call(path, { method: 'POST', headers, body, keepalive: body.length < MAX_KEEPALIVE });
+  }
+
+  async #call(path, request) {
+    request.headers['Delivery-User'] = this.#user;
+    request.signal = AbortSignal.timeout(PATIENCE);
+    const fetch = this.#fetch;
+    const answer = await fetch(`${this.#url}/${path}`, request);
+    if (answer.ok) {
+      const result = await answer.json();
+      if (this.#stranger) this.onUser();
+      this.#stranger = false;
+      return result;
+    }
+    const { code, detail, title } = await answer.json().catch(() => ({}));
+    const words = detail ?? title ?? `status ${answer.status}`;
+    if (answer.status === 401 || code === 'other_user') {
+      this.#stranger = true;
+      this.onUser(code ?? 'signed_out');
+      throw new Halt(words);
+    }
+    // Only a problem of deliveryhttp is final. Anything else comes from something in between.
+    throw code && answer.status < 500 ? new Refusal(words, code) : new Error(words);
+  }
+}

@@ -1,0 +1,314 @@
+// What a page knows of a conversation: its messages, and up to which version it knows everything.
+//
+// Every change in a conversation has a version, counted from 1 without gaps. Events may come late, twice or never. If a
+// version is missing, the page asks for all changes since the version up to which it knows everything. If the server
+// cannot tell them, because its database was restored, the page starts over.
+
+import { Task } from './task.js';
+
+const GAP_PATIENCE = 300; // ms that an event may be late before the page asks for changes
+const PAGE = 200; // messages in an answer
+const LONG_PAGE = 500;
+
+const RANK = { sent: 1, delivered: 2, read: 3 };
+
+const further = (a, b) => ((RANK[b] ?? 0) > (RANK[a] ?? 0) ? b : a);
+
+/**
+ * A conversation that the page follows. It emits:
+ *
+ * - 'message', with the message as its detail, for one that is new or has changed;
+ * - 'removed', with the id of a message that was deleted, discarded or forgotten;
+ * - 'update' when anything else may have changed: loaded, more, unread, firstUnread.
+ */
+export class Conversation extends EventTarget {
+  /** Messages by id, not in order. The type Message in delivery.d.ts describes them. */
+  messages = new Map();
+  /** Whether the messages were loaded. */
+  loaded = false;
+  /** Whether the server has messages before the first one here. */
+  more = false;
+  /** The id and seq of the first unread message as of the last count, or undefined. */
+  firstUnread;
+  #deps;
+  #version = -1; // the version up to which everything is known; -1 if nothing is
+  #epoch = '0'; // the epoch of the version
+  #ahead = []; // ranges [from, to] of versions that are known beyond that
+  #gone = new Set(); // the ids of messages that were deleted
+  #before = 0; // how many messages before the first one here are unread; null if that has to be counted
+  #sync = new Task(() => this.#catchUp());
+
+  /** Conversations are made by Delivery.conversation. */
+  constructor(id, deps) {
+    super();
+    this.id = id;
+    this.#deps = deps; // {user, api, marks, outbox, watch, socket}
+    queueMicrotask(() => { // once somebody listens
+      for (const [key, draft] of deps.outbox.all()) if (draft.conversation === id) this.queued({ id: key, ...draft });
+    });
+    this.sync();
+  }
+
+  /** The position from which a transport has to tell events: {version, epoch}, or undefined before the first load. */
+  get position() {
+    return this.#version < 0 ? undefined : { version: this.#version, epoch: this.#epoch };
+  }
+
+  /** How many messages are unread, loaded or not: Infinity if they are too many for the server to count. */
+  get unread() {
+    return (this.#before ?? 0) + this.#unreadHere().length;
+  }
+
+  /** The messages in order. Those that are not sent yet come last. */
+  sorted() {
+    return [...this.messages.values()].sort((a, b) => a.seq - b.seq || a.turn - b.turn);
+  }
+
+  /**
+   * Queues a message, which survives a reload.
+   * @param {string} body
+   * @returns {string} its id
+   */
+  send(body) {
+    const draft = this.#deps.outbox.send(this.id, body);
+    this.queued(draft);
+    return draft.id;
+  }
+
+  /**
+   * Forgets a message that the server refused.
+   * @returns {string | undefined} its text
+   */
+  discard(id) {
+    const body = this.#deps.outbox.discard(id);
+    if (body !== undefined) this.#drop(id);
+    return body;
+  }
+
+  /** Deletes one of the user's own messages for everyone. It rejects if the server did not do so. */
+  async remove(id) {
+    await this.#deps.api.remove({ message: id, socket: this.#deps.socket() });
+    this.#deleted(id);
+    this.sync(); // the event of the page's own deletion does not reach it
+  }
+
+  /** Marks a message as read. The page says by itself what a user has seen of watched elements. */
+  read(id) {
+    const message = this.messages.get(id);
+    if (!message || message.own === undefined || message.own === 'read') return;
+    this.#deps.marks.add('read', this.id, id);
+    this.#merge({ id, own: 'read' });
+  }
+
+  /** Marks all messages as read, those that are not loaded included. */
+  async readAll() {
+    const last = this.sorted().findLast(({ seq }) => seq < Infinity);
+    if (!last) return;
+    await this.#deps.api.markUpTo({ conversation: this.id, message: last.id, status: 'read', socket: this.#deps.socket() });
+    for (const { id } of this.#unreadHere()) this.#merge({ id, own: 'read' });
+    this.#before = null;
+    this.sync();
+  }
+
+  /** Has the message read once the element, which is its last line, was on the screen. */
+  watch(element, id) {
+    const { own } = this.messages.get(id) ?? {};
+    if (own && own !== 'read') this.#deps.watch(element, () => this.read(id));
+  }
+
+  /**
+   * Loads messages before the first one here: 50, or all from a seq on.
+   * @param {number} [from]
+   */
+  async earlier(from) {
+    do {
+      await this.#load({ before: this.#first(), limit: from === undefined ? 50 : LONG_PAGE });
+      this.#before = null;
+    } while (this.more && from < this.#first());
+    this.sync(); // which counts
+  }
+
+  /** Returns who has got a message, and when: [{recipient, status, delivered_at, read_at}]. */
+  async receipts(message) {
+    const all = [];
+    for (let page = { more: true, next: '' }; page.more; ) {
+      page = await this.#deps.api.receipts(message, page.next);
+      all.push(...page.receipts);
+    }
+    return all;
+  }
+
+  /** Asks the server for changes, after a delay in milliseconds. */
+  sync(delay = 0) {
+    this.#sync.request(delay);
+  }
+
+  hurry() {
+    this.#sync.hurry();
+  }
+
+  stop() {
+    this.#sync.stop();
+  }
+
+  /** Takes an event as deliverywire describes it. */
+  event(kind, { from, to, shared, updates }) {
+    const gap = this.#version < 0 || from > this.#version + 1;
+    for (const part of updates) {
+      const u = { delivered: 0, read: 0, total: 0, ...shared, ...part };
+      const { message: id, version, status, delivered, read, total, sender, body } = u;
+      const tally = { version, status, delivered, read, total };
+      if (kind === 'deleted') {
+        this.#deleted(id);
+      } else if (kind === 'message') {
+        if (body === undefined || u.body_omitted) return this.sync();
+        this.#merge({ id, sender, body, seq: version, sentAt: new Date(), own: 'sent' }, tally);
+      } else if (this.messages.has(id)) {
+        this.#merge({ id, own: this.#mine(u) }, tally);
+      } else if (gap) {
+        return this.sync(); // the changes bring the message and the rest of the event
+      } else if (this.#mine(u)) {
+        this.#before = null; // another device of the user's has read what is not loaded here
+        this.sync();
+      }
+    }
+    this.learned(from, to);
+    this.#updated();
+  }
+
+  /** Records that the page knows the changes of these versions, and checks whether any before are missing. */
+  learned(from, to) {
+    if (this.#version < 0) return;
+    this.#ahead.push([from, to]);
+    this.#ahead.sort((a, b) => a[0] - b[0]);
+    while (this.#ahead[0]?.[0] <= this.#version + 1) this.#version = Math.max(this.#version, this.#ahead.shift()[1]);
+    if (this.#ahead.length) this.sync(GAP_PATIENCE);
+  }
+
+  /** Takes a message of the user's that waits in the outbox, or was refused for a reason. */
+  queued({ id, body, turn, reason, kept = true }) {
+    const status = reason ? 'failed' : 'sending';
+    this.#merge({ id, body, turn, reason, kept, sender: this.#deps.user, sentAt: new Date(), seq: Infinity }, { version: 0, status });
+  }
+
+  /** Takes the server's answer to such a message. */
+  sent(message) {
+    this.#take(message);
+    this.learned(message.seq, message.seq);
+  }
+
+  /** Returns the last message if the user has read everything up to it, and the page knows that. */
+  allRead() {
+    if (!this.loaded || this.#before !== 0 || this.#unreadHere().length) return undefined;
+    return this.sorted().findLast(({ seq }) => seq <= this.#version)?.id;
+  }
+
+  /** Starts over. Messages that wait in the outbox stay. */
+  reset() {
+    for (const { id, seq } of this.messages.values()) if (seq < Infinity) this.#drop(id);
+    this.#version = -1;
+    this.#ahead = [];
+    this.#gone.clear();
+    this.loaded = this.more = false;
+    this.#before = 0;
+    this.sync();
+  }
+
+  #mine(u) {
+    return u.recipient === this.#deps.user ? u.recipient_status : undefined;
+  }
+
+  #unreadHere() {
+    return [...this.messages.values()].filter(({ own }) => own && own !== 'read');
+  }
+
+  #first() {
+    return Math.min(...[...this.messages.values()].map(({ seq }) => seq));
+  }
+
+  async #load(range) {
+    const page = await this.#deps.api.messages(this.id, range);
+    this.more = page.more;
+    for (const message of page.messages) this.#take(message);
+    return page;
+  }
+
+  async #catchUp() {
+    if (this.#version < 0) {
+      const { version, epoch } = await this.#load({ limit: 50 });
+      this.#version = version;
+      this.#epoch = epoch;
+    } else {
+      for (let page = { more: true }; page.more; ) {
+        page = await this.#deps.api.changes(this.id, { since: this.#version, epoch: this.#epoch, limit: PAGE });
+        if (page.reset) return this.reset();
+        const first = this.#first();
+        for (const message of page.messages) {
+          if (message.deleted) this.#deleted(message.id);
+          else if (!this.more || message.seq >= first || this.messages.has(message.id)) this.#take(message);
+        }
+        this.#version = Math.max(this.#version, page.version);
+      }
+    }
+    this.learned(0, this.#version);
+    await this.#count();
+    this.loaded = true;
+    this.#updated();
+  }
+
+  // Counts the unread messages before the first one here. The server's count has the ones here as well, without the marks
+  // that it does not know yet.
+  async #count() {
+    if (this.loaded && this.#before !== null) return;
+    const start = this.#first();
+    const { count, more, first, version } = await this.#deps.api.unread(this.id);
+    const pending = new Set(this.#deps.marks.pending('read', this.id));
+    const here = [...this.messages.values()].filter(({ id, own }) => own && (own !== 'read' || pending.has(id))).length;
+    this.firstUnread = first;
+    this.#before = 0;
+    if (!this.more || !(first?.seq < start)) return;
+    this.#before = more ? Infinity : Math.max(1, count - here);
+    if (version <= this.#version) return;
+    this.#before = null; // the counts are of different moments
+    this.sync(GAP_PATIENCE);
+  }
+
+  // Takes a message that came from the server.
+  #take({ id, sender, body, seq, sent_at, open, own, version, status, delivered, read, total }) {
+    const mine = sender === this.#deps.user ? undefined : (own?.status ?? (open ? 'sent' : undefined));
+    this.#merge({ id, sender, body, seq, sentAt: new Date(sent_at), own: mine }, { version, status, delivered, read, total });
+  }
+
+  // Ignores old states: of two states of a message, the one with the higher version is right.
+  #merge(header, tally) {
+    if (this.#gone.has(header.id)) return;
+    const known = this.messages.get(header.id) ?? { version: -1 };
+    const message = { ...known, ...header, own: further(known.own, header.own) };
+    if (tally?.version >= known.version) Object.assign(message, tally);
+    if (message.sender === this.#deps.user) message.own = undefined; // nobody marks own messages
+    if (message.own === 'sent' && message.seq < Infinity) {
+      message.own = 'delivered'; // it has arrived
+      this.#deps.marks.add('delivered', this.id, message.id);
+    }
+    this.messages.set(message.id, message);
+    this.#emit('message', message);
+  }
+
+  // Forgets a message for good. An answer that was under way may still bring it; it stays away.
+  #deleted(id) {
+    this.#gone.add(id);
+    this.#drop(id);
+  }
+
+  #drop(id) {
+    if (this.messages.delete(id)) this.#emit('removed', id);
+  }
+
+  #updated() {
+    this.dispatchEvent(new Event('update'));
+  }
+
+  #emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}

@@ -1,0 +1,153 @@
+/** The status of a message, or of one's own receipt of it. */
+export type Status = 'sent' | 'delivered' | 'read';
+
+export interface Options {
+  /** The id of the user whom the page was made for. The server refuses what the page sends if it knows the browser as another user by then. */
+  user: string;
+  /** What brings events: pusher, echo, eventSource, or an app's own. */
+  transport: Transport;
+  /** Where the routes of deliveryhttp are mounted. Default '/api'. */
+  api?: string;
+  /** How long the last line of a message has to be on the screen before it counts as read, in ms. Default 500. */
+  dwell?: number;
+  /** After how long without a sign of the user's nothing is read any more, in ms. Default 60,000. */
+  idle?: number;
+  /** Makes the requests. Default the browser's fetch. An app adds headers or credentials here. */
+  fetch?: (url: string, init: RequestInit) => Promise<Response>;
+}
+
+export interface Message {
+  id: string;
+  sender: string;
+  body: string;
+  /** The place in the conversation. Infinity while the message is not sent. */
+  seq: number;
+  /** When it was sent. Of a message that came with an event, when it came. */
+  sentAt: Date;
+  /** What a quorum of the recipients has reached. 'sending' in the outbox, 'failed' if the server refused it. */
+  status: Status | 'sending' | 'failed';
+  /** How many recipients it has reached, those who have read it included. */
+  delivered: number;
+  read: number;
+  /** How many recipients it has. 0 if they are not known in advance. */
+  total: number;
+  /** The page's own receipt: undefined for the user's own messages, and for those that the user may not mark. */
+  own?: Exclude<Status, 'sent'>;
+  version: number;
+  /** Why the server refused it. */
+  reason?: string;
+  /** False if the browser's storage is full, so that a reload loses the message. Only for a message in the outbox. */
+  kept?: boolean;
+}
+
+export interface Receipt {
+  message: string;
+  recipient: string;
+  status: Status;
+  version: number;
+  delivered_at?: string;
+  read_at?: string;
+}
+
+interface ConversationEvents {
+  /** A message is new or has changed. */
+  message: CustomEvent<Message>;
+  /** The id of a message that was deleted, discarded or forgotten. */
+  removed: CustomEvent<string>;
+  /** Something else may have changed: loaded, more, unread, firstUnread. */
+  update: Event;
+}
+
+export declare class Conversation extends EventTarget {
+  private constructor();
+  readonly id: string;
+  /** By id, in no order. */
+  readonly messages: ReadonlyMap<string, Message>;
+  readonly loaded: boolean;
+  /** Whether the server has messages before the first one here. */
+  readonly more: boolean;
+  /** How many messages are unread, loaded or not. Infinity if there are more than the server counts, 1,000. */
+  readonly unread: number;
+  /** The first unread message when the conversation was loaded. It may not be loaded itself. */
+  readonly firstUnread?: { id: string; seq: number };
+  /** The messages in order. Those that are not sent yet come last. */
+  sorted(): Message[];
+  /** Queues a message and returns its id. The queue survives a reload. */
+  send(body: string): string;
+  /** Forgets a message that the server refused, and returns its text. */
+  discard(id: string): string | undefined;
+  /** Deletes one of the user's own messages for everyone. Rejects if the server did not do so. */
+  remove(id: string): Promise<void>;
+  /** Has the message marked as read once the element was on the screen. The element is the last line of the message. */
+  watch(element: Element, id: string): void;
+  /** Marks a message as read. */
+  read(id: string): void;
+  /** Marks all messages as read, those that are not loaded included. */
+  readAll(): Promise<void>;
+  /** Loads the 50 messages before the first one here, or all from a seq on. */
+  earlier(from?: number): Promise<void>;
+  /** Who has got a message, and when. */
+  receipts(message: string): Promise<Receipt[]>;
+  /** Asks the server for changes, after a delay in ms. */
+  sync(delay?: number): void;
+
+  addEventListener<K extends keyof ConversationEvents>(type: K, listener: (event: ConversationEvents[K]) => void, options?: AddEventListenerOptions): void;
+}
+
+export declare class Delivery extends EventTarget {
+  constructor(options: Options);
+  /** Whether events come. The event 'state' tells of changes. */
+  readonly state: 'connecting' | 'connected' | 'unavailable';
+  /**
+   * Set while the server takes the browser's user for nobody or for somebody else. The event 'user' tells of changes. The
+   * page sends and marks nothing then, and tries again when the user comes back to it.
+   */
+  readonly stranger?: 'signed_out' | 'other_user';
+  /** Follows a conversation. Calling it again returns the same one. */
+  conversation(id: string): Conversation;
+  /** Follows a conversation no longer. */
+  leave(id: string): void;
+  /** Ends everything. What is queued stays for the next page. */
+  stop(): void;
+
+  addEventListener(type: 'state' | 'user', listener: (event: Event) => void, options?: AddEventListenerOptions): void;
+}
+
+/** The server refused a request for good. The code is one of those that deliveryhttp documents. */
+export declare class Refusal extends Error {
+  readonly code: string;
+}
+
+/** What brings events to the page. Write one for a carrier of your own. */
+export interface Transport {
+  /** Called once, before anything else. */
+  start(hub: Hub): void;
+  /** Listens to a conversation, and calls hub.live when its events come from now on, each time after they did not. */
+  join(conversation: string): void;
+  leave(conversation: string): void;
+  /** The id of the connection, which is not told of what the page does itself. */
+  socket(): string | null | undefined;
+  stop?(): void;
+}
+
+/** Where a transport brings the events. */
+export interface Hub {
+  /** An event of deliverywire. */
+  event(kind: 'message' | 'status' | 'deleted', payload: object): void;
+  /**
+   * The events of a conversation come from now on. The page then asks for what it missed: at once the first time, and
+   * later within a random part of jitter, in ms (default 5,000). A transport that itself brings all after a version says
+   * from which one, and the page asks for nothing if it knows that one.
+   */
+  live(conversation: string, jitter?: number, from?: Position): void;
+  /** The page has to start over with a conversation. */
+  reset(conversation: string): void;
+  state(state: 'connecting' | 'connected' | 'unavailable'): void;
+  /** Up to which version the page knows a conversation, if it does. */
+  position(conversation: string): Position | undefined;
+}
+
+export interface Position {
+  version: number;
+  epoch: string;
+}

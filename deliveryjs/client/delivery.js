@@ -1,0 +1,133 @@
+// The browser's side of github.com/msgdelivery/delivery: messages whose ticks tell the truth.
+
+import { Api } from './api.js';
+import { Conversation } from './conversation.js';
+import { Marks } from './marks.js';
+import { Outbox } from './outbox.js';
+import { Screen } from './screen.js';
+
+export { Refusal } from './api.js';
+
+const JITTER = 5_000; // ms over which the pages that lost a server spread their return
+const LONG_HIDDEN = 60_000; // ms after which a page that was hidden catches up
+
+/**
+ * All conversations of a page, and what connects them to the server. It emits:
+ *
+ * - 'state' when state has changed: 'connecting', 'connected' or 'unavailable';
+ * - 'user' when stranger has changed: 'signed_out' or 'other_user' if the server takes the browser's user for nobody or
+ *   for somebody else, and undefined once it knows the page's user again. Nothing is sent in between. It stays queued.
+ */
+export class Delivery extends EventTarget {
+  state = 'connecting';
+  stranger;
+  #options;
+  #api;
+  #marks;
+  #outbox;
+  #screen;
+  #rooms = new Map();
+  #lived = new Set(); // conversations whose events have come before
+  #hidden = 0; // since when, in ms
+  #abort = new AbortController();
+
+  /** @param {import('./delivery.js').Options} options see delivery.d.ts */
+  constructor({ user, transport, api = '/api', dwell = 500, idle = 60_000, fetch = (...args) => globalThis.fetch(...args) }) {
+    super();
+    this.#options = { user, transport, dwell, idle };
+    this.#api = new Api(api, user, fetch);
+    this.#api.onUser = (code) => {
+      this.stranger = code;
+      this.dispatchEvent(new Event('user'));
+    };
+    const prefix = `delivery/${encodeURIComponent(user)}/`;
+    const socket = () => transport.socket() ?? undefined;
+    this.#marks = new Marks(prefix, this.#api, this.#rooms, socket);
+    this.#outbox = new Outbox(prefix, this.#api, this.#rooms, socket);
+    transport.start({
+      event: (kind, payload) => this.#rooms.get(payload.conversation)?.event(kind, payload),
+      live: (id, jitter, from) => this.#live(id, jitter, from),
+      reset: (id) => this.#rooms.get(id)?.reset(),
+      state: (state) => this.#became(state),
+      position: (id) => this.#rooms.get(id)?.position,
+    });
+    if (globalThis.document) this.#listen();
+  }
+
+  /**
+   * Follows a conversation, and returns it. Calling it again returns the same one.
+   * @param {string} id
+   */
+  conversation(id) {
+    let room = this.#rooms.get(id);
+    if (!room) {
+      const { user, transport } = this.#options;
+      const deps = { user, api: this.#api, marks: this.#marks, outbox: this.#outbox };
+      deps.socket = () => transport.socket() ?? undefined;
+      deps.watch = (element, seen) => (this.#screen ??= new Screen(this.#options)).watch(element, seen);
+      room = new Conversation(id, deps);
+      this.#rooms.set(id, room);
+      transport.join(id);
+    }
+    return room;
+  }
+
+  /** Follows a conversation no longer. */
+  leave(id) {
+    this.#rooms.get(id)?.stop();
+    if (this.#rooms.delete(id)) this.#options.transport.leave(id);
+    this.#lived.delete(id);
+  }
+
+  /** Ends everything. What is queued stays for the next page. */
+  stop() {
+    for (const id of [...this.#rooms.keys()]) this.leave(id);
+    for (const part of [this.#marks, this.#outbox, this.#screen]) part?.stop();
+    this.#abort.abort();
+    this.#options.transport.stop?.();
+  }
+
+  // Events that were published while the page was away never come, so it asks for the changes after every subscription.
+  // Asking before the subscription could miss an event in between. A transport that catches up itself says from where.
+  #live(id, jitter = JITTER, from) {
+    const room = this.#rooms.get(id);
+    const known = room?.position;
+    const again = this.#lived.has(id);
+    this.#lived.add(id);
+    if (from && known && from.epoch === known.epoch && from.version <= known.version) return;
+    room?.sync(again ? Math.random() * jitter : 0);
+  }
+
+  #became(state) {
+    if (state === this.state) return;
+    this.state = state;
+    if (state === 'connected') this.#hurry(); // the server is probably back
+    this.dispatchEvent(new Event('state'));
+  }
+
+  #hurry() {
+    for (const part of [this.#outbox, this.#marks, ...this.#rooms.values()]) part.hurry();
+  }
+
+  #catchUp() {
+    this.#hurry();
+    for (const room of this.#rooms.values()) room.sync();
+  }
+
+  #listen() {
+    const on = (target, name, handler) => target.addEventListener(name, handler, { signal: this.#abort.signal });
+    on(window, 'online', () => this.#catchUp());
+    on(window, 'pageshow', ({ persisted }) => persisted && this.#catchUp()); // from the back/forward cache
+    on(document, 'resume', () => this.#catchUp()); // after a freeze
+    on(window, 'pagehide', () => this.#marks.flush());
+    on(window, 'focus', () => this.stranger && this.#catchUp()); // the user may be signed in again
+    on(document, 'visibilitychange', () => {
+      if (document.visibilityState === 'hidden') {
+        this.#hidden = Date.now();
+        this.#marks.flush();
+      } else if (this.stranger || Date.now() - this.#hidden > LONG_HIDDEN) {
+        this.#catchUp();
+      }
+    });
+  }
+}

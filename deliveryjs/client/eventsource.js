@@ -1,0 +1,97 @@
+// Events as server-sent events, from the Go package sseadapter.
+
+import { KINDS } from './channel.js';
+import { backoff } from './task.js';
+
+/**
+ * A transport over an EventSource. All conversations share one stream, because browsers open only six connections to a
+ * host by HTTP/1.1. The stream begins with what the page has missed.
+ * @param {string} url of the sseadapter.Handler
+ * @param {{silence?: number, withCredentials?: boolean}} [options] silence is how long the stream may be without an
+ *   event before it counts as broken, in ms: by default 45 s, which are three heartbeats of the server
+ * @returns {import('./delivery.js').Transport}
+ */
+export function eventSource(url, { silence = 45_000, withCredentials = false } = {}) {
+  const joined = new Set();
+  let hub;
+  let source;
+  let socket;
+  let failures = 0;
+  let timer = 0; // of the next opening
+  let watchdog = 0;
+
+  const soon = (delay = 0) => {
+    clearTimeout(timer);
+    timer = setTimeout(open, delay);
+  };
+  const close = () => {
+    clearTimeout(timer);
+    clearTimeout(watchdog);
+    source?.close();
+    socket = undefined;
+  };
+  const lost = () => {
+    socket = undefined;
+    hub.state(++failures > 3 ? 'unavailable' : 'connecting');
+  };
+  const heard = () => {
+    clearTimeout(watchdog);
+    watchdog = setTimeout(() => {
+      lost();
+      open();
+    }, silence);
+  };
+
+  function open() {
+    close();
+    if (!joined.size) return;
+    const names = [...joined];
+    const positions = names.map((name) => hub.position(name));
+    const epoch = positions.find(Boolean)?.epoch ?? '0';
+    const versions = positions.map((p) => (p?.epoch === epoch ? p.version : ''));
+    const query = new URLSearchParams(names.map((name) => ['conversation', name]));
+    if (positions.some(Boolean)) query.set('since', [epoch, ...versions].join('.'));
+    source = new EventSource(`${url}?${query}`, { withCredentials });
+    const on = (name, handler) => source.addEventListener(name, ({ data }) => {
+      heard();
+      handler(JSON.parse(data));
+    });
+    on('hello', (hello) => {
+      failures = 0;
+      socket = hello.socket;
+      hub.state('connected');
+      for (const [name, version] of Object.entries(hello.versions)) hub.live(name, undefined, { version, epoch: hello.epoch });
+    });
+    for (const kind of KINDS) on(kind, (payload) => hub.event(kind, payload));
+    on('reset', ({ conversation }) => hub.reset(conversation));
+    on('ping', () => {});
+    source.onerror = () => {
+      lost();
+      if (source.readyState === 2) soon(backoff(failures)); // closed for good, as after a 401 or a 503
+    };
+    heard();
+  }
+
+  // The browser connects again when the network is back, and not before its own pause is over.
+  const online = () => source?.readyState !== 1 && joined.size && soon();
+
+  return {
+    socket: () => socket,
+    start(it) {
+      hub = it;
+      globalThis.addEventListener?.('online', online);
+    },
+    join(conversation) {
+      joined.add(conversation);
+      soon();
+    },
+    leave(conversation) {
+      joined.delete(conversation);
+      soon();
+    },
+    stop() {
+      close();
+      globalThis.removeEventListener?.('online', online);
+    },
+  };
+}

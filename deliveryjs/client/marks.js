@@ -1,0 +1,118 @@
+// The queue of marks. A mark stays in the browser's storage until the server has confirmed it, so that neither a reload
+// nor a server that is away loses it. Sending one twice does no harm, because receipts only move forward.
+
+import { Refusal } from './api.js';
+import { Entries } from './entries.js';
+import { Task } from './task.js';
+
+const COLLECT = 50; // ms for which marks are collected
+const BATCH = 200; // marks in a request: with the longest ids it is still short enough for keepalive
+
+const PASSING = ['unavailable', 'outcome_unknown', 'internal']; // errors after which a mark may be repeated
+
+export class Marks {
+  #api;
+  #rooms;
+  #socket;
+  #entries = {};
+  #flying = new Set(); // the messages of requests that are under way
+  #task = new Task(() => this.#work());
+
+  constructor(prefix, api, rooms, socket) {
+    this.#api = api;
+    this.#rooms = rooms;
+    this.#socket = socket;
+    for (const status of ['read', 'delivered']) this.#entries[status] = new Entries(`${prefix}${status}/`);
+    this.#task.request();
+  }
+
+  /** Marks a message of a conversation as 'delivered' or 'read'. */
+  add(status, conversation, message) {
+    if (status === 'read') this.#entries.delivered.delete(message); // which read implies
+    this.#entries[status].put(message, conversation);
+    this.#task.request(COLLECT);
+  }
+
+  /** Returns the messages of a conversation whose mark the server may not know yet. */
+  pending(status, conversation) {
+    return this.#entries[status].all().flatMap(([message, at]) => (at === conversation ? message : []));
+  }
+
+  hurry() {
+    this.#task.hurry();
+  }
+
+  stop() {
+    this.#task.stop();
+  }
+
+  /** Sends what is queued at once: the page may be gone in a moment. All reads share one request. */
+  flush() {
+    for (const status of ['read', 'delivered']) this.#batch(status, this.#next(status)).catch(() => this.#task.request());
+  }
+
+  #next(status) {
+    return this.#entries[status].all().filter(([message]) => !this.#flying.has(message)).slice(0, BATCH);
+  }
+
+  async #work() {
+    for (const [, conversation] of this.#next('read')) await this.#upTo(conversation);
+    for (const status of ['read', 'delivered']) {
+      for (let due; (due = this.#next(status)).length; ) await this.#batch(status, due);
+    }
+  }
+
+  // Where nothing is unread, one mark says so for the whole conversation. It keeps counting cheap for the server.
+  async #upTo(conversation) {
+    const room = this.#rooms.get(conversation);
+    const message = room?.allRead();
+    const due = this.#next('read').filter(([, at]) => at === conversation);
+    if (!message || !due.length) return;
+    await this.#fly(due, async () => {
+      const mark = { conversation, message, status: 'read', socket: this.#socket() };
+      const { changed, from, to } = await this.#api.markUpTo(mark).catch(ignoreRefusal); // if that one was deleted, the batch goes on
+      if (changed === undefined) return;
+      for (const [id] of due) this.#entries.read.delete(id);
+      if (changed > 0 && to - from + 1 === changed) room.learned(from, to);
+      else if (changed > 0) room.sync(); // others made changes in between
+    });
+  }
+
+  async #batch(status, due) {
+    if (!due.length) return;
+    const messages = due.map(([message]) => message);
+    await this.#fly(due, async () => {
+      const { results = [] } = await this.#api.mark({ messages, status, socket: this.#socket() }).catch(ignoreInvalid);
+      const of = new Map(results.map((result) => [result.message, result]));
+      const again = due.filter(([message, conversation]) => {
+        const { changed, receipt, error } = of.get(message) ?? {};
+        if (PASSING.includes(error)) return true;
+        this.#entries[status].delete(message); // taken, or refused for good
+        if (changed) this.#rooms.get(conversation)?.learned(receipt.version, receipt.version);
+        return false;
+      });
+      if (again.length) throw new Error(`${again.length} marks were not taken`);
+    });
+  }
+
+  async #fly(due, request) {
+    for (const [message] of due) this.#flying.add(message);
+    try {
+      await request();
+    } finally {
+      for (const [message] of due) this.#flying.delete(message);
+    }
+  }
+}
+
+function ignoreRefusal(error) {
+  if (!(error instanceof Refusal)) throw error;
+  return {};
+}
+
+// An entry that no server takes must not block the others for ever. All other refusals of a whole batch are faults of the
+// way to the server.
+function ignoreInvalid(error) {
+  if (error.code !== 'invalid') throw error;
+  return {};
+}

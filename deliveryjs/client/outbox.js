@@ -1,0 +1,70 @@
+// The queue of messages that the user wrote. A message stays in the browser's storage until the server has it. One that
+// the server refuses stays there too, until the user sends it again or discards it.
+
+import { Refusal } from './api.js';
+import { Entries } from './entries.js';
+import { Task } from './task.js';
+
+export class Outbox {
+  #api;
+  #rooms;
+  #socket;
+  #entries;
+  #task = new Task(() => this.#work());
+
+  constructor(prefix, api, rooms, socket) {
+    this.#api = api;
+    this.#rooms = rooms;
+    this.#socket = socket;
+    this.#entries = new Entries(`${prefix}message/`);
+    this.#task.request();
+  }
+
+  /** Returns the messages that wait, in the order in which they were written: [id, {turn, conversation, body, reason}]. */
+  all() {
+    return this.#entries.all().sort(([, a], [, b]) => a.turn - b.turn);
+  }
+
+  /** Queues a message. Its turn is a count and no time: a clock may be set back. */
+  send(conversation, body) {
+    const id = crypto.randomUUID();
+    const draft = { turn: (this.all().at(-1)?.[1].turn ?? 0) + 1, conversation, body };
+    const kept = this.#entries.put(id, draft);
+    this.#task.request();
+    return { id, ...draft, kept };
+  }
+
+  /** Forgets a message that was refused, and returns its text. */
+  discard(id) {
+    const entry = this.all().find(([key, draft]) => key === id && draft.reason);
+    if (entry) this.#entries.delete(id);
+    return entry?.[1].body;
+  }
+
+  hurry() {
+    this.#task.hurry();
+  }
+
+  stop() {
+    this.#task.stop();
+  }
+
+  // One message after another, so that they keep their order.
+  async #work() {
+    for (const [id, draft] of this.all()) {
+      if (draft.reason) continue;
+      const { conversation, body } = draft;
+      const room = this.#rooms.get(conversation);
+      try {
+        const message = await this.#api.send({ id, conversation, body, socket: this.#socket() });
+        this.#entries.delete(id);
+        room?.sent(message);
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        draft.reason = error.message;
+        this.#entries.put(id, draft);
+        room?.queued({ id, ...draft });
+      }
+    }
+  }
+}

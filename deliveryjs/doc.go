@@ -1,0 +1,64 @@
+// Package deliveryjs has the browser's side of message delivery: a client for pages, as JavaScript
+// modules without dependencies, and the handler that serves them.
+//
+//	mux.Handle("GET /delivery/", http.StripPrefix("/delivery", deliveryjs.Handler()))
+//
+// A page shows a conversation with live ticks by
+//
+//	<script type="module">
+//	import { Delivery } from '/delivery/delivery.js'
+//	import { eventSource } from '/delivery/eventsource.js'
+//
+//	const delivery = new Delivery({ user: 'alice', transport: eventSource('/events') })
+//	const room = delivery.conversation('lunch')
+//	room.addEventListener('message', ({ detail: message }) => {
+//		const line = lineOf(message.id) // the page's own element, new or not
+//		line.textContent = `${message.sender}: ${message.body} (${message.status})`
+//		room.watch(line, message.id)
+//	})
+//	form.onsubmit = () => room.send(form.elements.body.value)
+//	</script>
+//
+// docs/page.md in the repository is the guide to it.
+//
+// # Modules
+//
+//	delivery.js     Delivery and Conversation: the core, at most 6 KB
+//	pusher.js       a transport over pusher-js, or over the client of protocol.js
+//	echo.js         a transport over Laravel Echo
+//	eventsource.js  a transport over sseadapter's streams
+//	protocol.js     a small client of Pusher's protocol
+//
+// Each is complete in itself, and at most 2 KB, where the core is at most 6 KB, both compressed. The
+// folder client has the sources, their types (.d.ts) and a package.json: projects with npm install
+// the folder and bundle it themselves. Message, Options and Transport are described in
+// client/delivery.d.ts.
+//
+// # What the client does
+//
+// It marks a message as delivered when it arrives: by an event, with a list, or with the changes
+// after a reconnection. It marks a message as read when the user saw it: when the element that the
+// page named was on the screen for 500 ms, in a visible page that has the focus, without the page's
+// own scrolling, and in front of a user who gave a sign in the last 60 s. It never marks the user's
+// own messages.
+//
+// Marks and messages wait in the browser's storage until the server has confirmed them. They survive
+// a reload, and a full storage as long as the page is open. Marks are sent in batches, one request at
+// a time, and the last ones when the page is hidden or closed. After failures the client waits for
+// 0.5 s to 15 s, with jitter.
+//
+// The client applies events by their versions, notices what is missing, and catches up: after a gap,
+// a reconnection, a minute in the background, a freeze, the way back from the back/forward cache, and
+// when the network is back. It starts over when the server says so, and a deleted message stays
+// away.
+//
+// Every request says by the header Delivery-User whom the page was made for, and deliveryhttp
+// refuses it if the browser's session is another user's by then. So a tab that outlived a sign-out
+// sends and marks nothing as somebody else.
+//
+// # Browsers
+//
+// The modules need ES2022 and AbortSignal.timeout: Chromium 103, Firefox 100 and Safari 16.4 or
+// newer. A Content-Security-Policy needs script-src and connect-src for the app's own origin, and
+// connect-src for the Pusher server.
+package deliveryjs

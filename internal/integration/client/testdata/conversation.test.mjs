@@ -1,0 +1,300 @@
+import assert from 'node:assert/strict';
+import { test, beforeEach } from 'node:test';
+import { Server, newBrowser, open, pass, settle } from './world.mjs';
+
+beforeEach(() => newBrowser());
+
+const ids = (room) => room.sorted().map((m) => m.id);
+
+test('updates apply by version, whatever their order', async () => {
+  const server = new Server();
+  server.say('m', 'bob');
+  const { room, wire } = await open(server);
+  const delivered = server.mark('m', 'delivered', 'alice');
+  const read = server.mark('m', 'read', 'alice');
+  const seen = [];
+  room.addEventListener('message', ({ detail }) => seen.push(detail.status));
+  for (const event of [read, delivered, read, delivered]) wire.bring(event);
+  await pass(2000);
+  assert.equal(room.messages.get('m').status, 'read');
+  assert.ok(!seen.includes('delivered'));
+});
+
+test('an event in order is applied without a request', async () => {
+  const server = new Server();
+  server.say('m', 'bob');
+  const { room, wire } = await open(server);
+  const before = server.requests.length;
+  wire.bring(server.mark('m', 'read', 'alice'));
+  await pass(5000);
+  assert.equal(room.messages.get('m').status, 'read');
+  assert.equal(server.requests.length, before);
+});
+
+test('a gap is waited for, and then read from the server', async () => {
+  const server = new Server();
+  server.say('m', 'bob');
+  server.say('n', 'bob');
+  const { room, wire } = await open(server);
+  const first = server.mark('m', 'read', 'alice');
+  wire.bring(server.mark('n', 'read', 'alice'));
+  const before = server.count('changes');
+  await pass(200);
+  assert.equal(server.count('changes'), before, 'the event may only be late');
+  await pass(300);
+  assert.equal(server.count('changes'), before + 1);
+  assert.equal(room.messages.get('m').status, 'read');
+  wire.bring(first);
+  await pass(5000);
+  assert.equal(server.count('changes'), before + 1);
+});
+
+test('a message that comes with its body needs no request, and one without is fetched', async () => {
+  const server = new Server();
+  const { room, wire } = await open(server);
+  const event = server.say('m');
+  event.payload.updates[0].body = 'hello';
+  const before = server.requests.length;
+  wire.bring(event);
+  await settle();
+  assert.equal(room.messages.get('m').body, 'hello');
+  assert.equal(server.requests.length, before);
+  wire.bring(server.say('n'));
+  await pass(100);
+  assert.equal(room.messages.get('n').body, 'text of n');
+});
+
+test('a deleted message stays away, also if an answer that was under way brings it', async () => {
+  const server = new Server();
+  server.say('m');
+  server.say('n');
+  const { room, wire } = await open(server);
+  const removed = [];
+  room.addEventListener('removed', ({ detail }) => removed.push(detail));
+  const late = structuredClone(server.find('m'));
+  wire.bring(server.delete('m'));
+  assert.deepEqual(ids(room), ['n']);
+  server.find('m').deleted = false;
+  room.sync();
+  await pass(100);
+  Object.assign(server.find('m'), late, { version: ++server.version });
+  room.sync();
+  await pass(100);
+  assert.deepEqual(ids(room), ['n']);
+  assert.deepEqual(removed, ['m']);
+});
+
+test('deletions that a page missed reach it with the changes', async () => {
+  const server = new Server();
+  server.say('m');
+  const { room } = await open(server);
+  server.delete('m');
+  room.sync();
+  await pass(100);
+  assert.deepEqual(ids(room), []);
+});
+
+test('a restored server has the page start over, and what waits to be sent stays', async () => {
+  const server = new Server();
+  server.say('old');
+  const restore = server.restore();
+  server.say('lost');
+  const { room } = await open(server);
+  server.answer = (path, fields) => (path === 'messages' && fields.body ? new Error('away') : undefined);
+  const waiting = room.send('waiting');
+  restore();
+  for (let i = 0; i < 9; i++) server.say(`new ${i}`); // more versions than before
+  room.sync();
+  await pass(500);
+  assert.deepEqual(ids(room), ['old', ...Array.from({ length: 9 }, (_, i) => `new ${i}`), waiting]);
+});
+
+test('a transport that says reset has the page start over', async () => {
+  const server = new Server();
+  server.say('m');
+  const { room, wire } = await open(server);
+  server.messages = [];
+  wire.hub.reset('c');
+  await pass(100);
+  assert.deepEqual(ids(room), []);
+  assert.equal(room.loaded, true);
+});
+
+test('the first subscription catches up at once, later ones within 5 s at random', async () => {
+  const server = new Server();
+  const { wire } = await open(server);
+  const waits = [];
+  for (let i = 0; i < 30; i++) {
+    const before = server.count('changes');
+    wire.hub.live('c');
+    let waited = 0;
+    while (server.count('changes') === before && waited <= 6000) {
+      await pass(100, 100);
+      waited += 100;
+    }
+    waits.push(waited);
+  }
+  assert.ok(Math.max(...waits) <= 5100 && Math.max(...waits) > 2500 && Math.min(...waits) < 2500, String(waits));
+});
+
+test('a transport that catches up itself spares the page the request', async () => {
+  const server = new Server();
+  server.say('m');
+  const { wire } = await open(server);
+  const before = server.requests.length;
+  wire.hub.live('c', 0, { version: 1, epoch: '1' });
+  await pass(500);
+  assert.equal(server.requests.length, before);
+  const changes = server.count('changes');
+  wire.hub.live('c', 0, { version: 3, epoch: '1' }); // of which it knows 2, with its own mark
+  await pass(500);
+  assert.equal(server.count('changes'), changes + 1);
+  wire.hub.live('c', 0, { version: 1, epoch: '2' });
+  await pass(500);
+  assert.equal(server.count('changes'), changes + 2);
+});
+
+test('unread messages count whether they are loaded or not', async () => {
+  const server = new Server();
+  for (let i = 0; i < 120; i++) server.say(`m${i}`);
+  const { room, wire } = await open(server);
+  assert.equal(room.messages.size, 50);
+  assert.equal(room.unread, 120);
+  assert.equal(room.firstUnread.id, 'm0');
+  room.read('m119');
+  await pass(500);
+  assert.equal(room.unread, 119);
+  wire.bring(server.say('m120'));
+  await pass(500);
+  assert.equal(room.unread, 120);
+  await room.earlier();
+  await pass(500);
+  assert.equal(room.messages.size, 101);
+  assert.equal(room.unread, 120);
+  await room.earlier(1);
+  await pass(500);
+  assert.equal(room.messages.size, 121);
+  assert.equal(room.unread, 120);
+});
+
+test('what another device reads is not counted, loaded or not', async () => {
+  const server = new Server();
+  for (let i = 0; i < 60; i++) server.say(`m${i}`);
+  const { room, wire } = await open(server);
+  const before = [server.mark('m0', 'delivered'), server.mark('m0', 'read'), server.mark('m59', 'read')];
+  for (const event of before) wire.bring(event);
+  await pass(1000);
+  assert.equal(room.unread, 58);
+});
+
+test('more than the server counts is Infinity', async () => {
+  const server = new Server();
+  for (let i = 0; i < 1100; i++) server.say(`m${i}`);
+  const { room } = await open(server);
+  assert.equal(room.unread, Infinity);
+});
+
+test('changes of old messages that are not loaded leave no hole before them', async () => {
+  const server = new Server();
+  for (let i = 0; i < 60; i++) server.say(`m${i}`, 'bob');
+  const { room } = await open(server);
+  server.mark('m0', 'read', 'alice');
+  room.sync();
+  await pass(500);
+  assert.equal(room.messages.has('m0'), false);
+  assert.equal(room.sorted()[0].id, 'm10');
+});
+
+test('whatever is lost, late, repeated or in the wrong order, the page ends up with what the server has', async () => {
+  for (let seed = 1; seed <= 25; seed++) {
+    let state = seed * 2654435761;
+    const random = (n) => (state = (state * 1103515245 + 12345) % 2147483648) % n;
+    newBrowser();
+    const server = new Server();
+    const { room, wire, delivery } = await open(server);
+    const turns = new Map();
+    room.addEventListener('message', ({ detail: { id, status } }) => {
+      const rank = { sending: 0, sent: 1, delivered: 2, read: 3 }[status];
+      assert.ok(rank >= (turns.get(id) ?? 0), `seed ${seed}: a tick of ${id} went back to ${status}`);
+      turns.set(id, rank);
+    });
+    const bag = [];
+    server.answer = () => (random(8) === 0 ? new Error('away') : undefined);
+    for (let step = 0; step < 60; step++) {
+      const id = () => server.messages[random(server.messages.length || 1)];
+      const some = id();
+      switch (random(7)) {
+        case 0: bag.push(server.say(`a${step}`)); break;
+        case 1: bag.push(server.say(`b${step}`, 'bob')); break;
+        case 2: if (some?.sender === 'bob' && !some.deleted) bag.push(server.mark(some.id, ['delivered', 'read'][random(2)], 'alice')); break;
+        case 3: if (some && random(4) === 0 && !some.deleted) bag.push(server.delete(some.id)); break;
+        case 4: if (bag.length) wire.bring(bag[random(bag.length)]); break;
+        case 5: if (bag.length) wire.bring(bag.splice(random(bag.length), 1)[0]); break;
+        default: await pass(random(400));
+      }
+    }
+    server.answer = () => undefined;
+    wire.hub.live('c');
+    await pass(60_000, 1000);
+    const want = server.messages.filter((m) => !m.deleted);
+    assert.deepEqual(ids(room), want.map((m) => m.id), `seed ${seed}`);
+    for (const m of want) {
+      const { status, version, read } = room.messages.get(m.id);
+      if (m.sender === 'bob') assert.deepEqual([status, version, read], [m.status, m.version, m.read], `seed ${seed}: ${m.id}`);
+      else assert.equal(m.own, 'delivered', `seed ${seed}: ${m.id} was delivered`);
+    }
+    delivery.stop();
+  }
+});
+
+test('a status that comes while its message is being fetched is not lost', async () => {
+  const server = new Server();
+  const { room, wire } = await open(server);
+  let once = true;
+  server.answered = (path) => {
+    if (path === 'changes' && once) wire.bring(server.mark('m', 'read', 'carol')); // and the answer is of the moment before
+    if (path === 'changes') once = false;
+  };
+  wire.bring(server.say('m', 'bob'));
+  await pass(2000);
+  assert.equal(room.messages.get('m').status, 'read');
+});
+
+test('what the user read stays read while the server does not know it', async () => {
+  const server = new Server();
+  for (let i = 0; i < 60; i++) server.say(`m${i}`);
+  const { room } = await open(server);
+  server.answer = (path) => (path.startsWith('marks/') ? new Error('away') : undefined);
+  room.read('m59');
+  server.mark('m59', 'read', 'carol'); // so that the changes have the message
+  server.find('m59').own = 'delivered';
+  room.sync();
+  await room.earlier(60);
+  await pass(500);
+  assert.equal(room.messages.get('m59').own, 'read');
+  assert.equal(room.unread, 59);
+});
+
+test('the version of its own message is known, and causes no request', async () => {
+  const server = new Server();
+  const { room, wire } = await open(server);
+  const id = room.send('hello');
+  await pass(500);
+  const before = server.requests.length;
+  wire.bring(server.mark(id, 'read', 'alice'));
+  await pass(2000);
+  assert.equal(room.messages.get(id).status, 'read');
+  assert.equal(server.requests.length, before);
+});
+
+test('a message whose deletion was lost with the database is there again', async () => {
+  const server = new Server();
+  server.say('m');
+  const restore = server.restore();
+  const { room, wire } = await open(server);
+  wire.bring(server.delete('m'));
+  restore();
+  room.sync();
+  await pass(500);
+  assert.deepEqual(ids(room), ['m']);
+});

@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict';
+import { test, beforeEach } from 'node:test';
+import { Server, newBrowser, open, pass, problem, settle } from './world.mjs';
+
+beforeEach(() => newBrowser());
+
+const marked = (server, status) => server.requests.filter(([path, fields]) => path.startsWith('marks/') && fields.status === status);
+
+test('messages are delivered when they are listed, when an event brings them, and with the changes', async () => {
+  const server = new Server();
+  server.say('listed');
+  const { room, wire } = await open(server);
+  assert.equal(server.find('listed').own, 'delivered');
+  const event = server.say('told');
+  event.payload.updates[0].body = 'hi';
+  wire.bring(event);
+  await pass(200);
+  assert.equal(server.find('told').own, 'delivered');
+  server.say('missed');
+  wire.hub.live('c');
+  await pass(6000);
+  assert.equal(server.find('missed').own, 'delivered');
+  assert.equal(room.unread, 3);
+  assert.equal(marked(server, 'read').length, 0);
+});
+
+test('own messages, and those that the user may not mark, are never answered with a mark', async () => {
+  const server = new Server();
+  server.say('own', 'bob');
+  server.say('before my time', 'alice', { own: undefined });
+  const { room, wire } = await open(server);
+  const event = server.say('own, from another tab', 'bob');
+  event.payload.updates[0].body = 'hi';
+  wire.bring(event);
+  room.send('hello');
+  await pass(500);
+  for (const { id } of room.sorted()) room.read(id);
+  await pass(1000);
+  assert.equal(server.requests.filter(([path]) => path.startsWith('marks/')).length, 0);
+  assert.equal(room.unread, 0);
+});
+
+test('one request is under way at a time, of up to 200 marks', async () => {
+  const server = new Server();
+  for (let i = 0; i < 450; i++) server.say(`m${i}`);
+  const { room } = await open(server);
+  await room.earlier(1);
+  await pass(2000);
+  assert.equal(room.messages.size, 450);
+  for (let i = 0; i < 449; i++) room.read(`m${i}`);
+  await pass(2000);
+  assert.equal(server.most, 1);
+  assert.ok(server.messages.every((m) => m.own === (m.id === 'm449' ? 'delivered' : 'read')));
+  assert.ok(server.requests.every(([path, { messages }]) => path !== 'marks/batch' || messages.length <= 200));
+  assert.equal(marked(server, 'read').length, 3);
+});
+
+test('every mark names the socket, and its request outlives the page', async () => {
+  const server = new Server();
+  server.say('m');
+  const { room } = await open(server);
+  room.read('m');
+  await pass(200);
+  for (const [, fields, init] of [...marked(server, 'delivered'), ...marked(server, 'read')]) {
+    assert.equal(fields.socket, 'socket');
+    assert.equal(init.keepalive, true);
+  }
+});
+
+test('reading marks what was read, and never what is unread before it', async () => {
+  const server = new Server();
+  for (let i = 0; i < 9; i++) server.say(`m${i}`);
+  const { room } = await open(server);
+  room.read('m8');
+  await pass(500);
+  assert.deepEqual(server.messages.filter((m) => m.own === 'read').map((m) => m.id), ['m8']);
+});
+
+test('once nothing is unread, one mark says so for the whole conversation', async () => {
+  const server = new Server();
+  for (let i = 0; i < 9; i++) server.say(`m${i}`);
+  const { room, wire } = await open(server);
+  for (let i = 0; i < 9; i++) room.read(`m${i}`);
+  await pass(500);
+  assert.ok(server.messages.every((m) => m.own === 'read'));
+  assert.deepEqual(marked(server, 'read').map(([path]) => path), ['marks/up-to']);
+  const before = server.count('changes');
+  wire.bring(server.say('next', 'bob', {}));
+  await pass(1000);
+  assert.equal(server.count('changes'), before + 1, 'the versions of its own marks are known');
+});
+
+test('marks survive the page, a server that is away, and a full storage', async () => {
+  for (const room of [Infinity, 0]) {
+    newBrowser(room);
+    const server = new Server();
+    server.say('m');
+    const first = await open(server);
+    server.answer = (path) => (path.startsWith('marks/') ? new Error('away') : undefined);
+    first.room.read('m');
+    await pass(3000);
+    assert.equal(server.find('m').own, 'delivered');
+    first.delivery.stop();
+    server.answer = () => undefined;
+    await open(server);
+    assert.equal(server.find('m').own, 'read');
+    assert.equal(localStorage.length ?? 0, 0);
+    assert.deepEqual([...Object.keys(localStorage), ...Object.keys(sessionStorage)], []);
+  }
+});
+
+test('marks that a server could not take now are repeated, and refused ones are not', async () => {
+  const server = new Server();
+  server.say('m');
+  server.say('n');
+  server.say('unread');
+  const { room } = await open(server);
+  let failures = 3;
+  server.answer = (path, fields) => {
+    if (path !== 'marks/batch' || failures-- <= 0) return undefined;
+    return Response.json({ results: fields.messages.map((message) => ({ message, changed: false, error: message === 'm' ? 'not_recipient' : 'unavailable' })) });
+  };
+  room.read('m');
+  room.read('n');
+  await pass(30_000);
+  assert.equal(server.find('n').own, 'read');
+  assert.deepEqual(marked(server, 'read').map(([, { messages }]) => messages), [['m', 'n'], ['n'], ['n'], ['n']]);
+});
+
+test('a batch that something on the way refuses is repeated, and one that no server takes is dropped', async () => {
+  const server = new Server();
+  server.say('m');
+  server.say('unread');
+  const { room } = await open(server);
+  const answers = [new Response('nginx', { status: 403 }), problem(403, 'cross_origin'), problem(503, 'unavailable')];
+  server.answer = (path) => (path === 'marks/batch' ? answers.shift() : undefined);
+  room.read('m');
+  await pass(30_000);
+  assert.equal(server.find('m').own, 'read');
+  server.answer = (path) => (path.startsWith('marks/') ? problem(400, 'invalid') : undefined);
+  room.read('unread');
+  await pass(60_000);
+  assert.equal(marked(server, 'read').filter(([path]) => path === 'marks/batch').length, 5);
+});
+
+test('a page that goes sends all reads in one request, even if another is under way', async () => {
+  const server = new Server();
+  for (let i = 0; i < 4; i++) server.say(`m${i}`);
+  const { room } = await open(server);
+  globalThis.window = new EventTarget();
+  globalThis.document = Object.assign(new EventTarget(), { visibilityState: 'visible' });
+  newBrowser();
+  const page = await open(server);
+  await pass(500);
+  const before = server.requests.length;
+  page.room.read('m0');
+  page.room.read('m1');
+  window.dispatchEvent(new Event('pagehide'));
+  page.room.read('m2');
+  window.dispatchEvent(new Event('pagehide'));
+  document.visibilityState = 'hidden';
+  document.dispatchEvent(new Event('visibilitychange'));
+  assert.deepEqual(server.requests.slice(before).map(([path, { messages }]) => [path, ...messages]), [['marks/batch', 'm0', 'm1'], ['marks/batch', 'm2']]);
+  await pass(2000);
+  assert.equal(server.requests.length, before + 2);
+  delete globalThis.window;
+  delete globalThis.document;
+  assert.equal(room.unread, 4);
+});
+
+test('while the server takes the browser for somebody else nothing is sent, and afterwards everything', async () => {
+  for (const stranger of [() => problem(409, 'other_user'), () => problem(401, 'signed_out'), () => new Response('sign in', { status: 401 })]) {
+    newBrowser();
+    const server = new Server();
+    server.say('m');
+    const { room, delivery, wire } = await open(server);
+    const users = [];
+    delivery.addEventListener('user', () => users.push(delivery.stranger));
+    server.answer = stranger;
+    room.read('m');
+    room.send('hello');
+    await pass(200);
+    const before = server.requests.length;
+    await pass(120_000, 1000);
+    assert.equal(server.requests.length, before);
+    assert.ok(['other_user', 'signed_out'].includes(users[0]));
+    server.answer = () => undefined;
+    wire.hub.state('unavailable');
+    wire.hub.state('connected');
+    await pass(500);
+    assert.equal(users.at(-1), undefined);
+    assert.equal(server.find('m').own, 'read');
+    assert.equal(server.messages.length, 2);
+  }
+});
+
+test('every request says whom the page was made for', async () => {
+  const server = new Server();
+  server.user = 'Zoë';
+  server.say('m');
+  const { room } = await open(server);
+  room.send('hello');
+  await pass(500);
+  await room.receipts('m').catch(() => {});
+  assert.ok(server.requests.length > 4);
+  for (const [, , { headers }] of server.requests) assert.equal(headers['Delivery-User'], 'Zo%C3%AB');
+});
+
+test('what one user left behind is sent by nobody else', async () => {
+  const server = new Server();
+  server.say('m');
+  const { room, delivery } = await open(server);
+  server.answer = (path) => (path.startsWith('marks/') || path === 'messages' ? new Error('away') : undefined);
+  room.read('m');
+  room.send('from bob');
+  await pass(200);
+  delivery.stop();
+  server.answer = () => undefined;
+  const before = server.requests.length;
+  server.user = 'carol';
+  await open(server);
+  await settle();
+  assert.ok(!server.requests.slice(before).some(([, { body, status }]) => body || status === 'read'));
+});
+
+test('after a mark between the changes of others the page catches up', async () => {
+  const server = new Server();
+  server.say('own', 'bob');
+  server.say('m');
+  const { room } = await open(server);
+  server.answer = (path) => {
+    if (path !== 'marks/up-to') return undefined;
+    const from = server.mark('m', 'read').payload.from;
+    server.mark('own', 'read', 'alice');
+    return Response.json({ changed: 1, from, to: server.version });
+  };
+  room.read('m');
+  await pass(1000);
+  assert.equal(room.messages.get('own').status, 'read');
+});
