@@ -34,7 +34,8 @@
 //
 // # A page
 //
-// A page that shows a conversation does the following, whatever carries the events:
+// The client of package deliveryjs does the following. So does any other that shows a conversation,
+// whatever carries the events:
 //
 //  1. It loads the messages, and keeps the version and the epoch that came with them.
 //  2. It applies an update to its message if the update's version is higher than that of the

@@ -7,7 +7,7 @@
 // password is "password".
 //
 // server.go wires the library up. rooms.go decides who may do what in which conversation. The page
-// in web/ shows what a client does: acknowledge, catch up, retry.
+// in web/ shows what the library's client in package deliveryjs knows.
 package main
 
 import (

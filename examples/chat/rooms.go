@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/msgdelivery/delivery"
-	"github.com/msgdelivery/delivery/pusheradapter"
 )
 
 // room is a conversation of the app.
@@ -53,26 +52,20 @@ type pageRoom struct {
 	ID      string   `json:"id"`
 	Title   string   `json:"title"`
 	Members []string `json:"members"`
-	Channel string   `json:"channel"` // where its events are published
 }
 
 // roomsOf returns the rooms that a user is in.
-func roomsOf(user string) ([]pageRoom, error) {
-	var list []pageRoom
+func roomsOf(user string) (list []pageRoom) {
 	for _, r := range rooms {
 		if !slices.Contains(r.members, user) {
 			continue
-		}
-		channel, err := pusheradapter.PrivateChannel(r.id)
-		if err != nil {
-			return nil, err
 		}
 		title := r.title
 		if title == "" {
 			others := slices.DeleteFunc(slices.Clone(r.members), func(name string) bool { return name == user })
 			title = strings.Join(others, ", ")
 		}
-		list = append(list, pageRoom{r.id, title, r.members, channel})
+		list = append(list, pageRoom{r.id, title, r.members})
 	}
-	return list, nil
+	return list
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliveryhttp"
+	"github.com/msgdelivery/delivery/deliveryjs"
 	"github.com/msgdelivery/delivery/examples/internal/demo"
 	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/sqlstore"
@@ -73,7 +74,7 @@ func (s *server) handler() http.Handler {
 	mux.Handle("POST /pusher/auth", s.auth)
 	mux.Handle("GET /app/{key}", s.pusher.Sockets(s.accounts))
 	mux.HandleFunc("GET /healthz", s.health)
-	mux.HandleFunc("GET /client/{file}", demo.ServeClient)
+	mux.Handle("GET /delivery/", http.StripPrefix("/delivery", deliveryjs.Handler()))
 	mux.HandleFunc("GET /web/{file}", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, assets, "web/"+r.PathValue("file")) // #nosec G703 -- an embed.FS knows no "..", and all in it is public
 	})
@@ -94,14 +95,9 @@ func (s *server) showChat(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
 		return
 	}
-	conversations, err := roomsOf(user)
-	if err != nil {
-		s.fail(w, err)
-		return
-	}
 	config, err := json.Marshal(map[string]any{
 		"user":          user,
-		"conversations": conversations,
+		"conversations": roomsOf(user),
 		"pusher":        map[string]string{"key": s.pusher.Config.Key, "origin": s.pusher.Origin},
 	})
 	if err != nil {
@@ -177,6 +173,7 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) render(w http.ResponseWriter, status int, page string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store") // or Back would show a room after its user signed out
 	w.WriteHeader(status)
 	if err := pages.ExecuteTemplate(w, page, data); err != nil {
 		slog.Error("chat: rendering", "page", page, "error", err)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliveryjs"
 	"github.com/msgdelivery/delivery/examples/internal/demo"
 	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/sqlstore"
@@ -100,7 +101,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /conversations/{$}", s.signedIn(s.list))
 	mux.HandleFunc("POST /conversations/{id}/delivered", s.signedIn(s.delivered))
 	mux.Handle("GET /app/{key}", s.pusher.Sockets(s.accounts)) // the channel is public, as in the tutorial
-	mux.HandleFunc("GET /client/{file}", demo.ServeClient)
+	mux.Handle("GET /delivery/", http.StripPrefix("/delivery", deliveryjs.Handler()))
 	mux.Handle("GET /web/", http.FileServerFS(web))
 	if s.pusherJS != "" {
 		mux.HandleFunc("GET /pusher.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, s.pusherJS) })

@@ -1,23 +1,19 @@
-// The page. It connects the server's events and answers with what the user sees and does.
+// The page. The client of the library keeps the messages, the ticks and the marks right; this shows them.
 
-import { backoff } from '/client/backoff.js';
-import { Pusher as OwnPusher } from '/client/pusher.js';
-import * as api from './api.js';
-import { Conversation } from './conversation.js';
-import { Outbox } from './outbox.js';
-import * as receipts from './receipts.js';
-import { View } from './view.js';
-
-const RETURN_JITTER = 2_000; // ms over which the pages that lost a server spread their return
+import { Delivery } from '/delivery/delivery.js';
+import { Pusher as OwnPusher } from '/delivery/protocol.js';
+import { pusher } from '/delivery/pusher.js';
+import { Composer } from './composer.js';
+import { Log } from './log.js';
+import { Rooms } from './rooms.js';
+import { drawAvatar } from './text.js';
 
 const config = JSON.parse(document.body.dataset.config);
-const conversations = new Map(config.conversations.map((each) => [each.id, new Conversation(each, config.user)]));
 
-// Live events come through the official pusher-js if the server was started with it, or else through the examples' own
-// client.
+// Events come through the official pusher-js if the server was started with it, or else through the library's own client.
 const Pusher = window.Pusher ?? OwnPusher;
 const endpoint = new URL(config.pusher.origin.replace(/^ws/, 'http') || location.origin);
-const pusher = new Pusher(config.pusher.key, {
+const connection = new Pusher(config.pusher.key, {
   cluster: 'unused', // pusher-js requires a name, although it connects to wsHost
   wsHost: endpoint.hostname,
   wsPort: endpoint.port || 80,
@@ -26,66 +22,48 @@ const pusher = new Pusher(config.pusher.key, {
   enabledTransports: ['ws'], // the other transports need other hosts
   channelAuthorization: { endpoint: '/pusher/auth' },
 });
+const delivery = new Delivery({ user: config.user, transport: pusher(connection) });
 
-const outbox = new Outbox(config.user, conversations, () => pusher.connection.socket_id ?? undefined);
-
-const view = new View(config.user, [...conversations.values()], {
-  send: (conversation, body) => outbox.send(conversation, body),
-  seen: (conversation, message) => outbox.readUpTo(conversation, message),
-  earlier: (conversation) => conversation.loadEarlier(),
-  ask: (message, ticks) => receipts.open(message, ticks),
-  remove: async (conversation, { id }) => {
-    await api.remove({ message: id, socket: pusher.connection.socket_id ?? undefined });
-    conversation.deleted(id);
-    conversation.sync(); // the event of its own deletion does not reach this page
-  },
+const panes = config.conversations.map((each) => {
+  const room = delivery.conversation(each.id);
+  return { ...each, room, log: new Log(room, config.user, each) };
 });
+const rooms = new Rooms(panes, config.user);
+const composer = new Composer(config.user, (body) => selected.log.send(body));
+for (const { log } of panes) log.onedit = (body) => composer.edit(body);
+drawAvatar(document.querySelector('.me .avatar'), config.user);
 
-for (const conversation of conversations.values()) {
-  conversation.addEventListener('message', ({ detail: message }) => {
-    if (message.sender !== config.user && message.own === 'sent') {
-      outbox.delivered(conversation, message.id); // it has arrived; the mark causes another change
-      return;
-    }
-    view.showMessage(conversation, message);
-    view.showUnread(conversation);
-    receipts.refresh(message.id);
-  });
-  conversation.addEventListener('forgotten', () => {
-    view.forget(conversation);
-    view.showUnread(conversation);
-  });
-  conversation.addEventListener('synced', () => view.showSynced(conversation));
-  conversation.sync();
-  follow(conversation);
+let selected;
+function select() {
+  selected = panes.find(({ id }) => `#${id}` === decodeURIComponent(location.hash)) ?? panes[0];
+  document.getElementById('title').textContent = selected.title;
+  document.getElementById('members').textContent = selected.members.length > 2 ? selected.members.join(', ') : 'Only you two';
+  for (const { log } of panes) log.show(log === selected.log);
+  rooms.select(selected);
+  composer.open(selected.id);
 }
-outbox.resume();
+addEventListener('hashchange', select);
+select();
 
-// follow listens to a conversation's channel. Events that were published while the page was away never come, so the page
-// asks for the changes after every subscription. Asking before the subscription could miss an event in between.
-function follow(conversation) {
-  const channel = pusher.subscribe(conversation.channel);
-  let subscriptions = 0;
-  let refusals = 0;
-  channel.bind('pusher:subscription_succeeded', () => {
-    refusals = 0;
-    conversation.sync(subscriptions++ > 0 ? Math.random() * RETURN_JITTER : 0);
-  });
-  channel.bind('pusher:subscription_error', ({ status }) => {
-    if (status === 401) location.assign('/login');
-    else if (status !== 403) setTimeout(() => pusher.subscribe(conversation.channel), backoff(++refusals));
-  });
-  channel.bind('message', (event) => conversation.onMessage(event));
-  channel.bind('status', (event) => conversation.onStatus(event));
-  channel.bind('deleted', (event) => conversation.onDeleted(event));
+const WORDS = { connected: '', connecting: 'Connecting…', unavailable: 'Offline. What you write is sent later.' };
+function showState() {
+  document.body.dataset.connection = delivery.state;
+  document.getElementById('connection').textContent = WORDS[delivery.state];
 }
+delivery.addEventListener('state', showState);
+showState();
 
-// When the connection comes back, the server probably does too.
-function showConnection() {
-  view.showConnection(pusher.connection.state);
-  if (pusher.connection.state !== 'connected') return;
-  outbox.hurry();
-  for (const conversation of conversations.values()) conversation.hurry();
-}
-pusher.connection.bind('state_change', showConnection);
-showConnection();
+// Somebody else's session, or none: the page shows nothing more of its user's. What was written stays in the browser.
+const guard = document.getElementById('guard');
+delivery.addEventListener('user', () => {
+  const { stranger } = delivery;
+  if (!stranger) return guard.close();
+  guard.dataset.stranger = stranger;
+  if (!guard.open) guard.showModal();
+});
+guard.addEventListener('cancel', (event) => event.preventDefault()); // there is nothing behind it to go back to
+
+// The keyboard of an iPhone covers the page without making it smaller.
+window.visualViewport?.addEventListener('resize', () => {
+  if (visualViewport.scale === 1) document.documentElement.style.setProperty('--height', `${visualViewport.height}px`);
+});

@@ -1,17 +1,6 @@
 package demo
 
-import (
-	"embed"
-	"net/http"
-)
-
-//go:embed client
-var client embed.FS
-
-// ServeClient serves the files of the examples' own Pusher client at GET /client/{file}.
-func ServeClient(w http.ResponseWriter, r *http.Request) {
-	http.ServeFileFS(w, r, client, "client/"+r.PathValue("file")) // #nosec G703 -- an embed.FS knows no "..", and all in it is public
-}
+import "net/http"
 
 // Guard adds headers by which browsers allow only what the examples' pages do anyway: scripts,
 // styles and connections of the page's own origin and of Pusher's, and no text that becomes markup.

@@ -1,6 +1,6 @@
 // The tutorial's page. It shows each message with its status, and tells the server of each message that arrives.
 
-import { Pusher as Client } from '/client/pusher.js';
+import { Pusher as Client } from '/delivery/protocol.js';
 
 const { key, origin } = document.body.dataset;
 const list = document.querySelector('#messages');

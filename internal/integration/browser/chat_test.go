@@ -174,7 +174,7 @@ func TestRoomCountsWhomAMessageReached(t *testing.T) {
 		carol.look()
 		alice.waitCount("lunch?", "read", "Read by everyone")
 
-		alice.do(chromedp.Click(chromedp.CSS(".ticks")))
+		alice.do(chromedp.Click(chromedp.CSS(".message .ticks")))
 		alice.wait(`[...document.querySelectorAll('#receipts:popover-open li')].map((r) => r.dataset.recipient + ' ' + r.dataset.status).join() === 'bob read,carol read'`)
 		alice.shoot("receipts")
 	})

@@ -1,0 +1,52 @@
+// How things are called and drawn. Text gets into the page as text only, so that no message can become markup.
+
+const dayFormat = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
+const timeFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
+const dateFormat = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
+
+const LINK = /\bhttps?:\/\/[^\s<>"]*[^\s<>"'.,;:!?)\]]/g;
+
+export const timeOf = (date) => timeFormat.format(date);
+export const dayOf = (date) => dayFormat.format(date);
+
+/** The time of a date today, or the day of another date. */
+export const whenOf = (date) => (date.toDateString() === new Date().toDateString() ? timeFormat : dateFormat).format(date);
+
+/** A number for a badge: beyond 1,000 nobody counts. */
+export const countOf = (n) => (n > 1000 ? '1000+' : String(n));
+
+/** Returns a copy of the one element in a template. */
+export function clone(template) {
+  return document.getElementById(template).content.firstElementChild.cloneNode(true);
+}
+
+/** Shows a name's initial in the name's own colour. */
+export function drawAvatar(element, name) {
+  const hue = [...name].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7);
+  element.style.setProperty('--hue', (hue * 47) % 360);
+  element.textContent = [...name][0].toUpperCase();
+}
+
+/** Shows a text, with links where it has addresses. */
+export function drawText(element, text) {
+  const parts = [];
+  let from = 0;
+  for (const { 0: address, index } of text.matchAll(LINK)) {
+    const link = document.createElement('a');
+    Object.assign(link, { href: address, textContent: address, target: '_blank', rel: 'noopener noreferrer' });
+    parts.push(text.slice(from, index), link);
+    from = index + address.length;
+  }
+  element.replaceChildren(...parts, text.slice(from));
+}
+
+/** Says what the ticks of the user's own message mean. */
+export function describe({ status, delivered, read, total, reason, kept }) {
+  if (status === 'sending') return kept === false ? 'Sending. Keep this page open, your browser has no room left' : 'Sending';
+  if (status === 'failed') return `Not sent: ${reason}`;
+  if (total === 1) return { sent: 'Sent', delivered: 'Delivered', read: 'Read' }[status];
+  if (read === total) return 'Read by everyone';
+  if (read > 0) return `Read by ${read} of ${total}`;
+  if (delivered === total) return 'Delivered to everyone';
+  return delivered > 0 ? `Delivered to ${delivered} of ${total}` : 'Sent';
+}
