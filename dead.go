@@ -101,8 +101,11 @@ func (t *Tracker) settleDead(ctx context.Context, settlements []Settlement, want
 // refresh returns the event with the present state of its messages and receipts, and without those
 // that were deleted.
 func (t *Tracker) refresh(ctx context.Context, e Event) (Event, error) {
-	if e.Kind == MessageDeleted {
+	switch e.Kind {
+	case MessageDeleted:
 		return e, nil
+	case OwnChanged:
+		return t.refreshOwn(ctx, e)
 	}
 	ids := make([]string, len(e.Updates))
 	var keys []ReceiptKey
@@ -138,5 +141,24 @@ func (t *Tracker) refresh(ctx context.Context, e Event) (Event, error) {
 		}
 	}
 	slices.SortFunc(e.Updates, func(a, b Update) int { return cmp.Compare(a.Version, b.Version) })
+	return e, nil
+}
+
+// refreshOwn returns the event with the user's present places. An own status never falls, so that of
+// the event is still reached.
+func (t *Tracker) refreshOwn(ctx context.Context, e Event) (Event, error) {
+	e.Updates = slices.Clone(e.Updates)
+	for i, u := range e.Updates {
+		unread, err := t.store.Unread(ctx, e.User, []string{u.Own.Conversation}, 1)
+		if err == nil && len(unread) != 1 {
+			err = errStray
+		}
+		if err != nil {
+			return Event{}, fmt.Errorf("delivery: bringing a dead letter up to date: %w", err)
+		}
+		own := *u.Own
+		own.Place = unread[0].Place
+		e.Updates[i].Own = &own
+	}
 	return e, nil
 }

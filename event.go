@@ -12,14 +12,17 @@ const (
 	StatusChanged
 	// MessageDeleted tells of messages that were deleted.
 	MessageDeleted
+	// OwnChanged tells the devices of one user what that user alone may know. Only an [OwnNotifier]
+	// is given such events.
+	OwnChanged
 )
 
-var kinds = [...]string{MessageSent: "message", StatusChanged: "status", MessageDeleted: "deleted"}
+var kinds = [...]string{MessageSent: "message", StatusChanged: "status", MessageDeleted: "deleted", OwnChanged: "own"}
 
 // Valid reports whether k is one of the kinds.
 func (k Kind) Valid() bool { return MessageSent <= k && int(k) < len(kinds) }
 
-// String returns "message", "status" or "deleted", or "Kind(n)" for an invalid kind.
+// String returns "message", "status", "deleted" or "own", or "Kind(n)" for an invalid kind.
 func (k Kind) String() string {
 	if !k.Valid() {
 		return fmt.Sprintf("Kind(%d)", uint8(k))
@@ -46,14 +49,20 @@ func (k *Kind) UnmarshalText(text []byte) error {
 	return errKind
 }
 
-var errKind = &InvalidError{Field: "kind", Reason: "is not message, status or deleted"}
+var errKind = &InvalidError{Field: "kind", Reason: "is not message, status, deleted or own"}
 
 // Event is what a [Notifier] is told: changes of one conversation that were committed together.
 // It may be told more than once and out of order; versions let a receiver tell.
+//
+// An event of the kind [OwnChanged] is for the devices of its User and for nobody else. It covers no
+// versions: Conversation, From and To are zero, and each update has its Own.
 type Event struct {
 	ID           int64  `json:"id"` // the outbox's own, the same at every attempt
 	Kind         Kind   `json:"kind"`
 	Conversation string `json:"conversation"`
+
+	// User is whom an OwnChanged event is for, and empty in all others.
+	User string `json:"user,omitempty"`
 
 	// From and To are the range of versions the event covers, both inclusive. The events of a
 	// conversation cover each of its versions exactly once, so a receiver that holds version v
@@ -85,6 +94,17 @@ type Update struct {
 	// Receipt is the one that advanced; nil for a new message.
 	Receipt *Receipt `json:"receipt,omitempty"`
 
+	// Own is what an OwnChanged event tells; nil in all others.
+	Own *OwnUpdate `json:"own,omitempty"`
+
 	// Body is a new message's, if [Options.EventBodies] asks for it.
 	Body string `json:"body,omitempty"`
+}
+
+// OwnUpdate is where a user stands after a change that only the user's own devices may know. A
+// device that knows a higher [Place.Rev] of the conversation ignores the place.
+type OwnUpdate struct {
+	Conversation string `json:"conversation"`
+	Status       Status `json:"status,omitzero"` // the user's own of the update's message, if the user may mark it
+	Place        Place  `json:"place"`
 }

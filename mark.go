@@ -211,6 +211,10 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 				if m.tx == nil {
 					m.t.places.put(m.marks[i].User, out.Header.Conversation)
 				}
+				if mark := m.marks[i]; mark.Status == Read && out.Flag > 0 && out.Flag <= out.Header.Seq {
+					own := OwnMark{Act: OwnMarked, Message: mark.Message, Status: Read, Admitted: mark.Admitted}
+					m.results[i].Err = m.t.clearFlag(ctx, m.tx, Actor{User: mark.User, Socket: mark.Socket}, own)
+				}
 			case errUnadmitted:
 				if m.admit(ctx, i, out.Header.Conversation) {
 					m.remember(out.Header)

@@ -50,6 +50,27 @@ type CheckingNotifier interface {
 	CheckConversation(conversation string) error
 }
 
+// OwnNotifier is a [Notifier] that can tell one user's devices alone. No other is given an event of
+// the kind [OwnChanged]: a Notifier that goes by the conversation would tell everybody there. Where
+// the Tracker's Notifier takes none, none is made, and a user's other devices learn of a private
+// change when they next ask [Tracker.Unread].
+type OwnNotifier interface {
+	Notifier
+
+	// TakesOwn says that Notify takes events of the kind OwnChanged, and tells them to the devices of
+	// [Event.User] and to nobody else. It is asked once.
+	TakesOwn() bool
+}
+
+// OwnNotifierFunc is a function as an [OwnNotifier] that takes OwnChanged events: a [Bus]'s Publish.
+type OwnNotifierFunc func(ctx context.Context, events []Event) error
+
+// Notify calls f.
+func (f OwnNotifierFunc) Notify(ctx context.Context, events []Event) error { return f(ctx, events) }
+
+// TakesOwn returns true.
+func (f OwnNotifierFunc) TakesOwn() bool { return true }
+
 // NotifierFunc is a function as a [Notifier].
 type NotifierFunc func(ctx context.Context, events []Event) error
 

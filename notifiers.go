@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -12,10 +13,22 @@ import (
 // An event is accepted once all of them have accepted it, and refused if one of them refuses it. If
 // an endpoint fails, all events come again, also to those notifiers that accepted them. So an outage
 // of one endpoint holds up no event at the others, which hear some of them several times. A
-// conversation is refused if one of the notifiers is a CheckingNotifier and refuses it.
+// conversation is refused if one of the notifiers is a CheckingNotifier and refuses it. The result is
+// an [OwnNotifier] too, and hands OwnChanged events to those that take them.
 func Notifiers(notifiers ...Notifier) CheckingNotifier { return several(notifiers) }
 
 type several []Notifier
+
+var _ OwnNotifier = several(nil)
+
+// TakesOwn implements [OwnNotifier].
+func (s several) TakesOwn() bool { return slices.ContainsFunc(s, takesOwn) }
+
+// takesOwn reports whether a notifier takes OwnChanged events.
+func takesOwn(n Notifier) bool {
+	own, ok := n.(OwnNotifier)
+	return ok && own.TakesOwn()
+}
 
 // CheckConversation implements [CheckingNotifier].
 func (s several) CheckConversation(conversation string) error {
@@ -34,11 +47,19 @@ func (s several) CheckConversation(conversation string) error {
 func (s several) Notify(ctx context.Context, events []Event) error {
 	errs := make([]error, len(s))
 	panics := make([]any, len(s))
+	at := make([][]int, len(s)) // which events each was told
 	var wait sync.WaitGroup
 	for i, n := range s {
 		wait.Go(func() {
 			defer func() { panics[i] = recover() }()
-			errs[i] = n.Notify(ctx, events)
+			for j, e := range events {
+				if e.Kind != OwnChanged || takesOwn(n) {
+					at[i] = append(at[i], j)
+				}
+			}
+			if len(at[i]) > 0 {
+				errs[i] = n.Notify(ctx, pick(events, at[i]))
+			}
 		})
 	}
 	wait.Wait()
@@ -49,12 +70,14 @@ func (s several) Notify(ctx context.Context, events []Event) error {
 	}
 	var failures []error
 	refused := make(map[int]error)
-	for _, err := range errs {
+	for n, err := range errs {
 		var refusal *RefusedError
 		switch {
 		case errors.As(err, &refusal):
-			for i, why := range refusal.ByIndex {
-				refused[i] = errors.Join(refused[i], why)
+			for k, i := range at[n] {
+				if why := refusal.ByIndex[k]; why != nil {
+					refused[i] = errors.Join(refused[i], why)
+				}
 			}
 		case err != nil:
 			failures = append(failures, err)

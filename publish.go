@@ -122,7 +122,11 @@ func (r *relay) notify(ctx context.Context, batch []leased, answered func(verdic
 func (r *relay) sift(batch []leased) (sound []leased) {
 	unreadable, batch := part(batch, func(h leased) bool { return !h.Event.Kind.Valid() })
 	deadly, sound := part(batch, func(h leased) bool { return h.Attempts > maxClaims })
+	own, sound := part(sound, func(h leased) bool { return h.Event.Kind == OwnChanged && !r.tellsOwn })
 	r.settle(unreadable, func(h leased) Settlement { return r.bury(h, "cannot be read") })
+	r.settle(own, func(h leased) Settlement {
+		return r.bury(h, "is for one user's devices, and the notifier takes no such events")
+	})
 	r.settle(deadly, func(h leased) Settlement { return r.bury(h, "claimed too often without an outcome") })
 	return sound
 }

@@ -30,8 +30,8 @@ type leased struct {
 }
 
 type line struct {
-	conversation string
-	events       []leased
+	of     string // the conversation, or the user whose devices are told
+	events []leased
 }
 
 func newQueue(share int) queue {
@@ -78,9 +78,13 @@ func (q *queue) put(events []leased, goal int) (left []leased) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, h := range events {
-		l := q.lines[h.Event.Conversation]
+		of := h.Event.Conversation
+		if h.Event.Kind == OwnChanged {
+			of = "\x00" + h.Event.User // which is no conversation's id
+		}
+		l := q.lines[of]
 		if l == nil {
-			l = &line{conversation: h.Event.Conversation}
+			l = &line{of: of}
 		}
 		n, born, most := len(l.events), q.events-q.claimed, goal+MaxBatch
 		if n < q.share {
@@ -91,7 +95,7 @@ func (q *queue) put(events []leased, goal int) (left []leased) {
 			continue
 		}
 		if n == 0 {
-			q.lines[l.conversation] = l
+			q.lines[l.of] = l
 			q.turns = append(q.turns, l)
 		}
 		l.events = append(l.events, h)
@@ -145,7 +149,7 @@ func (q *queue) take(events, bytes int) (batch []leased) {
 		if len(l.events) > 0 {
 			q.turns = append(q.turns, l)
 		} else {
-			delete(q.lines, l.conversation)
+			delete(q.lines, l.of)
 		}
 	}
 	return batch

@@ -34,6 +34,7 @@ const (
 type relay struct {
 	outbox   Outbox
 	notifier Notifier
+	tellsOwn bool          // the notifier takes events of one user's devices
 	term     time.Duration // of a lease
 	calls    int           // publishes under way, at most
 	events   int           // of a publish, at most
@@ -63,6 +64,7 @@ func newRelay(store Outbox, notifier Notifier, opts *Options) *relay {
 		queue: newQueue(opts.NotifyEvents), window: newWindow(opts.NotifyCalls),
 		wakes: make(chan struct{}, 1), short: make(chan struct{}, 1),
 	}
+	r.tellsOwn = takesOwn(notifier)
 	r.watch.limit = opts.WriteTimeout
 	r.watch.looked.Store(time.Now().UnixNano())
 	r.settles = coalesce.New(MaxBatch, r.term/3, nil, r.flushSettlements)

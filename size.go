@@ -30,11 +30,14 @@ func (r Receipt) Size() int { return receiptFrame + jsonSize(r.Message) + jsonSi
 
 // size returns how many bytes the event takes as JSON, by the same rules.
 func (e Event) size() int {
-	size := eventFrame + jsonSize(e.Conversation) + jsonSize(e.Except)
+	size := eventFrame + jsonSize(e.Conversation) + jsonSize(e.User) + jsonSize(e.Except)
 	for _, u := range e.Updates {
 		size += updateFrame + jsonSize(u.Message) + jsonSize(u.Sender) + jsonSize(u.Body)
 		if u.Receipt != nil {
 			size += u.Receipt.Size()
+		}
+		if u.Own != nil {
+			size += receiptFrame + jsonSize(u.Own.Conversation)
 		}
 	}
 	return size

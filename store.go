@@ -78,6 +78,17 @@ type Store interface {
 	// updates.
 	AdvanceUpTo(ctx context.Context, upTo []UpTo, limit int, lease Lease) ([]MarkedUpTo, []Claimed, error)
 
+	// AdvanceOwn applies what one user alone may know: marks of one user and one socket, no two of
+	// the same message, and returns one result each in the order of the argument. What becomes of
+	// each is said by [OwnMark.Apply]; [Place.Rev] rises by one in each conversation in which the call
+	// changed something. A private mark that the place has reached may be forgotten.
+	//
+	// It changes nothing that any other method but Unread, and List for its Viewer, answers with: no
+	// receipt, count or version. It makes the events of [OwnEvents], under the lease as in Create. It
+	// neither waits for a conversation that another transaction has locked nor makes others wait for
+	// one. It may wait for another change of the same user's.
+	AdvanceOwn(ctx context.Context, marks []OwnMark, lease Lease) ([]MarkedOwn, []Claimed, error)
+
 	// Load returns the messages with these ids that exist, each once, in any order.
 	Load(ctx context.Context, ids []string) ([]Message, error)
 
@@ -91,8 +102,9 @@ type Store interface {
 	// messages that the user has not read, finds the first of them, and returns the conversation's
 	// newest message with the user's receipt in Own and its body cut by [Preview], each conversation
 	// from one snapshot. A message counts if the user is not its sender, the audience is open or the
-	// user is a recipient, and the user's receipt is not at [Read]. An unknown conversation has its
-	// name alone. A store that keeps the user's place begins there.
+	// user is a recipient, and neither the user's receipt nor [OwnState.Own] is at [Read]. Flagged
+	// says that there is a message at or after the [Place.Flag], the first of which can be the First.
+	// An unknown conversation has its name alone. A store that keeps the user's place begins there.
 	Unread(ctx context.Context, user string, conversations []string, limit int) ([]Unread, error)
 
 	// Receipts returns a page of the receipts of one message, ordered by recipient, byte for byte.
@@ -263,6 +275,7 @@ type Marked struct {
 	Header  Header  // zero if there is no such message
 	Receipt Receipt // the user's, after the mark; zero if there is none
 	Changed bool    // this mark advanced it
+	Flag    int64   // of the user's [Place]
 	Blocked bool    // not tried: another transaction has the conversation; of the rest only Header is set, if it was found
 }
 
@@ -294,6 +307,7 @@ type MarkedUpTo struct {
 	LeftOut int   // messages left out for want of admission, among those looked at
 	Reached int64 // the seq up to which nothing is left but what was left out; at most the named message's
 	More    bool  // Reached is before the named message
+	Flag    int64 // of the user's [Place]
 	Blocked bool  // not tried: another transaction has the conversation; of the rest only Header is set, if it was found
 }
 

@@ -22,8 +22,13 @@ type Unread struct {
 	Count int  `json:"count"`
 	More  bool `json:"more"`
 
-	// First is the first unread message, zero if there is none. With a [Query.After] of its Seq
-	// less one a page begins with it.
+	// Flagged says that the user has marked the conversation as unread, by [Tracker.MarkUnread]: a
+	// badge without a number, if nothing is counted. It is false once all messages from the
+	// [Place.Flag] on were deleted.
+	Flagged bool `json:"flagged"`
+
+	// First is the first message that is unread or marked as unread, zero if there is none. With a
+	// [Query.After] of its Seq less one a page begins with it.
 	First Position `json:"first,omitzero"`
 
 	// Newest is the conversation's newest message, whoever sent it, with the user's own receipt and
@@ -33,6 +38,9 @@ type Unread struct {
 
 	// Version is the conversation's: what [Tracker.Changes] after it returns is not counted here.
 	Version int64 `json:"version"`
+
+	// Place is the user's.
+	Place Place `json:"place"`
 }
 
 // Position is where a message stands in its conversation.
@@ -47,8 +55,8 @@ type Position struct {
 // frozen with the user as a recipient, and all open ones. A conversation that does not exist has
 // nothing unread. Like the other reads it asks no rule.
 //
-// It looks at the messages after the place that the user's last [Tracker.MarkUpTo] reached, until
-// it has found more than [MaxUnread], and at none before. Marks of single messages move no place:
+// It looks at the messages after the place that the user's last [Tracker.MarkUpTo] or
+// [Tracker.Dismiss] reached, until it has found more than [MaxUnread], and at none before. Marks of single messages move no place:
 // what was read so is looked at each time.
 func (t *Tracker) Unread(ctx context.Context, actor Actor, conversations ...string) ([]Unread, error) {
 	if err := actor.check(); err != nil {

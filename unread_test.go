@@ -113,8 +113,8 @@ func TestUnread(t *testing.T) {
 
 	t.Run("in JSON there are no places where there are no messages", func(t *testing.T) {
 		for want, unread := range map[string]delivery.Unread{
-			`{"conversation":"c","count":0,"more":false,"version":0}`:                           {Conversation: "c"},
-			`{"conversation":"c","count":1,"more":true,"first":{"id":"m","seq":1},"version":2}`: {Conversation: "c", Count: 1, More: true, First: delivery.Position{ID: "m", Seq: 1}, Version: 2},
+			`{"conversation":"c","count":0,"more":false,"flagged":false,"version":0,"place":{"rev":0,"delivered":0,"badge":0,"flag":0}}`:                           {Conversation: "c"},
+			`{"conversation":"c","count":1,"more":true,"flagged":false,"first":{"id":"m","seq":1},"version":2,"place":{"rev":0,"delivered":0,"badge":0,"flag":0}}`: {Conversation: "c", Count: 1, More: true, First: delivery.Position{ID: "m", Seq: 1}, Version: 2},
 		} {
 			if got, err := json.Marshal(unread); err != nil || string(got) != want {
 				t.Errorf("got %s, %v; want %s", got, err, want)

@@ -31,7 +31,7 @@ type MessageRef struct {
 // Long stretches are marked in several transactions, oldest first, so after an error a part may be
 // done; repeating the call does the rest.
 func (t *Tracker) MarkUpTo(ctx context.Context, actor Actor, status Status, message MessageRef) (UpToResult, error) {
-	return t.markUpTo(ctx, false, func(u UpTo) (MarkedUpTo, error) {
+	return t.markUpTo(ctx, nil, func(u UpTo) (MarkedUpTo, error) {
 		r := t.upTos.do(ctx, u.User, []UpTo{u}, t.upToWhereabouts)[0]
 		return r.Out, r.Err
 	}, actor, status, message)
@@ -44,7 +44,7 @@ func (t *Tracker) MarkUpToTx(ctx context.Context, tx DBTX, actor Actor, status S
 	if err != nil {
 		return UpToResult{}, err
 	}
-	return t.markUpTo(ctx, true, func(u UpTo) (MarkedUpTo, error) {
+	return t.markUpTo(ctx, store, func(u UpTo) (MarkedUpTo, error) {
 		r, err := upToKind.inTx([]UpTo{u}, func(u []UpTo) ([]MarkedUpTo, []Claimed, error) {
 			return store.AdvanceUpTo(ctx, u, upToLimit, Lease{})
 		})
@@ -74,7 +74,7 @@ func (t *Tracker) upToWhereabouts(u UpTo) string {
 	return t.whereabouts(Mark{Message: u.Message, User: u.User})
 }
 
-func (t *Tracker) markUpTo(ctx context.Context, inTx bool, advance func(UpTo) (MarkedUpTo, error),
+func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (MarkedUpTo, error),
 	actor Actor, status Status, message MessageRef,
 ) (sum UpToResult, err error) {
 	if err := cmp.Or(actor.check(), checkMarking(status), checkID("conversation", message.Conversation), checkID("message", message.ID)); err != nil {
@@ -86,7 +86,7 @@ func (t *Tracker) markUpTo(ctx context.Context, inTx bool, advance func(UpTo) (M
 	}
 	defer func() {
 		t.opts.Observer.Marked(ctx, MarkedInfo{
-			Conversation: message.Conversation, Message: message.ID, User: actor.User, Status: status, UpTo: true, InTx: inTx, Changed: sum.Changed, Err: err,
+			Conversation: message.Conversation, Message: message.ID, User: actor.User, Status: status, UpTo: true, InTx: tx != nil, Changed: sum.Changed, Err: err,
 		})
 	}()
 	refusal, asked := ErrNotRecipient, u.Admitted
@@ -140,10 +140,16 @@ func (t *Tracker) markUpTo(ctx context.Context, inTx bool, advance func(UpTo) (M
 					return sum, err
 				}
 			}
-			if r.Header.Sender == "" && u.Admitted {
-				return sum, nil
+			if r.Header.Sender != "" || !u.Admitted {
+				return sum, refusal
 			}
-			return sum, refusal
+		}
+		if status == Read && r.Flag > 0 && r.Flag <= r.Header.Seq {
+			own := OwnMark{Act: OwnMarkedUpTo, Conversation: message.Conversation, Message: message.ID, Status: Read, Admitted: u.Admitted}
+			if r.Receipt.Status.Valid() {
+				own.Act = OwnMarked // which passes over nothing that was left out
+			}
+			return sum, t.clearFlag(ctx, tx, actor, own)
 		}
 		return sum, nil
 	}

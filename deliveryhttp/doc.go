@@ -21,6 +21,8 @@
 //	POST /messages/delete {message, socket?}                          deletes        200 {deleted}
 //	GET  /changes        ?conversation= &since= &epoch= &limit=       catches up     200 page
 //	GET  /unread         ?conversation= &conversation= …              counts unread  200 {unread}
+//	POST /unread         {message, socket?}                           marks unread   200 place
+//	POST /dismiss        {conversation, message, socket?}             empties badge  200 place
 //	GET  /receipts       ?message= &after= &limit= &status=           who got it     200 {receipts, more, next?}
 //	POST /marks          {message, status, socket?}                   marks one      200 receipt
 //	POST /marks/batch    {messages, status, socket?}                  marks many     200 {results}
@@ -31,7 +33,7 @@
 // percent-encoded as usual, or in the body.
 //
 // Answers have the JSON form of [delivery.Message], [delivery.Page], [delivery.Unread],
-// [delivery.Receipt] and [delivery.UpToResult]. Lists are never null.
+// [delivery.Receipt], [delivery.UpToResult] and [delivery.Place]. Lists are never null.
 //
 // # Versions and catching up
 //
@@ -76,8 +78,8 @@
 // after the last item. A page of receipts is never larger than that.
 //
 // GET /unread tells what the user has not read in each of up to 200 conversations, as a list of
-// {conversation, count, more, first?, newest?, version} in the order of the query: a list of
-// conversations with their badges is one request. It counts up to 1,000 messages; "more" is true if
+// {conversation, count, more, flagged, first?, newest?, version, place} in the order of the query: a
+// list of conversations with their badges is one request. It counts up to 1,000 messages; "more" is true if
 // there are more. A page after the seq of "first" less 1 begins with the first unread message.
 // "newest" is the newest message, with the first 256 characters of its body. A mark up to its id
 // leaves nothing unread that the user may mark. Conversations that the user may not view are left
@@ -96,6 +98,11 @@
 //		{"message": "m1", "changed": true, "receipt": {…}},
 //		{"message": "m2", "changed": false, "error": "own_message"}
 //	]}
+//
+// POST /dismiss empties the user's badge up to a message, and POST /unread marks the conversation as
+// unread from a message on ("flagged" in GET /unread), until the user reads or dismisses that far.
+// Both answer with the user's place in the conversation, and tell nobody else anything. The place's
+// "rev" rises with each such change: a device that knows a lower one reads GET /unread.
 //
 // # The socket
 //

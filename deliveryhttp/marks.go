@@ -79,3 +79,26 @@ func (h *Handler) markUpTo(r *http.Request, user string) (any, error) {
 	upTo, err := h.tracker.MarkUpTo(r.Context(), actor, status, delivery.MessageRef{Conversation: conversation, ID: message})
 	return upTo, forStranger(err)
 }
+
+// dismiss answers POST /dismiss.
+func (h *Handler) dismiss(r *http.Request, user string) (any, error) {
+	actor := delivery.Actor{User: user}
+	var through delivery.MessageRef
+	err := fields{"conversation": &through.Conversation, "message": &through.ID, "socket": &actor.Socket}.decodeBody(r)
+	if err != nil {
+		return nil, err
+	}
+	place, err := h.tracker.Dismiss(r.Context(), actor, through)
+	return place, forStranger(err)
+}
+
+// markUnread answers POST /unread.
+func (h *Handler) markUnread(r *http.Request, user string) (any, error) {
+	actor := delivery.Actor{User: user}
+	var message string
+	if err := (fields{"message": &message, "socket": &actor.Socket}).decodeBody(r); err != nil {
+		return nil, err
+	}
+	place, err := h.tracker.MarkUnread(r.Context(), actor, message)
+	return place, forStranger(err)
+}

@@ -183,3 +183,42 @@ func TestTheSocketIsNotToldOfWhatItDid(t *testing.T) {
 		}
 	}
 }
+
+func TestBadge(t *testing.T) {
+	d := newDesk(t, nil)
+	d.furnish(t)
+	unread := func() delivery.Unread {
+		return good[struct{ Unread []delivery.Unread }](t, d, request{"bob", "GET", "/unread?conversation=room", "", nil}, http.StatusOK).Unread[0]
+	}
+	first := unread()
+	if first.Count == 0 || first.Flagged {
+		t.Fatalf("got %+v", first)
+	}
+	t.Run("a user dismisses what counts, and marks as unread", func(t *testing.T) {
+		body := fmt.Sprintf(`{"conversation": "room", "message": %q, "socket": "1.2"}`, first.Newest.ID)
+		place := good[delivery.Place](t, d, request{"bob", "POST", "/dismiss", body, nil}, http.StatusOK)
+		if place != (delivery.Place{Rev: 1, Delivered: first.Newest.Seq, Badge: first.Newest.Seq}) {
+			t.Errorf("got %+v", place)
+		}
+		if u := unread(); u.Count != 0 || u.Place != place {
+			t.Errorf("got %+v", u)
+		}
+		place = good[delivery.Place](t, d, request{"bob", "POST", "/unread", `{"message": "frozen"}`, nil}, http.StatusOK)
+		if u := unread(); !u.Flagged || u.Place != place || u.First.ID != "frozen" {
+			t.Errorf("got %+v", u)
+		}
+	})
+	t.Run("to strangers a message is as if it did not exist, and senders are told that it is theirs", func(t *testing.T) {
+		for _, route := range []string{"/dismiss", "/unread"} {
+			for user, want := range map[string]int{"mallory": http.StatusNotFound, "alice": http.StatusForbidden} {
+				body := `{"conversation": "room", "message": "frozen"}`
+				if route == "/unread" {
+					body = `{"message": "frozen"}`
+				}
+				if got, _ := d.do(request{user, "POST", route, body, nil}); got.Code != want {
+					t.Errorf("%s by %s: %d %s", route, user, got.Code, got.Body)
+				}
+			}
+		}
+	})
+}

@@ -22,6 +22,7 @@ type broken struct {
 	upTo        func([]delivery.UpTo)
 	upToLimit   func(*int)
 	markedUpTo  func([]delivery.MarkedUpTo)
+	markedOwn   func([]delivery.MarkedOwn)
 	lease       func(*delivery.Lease) // of events at their birth
 	limit       func(int) int         // of claims
 	hold        func(*delivery.Lease) // of claims
@@ -81,6 +82,13 @@ func (b *broken) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit in
 	apply(b.lease, &lease)
 	marked, claimed, err := b.Store.AdvanceUpTo(b.context(ctx), upTo, limit, lease)
 	apply(b.markedUpTo, marked)
+	apply(b.claimed, claimed)
+	return marked, claimed, err
+}
+
+func (b *broken) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease delivery.Lease) ([]delivery.MarkedOwn, []delivery.Claimed, error) {
+	marked, claimed, err := b.Store.AdvanceOwn(b.context(ctx), marks, lease)
+	apply(b.markedOwn, marked)
 	apply(b.claimed, claimed)
 	return marked, claimed, err
 }

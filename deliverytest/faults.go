@@ -137,6 +137,10 @@ func (s *faultyStore) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, lim
 	})
 }
 
+func (s *faultyStore) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease delivery.Lease) ([]delivery.MarkedOwn, []delivery.Claimed, error) {
+	return call2(s, "AdvanceOwn", func() ([]delivery.MarkedOwn, []delivery.Claimed, error) { return s.store.AdvanceOwn(ctx, marks, lease) })
+}
+
 func (s *faultyStore) Load(ctx context.Context, ids []string) ([]delivery.Message, error) {
 	return call1(s, "Load", func() ([]delivery.Message, error) { return s.store.Load(ctx, ids) })
 }

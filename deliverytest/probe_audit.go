@@ -18,6 +18,9 @@ func (p *probe) audit() {
 	p.drain()
 	byConversation := map[string][]delivery.Event{}
 	for _, event := range p.seen {
+		if event.Kind == delivery.OwnChanged {
+			continue // it covers no version
+		}
 		byConversation[event.Conversation] = append(byConversation[event.Conversation], event)
 	}
 	for conversation := range p.conversations {

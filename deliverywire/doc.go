@@ -6,7 +6,7 @@
 //		broker.Publish(event.Conversation, event.Kind.String(), data)
 //	}
 //
-// An event is sent under the name of its kind, "message", "status" or "deleted". Its data is a
+// An event is sent under the name of its kind, "message", "status", "deleted" or "own". Its data is a
 // [Payload]:
 //
 //	{
@@ -27,6 +27,18 @@
 //	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
 //
 // The updates of a "deleted" event have the message and the version alone.
+//
+// An "own" event is for the devices of one user, and is never sent to anybody else. It tells what
+// that user alone may know, and covers no versions:
+//
+//	{
+//		"conversation": "c1", "from": 0, "to": 0, "place": {"rev": 7, "delivered": 40, "badge": 38, "flag": 0},
+//		"updates": [{"message": "m1", "own": "read"}]
+//	}
+//
+// A device ignores the place if it knows a higher "rev" of the conversation. If the "rev" is more
+// than 1 above the one that it knows, it missed something, and asks for what is unread. It never
+// answers such an event with a mark.
 //
 // Nothing else about an event reaches a client. Above all, the socket that made the change
 // ([delivery.Event.Except]) is for the notifier to compare: a client that knows the socket of another

@@ -17,6 +17,12 @@ func (p *Payload) appendJSON(b, updates []byte) []byte {
 	b = appendString(append(b, `{"conversation":`...), p.Conversation)
 	b = strconv.AppendInt(append(b, `,"from":`...), p.From, 10)
 	b = strconv.AppendInt(append(b, `,"to":`...), p.To, 10)
+	if l := p.Place; l != nil {
+		b = strconv.AppendInt(append(b, `,"place":{"rev":`...), l.Rev, 10)
+		b = strconv.AppendInt(append(b, `,"delivered":`...), l.Delivered, 10)
+		b = strconv.AppendInt(append(b, `,"badge":`...), l.Badge, 10)
+		b = append(strconv.AppendInt(append(b, `,"flag":`...), l.Flag, 10), '}')
+	}
 	if p.Shared != (Update{}) {
 		b = p.Shared.appendJSON(append(b, `,"shared":`...))
 	}
@@ -38,6 +44,7 @@ func (u *Update) appendJSON(b []byte) []byte {
 		status("recipient_status", u.RecipientStatus).
 		time("delivered_at", u.DeliveredAt).
 		time("read_at", u.ReadAt).
+		status("own", u.Own).
 		text("body", u.Body).
 		flag("body_omitted", u.BodyOmitted).
 		end()

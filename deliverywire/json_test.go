@@ -20,11 +20,12 @@ func FuzzJSON(f *testing.F) {
 		u := delivery.Update{
 			Message: message, Sender: sender, Version: version, Status: delivery.Status(status),
 			Delivered: count, Read: count / 2, Total: -count, Body: body,
-			Receipt: &delivery.Receipt{Recipient: body, Status: delivery.Status(status / 2), DeliveredAt: at},
+			Own: &delivery.OwnUpdate{Status: delivery.Status(status)}, Receipt: &delivery.Receipt{Recipient: body, Status: delivery.Status(status / 2), DeliveredAt: at},
 		}
 		_, updates := hoist([]delivery.Update{u})
 		updates[0].BodyOmitted = omitted
-		p := Payload{Conversation: sender, From: version, To: int64(count), Updates: updates}
+		updates[0].Own = delivery.Status(status)
+		p := Payload{Place: &delivery.Place{Rev: version, Flag: seconds}, Conversation: sender, From: version, To: int64(count), Updates: updates}
 		for _, p.Shared = range []Update{{}, updates[0]} {
 			var want bytes.Buffer
 			encoder := json.NewEncoder(&want)

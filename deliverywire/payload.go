@@ -22,6 +22,10 @@ type Payload struct {
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
 
+	// Place is where the user stands after an "own" event, which is for that user's devices alone; nil
+	// in all others. A device that knows a higher rev of the conversation ignores it.
+	Place *delivery.Place `json:"place,omitempty"`
+
 	// Shared holds the fields that are the same in all updates. The updates leave them out.
 	Shared Update `json:"shared,omitzero"`
 
@@ -46,6 +50,10 @@ type Update struct {
 	DeliveredAt     time.Time       `json:"delivered_at,omitzero"` // RFC 3339, UTC, up to microseconds
 	ReadAt          time.Time       `json:"read_at,omitzero"`
 
+	// Own is how far the message has come to the user's own knowledge, in an "own" event. It may be
+	// absent there, and is in all others.
+	Own delivery.Status `json:"own,omitempty"`
+
 	// Body is the body of a new message, if events carry bodies. If the body is too long for a
 	// payload, BodyOmitted is true instead, and the client has to fetch the message.
 	Body        string `json:"body,omitempty"`
@@ -66,6 +74,9 @@ func (p Payload) Expand() []delivery.Update {
 			Read:      cmp.Or(u.Read, p.Shared.Read),
 			Total:     cmp.Or(u.Total, p.Shared.Total),
 			Body:      u.Body,
+		}
+		if p.Place != nil {
+			updates[i].Own = &delivery.OwnUpdate{Conversation: p.Conversation, Status: cmp.Or(u.Own, p.Shared.Own), Place: *p.Place}
 		}
 		recipient := cmp.Or(u.Recipient, p.Shared.Recipient)
 		if recipient == "" {

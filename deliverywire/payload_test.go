@@ -1,6 +1,7 @@
 package deliverywire_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverywire"
 )
 
 // TestNothingButTheListedFieldsReachesAClient fills every field of an event, so that a field that is
@@ -84,6 +86,45 @@ func TestBodies(t *testing.T) {
 		}
 		if len(payloads) != 2 || !reflect.DeepEqual(omitted, []bool{false, true, false, false}) {
 			t.Errorf("%d payloads, omitted %v", len(payloads), omitted)
+		}
+	})
+}
+
+func TestOwnEvents(t *testing.T) {
+	place := delivery.Place{Rev: 7, Delivered: 40, Badge: 38, Flag: 39}
+	event := delivery.Event{Kind: delivery.OwnChanged, User: "bob", Except: "1.1"}
+	for i := range 300 {
+		own := delivery.OwnUpdate{Conversation: "c1", Status: delivery.Read, Place: place}
+		event.Updates = append(event.Updates, delivery.Update{Message: fmt.Sprintf("message %040d", i), Own: &own})
+	}
+	told := func(t *testing.T, event delivery.Event) (parts []string, updates []delivery.Update) {
+		split, err := deliverywire.Split(event, pusherLimit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, data := range split {
+			var p deliverywire.Payload
+			if err := json.Unmarshal(data, &p); err != nil || len(data) > pusherLimit {
+				t.Fatalf("%d bytes, %v", len(data), err)
+			}
+			parts, updates = append(parts, string(data)), append(updates, p.Expand()...)
+		}
+		return parts, updates
+	}
+	t.Run("one says where the user stands and which message it is about, and nothing else", func(t *testing.T) {
+		one := event
+		one.Updates = one.Updates[:1]
+		one.Updates[0].Message = "m1"
+		parts, _ := told(t, one)
+		want := `{"conversation":"c1","from":0,"to":0,"place":{"rev":7,"delivered":40,"badge":38,"flag":39},"updates":[{"message":"m1","own":"read"}]}`
+		if len(parts) != 1 || parts[0] != want {
+			t.Errorf("got %s", parts)
+		}
+	})
+	t.Run("one that is split tells all in its parts, each with the place", func(t *testing.T) {
+		parts, updates := told(t, event)
+		if len(parts) < 2 || !reflect.DeepEqual(updates, event.Updates) {
+			t.Errorf("%d parts with %d updates, the first %+v", len(parts), len(updates), updates[0])
 		}
 	})
 }

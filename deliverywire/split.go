@@ -25,7 +25,7 @@ var ErrTooLarge = errors.New("deliverywire: one update of a message takes more t
 // with a higher limit.
 func Split(event delivery.Event, limit int) ([][]byte, error) {
 	if !event.Kind.Valid() {
-		return nil, &delivery.InvalidError{Field: "kind", Reason: "is not message, status or deleted"}
+		return nil, &delivery.InvalidError{Field: "kind", Reason: "is not message, status, deleted or own"}
 	}
 	if len(event.Updates) == 0 {
 		return nil, &delivery.InvalidError{Field: "updates", Reason: "are none"}
@@ -36,6 +36,9 @@ func Split(event delivery.Event, limit int) ([][]byte, error) {
 		}
 	}
 	p := Payload{Conversation: event.Conversation, From: event.From, To: event.To}
+	if own := event.Updates[len(event.Updates)-1].Own; own != nil {
+		p.Conversation, p.Place = own.Conversation, &own.Place
+	}
 	p.Shared, p.Updates = hoist(event.Updates)
 	return p.split(limit)
 }
@@ -95,7 +98,8 @@ func (p *Payload) split(limit int) ([][]byte, error) {
 // time that is not within the years 0 to 9999.
 func encodable(u delivery.Update) error {
 	r := cmp.Or(u.Receipt, &delivery.Receipt{})
-	for _, status := range []delivery.Status{u.Status, r.Status} {
+	own := cmp.Or(u.Own, &delivery.OwnUpdate{})
+	for _, status := range []delivery.Status{u.Status, r.Status, own.Status} {
 		if _, err := status.MarshalText(); err != nil && status != 0 {
 			return err
 		}
@@ -116,6 +120,9 @@ func hoist(updates []delivery.Update) (Update, []Update) {
 			Message: u.Message, Version: u.Version, Sender: u.Sender, Status: u.Status,
 			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Body: u.Body,
 		}
+		if u.Own != nil {
+			rest[i].Own = u.Own.Status
+		}
 		if r := u.Receipt; r != nil {
 			rest[i].Recipient, rest[i].RecipientStatus = r.Recipient, r.Status
 			rest[i].DeliveredAt, rest[i].ReadAt = r.DeliveredAt.UTC(), r.ReadAt.UTC()
@@ -135,6 +142,7 @@ func hoist(updates []delivery.Update) (Update, []Update) {
 	move(&shared, rest, func(u *Update) *delivery.Status { return &u.RecipientStatus })
 	move(&shared, rest, func(u *Update) *time.Time { return &u.DeliveredAt })
 	move(&shared, rest, func(u *Update) *time.Time { return &u.ReadAt })
+	move(&shared, rest, func(u *Update) *delivery.Status { return &u.Own })
 	return shared, rest
 }
 

@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -15,6 +16,57 @@ type conversation struct {
 	messages []*message          // in order of seq
 	rosters  map[string][]string // members in order, by the roster's key
 	places   map[string]place    // by user
+	own      map[string]*own     // by user
+}
+
+// own is what a user alone knows, apart from what others may see.
+type own struct {
+	place   delivery.Place
+	private map[int64]delivery.Status // by seq
+}
+
+// ownOf returns what the user alone knows. Where others may see more, it is that much.
+func (c *conversation) ownOf(user string) own {
+	o := own{}
+	if known := c.own[user]; known != nil {
+		o = *known
+	}
+	shown := c.places[user]
+	o.place.Badge = max(o.place.Badge, shown[delivery.Read])
+	o.place.Delivered = max(o.place.Delivered, shown[delivery.Delivered], o.place.Badge)
+	return o
+}
+
+// state returns what is known of a user and a message.
+func (c *conversation) state(m *message, user string) delivery.OwnState {
+	o := c.ownOf(user)
+	receipt, _ := m.receipt(user)
+	return delivery.OwnState{Header: m.Header, Reader: c.knows(user), Receipt: receipt, Private: o.private[m.Seq], Place: o.place}
+}
+
+// knows reports whether the user has sent, may receive or has marked here.
+func (c *conversation) knows(user string) bool {
+	_, shown := c.places[user]
+	return shown || c.own[user] != nil || slices.ContainsFunc(c.messages, func(m *message) bool {
+		_, received := m.receipt(user)
+		return received || m.Sender == user
+	})
+}
+
+// keep keeps what became of a mark.
+func (c *conversation) keep(mark delivery.OwnMark, out delivery.MarkedOwn, keep bool) {
+	o := c.own[mark.User]
+	if o == nil {
+		o = &own{private: map[int64]delivery.Status{}}
+		c.own[mark.User] = o
+	}
+	rev := o.place.Rev
+	o.place = out.Place
+	o.place.Rev = rev
+	if keep {
+		o.private[out.Header.Seq] = mark.Status
+	}
+	maps.DeleteFunc(o.private, func(seq int64, status delivery.Status) bool { return o.place.Status(seq) >= status })
 }
 
 // place is, for each status, the seq up to which a user has nothing left to advance to it.
@@ -127,23 +179,37 @@ func (c *conversation) upTo(upTo delivery.UpTo, last *message, limit int) (resul
 
 // unread counts what the user has not read, from the user's place on.
 func (c *conversation) unread(user string, limit int) delivery.Unread {
-	unread := delivery.Unread{Version: c.version}
+	own := c.ownOf(user)
+	unread := delivery.Unread{Version: c.version, Place: own.place}
 	if m := c.newest(); m != nil {
 		newest := m.public(user)
 		newest.Body = delivery.Preview(newest.Body)
 		unread.Newest = &newest
 	}
-	for _, m := range c.messages[c.search(c.places[user][delivery.Read]+1):] {
-		if _, verdict := m.judge(user, delivery.Read, time.Time{}, true); verdict != advances {
-			continue
-		}
-		switch unread.Count {
-		case limit:
-			unread.More = true
-			return unread
-		case 0:
+	first := func(m *message) {
+		if unread.First.Seq == 0 || m.Seq < unread.First.Seq {
 			unread.First = delivery.Position{ID: m.ID, Seq: m.Seq}
 		}
+	}
+	if flag := own.place.Flag; flag > 0 {
+		for _, m := range c.messages[c.search(flag):] {
+			if !m.deleted {
+				unread.Flagged = true
+				first(m)
+				break
+			}
+		}
+	}
+	for _, m := range c.messages[c.search(own.place.Badge+1):] {
+		_, verdict := m.judge(user, delivery.Read, time.Time{}, true)
+		if verdict != advances || own.private[m.Seq] == delivery.Read {
+			continue
+		}
+		if unread.Count == limit {
+			unread.More = true
+			break
+		}
+		first(m)
 		unread.Count++
 	}
 	return unread

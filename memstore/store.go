@@ -80,7 +80,7 @@ func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, leas
 		}
 		c := s.conversations[draft.Conversation]
 		if c == nil {
-			c = &conversation{rosters: map[string][]string{}, places: map[string]place{}}
+			c = &conversation{rosters: map[string][]string{}, places: map[string]place{}, own: map[string]*own{}}
 			s.conversations[draft.Conversation] = c
 		}
 		m, event := c.create(draft)
@@ -110,6 +110,7 @@ func (s *Store) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 		}
 		results[i].Header = m.Header
 		results[i].Receipt, _ = m.receipt(mark.User)
+		results[i].Flag = s.conversations[m.Conversation].ownOf(mark.User).place.Flag
 		if step, verdict := m.judge(mark.User, mark.Status, mark.At, mark.Admitted); verdict == advances {
 			step.mark, step.socket = i, mark.Socket
 			steps = append(steps, step)
@@ -137,6 +138,7 @@ func (s *Store) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int
 		result, found := s.conversations[u.Conversation].upTo(u, last, limit-len(steps))
 		result.Header = last.Header
 		result.Receipt, _ = last.receipt(u.User)
+		result.Flag = s.conversations[u.Conversation].ownOf(u.User).place.Flag
 		results[i] = result
 		for _, step := range found {
 			step.mark, step.socket = i, u.Socket
@@ -198,6 +200,37 @@ func (s *Store) Delete(ctx context.Context, deletions []delivery.Deletion, lease
 		events = tell(events, delivery.MessageDeleted, m.Conversation, deletions[i].Socket, update)
 	}
 	return results, s.outbox.add(events, lease), nil
+}
+
+// AdvanceOwn applies marks that only their user may know, as [delivery.Store] says.
+func (s *Store) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease delivery.Lease) ([]delivery.MarkedOwn, []delivery.Claimed, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, nil, err
+	}
+	defer s.mu.Unlock()
+	results := make([]delivery.MarkedOwn, len(marks))
+	changed := map[string]bool{}
+	for i, mark := range marks {
+		m := s.messages[mark.Message]
+		if m == nil {
+			continue
+		}
+		c := s.conversations[m.Conversation]
+		out, keep := mark.Apply(c.state(m, mark.User))
+		if results[i] = out; out.Changed {
+			c.keep(mark, out, keep)
+			changed[m.Conversation] = true
+		}
+	}
+	for conversation := range changed {
+		s.conversations[conversation].own[marks[0].User].place.Rev++
+	}
+	for i := range results {
+		if c := s.conversations[results[i].Header.Conversation]; c != nil {
+			results[i].Place = c.ownOf(marks[i].User).place
+		}
+	}
+	return results, s.outbox.add(delivery.OwnEvents(marks, results), lease), nil
 }
 
 // Load returns the messages with these ids that exist.

@@ -81,6 +81,7 @@ type dialect struct {
 	migrate func(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error
 
 	reads reads
+	own   own
 
 	// writes returns the writing operations of a store, with what they keep between calls.
 	writes func() writes
@@ -97,6 +98,7 @@ type writes interface {
 	advance(ctx context.Context, s *session, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error)
 	advanceUpTo(ctx context.Context, s *session, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error)
 	delete(ctx context.Context, s *session, deletions []delivery.Deletion, lease delivery.Lease) ([]delivery.Deleted, []delivery.Claimed, error)
+	announce(ctx context.Context, q delivery.DBTX, events []delivery.Event, lease delivery.Lease) ([]delivery.Claimed, error)
 	claim(ctx context.Context, s *session, limit int, lease delivery.Lease) ([]delivery.Claimed, error)
 	settle(ctx context.Context, s *session, settlements []delivery.Settlement) (held int, err error)
 }

@@ -34,7 +34,7 @@ type locked struct {
 
 	// Marking. Rows that ask how things stand are [index, key, seq, roster, name], the roster NULL
 	// for an open message. A relation is: whether the name is a reader, whether a member of the
-	// roster, and the receipt without its ids.
+	// roster, and the receipt without its ids; the flag of the name's place comes second.
 	headers     string               // [message] → key, roster, header…; tombstones too
 	lockFree    string               // the same, of those that nobody else has locked
 	standing    string               // [index, key, seq, roster, name] → index, conversation's version, tally…, relation…
@@ -99,6 +99,7 @@ type standing struct {
 	version int64           // of the conversation
 	tally   delivery.Tally
 	reader  bool             // whether the user is one
+	flag    int64            // of the user's place
 	receipt delivery.Receipt // zero if there is none
 }
 
@@ -109,12 +110,14 @@ func (s *standing) gone() bool { return s.header.Quorum == 0 }
 
 // relation is what connects a user with a message.
 type relation struct {
-	reader, member bool // whether the user is a reader, and in the message's roster
-	receipt        delivery.Receipt
+	reader  bool  // whether the user is one
+	flag    int64 // of the user's place
+	member  bool  // whether the user is in the message's roster
+	receipt delivery.Receipt
 }
 
 func (r *relation) columns() []any {
-	return append([]any{&r.reader, &r.member}, progressColumns(&r.receipt)...)
+	return append([]any{&r.reader, orZero[int64]{&r.flag}, &r.member}, progressColumns(&r.receipt)...)
 }
 
 // stand fills in how the message stands, in a conversation at that version.
@@ -133,7 +136,7 @@ func tombstone(h delivery.Header) delivery.Header {
 
 // relate fills in the user's receipt. Members have one before there is a row of it.
 func (s *standing) relate(r relation) {
-	s.reader, s.receipt = r.reader, r.receipt
+	s.reader, s.flag, s.receipt = r.reader, r.flag, r.receipt
 	if s.receipt.Version == 0 { // there is no row, or one that was reserved
 		s.receipt = delivery.Receipt{}
 		if r.member && !s.gone() && s.user != s.header.Sender {

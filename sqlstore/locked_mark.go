@@ -71,7 +71,7 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 			continue
 		}
 		changed := r.markable(m.Admitted) && c.advance(r, m.Socket, m.Status, m.At)
-		marked[r.mark].Receipt, marked[r.mark].Changed = r.receipt, changed
+		marked[r.mark].Receipt, marked[r.mark].Changed, marked[r.mark].Flag = r.receipt, changed, r.flag
 	}
 	claimed, err := l.put(ctx, q, &c, lease)
 	return marked, claimed, err

@@ -5,7 +5,7 @@ const (
 	headerCols   = "m.id, c.id, s.name, m.seq, m.roster IS NULL, m.total, m.quorum, m.sent_at"
 	tallyCols    = "t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at"
 	progressCols = "r.status, r.version, r.delivered_at, r.read_at"
-	relationCols = "p.reader IS NOT NULL, b.reader IS NOT NULL, " + progressCols
+	relationCols = "p.reader IS NOT NULL, p.flag, b.reader IS NOT NULL, " + progressCols
 	messageCols  = headerCols + ", m.body, " + tallyCols
 )
 

@@ -19,13 +19,16 @@ type unread struct {
 // lockedUnread returns the text that counts unread messages.
 func lockedUnread(ids string, u unread) string {
 	return `
-SELECT /*! STRAIGHT_JOIN */ c.version, ` + u.count + `, f.id, f.seq, ` + headerCols + `, SUBSTR(m.body, 1, ` + fmt.Sprint(delivery.MaxPreview) + `), ` + tallyCols + `,
+SELECT /*! STRAIGHT_JOIN */ c.version, ` + u.count + `, f.id, f.seq, g.id, g.seq, ` + placeCols + `, ` + headerCols + `, SUBSTR(m.body, 1, ` + fmt.Sprint(delivery.MaxPreview) + `), ` + tallyCols + `,
 	m.id, p.name, COALESCE(r.status, CASE WHEN b.reader <> m.sender THEN ` + sqlSent + ` END), COALESCE(r.version, m.seq), r.delivered_at, r.read_at
 FROM ` + ids + ` j
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (delivery_conversations_id) */ ON c.id = j.id
 LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = c.conv AND p.name = ?
 CROSS JOIN ` + u.table + ` u
 LEFT JOIN delivery_messages f /*! FORCE INDEX (PRIMARY) */ ON f.conv = c.conv AND f.seq = ` + u.first + `
+LEFT JOIN delivery_messages g /*! FORCE INDEX (PRIMARY) */ ON g.conv = c.conv AND g.seq = (
+	SELECT seq FROM delivery_messages n /*! FORCE INDEX (PRIMARY) */
+	WHERE n.conv = CASE WHEN p.flag > 0 THEN c.conv END AND n.seq >= p.flag AND n.sender IS NOT NULL ORDER BY n.seq LIMIT 1)
 LEFT JOIN delivery_messages m /*! FORCE INDEX (PRIMARY) */ ON m.conv = c.conv AND m.seq = (
 	SELECT seq FROM delivery_messages n /*! FORCE INDEX (PRIMARY) */ WHERE n.conv = c.conv AND n.sender IS NOT NULL ORDER BY n.seq DESC LIMIT 1)
 LEFT JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq` + lockedMaybeSender + `
@@ -38,8 +41,10 @@ LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AN
 var lockedIsUnread = `
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = p.reader
 LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader
+LEFT JOIN delivery_own o /*! FORCE INDEX (PRIMARY) */ ON o.reader = CASE WHEN p.rev > 0 THEN p.reader END AND o.seq = m.seq
 WHERE m.sender <> COALESCE(p.reader, 0) AND (m.roster IS NULL OR b.reader IS NOT NULL)
-	AND COALESCE(r.status, ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `)`
+	AND COALESCE(r.status, ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `)
+	AND COALESCE(o.status, ` + sqlSent + `) IN (` + sqlSent + `, ` + sqlDelivered + `)`
 
 // sqliteUnread reads the messages once. A table function of SQLite may name the tables before it,
 // which no table in parentheses can.
@@ -47,7 +52,7 @@ var sqliteUnread = unread{
 	table: `json_each((
 	SELECT json_array(json_array(COUNT(*), MIN(seq))) FROM (
 		SELECT m.seq FROM delivery_messages m` + lockedIsUnread + `
-			AND m.conv = c.conv AND m.seq > COALESCE(p.read_seq, 0)
+			AND m.conv = c.conv AND m.seq > COALESCE(max(p.read_seq, p.badge), 0)
 		ORDER BY m.seq LIMIT ?)))`,
 	count: "u.value->>0",
 	first: "u.value->>1",
@@ -66,12 +71,12 @@ var mysqlUnread = func() unread {
 	messages := func(what, within, end string) string {
 		return `(
 	SELECT STRAIGHT_JOIN ` + what + ` FROM delivery_conversations x FORCE INDEX (PRIMARY)
-	JOIN delivery_messages m FORCE INDEX (PRIMARY) ON m.conv BETWEEN x.conv AND x.conv + 0 AND m.seq > COALESCE(p.read_seq, 0)` + within + lockedIsUnread + `
+	JOIN delivery_messages m FORCE INDEX (PRIMARY) ON m.conv BETWEEN x.conv AND x.conv + 0 AND m.seq > COALESCE(GREATEST(p.read_seq, p.badge), 0)` + within + lockedIsUnread + `
 		AND x.conv = c.conv` + end + `)`
 	}
 	return unread{
 		table: `JSON_TABLE(COALESCE(
-	CASE WHEN c.version - COALESCE(p.read_seq, 0) > ? AND ` + messages("TRUE", "", " LIMIT 1 OFFSET ?") + `
+	CASE WHEN c.version - COALESCE(GREATEST(p.read_seq, p.badge), 0) > ? AND ` + messages("TRUE", "", " LIMIT 1 OFFSET ?") + `
 		THEN JSON_ARRAY(` + many + `, ` + messages("m.seq", "", " LIMIT 1") + `) END,
 	` + messages("JSON_ARRAY(COUNT(*), MIN(m.seq))", "", "") + `
 ), '$' COLUMNS (count INT PATH '$[0]', seq BIGINT PATH '$[1]'))`,

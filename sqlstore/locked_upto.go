@@ -89,7 +89,7 @@ func (k *look) place(u delivery.UpTo) places {
 // result is what became of the mark, but for the versions it takes.
 func (k *look) result() delivery.MarkedUpTo {
 	return delivery.MarkedUpTo{
-		Header: k.named.header, Receipt: k.named.receipt,
+		Header: k.named.header, Receipt: k.named.receipt, Flag: k.named.flag,
 		LeftOut: k.leftOut, Reached: k.till, More: k.till < k.named.header.Seq,
 	}
 }

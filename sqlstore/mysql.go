@@ -28,6 +28,7 @@ var mysql = dialect{
 	tables:  "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
 	migrate: mysqlMigrate,
 	reads:   lockedReads(&mysqlTongue, mysqlUnread),
+	own:     mysqlOwn,
 	writes:  func() writes { return &mysqlWrites },
 }
 

@@ -20,6 +20,7 @@ type payload struct {
 	From         int64           `json:"f"`
 	To           int64           `json:"t"`
 	Except       string          `json:"x,omitempty"`
+	User         string          `json:"w,omitempty"`
 	Updates      []payloadUpdate `json:"u"`
 }
 
@@ -32,6 +33,17 @@ type payloadUpdate struct {
 	Read      int             `json:"r,omitempty"`
 	Total     int             `json:"n,omitempty"`
 	Receipt   *payloadReceipt `json:"p,omitempty"`
+	Own       *payloadOwn     `json:"o,omitempty"`
+}
+
+// payloadOwn is what an event for one user's devices tells.
+type payloadOwn struct {
+	Conversation string `json:"c"`
+	Status       uint8  `json:"s,omitempty"`
+	Rev          int64  `json:"v"`
+	Delivered    int64  `json:"d,omitempty"`
+	Badge        int64  `json:"b,omitempty"`
+	Flag         int64  `json:"f,omitempty"`
 }
 
 // payloadReceipt is a receipt of the update's message. Its version is left out where it is the
@@ -47,13 +59,16 @@ type payloadReceipt struct {
 // encodeEvent returns the payload of an event.
 func encodeEvent(e delivery.Event) (string, error) {
 	p := payload{
-		Kind: uint8(e.Kind), Conversation: e.Conversation, From: e.From, To: e.To, Except: e.Except,
+		Kind: uint8(e.Kind), Conversation: e.Conversation, From: e.From, To: e.To, Except: e.Except, User: e.User,
 		Updates: make([]payloadUpdate, len(e.Updates)),
 	}
 	for i, u := range e.Updates {
 		p.Updates[i] = payloadUpdate{
 			Message: u.Message, Sender: u.Sender, Version: u.Version, Status: uint8(u.Status),
 			Delivered: u.Delivered, Read: u.Read, Total: u.Total,
+		}
+		if o := u.Own; o != nil {
+			p.Updates[i].Own = &payloadOwn{o.Conversation, uint8(o.Status), o.Place.Rev, o.Place.Delivered, o.Place.Badge, o.Place.Flag}
 		}
 		r := u.Receipt
 		if r == nil {
@@ -99,13 +114,17 @@ func decodeEvent(id int64, text []byte) (delivery.Event, error) {
 		return delivery.Event{}, fmt.Errorf("payload of event %d: %w", id, err)
 	}
 	e := delivery.Event{
-		ID: id, Kind: delivery.Kind(p.Kind), Conversation: p.Conversation, From: p.From, To: p.To, Except: p.Except,
+		ID: id, Kind: delivery.Kind(p.Kind), Conversation: p.Conversation, From: p.From, To: p.To, Except: p.Except, User: p.User,
 		Updates: make([]delivery.Update, len(p.Updates)),
 	}
 	for i, u := range p.Updates {
 		e.Updates[i] = delivery.Update{
 			Message: u.Message, Sender: u.Sender, Version: u.Version, Status: delivery.Status(u.Status),
 			Delivered: u.Delivered, Read: u.Read, Total: u.Total,
+		}
+		if o := u.Own; o != nil {
+			place := delivery.Place{Rev: o.Rev, Delivered: o.Delivered, Badge: o.Badge, Flag: o.Flag}
+			e.Updates[i].Own = &delivery.OwnUpdate{Conversation: o.Conversation, Status: delivery.Status(o.Status), Place: place}
 		}
 		r := u.Receipt
 		if r == nil {

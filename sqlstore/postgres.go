@@ -21,6 +21,7 @@ var postgres = dialect{
 		return state == "42P01" || state == "42703" // table, column
 	},
 	reads:  pgReads,
+	own:    pgOwnTexts,
 	writes: func() writes { return new(postgresWrites) },
 	tables: `SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY (current_schemas(false))`,
 	rights: `SELECT 'USAGE on the sequence delivery_outbox_id_seq'
@@ -70,7 +71,7 @@ func pgVersion(standing, seq, version string) string {
 func pgReader(conv, name string) string {
 	return `
 	LEFT JOIN LATERAL (
-		SELECT reader, name, delivered_seq, read_seq FROM delivery_readers WHERE conv = ` + conv + ` AND name = ` + name + ` LIMIT 1
+		SELECT reader, name, delivered_seq, read_seq, flag FROM delivery_readers WHERE conv = ` + conv + ` AND name = ` + name + ` LIMIT 1
 	) p ON true`
 }
 

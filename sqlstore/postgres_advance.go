@@ -32,7 +32,7 @@ WITH mark AS MATERIALIZED (
 	SELECT *, status > was AND (roster IS NOT NULL OR admitted AND sender IS DISTINCT FROM reader) AS needed
 	FROM (
 		SELECT k.ord, k.message, k."user", k.socket, k.status, k.admitted, greatest(k.at, m.sent_at) AS at, m.*,
-			c.id AS conversation, c.version AS seen, ` + pgAuthor + ` AS author, p.reader,
+			c.id AS conversation, c.version AS seen, ` + pgAuthor + ` AS author, p.reader, p.flag,
 			` + pgStanding + ` AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
 		FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::int[]), (SELECT $5::timestamptz[]), (SELECT $6::boolean[]))
 			WITH ORDINALITY AS k(message, "user", socket, status, at, admitted, ord)
@@ -86,7 +86,7 @@ event AS (
 )
 SELECT mark.ord, mark.id, conversation, mark.author, mark.seq, roster IS NULL, mark.total, mark.quorum, sent_at,
 	coalesce(step.status, was), coalesce(step.version, ` + pgVersion("was", "mark.seq", "mark.last") + `),
-	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at),
+	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at), mark.flag,
 	step.ord IS NOT NULL, needed AND step.ord IS NULL, false, step.delivered, step.read, told.id
 FROM mark
 LEFT JOIN (SELECT ord, status, version, delivered_at, read_at, delivered, read FROM step) step USING (ord)
@@ -98,7 +98,7 @@ LEFT JOIN told ON told.conv = mark.conv AND told.first = step.version`
 // know comes back untouched, as a newcomer's.
 var pgAdvanceOne = `
 WITH mark AS MATERIALIZED (
-	SELECT m.id, m.conv, m.seq, m.roster, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen, ` + pgAuthor + ` AS author, p.reader,
+	SELECT m.id, m.conv, m.seq, m.roster, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen, ` + pgAuthor + ` AS author, p.reader, p.flag,
 		$6::boolean AND m.sender <> p.reader OR m.roster IS NOT NULL AS may,
 		greatest($5::timestamptz, m.sent_at) AS at,
 		` + pgStanding + ` AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
@@ -138,7 +138,7 @@ event AS (
 )
 SELECT 1, mark.id, mark.conversation, mark.author, mark.seq, roster IS NULL, mark.total, mark.quorum, sent_at,
 	coalesce(step.status, mark.was), coalesce(step.version, ` + pgVersion("mark.was", "mark.seq", "last") + `),
-	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at),
+	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at), mark.flag,
 	step.version IS NOT NULL, may AND $4::int > mark.was AND step.version IS NULL, mark.roster IS NULL AND mark.reader IS NULL AND $6::boolean, step.delivered, step.read, event
 FROM mark LEFT JOIN step ON true`
 
@@ -207,7 +207,7 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 		m, mark := &row.Marked, &marks[row.ord-1]
 		switch {
 		case m.Blocked:
-			m.Receipt = delivery.Receipt{}
+			m.Receipt, m.Flag = delivery.Receipt{}, 0
 		case m.Receipt.Status != 0:
 			m.Receipt.Message, m.Receipt.Recipient = mark.Message, mark.User
 		}
@@ -231,7 +231,7 @@ type pgMarked struct {
 func (m *pgMarked) columns() []any {
 	columns := append([]any{&m.ord}, headerColumns(&m.Header)...)
 	columns = append(columns, progressColumns(&m.Receipt)...)
-	return append(columns, orZero[bool]{&m.Changed}, orZero[bool]{&m.Blocked}, &m.newcomer,
+	return append(columns, orZero[int64]{&m.Flag}, orZero[bool]{&m.Changed}, orZero[bool]{&m.Blocked}, &m.newcomer,
 		orZero[int]{&m.delivered}, orZero[int]{&m.read}, orZero[int64]{&m.event})
 }
 

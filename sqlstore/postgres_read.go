@@ -90,22 +90,28 @@ WHERE ` + pgStanding + ` > 0`,
 
 	// An open message's receipt that is not there yet counts as Sent.
 	unread: `
-SELECT c.version, u.count, first.id, first.seq, ` + pgHeader + `, substr(m.body, 1, ` + strconv.Itoa(delivery.MaxPreview) + `), ` + pgTally + `, ` + pgOwn + `
+SELECT c.version, u.count, first.id, first.seq, flagged.id, flagged.seq, ` + placeCols + `, ` + pgHeader + `, substr(m.body, 1, ` + strconv.Itoa(delivery.MaxPreview) + `), ` + pgTally + `, ` + pgOwn + `
 FROM json_array_elements_text($1::json) AS asked(id)
 CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = asked.id LIMIT 1) c
-LEFT JOIN LATERAL (SELECT reader, name, read_seq FROM delivery_readers WHERE conv = c.conv AND name = $2::text LIMIT 1) p ON true
+LEFT JOIN LATERAL (SELECT * FROM delivery_readers WHERE conv = c.conv AND name = $2::text LIMIT 1) p ON true
 CROSS JOIN LATERAL (
 	SELECT count(*) AS count, min(seq) AS first FROM (
 		SELECT m.seq FROM delivery_messages m
 		LEFT JOIN LATERAL (SELECT status FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND reader = p.reader LIMIT 1) r ON true
 		LEFT JOIN LATERAL (SELECT reader FROM delivery_members WHERE roster = m.roster AND reader = p.reader LIMIT 1) x ON true
-		WHERE (m.conv, m.seq) > (c.conv, coalesce(p.read_seq, 0)) AND (m.conv, m.seq) <= (c.conv, c.version)
+		LEFT JOIN LATERAL (SELECT status FROM delivery_own WHERE reader = CASE WHEN p.rev > 0 THEN p.reader END AND seq = m.seq LIMIT 1) o ON true
+		WHERE (m.conv, m.seq) > (c.conv, greatest(p.read_seq, p.badge, 0)) AND (m.conv, m.seq) <= (c.conv, c.version)
 			AND CASE WHEN m.sender IS NULL OR m.sender = p.reader THEN false ELSE true END
-			AND CASE WHEN r.status IS NOT NULL THEN r.status < ` + sqlRead + ` ELSE m.roster IS NULL OR x.reader IS NOT NULL END
+			AND CASE WHEN o.status = ` + sqlRead + ` THEN false WHEN r.status IS NOT NULL THEN r.status < ` + sqlRead + ` ELSE m.roster IS NULL OR x.reader IS NOT NULL END
 		ORDER BY m.conv, m.seq LIMIT (SELECT $3::bigint)
 	) unread
 ) u
 LEFT JOIN LATERAL (SELECT id, seq FROM delivery_messages WHERE conv = c.conv AND seq = u.first LIMIT 1) first ON true
+LEFT JOIN LATERAL (
+	SELECT id, seq FROM delivery_messages
+	WHERE (conv, seq) >= (CASE WHEN p.flag > 0 THEN c.conv END, p.flag) AND (conv, seq) <= (c.conv, c.version) AND ` + pgStands + `
+	ORDER BY conv, seq LIMIT 1
+) flagged ON true
 LEFT JOIN LATERAL (
 	SELECT * FROM delivery_messages WHERE (conv, seq) > (c.conv, 0) AND (conv, seq) <= (c.conv, c.version) AND ` + pgStands + `
 	ORDER BY conv DESC, seq DESC LIMIT 1

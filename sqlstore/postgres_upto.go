@@ -25,7 +25,7 @@ room AS MATERIALIZED (
 	SELECT conv, id AS conversation, version AS seen FROM delivery_conversations WHERE conv = ANY (ARRAY(SELECT DISTINCT conv FROM asked))
 ),
 mark AS MATERIALIZED (
-	SELECT m.*, m.seq AS named, c.seen, ` + pgAuthor + ` AS author, p.reader, ` + pgStanding + ` AS was, r.version AS last,
+	SELECT m.*, m.seq AS named, c.seen, ` + pgAuthor + ` AS author, p.reader, p.flag, ` + pgStanding + ` AS was, r.version AS last,
 		r.delivered_at, r.read_at, coalesce(CASE WHEN m.status = ` + sqlRead + ` THEN p.read_seq ELSE p.delivered_seq END, 0) AS place
 	FROM asked m
 	CROSS JOIN LATERAL (SELECT seen FROM room WHERE conv = m.conv AND conversation = m.conversation LIMIT 1) c` + pgReader("m.conv", `m."user"`) + pgReceipt + `
@@ -133,7 +133,7 @@ event AS (
 )
 SELECT plan.ord, plan.id, plan.conversation, plan.author, plan.named, plan.roster IS NULL, plan.total, plan.quorum, plan.sent_at,
 	coalesce(s.status, plan.was), coalesce(s.version, ` + pgVersion("plan.was", "named", "plan.last") + `),
-	coalesce(s.delivered_at, plan.delivered_at), coalesce(s.read_at, plan.read_at),
+	coalesce(s.delivered_at, plan.delivered_at), coalesce(s.read_at, plan.read_at), plan.flag,
 	coalesce(s.taken, 0), s.first, s.last, plan.left_out, plan.reached, plan.reached < plan.named,
 	plan.steps > 0 AND s.ord IS NULL, e.id, e.payload
 FROM plan
@@ -235,6 +235,6 @@ type pgMarkedUpTo struct {
 func (m *pgMarkedUpTo) columns() []any {
 	columns := append([]any{&m.ord}, headerColumns(&m.Header)...)
 	columns = append(columns, progressColumns(&m.Receipt)...)
-	return append(columns, &m.Changed, orZero[int64]{&m.From}, orZero[int64]{&m.To}, &m.LeftOut, &m.Reached, &m.More, &m.Blocked,
+	return append(columns, orZero[int64]{&m.Flag}, &m.Changed, orZero[int64]{&m.From}, orZero[int64]{&m.To}, &m.LeftOut, &m.Reached, &m.More, &m.Blocked,
 		orZero[int64]{&m.event}, &m.payload)
 }

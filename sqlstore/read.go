@@ -34,9 +34,10 @@ type reads struct {
 	changes string // conversation, after, limit, viewer; in order of version
 
 	// A row for each conversation that exists: its version, the count, the first unread message's id
-	// and seq, the newest message…, own receipt…. What is not there is NULL, but for the message's
+	// and seq, those of the first message at or after the flag, the user's place…, the newest message…, own
+	// receipt…. What is not there is NULL, but for the message's
 	// conversation's id. The body may be cut.
-	unread string // [conversation], user, limit → version, count, id, seq, message…, receipt…
+	unread string // [conversation], user, limit → version, count, id, seq, id, seq, place…, message…, receipt…
 	twice  bool   // whether unread takes the limit less one after it
 
 	dead    string // after, limit → id, payload, body, attempts, reason, at
@@ -236,8 +237,17 @@ func (s *session) unread(ctx context.Context, user string, conversations []strin
 
 func scanUnread(rows *sql.Rows) (u delivery.Unread, err error) {
 	var newest delivery.Message
-	err = scanViewed(rows, &newest, &u.Version, &u.Count, orZero[string]{&u.First.ID}, orZero[int64]{&u.First.Seq})
-	u.Conversation = newest.Conversation
+	var flagged delivery.Position
+	var place ownPlace
+	before := []any{&u.Version, &u.Count}
+	for _, p := range []*delivery.Position{&u.First, &flagged} {
+		before = append(before, orZero[string]{&p.ID}, orZero[int64]{&p.Seq})
+	}
+	err = scanViewed(rows, &newest, append(before, place.columns()...)...)
+	u.Conversation, u.Place = newest.Conversation, place.place()
+	if u.Flagged = flagged.Seq > 0; u.Flagged && (u.First.Seq == 0 || flagged.Seq < u.First.Seq) {
+		u.First = flagged
+	}
 	if newest.ID != "" {
 		newest.Body = delivery.Preview(newest.Body)
 		u.Newest = &newest

@@ -29,6 +29,7 @@ var sqlite = dialect{
 		return s.write(ctx, apply)
 	},
 	reads:  lockedReads(&sqliteTongue, sqliteUnread),
+	own:    sqliteOwn,
 	writes: func() writes { return &sqliteWrites },
 }
 

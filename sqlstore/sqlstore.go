@@ -254,6 +254,18 @@ func (s *Store) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int
 	return marked, claimed, nil
 }
 
+// AdvanceOwn applies marks that only their user may know, as [delivery.Store] says.
+func (s *Store) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease delivery.Lease) ([]delivery.MarkedOwn, []delivery.Claimed, error) {
+	if len(marks) == 0 {
+		return nil, nil, nil
+	}
+	marked, claimed, err := s.session.advanceOwn(ctx, marks, s.session.lease(lease))
+	if err != nil {
+		return nil, nil, fmt.Errorf("sqlstore: marking for a user alone: %w", err)
+	}
+	return marked, claimed, nil
+}
+
 // Delete deletes messages, as [delivery.Keeper] says.
 func (s *Store) Delete(ctx context.Context, deletions []delivery.Deletion, lease delivery.Lease) ([]delivery.Deleted, []delivery.Claimed, error) {
 	if len(deletions) == 0 {

@@ -13,6 +13,10 @@ func Event(event delivery.Event) delivery.Event {
 	event.Updates = slices.Clone(event.Updates)
 	var receipts []delivery.Receipt // one allocation for all
 	for i := range event.Updates {
+		if own := event.Updates[i].Own; own != nil {
+			copied := *own
+			event.Updates[i].Own = &copied
+		}
 		receipt := event.Updates[i].Receipt
 		if receipt == nil {
 			continue

@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS delivery_conversations (
 
 -- Who has sent, may receive or has marked in a conversation: a name has a number of its own in each. Up to delivered_seq
 -- and read_seq nothing is left to show of the reader, so that marks up to a message look only at what is new. Up to
--- own_delivered and own_read the reader has done all, whether others may see it or not. flag is the message from which on
+-- own_delivered and badge the reader has done all, whether others may see it or not. flag is the message from which on
 -- the reader has marked the conversation as unread, or 0. rev counts the reader's changes that take no version.
 --
 -- The names come first in the primary key, since an INSERT that finds its row there locks no gap between rows.
@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS delivery_readers (
 	delivered_seq BIGINT NOT NULL,
 	read_seq      BIGINT NOT NULL,
 	own_delivered BIGINT NOT NULL DEFAULT 0,
-	own_read      BIGINT NOT NULL DEFAULT 0,
+	badge         BIGINT NOT NULL DEFAULT 0,
 	flag          BIGINT NOT NULL DEFAULT 0,
 	rev           BIGINT NOT NULL DEFAULT 0,
 	PRIMARY KEY (conv, name),

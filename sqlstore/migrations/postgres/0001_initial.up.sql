@@ -17,7 +17,7 @@ CREATE TABLE delivery_conversations (
 ) WITH (fillfactor = 50);
 
 -- The users of a conversation, by number. A number belongs to one conversation. Up to delivered_seq and read_seq nothing
--- is left to show of the reader: marks up to a message look only at what is new. Up to own_delivered and own_read the
+-- is left to show of the reader: marks up to a message look only at what is new. Up to own_delivered and badge the
 -- reader has done all, whether others may see it or not. flag is the message from which on the reader has marked the
 -- conversation as unread, or 0. rev counts the reader's changes that take no version.
 CREATE TABLE delivery_readers (
@@ -26,7 +26,7 @@ CREATE TABLE delivery_readers (
 	delivered_seq BIGINT NOT NULL,
 	read_seq      BIGINT NOT NULL,
 	own_delivered BIGINT NOT NULL DEFAULT 0,
-	own_read      BIGINT NOT NULL DEFAULT 0,
+	badge         BIGINT NOT NULL DEFAULT 0,
 	flag          BIGINT NOT NULL DEFAULT 0,
 	rev           BIGINT NOT NULL DEFAULT 0,
 	name          TEXT COLLATE "C" NOT NULL,

@@ -18,7 +18,7 @@ CREATE TABLE delivery_conversations (
 
 -- Who has sent, may receive or has marked in a conversation: a name has a number of its own in each. Up to delivered_seq
 -- and read_seq nothing is left to show of the reader, so that marks up to a message look only at what is new. Up to
--- own_delivered and own_read the reader has done all, whether others may see it or not. flag is the message from which on
+-- own_delivered and badge the reader has done all, whether others may see it or not. flag is the message from which on
 -- the reader has marked the conversation as unread, or 0. rev counts the reader's changes that take no version.
 CREATE TABLE delivery_readers (
 	reader        INTEGER PRIMARY KEY,
@@ -27,7 +27,7 @@ CREATE TABLE delivery_readers (
 	delivered_seq INTEGER NOT NULL,
 	read_seq      INTEGER NOT NULL,
 	own_delivered INTEGER NOT NULL DEFAULT 0,
-	own_read      INTEGER NOT NULL DEFAULT 0,
+	badge         INTEGER NOT NULL DEFAULT 0,
 	flag          INTEGER NOT NULL DEFAULT 0,
 	rev           INTEGER NOT NULL DEFAULT 0,
 	UNIQUE (conv, name)

@@ -1,0 +1,146 @@
+package delivery
+
+// Place is where a user stands in one conversation, to the user's own knowledge: all of the user's
+// devices show the same, and nobody else is told. Its zero value is that of a user who has done
+// nothing there.
+type Place struct {
+	// Rev counts the changes of the place that take no version of the conversation. A device that
+	// knows a lower one reads [Tracker.Unread].
+	Rev int64 `json:"rev"`
+
+	// Delivered and Badge are seqs. The user has all messages at or before Delivered. None at or
+	// before Badge counts as unread: the user has read, marked or dismissed all of them.
+	Delivered int64 `json:"delivered"`
+	Badge     int64 `json:"badge"`
+
+	// Flag is the seq from which on the user has marked the conversation as unread, or 0.
+	Flag int64 `json:"flag"`
+}
+
+// Status returns how far a message of that seq has come by the place alone, 0 if it says nothing.
+func (p Place) Status(seq int64) Status {
+	switch {
+	case seq <= p.Badge:
+		return Read
+	case seq <= p.Delivered:
+		return Delivered
+	}
+	return 0
+}
+
+// OwnAct is what an [OwnMark] does.
+type OwnAct uint8
+
+const (
+	OwnMarked     OwnAct = iota + 1 // the message is at the Status
+	OwnMarkedUpTo                   // all messages at or before it are
+	OwnDismissed                    // nothing at or before it counts as unread
+	OwnFlagged                      // the conversation counts as unread from it on
+)
+
+// OwnMark is what [Store.AdvanceOwn] applies: a validated change of what a user alone knows.
+type OwnMark struct {
+	Act          OwnAct
+	Conversation string // that the message must be in, if set
+	Message      string
+	User         string
+	Socket       string // not told of the change, if set
+	Status       Status // Delivered or Read; of OwnDismissed it is Read, of OwnFlagged 0
+	Admitted     bool   // the app's rule lets the user mark open messages here
+	Tell         bool   // an event tells the user's devices
+}
+
+// MarkedOwn is what [Store.AdvanceOwn] made of an [OwnMark].
+type MarkedOwn struct {
+	Header  Header // of the message; zero if there is none in that conversation
+	May     bool   // the user may make the mark
+	Changed bool   // it changed something
+	Status  Status // the user's own of the message, after the mark; 0 if there is none
+	Place   Place  // after all marks of the call
+}
+
+// OwnState is what a store knows when it applies an [OwnMark].
+type OwnState struct {
+	Header  Header  // of the message, or what its tombstone holds; zero if there is none
+	Reader  bool    // the user has sent, may receive or has marked in the conversation
+	Receipt Receipt // what others may see of the user; zero if there is none
+	Private Status  // what is kept of private marks of the message; 0 if nothing
+	Place   Place   // after the marks before it
+}
+
+// Own returns the user's own status of the message: the greatest of what others may see, of private
+// marks and of the place. It is 0 if the user may not mark the message.
+func (s OwnState) Own(user string) Status {
+	if s.Header.Sender == "" || s.Header.Sender == user || !s.Header.Open && !s.Receipt.Status.Valid() {
+		return 0
+	}
+	return max(s.Receipt.Status, s.Private, s.Place.Status(s.Header.Seq))
+}
+
+// Apply returns what becomes of the mark, and whether its status is to be kept as a private mark.
+// It is how every [Store] that computes in Go applies one. It leaves [Place.Rev] to the store,
+// which raises it once in each conversation in which a call changed something.
+func (m OwnMark) Apply(s OwnState) (out MarkedOwn, keep bool) {
+	if s.Header.ID == "" || m.Conversation != "" && m.Conversation != s.Header.Conversation {
+		return MarkedOwn{}, false
+	}
+	own := s.Own(m.User)
+	out = MarkedOwn{Header: s.Header, Place: s.Place, Status: own}
+	switch deleted := s.Header.Sender == ""; {
+	case deleted:
+		out.May = m.Act != OwnMarked && (s.Reader || m.Admitted)
+	case s.Header.Sender == m.User:
+		out.May = m.Act == OwnMarkedUpTo
+	case s.Header.Open:
+		out.May = m.Admitted
+	case m.Act == OwnMarkedUpTo: // it passes over what is not for the user
+		out.May = s.Reader
+	default:
+		out.May = s.Receipt.Status.Valid()
+	}
+	if !out.May {
+		return out, false
+	}
+	seq, p := s.Header.Seq, &out.Place
+	switch m.Act {
+	case OwnFlagged:
+		p.Flag = seq
+	case OwnMarked:
+		if keep = m.Status > own; keep {
+			s.Private = m.Status
+		}
+	default:
+		p.Delivered = max(p.Delivered, seq)
+		if m.Status == Read {
+			p.Badge = max(p.Badge, seq)
+		}
+	}
+	if m.Status == Read && p.Flag <= seq {
+		p.Flag = 0
+	}
+	out.Changed = keep || *p != s.Place
+	s.Place = *p
+	out.Status = s.Own(m.User)
+	return out, keep
+}
+
+// OwnEvents returns the events that tell a user's devices of changes: one for each conversation in
+// which some were made and are to be told. It is how every [Store] makes them.
+func OwnEvents(marks []OwnMark, results []MarkedOwn) (events []Event) {
+	at := make(map[string]int)
+	for i, m := range marks {
+		r := results[i]
+		if !m.Tell || !r.Changed {
+			continue
+		}
+		e, known := at[r.Header.Conversation]
+		if !known {
+			e = len(events)
+			at[r.Header.Conversation] = e
+			events = append(events, Event{Kind: OwnChanged, User: m.User, Except: m.Socket})
+		}
+		own := OwnUpdate{Conversation: r.Header.Conversation, Status: r.Status, Place: r.Place}
+		events[e].Updates = append(events[e].Updates, Update{Message: r.Header.ID, Own: &own})
+	}
+	return events
+}

@@ -1,0 +1,263 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// What a user alone knows is in the user's own row of a conversation's readers, and in delivery_own.
+// To change it takes no lock of the conversation, so nobody else can tell from a wait that it was
+// changed. All writes of it only go forward, or say by themselves what they expect: so they are
+// right whatever other devices of the user write at the same time.
+
+// own holds a dialect's texts for it. A place is: rev, delivered place, read place, own delivered,
+// badge, flag.
+type own struct {
+	look   string // [message], user → key, header…, whether the user is a reader, place…, receipt without its ids…, private status
+	move   string // [key, name, own delivered, badge, flag]: moves the place forward to these, and makes the reader; a flag of 0 stays, and one of -n clears a flag up to n
+	keep   string // [key, seq, name, status]: at least this; the name is a reader
+	forget string // [key, name, own delivered, badge]: drops the private marks that a place has reached
+	places string // [key, name] → key, place…
+}
+
+const placeCols = "p.rev, p.delivered_seq, p.read_seq, p.own_delivered, p.badge, p.flag"
+
+// ownPlace scans a place.
+type ownPlace struct {
+	delivery.Place
+	shown [2]int64 // delivered and read: what others may see is never more than the user knows
+}
+
+func (p *ownPlace) columns() []any {
+	return []any{
+		orZero[int64]{&p.Rev}, orZero[int64]{&p.shown[0]}, orZero[int64]{&p.shown[1]},
+		orZero[int64]{&p.Delivered}, orZero[int64]{&p.Badge}, orZero[int64]{&p.Flag},
+	}
+}
+
+func (p *ownPlace) place() delivery.Place {
+	p.Badge = max(p.Badge, p.shown[1])
+	p.Delivered = max(p.Delivered, p.shown[0], p.Badge)
+	return p.Place
+}
+
+// looked is how things stand with one message.
+type looked struct {
+	key   int64
+	state delivery.OwnState
+	place ownPlace
+}
+
+func (l *looked) columns() []any {
+	columns := append([]any{&l.key}, headerColumns(&l.state.Header)...)
+	columns = append(append(columns, &l.state.Reader), l.place.columns()...)
+	return append(append(columns, progressColumns(&l.state.Receipt)...), status{&l.state.Private})
+}
+
+func (s *session) advanceOwn(ctx context.Context, marks []delivery.OwnMark, lease delivery.Lease) (out []delivery.MarkedOwn, claimed []delivery.Claimed, err error) {
+	ids := make([]string, len(marks))
+	for i, m := range marks {
+		ids[i] = m.Message
+	}
+	user := marks[0].User
+	err = s.write(ctx, func(q delivery.DBTX) error {
+		out, claimed = make([]delivery.MarkedOwn, len(marks)), nil
+		rows, err := queryInto(ctx, q, len(marks), (*looked).columns, s.own.look, idList(ids), user)
+		if err != nil {
+			return err
+		}
+		found := make(map[string]*looked, len(rows))
+		moves := map[int64]*move{} // by conversation
+		for i := range rows {
+			l := &rows[i]
+			l.state.Header = stripped(l.state.Header)
+			found[l.state.Header.ID] = l
+			if moves[l.key] == nil {
+				place := l.place.place()
+				moves[l.key] = &move{before: place, now: place}
+			}
+		}
+		var kept []row
+		for i, m := range marks {
+			l := found[m.Message]
+			if l == nil {
+				continue
+			}
+			at := moves[l.key]
+			l.state.Place = at.now
+			result, keep := m.Apply(l.state)
+			out[i], at.now, at.changed = result, result.Place, at.changed || result.Changed
+			if result.Header.ID == "" { // it is in another conversation
+				at.now = l.state.Place
+			}
+			if keep {
+				kept = append(kept, row{l.key, l.state.Header.Seq, user, uint8(m.Status)})
+			}
+		}
+		if err := s.putOwn(ctx, q, user, moves, kept); err != nil {
+			return err
+		}
+		for i := range out {
+			if l := found[marks[i].Message]; l != nil && out[i].Header.ID != "" {
+				out[i].Place = moves[l.key].now
+			}
+		}
+		if events := delivery.OwnEvents(marks, out); len(events) > 0 {
+			claimed, err = s.writes.announce(ctx, q, events, lease)
+		}
+		return err
+	})
+	return out, claimed, err
+}
+
+// move is what becomes of a place.
+type move struct {
+	before, now delivery.Place
+	changed     bool // this, or a private mark
+}
+
+// putOwn writes the places that changed, and what private marks are kept, and fills in what the
+// places are then.
+func (s *session) putOwn(ctx context.Context, q delivery.DBTX, user string, moves map[int64]*move, kept []row) error {
+	var moved, reached, asked []row
+	for _, key := range sortedKeys(moves, cmp.Compare[int64]) {
+		m := moves[key]
+		if !m.changed {
+			continue
+		}
+		flag := m.now.Flag
+		if flag == 0 {
+			flag = -m.before.Flag
+		}
+		moved = append(moved, row{key, user, m.now.Delivered, m.now.Badge, flag})
+		asked = append(asked, row{key, user})
+		if m.now.Delivered > m.before.Delivered || m.now.Badge > m.before.Badge {
+			reached = append(reached, row{key, user, m.now.Delivered, m.now.Badge})
+		}
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	slices.SortFunc(kept, func(a, b row) int {
+		return cmp.Or(cmp.Compare(a[0].(int64), b[0].(int64)), cmp.Compare(a[1].(int64), b[1].(int64)))
+	})
+	if err := execAll(ctx, q, batch{s.own.move, moved}, batch{s.own.keep, kept}, batch{s.own.forget, reached}); err != nil {
+		return err
+	}
+	type at struct {
+		key   int64
+		place ownPlace
+	}
+	columns := func(a *at) []any { return append([]any{&a.key}, a.place.columns()...) }
+	return each(ctx, q, into(columns), func(a at) bool {
+		moves[a.key].now = a.place.place()
+		return true
+	}, s.own.places, toJSON(asked))
+}
+
+// lockedOwnTexts returns the texts of SQLite and MySQL.
+func lockedOwnTexts(t *tongue, forget string) own {
+	row := func(text string) string { return t.rows(text) }
+	most := func(column string) string {
+		return column + " = " + t.most + "(delivery_readers." + column + ", " + t.later(column) + ")"
+	}
+	flag := t.later("flag")
+	return own{
+		look: `
+SELECT /*! STRAIGHT_JOIN */ c.conv, ` + headerCols + `, p.reader IS NOT NULL, ` + placeCols + `, ` + lockedOwn + `, o.status` +
+			lockedByID(t.ids) + lockedConversation + lockedMaybeSender + `
+LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = m.conv AND p.name = ?
+LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = p.reader
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader AND r.version > 0
+LEFT JOIN delivery_own o /*! FORCE INDEX (PRIMARY) */ ON o.reader = p.reader AND o.seq = m.seq` + lockedNamed,
+		move: `
+INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq, own_delivered, badge, flag, rev)
+SELECT conv, name, 0, 0, own_delivered, badge, flag, 1
+FROM ` + row("conv BIGINT, name ID, own_delivered BIGINT, badge BIGINT, flag BIGINT") +
+			t.over("conv, name", strings.Join([]string{
+				most("own_delivered"), most("badge"), "rev = delivery_readers.rev + 1",
+				"flag = CASE WHEN " + flag + " > 0 THEN " + flag + " WHEN delivery_readers.flag <= -" + flag + " THEN 0 ELSE delivery_readers.flag END",
+			}, ", ")),
+		keep: `
+INSERT INTO delivery_own (reader, seq, status)
+SELECT /*! STRAIGHT_JOIN */ p.reader, j.seq, j.status
+FROM ` + row("conv BIGINT, seq BIGINT, name ID, status TINYINT") + lockedReader +
+			t.over("reader, seq", "status = "+t.most+"(delivery_own.status, "+t.later("status")+")"),
+		forget: forget,
+		places: `
+SELECT /*! STRAIGHT_JOIN */ j.conv, ` + placeCols + ` FROM ` + row("conv BIGINT, name ID") + lockedReader,
+	}
+}
+
+var sqliteOwn = lockedOwnTexts(&sqliteTongue, `
+WITH reached (reader, delivered, badge) AS MATERIALIZED (
+	SELECT p.reader, j.value->>2, j.value->>3 FROM json_each(?) j
+	CROSS JOIN delivery_readers p ON p.conv = j.value->>0 AND p.name = j.value->>1
+)
+DELETE FROM delivery_own WHERE (reader, seq) IN (
+	SELECT o.reader, o.seq FROM reached CROSS JOIN delivery_own o
+		ON o.reader = reached.reader AND o.seq <= delivered AND (o.seq <= badge OR o.status = `+sqlDelivered+`)
+)`)
+
+var mysqlOwn = lockedOwnTexts(&mysqlTongue, `
+DELETE o FROM `+mysqlTable(columns("conv BIGINT, name ID, delivered BIGINT, badge BIGINT"))+`
+STRAIGHT_JOIN delivery_readers p FORCE INDEX (PRIMARY) ON p.conv = j.conv AND p.name = j.name
+STRAIGHT_JOIN delivery_own o FORCE INDEX (PRIMARY) ON o.reader = p.reader AND o.seq <= j.delivered
+WHERE o.seq <= j.badge OR o.status = `+sqlDelivered)
+
+var pgOwnTexts = own{
+	look: `
+SELECT m.conv, ` + pgHeader + `, p.reader IS NOT NULL, ` + placeCols + `, ` + pgStanding + `, coalesce(r.version, m.seq), r.delivered_at, r.read_at, o.status` + pgNamed + `
+CROSS JOIN LATERAL (SELECT id FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
+LEFT JOIN LATERAL (SELECT * FROM delivery_readers WHERE conv = m.conv AND name = $2::text LIMIT 1) p ON true` + pgReceipt + `
+LEFT JOIN LATERAL (SELECT status FROM delivery_own WHERE reader = p.reader AND seq = m.seq LIMIT 1) o ON true`,
+	move: `
+INSERT INTO delivery_readers AS p (conv, name, delivered_seq, read_seq, own_delivered, badge, flag, rev)
+SELECT (j->>0)::bigint, j->>1, 0, 0, (j->>2)::bigint, (j->>3)::bigint, (j->>4)::bigint, 1 FROM json_array_elements($1::json) AS j
+ON CONFLICT (conv, name) DO UPDATE SET
+	own_delivered = greatest(p.own_delivered, excluded.own_delivered), badge = greatest(p.badge, excluded.badge), rev = p.rev + 1,
+	flag = CASE WHEN excluded.flag > 0 THEN excluded.flag WHEN p.flag <= -excluded.flag THEN 0 ELSE p.flag END`,
+	keep: `
+INSERT INTO delivery_own AS o (reader, seq, status)
+SELECT p.reader, (j->>1)::bigint, (j->>3)::smallint FROM json_array_elements($1::json) AS j
+CROSS JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = (j->>0)::bigint AND name = j->>2 LIMIT 1) p
+ON CONFLICT (reader, seq) DO UPDATE SET status = greatest(o.status, excluded.status)`,
+	forget: `
+DELETE FROM delivery_own o USING (
+	SELECT p.reader, (j->>2)::bigint AS delivered, (j->>3)::bigint AS badge FROM json_array_elements($1::json) AS j
+	CROSS JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = (j->>0)::bigint AND name = j->>1 LIMIT 1) p
+) p
+WHERE o.reader = p.reader AND o.seq <= p.delivered AND (o.seq <= p.badge OR o.status = ` + sqlDelivered + `)`,
+	places: `
+SELECT (j->>0)::bigint, ` + placeCols + ` FROM json_array_elements($1::json) AS j
+CROSS JOIN LATERAL (SELECT * FROM delivery_readers WHERE conv = (j->>0)::bigint AND name = j->>1 LIMIT 1) p`,
+}
+
+// announce puts the events of a transaction into the outbox.
+func (*postgresWrites) announce(ctx context.Context, q delivery.DBTX, events []delivery.Event, lease delivery.Lease) ([]delivery.Claimed, error) {
+	payloads := make([]string, len(events))
+	for i, e := range events {
+		var err error
+		if payloads[i], err = encodeEvent(e); err != nil {
+			return nil, err
+		}
+	}
+	ids, err := query(ctx, q, scanInt, `
+INSERT INTO delivery_outbox (ready_at, lease, attempts, payload)
+SELECT clock_timestamp() + $2::bigint * INTERVAL '1 microsecond', $3::bigint, ($3::bigint <> 0)::int, payload
+FROM json_array_elements_text($1::json) WITH ORDINALITY AS e(payload, n) ORDER BY n
+RETURNING id`, toJSON(payloads), lease.For.Microseconds(), lease.Token)
+	if err != nil || lease.Token == 0 {
+		return nil, err
+	}
+	claimed := make([]delivery.Claimed, len(events))
+	for i, e := range events {
+		e.ID = ids[i]
+		claimed[i] = delivery.Claimed{Event: e, Lease: lease.Token, Attempts: 1}
+	}
+	return claimed, nil
+}
