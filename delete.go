@@ -54,6 +54,7 @@ func (t *Tracker) DeleteTx(ctx context.Context, tx DBTX, actor Actor, messages .
 
 // deleteKind is what gather knows of deletions.
 var deleteKind = kind[Deletion, string, Deleted]{
+	what:    WroteDeletions,
 	weigh:   func(Deletion) int { return 1 },
 	key:     func(d Deletion) string { return d.Message },
 	implies: func(Deletion, Deletion) bool { return true },
@@ -71,12 +72,12 @@ func (t *Tracker) delete(ctx context.Context, inTx bool, actor Actor, messages [
 		return 0, tooMany("messages", MaxBatch)
 	}
 	ids := distinctIDs(messages)
-	deletions := make([]Deletion, len(ids))
+	deletions, trace := make([]Deletion, len(ids)), t.trace(ctx)
 	for i, id := range ids {
 		if err := checkID("message", id); err != nil {
 			return 0, err
 		}
-		deletions[i] = Deletion{Message: id, Socket: actor.Socket}
+		deletions[i] = Deletion{Message: id, Socket: actor.Socket, Trace: trace}
 	}
 	if len(ids) == 0 {
 		return 0, nil

@@ -1,6 +1,9 @@
 package delivery
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Kind says what an [Event] tells of.
 type Kind uint8
@@ -75,9 +78,26 @@ type Event struct {
 	// events from it.
 	Except string `json:"except,omitempty"`
 
+	// Trace are the traces of the calls that made the changes, if [Options.Trace] gives them any: each
+	// once, in order, byte for byte, and at most [MaxTraces] of them. They are for the app's own
+	// servers, and not for clients.
+	Trace []string `json:"trace,omitempty"`
+
 	// Updates stand in order of Version; there is at least one. After a [Tracker.Replay] they tell
 	// of the state at that time, with versions that may be greater than To.
 	Updates []Update `json:"updates"`
+}
+
+// AddTrace adds the trace of one more call to the event, unless it is empty. Of more than [MaxTraces]
+// it keeps the first in order. It is how every [Store] that computes in Go keeps the traces of the
+// changes that share an event.
+func (e *Event) AddTrace(trace string) {
+	at, known := slices.BinarySearch(e.Trace, trace)
+	if trace == "" || known || at == MaxTraces {
+		return
+	}
+	e.Trace = slices.Insert(e.Trace, at, trace)
+	e.Trace = e.Trace[:min(len(e.Trace), MaxTraces)]
 }
 
 // Update is one change of one message: where the message stands after it. Of a deleted message it

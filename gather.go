@@ -26,6 +26,7 @@ type gather[In any, Key comparable, Out any] struct {
 
 // kind is what gather knows of a kind of items.
 type kind[In any, Key comparable, Out any] struct {
+	what    Written
 	weigh   func(In) int
 	key     func(In) Key             // items of one call of the store have different keys
 	implies func(done, also In) bool // of one key: the other changes nothing after the first
@@ -131,7 +132,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 func (g *gather[In, Key, Out]) apart(ctx context.Context, items []In) []coalesce.Result[Out] {
 	lease, began := g.relay.lease(), time.Now()
 	outs, claimed, err := g.write(ctx, items, lease)
+	took := time.Since(began)
 	g.relay.handOver(claimed, began)
+	g.relay.observer.Wrote(ctx, WroteInfo{g.what, len(items), took, err})
 	if half := len(items) / 2; half > 0 && ctx.Err() == nil && refuses(err) {
 		return append(g.apart(ctx, items[:half]), g.apart(ctx, items[half:])...)
 	}

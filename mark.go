@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/msgdelivery/delivery/internal/coalesce"
 )
@@ -68,12 +69,12 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 		return nil, tooMany("messages", MaxBatch)
 	}
 	ids := distinctIDs(messages)
-	m := marking{t: t, tx: tx, marks: make([]Mark, len(ids)), results: make([]MarkResult, len(ids)), conversations: make([]string, len(ids))}
+	m := marking{t: t, tx: tx, marks: make([]Mark, len(ids)), results: make([]MarkResult, len(ids)), conversations: make([]string, len(ids)), sentAt: make([]time.Time, len(ids))}
 	todo := make([]int, 0, len(ids))
-	at := now()
+	at, trace := now(), t.trace(ctx)
 	for i, id := range ids {
 		m.results[i].Message = id
-		m.marks[i] = Mark{Message: id, User: actor.User, Socket: actor.Socket, Status: status, At: at, Admitted: t.opts.Authorize == nil}
+		m.marks[i] = Mark{Message: id, User: actor.User, Socket: actor.Socket, Status: status, At: at, Admitted: t.opts.Authorize == nil, Trace: trace}
 		if err := checkID("message", id); err != nil {
 			m.results[i].Err = err
 		} else if m.foresee(ctx, i) {
@@ -85,6 +86,9 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 		info := MarkedInfo{Conversation: m.conversations[i], Message: id, User: actor.User, Status: status, InTx: tx != nil, Err: cmp.Or(m.results[i].Err, err)}
 		if m.results[i].Changed {
 			info.Changed = 1
+		}
+		if info.Err == nil {
+			info.SentAt, info.Receipt = m.sentAt[i], m.results[i].Receipt
 		}
 		t.opts.Observer.Marked(ctx, info)
 	}
@@ -114,13 +118,15 @@ type marking struct {
 	results []MarkResult
 	rule    map[string]error // the app's answers so far, by conversation
 
-	conversations []string // of the marks, as far as they are known
+	conversations []string    // of the marks, as far as they are known
+	sentAt        []time.Time // of the messages of the marks that succeeded
 }
 
 // markKind is what gather knows of marks. As one mark implies others, a batch writes no receipt
 // more than four times: as delivered and as read, without and with the rule's yes.
 var markKind = kind[Mark, receiptKey, Marked]{
-	key: func(m Mark) receiptKey { return receiptKey{m.Message, m.User} },
+	what: WroteMarks,
+	key:  func(m Mark) receiptKey { return receiptKey{m.Message, m.User} },
 	implies: func(done, also Mark) bool {
 		return done.Status.Reaches(also.Status) && (done.Admitted || !also.Admitted)
 	},
@@ -206,7 +212,7 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 			}
 			switch err := judge(m.marks[i], out.Header, out.Receipt); err {
 			case nil:
-				m.results[i].Receipt, m.results[i].Changed = out.Receipt, out.Changed
+				m.results[i].Receipt, m.results[i].Changed, m.sentAt[i] = out.Receipt, out.Changed, out.Header.SentAt
 				m.remember(out.Header)
 				if m.tx == nil {
 					m.t.places.put(m.marks[i].User, out.Header.Conversation)

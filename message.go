@@ -6,6 +6,8 @@ import "time"
 const (
 	MaxID         = 128      // bytes in an id of a message, conversation, user or socket
 	MaxBody       = 64 << 10 // bytes in a message's body
+	MaxTrace      = 64       // bytes in a trace, as [Options.Trace] returns it
+	MaxTraces     = 20       // in an [Event]
 	MaxRecipients = 100_000  // frozen recipients of one message
 	MaxBatch      = 500      // messages in one call of [Tracker.Mark], and in one page
 )

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -23,6 +24,11 @@ type Observer struct {
 
 	// Deleted is called for each message of a Delete, whatever became of it.
 	Deleted func(context.Context, DeletedInfo)
+
+	// Wrote is called after each write of a batch of sends, marks, up-to marks or deletions, with the
+	// ctx of the batch. Several callers may share it. A batch that the database refuses is written
+	// again in parts, each of which counts. Writes in a transaction of the app's are not told of.
+	Wrote func(context.Context, WroteInfo)
 
 	// Notified is called after each call of the Notifier.
 	Notified func(context.Context, NotifiedInfo)
@@ -57,6 +63,11 @@ type MarkedInfo struct {
 	InTx    bool  // in a transaction of the app's, which may still be rolled back
 	Changed int   // receipts that advanced; at most 1 unless UpTo
 	Err     error // nil, a refusal such as [ErrOwnMessage], or a failure
+
+	// SentAt is when the message was sent, and Receipt the user's after the mark, which has ids. Both
+	// are zero with an Err, and for up-to marks.
+	SentAt  time.Time
+	Receipt Receipt
 }
 
 // DeletedInfo says what became of a deletion.
@@ -68,6 +79,39 @@ type DeletedInfo struct {
 	InTx    bool  // in a transaction of the app's, which may still be rolled back
 	Changed bool  // this call deleted it
 	Err     error // nil, [ErrNotFound], or a failure
+}
+
+// Written says what the items of a batch were.
+type Written uint8
+
+const (
+	WroteSends Written = iota + 1
+	WroteMarks
+	WroteUpTos
+	WroteDeletions
+)
+
+// String returns "sends", "marks", "up-to marks" or "deletions".
+func (w Written) String() string {
+	switch w {
+	case WroteSends:
+		return "sends"
+	case WroteMarks:
+		return "marks"
+	case WroteUpTos:
+		return "up-to marks"
+	case WroteDeletions:
+		return "deletions"
+	}
+	return fmt.Sprintf("Written(%d)", uint8(w))
+}
+
+// WroteInfo says how the write of a batch went.
+type WroteInfo struct {
+	What  Written
+	Items int // at most [MaxBatch]
+	Took  time.Duration
+	Err   error
 }
 
 // NotifiedInfo says how a call of the Notifier went.
@@ -99,7 +143,7 @@ func (o *Observer) whole() *Observer {
 		o = new(Observer)
 	}
 	return &Observer{
-		Sent: orNothing(o.Sent), Marked: orNothing(o.Marked), Deleted: orNothing(o.Deleted), Notified: orNothing(o.Notified),
+		Sent: orNothing(o.Sent), Marked: orNothing(o.Marked), Deleted: orNothing(o.Deleted), Wrote: orNothing(o.Wrote), Notified: orNothing(o.Notified),
 		LeaseLost: orNothing(o.LeaseLost), Buried: orNothing(o.Buried), BreakerChanged: orNothing(o.BreakerChanged),
 	}
 }

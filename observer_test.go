@@ -71,6 +71,52 @@ func TestObserver(t *testing.T) {
 		}
 	})
 
+	t.Run("a mark that is taken is told with its receipt and when the message was sent", func(t *testing.T) {
+		var told []delivery.MarkedInfo
+		d := newDesk(t, &delivery.Options{OpenConversations: true, Observer: &delivery.Observer{
+			Marked: func(_ context.Context, m delivery.MarkedInfo) { told = append(told, m) },
+		}})
+		d.send(t, delivery.Draft{Conversation: "c", ID: "m", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})
+		message, err := d.Message(ctx, "m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		receipt, err := d.MarkRead(ctx, bob, "m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.MarkRead(ctx, delivery.Actor{User: "alice"}, "m")
+		d.MarkRead(ctx, bob, "nowhere")
+		if len(told) != 3 || told[0].SentAt != message.SentAt || told[0].Receipt != receipt {
+			t.Fatalf("told %+v", told)
+		}
+		for _, m := range told[1:] {
+			if !m.SentAt.IsZero() || m.Receipt != (delivery.Receipt{}) {
+				t.Errorf("of a refused mark it was told %+v", m)
+			}
+		}
+	})
+
+	t.Run("every write of a batch is told, with what it wrote", func(t *testing.T) {
+		var told []string
+		d := newDesk(t, &delivery.Options{OpenConversations: true, Observer: &delivery.Observer{
+			Wrote: func(_ context.Context, w delivery.WroteInfo) {
+				if w.Took < 0 || w.Err != nil {
+					t.Errorf("it took %v: %v", w.Took, w.Err)
+				}
+				told = append(told, fmt.Sprint(w.Items, " ", w.What))
+			},
+		}})
+		d.send(t, delivery.Draft{Conversation: "c", ID: "m1", Sender: "alice", Audience: delivery.Audience{Open: true}})
+		d.send(t, delivery.Draft{Conversation: "c", ID: "m2", Sender: "alice", Audience: delivery.Audience{Open: true}})
+		d.Mark(ctx, bob, delivery.Delivered, "m1", "m2")
+		d.MarkUpTo(ctx, bob, delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m2"})
+		d.Delete(ctx, bob, "m1")
+		if got, want := strings.Join(told, ", "), "1 sends, 1 sends, 2 marks, 1 up-to marks, 1 deletions"; got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
+	})
+
 	t.Run("every up-to mark is told once", func(t *testing.T) {
 		d := newDesk(t, &delivery.Options{Authorize: members, Observer: observer})
 		for i := range 3 {

@@ -48,6 +48,7 @@ type OwnMark struct {
 	Status       Status // Delivered or Read; of OwnDismissed it is Read, of OwnFlagged 0
 	Admitted     bool   // the app's rule lets the user mark open messages here
 	Tell         bool   // an event tells the user's devices
+	Trace        string // of the call; see [Event.AddTrace]
 }
 
 // MarkedOwn is what [Store.AdvanceOwn] made of an [OwnMark].
@@ -140,6 +141,7 @@ func OwnEvents(marks []OwnMark, results []MarkedOwn) (events []Event) {
 			events = append(events, Event{Kind: OwnChanged, User: m.User, Except: m.Socket})
 		}
 		own := OwnUpdate{Conversation: r.Header.Conversation, Status: r.Status, Place: r.Place}
+		events[e].AddTrace(m.Trace)
 		events[e].Updates = append(events[e].Updates, Update{Message: r.Header.ID, Own: &own})
 	}
 	return events

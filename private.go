@@ -58,9 +58,9 @@ func (t *Tracker) own(m OwnMark, actor Actor) OwnMark {
 // Such marks share no batch with others, whose writes would tell how long they take.
 func (t *Tracker) advanceOwn(ctx context.Context, tx Store, marks []OwnMark) (outs []MarkedOwn, errs []error, err error) {
 	outs, errs = make([]MarkedOwn, len(marks)), make([]error, len(marks))
-	todo := make([]int, len(marks))
+	todo, trace := make([]int, len(marks)), t.trace(ctx)
 	for i := range todo {
-		todo[i] = i
+		todo[i], marks[i].Trace = i, trace
 	}
 	rule := make(map[string]error)
 	for len(todo) > 0 {

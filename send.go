@@ -19,7 +19,7 @@ import (
 //
 // When ctx ends while the write is under way the error wraps [ErrOutcomeUnknown].
 func (t *Tracker) Send(ctx context.Context, draft Draft) (Message, error) {
-	o, err := t.prepare(draft)
+	o, err := t.prepare(ctx, draft)
 	if err != nil {
 		return Message{}, err
 	}
@@ -44,7 +44,7 @@ func (t *Tracker) SendTx(ctx context.Context, tx DBTX, draft Draft) (Message, er
 	if err != nil {
 		return Message{}, err
 	}
-	o, err := t.prepare(draft)
+	o, err := t.prepare(ctx, draft)
 	if err != nil {
 		return Message{}, err
 	}
@@ -58,7 +58,7 @@ func (t *Tracker) SendTx(ctx context.Context, tx DBTX, draft Draft) (Message, er
 }
 
 // prepare validates a draft and fills in what it leaves open.
-func (t *Tracker) prepare(d Draft) (outgoing, error) {
+func (t *Tracker) prepare(ctx context.Context, d Draft) (outgoing, error) {
 	if d.ID == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
@@ -90,6 +90,7 @@ func (t *Tracker) prepare(d Draft) (outgoing, error) {
 		Body:      d.Body,
 		Socket:    d.Socket,
 		EventBody: t.opts.EventBodies,
+		Trace:     t.trace(ctx),
 	}}
 	return o, o.address(d.Audience)
 }
@@ -98,7 +99,7 @@ func (t *Tracker) prepare(d Draft) (outgoing, error) {
 // batch makes no statement that a database would refuse, whatever the texts.
 func (m NewMessage) weight() int {
 	const perItem = 16 // punctuation and numbers, which do not grow
-	size := len(m.ID) + len(m.Conversation) + len(m.Sender) + len(m.Socket) + len(m.Roster) + len(m.Body) + perItem
+	size := len(m.ID) + len(m.Conversation) + len(m.Sender) + len(m.Socket) + len(m.Roster) + len(m.Trace) + len(m.Body) + perItem
 	for _, r := range m.Members {
 		size += len(r) + perItem
 	}
@@ -108,6 +109,7 @@ func (m NewMessage) weight() int {
 // sendKind is what gather knows of sends. Of messages with the same id the first is stored, and is
 // what was there for the others.
 var sendKind = kind[NewMessage, string, Created]{
+	what:    WroteSends,
 	weigh:   NewMessage.weight,
 	key:     func(m NewMessage) string { return m.ID },
 	implies: func(NewMessage, NewMessage) bool { return true },

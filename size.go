@@ -31,6 +31,9 @@ func (r Receipt) Size() int { return receiptFrame + jsonSize(r.Message) + jsonSi
 // size returns how many bytes the event takes as JSON, by the same rules.
 func (e Event) size() int {
 	size := eventFrame + jsonSize(e.Conversation) + jsonSize(e.User) + jsonSize(e.Except)
+	for _, trace := range e.Trace {
+		size += len(`"",`) + jsonSize(trace)
+	}
 	for _, u := range e.Updates {
 		size += updateFrame + jsonSize(u.Message) + jsonSize(u.Sender) + jsonSize(u.Body)
 		if u.Receipt != nil {

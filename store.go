@@ -142,6 +142,7 @@ type Keeper interface {
 type Deletion struct {
 	Message string
 	Socket  string // not told of the change, if set
+	Trace   string // of the call; see [Event.AddTrace]
 }
 
 // Deleted is what [Keeper.Delete] made of a [Deletion].
@@ -233,6 +234,7 @@ type NewMessage struct {
 	Members   []string // of the roster: distinct, sorted; nil if they are known from an earlier message
 	Socket    string   // not told of the message, if set
 	EventBody bool     // whether the event carries the body
+	Trace     string   // of the call; see [Event.AddTrace]
 }
 
 // Sized returns the header of the message with that many recipients, which is the [Header.Total]. A
@@ -267,7 +269,8 @@ type Mark struct {
 	Socket   string // not told of the change, if set
 	Status   Status // Delivered or Read
 	At       time.Time
-	Admitted bool // the app's rule lets the user mark open messages here
+	Admitted bool   // the app's rule lets the user mark open messages here
+	Trace    string // of the call; see [Event.AddTrace]
 }
 
 // Marked is what [Store.Advance] made of a [Mark].
@@ -289,6 +292,7 @@ type UpTo struct {
 	Status       Status
 	At           time.Time
 	Admitted     bool
+	Trace        string // of the call; see [Event.AddTrace]
 
 	// After is 0 at first. If the mark takes several calls, it is the [MarkedUpTo.Reached] of the
 	// one before: the call looks at no message up to this seq. Covered says that none of them was

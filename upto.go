@@ -57,7 +57,8 @@ func (t *Tracker) MarkUpToTx(ctx context.Context, tx DBTX, actor Actor, status S
 
 // upToKind is what gather knows of up-to marks.
 var upToKind = kind[UpTo, Reader, MarkedUpTo]{
-	key: func(u UpTo) Reader { return Reader{u.User, u.Conversation} },
+	what: WroteUpTos,
+	key:  func(u UpTo) Reader { return Reader{u.User, u.Conversation} },
 	implies: func(done, also UpTo) bool {
 		return done.Message == also.Message && done.After == also.After && done.Covered == also.Covered && done.Status.Reaches(also.Status) && (done.Admitted || !also.Admitted)
 	},
@@ -82,7 +83,7 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 	}
 	u := UpTo{
 		Conversation: message.Conversation, Message: message.ID, User: actor.User, Socket: actor.Socket,
-		Status: status, At: now(), Admitted: t.opts.Authorize == nil, Covered: true,
+		Status: status, At: now(), Admitted: t.opts.Authorize == nil, Covered: true, Trace: t.trace(ctx),
 	}
 	defer func() {
 		t.opts.Observer.Marked(ctx, MarkedInfo{

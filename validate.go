@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"reflect"
@@ -31,6 +32,18 @@ func checkSocket(socket string) error {
 		return nil
 	}
 	return checkID("socket", socket)
+}
+
+// trace asks the app for the trace of a call.
+func (t *Tracker) trace(ctx context.Context) string {
+	if t.opts.Trace == nil {
+		return ""
+	}
+	trace := t.opts.Trace(ctx)
+	if len(trace) > MaxTrace || checkText("trace", trace) != nil {
+		return ""
+	}
+	return trace
 }
 
 func tooMany(field string, most int) error {

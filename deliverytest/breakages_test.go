@@ -36,6 +36,15 @@ var breakages = []struct {
 				}
 			}}
 		}},
+	{"it keeps the traces of sends only",
+		[]string{"an event has the traces", "an event has no more traces"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, marks: func(marks []delivery.Mark) {
+				for i := range marks {
+					marks[i].Trace = ""
+				}
+			}}
+		}},
 	{"it settles without looking at the lease",
 		[]string{"a settlement with another lease", "a lease is over once it was settled", "who held an event before", "settle counts exactly"},
 		func(sound delivery.Store) delivery.Store {

@@ -72,6 +72,7 @@ var busCases = []busCase{
 		heard := p.subscribe(p.ends.There)
 		events := told(1, 2)
 		events[0].Conversation = "a/b \"ü\" \U0001F600 \u2028"
+		events[0].Trace = []string{"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "é\u2028"}
 		events[0].Updates[0].Body = strings.Repeat("<b>&\n\x01\u2029", 1000)
 		events[1].Updates[0].Receipt.ReadAt = noon.Add(time.Microsecond)
 		many := told(4)

@@ -134,6 +134,9 @@ func (p *probe) returned(born []delivery.Claimed) {
 
 // spoil overwrites what an event shares.
 func spoil(event delivery.Event) {
+	for i := range event.Trace {
+		event.Trace[i] = "spoiled"
+	}
 	for i := range event.Updates {
 		if receipt := event.Updates[i].Receipt; receipt != nil {
 			receipt.Recipient = "spoiled"

@@ -60,7 +60,7 @@ type storeCase struct {
 }
 
 var storeCases = slices.Concat(
-	createCases, rosterCases, advanceCases, upToCases, upToBatchCases, listCases, receiptCases, unreadCases, ownCases, leaseCases, settleCases, dataCases, callCases, raceCases,
+	createCases, rosterCases, advanceCases, upToCases, upToBatchCases, listCases, receiptCases, unreadCases, ownCases, leaseCases, settleCases, dataCases, traceCases, callCases, raceCases,
 )
 
 // run tests the rule, and after it what holds after everything: that the events told all. Some

@@ -97,10 +97,12 @@ func (c *conversation) create(draft delivery.NewMessage) (*message, delivery.Eve
 	if draft.EventBody {
 		update.Body = m.body
 	}
-	return m, delivery.Event{
+	event := delivery.Event{
 		Kind: delivery.MessageSent, Conversation: m.Conversation, Except: draft.Socket,
 		From: m.Seq, To: m.Seq, Updates: []delivery.Update{update},
 	}
+	event.AddTrace(draft.Trace)
+	return m, event
 }
 
 // remove deletes a message: what is left of it is a tombstone. Its roster is gone with its last

@@ -46,6 +46,7 @@ type step struct {
 	receipt delivery.Receipt // as it will be, but for its version
 	at      time.Time
 	socket  string
+	trace   string
 	mark    int // index of the mark that asked for it
 }
 
@@ -112,19 +113,17 @@ func (m *message) receiptsAfter(after string) iter.Seq[delivery.Receipt] {
 
 // tell adds an update to the events: to the last one, if that is of the same conversation and
 // socket and has room.
-func tell(events []delivery.Event, kind delivery.Kind, conversation, socket string, update delivery.Update) []delivery.Event {
-	if n := len(events); n > 0 {
-		last := &events[n-1]
-		if last.Conversation == conversation && last.Except == socket && len(last.Updates) < delivery.MaxBatch {
-			last.To = update.Version
-			last.Updates = append(last.Updates, update)
-			return events
-		}
+func tell(events []delivery.Event, kind delivery.Kind, conversation, socket, trace string, update delivery.Update) []delivery.Event {
+	n := len(events)
+	if n == 0 || events[n-1].Conversation != conversation || events[n-1].Except != socket || len(events[n-1].Updates) == delivery.MaxBatch {
+		events = append(events, delivery.Event{Kind: kind, Conversation: conversation, Except: socket, From: update.Version})
+		n++
 	}
-	return append(events, delivery.Event{
-		Kind: kind, Conversation: conversation, Except: socket,
-		From: update.Version, To: update.Version, Updates: []delivery.Update{update},
-	})
+	last := &events[n-1]
+	last.To = update.Version
+	last.Updates = append(last.Updates, update)
+	last.AddTrace(trace)
+	return events
 }
 
 // precise is a time as the contract keeps it: in UTC, to the microsecond.

@@ -112,7 +112,7 @@ func (s *Store) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 		results[i].Receipt, _ = m.receipt(mark.User)
 		results[i].Flag = s.conversations[m.Conversation].ownOf(mark.User).place.Flag
 		if step, verdict := m.judge(mark.User, mark.Status, mark.At, mark.Admitted); verdict == advances {
-			step.mark, step.socket = i, mark.Socket
+			step.mark, step.socket, step.trace = i, mark.Socket, mark.Trace
 			steps = append(steps, step)
 		}
 	}
@@ -141,7 +141,7 @@ func (s *Store) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int
 		result.Flag = s.conversations[u.Conversation].ownOf(u.User).place.Flag
 		results[i] = result
 		for _, step := range found {
-			step.mark, step.socket = i, u.Socket
+			step.mark, step.socket, step.trace = i, u.Socket, u.Trace
 			steps = append(steps, step)
 		}
 	}
@@ -168,7 +168,7 @@ func (s *Store) apply(steps []step, took func(step)) (events []delivery.Event) {
 		update := s.conversations[step.message.Conversation].take(step)
 		step.receipt = *update.Receipt
 		took(step)
-		events = tell(events, delivery.StatusChanged, step.message.Conversation, step.socket, update)
+		events = tell(events, delivery.StatusChanged, step.message.Conversation, step.socket, step.trace, update)
 	}
 	return events
 }
@@ -197,7 +197,7 @@ func (s *Store) Delete(ctx context.Context, deletions []delivery.Deletion, lease
 	for _, i := range changed {
 		m := s.messages[deletions[i].Message]
 		update := s.conversations[m.Conversation].remove(m)
-		events = tell(events, delivery.MessageDeleted, m.Conversation, deletions[i].Socket, update)
+		events = tell(events, delivery.MessageDeleted, m.Conversation, deletions[i].Socket, deletions[i].Trace, update)
 	}
 	return results, s.outbox.add(events, lease), nil
 }

@@ -25,7 +25,7 @@ type placed struct {
 
 // advance moves a receipt forward and reports whether that was a step. Steps that share a
 // conversation and a socket come one after the other: they make one event.
-func (c *changes) advance(s *standing, socket string, to delivery.Status, at time.Time) bool {
+func (c *changes) advance(s *standing, socket, trace string, to delivery.Status, at time.Time) bool {
 	from := s.receipt.Status
 	at = precise(at)
 	if !s.receipt.Advance(s.header, to, at) {
@@ -44,15 +44,15 @@ func (c *changes) advance(s *standing, socket string, to delivery.Status, at tim
 	receipt := s.receipt
 	update := updateOf(s.header, *tally)
 	update.Receipt = &receipt
-	c.tell(delivery.StatusChanged, s.header.Conversation, socket, update)
+	c.tell(delivery.StatusChanged, s.header.Conversation, socket, trace, update)
 	return true
 }
 
 // remove makes the message a tombstone, and tells of that as advance does.
-func (c *changes) remove(s *standing, socket string) {
+func (c *changes) remove(s *standing, socket, trace string) {
 	tally := c.take(s)
 	*tally = delivery.Tally{Version: tally.Version}
-	c.tell(delivery.MessageDeleted, s.header.Conversation, socket, delivery.Update{Message: s.header.ID, Version: tally.Version})
+	c.tell(delivery.MessageDeleted, s.header.Conversation, socket, trace, delivery.Update{Message: s.header.ID, Version: tally.Version})
 }
 
 // take gives the message the next version of its conversation, and returns its tally.
@@ -71,7 +71,7 @@ func (c *changes) take(s *standing) *delivery.Tally {
 }
 
 // tell adds an update to the last event, or to a new one if the update cannot share that.
-func (c *changes) tell(kind delivery.Kind, conversation, socket string, update delivery.Update) {
+func (c *changes) tell(kind delivery.Kind, conversation, socket, trace string, update delivery.Update) {
 	n := len(c.events)
 	if n == 0 || c.events[n-1].Conversation != conversation || c.events[n-1].Except != socket || len(c.events[n-1].Updates) == delivery.MaxBatch {
 		c.events = append(c.events, delivery.Event{Kind: kind, Conversation: conversation, From: update.Version, Except: socket})
@@ -80,6 +80,7 @@ func (c *changes) tell(kind delivery.Kind, conversation, socket string, update d
 	event := &c.events[n-1]
 	event.To = update.Version
 	event.Updates = append(event.Updates, update)
+	event.AddTrace(trace)
 }
 
 // put writes the changes and their events.

@@ -61,6 +61,7 @@ func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, mess
 			Kind: delivery.MessageSent, Conversation: d.Conversation, From: message.Seq, To: message.Seq,
 			Except: d.Socket, Updates: []delivery.Update{update},
 		})
+		events[len(events)-1].AddTrace(d.Trace)
 	}
 	if len(events) == 0 {
 		return created, nil, nil

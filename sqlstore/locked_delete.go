@@ -75,7 +75,7 @@ func (l *locked) remove(ctx context.Context, q delivery.DBTX, s *session, messag
 	var c changes
 	var tombstones []row
 	for _, m := range messages {
-		c.remove(m, deletions[m.mark].Socket)
+		c.remove(m, deletions[m.mark].Socket, deletions[m.mark].Trace)
 		tombstones = append(tombstones, row{m.key, m.header.Seq, m.header.ID})
 	}
 	if err := execAll(ctx, q, batch{l.putTombstones, tombstones}); err != nil {

@@ -70,7 +70,7 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 			marked[r.mark] = delivery.Marked{}
 			continue
 		}
-		changed := r.markable(m.Admitted) && c.advance(r, m.Socket, m.Status, m.At)
+		changed := r.markable(m.Admitted) && c.advance(r, m.Socket, m.Trace, m.Status, m.At)
 		marked[r.mark].Receipt, marked[r.mark].Changed, marked[r.mark].Flag = r.receipt, changed, r.flag
 	}
 	claimed, err := l.put(ctx, q, &c, lease)

@@ -188,7 +188,7 @@ func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, 
 			if r.gone() {
 				continue
 			}
-			if c.advance(r, u.Socket, u.Status, u.At) {
+			if c.advance(r, u.Socket, u.Trace, u.Status, u.At) {
 				if m.Changed++; m.From == 0 {
 					m.From = r.receipt.Version
 				}

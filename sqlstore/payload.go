@@ -21,6 +21,7 @@ type payload struct {
 	To           int64           `json:"t"`
 	Except       string          `json:"x,omitempty"`
 	User         string          `json:"w,omitempty"`
+	Trace        []string        `json:"a,omitempty"`
 	Updates      []payloadUpdate `json:"u"`
 }
 
@@ -59,7 +60,7 @@ type payloadReceipt struct {
 // encodeEvent returns the payload of an event.
 func encodeEvent(e delivery.Event) (string, error) {
 	p := payload{
-		Kind: uint8(e.Kind), Conversation: e.Conversation, From: e.From, To: e.To, Except: e.Except, User: e.User,
+		Kind: uint8(e.Kind), Conversation: e.Conversation, From: e.From, To: e.To, Except: e.Except, User: e.User, Trace: e.Trace,
 		Updates: make([]payloadUpdate, len(e.Updates)),
 	}
 	for i, u := range e.Updates {
@@ -114,7 +115,7 @@ func decodeEvent(id int64, text []byte) (delivery.Event, error) {
 		return delivery.Event{}, fmt.Errorf("payload of event %d: %w", id, err)
 	}
 	e := delivery.Event{
-		ID: id, Kind: delivery.Kind(p.Kind), Conversation: p.Conversation, From: p.From, To: p.To, Except: p.Except, User: p.User,
+		ID: id, Kind: delivery.Kind(p.Kind), Conversation: p.Conversation, From: p.From, To: p.To, Except: p.Except, User: p.User, Trace: p.Trace,
 		Updates: make([]delivery.Update, len(p.Updates)),
 	}
 	for i, u := range p.Updates {

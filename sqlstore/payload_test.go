@@ -15,7 +15,7 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 123456000, time.UTC)
 func TestPayloadsKeepEvents(t *testing.T) {
 	for name, want := range map[string]delivery.Event{
 		"a new message": {
-			ID: 7, Kind: delivery.MessageSent, Conversation: "c", From: 3, To: 3, Except: "1.2",
+			ID: 7, Kind: delivery.MessageSent, Conversation: "c", From: 3, To: 3, Except: "1.2", Trace: []string{"\u2028", "é"},
 			Updates: []delivery.Update{{
 				Message: "<m>&\u2028 \"é\\\n😀", Sender: "alice", Version: 3, Status: delivery.Sent, Total: 2,
 			}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/msgdelivery/delivery"
@@ -126,13 +127,16 @@ var (
 		',"d":' || (extract(epoch FROM u.delivered_at) * 1000000)::bigint, ',"r":' || (extract(epoch FROM u.read_at) * 1000000)::bigint, '}}')`
 
 	// pgEventOfSteps is the payload of an event of the steps of a group.
-	pgEventOfSteps = pgEvent(sqlStatusChanged, `min(conversation)`, `min(version)`, `max(version)`, `socket COLLATE "C"`, `string_agg(`+pgUpdate+`, ',' ORDER BY version)`)
+	pgEventOfSteps = pgEvent(sqlStatusChanged, `min(conversation)`, `min(version)`, `max(version)`, `socket COLLATE "C"`, pgTraces, `string_agg(`+pgUpdate+`, ',' ORDER BY version)`)
+
+	// pgTraces are the traces of the steps of a group, as [delivery.Event.AddTrace] keeps them, or NULL.
+	pgTraces = fmt.Sprintf(`(array_agg(DISTINCT trace COLLATE "C") FILTER (WHERE trace <> ''))[1:%d]`, delivery.MaxTraces)
 )
 
 // pgEvent returns the payload of an event of steps: it makes SQL from SQL.
-func pgEvent(kind, conversation, from, to, socket, updates string) string {
+func pgEvent(kind, conversation, from, to, socket, traces, updates string) string {
 	return `concat('{"k":` + kind + `,"c":', to_json(` + conversation + `), ',"f":', ` + from + `, ',"t":', ` + to + `,
-		',"x":', to_json(` + socket + `), ',"u":[', ` + updates + `, ']}')`
+		',"x":', to_json(` + socket + `), ',"a":' || to_json(` + traces + `)::text, ',"u":[', ` + updates + `, ']}')`
 }
 
 // pgWaiting applies items in a caller's transaction, which waits for the conversations of the

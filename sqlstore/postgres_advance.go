@@ -24,18 +24,18 @@ import (
 // runs the same statement, whose snapshot is younger than the locks. Under a stricter isolation of
 // the caller's, a stale snapshot is a serialization error.
 
-// pgAdvance applies a batch: $1 to $6 are columns of marks, $7 is the lease's length, $8 its token.
+// pgAdvance applies a batch: $1 to $6 and $9 are columns of marks, $7 is the lease's length, $8 its token.
 //
 // Each event's id stands in the row of its first step.
 var pgAdvance = `
 WITH mark AS MATERIALIZED (
 	SELECT *, status > was AND (roster IS NOT NULL OR admitted AND sender IS DISTINCT FROM reader) AS needed
 	FROM (
-		SELECT k.ord, k.message, k."user", k.socket, k.status, k.admitted, greatest(k.at, m.sent_at) AS at, m.*,
+		SELECT k.ord, k.message, k."user", k.socket, k.trace, k.status, k.admitted, greatest(k.at, m.sent_at) AS at, m.*,
 			c.id AS conversation, c.version AS seen, ` + pgAuthor + ` AS author, p.reader, p.flag,
 			` + pgStanding + ` AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
-		FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::int[]), (SELECT $5::timestamptz[]), (SELECT $6::boolean[]))
-			WITH ORDINALITY AS k(message, "user", socket, status, at, admitted, ord)
+		FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::int[]), (SELECT $5::timestamptz[]), (SELECT $6::boolean[]),
+				(SELECT $9::text[])) WITH ORDINALITY AS k(message, "user", socket, status, at, admitted, trace, ord)
 		CROSS JOIN LATERAL (
 			SELECT id, conv, seq, sender, roster, total, quorum, sent_at FROM delivery_messages WHERE id = k.message AND sender IS NOT NULL LIMIT 1
 		) m
@@ -65,7 +65,7 @@ met AS (
 	RETURNING conv, name, reader
 ),
 step AS MATERIALIZED (
-	SELECT ord, mark.conv, seq, conversation, message, author, total, quorum, coalesce(mark.reader, met.reader) AS reader, "user", socket, was, status, at,
+	SELECT ord, mark.conv, seq, conversation, message, author, total, quorum, coalesce(mark.reader, met.reader) AS reader, "user", socket, trace, was, status, at,
 		` + pgStamps + `,
 		seen + row_number() OVER (PARTITION BY mark.conv ORDER BY socket COLLATE "C", ord) AS version,
 		delivered_count + count(*) FILTER (WHERE was < ` + sqlDelivered + `) OVER earlier AS delivered,
@@ -94,7 +94,7 @@ LEFT JOIN told ON told.conv = mark.conv AND told.first = step.version`
 
 // pgAdvanceOne is pgAdvance for one mark, in half the time and in few steps, as starting one costs
 // more than running it: $1 message, $2 user, $3 socket, $4 status, $5 at, $6 admitted, $7 the
-// lease's length, $8 its token. A mark of an open message by a user whom the conversation does not
+// lease's length, $8 its token, $9 the trace. A mark of an open message by a user whom the conversation does not
 // know comes back untouched, as a newcomer's.
 var pgAdvanceOne = `
 WITH mark AS MATERIALIZED (
@@ -133,7 +133,7 @@ state AS (` + pgState + `
 event AS (
 	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, payload)
 	SELECT event, clock_timestamp() + $7::bigint * INTERVAL '1 microsecond', $8::bigint, ($8::bigint <> 0)::int,
-		` + pgEvent(sqlStatusChanged, `conversation`, `version`, `version`, `$3::text`, pgUpdate) + `
+		` + pgEvent(sqlStatusChanged, `conversation`, `version`, `version`, `$3::text`, `CASE WHEN $9::text <> '' THEN ARRAY[$9::text] END`, pgUpdate) + `
 	FROM step u
 )
 SELECT 1, mark.id, mark.conversation, mark.author, mark.seq, roster IS NULL, mark.total, mark.quorum, sent_at,
@@ -182,10 +182,10 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 	if len(marks) == 1 {
 		m := &marks[0]
 		rows, err = queryInto(ctx, q, len(marks), (*pgMarked).columns, pgAdvanceOne,
-			m.Message, m.User, m.Socket, uint8(m.Status), precise(m.At), m.Admitted, lease.For.Microseconds(), lease.Token)
+			m.Message, m.User, m.Socket, uint8(m.Status), precise(m.At), m.Admitted, lease.For.Microseconds(), lease.Token, m.Trace)
 	}
 	if err == nil && (len(marks) > 1 || len(rows) > 0 && rows[0].newcomer) {
-		var messages, users, sockets, statuses, times, admitted pgArray
+		var messages, users, sockets, statuses, times, admitted, traces pgArray
 		for i := range marks {
 			m := &marks[i]
 			messages.text(m.Message)
@@ -194,9 +194,10 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 			statuses.number(int64(m.Status))
 			times.time(precise(m.At))
 			admitted.number(int64(bit(m.Admitted)))
+			traces.text(m.Trace)
 		}
 		rows, err = queryInto(ctx, q, len(marks), (*pgMarked).columns, pgAdvance, messages.String(), users.String(), sockets.String(),
-			statuses.String(), times.String(), admitted.String(), lease.For.Microseconds(), lease.Token)
+			statuses.String(), times.String(), admitted.String(), lease.For.Microseconds(), lease.Token, traces.String())
 	}
 	if err != nil {
 		return nil, nil, err
@@ -262,6 +263,7 @@ func pgClaims(marks []delivery.Mark, rows []pgMarked, lease delivery.Lease) (cla
 		update.Receipt = &receipt
 		e.To = update.Version
 		e.Updates = append(e.Updates, update)
+		e.AddTrace(marks[m.ord-1].Trace)
 	}
 	return claimed
 }

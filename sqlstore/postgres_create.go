@@ -99,7 +99,7 @@ belong AS (
 	LEFT JOIN reader p ON p.conv = m.conv AND p.name = m.name
 ),
 message AS MATERIALIZED (
-	SELECT ord, ok, lacks, id, conversation, t.conv, d.sender, coalesce(d.reader, p.reader) AS reader, body, open, quorum, sent_at, socket, event_body,
+	SELECT ord, ok, lacks, id, conversation, t.conv, d.sender, coalesce(d.reader, p.reader) AS reader, body, open, quorum, sent_at, socket, event_body, trace,
 		coalesce(d.key, g.key) AS key, coalesce(recipients, size - (m.name IS NOT NULL)::int) AS recipients, ` + pgSeqs + `
 	FROM draft d
 	LEFT JOIN taken t USING (ord)
@@ -113,7 +113,7 @@ var (
 	pgDrafts = `
 		SELECT d.*, c.conv, c.version, c.drops, p.reader, g.roster AS key, g.size - (m.reader IS NOT NULL)::int AS recipients
 		FROM json_to_recordset($1::json) AS d(ord int, id text, conversation text, sender text, body text, open boolean,
-			quorum int, sent_at timestamptz, roster text, brings boolean, members json, socket text, event_body boolean)
+			quorum int, sent_at timestamptz, roster text, brings boolean, members json, socket text, event_body boolean, trace text)
 		LEFT JOIN LATERAL (SELECT id FROM delivery_messages WHERE id = d.id LIMIT 1) taken ON true
 		LEFT JOIN LATERAL (SELECT conv, version, drops FROM delivery_conversations WHERE id = d.conversation LIMIT 1) c ON true
 		LEFT JOIN LATERAL (SELECT roster, size FROM delivery_rosters WHERE conv = c.conv AND name = d.roster LIMIT 1) g ON true` +
@@ -140,7 +140,7 @@ event AS (
 	INSERT INTO delivery_outbox (ready_at, lease, attempts, body_of, payload)
 	SELECT clock_timestamp() + $2::bigint * INTERVAL '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
 		CASE WHEN event_body AND body <> '' THEN id END,
-		json_build_object('k', ` + sqlMessageSent + `, 'c', conversation, 'f', seq, 't', seq, 'x', socket, 'u', json_build_array(
+		json_build_object('k', ` + sqlMessageSent + `, 'c', conversation, 'f', seq, 't', seq, 'x', socket, 'a', CASE WHEN trace <> '' THEN ARRAY[trace] END, 'u', json_build_array(
 			json_build_object('i', id, 's', sender, 'v', seq, 'm', ` + sqlSent + `, 'd', 0, 'r', 0, 'n', coalesce(recipients, 0))))
 	FROM message WHERE seq IS NOT NULL ORDER BY ord
 	RETURNING id
@@ -179,6 +179,7 @@ type pgDraft struct {
 	Members      []string  `json:"members"` // only for pgCreateAll
 	Socket       string    `json:"socket"`
 	EventBody    bool      `json:"event_body"`
+	Trace        string    `json:"trace"`
 }
 
 func (*postgresWrites) create(ctx context.Context, s *session, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
@@ -190,7 +191,7 @@ func (*postgresWrites) create(ctx context.Context, s *session, messages []delive
 		drafts[i] = pgDraft{
 			Ord: i, ID: m.ID, Conversation: m.Conversation, Sender: m.Sender, Body: m.Body, Open: m.Open,
 			Quorum: m.Quorum, SentAt: precise(m.SentAt), Roster: m.Roster, Brings: m.Members != nil,
-			Socket: m.Socket, EventBody: m.EventBody,
+			Socket: m.Socket, EventBody: m.EventBody, Trace: m.Trace,
 		}
 	}
 	text, batch := pgCreate, toJSON(drafts)
@@ -251,6 +252,7 @@ func pgResults(messages []delivery.NewMessage, rows []pgCreated, lease delivery.
 				ID: row.event, Kind: delivery.MessageSent, Conversation: m.Conversation, From: row.seq, To: row.seq,
 				Except: m.Socket, Updates: []delivery.Update{update},
 			}})
+			claimed[len(claimed)-1].Event.AddTrace(m.Trace)
 		}
 	}
 	return created, claimed

@@ -18,8 +18,8 @@ import (
 // Each event's id stands in the row of its first deletion.
 var pgDelete = `
 WITH asked AS MATERIALIZED (
-	SELECT k.ord, k.socket, m.id, m.conv, m.seq, m.roster, m.sender IS NOT NULL AS needed, c.id AS conversation, c.version AS seen
-	FROM unnest((SELECT $1::text[]), (SELECT $2::text[])) WITH ORDINALITY AS k(message, socket, ord)
+	SELECT k.ord, k.socket, k.trace, m.id, m.conv, m.seq, m.roster, m.sender IS NOT NULL AS needed, c.id AS conversation, c.version AS seen
+	FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $6::text[])) WITH ORDINALITY AS k(message, socket, trace, ord)
 	CROSS JOIN LATERAL (SELECT id, conv, seq, roster, sender FROM delivery_messages WHERE id = k.message LIMIT 1) m
 	CROSS JOIN LATERAL (SELECT id, version FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
 ),
@@ -48,7 +48,7 @@ taken AS (
 	RETURNING c.conv
 ),
 step AS MATERIALIZED (
-	SELECT ord, conv, seq, id, conversation, socket,
+	SELECT ord, conv, seq, id, conversation, socket, trace,
 		seen + row_number() OVER (PARTITION BY conv ORDER BY socket COLLATE "C", ord) AS version,
 		(row_number() OVER (PARTITION BY conv, socket COLLATE "C" ORDER BY ord) - 1) / $3::bigint AS part
 	FROM asked JOIN taken USING (conv)
@@ -73,7 +73,7 @@ receipt AS (
 ),
 told AS MATERIALIZED (
 	SELECT nextval('delivery_outbox_id_seq') AS id, conv, min(version) AS first,
-		` + pgEvent(sqlMessageDeleted, `min(conversation)`, `min(version)`, `max(version)`, `socket COLLATE "C"`,
+		` + pgEvent(sqlMessageDeleted, `min(conversation)`, `min(version)`, `max(version)`, `socket COLLATE "C"`, pgTraces,
 	`string_agg(concat('{"i":', to_json(id), ',"v":', version, '}'), ',' ORDER BY version)`) + ` AS payload
 	FROM step GROUP BY conv, socket COLLATE "C", part
 ),
@@ -115,13 +115,14 @@ func (*postgresWrites) delete(ctx context.Context, s *session, deletions []deliv
 
 // pgRemove deletes messages in one statement, as far as it may without waiting.
 func pgRemove(ctx context.Context, q delivery.DBTX, deletions []delivery.Deletion, lease delivery.Lease) ([]delivery.Deleted, []delivery.Claimed, error) {
-	var messages, sockets pgArray
+	var messages, sockets, traces pgArray
 	for i := range deletions {
 		messages.text(deletions[i].Message)
 		sockets.text(deletions[i].Socket)
+		traces.text(deletions[i].Trace)
 	}
 	rows, err := queryInto(ctx, q, len(deletions), (*pgDeleted).columns, pgDelete,
-		messages.String(), sockets.String(), delivery.MaxBatch, lease.For.Microseconds(), lease.Token)
+		messages.String(), sockets.String(), delivery.MaxBatch, lease.For.Microseconds(), lease.Token, traces.String())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -151,6 +152,7 @@ func pgRemove(ctx context.Context, q delivery.DBTX, deletions []delivery.Deletio
 		e := &claimed[len(claimed)-1].Event
 		e.To = d.version
 		e.Updates = append(e.Updates, delivery.Update{Message: d.Header.ID, Version: d.version})
+		e.AddTrace(deletions[d.ord-1].Trace)
 	}
 	return deleted, claimed, nil
 }

@@ -15,8 +15,8 @@ import (
 var pgAdvanceUpTo = `
 WITH asked AS MATERIALIZED (
 	SELECT * FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::int[]),
-			(SELECT $6::timestamptz[]), (SELECT $7::boolean[]), (SELECT $8::bigint[]), (SELECT $9::boolean[]))
-		WITH ORDINALITY AS k(conversation, message, "user", socket, status, at, admitted, after, covered, ord)
+			(SELECT $6::timestamptz[]), (SELECT $7::boolean[]), (SELECT $8::bigint[]), (SELECT $9::boolean[]), (SELECT $15::text[]))
+		WITH ORDINALITY AS k(conversation, message, "user", socket, status, at, admitted, after, covered, trace, ord)
 	CROSS JOIN LATERAL (
 		SELECT id, conv, seq, sender, roster, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
 	) m
@@ -41,7 +41,7 @@ look AS MATERIALIZED (
 -- Those of others that are not where the mark wants them; a frozen message without the user is none.
 -- The number counts the steps.
 needed AS MATERIALIZED (
-	SELECT look.ord, look.conv, look.conversation, look.seen, look.reader, look."user", look.socket, look.status, look.named, f.*,
+	SELECT look.ord, look.conv, look.conversation, look.seen, look.reader, look."user", look.socket, look.trace, look.status, look.named, f.*,
 		count(*) FILTER (WHERE NOT lacking) OVER (ORDER BY look.ord, f.seq) AS n
 	FROM look
 	CROSS JOIN LATERAL (
@@ -103,7 +103,7 @@ place AS (
 	RETURNING conv, name, reader
 ),
 step AS MATERIALIZED (
-	SELECT ord, m.conv, m.seq, named, conversation, message, ` + pgAuthor + ` AS author, total, quorum, coalesce(m.reader, p.reader) AS reader, "user", socket,
+	SELECT ord, m.conv, m.seq, named, conversation, message, ` + pgAuthor + ` AS author, total, quorum, coalesce(m.reader, p.reader) AS reader, "user", socket, trace,
 		was, status, at,
 		` + pgStamps + `,
 		seen + row_number() OVER (PARTITION BY m.conv ORDER BY socket COLLATE "C", ord, m.seq) AS version,
@@ -179,7 +179,7 @@ func (*postgresWrites) advanceUpTo(ctx context.Context, s *session, upTo []deliv
 
 // pgApplyUpTo applies up-to marks in one statement, as far as it may without waiting.
 func pgApplyUpTo(ctx context.Context, q delivery.DBTX, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
-	var conversations, messages, users, sockets, statuses, times, admitted, after, covered pgArray
+	var conversations, messages, users, sockets, statuses, times, admitted, after, covered, traces pgArray
 	for i := range upTo {
 		u := &upTo[i]
 		conversations.text(u.Conversation)
@@ -191,11 +191,12 @@ func pgApplyUpTo(ctx context.Context, q delivery.DBTX, upTo []delivery.UpTo, lim
 		admitted.number(int64(bit(u.Admitted)))
 		after.number(u.After)
 		covered.number(int64(bit(u.Covered)))
+		traces.text(u.Trace)
 	}
 	rows, err := queryInto(ctx, q, len(upTo), (*pgMarkedUpTo).columns, pgAdvanceUpTo,
 		conversations.String(), messages.String(), users.String(), sockets.String(), statuses.String(), times.String(),
 		admitted.String(), after.String(), covered.String(),
-		limit, lengthOfLooks(len(upTo)), delivery.MaxBatch, lease.For.Microseconds(), lease.Token)
+		limit, lengthOfLooks(len(upTo)), delivery.MaxBatch, lease.For.Microseconds(), lease.Token, traces.String())
 	if err != nil {
 		return nil, nil, err
 	}

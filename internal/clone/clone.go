@@ -10,6 +10,7 @@ import (
 
 // Event returns a copy of the event that shares no memory with it.
 func Event(event delivery.Event) delivery.Event {
+	event.Trace = slices.Clone(event.Trace)
 	event.Updates = slices.Clone(event.Updates)
 	var receipts []delivery.Receipt // one allocation for all
 	for i := range event.Updates {

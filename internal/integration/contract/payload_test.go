@@ -20,14 +20,14 @@ func TestPostgresMakesPayloadsAsTheProgramDoes(t *testing.T) {
 		header := delivery.Header{ID: "m" + odd, Conversation: "c" + odd, Sender: "a" + odd, Total: 2, Quorum: 1, SentAt: time.Now()}
 		open := delivery.Header{ID: "n", Conversation: header.Conversation, Sender: "ann", Open: true, Quorum: 2, SentAt: time.Now()}
 		_, _, err := store.Create(t.Context(), []delivery.NewMessage{
-			{Header: header, Body: "body" + odd, EventBody: true, Roster: "them", Members: []string{"b" + odd, "cem"}, Socket: "1.1" + odd},
+			{Header: header, Body: "body" + odd, EventBody: true, Roster: "them", Members: []string{"b" + odd, "cem"}, Socket: "1.1" + odd, Trace: "t" + odd},
 			{Header: open, Body: "not told"},
 		}, delivery.Lease{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		mark := func(user, message, socket string, status delivery.Status) delivery.Mark {
-			return delivery.Mark{Message: message, User: user, Socket: socket, Status: status, At: time.Now(), Admitted: true}
+			return delivery.Mark{Message: message, User: user, Socket: socket, Status: status, At: time.Now(), Admitted: true, Trace: "t" + user}
 		}
 		for _, marks := range [][]delivery.Mark{
 			{mark("b"+odd, header.ID, "2.2"+odd, delivery.Delivered)},
@@ -38,12 +38,12 @@ func TestPostgresMakesPayloadsAsTheProgramDoes(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		upTo := delivery.UpTo{Conversation: header.Conversation, Message: "n", User: "b" + odd, Socket: "4.4", Status: delivery.Read, At: time.Now(), Admitted: true}
+		upTo := delivery.UpTo{Conversation: header.Conversation, Message: "n", User: "b" + odd, Socket: "4.4", Status: delivery.Read, At: time.Now(), Admitted: true, Trace: "u" + odd}
 		if _, _, err := store.AdvanceUpTo(t.Context(), []delivery.UpTo{upTo}, 10, delivery.Lease{}); err != nil {
 			t.Fatal(err)
 		}
 
-		if _, _, err := store.Delete(t.Context(), []delivery.Deletion{{Message: header.ID, Socket: "5.5" + odd}, {Message: "n", Socket: "5.5" + odd}}, delivery.Lease{}); err != nil {
+		if _, _, err := store.Delete(t.Context(), []delivery.Deletion{{Message: header.ID, Socket: "5.5" + odd}, {Message: "n", Socket: "5.5" + odd, Trace: "d" + odd}}, delivery.Lease{}); err != nil {
 			t.Fatal(err)
 		}
 
