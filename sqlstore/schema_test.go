@@ -19,7 +19,7 @@ const (
 	schemaFile = "../docs/schema.md"
 	schemaHead = `# Tables
 
-This page is generated from the migrations in [sqlstore/migrations](../sqlstore/migrations), and a test compares it with them. After a change run
+This page is generated from the migrations in ` + "`sqlstore/migrations`" + `, and a test compares it with them. After a change run
 ` + "`go test ./sqlstore -run TestSchemaReference -update`" + `. [stability.md](stability.md) says what may change: read the tables as you like, and let only the
 library write to them. Times are TIMESTAMPTZ on Postgres, and microseconds since 1970 elsewhere. A status is 1 for sent, 2 for delivered and 3 for read.
 `
