@@ -102,7 +102,7 @@ func (t *Tracker) settleDead(ctx context.Context, settlements []Settlement, want
 // that were deleted.
 func (t *Tracker) refresh(ctx context.Context, e Event) (Event, error) {
 	switch e.Kind {
-	case MessageDeleted:
+	case MessageDeleted, Pruned:
 		return e, nil
 	case OwnChanged:
 		return t.refreshOwn(ctx, e)

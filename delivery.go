@@ -82,6 +82,10 @@ type Options struct {
 	// concurrently. Defaults to nothing.
 	Trace func(ctx context.Context) string
 
+	// PruneAge is the least age of messages that [Tracker.Prune] may remove. It must exceed the time
+	// for which clients retry a send. Defaults to [DefaultPruneAge]; at least an hour.
+	PruneAge time.Duration
+
 	// Logger is told what needs a person: events that nobody publishes, a failing endpoint, dead
 	// letters. It never sees a body. Defaults to [slog.Default].
 	Logger *slog.Logger
@@ -97,6 +101,7 @@ const (
 	DefaultNotifyCalls  = 1024
 	DefaultNotifyEvents = 10
 	DefaultNotifyBytes  = 256 << 10
+	DefaultPruneAge     = 24 * time.Hour
 )
 
 const upToLimit = 1000 // receipts that one call of the store advances by up-to marks
@@ -137,6 +142,10 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 	t.opts.NotifyBytes = cmp.Or(t.opts.NotifyBytes, DefaultNotifyBytes)
 	if t.opts.NotifyBytes < 0 {
 		return nil, &InvalidError{Field: "notifyBytes", Reason: "is negative"}
+	}
+	t.opts.PruneAge = cmp.Or(t.opts.PruneAge, DefaultPruneAge)
+	if t.opts.PruneAge < time.Hour {
+		return nil, &InvalidError{Field: "pruneAge", Reason: "is less than an hour"}
 	}
 	if t.opts.Logger == nil {
 		t.opts.Logger = slog.Default()

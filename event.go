@@ -18,14 +18,16 @@ const (
 	// OwnChanged tells the devices of one user what that user alone may know. Only an [OwnNotifier]
 	// is given such events.
 	OwnChanged
+	// Pruned tells that all messages up to a place were removed ([Update.Floor]).
+	Pruned
 )
 
-var kinds = [...]string{MessageSent: "message", StatusChanged: "status", MessageDeleted: "deleted", OwnChanged: "own"}
+var kinds = [...]string{MessageSent: "message", StatusChanged: "status", MessageDeleted: "deleted", OwnChanged: "own", Pruned: "pruned"}
 
 // Valid reports whether k is one of the kinds.
 func (k Kind) Valid() bool { return MessageSent <= k && int(k) < len(kinds) }
 
-// String returns "message", "status", "deleted" or "own", or "Kind(n)" for an invalid kind.
+// String returns "message", "status", "deleted", "own" or "pruned", or "Kind(n)" for an invalid kind.
 func (k Kind) String() string {
 	if !k.Valid() {
 		return fmt.Sprintf("Kind(%d)", uint8(k))
@@ -52,7 +54,7 @@ func (k *Kind) UnmarshalText(text []byte) error {
 	return errKind
 }
 
-var errKind = &InvalidError{Field: "kind", Reason: "is not message, status, deleted or own"}
+var errKind = &InvalidError{Field: "kind", Reason: "is not message, status, deleted, own or pruned"}
 
 // Event is what a [Notifier] is told: changes of one conversation that were committed together.
 // It may be told more than once and out of order; versions let a receiver tell.
@@ -101,7 +103,8 @@ func (e *Event) AddTrace(trace string) {
 }
 
 // Update is one change of one message: where the message stands after it. Of a deleted message it
-// has the id and the version alone.
+// has the id and the version alone. The update of a [Pruned] event has the version and the floor
+// alone.
 type Update struct {
 	Message   string `json:"message"`
 	Sender    string `json:"sender"`
@@ -119,6 +122,9 @@ type Update struct {
 
 	// Body is a new message's, if [Options.EventBodies] asks for it.
 	Body string `json:"body,omitempty"`
+
+	// Floor is the Seq up to which the messages of the conversation were removed.
+	Floor int64 `json:"floor,omitempty"`
 }
 
 // OwnUpdate is where a user stands after a change that only the user's own devices may know. A

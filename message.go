@@ -198,6 +198,10 @@ type Page struct {
 	// More says that the page was cut, at its limit or at [MaxPage].
 	More bool `json:"more"`
 
+	// Floor is the Seq up to which all messages of the conversation were removed ([Tracker.Prune]), 0
+	// if none were. A client drops what it has at or below.
+	Floor int64 `json:"floor,omitempty"`
+
 	// Reset says that the store cannot tell what changed, since it is behind the client or was
 	// restored. The client forgets the conversation and starts over. The page has no messages, and
 	// its Version is 0.

@@ -116,7 +116,8 @@ type Store interface {
 	ReceiptsOf(ctx context.Context, keys []ReceiptKey) ([]Receipt, error)
 }
 
-// Keeper is a [Store] that can also delete. [Tracker.Delete] needs it.
+// Keeper is a [Store] that can also delete, prune and erase. [Tracker.Delete] and the other calls for
+// the end of messages need it.
 //
 // A deleted message leaves a tombstone: its id, its conversation, its seq, and the version of its
 // deletion. The id stays taken, and Create answers Gone. For Load, Receipts, Advance, Unread and
@@ -136,6 +137,37 @@ type Keeper interface {
 	// What Claim and Dead return after the deletion has no body of the message. A roster is gone with
 	// its last message. The rules for Create and the other writes hold for Delete too.
 	Delete(ctx context.Context, deletions []Deletion, lease Lease) ([]Deleted, []Claimed, error)
+
+	// Conversations returns up to limit ids of conversations greater than after, in order, byte for
+	// byte.
+	Conversations(ctx context.Context, after string, limit int) ([]string, error)
+
+	// Prune removes the first messages of a conversation, those before the first that was sent at
+	// Before or later, and what is left of deleted ones among them. Nothing is left of either. The conversation's floor becomes the seq of the last one, and is in each Page
+	// from then on. Prune takes one version, and makes one [Pruned] event, due at once,
+	// with one update that has the version and the floor alone. Without a message to remove it
+	// changes nothing.
+	//
+	// A call removes at most Limit messages, and fewer if they have many receipts, but at least one.
+	// With All, the time of a message does not matter, and once there is none, all else of the
+	// conversation is removed.
+	Prune(ctx context.Context, p Pruning) (PruningResult, error)
+}
+
+// Pruning is what [Keeper.Prune] applies.
+type Pruning struct {
+	Conversation string
+	Before       time.Time
+	Limit        int
+	All          bool // the conversation as well
+}
+
+// PruningResult is what [Keeper.Prune] made of a [Pruning].
+type PruningResult struct {
+	Removed int   // messages and tombstones
+	Floor   int64 // of the conversation, after it
+	More    bool  // a further call may have more to do
+	Blocked bool  // not tried: another transaction has the conversation; all else is zero
 }
 
 // Deletion is what [Keeper.Delete] applies.

@@ -93,6 +93,23 @@ func (s *faultyStore) Delete(ctx context.Context, deletions []delivery.Deletion,
 	return call2(s, "Delete", func() ([]delivery.Deleted, []delivery.Claimed, error) { return keeper.Delete(ctx, deletions, lease) })
 }
 
+func (s *faultyStore) Conversations(ctx context.Context, after string, limit int) ([]string, error) {
+	return keep(s, "Conversations", func(k delivery.Keeper) ([]string, error) { return k.Conversations(ctx, after, limit) })
+}
+
+func (s *faultyStore) Prune(ctx context.Context, p delivery.Pruning) (delivery.PruningResult, error) {
+	return keep(s, "Prune", func(k delivery.Keeper) (delivery.PruningResult, error) { return k.Prune(ctx, p) })
+}
+
+// keep is call1 for a store that may be no Keeper.
+func keep[T any](s *faultyStore, method string, work func(delivery.Keeper) (T, error)) (result T, err error) {
+	keeper, ok := s.store.(delivery.Keeper)
+	if !ok {
+		return result, errors.ErrUnsupported
+	}
+	return call1(s, method, func() (T, error) { return work(keeper) })
+}
+
 func (s *faultyStore) call(method string, work func() error) error {
 	if s.before != nil {
 		if err := s.before(method); err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/memstore"
@@ -16,6 +17,9 @@ type careless struct {
 	deletions func([]delivery.Deletion) []delivery.Deletion
 	lease     func(*delivery.Lease)
 	deleted   func([]delivery.Deleted)
+	prune     func(*delivery.Pruning)
+	pruned    func(*delivery.PruningResult)
+	rooms     func([]string)
 }
 
 func (c *careless) Delete(ctx context.Context, deletions []delivery.Deletion, lease delivery.Lease) ([]delivery.Deleted, []delivery.Claimed, error) {
@@ -27,6 +31,19 @@ func (c *careless) Delete(ctx context.Context, deletions []delivery.Deletion, le
 	deleted, claimed, err := c.Store.(delivery.Keeper).Delete(ctx, deletions, lease)
 	apply(c.deleted, deleted)
 	return deleted, claimed, err
+}
+
+func (c *careless) Conversations(ctx context.Context, after string, limit int) ([]string, error) {
+	ids, err := c.Store.(delivery.Keeper).Conversations(ctx, after, limit)
+	apply(c.rooms, ids)
+	return ids, err
+}
+
+func (c *careless) Prune(ctx context.Context, p delivery.Pruning) (delivery.PruningResult, error) {
+	apply(c.prune, &p)
+	r, err := c.Store.(delivery.Keeper).Prune(ctx, p)
+	apply(c.pruned, &r)
+	return r, err
 }
 
 // lapses are ways to break the contract of keepers, and beginnings of rules that must notice.
@@ -130,7 +147,47 @@ var lapses = []struct {
 			}
 		}
 	}},
-	{"it deletes some in vain", []string{"whatever races", "a deleted message is as if"}, func(c *careless) {
+	{"it prunes what is younger", []string{"the first messages are pruned", "where there is nothing"}, func(c *careless) {
+		c.prune = func(p *delivery.Pruning) { p.Before = p.Before.Add(time.Minute) }
+	}},
+	{"it hides the floor", []string{"the first messages are pruned"}, func(c *careless) {
+		c.page = func(p *delivery.Page) { p.Floor = 0 }
+	}},
+	{"it tells nobody of what it prunes", []string{"a prune takes one version"}, func(c *careless) {
+		c.claimed = func(claimed []delivery.Claimed) {
+			for i := range claimed {
+				if claimed[i].Event.Kind == delivery.Pruned {
+					claimed[i].Event.Updates[0].Floor = 0
+				}
+			}
+		}
+	}},
+	{"it prunes all at once", []string{"a prune removes no more"}, func(c *careless) {
+		c.prune = func(p *delivery.Pruning) { p.Limit = 100 }
+	}},
+	{"it prunes deletions at any age", []string{"what is left of a deleted"}, func(c *careless) {
+		c.prune = func(p *delivery.Pruning) { p.All = true }
+	}},
+	{"it keeps the rosters of what it prunes", []string{"a roster is pruned"}, func(c *careless) {
+		rosters := map[string][]string{}
+		c.messages = func(messages []delivery.NewMessage) {
+			for i := range messages {
+				if m := &messages[i]; m.Members == nil {
+					m.Members = rosters[m.Roster]
+				} else {
+					rosters[m.Roster] = m.Members
+				}
+			}
+		}
+	}},
+	{"it keeps the conversation", []string{"a conversation is removed"}, func(c *careless) {
+		c.prune = func(p *delivery.Pruning) { p.All, p.Before = false, noon.Add(time.Hour) }
+	}},
+	{"it lists conversations in any order", []string{"conversations are listed"}, func(c *careless) { c.rooms = slices.Reverse[[]string] }},
+	{"it prunes one too few", []string{"whatever races with prunes"}, func(c *careless) {
+		c.prune = func(p *delivery.Pruning) { p.Limit-- }
+	}},
+	{"it deletes some in vain", []string{"whatever races with deletions", "a deleted message is as if"}, func(c *careless) {
 		c.deletions = func(deletions []delivery.Deletion) []delivery.Deletion {
 			for i := range deletions {
 				deletions[i].Message += "?"
@@ -144,11 +201,11 @@ func TestCarelessKeepersFailByName(t *testing.T) {
 	for _, l := range lapses {
 		t.Run(l.name, func(t *testing.T) {
 			for _, rule := range l.rules {
-				i := slices.IndexFunc(keeperCases, func(c storeCase) bool { return strings.HasPrefix(c.rule, rule) })
+				i := slices.IndexFunc(allKeeperCases, func(c storeCase) bool { return strings.HasPrefix(c.rule, rule) })
 				if i < 0 {
 					t.Fatalf("no rule begins with %q", rule)
 				}
-				c := keeperCases[i]
+				c := allKeeperCases[i]
 				spoiled := &careless{broken: &broken{Store: memstore.New()}}
 				l.keep(spoiled)
 				try(t, func(tb testing.TB) { c.run(tb, spoiled, nil) }).mustFail(t, c.rule)

@@ -38,10 +38,7 @@ func (p *probe) auditConversation(conversation string, events []delivery.Event) 
 	p.Helper()
 	l := ledger{probe: p, messages: map[string]delivery.Message{}, receipts: map[string]map[string]delivery.Receipt{}}
 	stored, version := p.all(conversation)
-	for _, m := range stored {
-		l.messages[m.ID] = delivery.Message{Header: m.Header, Body: m.Body}
-	}
-	for _, m := range p.deleted {
+	for _, m := range slices.Concat(p.deleted, stored) {
 		if m.Conversation == conversation {
 			l.messages[m.ID] = delivery.Message{Header: m.Header, Body: m.Body}
 		}
@@ -92,6 +89,11 @@ func (l *ledger) enter(event delivery.Event) {
 	l.Helper()
 	if event.To-event.From+1 != int64(len(event.Updates)) || len(event.Updates) == 0 {
 		l.Fatalf("event %d covers versions %d to %d with %d updates", event.ID, event.From, event.To, len(event.Updates))
+	}
+	if event.Kind == delivery.Pruned {
+		l.same("the update of a pruning", event.Updates, []delivery.Update{{Version: event.From, Floor: event.Updates[0].Floor}})
+		maps.DeleteFunc(l.messages, func(_ string, m delivery.Message) bool { return m.Seq <= event.Updates[0].Floor })
+		return
 	}
 	for i, update := range event.Updates {
 		m, ok := l.messages[update.Message]

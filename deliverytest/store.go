@@ -48,10 +48,12 @@ type StoreOptions struct {
 // TestKeeper tests what a [delivery.Keeper] promises beyond a [delivery.Store]. [TestStore] is to be
 // run as well. Each subtest gets an empty store from open, as in TestStore.
 func TestKeeper(t *testing.T, open func(t *testing.T) delivery.Keeper) {
-	for _, c := range keeperCases {
+	for _, c := range allKeeperCases {
 		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t), nil) })
 	}
 }
+
+var allKeeperCases = slices.Concat(keeperCases, pruneCases)
 
 // storeCase is one rule, and the test that a store keeps it.
 type storeCase struct {

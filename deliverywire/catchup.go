@@ -9,10 +9,12 @@ import "github.com/msgdelivery/delivery"
 //
 // The client asked with the version held, which is below from on all but the first page. A message
 // that was sent after it is in an event of the kind message, with its body, and one that was deleted
-// in an event of the kind deleted. All others are in events of the kind status. The updates have no
+// in an event of the kind deleted. All others are in events of the kind status. If messages of the
+// conversation were ever pruned, the last event is of the kind pruned. The updates have no
 // receipts: they say where the messages stand, and not who brought them there.
 func CatchUp(conversation string, held, from int64, page delivery.Page) []delivery.Event {
 	var events []delivery.Event
+	since := from
 	for _, m := range page.Messages {
 		kind, body := delivery.StatusChanged, ""
 		switch {
@@ -33,6 +35,12 @@ func CatchUp(conversation string, held, from int64, page delivery.Page) []delive
 	}
 	if n := len(events); n > 0 {
 		events[n-1].To = page.Version
+	}
+	if page.Floor > 0 && page.Version > since && !page.More {
+		events = append(events, delivery.Event{
+			Kind: delivery.Pruned, Conversation: conversation, From: min(from+1, page.Version), To: page.Version,
+			Updates: []delivery.Update{{Version: page.Version, Floor: page.Floor}},
+		})
 	}
 	return events
 }

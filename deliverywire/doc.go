@@ -6,8 +6,8 @@
 //		broker.Publish(event.Conversation, event.Kind.String(), data)
 //	}
 //
-// An event is sent under the name of its kind, "message", "status", "deleted" or "own". Its data is a
-// [Payload]:
+// An event is sent under the name of its kind, "message", "status", "deleted", "pruned" or "own". Its
+// data is a [Payload]:
 //
 //	{
 //		"conversation": "c1", "from": 41, "to": 42,
@@ -26,7 +26,9 @@
 //
 //	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
 //
-// The updates of a "deleted" event have the message and the version alone.
+// The updates of a "deleted" event have the message and the version alone. The update of a "pruned"
+// event has the version and "floor" alone: all messages whose seq is at or below the floor were
+// removed.
 //
 // An "own" event is for the devices of one user, and is never sent to anybody else. It tells what
 // that user alone may know, and covers no versions:
@@ -53,7 +55,8 @@
 //  2. It applies an update to its message if the update's version is higher than that of the
 //     message. So repeated and late events do no harm. It removes the message of a "deleted" event,
 //     and one that the changes call deleted, and keeps the id: an event that was late, or an answer
-//     that was under way, may still bring the message.
+//     that was under way, may still bring the message. It removes the messages at or below the floor of
+//     a "pruned" event, and of every answer that has a floor.
 //  3. It then looks at the event's range. If "from" is at most the page's version + 1, the page
 //     raises its version to "to". Otherwise it missed something: it reads the changes since its
 //     version and epoch, and keeps the version and epoch of the answer. If the answer says "reset",

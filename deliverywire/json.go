@@ -47,6 +47,7 @@ func (u *Update) appendJSON(b []byte) []byte {
 		status("own", u.Own).
 		text("body", u.Body).
 		flag("body_omitted", u.BodyOmitted).
+		number("floor", u.Floor).
 		end()
 }
 

@@ -58,6 +58,9 @@ type Update struct {
 	// payload, BodyOmitted is true instead, and the client has to fetch the message.
 	Body        string `json:"body,omitempty"`
 	BodyOmitted bool   `json:"body_omitted,omitempty"`
+
+	// Floor is the place up to which the messages were removed, in a "pruned" event.
+	Floor int64 `json:"floor,omitempty"`
 }
 
 // Expand returns the updates as they were before they were encoded, except for bodies that were
@@ -74,6 +77,7 @@ func (p Payload) Expand() []delivery.Update {
 			Read:      cmp.Or(u.Read, p.Shared.Read),
 			Total:     cmp.Or(u.Total, p.Shared.Total),
 			Body:      u.Body,
+			Floor:     cmp.Or(u.Floor, p.Shared.Floor),
 		}
 		if p.Place != nil {
 			updates[i].Own = &delivery.OwnUpdate{Conversation: p.Conversation, Status: cmp.Or(u.Own, p.Shared.Own), Place: *p.Place}

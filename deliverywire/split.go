@@ -25,7 +25,7 @@ var ErrTooLarge = errors.New("deliverywire: one update of a message takes more t
 // with a higher limit.
 func Split(event delivery.Event, limit int) ([][]byte, error) {
 	if !event.Kind.Valid() {
-		return nil, &delivery.InvalidError{Field: "kind", Reason: "is not message, status, deleted or own"}
+		return nil, &delivery.InvalidError{Field: "kind", Reason: "is not message, status, deleted, own or pruned"}
 	}
 	if len(event.Updates) == 0 {
 		return nil, &delivery.InvalidError{Field: "updates", Reason: "are none"}
@@ -118,7 +118,7 @@ func hoist(updates []delivery.Update) (Update, []Update) {
 	for i, u := range updates {
 		rest[i] = Update{
 			Message: u.Message, Version: u.Version, Sender: u.Sender, Status: u.Status,
-			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Body: u.Body,
+			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Body: u.Body, Floor: u.Floor,
 		}
 		if u.Own != nil {
 			rest[i].Own = u.Own.Status

@@ -13,6 +13,7 @@ import (
 // conversation is the unit of order: all that one version counter counts.
 type conversation struct {
 	version  int64
+	floor    int64
 	messages []*message          // in order of seq
 	rosters  map[string][]string // members in order, by the roster's key
 	places   map[string]place    // by user
@@ -90,6 +91,7 @@ func (c *conversation) create(draft delivery.NewMessage) (*message, delivery.Eve
 		m.Header = draft.Sized(len(members) - 1)
 	}
 	m.Seq, m.SentAt = c.version, precise(draft.SentAt)
+	m.sent = m.SentAt
 	m.Tally = delivery.Tally{Version: c.version, Status: delivery.Sent}
 	c.messages = append(c.messages, m)
 
@@ -109,16 +111,37 @@ func (c *conversation) create(draft delivery.NewMessage) (*message, delivery.Eve
 // message.
 func (c *conversation) remove(m *message) delivery.Update {
 	c.version++
-	roster := m.roster
 	*m = message{
 		Header:  delivery.Header{ID: m.ID, Conversation: m.Conversation, Seq: m.Seq},
 		Tally:   delivery.Tally{Version: c.version},
+		sent:    m.sent,
 		deleted: true,
 	}
-	if !slices.ContainsFunc(c.messages, func(m *message) bool { return m.roster == roster }) {
-		delete(c.rosters, roster)
-	}
+	c.dropRosters()
 	return delivery.Update{Message: m.ID, Version: m.Version}
+}
+
+// dropRosters drops the rosters without a message.
+func (c *conversation) dropRosters() {
+	maps.DeleteFunc(c.rosters, func(key string, _ []string) bool {
+		return !slices.ContainsFunc(c.messages, func(m *message) bool { return !m.deleted && !m.Open && m.roster == key })
+	})
+}
+
+// prune removes the first messages, up to one that is to stay, and returns them.
+func (c *conversation) prune(p delivery.Pruning) []*message {
+	n, limit := 0, min(p.Limit, len(c.messages))
+	for n < limit && (p.All || c.messages[n].sent.Before(p.Before)) {
+		n++
+	}
+	gone := c.messages[:n]
+	c.messages = c.messages[n:]
+	if n > 0 {
+		c.version++
+		c.floor = gone[n-1].Seq
+		c.dropRosters()
+	}
+	return gone
 }
 
 // newest returns the newest message that is not deleted.
@@ -252,5 +275,7 @@ func (c *conversation) page(list delivery.List) delivery.Page {
 			break
 		}
 	}
-	return page.Done(delivery.Cursor{Version: c.version})
+	done := page.Done(delivery.Cursor{Version: c.version})
+	done.Floor = c.floor
+	return done
 }

@@ -14,6 +14,7 @@ type message struct {
 	delivery.Header
 	delivery.Tally
 	body     string
+	sent     time.Time // as the header has it, until the message is deleted
 	deleted  bool
 	roster   string                      // its key
 	members  []string                    // of the roster, in order

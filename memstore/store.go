@@ -16,6 +16,7 @@ package memstore
 import (
 	"cmp"
 	"context"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -231,6 +232,45 @@ func (s *Store) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease 
 		}
 	}
 	return results, s.outbox.add(delivery.OwnEvents(marks, results), lease), nil
+}
+
+// Conversations returns the ids of conversations, as [delivery.Keeper] says.
+func (s *Store) Conversations(ctx context.Context, after string, limit int) ([]string, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	ids := slices.DeleteFunc(slices.Sorted(maps.Keys(s.conversations)), func(id string) bool { return id <= after })
+	return ids[:min(limit, len(ids))], nil
+}
+
+// Prune removes the first messages of a conversation, as [delivery.Keeper] says. It never answers
+// Blocked.
+func (s *Store) Prune(ctx context.Context, p delivery.Pruning) (result delivery.PruningResult, err error) {
+	if err := s.enter(ctx); err != nil {
+		return result, err
+	}
+	defer s.mu.Unlock()
+	c := s.conversations[p.Conversation]
+	if c == nil {
+		return result, nil
+	}
+	gone := c.prune(p)
+	for _, m := range gone {
+		delete(s.messages, m.ID)
+	}
+	result = delivery.PruningResult{Removed: len(gone), Floor: c.floor, More: len(gone) == p.Limit}
+	switch {
+	case len(gone) > 0:
+		s.outbox.add([]delivery.Event{{
+			Kind: delivery.Pruned, Conversation: p.Conversation, From: c.version, To: c.version,
+			Updates: []delivery.Update{{Version: c.version, Floor: c.floor}},
+		}}, delivery.Lease{})
+		result.More = result.More || p.All
+	case p.All:
+		delete(s.conversations, p.Conversation)
+	}
+	return result, nil
 }
 
 // Load returns the messages with these ids that exist.

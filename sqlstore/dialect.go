@@ -52,6 +52,12 @@ type dialect struct {
 	// numbered says that the arguments of statements are $1, $2, … and not all ?.
 	numbered bool
 
+	// ifFree, behind a SELECT of one row, locks it, and passes over it if it is locked.
+	ifFree string
+
+	// tell puts an event into the outbox, due at once: its payload is the one argument.
+	tell string
+
 	// serial says that the database lets in one writer at a time.
 	serial bool
 

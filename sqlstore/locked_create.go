@@ -131,6 +131,9 @@ func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *sess
 	})
 	for _, d := range drafts {
 		d.conversation = conversations[d.Conversation]
+		if d.conversation == nil && s.tx != nil { // it was removed meanwhile
+			err = cmp.Or(err, errSnapshot)
+		}
 	}
 	return conversations, err
 }

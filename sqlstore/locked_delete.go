@@ -52,6 +52,11 @@ func (l *locked) deleteIn(ctx context.Context, q delivery.DBTX, s *session, dele
 	if err := l.lockTallies(ctx, q, messages); err != nil {
 		return nil, nil, err
 	}
+	for _, m := range messages {
+		if m.header.ID == "" { // it was pruned
+			deleted[m.mark] = delivery.Deleted{}
+		}
+	}
 	messages = slices.DeleteFunc(messages, (*standing).gone)
 	if len(messages) == 0 {
 		return deleted, nil, nil

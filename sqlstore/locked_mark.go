@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"fmt"
 	"slices"
 
 	"github.com/msgdelivery/delivery"
@@ -176,10 +175,23 @@ func (l *locked) lockTallies(ctx context.Context, q delivery.DBTX, found []*stan
 		tally      delivery.Tally
 	}
 	columns := func(s *stands) []any { return append([]any{&s.i, &s.version}, tallyColumns(&s.tally)...) }
-	return each(ctx, q, into(columns), func(s stands) bool {
+	there := make([]bool, len(found))
+	err := each(ctx, q, into(columns), func(s stands) bool {
 		found[s.i].stand(s.version, s.tally)
+		there[s.i] = true
 		return true
 	}, l.tallies+l.wait, toJSON(rows))
+	lose(found, there)
+	return err
+}
+
+// lose makes of messages that were pruned since they were found what none is.
+func lose(found []*standing, there []bool) {
+	for i, s := range found {
+		if !there[i] {
+			s.header = delivery.Header{}
+		}
+	}
 }
 
 // keysOf returns the conversations of the receipts, in order.
@@ -199,8 +211,8 @@ func (l *locked) readFrom(ctx context.Context, q delivery.DBTX, text string, rec
 		return err
 	}
 	defer rows.Close()
-	n := 0
-	for ; rows.Next(); n++ {
+	there := make([]bool, len(receipts))
+	for rows.Next() {
 		var i int
 		var version int64
 		var tally delivery.Tally
@@ -210,15 +222,14 @@ func (l *locked) readFrom(ctx context.Context, q delivery.DBTX, text string, rec
 			return err
 		}
 		r := receipts[i]
+		there[i] = true
 		r.stand(version, tally)
 		r.relate(relation)
 	}
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	if n != len(receipts) {
-		return fmt.Errorf("%d of %d messages have lost their state", len(receipts)-n, len(receipts))
-	}
+	lose(receipts, there)
 	return nil
 }
 

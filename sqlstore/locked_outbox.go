@@ -143,3 +143,8 @@ func (l *locked) settle(ctx context.Context, s *session, settlements []delivery.
 func compareClaims(a, b delivery.Settlement) int {
 	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Lease, b.Lease))
 }
+
+// lockedTell returns the text of [dialect.tell].
+func lockedTell(now string) string {
+	return "INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload) VALUES (" + now + ", 0, 0, " + now + ", ?)"
+}

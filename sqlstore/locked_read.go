@@ -80,8 +80,8 @@ func lockedReads(t *tongue, unread unread) reads {
 	// to be there even if the page is empty.
 	page := func(table, index, within, order string) string {
 		return `
-WITH c AS (SELECT conv, id, version FROM delivery_conversations /*! FORCE INDEX (delivery_conversations_id) */ WHERE id = ?)
-SELECT /*! STRAIGHT_JOIN */ COALESCE(c.version, 0), e.epoch, ` + messageCols + `,
+WITH c AS (SELECT conv, id, version, floor FROM delivery_conversations /*! FORCE INDEX (delivery_conversations_id) */ WHERE id = ?)
+SELECT /*! STRAIGHT_JOIN */ COALESCE(c.version, 0), e.epoch, c.floor, ` + messageCols + `,
 	m.id, v.name, ` + lockedOwn + `
 FROM delivery_epoch e
 LEFT JOIN c ON true

@@ -115,7 +115,7 @@ WHERE b.reader IS NOT NULL OR r.reader IS NOT NULL`,
 		putTombstones: `
 INSERT INTO delivery_messages (conv, seq, id, body, total, quorum, sent_at)
 SELECT conv, seq, id, '', 0, 0, 0 FROM ` + t.rows("conv BIGINT, seq BIGINT, id ID") +
-			t.over("conv, seq", "sender = NULL, roster = NULL, "+again("body", "total", "quorum", "sent_at")),
+			t.over("conv, seq", "sender = NULL, roster = NULL, "+again("body", "total", "quorum")),
 
 		latest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
 		anyDue: `SELECT EXISTS (SELECT 1 FROM delivery_outbox WHERE ready_at <= ` + t.now + `)`,

@@ -18,6 +18,8 @@ var mysql = dialect{
 	// transaction began.
 	begin:    begin("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"),
 	inTx:     guard{enter: mysqlEnter, leave: "RELEASE SAVEPOINT delivery_call", fail: mysqlFail},
+	ifFree:   " FOR UPDATE SKIP LOCKED",
+	tell:     lockedTell(mysqlNow),
 	classify: mysqlFate,
 	settings: mysqlSettings,
 	lost:     func(err error) bool { return err.Error() == "invalid connection" }, // the driver keeps the cause to its log

@@ -13,6 +13,8 @@ import (
 var postgres = dialect{
 	name:     "postgres",
 	numbered: true,
+	ifFree:   " FOR UPDATE SKIP LOCKED",
+	tell:     "INSERT INTO delivery_outbox (ready_at, lease, attempts, payload) VALUES (clock_timestamp(), 0, 0, ?)",
 	begin:    begin("BEGIN ISOLATION LEVEL READ COMMITTED"),
 	inTx:     guard{enter: pgEnter, fail: pgFail},
 	classify: pgClassify,

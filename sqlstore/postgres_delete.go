@@ -58,7 +58,7 @@ message AS (
 	INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, total, quorum, sent_at)
 	SELECT conv, seq, id, NULL, '', NULL, 0, 0, 'epoch' FROM step
 	ON CONFLICT (conv, seq) DO UPDATE SET
-		sender = NULL, body = '', roster = NULL, total = 0, quorum = 0, sent_at = excluded.sent_at
+		sender = NULL, body = '', roster = NULL, total = 0, quorum = 0
 ),
 state AS (` + pgState + `
 	SELECT conv, seq, version, ` + sqlSent + `, 0, 0, NULL, NULL FROM step

@@ -28,7 +28,7 @@ var (
 
 	// A page is found in one table and filled from the others.
 	pgPage = `
-SELECT coalesce(c.version, 0), e.epoch, ` + pgMessage + `, ` + pgOwn + `
+SELECT coalesce(c.version, 0), e.epoch, c.floor, ` + pgMessage + `, ` + pgOwn + `
 FROM (SELECT epoch FROM delivery_epoch WHERE id = 1) e
 LEFT JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = $1::text LIMIT 1) c ON true%s`
 

@@ -130,6 +130,7 @@ func (s *session) receiptsOf(ctx context.Context, keys []delivery.ReceiptKey) (r
 // listed is one row of a list.
 type listed struct {
 	cursor  delivery.Cursor
+	floor   int64
 	message delivery.Message
 }
 
@@ -142,7 +143,7 @@ const firstPiece = 50 + 1
 // changed since the first, the page ends before.
 func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page, err error) {
 	err = s.read(ctx, func(q delivery.DBTX) error {
-		filling, cursor := filler.Filler{List: l}, (*delivery.Cursor)(nil)
+		filling, cursor, floor := filler.Filler{List: l}, (*delivery.Cursor)(nil), int64(0)
 		rest, piece, tombstones := l, firstPiece, false
 		for rest.Limit++; ; piece = min(2*piece, delivery.MaxBatch+1) {
 			rows, last := rest.Limit, delivery.Message{}
@@ -159,7 +160,7 @@ func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page
 			n, passed, room := 0, 0, true
 			err := each(ctx, q, scanListed, func(row listed) bool {
 				if cursor == nil {
-					cursor = &row.cursor
+					cursor, floor = &row.cursor, row.floor
 				}
 				if last = row.message; last.ID == "" {
 					return false
@@ -182,6 +183,7 @@ func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page
 			tombstones = passed > 0
 			if rest.Limit -= n - passed; !room || n < rows || rest.Limit == 0 {
 				page = filling.Done(*cursor)
+				page.Floor = floor
 				return nil
 			}
 			switch {

@@ -120,7 +120,7 @@ func scanReceipt(rows *sql.Rows) (r delivery.Receipt, err error) {
 }
 
 func scanListed(rows *sql.Rows) (l listed, err error) {
-	err = scanViewed(rows, &l.message, &l.cursor.Version, orZero[int64]{&l.cursor.Epoch})
+	err = scanViewed(rows, &l.message, &l.cursor.Version, orZero[int64]{&l.cursor.Epoch}, orZero[int64]{&l.floor})
 	return l, err
 }
 

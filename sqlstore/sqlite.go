@@ -17,6 +17,7 @@ var sqlite = dialect{
 	begin:    sqliteBegin,
 	inTx:     guard{enter: sqliteEnter, leave: "RELEASE delivery_call", fail: sqliteFail},
 	serial:   true,
+	tell:     lockedTell(sqliteNow),
 	turns:    func() func(context.Context) (func(), error) { return newTurns().enter },
 	classify: sqliteFate,
 	settings: sqliteSettings,

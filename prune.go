@@ -1,0 +1,106 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// pruneLimit is how many messages go in one transaction.
+const pruneLimit = 500
+
+// Prune removes, in every conversation, the messages before the first one that was sent at before or
+// later, and announces that. It returns how many messages it removed. Nothing is left of them: a
+// message with such an id would be a new one. So before must be older than the clients' queued
+// sends: if it is not at least [Options.PruneAge] ago, the error is an [InvalidError].
+//
+// Prune works in small transactions, one conversation after the other. If it ends early, with an
+// error, a further call goes on. Every page has the floor up to which messages were removed
+// ([Page.Floor]), and so has the event ([Pruned]): clients drop what is at or below it.
+//
+// Prune needs a [Keeper]; with any other store it returns [errors.ErrUnsupported].
+func (t *Tracker) Prune(ctx context.Context, before time.Time) (removed int, err error) {
+	if before.IsZero() || time.Since(before) < t.opts.PruneAge {
+		return 0, &InvalidError{Field: "before", Reason: "is not at least " + t.opts.PruneAge.String() + " ago"}
+	}
+	keeper, err := t.keeper()
+	if err != nil {
+		return 0, err
+	}
+	for after, more := "", true; more; {
+		conversations, err := keeper.Conversations(ctx, after, MaxBatch)
+		if err != nil {
+			return removed, fmt.Errorf("delivery: listing conversations: %w", err)
+		}
+		for _, c := range conversations {
+			n, err := t.prune(ctx, keeper, Pruning{Conversation: c, Before: before, Limit: pruneLimit})
+			if removed += n; err != nil {
+				return removed, err
+			}
+			after = c
+		}
+		more = len(conversations) == MaxBatch
+	}
+	return removed, nil
+}
+
+// DeleteConversation removes all messages of a conversation, announces that as [Tracker.Prune] does,
+// and then removes all else: its versions start again at 0, and pages that ask for changes are told
+// to start over ([Page.Reset]). A conversation that does not exist is no error. A send while
+// DeleteConversation is under way may or may not be removed.
+func (t *Tracker) DeleteConversation(ctx context.Context, conversation string) error {
+	if err := checkID("conversation", conversation); err != nil {
+		return err
+	}
+	keeper, err := t.keeper()
+	if err != nil {
+		return err
+	}
+	_, err = t.prune(ctx, keeper, Pruning{Conversation: conversation, All: true, Limit: pruneLimit})
+	return err
+}
+
+func (t *Tracker) keeper() (Keeper, error) {
+	keeper, ok := t.store.(Keeper)
+	if !ok {
+		return nil, fmt.Errorf("delivery: %T is no Keeper: %w", t.store, errors.ErrUnsupported)
+	}
+	return keeper, nil
+}
+
+// prune prunes one conversation until nothing is left to do there.
+func (t *Tracker) prune(ctx context.Context, keeper Keeper, p Pruning) (removed int, err error) {
+	defer func() {
+		if removed > 0 {
+			t.Wake()
+		}
+	}()
+	for {
+		pruning, err := patient(ctx, func() (PruningResult, bool, error) {
+			r, err := keeper.Prune(ctx, p)
+			return r, r.Blocked, err
+		})
+		if removed += pruning.Removed; err != nil {
+			return removed, outcome("pruning", err)
+		}
+		if !pruning.More {
+			return removed, nil
+		}
+	}
+}
+
+// patient calls again, after a while, as long as another transaction is in the way.
+func patient[T any](ctx context.Context, call func() (result T, blocked bool, err error)) (T, error) {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		result, blocked, err := call()
+		if !blocked || err != nil {
+			return result, err
+		}
+		select {
+		case <-ctx.Done():
+			return result, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
