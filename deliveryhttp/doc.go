@@ -40,7 +40,8 @@
 // Every change of a conversation has a version, and every answer carries the versions of what it
 // tells. A client keeps the version and the epoch of the last page that it read, raises the version
 // with each event and each answer to a mark, and passes both to GET /changes to get what it missed.
-// A message in that answer with "deleted": true was deleted: the client removes it.
+// A message in that answer with "deleted": true was deleted: the client removes it. If an answer has
+// a "floor", the messages up to that seq were removed: the client removes them too.
 // If the answer has "reset": true, the database was restored or is behind and cannot tell what
 // changed. The client then forgets the conversation's messages and lists them again.
 //

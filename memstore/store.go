@@ -8,8 +8,8 @@
 // [time.Now], so in a bubble of testing/synctest leases run on fake time; and it has no Tx forms,
 // for which see sqlstore.
 //
-// Nothing is ever forgotten but accepted and discarded events, so memory grows with the messages
-// and receipts. One lock guards everything. It is the shortest complete store, and so a place to
+// Nothing is ever forgotten but accepted and discarded events, and what is deleted or pruned, so
+// memory grows with the messages and receipts. One lock guards everything. It is the shortest complete store, and so a place to
 // start reading for the author of another one.
 package memstore
 

@@ -34,8 +34,8 @@
 //
 // # Events
 //
-// An event is named "message", "status" or "deleted", and its data is a [deliverywire.Payload] of up
-// to [MaxData] bytes. The documentation of deliverywire says step by step what a page does with it.
+// An event is named "message", "status", "deleted" or "pruned", and its data is a
+// [deliverywire.Payload] of up to [MaxData] bytes. The documentation of deliverywire says step by step what a page does with it.
 // With pusher-js this comes to it:
 //
 //   - The page reads the changes after every pusher:subscription_succeeded, which comes again with

@@ -61,8 +61,8 @@ type TriggerError struct {
 func (e *TriggerError) Error() string { return "pusheradapter: " + e.Field + " " + e.Reason }
 
 // EncodePrivate is the default of [Options.Encode]. Its triggers are on the conversation's
-// [PrivateChannel], have the name "message", "status" or "deleted" by the kind of the event, and
-// have a [deliverywire.Payload] as data. An event that is too large for one trigger becomes several.
+// [PrivateChannel], have the name "message", "status", "deleted" or "pruned" by the kind of the
+// event, and have a [deliverywire.Payload] as data. An event that is too large for one trigger becomes several.
 // Each covers a part of the event's versions, and together they cover all of them.
 //
 // It fails if the conversation's id does not fit into a channel's name, and if the event exceeds
