@@ -140,6 +140,9 @@ func (c *conversation) prune(p delivery.Pruning) []*message {
 		c.version++
 		c.floor = gone[n-1].Seq
 		c.dropRosters()
+		for _, own := range c.own {
+			maps.DeleteFunc(own.private, func(seq int64, _ delivery.Status) bool { return seq <= c.floor })
+		}
 	}
 	return gone
 }
