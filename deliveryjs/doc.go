@@ -19,7 +19,7 @@
 //	form.onsubmit = () => room.send(form.elements.body.value)
 //	</script>
 //
-// docs/page.md in the repository is the guide to it.
+// docs/guides/page.md in the repository is the guide to it.
 //
 // # Modules
 //

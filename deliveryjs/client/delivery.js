@@ -34,7 +34,7 @@ export class Delivery extends EventTarget {
   /** @param {import('./delivery.js').Options} options see delivery.d.ts */
   constructor({ user, transport, api = '/api', dwell = 500, idle = 60_000, fetch = (...args) => globalThis.fetch(...args) }) {
     super();
-    this.#options = { user, transport, dwell, idle };
+    this.#options = { user, transport };
     this.#api = new Api(api, user, fetch);
     this.#api.onUser = (code) => {
       this.stranger = code;
@@ -52,6 +52,7 @@ export class Delivery extends EventTarget {
       position: (id) => this.#rooms.get(id)?.position,
     });
     if (globalThis.document) this.#listen();
+    if (globalThis.IntersectionObserver) this.#screen = new Screen({ dwell, idle }); // now, while the user is there
   }
 
   /**
@@ -64,7 +65,7 @@ export class Delivery extends EventTarget {
       const { user, transport } = this.#options;
       const deps = { user, api: this.#api, marks: this.#marks, outbox: this.#outbox };
       deps.socket = () => transport.socket() ?? undefined;
-      deps.watch = (element, seen) => (this.#screen ??= new Screen(this.#options)).watch(element, seen);
+      deps.watch = (element, seen) => this.#screen.watch(element, seen);
       room = new Conversation(id, deps);
       this.#rooms.set(id, room);
       transport.join(id);

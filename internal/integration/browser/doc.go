@@ -4,6 +4,8 @@
 //	go test ./internal/integration/browser
 //	DELIVERY_SCREENSHOTS=/tmp/shots go test ./internal/integration/browser -count=1 # keeps pictures of the pages
 //
+// The picture in the README, docs/chat.png, is one of these: "picture of the README".
+//
 // The examples run as processes of their own, built once, and are killed where a test says so.
 // Nothing here waits for time to pass: tests wait until a page shows something, and what must not
 // arrive they rule out by something that arrives after it.

@@ -185,6 +185,10 @@ test('all conversations share one stream, which begins where the page is', async
   assert.equal(streams.length, 2);
   assert.equal(streams[0].readyState, 2);
   assert.equal(streams[1].url, '/events?conversation=a&conversation=b%26c&conversation=d&since=7.4..');
+  transport.leave('a');
+  transport.leave('d');
+  await pass(10);
+  assert.equal(streams[2].url, '/events?conversation=b%26c');
   transport.stop();
 });
 

@@ -4,7 +4,7 @@
 import { mock } from 'node:test';
 import { Delivery } from '../../../../deliveryjs/client/delivery.js';
 
-mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_700_000_000_000 });
 console.info = () => {};
 
 /** Lets promises settle that wait for no time. */
