@@ -16,6 +16,7 @@
 //     processes?
 //   - client: does the JavaScript of package deliveryjs keep its promises, without a page?
 //   - watchers, browser: does a client that misses events catch up, as a program and as a page?
+//   - fleet: do three processes behind nginx do what one does, while one of them is killed?
 //   - orm, routers: does the library work with the transactions and handlers of other libraries?
 //
 // The rest helps them: engines starts databases, stores puts a store on one, cutter breaks its
