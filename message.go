@@ -39,8 +39,8 @@ type Draft struct {
 type Header struct {
 	ID           string    `json:"id"`
 	Conversation string    `json:"conversation"`
-	Sender       string    `json:"sender"`
-	Seq          int64     `json:"seq"` // the version it was sent at: its place in the conversation
+	Sender       string    `json:"sender"` // "" if the user was erased
+	Seq          int64     `json:"seq"`    // the version it was sent at: its place in the conversation
 	Open         bool      `json:"open"`
 	Total        int       `json:"total"` // frozen recipients; 0 for an open audience
 	Quorum       int       `json:"quorum"`
@@ -103,7 +103,7 @@ func latest(a, b time.Time) time.Time {
 // Receipt is what is known of one recipient of one message.
 type Receipt struct {
 	Message     string    `json:"message"`
-	Recipient   string    `json:"recipient"`
+	Recipient   string    `json:"recipient"` // "" if the user was erased
 	Status      Status    `json:"status"`
 	Version     int64     `json:"version"` // of its last change, in the conversation
 	DeliveredAt time.Time `json:"delivered_at,omitzero"`
@@ -166,7 +166,7 @@ type ReceiptQuery struct {
 
 // ReceiptPage is an answer to [Tracker.Receipts], read at one moment.
 type ReceiptPage struct {
-	// Receipts are ordered by recipient, byte for byte.
+	// Receipts are ordered by recipient, byte for byte. Those of erased users come last.
 	Receipts []Receipt `json:"receipts"`
 
 	// More says that there may be more, from Next on. With a [ReceiptQuery.Status], a page may have

@@ -134,7 +134,7 @@ func (t *Tracker) Receipts(ctx context.Context, q ReceiptQuery) (ReceiptPage, er
 		return ReceiptPage{}, err
 	}
 	if q.After != "" {
-		if err := checkID("after", q.After); err != nil {
+		if err := checkAfter(q.After); err != nil {
 			return ReceiptPage{}, err
 		}
 	}

@@ -152,6 +152,24 @@ type Keeper interface {
 	// With All, the time of a message does not matter, and once there is none, all else of the
 	// conversation is removed.
 	Prune(ctx context.Context, p Pruning) (PruningResult, error)
+
+	// Erase takes the name of a user out of up to limit conversations, and says whether there are
+	// More. In place of the name others see "": as the Sender of messages, also in events that are
+	// made later, and as the Recipient of receipts, which come last in a page of Receipts. All else
+	// stays, without a new version. For every other call the conversation has no such user, and a
+	// message that names the user again makes a new one. No roster that the user is in is found by
+	// its key any more. What only the user may know is dropped.
+	//
+	// The call that leaves no more takes the name out of the outbox and the dead letters as well:
+	// events for the user alone are dropped, others have "" in its place.
+	Erase(ctx context.Context, user string, limit int) (ErasureResult, error)
+}
+
+// ErasureResult is what [Keeper.Erase] has done.
+type ErasureResult struct {
+	Erased  int  // conversations
+	More    bool // a further call has more to do
+	Blocked bool // so it has, because other transactions have conversations of the user's
 }
 
 // Pruning is what [Keeper.Prune] applies.

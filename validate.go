@@ -20,6 +20,15 @@ func checkID(field, id string) error {
 	return checkText(field, id)
 }
 
+// checkAfter checks the recipient after whom a page begins. A store may have longer names for users
+// who were erased.
+func checkAfter(after string) error {
+	if len(after) > 2*MaxID {
+		return &InvalidError{Field: "after", Reason: fmt.Sprintf("is longer than %d bytes", 2*MaxID)}
+	}
+	return checkText("after", after)
+}
+
 func (a Actor) check() error {
 	if err := checkID("user", a.User); err != nil {
 		return err

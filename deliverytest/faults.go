@@ -101,6 +101,10 @@ func (s *faultyStore) Prune(ctx context.Context, p delivery.Pruning) (delivery.P
 	return keep(s, "Prune", func(k delivery.Keeper) (delivery.PruningResult, error) { return k.Prune(ctx, p) })
 }
 
+func (s *faultyStore) Erase(ctx context.Context, user string, limit int) (delivery.ErasureResult, error) {
+	return keep(s, "Erase", func(k delivery.Keeper) (delivery.ErasureResult, error) { return k.Erase(ctx, user, limit) })
+}
+
 // keep is call1 for a store that may be no Keeper.
 func keep[T any](s *faultyStore, method string, work func(delivery.Keeper) (T, error)) (result T, err error) {
 	keeper, ok := s.store.(delivery.Keeper)

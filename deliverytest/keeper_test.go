@@ -14,12 +14,14 @@ import (
 // careless is a keeper whose answers are spoiled.
 type careless struct {
 	*broken
-	deletions func([]delivery.Deletion) []delivery.Deletion
-	lease     func(*delivery.Lease)
-	deleted   func([]delivery.Deleted)
-	prune     func(*delivery.Pruning)
-	pruned    func(*delivery.PruningResult)
-	rooms     func([]string)
+	deletions  func([]delivery.Deletion) []delivery.Deletion
+	lease      func(*delivery.Lease)
+	deleted    func([]delivery.Deleted)
+	prune      func(*delivery.Pruning)
+	pruned     func(*delivery.PruningResult)
+	rooms      func([]string)
+	erase      func(string) string
+	eraseLimit func(int) int
 }
 
 func (c *careless) Delete(ctx context.Context, deletions []delivery.Deletion, lease delivery.Lease) ([]delivery.Deleted, []delivery.Claimed, error) {
@@ -44,6 +46,16 @@ func (c *careless) Prune(ctx context.Context, p delivery.Pruning) (delivery.Prun
 	r, err := c.Store.(delivery.Keeper).Prune(ctx, p)
 	apply(c.pruned, &r)
 	return r, err
+}
+
+func (c *careless) Erase(ctx context.Context, user string, limit int) (delivery.ErasureResult, error) {
+	if c.erase != nil {
+		user = c.erase(user)
+	}
+	if c.eraseLimit != nil {
+		limit = c.eraseLimit(limit)
+	}
+	return c.Store.(delivery.Keeper).Erase(ctx, user, limit)
 }
 
 // lapses are ways to break the contract of keepers, and beginnings of rules that must notice.
@@ -184,6 +196,30 @@ var lapses = []struct {
 		c.prune = func(p *delivery.Pruning) { p.All, p.Before = false, noon.Add(time.Hour) }
 	}},
 	{"it lists conversations in any order", []string{"conversations are listed"}, func(c *careless) { c.rooms = slices.Reverse[[]string] }},
+	{"it erases nobody", []string{"an erased user's receipts", "an erased user is nobody", "a user of an erased name", "no roster that an erased", "waiting events and dead"}, func(c *careless) {
+		c.erase = func(user string) string { return user + "?" }
+	}},
+	{"it shows the sender's name", []string{"an erased user's receipts"}, func(c *careless) {
+		c.page = func(page *delivery.Page) {
+			for i := range page.Messages {
+				if page.Messages[i].Sender == "" {
+					page.Messages[i].Sender = "bob"
+				}
+			}
+		}
+	}},
+	{"it tells of an erased recipient", []string{"waiting events and dead"}, func(c *careless) {
+		c.claimed = func(claimed []delivery.Claimed) {
+			for _, c := range claimed {
+				if r := c.Event.Updates[0].Receipt; r != nil && r.Recipient == "" {
+					r.Recipient = "bob%_!"
+				}
+			}
+		}
+	}},
+	{"it erases one at a time", []string{"a user of many conversations"}, func(c *careless) {
+		c.eraseLimit = func(int) int { return 1 }
+	}},
 	{"it prunes one too few", []string{"whatever races with prunes"}, func(c *careless) {
 		c.prune = func(p *delivery.Pruning) { p.Limit-- }
 	}},

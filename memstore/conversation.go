@@ -128,6 +128,31 @@ func (c *conversation) dropRosters() {
 	})
 }
 
+// erase gives all that is the user's another name. What only the user may know is dropped.
+func (c *conversation) erase(user, name string) {
+	maps.DeleteFunc(c.rosters, func(_ string, members []string) bool { return slices.Contains(members, user) })
+	for _, m := range c.messages {
+		i, member := slices.BinarySearch(m.members, user)
+		if member {
+			m.members = slices.Delete(slices.Clone(m.members), i, i+1)
+		}
+		switch {
+		case m.Sender == user: // who is no recipient
+			m.Sender = ""
+		case member:
+			m.members = append(m.members, name) // which comes last
+		}
+		if r, marked := m.receipts[user]; marked {
+			r.Recipient = name
+			m.receipts[name] = r
+			delete(m.receipts, user)
+		}
+	}
+	c.places[name] = c.places[user]
+	delete(c.places, user)
+	delete(c.own, user)
+}
+
 // prune removes the first messages, up to one that is to stay, and returns them.
 func (c *conversation) prune(p delivery.Pruning) []*message {
 	n, limit := 0, min(p.Limit, len(c.messages))

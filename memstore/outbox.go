@@ -80,6 +80,24 @@ func (o *outbox) claim(limit int, lease delivery.Lease) (claimed []delivery.Clai
 	return claimed
 }
 
+// erase takes a user's name out of all events. Those for the user alone are dropped.
+func (o *outbox) erase(user string) {
+	blank := func(e delivery.Event) (gone bool) {
+		for i := range e.Updates {
+			u := &e.Updates[i]
+			if u.Sender == user {
+				u.Sender = ""
+			}
+			if u.Receipt != nil && u.Receipt.Recipient == user {
+				u.Receipt.Recipient = ""
+			}
+		}
+		return e.User == user
+	}
+	maps.DeleteFunc(o.waiting, func(_ int64, e *entry) bool { return blank(e.event) })
+	maps.DeleteFunc(o.dead, func(_ int64, letter delivery.DeadLetter) bool { return blank(letter.Event) })
+}
+
 // settle applies one settlement and reports whether its event was there to settle.
 func (o *outbox) settle(s delivery.Settlement) bool {
 	now := time.Now()

@@ -22,6 +22,7 @@ import (
 	"sync"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/nameless"
 )
 
 // Store is a [delivery.Store] in memory. Make it with [New]. It is safe for concurrent use and
@@ -32,6 +33,7 @@ type Store struct {
 	conversations map[string]*conversation // by id
 	messages      map[string]*message      // by id
 	outbox        outbox
+	erased        int64 // numbers of those without a name
 }
 
 var _ delivery.Keeper = (*Store)(nil)
@@ -273,6 +275,28 @@ func (s *Store) Prune(ctx context.Context, p delivery.Pruning) (result delivery.
 	return result, nil
 }
 
+// Erase takes a user's name out of conversations, as [delivery.Keeper] says. It never answers Blocked.
+func (s *Store) Erase(ctx context.Context, user string, limit int) (result delivery.ErasureResult, err error) {
+	if err := s.enter(ctx); err != nil {
+		return result, err
+	}
+	defer s.mu.Unlock()
+	for _, c := range s.conversations {
+		switch {
+		case !c.knows(user):
+		case result.Erased == limit:
+			result.More = true
+			return result, nil
+		default:
+			s.erased++
+			c.erase(user, nameless.Name(s.erased))
+			result.Erased++
+		}
+	}
+	s.outbox.erase(user)
+	return result, nil
+}
+
 // Load returns the messages with these ids that exist.
 func (s *Store) Load(ctx context.Context, ids []string) ([]delivery.Message, error) {
 	if err := s.enter(ctx); err != nil {
@@ -336,6 +360,9 @@ func (s *Store) Receipts(ctx context.Context, list delivery.ReceiptList) (delive
 			}
 			page.Receipts = append(page.Receipts, r)
 		}
+	}
+	for i := range page.Receipts {
+		page.Receipts[i].Recipient = nameless.Shown(page.Receipts[i].Recipient)
 	}
 	return page, nil
 }

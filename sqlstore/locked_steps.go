@@ -162,7 +162,7 @@ func between(messages []standing, after, upTo int64) []standing {
 func scanInStretch(rows *sql.Rows) (m standing, err error) {
 	h := &m.header
 	err = rows.Scan(append([]any{
-		&m.mark, &m.key, orZero[int64]{&m.roster}, &h.ID, &h.Sender, &h.Seq, &h.Total, &h.Quorum, timestamp{&h.SentAt},
+		&m.mark, &m.key, orZero[int64]{&m.roster}, &h.ID, shown{&h.Sender}, &h.Seq, &h.Total, &h.Quorum, timestamp{&h.SentAt},
 	}, tallyColumns(&m.tally)...)...)
 	h.Open = m.roster == 0
 	return m, err

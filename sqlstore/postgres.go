@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/msgdelivery/delivery"
@@ -48,8 +49,8 @@ type postgresWrites struct{ sweep sweep }
 
 // What the statements look up of a message m, once they have its row.
 var (
-	// pgAuthor is the name of the sender.
-	pgAuthor = `(SELECT name FROM delivery_readers WHERE reader = m.sender)`
+	// pgAuthor is the name of the sender, empty if the user was erased.
+	pgAuthor = `(SELECT CASE WHEN octet_length(name) > ` + strconv.Itoa(delivery.MaxID) + ` THEN '' ELSE name END FROM delivery_readers WHERE reader = m.sender)`
 
 	// pgReceipt is a join with r, the receipt of the reader p, of whom all may be NULL.
 	pgReceipt = `

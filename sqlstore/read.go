@@ -8,6 +8,7 @@ import (
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/filler"
+	"github.com/msgdelivery/delivery/internal/nameless"
 )
 
 // reads holds a dialect's texts of the reading operations, with their arguments and columns. Ids
@@ -77,6 +78,9 @@ func (s *session) receipts(ctx context.Context, list delivery.ReceiptList) (page
 			return r.Recipient <= list.After || put(&page, list, r)
 		}, s.reads.receipts, idList([]string{list.Message}))
 	})
+	for i := range page.Receipts {
+		page.Receipts[i].Recipient = nameless.Shown(page.Receipts[i].Recipient)
+	}
 	return page, err
 }
 

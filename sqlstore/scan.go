@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/nameless"
 )
 
 // query returns all rows of a query, each read by scan.
@@ -168,7 +169,7 @@ func messageColumns(m *delivery.Message) []any {
 
 func headerColumns(h *delivery.Header) []any {
 	return []any{
-		orZero[string]{&h.ID}, orZero[string]{&h.Conversation}, orZero[string]{&h.Sender}, orZero[int64]{&h.Seq},
+		orZero[string]{&h.ID}, orZero[string]{&h.Conversation}, shown{&h.Sender}, orZero[int64]{&h.Seq},
 		orZero[bool]{&h.Open}, orZero[int]{&h.Total}, orZero[int]{&h.Quorum}, timestamp{&h.SentAt},
 	}
 }
@@ -200,6 +201,15 @@ func (o orZero[T]) Scan(src any) error {
 	var n sql.Null[T]
 	err := n.Scan(src)
 	*o.to = n.V
+	return err
+}
+
+// shown scans the name of a user into *to, NULL and that of an erased user as "".
+type shown struct{ to *string }
+
+func (s shown) Scan(src any) error {
+	err := orZero[string]{s.to}.Scan(src)
+	*s.to = nameless.Shown(*s.to)
 	return err
 }
 

@@ -1,0 +1,144 @@
+package deliverytest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/msgdelivery/delivery"
+)
+
+var eraseCases = []storeCase{
+	{"an erased user's receipts and messages stay, without the name", func(p *probe) {
+		p.create(frozen("c", "m1", "alice", "alice", "bob", "carol"), frozen("c", "m2", "bob", "alice", "bob", "carol"), open("c", "m3", "bob"))
+		p.mark(read("m1", "bob", minute(1)), delivered("m1", "carol", minute(2)), delivered("m2", "carol", minute(2)))
+		before := p.load("m1", "m2", "m3")
+		p.drain()
+		p.same("Erase", p.erase("bob", 10), delivery.ErasureResult{Erased: 1})
+		after := slices.Clone(before)
+		for i := range after {
+			after[i].Sender = strings.Replace(after[i].Sender, "bob", "", 1)
+		}
+		p.same("Load", byMessage(p.load("m1", "m2", "m3")), byMessage(after))
+		p.same("the recipients of m1", p.recipients("m1"), []string{"carol", ""})
+		p.same("the recipients of m2", p.recipients("m2"), []string{"alice", "carol"})
+		page, err := p.store.Receipts(p.ctx, delivery.ReceiptList{Message: "m1", Limit: 1})
+		p.must("Receipts", err)
+		p.same("the first page", len(page.Receipts) == 1 && page.More, true)
+		page, err = p.store.Receipts(p.ctx, delivery.ReceiptList{Message: "m1", Limit: 1, After: page.Next})
+		p.must("Receipts", err)
+		p.same("the last page", page.Receipts, []delivery.Receipt{{Message: "m1", Status: delivery.Read, Version: 4, DeliveredAt: minute(1), ReadAt: minute(1)}})
+		receipts, err := p.store.ReceiptsOf(p.ctx, []delivery.ReceiptKey{{Message: "m1", Recipient: "bob"}})
+		p.must("ReceiptsOf", err)
+		p.same("ReceiptsOf", len(receipts), 0)
+		for _, m := range p.list(delivery.List{Conversation: "c", Limit: 10, Viewer: "bob"}).Messages {
+			p.same("a message of the page", m.Sender == "bob" || m.Own != nil && !m.Open, false)
+		}
+		p.same("the version", p.version("c"), int64(6))
+		p.same("the events", len(p.drain()), 0)
+		p.mark(delivered("m2", "alice", minute(3)))
+		for _, e := range p.drain() {
+			p.same("the sender in an event", e.Updates[0].Sender, "")
+		}
+		p.same("Erase again", p.erase("bob", 10), delivery.ErasureResult{})
+		p.unaudited()
+	}},
+	{"an erased user is nobody to marks and lists", func(p *probe) {
+		p.create(frozen("c", "m1", "alice", "bob", "carol"), open("c", "m2", "alice"))
+		p.erase("bob", 10)
+		p.same("Advance", p.mark(read("m1", "bob", noon))[0].Changed, false)
+		mark := upTo("m1", delivery.Read)
+		mark.User = "bob"
+		p.same("AdvanceUpTo", p.markUpTo(mark).Changed, 0)
+		p.same("the receipts", p.recipients("m1"), []string{"carol", ""})
+		p.pending("bob", badge{Unread: 1, First: place("m2", 2), Newest: place("m2", 2), Version: 2})
+		p.unaudited()
+	}},
+	{"a user of an erased name is a new one", func(p *probe) {
+		p.create(frozen("c", "m1", "alice", "bob", "carol"), open("c", "m2", "bob"))
+		p.erase("bob", 10)
+		p.create(frozen("c", "m3", "alice", "bob", "dan"))
+		p.same("a mark of an old message", p.mark(read("m1", "bob", noon))[0].Changed, false)
+		p.same("a mark of a new message", p.mark(read("m3", "bob", noon))[0].Changed, true)
+		p.same("a mark of the message of the user before", p.mark(admitted(read("m2", "bob", noon)))[0].Changed, true)
+		p.same("the recipients", p.recipients("m3"), []string{"bob", "dan"})
+		p.same("Erase", p.erase("bob", 10), delivery.ErasureResult{Erased: 1})
+		p.same("the recipients then", p.recipients("m3"), []string{"dan", ""})
+		p.unaudited()
+	}},
+	{"no roster that an erased user is in is found by its key", func(p *probe) {
+		p.create(frozen("c", "m1", "alice", "bob", "carol"), frozen("c", "m2", "alice", "dan"))
+		p.erase("bob", 10)
+		without := func(m delivery.NewMessage) delivery.NewMessage { m.Members = nil; return m }
+		created := p.create(without(frozen("c", "m3", "alice", "bob", "carol")), without(frozen("c", "m4", "alice", "dan")))
+		p.same("to the set with the user", created[0], delivery.Created{NoRoster: true})
+		p.same("to another set", created[1].Message.Total, 1)
+		p.unaudited()
+	}},
+	{"waiting events and dead letters lose the name of an erased user", func(p *probe) {
+		p.create(frozen("c", "m1", "bob%_!", "alice"), open("c", "m2", "alice"), open("d", "m3", "bob%_! too"))
+		p.bury("no")
+		p.mark(admitted(read("m2", "bob%_!", noon)), admitted(read("m3", "alice", noon)))
+		p.erase("bob%_!", 1)
+		p.erase("bob%_!", 1)
+		var told []string
+		tell := func(e delivery.Event) {
+			for _, u := range e.Updates {
+				recipient := ""
+				if u.Receipt != nil {
+					recipient = u.Receipt.Recipient
+				}
+				told = append(told, fmt.Sprintf("%s by %q to %q", u.Message, u.Sender, recipient))
+			}
+		}
+		claimed, err := p.store.Claim(p.ctx, 10, lease(long))
+		p.must("Claim", err)
+		for _, c := range claimed {
+			tell(c.Event)
+			p.settle(settlement(c, delivery.SettleDone))
+		}
+		for _, letter := range p.dead(0, 10) {
+			tell(letter.Event)
+		}
+		slices.Sort(told)
+		p.same("what is told", told, []string{
+			`m1 by "" to ""`, `m2 by "alice" to ""`, `m2 by "alice" to ""`, `m3 by "bob%_! too" to ""`, `m3 by "bob%_! too" to "alice"`,
+		})
+		p.unaudited()
+	}},
+	{"a user of many conversations is erased in steps", func(p *probe) {
+		for i := range 5 {
+			p.create(frozen(fmt.Sprint("c", i), fmt.Sprint("m", i), "alice", "bob"))
+		}
+		for i, want := range []delivery.ErasureResult{{Erased: 2, More: true}, {Erased: 2, More: true}, {Erased: 1}} {
+			p.same(fmt.Sprint("Erase ", i), p.erase("bob", 2), want)
+		}
+		for i := range 5 {
+			p.same("the recipients", p.recipients(fmt.Sprint("m", i)), []string{""})
+		}
+		p.unaudited()
+	}},
+}
+
+// erase erases when nobody else is there.
+func (p *probe) erase(user string, limit int) delivery.ErasureResult {
+	p.Helper()
+	r, err := p.keeper().Erase(p.ctx, user, limit)
+	p.must("Erase", err)
+	if r.Blocked {
+		p.Fatalf("Erase says that it was blocked, when nobody else was there")
+	}
+	return r
+}
+
+// unaudited leaves out the audit, which what was told before an erasure does not pass.
+func (p *probe) unaudited() {
+	p.drain()
+	clear(p.seen)
+	clear(p.conversations)
+}
+
+func byMessage(messages []delivery.Message) []delivery.Message {
+	slices.SortFunc(messages, func(a, b delivery.Message) int { return strings.Compare(a.ID, b.ID) })
+	return messages
+}
