@@ -16,7 +16,7 @@ import (
 // of versions covered, since what lies between the updates of one author is told to others.
 //
 // An author whose id makes no channel's name is passed over, so as not to keep the event from the
-// others; if it has no others, it is refused.
+// others; if it has no others, it is refused. An erased author has no devices to tell.
 func encodeForAuthors(ctx context.Context, event delivery.Event) ([]Trigger, error) {
 	if event.Kind != delivery.StatusChanged || len(event.Updates) == 0 {
 		return EncodePrivate(ctx, event)
@@ -34,6 +34,9 @@ func encodeForAuthors(ctx context.Context, event delivery.Event) ([]Trigger, err
 			n = i
 		}
 		event.Updates, updates = updates[:n], updates[n:]
+		if author == "" {
+			continue
+		}
 		channel, err := UserChannel(author)
 		if err != nil {
 			nameless = delivery.Permanent(err)

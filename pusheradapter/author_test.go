@@ -110,6 +110,23 @@ func TestRefusedReceiptsOfSeveralAuthorsAreSentOnceMore(t *testing.T) {
 	}
 }
 
+// An erased author has no name and no devices: the others are told, and the event is accepted even
+// if there are none.
+func TestAnErasedAuthorIsNotTold(t *testing.T) {
+	srv := pushertest.NewServer(t)
+	alice := srv.Dial(t).Subscribe("private-user-alice")
+	events := []delivery.Event{newReceipt("c1", "bob", "", 2), newReceipt("c1", "bob", "", 3)}
+	events[0].Updates[0].Sender = ""
+	for _, some := range [][]delivery.Event{events, events[:1]} {
+		if err := newNotifier(t, srv, &authorsOnly).Notify(t.Context(), some); err != nil {
+			t.Errorf("%d events: %v", len(some), err)
+		}
+	}
+	if got := versions(t, alice.Drain(t.Context())); !slices.Equal(got, []int64{3}) {
+		t.Errorf("alice heard of versions %v", got)
+	}
+}
+
 func TestAuthorsOnlyKeepsTheContract(t *testing.T) {
 	deliverytest.TestNotifier(t, func(t *testing.T) deliverytest.Endpoint {
 		srv := pushertest.NewServer(t)

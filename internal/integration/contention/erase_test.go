@@ -1,0 +1,138 @@
+package contention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliverytest"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
+)
+
+// Three processes know a user in many conversations. One erases the user, and no answer of the others
+// rests on what they knew; no table has the name.
+func TestNoProcessKnowsAnErasedUser(t *testing.T) {
+	eachKind(t, func(t *testing.T, e engines.Engine) {
+		database := e.Database(t)
+		db := database.Open(t)
+		stores.Migrate(t, e, db)
+		var trackers [3]*delivery.Tracker
+		for i := range trackers {
+			tracker, err := delivery.New(stores.Open(t, e, database.Open(t)), new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			trackers[i] = tracker
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		bob := delivery.Actor{User: "bob"}
+		audience := delivery.Audience{Recipients: []string{"ann", "bob", "cem"}}
+		const conversations = 25
+		for i := range conversations {
+			tracker := trackers[i%3]
+			conversation := fmt.Sprint("c", i)
+			for _, sender := range []string{"ann", "bob"} {
+				if _, err := tracker.Send(ctx, delivery.Draft{ID: fmt.Sprint(sender, i), Conversation: conversation, Sender: sender, Audience: audience}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := tracker.MarkRead(ctx, bob, fmt.Sprint("ann", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		holders := func() (n int) {
+			t.Helper()
+			for _, from := range []string{
+				"delivery_readers WHERE name = 'bob'", "delivery_outbox WHERE payload LIKE '%\"bob\"%'", "delivery_dead WHERE payload LIKE '%\"bob\"%'",
+			} {
+				n += countRows(t, db, from)
+			}
+			return n
+		}
+		tx := stores.Begin(t, db)
+		if err := trackers[1].EraseTx(ctx, tx, "bob"); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		if n := countRows(t, db, "delivery_readers WHERE name = 'bob'"); n != conversations {
+			t.Errorf("after a rollback, %d conversations have the name", n)
+		}
+		if err := trackers[0].Erase(ctx, "bob"); err != nil {
+			t.Fatal(err)
+		}
+		if n := holders(); n != 0 {
+			t.Errorf("%d rows have the name", n)
+		}
+		for i, tracker := range trackers {
+			for j := range conversations {
+				if _, err := tracker.MarkRead(ctx, bob, fmt.Sprint("ann", j)); !errors.Is(err, delivery.ErrNotRecipient) {
+					t.Fatalf("process %d: a mark: %v", i, err)
+				}
+				if _, err := tracker.MarkRead(ctx, delivery.Actor{User: "cem"}, fmt.Sprint("bob", j)); err != nil {
+					t.Fatalf("process %d: a mark of the erased user's message: %v", i, err)
+				}
+			}
+			page, err := tracker.Receipts(ctx, delivery.ReceiptQuery{Message: "ann1"})
+			if err != nil || len(page.Receipts) != 2 || page.Receipts[1].Recipient != "" || page.Receipts[1].Status != delivery.Read {
+				t.Errorf("process %d: %+v, %v", i, page, err)
+			}
+		}
+		// A message that names the user again makes a new one. A transaction erases that one too.
+		m, err := trackers[2].Send(ctx, delivery.Draft{ID: "new", Conversation: "c1", Sender: "ann", Audience: audience})
+		if err != nil || m.Total != 2 {
+			t.Fatalf("%+v, %v", m, err)
+		}
+		if _, err := trackers[1].MarkRead(ctx, bob, "new"); err != nil {
+			t.Error(err)
+		}
+		tx = stores.Begin(t, db)
+		if err := trackers[1].EraseTx(ctx, tx, "bob"); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if n := holders(); n != 0 {
+			t.Errorf("after the transaction, %d rows have the name", n)
+		}
+		if _, err := trackers[0].MarkRead(ctx, bob, "new"); !errors.Is(err, delivery.ErrNotRecipient) {
+			t.Errorf("a mark by the second of that name: %v", err)
+		}
+	})
+}
+
+// An erasure passes over a conversation that somebody has locked, and says so.
+func TestAnErasureWaitsForNobody(t *testing.T) {
+	for _, kind := range []engines.Kind{engines.Postgres, engines.MySQL} {
+		e := engines.First(kind)
+		t.Run(e.Name, func(t *testing.T) {
+			db, store := stores.Migrated(t, e)
+			for _, c := range []string{"c", "d"} {
+				sendTo(t.Context(), t, store, frozen("in "+c, c, "ann", "them", "bob"))
+			}
+			tx := stores.Begin(t, db)
+			if _, _, err := store.InTx(tx).Advance(t.Context(), []delivery.Mark{stores.MarkBy("bob", "in c")}, delivery.Lease{}); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := store.Erase(t.Context(), "bob", 10); err != nil || r != (delivery.ErasureResult{Erased: 1, Blocked: true}) {
+				t.Errorf("%+v, %v", r, err)
+			}
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := store.Erase(t.Context(), "bob", 10); err != nil || r != (delivery.ErasureResult{Erased: 1}) {
+				t.Errorf("%+v, %v", r, err)
+			}
+			if n := countRows(t, db, "delivery_outbox WHERE payload LIKE '%\"bob\"%'"); n != 0 {
+				t.Errorf("%d events have the name", n)
+			}
+		})
+	}
+}
