@@ -10,9 +10,10 @@ import (
 // server-sent events or WebSockets. [LocalBus] is the bus of a single process; redisadapter and
 // natsadapter have those for several.
 //
-//	tracker, err := delivery.New(store, delivery.NotifierFunc(bus.Publish), opts)
+//	tracker, err := delivery.New(store, delivery.OwnNotifierFunc(bus.Publish), opts)
 //
-// A bus carries the whole event, [Event.Except] included, and so is for servers only. Clients get
+// A bus carries the whole event, [Event.Except] and [Event.User] included, and so is for servers
+// only. Whoever subscribes tells an event of the kind [OwnChanged] to the devices of its User alone. Clients get
 // the form of deliverywire, which is made where the client is connected.
 //
 // A bus may lose events, deliver them twice, and let them overtake each other. It must say when it

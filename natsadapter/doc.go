@@ -6,7 +6,7 @@
 //
 //	conn, err := nats.Connect("nats://localhost:4222", nats.MaxReconnects(-1))
 //	bus, err := natsadapter.NewBus(conn, nil)
-//	tracker, err := delivery.New(store, delivery.NotifierFunc(bus.Publish), &delivery.Options{Authorize: mayDo})
+//	tracker, err := delivery.New(store, delivery.OwnNotifierFunc(bus.Publish), &delivery.Options{Authorize: mayDo})
 //	streams, err := sseadapter.New(tracker, bus, currentUser, nil)
 //	go tracker.Run(ctx)
 //	go streams.Run(ctx)

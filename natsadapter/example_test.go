@@ -38,7 +38,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	tracker, err := delivery.New(store, delivery.NotifierFunc(bus.Publish), &delivery.Options{OpenConversations: true})
+	tracker, err := delivery.New(store, delivery.OwnNotifierFunc(bus.Publish), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		panic(err)
 	}

@@ -54,7 +54,7 @@ const MaxMember = 1_024
 //     channel that is not known.
 //
 // A member of a presence channel has the id that identify returned, and always has a user_info. It
-// contains that id as "id", and what [AuthOptions.UserInfo] returns. With [Options.AuthorsOnly] the
+// contains that id as "id", and what [AuthOptions.UserInfo] returns. Without an [Options.Encode] the
 // endpoint also signs each user's own [UserChannel], without asking the authorizer. Encrypted channels
 // are not supported.
 //
@@ -158,7 +158,7 @@ func (h *authHandler) mayEnter(ctx context.Context, request authRequest) error {
 	if !validChannel(channel) || !private && !isPresence(channel) {
 		return forbidden("the channel is none that needs an authorization here", request)
 	}
-	if h.notifier.authorsOnly && strings.HasPrefix(channel, userPrefix) {
+	if !h.notifier.ownChannels && strings.HasPrefix(channel, userPrefix) {
 		if owner, ok := parseUser(channel); !ok || owner != request.user {
 			return forbidden("the channel is another user's own", request)
 		}

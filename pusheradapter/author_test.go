@@ -198,8 +198,16 @@ func TestAuthForUsersOwnChannels(t *testing.T) {
 		}
 	}
 
-	t.Run("are none without the option", func(t *testing.T) {
+	t.Run("are there without the option too", func(t *testing.T) {
 		handler, _ := newAuthHandler(t, nil)
+		for user, want := range map[string]int{"bob": 200, "alice": 403} {
+			if w := ask(handler, user, "1.1", "private-user-bob"); w.Code != want {
+				t.Errorf("%s: %d, want %d", user, w.Code, want)
+			}
+		}
+	})
+	t.Run("are none where an Encode of the app's names the channels", func(t *testing.T) {
+		handler, _ := newAuthHandler(t, &pusheradapter.Options{Encode: pusheradapter.EncodePrivate, Conversation: pusheradapter.ParseChannel})
 		if w := ask(handler, "bob", "1.1", "private-user-bob"); w.Code != 403 {
 			t.Errorf("got %d", w.Code)
 		}

@@ -34,8 +34,9 @@
 //
 // # Events
 //
-// An event is named "message", "status", "deleted" or "pruned", and its data is a
-// [deliverywire.Payload] of up to [MaxData] bytes. The documentation of deliverywire says step by step what a page does with it.
+// An event is named "message", "status", "deleted", "pruned" or "own", and its data is a
+// [deliverywire.Payload] of up to [MaxData] bytes. The documentation of deliverywire says step by
+// step what a page does with it.
 // With pusher-js this comes to it:
 //
 //   - The page reads the changes after every pusher:subscription_succeeded, which comes again with
@@ -52,6 +53,11 @@
 //
 // Events of concurrent receipts are joined if they exclude the same socket and their versions
 // follow each other. A page needs to do nothing about that.
+//
+// An "own" event tells the devices of one user what that user alone may know: a badge that another
+// device emptied, say. It goes to the user's own [UserChannel], whose name is made as above from
+// 'private-user-' and the user's id. [Notifier.AuthHandler] lets only that user in. A page that shows
+// badges subscribes to it, and asks for what is unread after every pusher:subscription_succeeded.
 //
 // # Large groups
 //

@@ -65,10 +65,21 @@ func (e *TriggerError) Error() string { return "pusheradapter: " + e.Field + " "
 // event, and have a [deliverywire.Payload] as data. An event that is too large for one trigger becomes several.
 // Each covers a part of the event's versions, and together they cover all of them.
 //
+// An event for one user's devices, of the kind [delivery.OwnChanged], goes to the [UserChannel] of
+// that user under the name "own". There is no trigger for a user whose id makes no channel's name,
+// on which nobody could listen.
+//
 // It fails if the conversation's id does not fit into a channel's name, and if the event exceeds
 // the limits of package delivery. These errors are marked [delivery.Permanent], because no retry
 // can succeed.
 func EncodePrivate(_ context.Context, event delivery.Event) ([]Trigger, error) {
+	if event.Kind == delivery.OwnChanged {
+		channel, err := UserChannel(event.User)
+		if err != nil {
+			return nil, nil
+		}
+		return encode(channel, event)
+	}
 	channel, err := PrivateChannel(event.Conversation)
 	if err != nil {
 		return nil, delivery.Permanent(err)

@@ -174,3 +174,36 @@ func TestTriggersThatPusherWouldNotTake(t *testing.T) {
 		}
 	})
 }
+
+func TestOwnEventsGoToTheirUsersChannelAlone(t *testing.T) {
+	srv := pushertest.NewServer(t)
+	bob, acting, everyone := srv.Dial(t), srv.Dial(t), srv.Dial(t).Subscribe("private-conv-c1")
+	bob.Subscribe("private-user-bob")
+	acting.Subscribe("private-user-bob")
+	own := delivery.OwnUpdate{Conversation: "c1", Status: delivery.Read, Place: delivery.Place{Rev: 1, Delivered: 3, Badge: 3}}
+	event := delivery.Event{ID: 1, Kind: delivery.OwnChanged, User: "bob", Except: acting.SocketID(), Updates: []delivery.Update{{Message: "m3", Own: &own}}}
+	nameless := event
+	nameless.ID, nameless.User = 2, strings.Repeat("=", delivery.MaxID)
+	for _, opts := range []*pusheradapter.Options{nil, &authorsOnly} {
+		notifier := newNotifier(t, srv, opts)
+		if !notifier.TakesOwn() {
+			t.Error("it takes none")
+		}
+		if err := notifier.Notify(t.Context(), []delivery.Event{event, nameless}); err != nil {
+			t.Fatal(err)
+		}
+		heard := bob.Drain(t.Context())
+		if len(heard) != 1 || heard[0].Name != "own" || !strings.Contains(heard[0].Data, `"badge":3`) {
+			t.Errorf("bob heard %+v", heard)
+		}
+		for name, client := range map[string]*pushertest.Client{"the acting socket": acting, "everyone": everyone} {
+			if heard := client.Drain(t.Context()); len(heard) != 0 {
+				t.Errorf("%s heard %+v", name, heard)
+			}
+		}
+	}
+	ownEncode := newNotifier(t, srv, &pusheradapter.Options{Encode: pusheradapter.EncodePrivate})
+	if ownEncode.TakesOwn() {
+		t.Error("with an Encode of the app's it takes some")
+	}
+}

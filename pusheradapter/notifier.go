@@ -72,7 +72,10 @@ type Notifier struct {
 	pace         pace
 }
 
-var _ delivery.CheckingNotifier = (*Notifier)(nil)
+var (
+	_ delivery.CheckingNotifier = (*Notifier)(nil)
+	_ delivery.OwnNotifier      = (*Notifier)(nil)
+)
 
 // New returns a [Notifier] for the app. A nil opts means all defaults. It does not contact the
 // endpoint; its only error is a [*ConfigError].
@@ -134,6 +137,10 @@ func (n *Notifier) CheckConversation(conversation string) error {
 	_, err := PrivateChannel(conversation)
 	return err
 }
+
+// TakesOwn implements [delivery.OwnNotifier]. With an [Options.Encode] it returns false, because such
+// a function may put every event on its conversation's channel.
+func (n *Notifier) TakesOwn() bool { return !n.ownChannels }
 
 // Format implements [fmt.Formatter]: a Notifier prints as its [Config] does, without secrets.
 func (n *Notifier) Format(state fmt.State, verb rune) { n.config.Format(state, verb) }

@@ -6,7 +6,7 @@
 //
 //	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
 //	bus := redisadapter.NewBus(client, nil)
-//	tracker, err := delivery.New(store, delivery.NotifierFunc(bus.Publish), &delivery.Options{Authorize: mayDo})
+//	tracker, err := delivery.New(store, delivery.OwnNotifierFunc(bus.Publish), &delivery.Options{Authorize: mayDo})
 //	streams, err := sseadapter.New(tracker, bus, currentUser, nil)
 //	go tracker.Run(ctx)
 //	go streams.Run(ctx)

@@ -18,7 +18,7 @@ func Example() {
 	store := memstore.New() // a sqlstore, which all processes share
 
 	bus := redisadapter.NewBus(redis.NewClient(&redis.Options{Addr: "localhost:6379"}), nil)
-	tracker, err := delivery.New(store, delivery.NotifierFunc(bus.Publish), &delivery.Options{OpenConversations: true})
+	tracker, err := delivery.New(store, delivery.OwnNotifierFunc(bus.Publish), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		panic(err)
 	}

@@ -2,7 +2,7 @@
 // HTTP and without another server. Its [Handler] serves the streams:
 //
 //	bus := new(delivery.LocalBus) // one process; several need a bus between them
-//	tracker, err := delivery.New(store, delivery.NotifierFunc(bus.Publish), &delivery.Options{Authorize: mayDo})
+//	tracker, err := delivery.New(store, delivery.OwnNotifierFunc(bus.Publish), &delivery.Options{Authorize: mayDo})
 //	streams, err := sseadapter.New(tracker, bus, currentUser, nil)
 //	go tracker.Run(ctx)
 //	go streams.Run(ctx)
@@ -18,6 +18,7 @@
 //	events.addEventListener('message', e => apply(JSON.parse(e.data)))
 //	events.addEventListener('status', e => apply(JSON.parse(e.data)))
 //	events.addEventListener('deleted', e => apply(JSON.parse(e.data)))
+//	events.addEventListener('own', e => showBadge(JSON.parse(e.data)))
 //	events.addEventListener('reset', e => loadAgain(JSON.parse(e.data).conversation))
 //
 // A stream carries 1 to [MaxConversations] conversations, each a parameter "conversation" of the
@@ -30,6 +31,7 @@
 //	message  a payload of deliverywire
 //	status   a payload of deliverywire
 //	deleted  a payload of deliverywire
+//	own      a payload of deliverywire, for the user of this stream alone
 //	reset    {"conversation": "c1", "version": 3, "epoch": "8"}
 //	ping     {}
 //
@@ -48,6 +50,10 @@
 // that changed since. So the page misses nothing, and need not read the changes itself. The same
 // happens without a new connection if events were lost between the processes: the stream reads the
 // changes when the bus says so, or when an event has been missing for 1 s.
+//
+// "own" events are not among what is caught up: a page that shows badges asks for what is unread
+// whenever its stream says hello. They come if the tracker's notifier is a
+// [delivery.OwnNotifierFunc], as above.
 //
 // A page that has loaded its messages passes the version and the epoch that came with them in the
 // parameter "since" of the URL. It has the form of an id: the epoch, and the version of each

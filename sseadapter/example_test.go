@@ -22,7 +22,7 @@ func Example() {
 	defer stop()
 
 	bus := new(delivery.LocalBus)
-	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(bus.Publish), &delivery.Options{OpenConversations: true})
+	tracker, err := delivery.New(memstore.New(), delivery.OwnNotifierFunc(bus.Publish), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		panic(err)
 	}

@@ -56,7 +56,7 @@ func newWorld(t *testing.T, bus delivery.Bus, source sseadapter.Source, opts *ss
 		w.bus = new(delivery.LocalBus)
 	}
 	var err error
-	w.tracker, err = delivery.New(w.store, delivery.NotifierFunc(w.bus.Publish), &delivery.Options{Authorize: mayDo})
+	w.tracker, err = delivery.New(w.store, delivery.OwnNotifierFunc(w.bus.Publish), &delivery.Options{Authorize: mayDo})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -162,7 +163,10 @@ func (b *hub) hear(event delivery.Event, log *slog.Logger) {
 		}
 		return
 	}
-	listeners := b.heard[event.Conversation]
+	listeners, last := b.heard[event.Conversation], event.To
+	if event.Kind == delivery.OwnChanged {
+		listeners, last = b.devices(event), math.MaxInt64 // it is of no version, and told to all of them
+	}
 	if len(listeners) == 0 {
 		return
 	}
@@ -172,7 +176,7 @@ func (b *hub) hear(event delivery.Event, log *slog.Logger) {
 		log.Error("sseadapter: an event was not told", "event", event.ID, "error", err)
 		return
 	}
-	n := &news{kind: event.Kind, from: event.From, to: event.To, last: event.To, parts: parts}
+	n := &news{kind: event.Kind, from: event.From, to: event.To, last: last, parts: parts}
 	for _, u := range event.Updates {
 		n.last = max(n.last, u.Version)
 	}
@@ -182,6 +186,20 @@ func (b *hub) hear(event delivery.Event, log *slog.Logger) {
 	for s, i := range listeners {
 		s.put(i, n, event.Except != "" && event.Except == s.socket)
 	}
+}
+
+// devices returns the streams of the user whom an event is for that hear its conversation.
+func (b *hub) devices(event delivery.Event) map[*stream]int {
+	streams := make(map[*stream]int)
+	if len(event.Updates) == 0 || event.Updates[0].Own == nil {
+		return streams
+	}
+	for s, i := range b.heard[event.Updates[0].Own.Conversation] {
+		if s.user == event.User {
+			streams[s] = i
+		}
+	}
+	return streams
 }
 
 func isClosed(c <-chan struct{}) bool {

@@ -274,3 +274,36 @@ func TestArguments(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+func TestOwnEventsReachTheDevicesOfTheirUserAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil, nil, nil)
+		w.send("c1", "m1")
+		w.flush()
+		acting, device := w.open("bob", "conversation=c1", ""), w.open("bob", "conversation=c2&conversation=c1", "")
+		elsewhere, other := w.open("bob", "conversation=c2", ""), w.open("carol", "conversation=c1", "")
+		me, _, _ := w.greeted(acting)
+		for _, tape := range []*tape{device, elsewhere, other} {
+			w.greeted(tape)
+		}
+		through := delivery.MessageRef{Conversation: "c1", ID: "m1"}
+		if _, err := w.tracker.Dismiss(t.Context(), delivery.Actor{User: "bob", Socket: me.Socket}, through); err != nil {
+			t.Fatal(err)
+		}
+		w.flush()
+		got := device.next()
+		if len(got) != 1 || got[0].name != "own" || payload(t, got[0]).Place.Badge != 1 {
+			t.Errorf("the device heard %v", got)
+		}
+		for name, tape := range map[string]*tape{"the acting socket": acting, "a stream without the conversation": elsewhere, "somebody else": other} {
+			if got := tape.next(); len(got) != 0 {
+				t.Errorf("%s heard %v", name, got)
+			}
+		}
+		w.read("carol", "", "m1")
+		w.flush()
+		if got := names(t, device.next()); got != "status m1" {
+			t.Errorf("after it the device heard %s", got)
+		}
+	})
+}

@@ -28,7 +28,7 @@ type Rules struct {
 
 // newApp returns an app's routes, and what has to run beside them until ctx ends.
 func newApp(store delivery.Store, bus delivery.Bus, rules Rules) (*http.ServeMux, func(ctx context.Context), error) {
-	tracker, err := delivery.New(store, delivery.NotifierFunc(bus.Publish), &delivery.Options{Authorize: rules.MayDo})
+	tracker, err := delivery.New(store, delivery.OwnNotifierFunc(bus.Publish), &delivery.Options{Authorize: rules.MayDo})
 	if err != nil {
 		return nil, nil, err
 	}
