@@ -167,7 +167,7 @@ func TestBatches(t *testing.T) {
 					t.Fatal(err)
 				}
 				for i, r := range results {
-					if r.Receipt.Message != ids[i] || !r.Changed {
+					if r.Own.Message != ids[i] || !r.Changed {
 						t.Errorf("of %d, the result of %s is %+v", n, ids[i], r)
 					}
 				}

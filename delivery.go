@@ -177,6 +177,34 @@ type Actor struct {
 	// Socket, if set, is the connection the call came from. It is not told of the change.
 	// Up to [MaxID] bytes; what they mean is the [Notifier]'s business.
 	Socket string
+
+	// Hide says what others may not see of the actor's marks. Nothing else asks for it.
+	Hide Hide
+}
+
+// Hide says what others may not see of what a user marks. What is hidden still empties the user's
+// own badge, and is told to the user's own devices ([OwnNotifier]). It makes no receipt, event or
+// version, counts nowhere, and keeps no time.
+//
+// A later mark that hides less shows all that it covers, as if it were the first, at its own time:
+// the first up-to mark after a user stopped hiding shows everything that came before.
+type Hide uint8
+
+const (
+	HideNothing Hide = iota
+	HideRead         // others see read messages as delivered
+	HideAll          // others see nothing
+)
+
+// shown returns what of a mark others may see, 0 for nothing.
+func (h Hide) shown(s Status) Status {
+	switch h {
+	case HideAll:
+		return 0
+	case HideRead:
+		return min(s, Delivered)
+	}
+	return s
 }
 
 // Action is what a user wants to do in a conversation.

@@ -70,7 +70,7 @@ func TestRepeatsShareAWrite(t *testing.T) {
 	short := func(results []delivery.MarkResult, err error) string {
 		text := fmt.Sprintf("%v", err)
 		for _, r := range results {
-			text += fmt.Sprintf(" %s %v@%d,%v,%v", r.Message, r.Receipt.Status, r.Receipt.Version, r.Changed, r.Err)
+			text += fmt.Sprintf(" %s %v@%d,%v,%v", r.Message, r.Own.Status, r.Own.Version, r.Changed, r.Err)
 		}
 		return text
 	}
@@ -81,7 +81,7 @@ func TestRepeatsShareAWrite(t *testing.T) {
 	bubble("one message 500 times in one call is one mark with one result",
 		nil, func(t *testing.T, store *tallyStore, tracker *delivery.Tracker) {
 			results, err := tracker.Mark(t.Context(), bob, delivery.Read, slices.Repeat([]string{"m"}, delivery.MaxBatch)...)
-			if err != nil || len(results) != 1 || results[0].Message != "m" || !results[0].Changed || results[0].Receipt.Version != 4 {
+			if err != nil || len(results) != 1 || results[0].Message != "m" || !results[0].Changed || results[0].Own.Version != 4 {
 				t.Errorf("%d results, %+v, %v", len(results), results, err)
 			}
 			if store.writes != 1 || store.marks != 1 {

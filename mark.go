@@ -9,37 +9,38 @@ import (
 	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
-// MarkDelivered says that the message reached the actor, and returns the actor's receipt.
-// Repeated and backward marks are no errors: they change nothing and tell nobody.
+// MarkDelivered says that the message reached the actor, and returns the actor's receipt. Repeated
+// and backward marks are no errors: they change nothing and tell nobody. [Actor.Hide] says what
+// others may not see of the mark.
 //
 // The sender gets [ErrOwnMessage], someone who is not among the frozen recipients
 // [ErrNotRecipient], someone whom the app's rule keeps out of an open conversation [ErrForbidden].
 // Marks by frozen recipients never ask that rule. When ctx ends while the write is under way the
 // error wraps [ErrOutcomeUnknown]; when it ends before, nothing was written.
-func (t *Tracker) MarkDelivered(ctx context.Context, actor Actor, message string) (Receipt, error) {
+func (t *Tracker) MarkDelivered(ctx context.Context, actor Actor, message string) (Own, error) {
 	return only(t.mark(ctx, nil, actor, Delivered, message))
 }
 
 // MarkRead says that the actor saw the message, which implies that it was delivered.
 // It is otherwise like [Tracker.MarkDelivered].
-func (t *Tracker) MarkRead(ctx context.Context, actor Actor, message string) (Receipt, error) {
+func (t *Tracker) MarkRead(ctx context.Context, actor Actor, message string) (Own, error) {
 	return only(t.mark(ctx, nil, actor, Read, message))
 }
 
 // only returns what became of the one message that was marked.
-func only(results []MarkResult, err error) (Receipt, error) {
+func only(results []MarkResult, err error) (Own, error) {
 	if err != nil {
-		return Receipt{}, err
+		return Own{}, err
 	}
-	return results[0].Receipt, results[0].Err
+	return results[0].Own, results[0].Err
 }
 
 // MarkResult is what became of one of the messages in a [Tracker.Mark].
 type MarkResult struct {
 	Message string
-	Receipt Receipt // the actor's, after the mark; zero with an Err
-	Changed bool    // this mark advanced it
-	Err     error   // a refusal as of [Tracker.MarkDelivered], or a failure that met only some
+	Own     Own   // the actor's receipt, after the mark; zero with an Err
+	Changed bool  // this mark advanced it
+	Err     error // a refusal as of [Tracker.MarkDelivered], or a failure that met only some
 }
 
 // Mark marks up to [MaxBatch] messages, of any conversations, for one actor and returns a result
@@ -69,26 +70,32 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 		return nil, tooMany("messages", MaxBatch)
 	}
 	ids := distinctIDs(messages)
-	m := marking{t: t, tx: tx, marks: make([]Mark, len(ids)), results: make([]MarkResult, len(ids)), conversations: make([]string, len(ids)), sentAt: make([]time.Time, len(ids))}
+	shown := actor.Hide.shown(status)
+	m := marking{t: t, tx: tx, status: status, marks: make([]Mark, len(ids)), results: make([]MarkResult, len(ids)), conversations: make([]string, len(ids)), sentAt: make([]time.Time, len(ids))}
 	todo := make([]int, 0, len(ids))
 	at, trace := now(), t.trace(ctx)
 	for i, id := range ids {
 		m.results[i].Message = id
-		m.marks[i] = Mark{Message: id, User: actor.User, Socket: actor.Socket, Status: status, At: at, Admitted: t.opts.Authorize == nil, Trace: trace}
+		m.marks[i] = Mark{Message: id, User: actor.User, Socket: actor.Socket, Status: shown, At: at, Admitted: t.opts.Authorize == nil, Trace: trace}
 		if err := checkID("message", id); err != nil {
 			m.results[i].Err = err
+		} else if shown == 0 {
+			m.private = append(m.private, i)
 		} else if m.foresee(ctx, i) {
 			todo = append(todo, i)
 		}
 	}
 	err := m.write(ctx, todo)
+	if err == nil {
+		err = m.writePrivate(ctx)
+	}
 	for i, id := range ids {
 		info := MarkedInfo{Conversation: m.conversations[i], Message: id, User: actor.User, Status: status, InTx: tx != nil, Err: cmp.Or(m.results[i].Err, err)}
 		if m.results[i].Changed {
 			info.Changed = 1
 		}
 		if info.Err == nil {
-			info.SentAt, info.Receipt = m.sentAt[i], m.results[i].Receipt
+			info.SentAt, info.Receipt = m.sentAt[i], Receipt(m.results[i].Own)
 		}
 		t.opts.Observer.Marked(ctx, info)
 	}
@@ -120,6 +127,9 @@ type marking struct {
 
 	conversations []string    // of the marks, as far as they are known
 	sentAt        []time.Time // of the messages of the marks that succeeded
+
+	status  Status // what the user claims, of which the marks may show less
+	private []int  // those that change what the user alone may know
 }
 
 // markKind is what gather knows of marks. As one mark implies others, a batch writes no receipt
@@ -150,7 +160,7 @@ func judge(m Mark, h Header, r Receipt) error {
 		return ErrOwnMessage
 	case h.Open && !m.Admitted:
 		return errUnadmitted
-	case !r.Status.Reaches(m.Status):
+	case !r.Status.Valid():
 		return ErrNotRecipient
 	}
 	return nil
@@ -212,14 +222,13 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 			}
 			switch err := judge(m.marks[i], out.Header, out.Receipt); err {
 			case nil:
-				m.results[i].Receipt, m.results[i].Changed, m.sentAt[i] = out.Receipt, out.Changed, out.Header.SentAt
+				m.results[i].Own, m.results[i].Changed, m.sentAt[i] = Own(out.Receipt), out.Changed, out.Header.SentAt
 				m.remember(out.Header)
 				if m.tx == nil {
 					m.t.places.put(m.marks[i].User, out.Header.Conversation)
 				}
-				if mark := m.marks[i]; mark.Status == Read && out.Flag > 0 && out.Flag <= out.Header.Seq {
-					own := OwnMark{Act: OwnMarked, Message: mark.Message, Status: Read, Admitted: mark.Admitted}
-					m.results[i].Err = m.t.clearFlag(ctx, m.tx, Actor{User: mark.User, Socket: mark.Socket}, own)
+				if out.Receipt.Status < m.status || m.status == Read && out.Flag > 0 && out.Flag <= out.Header.Seq {
+					m.private = append(m.private, i)
 				}
 			case errUnadmitted:
 				if m.admit(ctx, i, out.Header.Conversation) {
@@ -234,6 +243,34 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 			}
 		}
 		todo = admitted
+	}
+	return nil
+}
+
+// writePrivate makes what others may not see of the marks.
+func (m *marking) writePrivate(ctx context.Context) error {
+	if len(m.private) == 0 {
+		return nil
+	}
+	marks := make([]OwnMark, len(m.private))
+	for k, i := range m.private {
+		mark := &m.marks[i]
+		marks[k] = m.t.own(OwnMark{Act: OwnMarked, Message: mark.Message, Status: m.status, Admitted: mark.Admitted}, Actor{User: mark.User, Socket: mark.Socket})
+	}
+	outs, errs, err := m.t.advanceOwn(ctx, m.tx, marks)
+	if err != nil {
+		return err
+	}
+	for k, i := range m.private {
+		r := &m.results[i]
+		m.conversations[i] = cmp.Or(outs[k].Header.Conversation, m.conversations[i])
+		if r.Err = errs[k]; r.Err != nil {
+			r.Own = Own{}
+			continue
+		}
+		m.sentAt[i] = outs[k].Header.SentAt
+		r.Own.Message, r.Own.Recipient = marks[k].Message, marks[k].User
+		r.Own.Status, r.Changed = max(r.Own.Status, outs[k].Status), r.Changed || outs[k].Changed
 	}
 	return nil
 }

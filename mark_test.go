@@ -36,7 +36,7 @@ func TestMark(t *testing.T) {
 		}
 		u := events[1].Updates[0]
 		if events[1].Kind != delivery.StatusChanged || events[1].From != 3 || events[1].To != 3 || events[1].Except != "2.2" ||
-			u.Status != delivery.Sent || u.Delivered != 1 || u.Read != 1 || u.Total != 2 || u.Sender != "alice" || *u.Receipt != r {
+			u.Status != delivery.Sent || u.Delivered != 1 || u.Read != 1 || u.Total != 2 || u.Sender != "alice" || delivery.Own(*u.Receipt) != r {
 			t.Errorf("event %+v with receipt %+v", events[1], u.Receipt)
 		}
 		if _, err := d.MarkRead(t.Context(), carol, m.ID); err != nil {
@@ -57,7 +57,7 @@ func TestMark(t *testing.T) {
 		d.told(t)
 		for _, status := range []delivery.Status{delivery.Read, delivery.Delivered} {
 			results, err := d.Mark(t.Context(), bob, status, m.ID)
-			if err != nil || results[0].Changed || results[0].Err != nil || results[0].Receipt != first {
+			if err != nil || results[0].Changed || results[0].Err != nil || results[0].Own != first {
 				t.Errorf("%v: got %+v, %v; want %+v unchanged", status, results, err, first)
 			}
 		}
@@ -84,7 +84,7 @@ func TestMark(t *testing.T) {
 			{"an unknown id", "nowhere", bob, delivery.ErrNotFound},
 		} {
 			for which, tracker := range map[string]*delivery.Tracker{"knowing the header": d.Tracker, "not knowing it": fresh} {
-				if r, err := tracker.MarkRead(t.Context(), c.actor, c.message); !errors.Is(err, c.want) || r != (delivery.Receipt{}) {
+				if r, err := tracker.MarkRead(t.Context(), c.actor, c.message); !errors.Is(err, c.want) || r != (delivery.Own{}) {
 					t.Errorf("%s, %s: got %+v, %v; want %v", c.name, which, r, err, c.want)
 				}
 			}
@@ -217,7 +217,7 @@ func TestMark(t *testing.T) {
 				user := fmt.Sprintf("u%d", i%100)
 				wg.Go(func() {
 					results, err := d.Mark(t.Context(), delivery.Actor{User: user}, delivery.Read, m.ID)
-					if err != nil || results[0].Err != nil || results[0].Receipt.Recipient != user {
+					if err != nil || results[0].Err != nil || results[0].Own.Recipient != user {
 						t.Errorf("%s: %+v, %v", user, results, err)
 					} else if results[0].Changed {
 						if _, twice := changed.LoadOrStore(user, true); twice {

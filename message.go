@@ -53,8 +53,9 @@ type Message struct {
 	Body string `json:"body"`
 	Tally
 
-	// Own is the viewer's receipt, where a [Query] named a viewer who has one.
-	Own *Receipt `json:"own,omitempty"`
+	// Own is how far the message has come to the viewer's own knowledge, where a [Query] named a
+	// viewer who may mark it.
+	Own *Own `json:"own,omitempty"`
 
 	// Deleted says that the message was deleted. Only [Tracker.Changes] tells of such messages. All
 	// that is left of one is the ID, the Conversation, the Seq and the Version of its deletion.
@@ -130,6 +131,12 @@ func (r *Receipt) Advance(h Header, to Status, at time.Time) bool {
 	r.Status = to
 	return true
 }
+
+// Own is a receipt as its recipient knows it: with the status that the user has marked or reached by
+// [Tracker.Dismiss], whether others may see it or not. The version and the times are those of what
+// others may see, and zero if that is nothing. It is a type of its own so that nobody is given it by
+// mistake.
+type Own Receipt
 
 // Query asks for messages of one conversation by their place in it: the oldest, if it says no more.
 type Query struct {

@@ -78,6 +78,17 @@ func (s OwnState) Own(user string) Status {
 	return max(s.Receipt.Status, s.Private, s.Place.Status(s.Header.Seq))
 }
 
+// View returns what [Message.Own] is for the user, nil if the user may not mark the message.
+func (s OwnState) View(user string) *Own {
+	status := s.Own(user)
+	if status == 0 {
+		return nil
+	}
+	own := Own(s.Receipt)
+	own.Message, own.Recipient, own.Status = s.Header.ID, user, status
+	return &own
+}
+
 // Apply returns what becomes of the mark, and whether its status is to be kept as a private mark.
 // It is how every [Store] that computes in Go applies one. It leaves [Place.Rev] to the store,
 // which raises it once in each conversation in which a call changed something.

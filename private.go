@@ -3,7 +3,6 @@ package delivery
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -126,9 +125,9 @@ func (m OwnMark) judge(out MarkedOwn) error {
 	return ErrNotRecipient
 }
 
-// clearFlag clears the flag of a conversation in which the user has read up to the flag, where a
-// mark that others may see left it.
-func (t *Tracker) clearFlag(ctx context.Context, tx Store, actor Actor, m OwnMark) error {
+// markOwn makes one mark that only the actor may know, for what others may not see of a mark, or to
+// clear a flag that the mark has reached.
+func (t *Tracker) markOwn(ctx context.Context, tx Store, actor Actor, m OwnMark) error {
 	_, errs, err := t.advanceOwn(ctx, tx, []OwnMark{t.own(m, actor)})
-	return errors.Join(err, errs[0])
+	return cmp.Or(err, errs[0])
 }

@@ -3,6 +3,8 @@ package delivery_test
 import (
 	"context"
 	"errors"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -270,6 +272,127 @@ func TestOwnEvents(t *testing.T) {
 		tracker := newTracker(t, deliverytest.FailingStore(d.store, deliverytest.OnCall(1, broken, "AdvanceOwn")), d, nil)
 		if _, err := tracker.MarkUnread(t.Context(), bob, "m1"); !errors.Is(err, broken) {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestHide(t *testing.T) {
+	hidden := func(hide delivery.Hide) delivery.Actor { return delivery.Actor{User: "bob", Socket: "2.2", Hide: hide} }
+	through := delivery.MessageRef{Conversation: "c", ID: "m3"}
+	own := func(t *testing.T, d *desk) (statuses []delivery.Status) {
+		t.Helper()
+		page, err := d.Messages(t.Context(), delivery.Query{Conversation: "c", Viewer: "bob"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range page.Messages {
+			statuses = append(statuses, m.Own.Status)
+		}
+		return statuses
+	}
+	t.Run("marks that hide all change the user's own view alone", func(t *testing.T) {
+		d := ownDesk(t, nil)
+		d.three(t)
+		before, _ := d.Changes(t.Context(), "c", delivery.Cursor{}, 0)
+		r, err := d.MarkRead(t.Context(), hidden(delivery.HideAll), "m1")
+		if want := (delivery.Own{Message: "m1", Recipient: "bob", Status: delivery.Read}); err != nil || r != want {
+			t.Errorf("got %+v, %v", r, err)
+		}
+		results, err := d.Mark(t.Context(), hidden(delivery.HideAll), delivery.Delivered, "m1", "m2", "nothing", "")
+		if err != nil || results[0].Changed || results[0].Own.Status != delivery.Read || !results[1].Changed || results[1].Own.Status != delivery.Delivered ||
+			!errors.Is(results[2].Err, delivery.ErrNotFound) || results[3].Err == nil {
+			t.Errorf("got %+v, %v", results, err)
+		}
+		if u := d.badge(t, "bob"); u.Count != 2 || u.First.ID != "m2" {
+			t.Errorf("unread: %+v", u)
+		}
+		if got := own(t, d); !slices.Equal(got, []delivery.Status{delivery.Read, delivery.Delivered, delivery.Sent}) {
+			t.Errorf("bob sees %v", got)
+		}
+		upTo, err := d.MarkUpTo(t.Context(), hidden(delivery.HideAll), delivery.Read, through)
+		if err != nil || upTo != (delivery.UpToResult{}) || d.badge(t, "bob").Count != 0 {
+			t.Errorf("up to: %+v, %v", upTo, err)
+		}
+		if after, _ := d.Changes(t.Context(), "c", delivery.Cursor{}, 0); !reflect.DeepEqual(after, before) {
+			t.Errorf("others see %+v, and saw %+v", after, before)
+		}
+		page, _ := d.Receipts(t.Context(), delivery.ReceiptQuery{Message: "m1"})
+		for _, e := range d.told(t) {
+			if e.Kind != delivery.OwnChanged {
+				t.Errorf("told %+v", e)
+			}
+		}
+		if len(page.Receipts) != 1 || page.Receipts[0].Status != delivery.Sent {
+			t.Errorf("receipts %+v", page)
+		}
+	})
+	t.Run("marks that hide reads show delivery, and are read for the user", func(t *testing.T) {
+		d := ownDesk(t, nil)
+		d.three(t)
+		r, err := d.MarkRead(t.Context(), hidden(delivery.HideRead), "m1")
+		if err != nil || r.Status != delivery.Read || r.Version != 4 || r.DeliveredAt.IsZero() || !r.ReadAt.IsZero() {
+			t.Errorf("got %+v, %v", r, err)
+		}
+		upTo, err := d.MarkUpTo(t.Context(), hidden(delivery.HideRead), delivery.Read, through)
+		if want := (delivery.UpToResult{Changed: 2, From: 5, To: 6}); err != nil || upTo != want {
+			t.Errorf("got %+v, %v", upTo, err)
+		}
+		for _, id := range []string{"m1", "m2", "m3"} {
+			if m, _ := d.Message(t.Context(), id); m.Delivered != 1 || m.Read != 0 || m.Status != delivery.Delivered || !m.ReadAt.IsZero() {
+				t.Errorf("others see %+v", m.Tally)
+			}
+		}
+		if u := d.badge(t, "bob"); u.Count != 0 || u.Newest.Own.Status != delivery.Read {
+			t.Errorf("unread: %+v", u)
+		}
+		kinds := map[delivery.Kind]int{}
+		for _, e := range d.told(t) {
+			kinds[e.Kind]++
+			if e.Kind == delivery.StatusChanged && e.Updates[0].Receipt.Status != delivery.Delivered {
+				t.Errorf("told %+v", e.Updates[0].Receipt)
+			}
+		}
+		if kinds[delivery.StatusChanged] != 2 || kinds[delivery.OwnChanged] != 2 {
+			t.Errorf("told %v", kinds)
+		}
+	})
+	t.Run("a later public up-to mark shows all that it covers, as if it were the first", func(t *testing.T) {
+		d := ownDesk(t, nil)
+		d.three(t)
+		if _, err := d.MarkUpTo(t.Context(), hidden(delivery.HideAll), delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m2"}); err != nil {
+			t.Fatal(err)
+		}
+		upTo, err := d.MarkUpTo(t.Context(), bob, delivery.Read, through)
+		if want := (delivery.UpToResult{Changed: 3, From: 4, To: 6}); err != nil || upTo != want {
+			t.Errorf("got %+v, %v", upTo, err)
+		}
+	})
+	t.Run("refusals are those of other marks", func(t *testing.T) {
+		d := ownDesk(t, &delivery.Options{Authorize: func(_ context.Context, user string, _ delivery.Action, _ string) (bool, error) {
+			return user == "bob", nil
+		}})
+		d.three(t)
+		for name, c := range map[string]struct {
+			user, message string
+			want          error
+		}{
+			"the sender":             {"alice", "m1", delivery.ErrOwnMessage},
+			"a stranger":             {"mallory", "m1", delivery.ErrNotRecipient},
+			"who may not mark there": {"mallory", "open", delivery.ErrForbidden},
+			"nothing":                {"bob", "nothing", delivery.ErrNotFound},
+		} {
+			for _, hide := range []delivery.Hide{delivery.HideRead, delivery.HideAll} {
+				_, err := d.MarkRead(t.Context(), delivery.Actor{User: c.user, Hide: hide}, c.message)
+				checkRefusal(t, name, err, c.want)
+			}
+		}
+		if r, err := d.MarkRead(t.Context(), hidden(delivery.HideAll), "open"); err != nil || r.Status != delivery.Read {
+			t.Errorf("who may mark there: %+v, %v", r, err)
+		}
+		_, err := d.MarkRead(t.Context(), hidden(3), "m1")
+		checkRefusal(t, "an unknown Hide", err, "hide")
+		if m, _ := d.Message(t.Context(), "m1"); m.Version != m.Seq {
+			t.Errorf("others see %+v", m)
 		}
 	})
 }

@@ -19,7 +19,7 @@ const (
 func (m Message) Size() int {
 	size := messageFrame + jsonSize(m.ID) + jsonSize(m.Conversation) + jsonSize(m.Sender) + jsonSize(m.Body)
 	if m.Own != nil {
-		size += m.Own.Size()
+		size += Receipt(*m.Own).Size()
 	}
 	return size
 }

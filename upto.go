@@ -11,7 +11,7 @@ import (
 // From + 1 equals Changed. If it is more, others' changes lie between, as they may when the mark
 // took several transactions: whoever counts versions reads them by [Tracker.Changes].
 type UpToResult struct {
-	Changed int   `json:"changed"` // receipts that advanced
+	Changed int   `json:"changed"` // receipts that advanced, as far as others may see it
 	From    int64 `json:"from"`    // the first and the last version they took; 0 if none did
 	To      int64 `json:"to"`
 }
@@ -28,6 +28,9 @@ type MessageRef struct {
 //
 // A message that is not in the conversation is [ErrNotFound]. When nothing could be marked and the
 // actor neither sent nor received the named message, it is [ErrNotRecipient] or [ErrForbidden].
+// What [Actor.Hide] hides is one step, whatever its length: the actor's own place moves up to the named
+// message.
+//
 // Long stretches are marked in several transactions, oldest first, so after an error a part may be
 // done; repeating the call does the rest.
 func (t *Tracker) MarkUpTo(ctx context.Context, actor Actor, status Status, message MessageRef) (UpToResult, error) {
@@ -81,15 +84,20 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 	if err := cmp.Or(actor.check(), checkMarking(status), checkID("conversation", message.Conversation), checkID("message", message.ID)); err != nil {
 		return UpToResult{}, err
 	}
+	shown := actor.Hide.shown(status)
 	u := UpTo{
 		Conversation: message.Conversation, Message: message.ID, User: actor.User, Socket: actor.Socket,
-		Status: status, At: now(), Admitted: t.opts.Authorize == nil, Covered: true, Trace: t.trace(ctx),
+		Status: shown, At: now(), Admitted: t.opts.Authorize == nil, Covered: true, Trace: t.trace(ctx),
 	}
 	defer func() {
 		t.opts.Observer.Marked(ctx, MarkedInfo{
 			Conversation: message.Conversation, Message: message.ID, User: actor.User, Status: status, UpTo: true, InTx: tx != nil, Changed: sum.Changed, Err: err,
 		})
 	}()
+	own := OwnMark{Act: OwnMarkedUpTo, Conversation: message.Conversation, Message: message.ID, Status: status}
+	if shown == 0 {
+		return sum, t.markOwn(ctx, tx, actor, own)
+	}
 	refusal, asked := ErrNotRecipient, u.Admitted
 	ask := func() error {
 		asked = true
@@ -145,12 +153,12 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 				return sum, refusal
 			}
 		}
-		if status == Read && r.Flag > 0 && r.Flag <= r.Header.Seq {
-			own := OwnMark{Act: OwnMarkedUpTo, Conversation: message.Conversation, Message: message.ID, Status: Read, Admitted: u.Admitted}
-			if r.Receipt.Status.Valid() {
+		flagged := status == Read && r.Flag > 0 && r.Flag <= r.Header.Seq
+		if shown < status || flagged {
+			if own.Admitted = u.Admitted; shown == status && r.Receipt.Status.Valid() {
 				own.Act = OwnMarked // which passes over nothing that was left out
 			}
-			return sum, t.clearFlag(ctx, tx, actor, own)
+			return sum, t.markOwn(ctx, tx, actor, own)
 		}
 		return sum, nil
 	}

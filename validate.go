@@ -33,6 +33,9 @@ func (a Actor) check() error {
 	if err := checkID("user", a.User); err != nil {
 		return err
 	}
+	if a.Hide > HideAll {
+		return &InvalidError{Field: "hide", Reason: "is not HideNothing, HideRead or HideAll"}
+	}
 	return checkSocket(a.Socket)
 }
 

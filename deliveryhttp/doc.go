@@ -100,6 +100,9 @@
 //		{"message": "m2", "changed": false, "error": "own_message"}
 //	]}
 //
+// [Options.Hide] says what others may not see of a user's marks. The answer to a mark has the user's
+// own receipt, whose status can be more than others see.
+//
 // POST /dismiss empties the user's badge up to a message, and POST /unread marks the conversation as
 // unread from a message on ("flagged" in GET /unread), until the user reads or dismisses that far.
 // Both answer with the user's place in the conversation, and tell nobody else anything. The place's

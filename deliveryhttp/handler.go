@@ -37,6 +37,11 @@ type Options struct {
 	// concurrently.
 	Audience func(ctx context.Context, draft delivery.Draft) (delivery.Audience, error)
 
+	// Hide returns what others may not see of the user's marks: the app's setting "show others what I
+	// have read". It is asked for each request that marks. If it fails, the answer is 500 and nothing
+	// is marked. It may be called concurrently. By default nothing is hidden.
+	Hide func(r *http.Request, user string) (delivery.Hide, error)
+
 	// CrossOrigin decides which origins may make requests that change something. Refusals are
 	// problems: its own deny handler is not called. Defaults to the same origin only.
 	CrossOrigin *http.CrossOriginProtection

@@ -2,17 +2,35 @@ package deliveryhttp
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 
 	"github.com/msgdelivery/delivery"
 )
 
+// marker returns the actor of a request that marks. If the app cannot say what to hide, nothing is
+// marked.
+func (h *Handler) marker(r *http.Request, user string) (delivery.Actor, error) {
+	actor := delivery.Actor{User: user}
+	if h.opts.Hide == nil {
+		return actor, nil
+	}
+	var err error
+	if actor.Hide, err = h.opts.Hide(r, user); err != nil {
+		return actor, fmt.Errorf("%w: asking what to hide: %w", internal, err)
+	}
+	return actor, nil
+}
+
 // mark answers POST /marks.
 func (h *Handler) mark(r *http.Request, user string) (any, error) {
-	actor := delivery.Actor{User: user}
+	actor, err := h.marker(r, user)
+	if err != nil {
+		return nil, err
+	}
 	var message string
 	var status delivery.Status
-	err := fields{"message": &message, "status": &status, "socket": &actor.Socket}.decodeBody(r)
+	err = fields{"message": &message, "status": &status, "socket": &actor.Socket}.decodeBody(r)
 	if err != nil {
 		return nil, err
 	}
@@ -20,23 +38,26 @@ func (h *Handler) mark(r *http.Request, user string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return results[0].Receipt, forStranger(results[0].Err)
+	return results[0].Own, forStranger(results[0].Err)
 }
 
 // result is what became of one message of a batch.
 type result struct {
-	Message string            `json:"message"`
-	Changed bool              `json:"changed"`
-	Receipt *delivery.Receipt `json:"receipt,omitempty"`
-	Error   string            `json:"error,omitempty"` // the code of the problem it would be alone
+	Message string        `json:"message"`
+	Changed bool          `json:"changed"`
+	Receipt *delivery.Own `json:"receipt,omitempty"`
+	Error   string        `json:"error,omitempty"` // the code of the problem it would be alone
 }
 
 // markBatch answers POST /marks/batch.
 func (h *Handler) markBatch(r *http.Request, user string) (any, error) {
-	actor := delivery.Actor{User: user}
+	actor, err := h.marker(r, user)
+	if err != nil {
+		return nil, err
+	}
 	var messages []string
 	var status delivery.Status
-	err := fields{"messages": &messages, "status": &status, "socket": &actor.Socket}.decodeBody(r)
+	err = fields{"messages": &messages, "status": &status, "socket": &actor.Socket}.decodeBody(r)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +73,7 @@ func (h *Handler) markBatch(r *http.Request, user string) (any, error) {
 	for i, m := range marked {
 		results[i] = result{Message: m.Message, Changed: m.Changed}
 		if m.Err == nil {
-			results[i].Receipt = &m.Receipt
+			results[i].Receipt = &m.Own
 			continue
 		}
 		k := kindOf(forStranger(m.Err))
@@ -69,10 +90,13 @@ func (h *Handler) markBatch(r *http.Request, user string) (any, error) {
 
 // markUpTo answers POST /marks/up-to.
 func (h *Handler) markUpTo(r *http.Request, user string) (any, error) {
-	actor := delivery.Actor{User: user}
+	actor, err := h.marker(r, user)
+	if err != nil {
+		return nil, err
+	}
 	var conversation, message string
 	var status delivery.Status
-	err := fields{"conversation": &conversation, "message": &message, "status": &status, "socket": &actor.Socket}.decodeBody(r)
+	err = fields{"conversation": &conversation, "message": &message, "status": &status, "socket": &actor.Socket}.decodeBody(r)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/deliveryhttp"
 	"github.com/msgdelivery/delivery/memstore"
 )
 
@@ -219,6 +220,60 @@ func TestBadge(t *testing.T) {
 					t.Errorf("%s by %s: %d %s", route, user, got.Code, got.Body)
 				}
 			}
+		}
+	})
+}
+
+func TestHide(t *testing.T) {
+	var hide delivery.Hide
+	var failure error
+	d := newDesk(t, &deliveryhttp.Options{Audience: everyone, Hide: func(r *http.Request, user string) (delivery.Hide, error) {
+		if user != r.Header.Get("X-User") {
+			t.Errorf("asked for %q", user)
+		}
+		return hide, failure
+	}})
+	d.furnish(t)
+	marks := []request{
+		{"bob", "POST", "/marks", `{"message": "frozen", "status": "read"}`, nil},
+		{"bob", "POST", "/marks/batch", `{"messages": ["frozen"], "status": "read"}`, nil},
+		{"bob", "POST", "/marks/up-to", `{"conversation": "room", "message": "frozen", "status": "read"}`, nil},
+	}
+	shown := func() delivery.Message {
+		m, err := d.tracker.Message(t.Context(), "frozen")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	t.Run("where the app cannot say what to hide, nothing is marked", func(t *testing.T) {
+		failure = errors.New("the settings are down")
+		for _, q := range marks {
+			if got, _ := d.do(q); got.Code != http.StatusInternalServerError || strings.Contains(got.Body.String(), "settings") {
+				t.Errorf("%s: %d %s", q.url, got.Code, got.Body)
+			}
+		}
+		if m := shown(); m.Version != m.Seq {
+			t.Errorf("others see %+v", m.Tally)
+		}
+		failure = nil
+	})
+	t.Run("what the app says to hide is hidden from others", func(t *testing.T) {
+		hide = delivery.HideAll
+		for _, q := range marks {
+			if got, _ := d.do(q); got.Code != http.StatusOK {
+				t.Errorf("%s: %d %s", q.url, got.Code, got.Body)
+			}
+		}
+		if m := shown(); m.Version != m.Seq {
+			t.Errorf("others see %+v", m.Tally)
+		}
+		hide = delivery.HideRead
+		if own := good[delivery.Own](t, d, marks[0], http.StatusOK); own.Status != delivery.Read || !own.ReadAt.IsZero() {
+			t.Errorf("got %+v", own)
+		}
+		if m := shown(); m.Delivered != 1 || m.Read != 0 {
+			t.Errorf("others see %+v", m.Tally)
 		}
 	})
 }

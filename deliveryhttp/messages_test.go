@@ -367,7 +367,7 @@ func TestChanges(t *testing.T) {
 		if len(page.Messages) != 2 || page.Messages[0].ID != "opened" || page.Messages[1].ID != "frozen" || page.Messages[1].Version != read.Version || page.Version != 3 || page.More {
 			t.Errorf("got %+v", page)
 		}
-		if own := page.Messages[1].Own; own == nil || *own != read {
+		if own := page.Messages[1].Own; own == nil || delivery.Receipt(*own) != read {
 			t.Errorf("the user's own receipt is %+v, want %+v", own, read)
 		}
 	})

@@ -1,6 +1,8 @@
 package deliverytest
 
 import (
+	"time"
+
 	"github.com/msgdelivery/delivery"
 )
 
@@ -103,6 +105,39 @@ var ownCases = []storeCase{
 		p.same("AdvanceUpTo", p.markUpTo(upTo("m5", delivery.Read)), delivery.MarkedUpTo{
 			Header: p.message("m5").Header, Receipt: p.receiptOf("m5"), Changed: 5, From: 6, To: 10, Reached: 5,
 		})
+	}},
+	{"a viewer sees how far messages have come to the viewer's own knowledge", func(p *probe) {
+		p.create(frozen("c", "m1", "alice", "bob"), open("c", "m2", "alice"), frozen("c", "m3", "bob", "alice"), frozen("c", "m4", "alice", "carol"),
+			frozen("c", "m5", "alice", "bob"), open("c", "m6", "alice"))
+		p.mark(delivered("m1", "bob", noon))
+		seen := func(want ...delivery.Status) {
+			p.Helper()
+			for _, list := range []delivery.List{{Limit: 10}, {Limit: 10, Before: delivery.Latest}, {Limit: 10, Bytes: delivery.MaxPage}, {Limit: 10, Changes: true}} {
+				list.Conversation, list.Viewer = "c", "bob"
+				got := make([]delivery.Status, 6)
+				for _, m := range p.list(list).Messages {
+					if m.Own != nil {
+						p.same("whose it is", []string{m.Own.Message, m.Own.Recipient}, []string{m.ID, "bob"})
+						got[m.Seq-1] = m.Own.Status
+					}
+				}
+				p.same("what bob sees", got, want)
+			}
+			if own := p.unreadOf("bob").Newest.Own; want[5] == 0 && own != nil || want[5] > 0 && (own == nil || own.Status != want[5]) {
+				p.Errorf("the newest message has %+v, want %v", own, want[5])
+			}
+		}
+		seen(delivery.Delivered, 0, 0, 0, delivery.Sent, 0)
+		mark := private("m6", "bob", delivery.Read)
+		mark.Admitted = true
+		p.ownMark(mark)
+		seen(delivery.Delivered, 0, 0, 0, delivery.Sent, delivery.Read)
+		p.ownMark(private("m5", "bob", delivery.Delivered))
+		seen(delivery.Delivered, 0, 0, 0, delivery.Delivered, delivery.Read)
+		p.ownMark(privateUpTo("m4", "bob", delivery.Read))
+		seen(delivery.Read, delivery.Read, 0, 0, delivery.Delivered, delivery.Read)
+		own := p.list(delivery.List{Conversation: "c", Limit: 1, Viewer: "bob"}).Messages[0].Own
+		p.same("the times and the version", []any{own.DeliveredAt, own.ReadAt, own.Version}, []any{noon, time.Time{}, int64(7)})
 	}},
 	{"who may not mark a message may change nothing by it", func(p *probe) {
 		p.create(frozen("c", "m1", "alice", "bob"), open("c", "m2", "alice"), frozen("c", "m3", "bob", "carol"), frozen("d", "n1", "alice", "bob"))

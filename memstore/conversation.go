@@ -38,11 +38,20 @@ func (c *conversation) ownOf(user string) own {
 	return o
 }
 
-// state returns what is known of a user and a message.
+// state returns what is known of a user and a message, but for Reader.
 func (c *conversation) state(m *message, user string) delivery.OwnState {
 	o := c.ownOf(user)
 	receipt, _ := m.receipt(user)
-	return delivery.OwnState{Header: m.Header, Reader: c.knows(user), Receipt: receipt, Private: o.private[m.Seq], Place: o.place}
+	return delivery.OwnState{Header: m.Header, Receipt: receipt, Private: o.private[m.Seq], Place: o.place}
+}
+
+// view returns the message as the viewer sees it.
+func (c *conversation) view(m *message, viewer string) delivery.Message {
+	message := m.public()
+	if viewer != "" {
+		message.Own = c.state(m, viewer).View(viewer)
+	}
+	return message
 }
 
 // knows reports whether the user has sent, may receive or has marked here.
@@ -235,7 +244,7 @@ func (c *conversation) unread(user string, limit int) delivery.Unread {
 	own := c.ownOf(user)
 	unread := delivery.Unread{Version: c.version, Place: own.place}
 	if m := c.newest(); m != nil {
-		newest := m.public(user)
+		newest := c.view(m, user)
 		newest.Body = delivery.Preview(newest.Body)
 		unread.Newest = &newest
 	}
@@ -299,7 +308,7 @@ func (c *conversation) page(list delivery.List) delivery.Page {
 		if m.deleted && (!list.Changes || list.After == 0) {
 			continue
 		}
-		if !page.Add(m.public(list.Viewer)) {
+		if !page.Add(c.view(m, list.Viewer)) {
 			break
 		}
 	}

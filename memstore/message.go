@@ -84,13 +84,9 @@ func (m *message) update() delivery.Update {
 	}
 }
 
-// public returns the message as those outside see it, with the viewer's receipt.
-func (m *message) public(viewer string) delivery.Message {
-	public := delivery.Message{Header: m.Header, Body: m.body, Tally: m.Tally, Deleted: m.deleted}
-	if own, ok := m.receipt(viewer); ok {
-		public.Own = &own
-	}
-	return public
+// public returns the message as all others see it.
+func (m *message) public() delivery.Message {
+	return delivery.Message{Header: m.Header, Body: m.body, Tally: m.Tally, Deleted: m.deleted}
 }
 
 // receiptsAfter returns the receipts of recipients greater than one, in order of recipient.

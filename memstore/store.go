@@ -78,7 +78,7 @@ func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, leas
 			continue
 		}
 		if there != nil {
-			results[i] = delivery.Created{Message: there.public(""), Roster: there.roster, Existed: true}
+			results[i] = delivery.Created{Message: there.public(), Roster: there.roster, Existed: true}
 			continue
 		}
 		c := s.conversations[draft.Conversation]
@@ -92,7 +92,7 @@ func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, leas
 			continue
 		}
 		s.messages[m.ID] = m
-		results[i] = delivery.Created{Message: m.public(""), Roster: m.roster}
+		results[i] = delivery.Created{Message: m.public(), Roster: m.roster}
 		events = append(events, event)
 	}
 	return results, s.outbox.add(events, lease), nil
@@ -219,7 +219,9 @@ func (s *Store) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease 
 			continue
 		}
 		c := s.conversations[m.Conversation]
-		out, keep := mark.Apply(c.state(m, mark.User))
+		state := c.state(m, mark.User)
+		state.Reader = c.knows(mark.User)
+		out, keep := mark.Apply(state)
 		if results[i] = out; out.Changed {
 			c.keep(mark, out, keep)
 			changed[m.Conversation] = true
@@ -306,7 +308,7 @@ func (s *Store) Load(ctx context.Context, ids []string) ([]delivery.Message, err
 	var messages []delivery.Message
 	for _, id := range distinct(ids) {
 		if m := s.messages[id]; m != nil && !m.deleted {
-			messages = append(messages, m.public(""))
+			messages = append(messages, m.public())
 		}
 	}
 	return messages, nil

@@ -81,7 +81,7 @@ func lockedReads(t *tongue, unread unread) reads {
 	page := func(table, index, within, order string) string {
 		return `
 WITH c AS (SELECT conv, id, version, floor FROM delivery_conversations /*! FORCE INDEX (delivery_conversations_id) */ WHERE id = ?)
-SELECT /*! STRAIGHT_JOIN */ COALESCE(c.version, 0), e.epoch, c.floor, ` + messageCols + `,
+SELECT /*! STRAIGHT_JOIN */ COALESCE(c.version, 0), e.epoch, c.floor, v.rev, ` + messageCols + `,
 	m.id, v.name, ` + lockedOwn + `
 FROM delivery_epoch e
 LEFT JOIN c ON true

@@ -19,7 +19,7 @@ type unread struct {
 // lockedUnread returns the text that counts unread messages.
 func lockedUnread(ids string, u unread) string {
 	return `
-SELECT /*! STRAIGHT_JOIN */ c.version, ` + u.count + `, f.id, f.seq, g.id, g.seq, ` + placeCols + `, ` + headerCols + `, SUBSTR(m.body, 1, ` + fmt.Sprint(delivery.MaxPreview) + `), ` + tallyCols + `,
+SELECT /*! STRAIGHT_JOIN */ c.version, ` + u.count + `, f.id, f.seq, g.id, g.seq, ` + placeCols + `, o.status, ` + headerCols + `, SUBSTR(m.body, 1, ` + fmt.Sprint(delivery.MaxPreview) + `), ` + tallyCols + `,
 	m.id, p.name, COALESCE(r.status, CASE WHEN b.reader <> m.sender THEN ` + sqlSent + ` END), COALESCE(r.version, m.seq), r.delivered_at, r.read_at
 FROM ` + ids + ` j
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (delivery_conversations_id) */ ON c.id = j.id
@@ -33,7 +33,8 @@ LEFT JOIN delivery_messages m /*! FORCE INDEX (PRIMARY) */ ON m.conv = c.conv AN
 	SELECT seq FROM delivery_messages n /*! FORCE INDEX (PRIMARY) */ WHERE n.conv = c.conv AND n.sender IS NOT NULL ORDER BY n.seq DESC LIMIT 1)
 LEFT JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq` + lockedMaybeSender + `
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = p.reader
-LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader AND r.version > 0`
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader AND r.version > 0
+LEFT JOIN delivery_own o /*! FORCE INDEX (PRIMARY) */ ON o.reader = CASE WHEN p.rev > 0 THEN p.reader END AND o.seq = m.seq`
 }
 
 // lockedIsUnread follows messages (m) of a conversation, and a condition for them, where u is made.

@@ -22,6 +22,7 @@ type own struct {
 	keep   string // [key, seq, name, status]: at least this; the name is a reader
 	forget string // [key, name, own delivered, badge]: drops the private marks that a place has reached
 	places string // [key, name] → key, place…
+	views  string // [seq], conversation, user → place…, seq, private status
 }
 
 const placeCols = "p.rev, p.delivered_seq, p.read_seq, p.own_delivered, p.badge, p.flag"
@@ -159,6 +160,37 @@ func (s *session) putOwn(ctx context.Context, q delivery.DBTX, user string, move
 	}, s.own.places, toJSON(asked))
 }
 
+// view fills in what a message is to its viewer, by what others may see and what the viewer alone
+// knows.
+func view(m *delivery.Message, viewer string, private delivery.Status, place delivery.Place) {
+	state := delivery.OwnState{Header: m.Header, Private: private, Place: place}
+	if m.Own != nil {
+		state.Receipt = delivery.Receipt(*m.Own)
+	}
+	m.Own = state.View(viewer)
+}
+
+// viewPage does so for messages of one conversation.
+func (s *session) viewPage(ctx context.Context, q delivery.DBTX, list delivery.List, messages []delivery.Message) error {
+	bySeq := make(map[int64]*delivery.Message, len(messages))
+	seqs := make([]int64, len(messages))
+	for i := range messages {
+		seqs[i], bySeq[messages[i].Seq] = messages[i].Seq, &messages[i]
+	}
+	type known struct {
+		place   ownPlace
+		seq     int64
+		private delivery.Status
+	}
+	columns := func(k *known) []any { return append(k.place.columns(), &k.seq, status{&k.private}) }
+	return each(ctx, q, into(columns), func(k known) bool {
+		if m := bySeq[k.seq]; m != nil && !m.Deleted {
+			view(m, list.Viewer, k.private, k.place.place())
+		}
+		return true
+	}, s.own.views, toJSON(seqs), list.Conversation, list.Viewer)
+}
+
 // lockedOwnTexts returns the texts of SQLite and MySQL.
 func lockedOwnTexts(t *tongue, forget string) own {
 	row := func(text string) string { return t.rows(text) }
@@ -188,6 +220,12 @@ SELECT /*! STRAIGHT_JOIN */ p.reader, j.seq, j.status
 FROM ` + row("conv BIGINT, seq BIGINT, name ID, status TINYINT") + lockedReader +
 			t.over("reader, seq", "status = "+t.most+"(delivery_own.status, "+t.later("status")+")"),
 		forget: forget,
+		views: `
+SELECT /*! STRAIGHT_JOIN */ ` + placeCols + `, j.id, o.status
+FROM ` + strings.Replace(t.ids, "VARCHAR(128) CHARACTER SET utf8mb4", "BIGINT", 1) + ` j
+CROSS JOIN delivery_conversations c /*! FORCE INDEX (delivery_conversations_id) */ ON c.id = ?
+CROSS JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = c.conv AND p.name = ?
+LEFT JOIN delivery_own o /*! FORCE INDEX (PRIMARY) */ ON o.reader = p.reader AND o.seq = j.id`,
 		places: `
 SELECT /*! STRAIGHT_JOIN */ j.conv, ` + placeCols + ` FROM ` + row("conv BIGINT, name ID") + lockedReader,
 	}
@@ -232,6 +270,12 @@ DELETE FROM delivery_own o USING (
 	CROSS JOIN LATERAL (SELECT reader FROM delivery_readers WHERE conv = (j->>0)::bigint AND name = j->>1 LIMIT 1) p
 ) p
 WHERE o.reader = p.reader AND o.seq <= p.delivered AND (o.seq <= p.badge OR o.status = ` + sqlDelivered + `)`,
+	views: `
+SELECT ` + placeCols + `, j.seq::bigint, o.status
+FROM json_array_elements_text($1::json) AS j(seq)
+CROSS JOIN LATERAL (SELECT conv FROM delivery_conversations WHERE id = $2::text LIMIT 1) c
+CROSS JOIN LATERAL (SELECT * FROM delivery_readers WHERE conv = c.conv AND name = $3::text LIMIT 1) p
+LEFT JOIN LATERAL (SELECT status FROM delivery_own WHERE reader = p.reader AND seq = j.seq::bigint LIMIT 1) o ON true`,
 	places: `
 SELECT (j->>0)::bigint, ` + placeCols + ` FROM json_array_elements($1::json) AS j
 CROSS JOIN LATERAL (SELECT * FROM delivery_readers WHERE conv = (j->>0)::bigint AND name = j->>1 LIMIT 1) p`,

@@ -75,7 +75,7 @@ func pgVersion(standing, seq, version string) string {
 func pgReader(conv, name string) string {
 	return `
 	LEFT JOIN LATERAL (
-		SELECT reader, name, delivered_seq, read_seq, flag FROM delivery_readers WHERE conv = ` + conv + ` AND name = ` + name + ` LIMIT 1
+		SELECT reader, name, delivered_seq, read_seq, flag, rev FROM delivery_readers WHERE conv = ` + conv + ` AND name = ` + name + ` LIMIT 1
 	) p ON true`
 }
 

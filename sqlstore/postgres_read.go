@@ -28,7 +28,7 @@ var (
 
 	// A page is found in one table and filled from the others.
 	pgPage = `
-SELECT coalesce(c.version, 0), e.epoch, c.floor, ` + pgMessage + `, ` + pgOwn + `
+SELECT coalesce(c.version, 0), e.epoch, c.floor, p.rev, ` + pgMessage + `, ` + pgOwn + `
 FROM (SELECT epoch FROM delivery_epoch WHERE id = 1) e
 LEFT JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = $1::text LIMIT 1) c ON true%s`
 
@@ -90,7 +90,7 @@ WHERE ` + pgStanding + ` > 0`,
 
 	// An open message's receipt that is not there yet counts as Sent.
 	unread: `
-SELECT c.version, u.count, first.id, first.seq, flagged.id, flagged.seq, ` + placeCols + `, ` + pgHeader + `, substr(m.body, 1, ` + strconv.Itoa(delivery.MaxPreview) + `), ` + pgTally + `, ` + pgOwn + `
+SELECT c.version, u.count, first.id, first.seq, flagged.id, flagged.seq, ` + placeCols + `, private.status, ` + pgHeader + `, substr(m.body, 1, ` + strconv.Itoa(delivery.MaxPreview) + `), ` + pgTally + `, ` + pgOwn + `
 FROM json_array_elements_text($1::json) AS asked(id)
 CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = asked.id LIMIT 1) c
 LEFT JOIN LATERAL (SELECT * FROM delivery_readers WHERE conv = c.conv AND name = $2::text LIMIT 1) p ON true
@@ -116,7 +116,8 @@ LEFT JOIN LATERAL (
 	SELECT * FROM delivery_messages WHERE (conv, seq) > (c.conv, 0) AND (conv, seq) <= (c.conv, c.version) AND ` + pgStands + `
 	ORDER BY conv DESC, seq DESC LIMIT 1
 ) m ON true
-LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true` + pgReceipt,
+LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true
+LEFT JOIN LATERAL (SELECT status FROM delivery_own WHERE reader = CASE WHEN p.rev > 0 THEN p.reader END AND seq = m.seq LIMIT 1) private ON true` + pgReceipt,
 
 	dead: `SELECT id, payload, body, attempts, reason, at
 FROM (SELECT * FROM delivery_dead WHERE id > $1::bigint ORDER BY id LIMIT $2::bigint) d` + pgBody + ` ORDER BY id`,

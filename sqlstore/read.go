@@ -28,17 +28,18 @@ type reads struct {
 	// receipt without its ids, with a status of NULL where there is none.
 	readers string // message, after, limit
 
-	// Lists: conversation's version, epoch, message…, own receipt…, as a LEFT JOIN makes them: for
-	// an empty page, one row with both and NULLs. Those by seq have no tombstones.
+	// Lists: conversation's version, epoch, floor, the revision of the viewer's place, message…, own
+	// receipt…, as a LEFT JOIN makes them: for an empty page, one row with both and NULLs. Those by seq
+	// have no tombstones.
 	after   string // conversation, after, before, limit, viewer; the first ones in order of seq
 	before  string // the same; the last ones, in descending order of seq
 	changes string // conversation, after, limit, viewer; in order of version
 
 	// A row for each conversation that exists: its version, the count, the first unread message's id
-	// and seq, those of the first message at or after the flag, the user's place…, the newest message…, own
+	// and seq, those of the first message at or after the flag, the user's place…, the private status of the newest message, that message…, own
 	// receipt…. What is not there is NULL, but for the message's
 	// conversation's id. The body may be cut.
-	unread string // [conversation], user, limit → version, count, id, seq, id, seq, place…, message…, receipt…
+	unread string // [conversation], user, limit → version, count, id, seq, id, seq, place…, status, message…, receipt…
 	twice  bool   // whether unread takes the limit less one after it
 
 	dead    string // after, limit → id, payload, body, attempts, reason, at
@@ -135,6 +136,7 @@ func (s *session) receiptsOf(ctx context.Context, keys []delivery.ReceiptKey) (r
 type listed struct {
 	cursor  delivery.Cursor
 	floor   int64
+	rev     int64 // of the viewer's place
 	message delivery.Message
 }
 
@@ -148,7 +150,7 @@ const firstPiece = 50 + 1
 func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page, err error) {
 	err = s.read(ctx, func(q delivery.DBTX) error {
 		filling, cursor, floor := filler.Filler{List: l}, (*delivery.Cursor)(nil), int64(0)
-		rest, piece, tombstones := l, firstPiece, false
+		rest, piece, tombstones, rev := l, firstPiece, false, int64(0)
 		for rest.Limit++; ; piece = min(2*piece, delivery.MaxBatch+1) {
 			rows, last := rest.Limit, delivery.Message{}
 			if tombstones { // there may be many more
@@ -169,6 +171,7 @@ func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page
 				if last = row.message; last.ID == "" {
 					return false
 				}
+				rev = row.rev
 				n++
 				switch {
 				case row.cursor != *cursor:
@@ -188,6 +191,9 @@ func (s *session) list(ctx context.Context, l delivery.List) (page delivery.Page
 			if rest.Limit -= n - passed; !room || n < rows || rest.Limit == 0 {
 				page = filling.Done(*cursor)
 				page.Floor = floor
+				if rev > 0 {
+					return s.viewPage(ctx, q, l, page.Messages)
+				}
 				return nil
 			}
 			switch {
@@ -228,7 +234,11 @@ func (s *session) unread(ctx context.Context, user string, conversations []strin
 		for i, c := range conversations {
 			all[i].Conversation = c
 		}
-		return each(ctx, q, scanUnread, func(u delivery.Unread) bool {
+		return each(ctx, q, scanUnread, func(row unreadRow) bool {
+			u := row.Unread
+			if u.Newest != nil && u.Place.Rev > 0 {
+				view(u.Newest, user, row.private, u.Place)
+			}
 			if u.More = u.Count > limit; u.More {
 				u.Count = limit
 			}
@@ -241,22 +251,29 @@ func (s *session) unread(ctx context.Context, user string, conversations []strin
 	return all, err
 }
 
-func scanUnread(rows *sql.Rows) (u delivery.Unread, err error) {
+// unreadRow is an answer of the statement of unread counts.
+type unreadRow struct {
+	delivery.Unread
+	private delivery.Status // what is kept of private marks of the newest message
+}
+
+func scanUnread(rows *sql.Rows) (u unreadRow, err error) {
 	var newest delivery.Message
 	var flagged delivery.Position
 	var place ownPlace
+	var private delivery.Status
 	before := []any{&u.Version, &u.Count}
 	for _, p := range []*delivery.Position{&u.First, &flagged} {
 		before = append(before, orZero[string]{&p.ID}, orZero[int64]{&p.Seq})
 	}
-	err = scanViewed(rows, &newest, append(before, place.columns()...)...)
+	err = scanViewed(rows, &newest, append(append(before, place.columns()...), status{&private})...)
 	u.Conversation, u.Place = newest.Conversation, place.place()
 	if u.Flagged = flagged.Seq > 0; u.Flagged && (u.First.Seq == 0 || flagged.Seq < u.First.Seq) {
 		u.First = flagged
 	}
 	if newest.ID != "" {
 		newest.Body = delivery.Preview(newest.Body)
-		u.Newest = &newest
+		u.Newest, u.private = &newest, private
 	}
 	return u, err
 }

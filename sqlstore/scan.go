@@ -121,7 +121,7 @@ func scanReceipt(rows *sql.Rows) (r delivery.Receipt, err error) {
 }
 
 func scanListed(rows *sql.Rows) (l listed, err error) {
-	err = scanViewed(rows, &l.message, &l.cursor.Version, orZero[int64]{&l.cursor.Epoch}, orZero[int64]{&l.floor})
+	err = scanViewed(rows, &l.message, &l.cursor.Version, orZero[int64]{&l.cursor.Epoch}, orZero[int64]{&l.floor}, orZero[int64]{&l.rev})
 	return l, err
 }
 
@@ -131,7 +131,7 @@ func scanViewed(rows *sql.Rows, m *delivery.Message, before ...any) error {
 	err := rows.Scan(slices.Concat(before, messageColumns(m), receiptColumns(&own))...)
 	strip(m)
 	if own.Status.Valid() {
-		m.Own = &own
+		m.Own = (*delivery.Own)(&own)
 	}
 	return err
 }

@@ -107,8 +107,8 @@ func (m *marker) markThese(ctx context.Context, actor delivery.Actor, status del
 	entry.Took = now() - entry.At
 	entry.At, entry.What, entry.Messages = now(), acked, nil
 	for _, r := range results {
-		if r.Err == nil && !r.Receipt.Status.Reaches(status) {
-			r.Err = fmt.Errorf("acknowledged with a receipt at %v", r.Receipt.Status)
+		if r.Err == nil && !r.Own.Status.Reaches(status) {
+			r.Err = fmt.Errorf("acknowledged with a receipt at %v", r.Own.Status)
 		}
 		if r.Err != nil {
 			err = r.Err

@@ -55,7 +55,7 @@ func text(v any) string {
 func (m *machine) message(got delivery.Message) delivery.Message {
 	got.SentAt, got.DeliveredAt, got.ReadAt = m.at(got.SentAt), m.at(got.DeliveredAt), m.at(got.ReadAt)
 	if got.Own != nil {
-		own := m.receipt(*got.Own)
+		own := delivery.Own(m.receipt(delivery.Receipt(*got.Own)))
 		got.Own = &own
 	}
 	return got

@@ -214,7 +214,7 @@ func (r *recorder) call(ctx context.Context, worker int, random *rand.Rand) erro
 		page, err = c.tracker.Messages(ctx, delivery.Query{Conversation: message.Conversation, Viewer: c.user})
 		for _, m := range page.Messages {
 			if m.Own != nil {
-				c.read(m.ID, c.user, []delivery.Receipt{*m.Own})
+				c.read(m.ID, c.user, []delivery.Receipt{delivery.Receipt(*m.Own)})
 			} else {
 				c.read(m.ID, c.user, nil)
 			}
@@ -246,7 +246,7 @@ func (c *call) marked(messages []string, results []delivery.MarkResult, err erro
 		}
 		switch failure := errors.Join(err, result.Err); {
 		case failure == nil:
-			c.write(id, output{status: result.Receipt.Status, version: result.Receipt.Version, counted: true, changed: result.Changed}, false)
+			c.write(id, output{status: result.Own.Status, version: result.Own.Version, counted: true, changed: result.Changed}, false)
 		case errors.Is(failure, delivery.ErrOutcomeUnknown):
 			c.write(id, output{unknown: true}, true)
 		}

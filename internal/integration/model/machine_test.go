@@ -148,9 +148,9 @@ func (m *machine) mark(on calls) {
 	order := make([]int, len(got))
 	for i := range got {
 		order[i] = i
-		got[i].Receipt = m.receipt(got[i].Receipt)
+		got[i].Own = delivery.Own(m.receipt(delivery.Receipt(got[i].Own)))
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(got[a].Receipt.Version, got[b].Receipt.Version) })
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(got[a].Own.Version, got[b].Own.Version) })
 	for _, i := range order {
 		m.same("Mark", got[i].Message, messages[i])
 		refusal := m.ref.refusal(actor.User, messages[i])
@@ -160,7 +160,7 @@ func (m *machine) mark(on calls) {
 		if refusal == nil {
 			want, changed = m.ref.mark(actor, messages[i], status, at)
 		}
-		m.same("Mark", got[i].Receipt, want)
+		m.same("Mark", delivery.Receipt(got[i].Own), want)
 		m.same("whether Mark changed anything", got[i].Changed, changed)
 	}
 }

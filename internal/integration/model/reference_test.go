@@ -322,7 +322,7 @@ func (r *reference) changes(viewer, conversation string, since int64, limit int)
 // seenBy is a message with the viewer's own receipt.
 func (r *reference) seenBy(viewer string, m delivery.Message) delivery.Message {
 	if own, ok := r.receipts[receiptKey{m.ID, viewer}]; ok {
-		m.Own = &own
+		m.Own = (*delivery.Own)(&own)
 	}
 	return m
 }
