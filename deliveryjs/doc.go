@@ -27,6 +27,7 @@
 //	pusher.js       a transport over pusher-js, or over the client of protocol.js
 //	echo.js         a transport over Laravel Echo
 //	eventsource.js  a transport over sseadapter's streams
+//	shared.js       a transport that all tabs of a user share
 //	protocol.js     a small client of Pusher's protocol
 //
 // Each is complete in itself, and at most 2 KB, where the core is at most 6 KB, both compressed. The

@@ -14,7 +14,7 @@ import (
 )
 
 // modules are the modules that pages import. All others are parts of theirs.
-var modules = []string{"delivery.js", "pusher.js", "echo.js", "eventsource.js", "protocol.js"}
+var modules = []string{"delivery.js", "pusher.js", "echo.js", "eventsource.js", "shared.js", "protocol.js"}
 
 func main() {
 	for _, name := range modules {
