@@ -1,0 +1,54 @@
+// Package deliveryotel measures a [delivery.Tracker] with OpenTelemetry. It is a module of its own.
+//
+//	telemetry, err := deliveryotel.New(nil) // the global providers
+//	tracker, err := delivery.New(store, telemetry.Notifier(notifier), &delivery.Options{
+//		Authorize: mayDo,
+//		Observer:  telemetry.Observer(),
+//		Trace:     deliveryotel.Trace,
+//	})
+//	stop, err := telemetry.Watch(tracker)
+//
+// # Metrics
+//
+//	name                          kind              unit       labels
+//	delivery.sends                counter           {message}  delivery.result, delivery.in_tx
+//	delivery.marks                counter           {mark}     delivery.result, delivery.in_tx, delivery.status, delivery.up_to
+//	delivery.receipts             counter           {receipt}  delivery.status
+//	delivery.deletions            counter           {message}  delivery.result, delivery.in_tx
+//	delivery.time_to_delivered    histogram         s
+//	delivery.time_to_read         histogram         s
+//	delivery.batch.size           histogram         {item}     delivery.batch, delivery.result
+//	delivery.batch.duration       histogram         s          delivery.batch, delivery.result
+//	delivery.notify.duration      histogram         s          delivery.result
+//	delivery.notify.events        counter           {event}    delivery.result
+//	delivery.notify.calls         up-down counter   {call}
+//	delivery.leases.lost          counter           {event}
+//	delivery.dead_letters         counter           {event}
+//	delivery.breaker.changes      counter           {change}   delivery.breaker
+//	delivery.outbox.waiting       gauge             {event}
+//	delivery.outbox.age           gauge             s
+//	delivery.outbox.ahead         gauge             s
+//	delivery.outbox.dead          gauge             {event}
+//	delivery.breaker.state        gauge             {state}    delivery.breaker
+//
+// delivery.receipts counts the receipts that advanced, by all marks. The two times are those of
+// single marks: from the sending of a message to the step of a recipient. An up-to mark has no time.
+//
+// The gauges are read from the tracker by [Telemetry.Watch], with one call of [delivery.Tracker.Backlog]
+// at each collection. The outbox is shared by all processes, so take the greatest of their values, and
+// not the sum. The breaker is the process's own: the state that holds has the value 1, the others 0.
+//
+// # Labels
+//
+// No id of a user, a message or a conversation is ever a label, and no text of an error. The label
+// delivery.result has one of these values: ok, own_message, not_recipient, forbidden, not_found,
+// conflict, gone, invalid, unavailable, outcome_unknown, tx_conflict, canceled, error. For the notifier
+// it is ok, refused, canceled or error. delivery.status is delivered or read; delivery.batch is sends,
+// marks, up_to or deletions; delivery.breaker is closed, open or half-open.
+//
+// # Traces
+//
+// Each call of the notifier is a span, delivery.notify. It is linked to the spans in whose contexts the
+// changes were sent or marked, in whatever process that was: [Trace] puts those into the outbox. Only
+// sampled spans are put there. A span has at most 128 links.
+package deliveryotel
