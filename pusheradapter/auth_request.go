@@ -101,7 +101,7 @@ func readJSONFields(text []byte) (map[string][]string, error) {
 		}
 		switch text, isText := value.(string); {
 		case isText:
-			fields[name.(string)] = []string{text}
+			fields[name.(string)] = append(fields[name.(string)], text)
 		case name == "socket_id" || name == "channel_name":
 			return nil, invalid(name.(string) + " is not a string")
 		}
