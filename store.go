@@ -86,7 +86,8 @@ type Store interface {
 	// It changes nothing that any other method but Unread, and List for its Viewer, answers with: no
 	// receipt, count or version. It makes the events of [OwnEvents], under the lease as in Create. It
 	// neither waits for a conversation that another transaction has locked nor makes others wait for
-	// one. It may wait for another change of the same user's.
+	// one, unless the store lets in one writer at a time. It may wait for another change of the same
+	// user's.
 	AdvanceOwn(ctx context.Context, marks []OwnMark, lease Lease) ([]MarkedOwn, []Claimed, error)
 
 	// Load returns the messages with these ids that exist, each once, in any order.

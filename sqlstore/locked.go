@@ -26,6 +26,7 @@ type locked struct {
 	foundFree   string               // the same, but it fails if another transaction has made or locked it
 	lock        string               // [key] → key, version, drops; locked
 	addReaders  string               // [key, name]; those that exist stay
+	addMissing  string               // the same, that locks none that exists, at READ COMMITTED
 	addRosters  string               // [key, roster's key, size]; likewise
 	addMembers  string               // [roster, key, name]: of readers
 	addMessages string               // [key, seq, id, sender, body, roster, total, quorum, sent at]; the sender is a reader

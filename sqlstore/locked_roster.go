@@ -68,7 +68,7 @@ func (l *locked) address(ctx context.Context, q delivery.DBTX, s *session, draft
 	if err := execEach(ctx, q, setRosters); err != nil {
 		return nil, false, err
 	}
-	more, err := l.makeRosters(ctx, q, addressed, fresh)
+	more, err := l.makeRosters(ctx, q, s, addressed, fresh)
 	if err != nil {
 		return nil, false, err
 	}
@@ -119,7 +119,7 @@ func scanAudience(rows *sql.Rows) (a audience, err error) {
 // makeRosters makes the rosters of the drafts that are the first for theirs, with their members. It
 // makes readers of these and of all senders, and fills in the audiences. It returns the drafts
 // whose rosters are hidden from the transaction's snapshot, since somebody else has made them.
-func (l *locked) makeRosters(ctx context.Context, q delivery.DBTX, drafts []*draft, fresh map[name]*draft) (hidden []*draft, err error) {
+func (l *locked) makeRosters(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft, fresh map[name]*draft) (hidden []*draft, err error) {
 	var rosters, readers, members []row
 	var fromFresh []*draft
 	for _, d := range drafts {
@@ -153,7 +153,11 @@ func (l *locked) makeRosters(ctx context.Context, q delivery.DBTX, drafts []*dra
 			}
 		}
 	}
-	return hidden, execAll(ctx, q, batch{l.addReaders, readers}, batch{l.addMembers, members})
+	add := l.addReaders
+	if s.tx == nil { // where no row is locked by being read
+		add = l.addMissing
+	}
+	return hidden, execAll(ctx, q, batch{add, readers}, batch{l.addMembers, members})
 }
 
 // confirmLacking returns the drafts whose rosters are not there, and those whose rosters are hidden

@@ -75,6 +75,11 @@ LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = g.roster
 		addReaders: `
 INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
 SELECT conv, name, 0, 0 FROM ` + t.rows("conv BIGINT, name ID") + t.keep("conv, name", "delivery_readers.conv"),
+		addMissing: `
+INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
+SELECT conv, name, 0, 0 FROM ` + t.rows("conv BIGINT, name ID") + `
+WHERE NOT EXISTS (SELECT 1 FROM delivery_readers p /*! FORCE INDEX (PRIMARY) */ WHERE p.conv = j.conv AND p.name = j.name)` +
+			strings.TrimPrefix(t.keep("conv, name", "delivery_readers.conv"), " WHERE true"),
 		addRosters: t.insert("delivery_rosters", "conv BIGINT, name KEY, size INT") + t.keep("conv, name", "delivery_rosters.conv"),
 		addMembers: `
 INSERT INTO delivery_members (roster, reader)

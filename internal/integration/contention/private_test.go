@@ -1,0 +1,94 @@
+package contention
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
+)
+
+// A wait for a conversation, of a private mark or for one, would tell others when a user reads.
+func TestPrivateMarksAndConversationsDoNotWaitForEachOther(t *testing.T) {
+	for _, e := range engines.All {
+		if e.Kind == engines.SQLite {
+			continue // it has one writer at a time
+		}
+		t.Run(e.Name, func(t *testing.T) {
+			db, store := stores.Migrated(t, e)
+			tracker := stores.Tracker(t, store)
+			for _, id := range []string{"m1", "m2", "m3"} {
+				send(t, tracker, delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "carol"}}})
+			}
+			bob, through := delivery.Actor{User: "bob", Hide: delivery.HideAll}, delivery.MessageRef{Conversation: "c", ID: "m2"}
+			private := func(ctx context.Context) (err error) {
+				calls := []func() error{
+					func() error { _, err := tracker.MarkRead(ctx, bob, "m1"); return err },
+					func() error { _, err := tracker.MarkUpTo(ctx, bob, delivery.Read, through); return err },
+					func() error { _, err := tracker.MarkUnread(ctx, bob, "m2"); return err },
+					func() error { _, err := tracker.Dismiss(ctx, bob, through); return err },
+				}
+				for i := 0; i < len(calls) && err == nil; i++ {
+					err = calls[i]()
+				}
+				return err
+			}
+			within := func(what string, call func(ctx context.Context) error) {
+				t.Helper()
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				if err := call(ctx); err != nil {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			t.Run("private marks while a transaction has the conversation", func(t *testing.T) {
+				tx := stores.Begin(t, db)
+				if _, err := tracker.MarkTx(t.Context(), tx, delivery.Actor{User: "carol"}, delivery.Delivered, "m1"); err != nil {
+					t.Fatal(err)
+				}
+				within("private marks", private)
+				if err := tx.Commit(); err != nil {
+					t.Fatal(err)
+				}
+			})
+			t.Run("others' calls while a private mark is not committed", func(t *testing.T) {
+				tx := stores.Begin(t, db)
+				if _, err := tracker.MarkTx(t.Context(), tx, bob, delivery.Read, "m3"); err != nil {
+					t.Fatal(err)
+				}
+				within("a mark", func(ctx context.Context) error {
+					_, err := tracker.MarkRead(ctx, delivery.Actor{User: "carol"}, "m3")
+					return err
+				})
+				within("an up-to mark", func(ctx context.Context) error {
+					_, err := tracker.MarkUpTo(ctx, delivery.Actor{User: "carol"}, delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m3"})
+					return err
+				})
+				within("a send", func(ctx context.Context) error {
+					_, err := tracker.Send(ctx, delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "carol", "dave"}}})
+					return err
+				})
+				within("a deletion", func(ctx context.Context) error {
+					_, err := tracker.Delete(ctx, delivery.Actor{User: "alice"}, "m1")
+					return err
+				})
+				if err := tx.Commit(); err != nil {
+					t.Fatal(err)
+				}
+			})
+			unread, err := tracker.Unread(t.Context(), bob, "c")
+			if err != nil || unread[0].Count != 1 {
+				t.Errorf("bob has unread %+v, %v", unread, err)
+			}
+		})
+	}
+}
+
+func send(t *testing.T, tracker *delivery.Tracker, draft delivery.Draft) {
+	t.Helper()
+	if _, err := tracker.Send(t.Context(), draft); err != nil {
+		t.Fatal(err)
+	}
+}
