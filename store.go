@@ -117,7 +117,7 @@ type Store interface {
 	ReceiptsOf(ctx context.Context, keys []ReceiptKey) ([]Receipt, error)
 }
 
-// Keeper is a [Store] that can also delete, prune and erase. [Tracker.Delete] and the other calls for
+// Keeper is a [Store] that can also delete, prune, erase and verify. [Tracker.Delete] and the other calls for
 // the end of messages need it.
 //
 // A deleted message leaves a tombstone: its id, its conversation, its seq, and the version of its
@@ -164,6 +164,18 @@ type Keeper interface {
 	// The call that leaves no more takes the name out of the outbox and the dead letters as well:
 	// events for the user alone are dropped, others have "" in its place.
 	Erase(ctx context.Context, user string, limit int) (ErasureResult, error)
+
+	// Verify counts the receipts of the first limit messages of a conversation after a seq, all at one
+	// moment, and compares them with the counters. Tombstones are passed over. It changes nothing.
+	Verify(ctx context.Context, conversation string, after int64, limit int) (Verification, error)
+}
+
+// Verification is what [Keeper.Verify] has found.
+type Verification struct {
+	Messages int     // looked at, tombstones included
+	Drifts   []Drift // in order of seq
+	Last     int64   // the seq of the last one looked at
+	More     bool    // there may be more after it
 }
 
 // ErasureResult is what [Keeper.Erase] has done.

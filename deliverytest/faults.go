@@ -105,6 +105,12 @@ func (s *faultyStore) Erase(ctx context.Context, user string, limit int) (delive
 	return keep(s, "Erase", func(k delivery.Keeper) (delivery.ErasureResult, error) { return k.Erase(ctx, user, limit) })
 }
 
+func (s *faultyStore) Verify(ctx context.Context, conversation string, after int64, limit int) (delivery.Verification, error) {
+	return keep(s, "Verify", func(k delivery.Keeper) (delivery.Verification, error) {
+		return k.Verify(ctx, conversation, after, limit)
+	})
+}
+
 // keep is call1 for a store that may be no Keeper.
 func keep[T any](s *faultyStore, method string, work func(delivery.Keeper) (T, error)) (result T, err error) {
 	keeper, ok := s.store.(delivery.Keeper)

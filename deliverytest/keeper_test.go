@@ -21,6 +21,7 @@ type careless struct {
 	pruned     func(*delivery.PruningResult)
 	rooms      func([]string)
 	erase      func(string) string
+	verified   func(*delivery.Verification)
 	eraseLimit func(int) int
 }
 
@@ -56,6 +57,12 @@ func (c *careless) Erase(ctx context.Context, user string, limit int) (delivery.
 		limit = c.eraseLimit(limit)
 	}
 	return c.Store.(delivery.Keeper).Erase(ctx, user, limit)
+}
+
+func (c *careless) Verify(ctx context.Context, conversation string, after int64, limit int) (delivery.Verification, error) {
+	v, err := c.Store.(delivery.Keeper).Verify(ctx, conversation, after, limit)
+	apply(c.verified, &v)
+	return v, err
 }
 
 // lapses are ways to break the contract of keepers, and beginnings of rules that must notice.
@@ -219,6 +226,12 @@ var lapses = []struct {
 	}},
 	{"it erases one at a time", []string{"a user of many conversations"}, func(c *careless) {
 		c.eraseLimit = func(int) int { return 1 }
+	}},
+	{"it sees drift where there is none", []string{"sound counters"}, func(c *careless) {
+		c.verified = func(v *delivery.Verification) { v.Drifts = make([]delivery.Drift, v.Messages/3) }
+	}},
+	{"it verifies one page alone", []string{"messages are verified"}, func(c *careless) {
+		c.verified = func(v *delivery.Verification) { v.More = false }
 	}},
 	{"it prunes one too few", []string{"whatever races with prunes"}, func(c *careless) {
 		c.prune = func(p *delivery.Pruning) { p.Limit-- }

@@ -53,7 +53,7 @@ func TestKeeper(t *testing.T, open func(t *testing.T) delivery.Keeper) {
 	}
 }
 
-var allKeeperCases = slices.Concat(keeperCases, pruneCases, eraseCases)
+var allKeeperCases = slices.Concat(keeperCases, pruneCases, eraseCases, verifyCases)
 
 // storeCase is one rule, and the test that a store keeps it.
 type storeCase struct {

@@ -22,6 +22,7 @@ import (
 	"sync"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/drift"
 	"github.com/msgdelivery/delivery/internal/nameless"
 )
 
@@ -297,6 +298,39 @@ func (s *Store) Erase(ctx context.Context, user string, limit int) (result deliv
 	}
 	s.outbox.erase(user)
 	return result, nil
+}
+
+// Verify counts receipts again, as [delivery.Keeper] says.
+func (s *Store) Verify(ctx context.Context, conversation string, after int64, limit int) (v delivery.Verification, err error) {
+	if err := s.enter(ctx); err != nil {
+		return v, err
+	}
+	defer s.mu.Unlock()
+	c := s.conversations[conversation]
+	if c == nil {
+		return v, nil
+	}
+	for _, m := range c.messages[c.search(after+1):] {
+		if v.Messages == limit {
+			v.More = true
+			break
+		}
+		v.Messages, v.Last = v.Messages+1, m.Seq
+		if m.deleted {
+			continue
+		}
+		delivered, read := 0, 0
+		for _, r := range m.receipts {
+			delivered++
+			if r.Status == delivery.Read {
+				read++
+			}
+		}
+		if d := drift.Of(m.Header, m.Tally, delivered, read, !m.Open && m.members == nil); d != (delivery.Drift{}) {
+			v.Drifts = append(v.Drifts, d)
+		}
+	}
+	return v, nil
 }
 
 // Load returns the messages with these ids that exist.

@@ -1,0 +1,20 @@
+// Package drift compares counters with what was counted, as the stores do.
+package drift
+
+import "github.com/msgdelivery/delivery"
+
+// Of returns the drift of a message that has this tally and so many receipts, or the zero Drift.
+func Of(h delivery.Header, stored delivery.Tally, delivered, read int, noRoster bool) delivery.Drift {
+	counted := delivery.Tally{Status: delivery.Sent, Delivered: delivered, Read: read}
+	switch {
+	case read >= h.Quorum:
+		counted.Status = delivery.Read
+	case delivered >= h.Quorum:
+		counted.Status = delivery.Delivered
+	}
+	stored = delivery.Tally{Status: stored.Status, Delivered: stored.Delivered, Read: stored.Read}
+	if stored == counted && !noRoster {
+		return delivery.Drift{}
+	}
+	return delivery.Drift{Message: h.ID, Conversation: h.Conversation, Stored: stored, Counted: counted, NoRoster: noRoster}
+}

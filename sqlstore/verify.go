@@ -1,0 +1,63 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/drift"
+)
+
+// Verify counts receipts again, as [delivery.Keeper] says.
+func (s *Store) Verify(ctx context.Context, conversation string, after int64, limit int) (v delivery.Verification, err error) {
+	err = s.session.read(ctx, func(q delivery.DBTX) error {
+		v, err = s.session.verify(ctx, q, conversation, after, limit)
+		return err
+	})
+	if err != nil {
+		return delivery.Verification{}, fmt.Errorf("sqlstore: verifying messages: %w", err)
+	}
+	return v, nil
+}
+
+// textVerify counts in one statement, which sees one moment: key, after seq, limit → id, seq,
+// whether it is a tombstone, quorum, status, delivered, read, receipts delivered, receipts read,
+// whether a roster is missing.
+var textVerify = `
+SELECT m.id, m.seq, m.sender IS NULL, m.quorum, t.status, t.delivered_count, t.read_count,
+	(SELECT COUNT(*) FROM delivery_receipts r /*! FORCE INDEX (PRIMARY) */ WHERE r.conv = m.conv AND r.seq = m.seq AND r.version > 0 AND r.status >= ` + sqlDelivered + `),
+	(SELECT COUNT(*) FROM delivery_receipts r /*! FORCE INDEX (PRIMARY) */ WHERE r.conv = m.conv AND r.seq = m.seq AND r.version > 0 AND r.status = ` + sqlRead + `),
+	m.roster IS NOT NULL AND g.roster IS NULL
+FROM (
+	SELECT conv, seq, id, sender, roster, quorum FROM delivery_messages /*! FORCE INDEX (PRIMARY) */
+	WHERE conv = ? AND seq > ? ORDER BY seq LIMIT ?
+) m
+JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq
+LEFT JOIN delivery_rosters g /*! FORCE INDEX (delivery_rosters_roster) */ ON g.roster = m.roster
+ORDER BY m.seq`
+
+func (s *session) verify(ctx context.Context, q delivery.DBTX, conversation string, after int64, limit int) (v delivery.Verification, err error) {
+	keys, err := query(ctx, q, scanInt, s.say("SELECT conv FROM delivery_conversations WHERE id = ?"), conversation)
+	if err != nil || len(keys) == 0 {
+		return v, err
+	}
+	type counted struct {
+		delivery.Header
+		delivery.Tally
+		gone, noRoster  bool
+		delivered, read int
+	}
+	columns := func(c *counted) []any {
+		return []any{&c.ID, &c.Seq, &c.gone, &c.Quorum, status{&c.Status}, &c.Tally.Delivered, &c.Tally.Read, &c.delivered, &c.read, &c.noRoster}
+	}
+	err = each(ctx, q, into(columns), func(c counted) bool {
+		v.Messages, v.Last = v.Messages+1, c.Seq
+		c.Conversation = conversation
+		if d := drift.Of(c.Header, c.Tally, c.delivered, c.read, c.noRoster); !c.gone && d != (delivery.Drift{}) {
+			v.Drifts = append(v.Drifts, d)
+		}
+		return true
+	}, s.say(textVerify), keys[0], after, limit)
+	v.More = v.Messages == limit
+	return v, err
+}
