@@ -7,15 +7,20 @@ import (
 	"time"
 )
 
-// pruneLimit is how many messages go in one transaction.
-const pruneLimit = 500
+// pruneLimit is how many messages go in one transaction. After each, pruning rests pruneRest times as
+// long as it took, and leaves the database to the others.
+const (
+	pruneLimit = 100
+	pruneRest  = 2
+)
 
 // Prune removes, in every conversation, the messages before the first one that was sent at before or
 // later, and announces that. It returns how many messages it removed. Nothing is left of them: a
 // message with such an id would be a new one. So before must be older than the clients' queued
 // sends: if it is not at least [Options.PruneAge] ago, the error is an [InvalidError].
 //
-// Prune works in small transactions, one conversation after the other. If it ends early, with an
+// Prune works in transactions of up to 100 messages, one conversation after the other, and rests
+// between them for 2/3 of the time, so that it hinders little what else goes on. If it ends early, with an
 // error, a further call goes on. Every page has the floor up to which messages were removed
 // ([Page.Floor]), and so has the event ([Pruned]): clients drop what is at or below it.
 //
@@ -77,6 +82,7 @@ func (t *Tracker) prune(ctx context.Context, keeper Keeper, p Pruning) (removed 
 		}
 	}()
 	for {
+		began := time.Now()
 		pruning, err := patient(ctx, func() (PruningResult, bool, error) {
 			r, err := keeper.Prune(ctx, p)
 			return r, r.Blocked, err
@@ -86,6 +92,11 @@ func (t *Tracker) prune(ctx context.Context, keeper Keeper, p Pruning) (removed 
 		}
 		if !pruning.More {
 			return removed, nil
+		}
+		select {
+		case <-ctx.Done():
+			return removed, outcome("pruning", ctx.Err())
+		case <-time.After(pruneRest * time.Since(began)):
 		}
 	}
 }

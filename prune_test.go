@@ -65,10 +65,10 @@ func TestPrune(t *testing.T) {
 		}
 		time.Sleep(25 * time.Hour)
 		cutoff := time.Now().Add(-24 * time.Hour)
-		if n, err := tracker.Prune(t.Context(), cutoff); n != 500 || err == nil {
+		if n, err := tracker.Prune(t.Context(), cutoff); n != 100 || err == nil {
 			t.Errorf("at first: %d, %v", n, err)
 		}
-		if n, err := tracker.Prune(t.Context(), cutoff); n != 600 || err != nil {
+		if n, err := tracker.Prune(t.Context(), cutoff); n != 1000 || err != nil {
 			t.Errorf("then: %d, %v", n, err)
 		}
 	})
