@@ -59,7 +59,7 @@
 //
 // # Browsers
 //
-// The modules need ES2022 and AbortSignal.timeout: Chromium 103, Firefox 100 and Safari 16.4 or
-// newer. A Content-Security-Policy needs script-src and connect-src for the app's own origin, and
+// The modules need ES2023's findLast and AbortSignal.timeout: Chromium 103, Firefox 104 and Safari 16
+// or newer. A Content-Security-Policy needs script-src and connect-src for the app's own origin, and
 // connect-src for the Pusher server.
 package deliveryjs

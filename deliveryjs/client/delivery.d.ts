@@ -133,7 +133,7 @@ export interface Transport {
 /** Where a transport brings the events. */
 export interface Hub {
   /** An event of deliverywire. */
-  event(kind: 'message' | 'status' | 'deleted', payload: object): void;
+  event(kind: 'message' | 'status' | 'deleted', payload: { conversation: string; from: number; to: number; shared?: object; updates: object[] }): void;
   /**
    * The events of a conversation come from now on. The page then asks for what it missed: at once the first time, and
    * later within a random part of jitter, in ms (default 5,000). A transport that itself brings all after a version says

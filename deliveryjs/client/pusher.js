@@ -32,8 +32,8 @@ export function pusher(client, { channel: nameOf = privateChannel } = {}) {
         hub.live(conversation, client.jitter);
       };
       channel.bind('pusher:subscription_succeeded', live);
-      channel.bind('pusher:subscription_error', ({ status } = {}) => {
-        if (channel.subscribed || status === 403) return;
+      channel.bind('pusher:subscription_error', (error) => {
+        if (channel.subscribed || error?.status === 403) return;
         clearTimeout(retries.get(conversation));
         retries.set(conversation, setTimeout(() => client.subscribe(channel.name), backoff(++failures)));
       });
