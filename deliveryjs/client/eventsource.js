@@ -72,14 +72,19 @@ export function eventSource(url, { silence = 45_000, withCredentials = false } =
     heard();
   }
 
-  // The browser connects again when the network is back, and not before its own pause is over.
-  const online = () => source?.readyState !== 1 && joined.size && soon();
+  const listeners = {
+    // The browser connects again when the network is back, and not before its own pause is over.
+    online: () => source?.readyState !== 1 && soon(),
+    // A page in the back/forward cache would keep one of the browser's six connections to the host.
+    pagehide: close,
+    pageshow: ({ persisted }) => persisted && soon(),
+  };
 
   return {
     socket: () => socket,
     start(it) {
       hub = it;
-      globalThis.addEventListener?.('online', online);
+      for (const [name, handler] of Object.entries(listeners)) globalThis.addEventListener?.(name, handler);
     },
     join(conversation) {
       joined.add(conversation);
@@ -91,7 +96,7 @@ export function eventSource(url, { silence = 45_000, withCredentials = false } =
     },
     stop() {
       close();
-      globalThis.removeEventListener?.('online', online);
+      for (const [name, handler] of Object.entries(listeners)) globalThis.removeEventListener?.(name, handler);
     },
   };
 }

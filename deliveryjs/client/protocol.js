@@ -61,9 +61,18 @@ export class Pusher {
   #silence = 0; // the timer that ends a silence
   #activityTimeout = 120_000; // ms; the server sets it
   #online = -Infinity; // when the network came back
-  #back = () => {
-    this.#online = Date.now();
-    if (!this.#socket && this.connection.state !== 'failed') this.connect();
+  #listeners = {
+    online: () => {
+      this.#online = Date.now();
+      if (!this.#socket && this.connection.state !== 'failed') this.connect();
+    },
+    // In the back/forward cache the socket would stay open, and the server would count the page as one that listens.
+    pagehide: () => {
+      if (this.connection.state === 'failed') return;
+      this.#lost(1001);
+      clearTimeout(this.#retry);
+    },
+    pageshow: ({ persisted }) => persisted && this.#listeners.online(),
   };
 
   /**
@@ -75,7 +84,7 @@ export class Pusher {
     this.#url = `${origin}/app/${key}?protocol=7&client=delivery&version=1.0`;
     this.#auth = channelAuthorization;
     this.#spread = spread;
-    globalThis.addEventListener?.('online', this.#back);
+    for (const [name, handler] of Object.entries(this.#listeners)) globalThis.addEventListener?.(name, handler);
     this.connect();
   }
 
@@ -92,7 +101,7 @@ export class Pusher {
   }
 
   disconnect() {
-    globalThis.removeEventListener?.('online', this.#back);
+    for (const [name, handler] of Object.entries(this.#listeners)) globalThis.removeEventListener?.(name, handler);
     clearTimeout(this.#retry);
     this.#lost(4000);
     this.connection.become('disconnected');

@@ -1,8 +1,13 @@
 // Package browser tests what users see: the pages of the examples in Chromium, with their own
-// Pusher client and with pusher-js; pusher-js against pushertest; and the code of docs/guides.
+// Pusher client and with pusher-js; pusher-js against pushertest; the code of docs/guides; and what
+// of the client of deliveryjs needs a page, the main path also in Firefox.
 //
 //	go test ./internal/integration/browser
 //	DELIVERY_SCREENSHOTS=/tmp/shots go test ./internal/integration/browser -count=1 # keeps pictures of the pages
+//
+// TestRandomSessions runs a few sessions, and as many as its flag says:
+//
+//	go test ./internal/integration/browser -run TestRandomSessions -count=1 -sessions 1000
 //
 // The picture in the README, docs/chat.png, is one of these: "picture of the README".
 //

@@ -168,12 +168,31 @@ func TestWhatCountsAsRead(t *testing.T) {
 		call(bob, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: input.DispatchMouseEventTypeMouseMoved, X: 50, Y: 50})
 		alice.wait(`room.sorted().at(-1).status === 'read'`)
 	})
+	t.Run("nothing is read in a window without the focus, nor in a hidden tab that claims to have it", func(t *testing.T) {
+		bob.visit(app.URL + "/bob?dwell=100")
+		bob.wait(`window.room?.loaded`)
+		for _, away := range []string{
+			`document.hasFocus = () => false`,
+			`document.hasFocus = () => true, Object.defineProperty(document, 'visibilityState', {get: () => 'hidden', configurable: true})`,
+		} {
+			eval[any](bob, `void (`+away+`)`)
+			eval[any](alice, `void send(1)`)
+			alice.wait(`room.sorted().at(-1).status === 'delivered'`)
+			eval[any](bob, `void (box.scrollTop = box.scrollHeight)`)
+			eval[any](bob, `new Promise((done) => setTimeout(done, 500))`)
+			if got := eval[string](bob, `own()`); !strings.HasSuffix(got, "d") {
+				t.Errorf("after %s bob has read %s", away, got)
+			}
+			eval[any](bob, `delete document.visibilityState, delete document.hasFocus, void dispatchEvent(new Event('focus'))`)
+			alice.wait(`room.sorted().at(-1).status === 'read'`)
+		}
+	})
 	t.Run("a page that ends right after a reading has it stored", func(t *testing.T) {
 		bob.visit(app.URL + "/bob?dwell=100000")
 		bob.wait(`window.room?.loaded`)
 		eval[any](alice, `void send(1)`)
 		bob.wait(`own().endsWith('rd')`)
-		bob.wait(`own().length === 14`)
+		bob.wait(`own().length === 16`)
 		eval[any](bob, `void (room.read(room.sorted().at(-1).id), location.href = '/favicon.ico?', location.href = 'about:blank')`)
 		alice.wait(`room.sorted().at(-1).status === 'read'`)
 	})

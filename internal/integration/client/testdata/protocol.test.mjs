@@ -182,3 +182,21 @@ test('a signature that comes late is not used on another connection', async () =
   assert.deepEqual(errors, []);
   pusher.disconnect();
 });
+
+test('a page in the back/forward cache has no connection, and has one again when it is back', async () => {
+  const pusher = connect();
+  pusher.subscribe('private-a');
+  last().establish();
+  await pass(100);
+  asked = [];
+  window.dispatchEvent(new Event('pagehide'));
+  assert.equal(last().closed, true);
+  await pass(60_000, 1000);
+  assert.equal(sockets.length, 1);
+  window.dispatchEvent(Object.assign(new Event('pageshow'), { persisted: true }));
+  assert.equal(sockets.length, 2);
+  last().establish();
+  await pass(50);
+  assert.equal(asked.length, 1);
+  pusher.disconnect();
+});

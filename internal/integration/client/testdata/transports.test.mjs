@@ -234,3 +234,23 @@ test('a silent stream counts as broken after 45 s', async () => {
   assert.equal(streams.length, 2);
   transport.stop();
 });
+
+test('a page in the back/forward cache has no stream, and has one again when it is back', async () => {
+  const window = new EventTarget();
+  globalThis.addEventListener = window.addEventListener.bind(window);
+  globalThis.removeEventListener = window.removeEventListener.bind(window);
+  streams = [];
+  const hub = new Hub();
+  const transport = eventSource('/events');
+  transport.start(hub);
+  transport.join('a');
+  await pass(10);
+  window.dispatchEvent(new Event('pagehide'));
+  assert.equal(streams[0].readyState, 2);
+  await pass(100_000, 1000);
+  assert.equal(streams.length, 1);
+  window.dispatchEvent(Object.assign(new Event('pageshow'), { persisted: true }));
+  await pass(10);
+  assert.equal(streams.length, 2);
+  transport.stop();
+});

@@ -1,0 +1,119 @@
+package browser
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/chromedp/cdproto/page"
+)
+
+var sessions = flag.Int("sessions", 8, "how many random sessions TestRandomSessions has")
+
+// witness notes in the browser's storage, by means of its own, which messages were on the screen for
+// most of the dwell in a visible page with the focus, and which ones the page took for read.
+const witness = `<script>
+const note = (kind, id) => localStorage.setItem('witness/' + kind + '/' + id, '')
+const since = new Map()
+const look = () => {
+	requestAnimationFrame(look)
+	const {top, bottom} = box.getBoundingClientRect()
+	const here = document.visibilityState === 'visible' && document.hasFocus()
+	for (const line of box.querySelectorAll('i')) {
+		const at = line.getBoundingClientRect(), id = line.parentNode.id
+		const whole = here && at.top >= top - 2 && at.bottom <= Math.min(bottom, innerHeight) + 2
+		if (!whole) since.delete(id)
+		else if (!since.has(id)) since.set(id, performance.now())
+		else if (performance.now() - since.get(id) > 70) note('seen', id)
+	}
+	for (const {id, own} of window.room?.sorted() ?? []) if (own === 'read') note('read', id)
+}
+look()
+</script>`
+
+// TestRandomSessions has bob open, scroll, resize, hide, freeze, reload and leave a page of which
+// alice writes the messages. No message is read that was not on his screen, and every one that his
+// page took for read is stored after his next visit.
+func TestRandomSessions(t *testing.T) {
+	t.Parallel()
+	app := newStreamed(t, func(user string) string {
+		if user == "bob" {
+			return fmt.Sprintf(screenPage, user) + witness
+		}
+		return fmt.Sprintf(screenPage, user)
+	})
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d", seed)
+	alice := app.open(t, "alice")
+	alice.wait(`window.room?.loaded`)
+	bob := newUser(t, "bob").newTab(app.URL)
+	bob.pardon("net::ERR_")
+	write := func() { eval[any](alice, `void send(%s)`, 1+random.IntN(3)) }
+	visit := func() {
+		bob.visit(app.URL + "/bob?dwell=100")
+		bob.wait(`window.room?.loaded`)
+	}
+	for range *sessions {
+		write()
+		visit()
+		for range random.IntN(7) {
+			switch random.IntN(7) {
+			case 0:
+				write()
+			case 1:
+				eval[any](bob, `void (box.scrollTop = %s * box.scrollHeight)`, random.Float64())
+			case 2:
+				eval[any](bob, `void (dispatchEvent(new WheelEvent('wheel')), box.scrollTop += %s)`, random.IntN(400)-150)
+			case 3:
+				bob.size(400+random.Int64N(400), 60+random.Int64N(400))
+			case 4:
+				bob.lookAway()
+				bob.look()
+			case 5:
+				bob.lookAway() // browsers freeze hidden pages only
+				for _, state := range []page.SetWebLifecycleStateState{page.SetWebLifecycleStateStateFrozen, page.SetWebLifecycleStateStateActive} {
+					call(bob, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: state})
+				}
+				bob.look()
+			case 6:
+				visit()
+			}
+			eval[any](bob, `new Promise((done) => setTimeout(done, %s))`, random.IntN(220))
+		}
+		bob.visit("about:blank")
+	}
+	visit()
+	bob.wait(`!Object.keys(localStorage).some((key) => key.startsWith('delivery/'))`)
+	stored := eval[map[string]bool](alice, `(async () => {
+		const read = {}
+		for (let before = '', more = true; more; ) {
+			const page = await (await fetch('/api/messages?conversation=lunch&limit=500' + before)).json()
+			for (const m of page.messages) read[m.id] = m.status === 'read'
+			more = page.more
+			before = '&before=' + page.messages[0]?.seq
+		}
+		return read
+	})()`)
+	noted := func(kind string) map[string]bool {
+		return eval[map[string]bool](bob, `Object.fromEntries(Object.keys(localStorage).flatMap((key) =>
+			key.startsWith('witness/' + %s + '/') ? [[key.split('/')[2], true]] : []))`, kind)
+	}
+	seen, taken, reads := noted("seen"), noted("read"), 0
+	for id, read := range stored {
+		if read {
+			reads++
+			if !seen[id] {
+				t.Errorf("seed %d: %s is read and was not on the screen", seed, id)
+			}
+		}
+		if taken[id] && !read {
+			t.Errorf("seed %d: %s was read and is not stored as such", seed, id)
+		}
+	}
+	t.Logf("%d sessions, %d messages, %d on the screen, %d read", *sessions, len(stored), len(seen), reads)
+	if reads == 0 || reads == len(stored) {
+		t.Errorf("of %d messages %d were read, want some", len(stored), reads)
+	}
+}
