@@ -71,6 +71,12 @@ var calls = []call{
 	{"/api/marks/up-to", "POST", mayMarkUpTo, func(t target) (url.Values, string) {
 		return nil, object(t, "conversation", t.conversation, "message", t.messages[0], "status", t.status, "socket", t.socket)
 	}},
+	{"/api/dismiss", "POST", mayMark, func(t target) (url.Values, string) {
+		return nil, object(t, "conversation", t.conversation, "message", t.messages[0], "socket", t.socket)
+	}},
+	{"/api/unread", "POST", mayMark, func(t target) (url.Values, string) {
+		return nil, object(t, "message", t.messages[0], "socket", t.socket)
+	}},
 	{authPath, "POST", inConversation, func(t target) (url.Values, string) {
 		return nil, url.Values{"socket_id": {"123.456"}, "channel_name": {t.channel}}.Encode() + t.fields
 	}},
@@ -261,7 +267,7 @@ func (a attacker) hostileChannel(conversation, user string) string {
 	if len(others) > 0 {
 		other = a.channel(pick(a, others...))
 	}
-	victim := pick(a, "alice", "bob", "oscar")
+	victim := pick(a, slices.DeleteFunc([]string{"alice", "bob", "oscar"}, func(u string) bool { return u == user })...) // each may hear its own channel
 	return pick(a,
 		other, other+" ", strings.ToUpper(other),
 		own+`:{"user_id":"`+victim+`"}`, own+`:{"user_id":"`+victim+`","user_info":{}}`, own+":", own+"\n", own+"\x00", own+" ", " "+own,

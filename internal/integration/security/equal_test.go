@@ -36,6 +36,8 @@ func TestWhatIsNotYoursLooksAndCostsLikeWhatIsNotThere(t *testing.T) {
 		"delete":   post("/api/messages/delete", `{"message":MESSAGE}`),
 		"mark":     post("/api/marks", `{"message":MESSAGE,"status":"read"}`),
 		"batch":    post("/api/marks/batch", `{"messages":[MESSAGE],"status":"read"}`),
+		"dismiss":  post("/api/dismiss", `{"conversation":%[1]q,"message":MESSAGE}`),
+		"unread":   post("/api/unread", `{"message":MESSAGE}`),
 		"up to":    post("/api/marks/up-to", `{"conversation":%[1]q,"message":MESSAGE,"status":"read"}`),
 	}
 	within := map[string]func(conversation, message string) request{
