@@ -28,6 +28,9 @@
 //	POST /marks/batch    {messages, status, socket?}                  marks many     200 {results}
 //	POST /marks/up-to    {conversation, message, status, socket?}     marks all to   200 {changed, from, to}
 //
+// openapi.json describes the routes in OpenAPI 3.1: [OpenAPI] has its text, and [Options.OpenAPI]
+// serves it.
+//
 // An id is any string of 1 to 128 bytes of UTF-8 without NUL, "a/b" and ".." included. Browsers and
 // proxies rewrite such paths, so ids are never part of the path. They are in the query,
 // percent-encoded as usual, or in the body.

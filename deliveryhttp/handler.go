@@ -46,6 +46,9 @@ type Options struct {
 	// problems: its own deny handler is not called. Defaults to the same origin only.
 	CrossOrigin *http.CrossOriginProtection
 
+	// OpenAPI serves the description of the routes ([OpenAPI]) at GET /openapi.json, to everybody.
+	OpenAPI bool
+
 	// Logger is told of requests that failed for no fault of the client's. It never sees a body.
 	// Defaults to [slog.Default].
 	Logger *slog.Logger
@@ -115,6 +118,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
 
+	if h.opts.OpenAPI && r.URL.EscapedPath() == openAPIPath {
+		h.describe(w, r)
+		return
+	}
 	e, user, err := h.admit(w, r)
 	var answer any
 	if err == nil {
