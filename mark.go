@@ -90,7 +90,7 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 		err = m.writePrivate(ctx)
 	}
 	for i, id := range ids {
-		info := MarkedInfo{Conversation: m.conversations[i], Message: id, User: actor.User, Status: status, InTx: tx != nil, Err: cmp.Or(m.results[i].Err, err)}
+		info := MarkedInfo{Conversation: m.conversations[i], Message: id, User: actor.User, Status: status, Private: shown != status, InTx: tx != nil, Err: cmp.Or(m.results[i].Err, err)}
 		if m.results[i].Changed {
 			info.Changed = 1
 		}

@@ -60,6 +60,7 @@ type MarkedInfo struct {
 
 	Status  Status
 	UpTo    bool  // of all messages up to Message
+	Private bool  // others may not see all of it: see [Actor.Hide]
 	InTx    bool  // in a transaction of the app's, which may still be rolled back
 	Changed int   // receipts that advanced; at most 1 unless UpTo
 	Err     error // nil, a refusal such as [ErrOwnMessage], or a failure

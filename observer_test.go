@@ -97,6 +97,22 @@ func TestObserver(t *testing.T) {
 		}
 	})
 
+	t.Run("a mark that others may not see wholly is told as private", func(t *testing.T) {
+		var told []string
+		d := newDesk(t, &delivery.Options{OpenConversations: true, Observer: &delivery.Observer{
+			Marked: func(_ context.Context, m delivery.MarkedInfo) { told = append(told, fmt.Sprint(m.Status, " ", m.Private)) },
+		}})
+		d.send(t, delivery.Draft{Conversation: "c", ID: "m", Sender: "alice", Audience: delivery.Audience{Open: true}})
+		for _, hide := range []delivery.Hide{delivery.HideNothing, delivery.HideRead, delivery.HideAll} {
+			actor := delivery.Actor{User: fmt.Sprint("user", hide), Hide: hide}
+			d.MarkDelivered(ctx, actor, "m")
+			d.MarkUpTo(ctx, actor, delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m"})
+		}
+		if got, want := strings.Join(told, ", "), "delivered false, read false, delivered false, read true, delivered true, read true"; got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
+	})
+
 	t.Run("every write of a batch is told, with what it wrote", func(t *testing.T) {
 		var told []string
 		d := newDesk(t, &delivery.Options{OpenConversations: true, Observer: &delivery.Observer{

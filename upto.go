@@ -91,7 +91,7 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 	}
 	defer func() {
 		t.opts.Observer.Marked(ctx, MarkedInfo{
-			Conversation: message.Conversation, Message: message.ID, User: actor.User, Status: status, UpTo: true, InTx: tx != nil, Changed: sum.Changed, Err: err,
+			Conversation: message.Conversation, Message: message.ID, User: actor.User, Status: status, UpTo: true, Private: shown != status, InTx: tx != nil, Changed: sum.Changed, Err: err,
 		})
 	}()
 	own := OwnMark{Act: OwnMarkedUpTo, Conversation: message.Conversation, Message: message.ID, Status: status}
