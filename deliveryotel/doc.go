@@ -33,6 +33,7 @@
 //
 // delivery.receipts counts the receipts that advanced, by all marks. The two times are those of
 // single marks: from the sending of a message to the step of a recipient. An up-to mark has no time.
+// What others may not see of a mark ([delivery.Actor.Hide]) is in delivery.marks only.
 //
 // The gauges are read from the tracker by [Telemetry.Watch], with one call of [delivery.Tracker.Backlog]
 // at each collection. The outbox is shared by all processes, so take the greatest of their values, and

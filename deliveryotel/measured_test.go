@@ -16,13 +16,15 @@ import (
 func TestTimesAreOfTheStepThatReachedTheStatus(t *testing.T) {
 	r := newRig(t, false, trace.AlwaysSample())
 	tracker := r.tracker()
-	_, err := tracker.Send(t.Context(), delivery.Draft{ID: "m1", Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "cem"}}})
+	_, err := tracker.Send(t.Context(), delivery.Draft{ID: "m1", Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "cem", "dan", "eve"}}})
 	bob, cem := delivery.Actor{User: "bob"}, delivery.Actor{User: "cem"}
 	_, err1 := tracker.MarkDelivered(t.Context(), bob, "m1")
 	_, err2 := tracker.MarkDelivered(t.Context(), bob, "m1")
 	_, err3 := tracker.MarkRead(t.Context(), bob, "m1")
 	_, err4 := tracker.MarkRead(t.Context(), cem, "m1") // both at once
-	if err := cmp.Or(err, err1, err2, err3, err4); err != nil {
+	_, err5 := tracker.MarkRead(t.Context(), delivery.Actor{User: "dan", Hide: delivery.HideRead}, "m1")
+	_, err6 := tracker.MarkRead(t.Context(), delivery.Actor{User: "eve", Hide: delivery.HideAll}, "m1")
+	if err := cmp.Or(err, err1, err2, err3, err4, err5, err6); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]uint64{"delivery.time_to_delivered": 2, "delivery.time_to_read": 2} {
@@ -30,6 +32,10 @@ func TestTimesAreOfTheStepThatReachedTheStatus(t *testing.T) {
 		if !ok || len(h.DataPoints) != 1 || h.DataPoints[0].Count != want {
 			t.Errorf("%s is %+v, want %d", name, h, want)
 		}
+	}
+	receipts, ok := r.find("delivery.receipts").(metricdata.Sum[int64])
+	if !ok || len(receipts.DataPoints) != 2 || receipts.DataPoints[0].Value+receipts.DataPoints[1].Value != 3 {
+		t.Errorf("the receipts are %+v", receipts)
 	}
 }
 

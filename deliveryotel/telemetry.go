@@ -78,7 +78,7 @@ func (t *Telemetry) Observer() *delivery.Observer {
 
 func (t *Telemetry) marked(ctx context.Context, m delivery.MarkedInfo) {
 	t.marks.Add(ctx, 1, labels{result: class(m.Err), inTx: yes(m.InTx), status: m.Status.String(), upTo: yes(m.UpTo)}.set())
-	if m.Changed == 0 {
+	if m.Changed == 0 || m.Private {
 		return
 	}
 	t.receipts.Add(ctx, int64(m.Changed), labels{status: m.Status.String()}.set())
