@@ -25,11 +25,9 @@ type dashboard struct {
 	}
 }
 
-// TestTheDashboardNamesMetricsThatExist compares what the panels ask Prometheus for with what the
-// exporter gives it, both ways.
-func TestTheDashboardNamesMetricsThatExist(t *testing.T) { synctest.Test(t, testDashboard) }
-
-func testDashboard(t *testing.T) {
+// scraped returns the names of the metrics that Prometheus gets, with their labels.
+func scraped(t *testing.T) map[string][]string {
+	t.Helper()
 	r := newRig(t, false, trace.AlwaysSample())
 	r.scenario()
 	families, err := r.registry.Gather()
@@ -49,6 +47,15 @@ func testDashboard(t *testing.T) {
 		}
 		there[f.GetName()] = labels
 	}
+	return there
+}
+
+// TestTheDashboardNamesMetricsThatExist compares what the panels ask Prometheus for with what the
+// exporter gives it, both ways.
+func TestTheDashboardNamesMetricsThatExist(t *testing.T) { synctest.Test(t, testDashboard) }
+
+func testDashboard(t *testing.T) {
+	there := scraped(t)
 	text, err := os.ReadFile("grafana.json")
 	if err != nil {
 		t.Fatal(err)
@@ -70,10 +77,7 @@ func testDashboard(t *testing.T) {
 			metric := ""
 			for _, text := range found {
 				full, _, _ := strings.Cut(text, "{")
-				base := full
-				for _, suffix := range []string{"_bucket", "_sum", "_count"} {
-					base = strings.TrimSuffix(base, suffix)
-				}
+				base := family(full)
 				switch {
 				case there[base] != nil:
 					metric, shown[base] = base, true
@@ -99,5 +103,50 @@ func testDashboard(t *testing.T) {
 	}
 	if d.Title == "" || d.UID == "" {
 		t.Error("the dashboard has no title or uid")
+	}
+}
+
+// family returns the name of a histogram whose part is named, and any other name as it is.
+func family(name string) string {
+	for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+		name = strings.TrimSuffix(name, suffix)
+	}
+	return name
+}
+
+func TestTheAlertsNameMetricsThatExist(t *testing.T) { synctest.Test(t, testAlerts) }
+
+func testAlerts(t *testing.T) {
+	there := scraped(t)
+	rules, err := os.ReadFile("alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	guide, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := regexp.MustCompile(`- alert: (\w+)\n\s+expr: (.+)\n`)
+	name := regexp.MustCompile(`\bdelivery_[a-z_]+`)
+	found := rule.FindAllStringSubmatch(string(rules), -1)
+	if n := strings.Count(string(rules), "- alert:"); len(found) != n || n == 0 {
+		t.Fatalf("%d of %d rules have an expression", len(found), n)
+	}
+	for _, m := range found {
+		if !strings.Contains(string(guide), "`"+m[1]+"`") {
+			t.Errorf("docs/operations.md does not say what to do at %s", m[1])
+		}
+		var labels []string
+		for _, text := range name.FindAllString(m[2], -1) {
+			labels = append(labels, there[family(text)]...)
+		}
+		for _, text := range name.FindAllString(m[2], -1) {
+			if there[family(text)] == nil && !slices.Contains(labels, text) {
+				t.Errorf("%s asks for %s, which no exporter gives", m[1], text)
+			}
+		}
+		if len(labels) == 0 {
+			t.Errorf("%s asks for no metric", m[1])
+		}
 	}
 }

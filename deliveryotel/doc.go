@@ -39,6 +39,9 @@
 // at each collection. The outbox is shared by all processes, so take the greatest of their values, and
 // not the sum. The breaker is the process's own: the state that holds has the value 1, the others 0.
 //
+// grafana.json is a dashboard of these metrics as the Prometheus exporter names them, and alerts.yaml
+// has alerts. docs/operations.md says what to do at each.
+//
 // # Labels
 //
 // No id of a user, a message or a conversation is ever a label, and no text of an error. The label
