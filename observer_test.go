@@ -100,7 +100,9 @@ func TestObserver(t *testing.T) {
 	t.Run("a mark that others may not see wholly is told as private", func(t *testing.T) {
 		var told []string
 		d := newDesk(t, &delivery.Options{OpenConversations: true, Observer: &delivery.Observer{
-			Marked: func(_ context.Context, m delivery.MarkedInfo) { told = append(told, fmt.Sprint(m.Status, " ", m.Private)) },
+			Marked: func(_ context.Context, m delivery.MarkedInfo) {
+				told = append(told, fmt.Sprint(m.Status, " ", m.Private))
+			},
 		}})
 		d.send(t, delivery.Draft{Conversation: "c", ID: "m", Sender: "alice", Audience: delivery.Audience{Open: true}})
 		for _, hide := range []delivery.Hide{delivery.HideNothing, delivery.HideRead, delivery.HideAll} {
