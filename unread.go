@@ -39,6 +39,9 @@ type Unread struct {
 	// Version is the conversation's: what [Tracker.Changes] after it returns is not counted here.
 	Version int64 `json:"version"`
 
+	// Floor is the Seq up to which the messages of the conversation were removed, as in a [Page].
+	Floor int64 `json:"floor,omitempty"`
+
 	// Place is the user's.
 	Place Place `json:"place"`
 }

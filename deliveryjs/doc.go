@@ -50,8 +50,8 @@
 //
 // The client applies events by their versions, notices what is missing, and catches up: after a gap,
 // a reconnection, a minute in the background, a freeze, the way back from the back/forward cache, and
-// when the network is back. It starts over when the server says so, and a deleted message stays
-// away.
+// when the network is back. It starts over when the server says so, and a deleted or pruned message
+// stays away.
 //
 // Every request says by the header Delivery-User whom the page was made for, and deliveryhttp
 // refuses it if the browser's session is another user's by then. So a tab that outlived a sign-out

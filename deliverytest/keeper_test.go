@@ -172,6 +172,9 @@ var lapses = []struct {
 	{"it hides the floor", []string{"the first messages are pruned"}, func(c *careless) {
 		c.page = func(p *delivery.Page) { p.Floor = 0 }
 	}},
+	{"it hides the floor of what is unread", []string{"the first messages are pruned"}, func(c *careless) {
+		c.unread = func(all []delivery.Unread) { all[0].Floor = 0 }
+	}},
 	{"it tells nobody of what it prunes", []string{"a prune takes one version"}, func(c *careless) {
 		c.claimed = func(claimed []delivery.Claimed) {
 			for i := range claimed {

@@ -23,6 +23,9 @@ var pruneCases = []storeCase{
 			list.Conversation, list.Limit = "c", 10
 			p.same("the floor of a page", p.list(list).Floor, int64(2))
 		}
+		unread, err := p.store.Unread(p.ctx, "bob", []string{"c"}, 10)
+		p.must("Unread", err)
+		p.same("the floor of what is unread", unread[0].Floor, int64(2))
 		p.page(delivery.List{Conversation: "c", Limit: 10}, "m3 m4 m5", false)
 		p.changes(1, 10, "m3 m5 m4", 8, false)
 		p.pending("bob", badge{Unread: 2, First: place("m3", 3), Newest: place("m5", 5), Version: 8})

@@ -242,7 +242,7 @@ func (c *conversation) upTo(upTo delivery.UpTo, last *message, limit int) (resul
 // unread counts what the user has not read, from the user's place on.
 func (c *conversation) unread(user string, limit int) delivery.Unread {
 	own := c.ownOf(user)
-	unread := delivery.Unread{Version: c.version, Place: own.place}
+	unread := delivery.Unread{Version: c.version, Floor: c.floor, Place: own.place}
 	if m := c.newest(); m != nil {
 		newest := c.view(m, user)
 		newest.Body = delivery.Preview(newest.Body)

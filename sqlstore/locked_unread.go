@@ -19,7 +19,7 @@ type unread struct {
 // lockedUnread returns the text that counts unread messages.
 func lockedUnread(ids string, u unread) string {
 	return `
-SELECT /*! STRAIGHT_JOIN */ c.version, ` + u.count + `, f.id, f.seq, g.id, g.seq, ` + placeCols + `, o.status, ` + headerCols + `, SUBSTR(m.body, 1, ` + fmt.Sprint(delivery.MaxPreview) + `), ` + tallyCols + `,
+SELECT /*! STRAIGHT_JOIN */ c.version, c.floor, ` + u.count + `, f.id, f.seq, g.id, g.seq, ` + placeCols + `, o.status, ` + headerCols + `, SUBSTR(m.body, 1, ` + fmt.Sprint(delivery.MaxPreview) + `), ` + tallyCols + `,
 	m.id, p.name, COALESCE(r.status, CASE WHEN b.reader <> m.sender THEN ` + sqlSent + ` END), COALESCE(r.version, m.seq), r.delivered_at, r.read_at
 FROM ` + ids + ` j
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (delivery_conversations_id) */ ON c.id = j.id

@@ -90,7 +90,7 @@ WHERE ` + pgStanding + ` > 0`,
 
 	// An open message's receipt that is not there yet counts as Sent.
 	unread: `
-SELECT c.version, u.count, first.id, first.seq, flagged.id, flagged.seq, ` + placeCols + `, private.status, ` + pgHeader + `, substr(m.body, 1, ` + strconv.Itoa(delivery.MaxPreview) + `), ` + pgTally + `, ` + pgOwn + `
+SELECT c.version, c.floor, u.count, first.id, first.seq, flagged.id, flagged.seq, ` + placeCols + `, private.status, ` + pgHeader + `, substr(m.body, 1, ` + strconv.Itoa(delivery.MaxPreview) + `), ` + pgTally + `, ` + pgOwn + `
 FROM json_array_elements_text($1::json) AS asked(id)
 CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE id = asked.id LIMIT 1) c
 LEFT JOIN LATERAL (SELECT * FROM delivery_readers WHERE conv = c.conv AND name = $2::text LIMIT 1) p ON true

@@ -39,7 +39,7 @@ type reads struct {
 	// and seq, those of the first message at or after the flag, the user's place…, the private status of the newest message, that message…, own
 	// receipt…. What is not there is NULL, but for the message's
 	// conversation's id. The body may be cut.
-	unread string // [conversation], user, limit → version, count, id, seq, id, seq, place…, status, message…, receipt…
+	unread string // [conversation], user, limit → version, floor, count, id, seq, id, seq, place…, status, message…, receipt…
 	twice  bool   // whether unread takes the limit less one after it
 
 	dead    string // after, limit → id, payload, body, attempts, reason, at
@@ -262,7 +262,7 @@ func scanUnread(rows *sql.Rows) (u unreadRow, err error) {
 	var flagged delivery.Position
 	var place ownPlace
 	var private delivery.Status
-	before := []any{&u.Version, &u.Count}
+	before := []any{&u.Version, &u.Floor, &u.Count}
 	for _, p := range []*delivery.Position{&u.First, &flagged} {
 		before = append(before, orZero[string]{&p.ID}, orZero[int64]{&p.Seq})
 	}

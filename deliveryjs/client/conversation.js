@@ -35,6 +35,7 @@ export class Conversation extends EventTarget {
   #epoch = '0'; // the epoch of the version
   #ahead = []; // ranges [from, to] of versions that are known beyond that
   #gone = new Set(); // the ids of messages that were deleted
+  #floor = 0; // the seq up to which messages were removed
   #before = 0; // how many messages before the first one here are unread; null if that has to be counted
   #sync = new Task(() => this.#catchUp());
 
@@ -158,7 +159,9 @@ export class Conversation extends EventTarget {
       const u = { delivered: 0, read: 0, total: 0, ...shared, ...part };
       const { message: id, version, status, delivered, read, total, sender, body } = u;
       const tally = { version, status, delivered, read, total };
-      if (kind === 'deleted') {
+      if (kind === 'pruned') {
+        this.#prune(u.floor);
+      } else if (kind === 'deleted') {
         this.#deleted(id);
       } else if (kind === 'message') {
         if (body === undefined || u.body_omitted) return this.sync();
@@ -209,6 +212,7 @@ export class Conversation extends EventTarget {
     this.#version = -1;
     this.#ahead = [];
     this.#gone.clear();
+    this.#floor = 0;
     this.loaded = this.more = false;
     this.#before = 0;
     this.sync();
@@ -229,6 +233,7 @@ export class Conversation extends EventTarget {
   async #load(range) {
     const page = await this.#deps.api.messages(this.id, range);
     this.more = page.more;
+    this.#prune(page.floor);
     for (const message of page.messages) this.#take(message);
     return page;
   }
@@ -242,6 +247,7 @@ export class Conversation extends EventTarget {
       for (let page = { more: true }; page.more; ) {
         page = await this.#deps.api.changes(this.id, { since: this.#version, epoch: this.#epoch, limit: PAGE });
         if (page.reset) return this.reset();
+        this.#prune(page.floor);
         const first = this.#first();
         for (const message of page.messages) {
           if (message.deleted) this.#deleted(message.id);
@@ -281,7 +287,7 @@ export class Conversation extends EventTarget {
 
   // Ignores old states: of two states of a message, the one with the higher version is right.
   #merge(header, tally) {
-    if (this.#gone.has(header.id)) return;
+    if (this.#gone.has(header.id) || header.seq <= this.#floor) return;
     const known = this.messages.get(header.id) ?? { version: -1 };
     const message = { ...known, ...header, own: further(known.own, header.own) };
     if (tally?.version >= known.version) Object.assign(message, tally);
@@ -298,6 +304,12 @@ export class Conversation extends EventTarget {
   #deleted(id) {
     this.#gone.add(id);
     this.#drop(id);
+  }
+
+  // Forgets the messages up to a seq for good.
+  #prune(floor = 0) {
+    this.#floor = Math.max(this.#floor, floor);
+    for (const { id, seq } of this.messages.values()) if (seq <= this.#floor) this.#drop(id);
   }
 
   #drop(id) {
