@@ -22,6 +22,7 @@ export function shared(name, open) {
   let stream; // only in the tab that has it
   let state = 'connecting'; // of the stream
   let release = () => {}; // the lock
+  let turn; // ends the waiting for it
 
   // All tabs hear what is posted, this one too.
   const post = (message) => {
@@ -78,6 +79,22 @@ export function shared(name, open) {
     });
   }
 
+  // Tabs get the lock one after another.
+  function queue() {
+    turn = new AbortController();
+    navigator.locks.request(key, { signal: turn.signal }, lead).catch(() => {}); // stepped back before
+  }
+
+  // Another tab is next. A page in the back/forward cache must neither have the lock nor wait for it.
+  function stepBack() {
+    joined.forEach(leave);
+    turn.abort();
+    stream?.stop?.();
+    stream = undefined;
+    followers.clear();
+    release();
+  }
+
   return {
     socket() {},
 
@@ -85,10 +102,14 @@ export function shared(name, open) {
       hub = it;
       channel = new BroadcastChannel(key);
       channel.onmessage = ({ data }) => hear(data);
-      navigator.locks.request(key, { signal: ended.signal }, lead).catch(() => {}); // stopped before it was this tab's turn
+      queue();
       const on = (name, handler) => addEventListener(name, handler, { signal: ended.signal });
-      on('pagehide', () => joined.forEach(leave));
-      on('pageshow', ({ persisted }) => persisted && joined.forEach(join));
+      on('pagehide', stepBack);
+      on('pageshow', ({ persisted }) => {
+        if (!persisted) return;
+        queue();
+        joined.forEach(join);
+      });
     },
 
     join(id) {
@@ -102,11 +123,9 @@ export function shared(name, open) {
     },
 
     stop() {
-      joined.forEach(leave);
+      stepBack();
       ended.abort();
-      stream?.stop?.();
       channel.close();
-      release();
     },
   };
 }

@@ -29,7 +29,10 @@ class Locks {
 }
 
 const withLocks = (locks) => Object.defineProperty(globalThis, 'navigator', { value: { locks }, configurable: true });
-globalThis.addEventListener ??= () => {};
+
+// Every transport adds two listeners, which the tests call for one tab alone.
+const listeners = [];
+globalThis.addEventListener = (name, handler) => listeners.push([name, handler]);
 
 class Hub {
   told = [];
@@ -55,7 +58,9 @@ function tabs(n) {
   };
   const all = Array.from({ length: n }, () => {
     const tab = { hub: new Hub(), transport: shared(`user of ${n}`, open) };
+    listeners.length = 0;
     tab.transport.start(tab.hub);
+    tab.page = Object.fromEntries(listeners);
     return tab;
   });
   return { streams, all, end: () => all.forEach(({ transport }) => transport.stop()) };
@@ -125,6 +130,27 @@ test('when the tab with the stream ends, another one opens it for all that are l
   end();
   await settle();
   assert.equal(streams.length, 2); // nobody waits for a turn
+});
+
+test('a page in the back/forward cache has no stream and waits for none', async () => {
+  const { streams, all: [one, two, three], end } = tabs(3);
+  for (const { transport } of [one, two, three]) transport.join('a');
+  await settle();
+  two.page.pagehide(); // it waited
+  one.page.pagehide(); // it had the stream
+  await settle();
+  assert.deepEqual([streams.length, streams[0].ended, streams[1].joined], [2, true, ['a']]);
+  for (const { hub } of [one, two, three]) hub.take();
+  one.page.pageshow({ persisted: true });
+  one.page.pageshow({ persisted: false });
+  await settle();
+  assert.deepEqual(one.hub.take(), [['connecting'], ['live', 'a', 0]]);
+  three.page.pagehide(); // the only one left
+  await settle();
+  assert.deepEqual([streams.length, streams[2].joined], [3, ['a']]);
+  streams[2].hub.event('message', { conversation: 'a', n: 1 });
+  assert.deepEqual(one.hub.take().at(-1), ['message', 'a', 1]);
+  end();
 });
 
 test('a browser without locks has a stream for each tab', () => {
