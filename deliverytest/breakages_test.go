@@ -752,6 +752,76 @@ var breakages = []struct {
 		func(sound delivery.Store) delivery.Store {
 			return &alone{sound, func(*delivery.Mark, *delivery.Lease) {}, true}
 		}},
+	{"it shows private marks to others",
+		[]string{"a private mark changes the user's own badge alone", "what a user dismisses counts as unread no more"},
+		func(sound delivery.Store) delivery.Store {
+			return &showing{Store: sound, own: func(own *delivery.OwnMark, mark *delivery.Mark) { mark.Status = max(own.Status, delivery.Delivered) }}
+		}},
+	{"it lets strangers change what is for a user alone",
+		[]string{"who may not mark a message may change nothing by it"},
+		func(sound delivery.Store) delivery.Store {
+			return &showing{Store: sound, own: func(own *delivery.OwnMark, _ *delivery.Mark) { own.Admitted = true }}
+		}},
+	{"it keeps no flag",
+		[]string{"a conversation marked as unread is so", "marks that others may see say", "the first message is the first one"},
+		func(sound delivery.Store) delivery.Store {
+			return &showing{Store: sound, own: func(own *delivery.OwnMark, _ *delivery.Mark) {
+				if own.Act == delivery.OwnFlagged {
+					own.Message = "nothing"
+				}
+			}}
+		}},
+	{"it keeps no private up-to mark",
+		[]string{"a private up-to mark moves the user's place alone", "a viewer sees how far messages have come"},
+		func(sound delivery.Store) delivery.Store {
+			return &showing{Store: sound, own: func(own *delivery.OwnMark, _ *delivery.Mark) {
+				if own.Act == delivery.OwnMarkedUpTo {
+					own.Act = delivery.OwnMarked
+				}
+			}}
+		}},
+	{"it tells of every change that is for a user alone",
+		[]string{"an event for the user alone tells of each change"},
+		func(sound delivery.Store) delivery.Store {
+			return &showing{Store: sound, own: func(own *delivery.OwnMark, _ *delivery.Mark) { own.Tell = true }}
+		}},
+	{"it raises no revision",
+		[]string{"a call's marks are of one user"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, markedOwn: func(marked []delivery.MarkedOwn) {
+				for i := range marked {
+					marked[i].Place.Rev = 0
+				}
+			}}
+		}},
+	{"it keeps events for a user alone out of the lease",
+		[]string{"events for the user alone are born under the lease"},
+		func(sound delivery.Store) delivery.Store {
+			return &showing{Store: sound, own: func(*delivery.OwnMark, *delivery.Mark) {}, free: true}
+		}},
+}
+
+// showing changes private marks, and may make public ones of them.
+type showing struct {
+	delivery.Store
+	own  func(own *delivery.OwnMark, mark *delivery.Mark)
+	free bool // of leases
+}
+
+func (s *showing) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease delivery.Lease) ([]delivery.MarkedOwn, []delivery.Claimed, error) {
+	marks = slices.Clone(marks)
+	for i := range marks {
+		mark := delivery.Mark{Message: marks[i].Message, User: marks[i].User, At: noon, Admitted: marks[i].Admitted}
+		if s.own(&marks[i], &mark); mark.Status > 0 {
+			if _, _, err := s.Advance(ctx, []delivery.Mark{mark}, delivery.Lease{}); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	if s.free {
+		lease = delivery.Lease{}
+	}
+	return s.Store.AdvanceOwn(ctx, marks, lease)
 }
 
 func TestBrokenStoresFailByName(t *testing.T) {
