@@ -187,12 +187,29 @@ func TestWhatCountsAsRead(t *testing.T) {
 			alice.wait(`room.sorted().at(-1).status === 'read'`)
 		}
 	})
+	t.Run("a last line that is in view in part is not read", func(t *testing.T) {
+		bob.visit(app.URL + "/bob?dwell=1000")
+		bob.wait(`window.room?.loaded`)
+		eval[any](alice, `void send(1)`)
+		bob.wait(`own().length === 16 && own().endsWith('rd')`)
+		// It is shortly in view, and then for half of its height.
+		eval[any](bob, `new Promise((drawn) => {
+			box.scrollTop = box.scrollHeight
+			requestAnimationFrame(() => requestAnimationFrame(() => { box.scrollTop -= 5; drawn() }))
+		})`)
+		eval[any](bob, `new Promise((done) => setTimeout(done, 1500))`)
+		if got := eval[string](bob, `own()`); !strings.HasSuffix(got, "d") {
+			t.Errorf("bob has read %s", got)
+		}
+		eval[any](bob, `void (box.scrollTop = box.scrollHeight)`)
+		bob.wait(`own().endsWith('r')`)
+	})
 	t.Run("a page that ends right after a reading has it stored", func(t *testing.T) {
 		bob.visit(app.URL + "/bob?dwell=100000")
 		bob.wait(`window.room?.loaded`)
 		eval[any](alice, `void send(1)`)
 		bob.wait(`own().endsWith('rd')`)
-		bob.wait(`own().length === 16`)
+		bob.wait(`own().length === 17`)
 		eval[any](bob, `void (room.read(room.sorted().at(-1).id), location.href = '/favicon.ico?', location.href = 'about:blank')`)
 		alice.wait(`room.sorted().at(-1).status === 'read'`)
 	})

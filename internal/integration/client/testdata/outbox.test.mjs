@@ -97,3 +97,18 @@ test('a refusal of something on the way is not final', async () => {
   await pass(5000);
   assert.equal(room.messages.get(id).status, 'sent');
 });
+
+test('who listens to a conversation right away hears of what waits to be sent', async () => {
+  const server = new Server();
+  const first = await open(server);
+  server.answer = away;
+  const id = first.room.send('waiting');
+  await pass(500);
+  first.delivery.stop();
+  const { delivery } = await open(server);
+  delivery.leave('c');
+  const heard = [];
+  delivery.conversation('c').addEventListener('message', ({ detail }) => heard.push(detail.id));
+  await pass(10);
+  assert.deepEqual(heard, [id]);
+});
