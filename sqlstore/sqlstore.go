@@ -60,9 +60,11 @@
 // after a mark or a deletion of a message that does not exist, or a mark by a user who is no
 // recipient of a message that was sent after the transaction's first read, sends of other callers
 // may wait until the transaction ends. At READ COMMITTED there is no such wait. A deletion fails with
-// a conflict if the message was sent or marked after the transaction's first read, a send if the last
-// message to a set of recipients was deleted since. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write
-// fails with a conflict if somebody changed the conversation after the transaction's first read. A
+// a conflict if the message was sent or marked after the transaction's first read, a send if the
+// last message to a set of recipients was deleted since. An erasure locks gaps between names, too.
+// The members of a set stay stored when a deletion in such a transaction removes the set's last
+// message. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write fails with a
+// conflict if somebody changed the conversation after the transaction's first read. A
 // transaction at [sql.LevelReadCommitted] has no such conflicts.
 //
 // # Postgres
