@@ -192,7 +192,7 @@ func TestPagesOfAnotherOrigin(t *testing.T) {
 	auths.at = nil
 	auths.Unlock()
 	a.server.Disconnect(4200, "reconnect")
-	page.wait("heard.filter((h) => h.startsWith('in private-conv-d')).length == 18")
+	page.wait("heard.filter((h) => h.startsWith('in private-conv-')).length == 20")
 	auths.Lock()
 	if first, last := auths.at[0], auths.at[len(auths.at)-1]; last.Sub(first) < 200*time.Millisecond || len(auths.at) < 10 {
 		t.Errorf("%d requests came within %v of a reconnect", len(auths.at), last.Sub(first))
