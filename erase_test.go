@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -35,6 +36,39 @@ func TestErase(t *testing.T) {
 		page, err := d.Receipts(t.Context(), delivery.ReceiptQuery{Message: "m1"})
 		if err != nil || len(page.Receipts) != 1 || page.Receipts[0].Recipient != "" || page.Receipts[0].Status != delivery.Read {
 			t.Errorf("%+v, %v", page, err)
+		}
+	})
+
+	t.Run("recipients mark the messages of an erased author as before, and others are refused", func(t *testing.T) {
+		d := newDesk(t, &delivery.Options{Authorize: func(context.Context, string, delivery.Action, string) (bool, error) { return true, nil }})
+		d.send(t, hi("m1", "alice"))
+		d.send(t, hi("m2", "alice"))
+		if err := d.Erase(t.Context(), "alice"); err != nil {
+			t.Fatal(err)
+		}
+		through := delivery.MessageRef{Conversation: "c", ID: "m2"}
+		for name, mark := range map[string]func(delivery.Actor) error{
+			"Dismiss":    func(a delivery.Actor) error { _, err := d.Dismiss(t.Context(), a, through); return err },
+			"MarkUnread": func(a delivery.Actor) error { _, err := d.MarkUnread(t.Context(), a, "m2"); return err },
+			"MarkRead":   func(a delivery.Actor) error { _, err := d.MarkRead(t.Context(), a, "m2"); return err },
+			"MarkUpTo":   func(a delivery.Actor) error { _, err := d.MarkUpTo(t.Context(), a, delivery.Read, through); return err },
+		} {
+			for _, hide := range []delivery.Hide{0, delivery.HideRead, delivery.HideAll} {
+				if err := mark(delivery.Actor{User: "bob", Hide: hide}); err != nil {
+					t.Errorf("%s by a recipient: %v", name, err)
+				}
+				if err := mark(delivery.Actor{User: "mallory", Hide: hide}); !errors.Is(err, delivery.ErrNotRecipient) {
+					t.Errorf("%s by a stranger: %v", name, err)
+				}
+			}
+		}
+		if _, err := d.MarkUnread(t.Context(), bob, "m2"); err != nil {
+			t.Fatal(err)
+		}
+		own, err := d.MarkRead(t.Context(), bob, "m2")
+		all, _ := d.Unread(t.Context(), bob, "c")
+		if err != nil || own.Status != delivery.Read || all[0].Flagged {
+			t.Errorf("a public mark that clears a flag: %+v, %+v, %v", own, all, err)
 		}
 	})
 

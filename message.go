@@ -47,6 +47,10 @@ type Header struct {
 	SentAt       time.Time `json:"sent_at,omitzero"`
 }
 
+// deleted reports whether the header is what a tombstone holds. The sender does not tell: that of an
+// erased user is empty too.
+func (h Header) deleted() bool { return h.Quorum == 0 }
+
 // Message is a message and what became of it.
 type Message struct {
 	Header

@@ -72,7 +72,7 @@ type OwnState struct {
 // Own returns the user's own status of the message: the greatest of what others may see, of private
 // marks and of the place. It is 0 if the user may not mark the message.
 func (s OwnState) Own(user string) Status {
-	if s.Header.Sender == "" || s.Header.Sender == user || !s.Header.Open && !s.Receipt.Status.Valid() {
+	if s.Header.deleted() || s.Header.Sender == user || !s.Header.Open && !s.Receipt.Status.Valid() {
 		return 0
 	}
 	return max(s.Receipt.Status, s.Private, s.Place.Status(s.Header.Seq))
@@ -98,8 +98,8 @@ func (m OwnMark) Apply(s OwnState) (out MarkedOwn, keep bool) {
 	}
 	own := s.Own(m.User)
 	out = MarkedOwn{Header: s.Header, Place: s.Place, Status: own}
-	switch deleted := s.Header.Sender == ""; {
-	case deleted:
+	switch {
+	case s.Header.deleted():
 		out.May = m.Act != OwnMarked && (s.Reader || m.Admitted)
 	case s.Header.Sender == m.User:
 		out.May = m.Act == OwnMarkedUpTo

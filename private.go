@@ -119,7 +119,7 @@ func (m OwnMark) judge(out MarkedOwn) error {
 		return nil
 	case h.Sender == m.User:
 		return ErrOwnMessage
-	case (h.Open || h.Sender == "") && !m.Admitted:
+	case (h.Open || h.deleted()) && !m.Admitted:
 		return errUnadmitted
 	}
 	return ErrNotRecipient

@@ -144,12 +144,12 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 			continue
 		}
 		if sum.Changed == 0 && r.Header.Sender != actor.User && !r.Receipt.Status.Valid() {
-			if r.Header.Sender == "" && !asked { // deleted, and nobody knows whose it was
+			if r.Header.deleted() && !asked { // deleted, and nobody knows whose it was
 				if err := ask(); err != nil {
 					return sum, err
 				}
 			}
-			if r.Header.Sender != "" || !u.Admitted {
+			if !r.Header.deleted() || !u.Admitted {
 				return sum, refusal
 			}
 		}

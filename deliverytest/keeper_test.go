@@ -209,6 +209,13 @@ var lapses = []struct {
 	{"it erases nobody", []string{"an erased user's receipts", "an erased user is nobody", "a user of an erased name", "no roster that an erased", "waiting events and dead"}, func(c *careless) {
 		c.erase = func(user string) string { return user + "?" }
 	}},
+	{"it takes messages of erased authors for deleted ones", []string{"messages of an erased author"}, func(c *careless) {
+		c.markedOwn = func(marked []delivery.MarkedOwn) {
+			for i := range marked {
+				marked[i].May = marked[i].May && marked[i].Header.Sender != ""
+			}
+		}
+	}},
 	{"it shows the sender's name", []string{"an erased user's receipts"}, func(c *careless) {
 		c.page = func(page *delivery.Page) {
 			for i := range page.Messages {

@@ -66,6 +66,36 @@ var eraseCases = []storeCase{
 		p.same("the recipients then", p.recipients("m3"), []string{"dan", ""})
 		p.unaudited()
 	}},
+	{"messages of an erased author are no deleted ones: they are marked for the user alone, and shown, as before", func(p *probe) {
+		p.create(frozen("c", "m1", "alice", "bob", "carol"), open("c", "m2", "alice"), frozen("c", "m3", "alice", "bob"))
+		p.erase("alice", 10)
+		both := p.ownMarks(private("m1", "bob", delivery.Read), flag("m3", "bob"))
+		p.same("bob's marks", []any{both[0].May, both[0].Changed, both[0].Status, both[1].May, both[1].Place.Flag}, []any{true, true, delivery.Read, true, int64(3)})
+		for _, c := range []struct {
+			name     string
+			mark     delivery.OwnMark
+			admitted bool
+			may      bool
+		}{
+			{"who is not admitted", private("m2", "bob", delivery.Read), false, false},
+			{"who is admitted", private("m2", "bob", delivery.Read), true, true},
+			{"a stranger whom the rule admits", dismiss("m1", "mallory"), true, false},
+			{"a reader whom the message is not for", flag("m3", "carol"), true, false},
+		} {
+			c.mark.Admitted = c.admitted
+			p.same(c.name, p.ownMark(c.mark).May, c.may)
+		}
+		var own []delivery.Status
+		for _, m := range p.list(delivery.List{Conversation: "c", Limit: 10, Viewer: "bob"}).Messages {
+			if m.Own != nil {
+				own = append(own, m.Own.Status)
+			}
+		}
+		p.same("what bob sees", own, []delivery.Status{delivery.Read, delivery.Read, delivery.Sent})
+		u := p.unreadOf("bob")
+		p.same("what is unread", []any{u.Flagged, u.Count, u.First}, []any{true, 1, place("m3", 3)})
+		p.unaudited()
+	}},
 	{"no roster that an erased user is in is found by its key", func(p *probe) {
 		p.create(frozen("c", "m1", "alice", "bob", "carol"), frozen("c", "m2", "alice", "dan"))
 		p.erase("bob", 10)
