@@ -3,7 +3,7 @@
 import { Halt } from './task.js';
 
 const PATIENCE = 10_000; // ms for an answer
-const MAX_KEEPALIVE = 32_000; // characters; all such requests of a page share 64 KiB
+const MAX_KEEPALIVE = 32_000; // bytes; all such requests of a page share 64 KiB
 
 /** The server refused the request for good. Its code is one of those that deliveryhttp documents. */
 export class Refusal extends Error {
@@ -43,8 +43,9 @@ export class Api {
   // A request with keepalive outlives its page, even if its connection is still being set up.
   #post(path, fields) {
     const body = JSON.stringify(fields);
+    const bytes = new TextEncoder().encode(body).length;
     const headers = { 'Content-Type': 'application/json' };
-    return this.#call(path, { method: 'POST', headers, body, keepalive: body.length < MAX_KEEPALIVE });
+    return this.#call(path, { method: 'POST', headers, body, keepalive: bytes < MAX_KEEPALIVE });
   }
 
   async #call(path, request) {

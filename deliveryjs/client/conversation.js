@@ -36,6 +36,7 @@ export class Conversation extends EventTarget {
   #ahead = []; // ranges [from, to] of versions that are known beyond that
   #gone = new Set(); // the ids of messages that were deleted
   #floor = 0; // the seq up to which messages were removed
+  #starts = 0; // how often the page started over
   #before = 0; // how many messages before the first one here are unread; null if that has to be counted
   #sync = new Task(() => this.#catchUp());
 
@@ -103,10 +104,12 @@ export class Conversation extends EventTarget {
 
   /** Marks all messages as read, those that are not loaded included. */
   async readAll() {
+    const starts = this.#starts;
     const last = this.sorted().findLast(({ seq }) => seq < Infinity);
     if (!last) return;
     await this.#deps.api.markUpTo({ conversation: this.id, message: last.id, status: 'read', socket: this.#deps.socket() });
-    for (const { id } of this.#unreadHere()) this.#merge({ id, own: 'read' });
+    if (starts !== this.#starts) return;
+    for (const { id, seq } of this.#unreadHere()) if (seq <= last.seq) this.#merge({ id, own: 'read' });
     this.#before = null;
     this.sync();
   }
@@ -123,7 +126,7 @@ export class Conversation extends EventTarget {
    */
   async earlier(from) {
     do {
-      await this.#load({ before: this.#first(), limit: from === undefined ? 50 : LONG_PAGE });
+      if (!(await this.#load({ before: this.#first(), limit: from === undefined ? 50 : LONG_PAGE }))) return;
       this.#before = null;
     } while (this.more && from < this.#first());
     this.sync(); // which counts
@@ -203,11 +206,12 @@ export class Conversation extends EventTarget {
   /** Returns the last message if the user has read everything up to it, and the page knows that. */
   allRead() {
     if (!this.loaded || this.#before !== 0 || this.#unreadHere().length) return undefined;
-    return this.sorted().findLast(({ seq }) => seq <= this.#version)?.id;
+    return this.sorted().findLast(({ seq }) => seq <= this.#version);
   }
 
-  /** Starts over. Messages that wait in the outbox stay. */
+  /** Starts over. Messages that wait in the outbox stay, and answers that are under way count for nothing. */
   reset() {
+    this.#starts++;
     for (const { id, seq } of this.messages.values()) if (seq < Infinity) this.#drop(id);
     this.#version = -1;
     this.#ahead = [];
@@ -230,8 +234,11 @@ export class Conversation extends EventTarget {
     return Math.min(...[...this.messages.values()].map(({ seq }) => seq));
   }
 
+  // Loads a page of messages, and returns it unless the page started over meanwhile.
   async #load(range) {
+    const starts = this.#starts;
     const page = await this.#deps.api.messages(this.id, range);
+    if (starts !== this.#starts) return undefined;
     this.more = page.more;
     this.#prune(page.floor);
     for (const message of page.messages) this.#take(message);
@@ -239,13 +246,16 @@ export class Conversation extends EventTarget {
   }
 
   async #catchUp() {
+    const starts = this.#starts;
     if (this.#version < 0) {
-      const { version, epoch } = await this.#load({ limit: 50 });
-      this.#version = version;
-      this.#epoch = epoch;
+      const page = await this.#load({ limit: 50 });
+      if (!page) return;
+      this.#version = page.version;
+      this.#epoch = page.epoch;
     } else {
       for (let page = { more: true }; page.more; ) {
         page = await this.#deps.api.changes(this.id, { since: this.#version, epoch: this.#epoch, limit: PAGE });
+        if (starts !== this.#starts) return;
         if (page.reset) return this.reset();
         this.#prune(page.floor);
         const first = this.#first();
@@ -258,6 +268,7 @@ export class Conversation extends EventTarget {
     }
     this.learned(0, this.#version);
     await this.#count();
+    if (starts !== this.#starts) return;
     this.loaded = true;
     this.#updated();
   }
@@ -266,8 +277,10 @@ export class Conversation extends EventTarget {
   // that it does not know yet.
   async #count() {
     if (this.loaded && this.#before !== null) return;
+    const starts = this.#starts;
     const start = this.#first();
     const { count, more, first, version } = await this.#deps.api.unread(this.id);
+    if (starts !== this.#starts) return;
     const pending = new Set(this.#deps.marks.pending('read', this.id));
     const here = [...this.messages.values()].filter(({ id, own }) => own && (own !== 'read' || pending.has(id))).length;
     this.firstUnread = first;

@@ -65,11 +65,11 @@ export class Marks {
   // Where nothing is unread, one mark says so for the whole conversation. It keeps counting cheap for the server.
   async #upTo(conversation) {
     const room = this.#rooms.get(conversation);
-    const message = room?.allRead();
-    const due = this.#next('read').filter(([, at]) => at === conversation);
-    if (!message || !due.length) return;
+    const last = room?.allRead();
+    const due = this.#next('read').filter(([id, at]) => at === conversation && room?.messages.get(id)?.seq <= last?.seq);
+    if (!due.length) return;
     await this.#fly(due, async () => {
-      const mark = { conversation, message, status: 'read', socket: this.#socket() };
+      const mark = { conversation, message: last.id, status: 'read', socket: this.#socket() };
       const { changed, from, to } = await this.#api.markUpTo(mark).catch(ignoreRefusal); // if that one was deleted, the batch goes on
       if (changed === undefined) return;
       for (const [id] of due) this.#entries.read.delete(id);

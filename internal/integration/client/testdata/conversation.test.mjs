@@ -298,3 +298,33 @@ test('a message whose deletion was lost with the database is there again', async
   await pass(500);
   assert.deepEqual(ids(room), ['m']);
 });
+
+test('a reset while an answer is under way leaves nothing of it', async () => {
+  for (const path of ['messages', 'changes', 'unread', 'marks/up-to']) {
+    newBrowser();
+    const server = new Server();
+    for (let i = 0; i < 120; i++) server.say(`old ${i}`);
+    const { room, wire } = await open(server);
+    await pass(1000);
+    let once = true;
+    server.answered = (at) => {
+      if (at !== path || !once) return;
+      once = false;
+      server.messages = [];
+      server.version = 0;
+      server.epoch = '2';
+      for (let i = 0; i < 60; i++) server.say(`new ${i}`);
+      wire.hub.reset('c');
+    };
+    if (path === 'marks/up-to') await room.readAll();
+    else if (path === 'changes') room.sync();
+    else await room.earlier();
+    await pass(2000);
+    assert.equal(once, false, path);
+    assert.deepEqual(ids(room), Array.from({ length: 50 }, (_, i) => `new ${i + 10}`), path);
+    assert.deepEqual([room.loaded, room.more, room.unread, room.position], [true, true, 60, { version: server.version, epoch: '2' }], path);
+    wire.bring(server.say('next', 'bob'));
+    await pass(1000);
+    assert.equal(ids(room).at(-1), 'next', path);
+  }
+});

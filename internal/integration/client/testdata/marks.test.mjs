@@ -238,3 +238,49 @@ test('after a mark between the changes of others the page catches up', async () 
   await pass(1000);
   assert.equal(room.messages.get('own').status, 'read');
 });
+
+test('one mark for the whole conversation leaves out what was read after it', async () => {
+  const server = new Server();
+  server.say('m');
+  const { room, wire } = await open(server);
+  await pass(1000);
+  server.answer = (path) => (path === 'changes' || path.startsWith('marks/') ? new Error('away') : undefined);
+  room.read('m');
+  server.say('missed');
+  const event = server.say('n');
+  event.payload.updates[0].body = 'hi';
+  wire.bring(event);
+  room.read('n');
+  await pass(1000);
+  server.answer = (path) => (path === 'changes' ? new Error('away') : undefined);
+  await pass(20_000, 500);
+  assert.deepEqual(server.messages.map(({ id, own }) => [id, own]), [['m', 'read'], ['missed', 'sent'], ['n', 'read']]);
+});
+
+test('one mark for the whole conversation leaves out what another tab has read and this one does not know', async () => {
+  const server = new Server();
+  server.say('m');
+  const { room } = await open(server);
+  await pass(1000);
+  server.say('n');
+  localStorage.setItem('delivery/bob/read/n', '"c"'); // by the other tab
+  room.read('m');
+  await pass(1000);
+  assert.deepEqual(server.messages.map(({ own }) => own), ['read', 'read']);
+});
+
+test('marking all as read leaves out what arrives meanwhile', async () => {
+  const server = new Server();
+  server.say('m');
+  const { room, wire } = await open(server);
+  await pass(1000);
+  const event = server.say('n');
+  event.payload.updates[0].body = 'hi';
+  server.answer = (path) => {
+    if (path === 'marks/up-to') wire.bring(event);
+  };
+  await room.readAll();
+  await pass(1000);
+  assert.deepEqual(room.sorted().map(({ own }) => own), ['read', 'delivered']);
+  assert.equal(room.unread, 1);
+});

@@ -112,3 +112,13 @@ test('who listens to a conversation right away hears of what waits to be sent', 
   await pass(10);
   assert.deepEqual(heard, [id]);
 });
+
+test('a request is kept alive by its bytes, of which browsers allow 64 KiB, whatever its letters', async () => {
+  const server = new Server();
+  const { room } = await open(server);
+  room.send('字'.repeat(25_000));
+  room.send('a'.repeat(25_000));
+  await pass(500);
+  const inits = server.requests.filter(([path, { body }]) => path === 'messages' && body).map(([, , init]) => init.keepalive);
+  assert.deepEqual(inits, [false, true]);
+});
