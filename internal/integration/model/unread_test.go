@@ -11,7 +11,22 @@ func (m *machine) count() {
 	if newest := got[0].Newest; newest != nil {
 		*newest = m.message(*newest)
 	}
+	m.place(user, conversation, got[0].Place)
+	got[0].Place = delivery.Place{}
 	m.same("Unread", got[0], m.ref.unread(user, conversation))
+}
+
+// place checks that the user's place claims nothing that the receipts do not say. How far it is may
+// depend on the store.
+func (m *machine) place(user, conversation string, place delivery.Place) {
+	m.Helper()
+	m.same("the rest of the place", delivery.Place{Rev: place.Rev, Flag: place.Flag}, delivery.Place{})
+	for _, message := range m.ref.inOrder(conversation) {
+		status := place.Status(message.Seq)
+		if status.Valid() && m.ref.concerns(user, message) && m.ref.advances(user, message.ID, status) {
+			m.Fatalf("the place %+v says that %s has %s as %v, and the receipt does not", place, user, message.ID, status)
+		}
+	}
 }
 
 // unread is what a user has not read.
@@ -20,8 +35,7 @@ func (r *reference) unread(user, conversation string) delivery.Unread {
 	for _, m := range r.inOrder(conversation) {
 		newest := r.seenBy(user, m)
 		unread.Newest = &newest
-		_, received := r.receipts[receiptKey{m.ID, user}]
-		if m.Sender == user || !m.Open && !received || !r.advances(user, m.ID, delivery.Read) {
+		if !r.concerns(user, m) || !r.advances(user, m.ID, delivery.Read) {
 			continue
 		}
 		if unread.Count++; unread.Count == 1 {
@@ -29,4 +43,10 @@ func (r *reference) unread(user, conversation string) delivery.Unread {
 		}
 	}
 	return unread
+}
+
+// concerns reports whether a message is for the user.
+func (r *reference) concerns(user string, m delivery.Message) bool {
+	_, received := r.receipts[receiptKey{m.ID, user}]
+	return m.Sender != user && (m.Open || received)
 }
