@@ -51,9 +51,13 @@ func (t *Tracker) Prune(ctx context.Context, before time.Time) (removed int, err
 }
 
 // DeleteConversation removes all messages of a conversation, announces that as [Tracker.Prune] does,
-// and then removes all else: its versions start again at 0, and pages that ask for changes are told
-// to start over ([Page.Reset]). A conversation that does not exist is no error. A send while
-// DeleteConversation is under way may or may not be removed.
+// and then removes all else: its rosters, and what is kept of its users, so that [Place.Rev] starts
+// again at 0. A conversation that does not exist is no error. A send while DeleteConversation is
+// under way may or may not be removed.
+//
+// The conversation's id, its version and its floor stay, and later sends go on from that version. If
+// the version started again at 0, new messages could bring it to what a page knows already, and the
+// page would keep the old messages and take the new ones for known.
 func (t *Tracker) DeleteConversation(ctx context.Context, conversation string) error {
 	if err := checkID("conversation", conversation); err != nil {
 		return err

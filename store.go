@@ -147,11 +147,12 @@ type Keeper interface {
 	// Before or later, and what is left of deleted ones among them. Nothing is left of either. The conversation's floor becomes the seq of the last one, and is in each Page
 	// from then on. Prune takes one version, and makes one [Pruned] event, due at once,
 	// with one update that has the version and the floor alone. Without a message to remove it
-	// changes nothing.
+	// takes no version and makes no event. A call that leaves no more also drops the users' private
+	// marks and flags ([Place.Flag]) at or below the floor.
 	//
 	// A call removes at most Limit messages, and fewer if they have many receipts, but at least one.
 	// With All, the time of a message does not matter, and once there is none, all else of the
-	// conversation is removed.
+	// conversation is removed but its version and its floor.
 	Prune(ctx context.Context, p Pruning) (PruningResult, error)
 
 	// Erase takes the name of a user out of up to limit conversations, and says whether there are
@@ -190,7 +191,7 @@ type Pruning struct {
 	Conversation string
 	Before       time.Time
 	Limit        int
-	All          bool // the conversation as well
+	All          bool // of any time, and all else
 }
 
 // PruningResult is what [Keeper.Prune] made of a [Pruning].

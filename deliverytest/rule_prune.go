@@ -75,31 +75,35 @@ var pruneCases = []storeCase{
 		p.same("to the set of what is gone", created[0], delivery.Created{NoRoster: true})
 		p.same("to the set of what stays", created[1].Message.Total, 1)
 	}},
-	{"a conversation is removed with all that is in it, and begins anew", func(p *probe) {
+	{"a conversation is removed with all that is in it, and its versions go on", func(p *probe) {
 		p.aged(0, 1, 2)
 		p.create(frozen("c", "m4", "alice", "bob", "carol"), open("d", "n1", "alice"))
+		p.remember("m4")
 		p.mark(read("m4", "bob", noon))
 		p.delete("m2")
-		for i := 0; ; i++ {
-			r := p.prune(delivery.Pruning{Conversation: "c", All: true, Limit: 3})
-			if !r.More {
-				break
-			}
-			if i > 4 {
-				p.Fatalf("there is always more")
-			}
-		}
+		p.ownMark(letIn(dismiss("m3", "bob")))
+		p.pruneAll(delivery.Pruning{Conversation: "c", All: true, Limit: 3})
 		p.drain()
-		p.same("the page", p.list(delivery.List{Conversation: "c", Limit: 10, Changes: true, After: 3}), p.nothing(0))
-		p.same("the conversations", p.conversationsAfter("", 10), []string{"d"})
-		clear(p.seen) // their versions count no more
-		clear(p.conversations)
-		again := frozen("c", "m1", "alice", "bob", "carol")
+		nothing := p.nothing(8)
+		nothing.Floor = 4
+		p.same("the page", p.list(delivery.List{Conversation: "c", Limit: 10, Changes: true, After: 3}), nothing)
+		p.same("what is unread", p.unreadOf("bob"), delivery.Unread{Conversation: "c", Version: 8, Floor: 4})
+		p.same("the conversations", p.conversationsAfter("", 10), []string{"c", "d"})
+		again := frozen("c", "m5", "alice", "bob", "carol")
 		again.Members = nil
 		p.same("to a set that was there", p.create(again), []delivery.Created{{NoRoster: true}})
-		p.same("Create", p.create(frozen("c", "m1", "alice", "bob")), []delivery.Created{asCreated(frozen("c", "m1", "alice", "bob"), 1)})
-		p.pending("bob", badge{Unread: 1, First: place("m1", 1), Newest: place("m1", 1), Version: 1})
-		p.conversations = map[string]bool{"c": true}
+		p.same("Create", p.create(frozen("c", "m5", "alice", "bob")), []delivery.Created{asCreated(frozen("c", "m5", "alice", "bob"), 9)})
+		p.pending("bob", badge{Unread: 1, First: place("m5", 9), Newest: place("m5", 9), Version: 9})
+		p.changes(7, 10, "m5", 9, false)
+	}},
+	{"what a user has flagged is flagged no more when it is pruned", func(p *probe) {
+		p.aged(0, 0, 5)
+		p.ownMark(letIn(flag("m2", "bob")))
+		p.pruneAll(delivery.Pruning{Conversation: "c", Before: minute(1), Limit: 2})
+		p.same("the flag", p.placeOf("bob").Flag, int64(0))
+		p.ownMark(letIn(flag("m3", "bob")))
+		p.pruneAll(delivery.Pruning{Conversation: "c", Before: minute(1), Limit: 2})
+		p.same("the flag of what stays", p.placeOf("bob").Flag, int64(3))
 	}},
 	{"conversations are listed in order, byte for byte", func(p *probe) {
 		for _, c := range []string{"b", "a", "é", "B", "a "} {
@@ -164,9 +168,26 @@ func (p *probe) prune(pruning delivery.Pruning) delivery.PruningResult {
 	return r
 }
 
+// pruneAll prunes until there is no more to do.
+func (p *probe) pruneAll(pruning delivery.Pruning) {
+	p.Helper()
+	for range 10 {
+		if r := p.prune(pruning); !r.More {
+			return
+		}
+	}
+	p.Fatalf("there is always more to prune")
+}
+
 func (p *probe) conversationsAfter(after string, limit int) []string {
 	p.Helper()
 	ids, err := p.keeper().Conversations(p.ctx, after, limit)
 	p.must("Conversations", err)
 	return ids
+}
+
+// letIn is the mark with the rule's yes.
+func letIn(mark delivery.OwnMark) delivery.OwnMark {
+	mark.Admitted = true
+	return mark
 }

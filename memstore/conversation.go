@@ -176,6 +176,9 @@ func (c *conversation) prune(p delivery.Pruning) []*message {
 		c.dropRosters()
 		for _, own := range c.own {
 			maps.DeleteFunc(own.private, func(seq int64, _ delivery.Status) bool { return seq <= c.floor })
+			if own.place.Flag <= c.floor {
+				own.place.Flag = 0
+			}
 		}
 	}
 	return gone

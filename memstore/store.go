@@ -273,7 +273,9 @@ func (s *Store) Prune(ctx context.Context, p delivery.Pruning) (result delivery.
 		}}, delivery.Lease{})
 		result.More = result.More || p.All
 	case p.All:
-		delete(s.conversations, p.Conversation)
+		clear(c.rosters)
+		clear(c.places)
+		clear(c.own)
 	}
 	return result, nil
 }

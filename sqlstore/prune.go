@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,8 +37,11 @@ func (s *Store) Prune(ctx context.Context, p delivery.Pruning) (result delivery.
 	return result, nil
 }
 
-// mostPruned is how many receipts a call of Prune removes, if its messages have more than one.
-const mostPruned = 5000
+// How much one call of Prune removes.
+const (
+	mostPruned = 5000 // receipts, and members of rosters, if its messages have more than one
+	mostForgot = 500  // of what readers know of themselves, and of readers
+)
 
 // prefix is what is to be pruned of a conversation.
 type prefix struct {
@@ -45,7 +49,8 @@ type prefix struct {
 	messages             int
 	last                 int64   // seq of the last of them
 	rosters              []int64 // which they have, each once
-	more                 bool    // perhaps
+	more                 bool
+	forgotten            forgotten
 }
 
 func (s *session) prune(ctx context.Context, p delivery.Pruning) (result delivery.PruningResult, err error) {
@@ -54,11 +59,11 @@ func (s *session) prune(ctx context.Context, p delivery.Pruning) (result deliver
 		found, err = s.findPrefix(ctx, q, p, "")
 		return err
 	})
-	if err != nil || found == nil || found.messages == 0 && !p.All {
-		if found != nil {
-			result.Floor = found.floor
-		}
+	if err != nil || found == nil {
 		return result, err
+	}
+	if found.messages == 0 && found.forgotten.none() && !p.All {
+		return delivery.PruningResult{Floor: found.floor}, nil
 	}
 	err = s.write(ctx, func(q delivery.DBTX) error {
 		found, err := s.findPrefix(ctx, q, p, s.ifFree)
@@ -69,14 +74,20 @@ func (s *session) prune(ctx context.Context, p delivery.Pruning) (result deliver
 			result = delivery.PruningResult{Blocked: true}
 			return nil
 		}
-		result = delivery.PruningResult{Removed: found.messages, Floor: found.last, More: found.more || found.messages > 0 && p.All}
-		switch {
-		case found.messages > 0:
-			return s.removePrefix(ctx, q, p.Conversation, found)
-		case p.All:
-			return s.removeConversation(ctx, q, found)
+		result = delivery.PruningResult{Removed: found.messages, Floor: found.last, More: found.more || found.forgotten.more()}
+		if found.messages > 0 {
+			result.More = result.More || p.All
+			if err := s.removePrefix(ctx, q, p.Conversation, found); err != nil {
+				return err
+			}
 		}
-		return nil
+		if err := s.forget(ctx, q, found.forgotten); err != nil {
+			return err
+		}
+		if found.messages == 0 && p.All && !result.More {
+			result.More, err = s.removeRest(ctx, q, found.conv)
+		}
+		return err
 	})
 	return result, err
 }
@@ -92,32 +103,39 @@ func (s *session) findPrefix(ctx context.Context, q delivery.DBTX, p delivery.Pr
 	found.last = found.floor
 	type message struct {
 		seq, roster int64
+		members     int
 		receipts    int
 		sent        time.Time
 	}
 	columns := func(m *message) []any {
-		return []any{&m.seq, orZero[int64]{&m.roster}, timestamp{&m.sent}, &m.receipts}
+		return []any{&m.seq, orZero[int64]{&m.roster}, orZero[int]{&m.members}, timestamp{&m.sent}, &m.receipts}
 	}
-	receipts := 0
+	rows := 0
 	err = each(ctx, q, into(columns), func(m message) bool {
-		receipts += m.receipts
+		fresh := m.roster != 0 && !slices.Contains(found.rosters, m.roster)
+		rows += m.receipts
+		if fresh && found.messages > 0 { // the first message's may go however large it is
+			rows += m.members
+		}
 		old := p.All || m.sent.Before(p.Before)
-		if !old || receipts > mostPruned && found.messages > 0 {
+		if !old || found.messages == p.Limit || rows > mostPruned && found.messages > 0 {
 			found.more = old
 			return false
 		}
 		found.messages++
 		found.last = m.seq
-		if m.roster != 0 && !slices.Contains(found.rosters, m.roster) {
+		if fresh {
 			found.rosters = append(found.rosters, m.roster)
 		}
-		found.more = found.messages == p.Limit
 		return true
 	}, s.say(`
-SELECT m.seq, m.roster, m.sent_at, t.delivered_count
+SELECT m.seq, m.roster, (SELECT size FROM delivery_rosters /*! FORCE INDEX (delivery_rosters_roster) */ WHERE roster = m.roster), m.sent_at, t.delivered_count
 FROM delivery_messages m /*! FORCE INDEX (PRIMARY) */
 JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq
-WHERE m.conv = ? AND m.seq > ? ORDER BY m.seq LIMIT ?`), found.conv, found.floor, p.Limit)
+WHERE m.conv = ? AND m.seq > ? ORDER BY m.seq LIMIT ?`), found.conv, found.floor, p.Limit+1)
+	if err == nil && !found.more && found.last > 0 {
+		found.forgotten, err = s.findForgotten(ctx, q, found.conv, found.last)
+	}
 	return found, err
 }
 
@@ -140,11 +158,6 @@ func (s *session) removePrefix(ctx context.Context, q delivery.DBTX, conversatio
 	if err := s.exec(ctx, q, "UPDATE delivery_conversations SET version = ?, floor = ? WHERE conv = ?", version, found.last, found.conv); err != nil {
 		return err
 	}
-	if !found.more {
-		if err := s.removeOwn(ctx, q, found.conv, found.last); err != nil {
-			return err
-		}
-	}
 	payload, err := encodeEvent(delivery.Event{
 		Kind: delivery.Pruned, Conversation: conversation, From: version, To: version,
 		Updates: []delivery.Update{{Version: version, Floor: found.last}},
@@ -155,37 +168,67 @@ func (s *session) removePrefix(ctx context.Context, q delivery.DBTX, conversatio
 	return s.exec(ctx, q, s.tell, payload)
 }
 
-// removeOwn removes what the readers of a conversation know of themselves up to a seq.
-func (s *session) removeOwn(ctx context.Context, q delivery.DBTX, conv, last int64) error {
-	readers, err := query(ctx, q, scanString, s.say("SELECT reader FROM delivery_readers /*! FORCE INDEX (PRIMARY) */ WHERE conv = ?"), conv)
+// forgotten is what the readers of a conversation know of themselves, and of messages that are gone:
+// as much of it as one call removes.
+type forgotten struct {
+	flags []string        // numbers of readers
+	own   map[int64]int64 // by reader's number: up to which seq
+	marks int             // so many
+}
+
+func (f forgotten) none() bool { return len(f.flags) == 0 && f.marks == 0 }
+func (f forgotten) more() bool { return len(f.flags) == mostForgot || f.marks == mostForgot }
+
+// findForgotten finds what is to be forgotten of the messages up to a seq.
+func (s *session) findForgotten(ctx context.Context, q delivery.DBTX, conv, last int64) (f forgotten, err error) {
+	f.flags, err = query(ctx, q, scanString, s.say(`
+SELECT reader FROM delivery_readers /*! FORCE INDEX (PRIMARY) */ WHERE conv = ? AND flag BETWEEN 1 AND ? LIMIT ?`), conv, last, mostForgot)
 	if err != nil {
-		return err
+		return f, err
 	}
-	for some := range slices.Chunk(readers, 1000) {
-		text := "DELETE /*! t */ FROM delivery_own /*! t FORCE INDEX (PRIMARY) */ WHERE reader IN (" + strings.Join(some, ", ") + ") AND seq <= ?"
-		if err := s.exec(ctx, q, text, last); err != nil {
+	f.own = map[int64]int64{}
+	type mark struct{ reader, seq int64 }
+	err = each(ctx, q, into(func(m *mark) []any { return []any{&m.reader, &m.seq} }), func(m mark) bool {
+		f.own[m.reader] = max(f.own[m.reader], m.seq)
+		f.marks++
+		return true
+	}, s.say(`
+SELECT /*! STRAIGHT_JOIN */ o.reader, o.seq FROM delivery_readers p /*! FORCE INDEX (PRIMARY) */
+JOIN delivery_own o /*! FORCE INDEX (PRIMARY) */ ON o.reader = p.reader AND o.seq <= ?
+WHERE p.conv = ? LIMIT ?`), last, conv, mostForgot)
+	return f, err
+}
+
+// forget removes what was found.
+func (s *session) forget(ctx context.Context, q delivery.DBTX, f forgotten) error {
+	if len(f.flags) > 0 {
+		if err := s.exec(ctx, q, "UPDATE delivery_readers SET flag = 0 WHERE reader IN ("+strings.Join(f.flags, ", ")+")"); err != nil {
+			return err
+		}
+	}
+	for _, reader := range sortedKeys(f.own, cmp.Compare[int64]) {
+		if err := s.exec(ctx, q, "DELETE FROM delivery_own WHERE reader = ? AND seq <= ?", reader, f.own[reader]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// removeConversation removes what is left of a locked conversation without messages.
-func (s *session) removeConversation(ctx context.Context, q delivery.DBTX, found *prefix) error {
-	rosters, err := query(ctx, q, scanInt, s.say("SELECT roster FROM delivery_rosters /*! FORCE INDEX (PRIMARY) */ WHERE conv = ?"), found.conv)
-	if err != nil {
-		return err
+// removeRest removes a part of what is left of a locked conversation without messages, and reports
+// whether there may be more. Rosters have mostly gone with their last messages.
+func (s *session) removeRest(ctx context.Context, q delivery.DBTX, conv int64) (more bool, err error) {
+	rosters, err := query(ctx, q, scanInt, s.say("SELECT roster FROM delivery_rosters /*! FORCE INDEX (PRIMARY) */ WHERE conv = ? LIMIT 1"), conv)
+	if err != nil || len(rosters) > 0 {
+		return true, cmp.Or(err, s.dropRosters(ctx, q, conv, rosters))
 	}
-	if err := s.dropRosters(ctx, q, found.conv, rosters); err != nil {
-		return err
+	readers, err := query(ctx, q, scanString, s.say("SELECT reader FROM delivery_readers /*! FORCE INDEX (PRIMARY) */ WHERE conv = ? LIMIT ?"), conv, mostForgot)
+	if err != nil || len(readers) == 0 {
+		return false, err
 	}
-	if err := s.removeOwn(ctx, q, found.conv, found.version); err != nil {
-		return err
-	}
-	for _, table := range []string{"delivery_readers", "delivery_conversations"} {
-		if err := s.exec(ctx, q, "DELETE /*! t */ FROM "+table+" /*! t FORCE INDEX (PRIMARY) */ WHERE conv = ?", found.conv); err != nil {
-			return err
+	for _, text := range []string{"DELETE FROM delivery_readers WHERE reader IN (%s)", "DELETE FROM delivery_own WHERE reader IN (%s)"} {
+		if err := s.exec(ctx, q, fmt.Sprintf(text, strings.Join(readers, ", "))); err != nil {
+			return false, err
 		}
 	}
-	return nil
+	return len(readers) == mostForgot, s.exec(ctx, q, "UPDATE delivery_conversations SET drops = drops + 1 WHERE conv = ?", conv)
 }

@@ -40,9 +40,10 @@ func TestNoProcessAnswersByWhatWasPruned(t *testing.T) {
 		}
 		bob := delivery.Actor{User: "bob"}
 		for round := range 3 {
+			before := int64(0)
 			for i, tracker := range trackers { // all caches are warm
 				id := fmt.Sprint("m", round, i)
-				send(tracker, id)
+				before = send(tracker, id).Seq
 				for _, tracker := range trackers {
 					if _, err := tracker.MarkDelivered(ctx, bob, id); err != nil {
 						t.Fatal(err)
@@ -63,8 +64,8 @@ func TestNoProcessAnswersByWhatWasPruned(t *testing.T) {
 					t.Errorf("process %d: an up-to mark: %v", i, err)
 				}
 			}
-			if m := send(trackers[1], pruned); m.Seq != 1 {
-				t.Errorf("the conversation begins at %d", m.Seq)
+			if m := send(trackers[1], pruned); m.Seq <= before {
+				t.Errorf("the conversation goes on at %d", m.Seq)
 			}
 			if _, err := trackers[2].MarkRead(ctx, bob, pruned); err != nil {
 				t.Errorf("a mark of the new message: %v", err)
@@ -147,7 +148,7 @@ func TestAPruneWaitsForNobody(t *testing.T) {
 			if r := prune(); r.Removed != 1 || !r.More {
 				t.Errorf("%+v", r)
 			}
-			if r := prune(); r.Removed != 0 || r.More || countRows(t, db, "delivery_conversations") != 0 {
+			if r := prune(); r.Removed != 0 || r.More || countRows(t, db, "delivery_readers") != 0 {
 				t.Errorf("%+v", r)
 			}
 			if _, err := store.InTx(stores.Begin(t, db)).(delivery.Keeper).Prune(t.Context(), delivery.Pruning{Conversation: "c"}); !errors.Is(err, errors.ErrUnsupported) {
