@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/msgdelivery/delivery/internal/coalesce"
@@ -39,7 +40,7 @@ func only(results []MarkResult, err error) (Own, error) {
 type MarkResult struct {
 	Message string
 	Own     Own   // the actor's receipt, after the mark; zero with an Err
-	Changed bool  // this mark advanced it
+	Changed bool  // this mark advanced it; with an Err, as far as others may see it
 	Err     error // a refusal as of [Tracker.MarkDelivered], or a failure that met only some
 }
 
@@ -247,7 +248,8 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 	return nil
 }
 
-// writePrivate makes what others may not see of the marks.
+// writePrivate makes what others may not see of the marks. A failure is that of the results it met,
+// beside which others may have been marked in public. It fails the call if it met all of it.
 func (m *marking) writePrivate(ctx context.Context) error {
 	if len(m.private) == 0 {
 		return nil
@@ -258,13 +260,22 @@ func (m *marking) writePrivate(ctx context.Context) error {
 		marks[k] = m.t.own(OwnMark{Act: OwnMarked, Message: mark.Message, Status: m.status, Admitted: mark.Admitted}, Actor{User: mark.User, Socket: mark.Socket})
 	}
 	outs, errs, err := m.t.advanceOwn(ctx, m.tx, marks)
-	if err != nil {
+	met := 0
+	for k, i := range m.private {
+		if errs[k] == err && !m.results[i].Own.Status.Valid() {
+			met++
+		}
+	}
+	if err != nil && (m.tx != nil || met == len(m.results)) {
 		return err
 	}
 	for k, i := range m.private {
 		r := &m.results[i]
 		m.conversations[i] = cmp.Or(outs[k].Header.Conversation, m.conversations[i])
 		if r.Err = errs[k]; r.Err != nil {
+			if r.Err == err && r.Changed { // a part is committed, whatever the failure says of the rest
+				r.Err = fmt.Errorf("%w: %v", ErrOutcomeUnknown, err)
+			}
 			r.Own = Own{}
 			continue
 		}

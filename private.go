@@ -37,8 +37,8 @@ func (t *Tracker) place(ctx context.Context, m OwnMark, actor Actor) (Place, err
 	if err := cmp.Or(actor.check(), checkID("message", m.Message)); err != nil {
 		return Place{}, err
 	}
-	outs, errs, err := t.advanceOwn(ctx, nil, []OwnMark{t.own(m, actor)})
-	if err := cmp.Or(err, errs[0]); err != nil {
+	outs, errs, _ := t.advanceOwn(ctx, nil, []OwnMark{t.own(m, actor)})
+	if err := errs[0]; err != nil {
 		return Place{}, err
 	}
 	return outs[0].Place, nil
@@ -52,7 +52,8 @@ func (t *Tracker) own(m OwnMark, actor Actor) OwnMark {
 }
 
 // advanceOwn has the store make marks that only their user may know, and again those that the app's
-// rule lets in after the store asked for it. It returns a result or a refusal of each.
+// rule lets in after the store asked for it. It returns a result, a refusal or the failure of each,
+// and the failure, if there was one.
 //
 // Such marks share no batch with others, whose writes would tell how long they take.
 func (t *Tracker) advanceOwn(ctx context.Context, tx Store, marks []OwnMark) (outs []MarkedOwn, errs []error, err error) {
@@ -65,7 +66,11 @@ func (t *Tracker) advanceOwn(ctx context.Context, tx Store, marks []OwnMark) (ou
 	for len(todo) > 0 {
 		results, err := t.writeOwn(ctx, tx, pick(marks, todo))
 		if err != nil {
-			return outs, errs, outcome("marking for the user alone", err)
+			err = outcome("marking for the user alone", err)
+			for _, i := range todo {
+				errs[i] = err
+			}
+			return outs, errs, err
 		}
 		var admitted []int
 		for k, i := range todo {
@@ -128,6 +133,6 @@ func (m OwnMark) judge(out MarkedOwn) error {
 // markOwn makes one mark that only the actor may know, for what others may not see of a mark, or to
 // clear a flag that the mark has reached.
 func (t *Tracker) markOwn(ctx context.Context, tx Store, actor Actor, m OwnMark) error {
-	_, errs, err := t.advanceOwn(ctx, tx, []OwnMark{t.own(m, actor)})
-	return cmp.Or(err, errs[0])
+	_, errs, _ := t.advanceOwn(ctx, tx, []OwnMark{t.own(m, actor)})
+	return errs[0]
 }

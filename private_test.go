@@ -367,6 +367,29 @@ func TestHide(t *testing.T) {
 			t.Errorf("got %+v, %v", upTo, err)
 		}
 	})
+	t.Run("a failure of what others may not see is that of the messages it met, beside what others see marked", func(t *testing.T) {
+		d := ownDesk(t, nil)
+		d.three(t)
+		if _, err := d.MarkUnread(t.Context(), bob, "m2"); err != nil {
+			t.Fatal(err)
+		}
+		broken := func(actor delivery.Actor, messages ...string) ([]delivery.MarkResult, error) {
+			tracker := newTracker(t, deliverytest.FailingStore(d.store, deliverytest.OnCall(1, delivery.ErrUnavailable, "AdvanceOwn")), d, nil)
+			return tracker.Mark(t.Context(), actor, delivery.Read, messages...)
+		}
+		results, err := broken(bob, "m1", "m2")
+		if err != nil || !results[0].Changed || results[0].Err != nil || !results[1].Changed ||
+			!errors.Is(results[1].Err, delivery.ErrOutcomeUnknown) || errors.Is(results[1].Err, delivery.ErrUnavailable) {
+			t.Errorf("where a flag is not cleared: %+v, %v", results, err)
+		}
+		results, err = broken(hidden(delivery.HideRead), "m1", "m3")
+		if err != nil || results[0].Err != nil || !results[1].Changed || !errors.Is(results[1].Err, delivery.ErrOutcomeUnknown) {
+			t.Errorf("where reads are hidden: %+v, %v", results, err)
+		}
+		if results, err = broken(hidden(delivery.HideAll), "m3"); !errors.Is(err, delivery.ErrUnavailable) {
+			t.Errorf("where all is hidden: %+v, %v", results, err)
+		}
+	})
 	t.Run("refusals are those of other marks", func(t *testing.T) {
 		d := ownDesk(t, &delivery.Options{Authorize: func(_ context.Context, user string, _ delivery.Action, _ string) (bool, error) {
 			return user == "bob", nil

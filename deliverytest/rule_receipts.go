@@ -41,6 +41,32 @@ var receiptCases = []storeCase{
 			}
 		}
 	}},
+	{"pages of many receipts do not tell who has marked for itself alone", func(p *probe) {
+		p.create(open("c", "m", "alice"))
+		var marks []delivery.Mark
+		for i := range 2100 {
+			marks = append(marks, admitted(delivered("m", fmt.Sprintf("u%04d", i), noon)))
+		}
+		for some := range slices.Chunk(marks, delivery.MaxBatch) {
+			p.mark(some...)
+		}
+		cursors := func() (next []string) {
+			list := delivery.ReceiptList{Message: "m", Limit: 10, Status: delivery.Read}
+			for more := true; more; list.After = next[len(next)-1] {
+				page, err := p.store.Receipts(p.ctx, list)
+				p.must("Receipts", err)
+				next, more = append(next, page.Next), page.More
+			}
+			return next
+		}
+		before := cursors()
+		for _, user := range []string{"u0000 ", "u1500 ", "u1998 ", "u1999 ", "u2000 ", "u2099 "} {
+			mark := private("m", user, delivery.Read)
+			mark.Admitted = true
+			p.ownMark(mark)
+		}
+		p.same("where the pages end", cursors(), before)
+	}},
 	{"receipts are found by their names, whether they have advanced or not", func(p *probe) {
 		p.create(frozen("c", "m", "alice", "alice", "bob", "carol"), frozen("d", "n", "bob", "alice", "bob"), open("c", "o", "alice"))
 		p.mark(read("m", "carol", noon), admitted(read("o", "dave", noon)))

@@ -56,7 +56,7 @@ func (s *session) load(ctx context.Context, ids []string) (messages []delivery.C
 	return messages, err
 }
 
-// mostLooked is how many receipts, or readers of a conversation, a page of receipts looks at.
+// mostLooked is how many receipts a page of receipts looks at.
 const mostLooked = 2000
 
 // receipts reads a page. A message with few receipts has all of them read, and sorted by name. Of
@@ -100,24 +100,30 @@ func put(page *delivery.ReceiptPage, list delivery.ReceiptList, r delivery.Recei
 }
 
 // lookThrough fills the page in pieces, each twice as long as the one before: with a status, few of
-// the readers may be on the page.
+// the readers may be on the page. Where the page is cut depends on the receipts alone, and it names
+// none but recipients: who has marked for itself alone is a reader too.
 func (s *session) lookThrough(ctx context.Context, q delivery.DBTX, list delivery.ReceiptList, page *delivery.ReceiptPage) error {
-	after, looked := list.After, 0
-	for piece := list.Limit + 1; looked < mostLooked; piece *= 2 {
-		piece = min(piece, mostLooked-looked)
+	after, last, looked := list.After, list.After, 0
+	for piece := list.Limit + 1; ; piece = min(2*piece, mostLooked) {
 		rows := 0
 		err := each(ctx, q, scanReader, func(r delivery.Receipt) bool {
 			rows++
 			after = r.Recipient
+			if !r.Status.Valid() {
+				return true
+			}
+			if looked == mostLooked {
+				page.More, page.Next = true, last
+				return false
+			}
+			looked++
+			last = r.Recipient
 			return put(page, list, r)
 		}, s.reads.readers, list.Message, after, piece)
 		if err != nil || page.More || rows < piece {
 			return err
 		}
-		looked += rows
 	}
-	page.More, page.Next = true, after
-	return nil
 }
 
 func (s *session) receiptsOf(ctx context.Context, keys []delivery.ReceiptKey) (receipts []delivery.Receipt, err error) {
