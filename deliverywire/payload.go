@@ -43,8 +43,8 @@ type Update struct {
 	Read      int             `json:"read,omitempty"`
 	Total     int             `json:"total,omitempty"` // frozen recipients; 0 for an open audience
 
-	// These four are the receipt that advanced, as of Version. They are absent in a "message"
-	// event.
+	// These four are the receipt that advanced, as of Version, or in a catch-up the user's own. They
+	// are absent in the "message" event of a new message.
 	Recipient       string          `json:"recipient,omitempty"`
 	RecipientStatus delivery.Status `json:"recipient_status,omitempty"`
 	DeliveredAt     time.Time       `json:"delivered_at,omitzero"` // RFC 3339, UTC, up to microseconds

@@ -101,7 +101,7 @@ func (s *stream) catchUp(ctx context.Context, t *topic) error {
 	since := delivery.Cursor{Version: held, Epoch: s.epoch}
 	for range maxPages {
 		page, err := s.handler.read(ctx, func(ctx context.Context) (delivery.Page, error) {
-			return s.handler.source.Changes(ctx, t.conversation, since, delivery.MaxBatch)
+			return s.handler.source.ChangesFor(ctx, delivery.Actor{User: s.user}, t.conversation, since, delivery.MaxBatch)
 		})
 		if err != nil {
 			return err

@@ -292,14 +292,14 @@ type counting struct {
 	behind atomic.Pointer[delivery.Page] // the answer, if it is set
 }
 
-func (c *counting) Changes(ctx context.Context, conversation string, since delivery.Cursor, limit int) (delivery.Page, error) {
+func (c *counting) ChangesFor(ctx context.Context, actor delivery.Actor, conversation string, since delivery.Cursor, limit int) (delivery.Page, error) {
 	c.reads.Add(1)
 	if page := c.behind.Load(); page != nil {
 		page := *page
 		page.Epoch = since.Epoch
 		return page, nil
 	}
-	return c.Tracker.Changes(ctx, conversation, since, limit)
+	return c.Tracker.ChangesFor(ctx, actor, conversation, since, limit)
 }
 
 func TestASourceThatIsBehindIsAskedOnceASecond(t *testing.T) {
@@ -374,9 +374,40 @@ func (u *unreliable) Messages(ctx context.Context, q delivery.Query) (delivery.P
 	return u.Tracker.Messages(ctx, q)
 }
 
-func (u *unreliable) Changes(ctx context.Context, conversation string, since delivery.Cursor, limit int) (delivery.Page, error) {
+func (u *unreliable) ChangesFor(ctx context.Context, actor delivery.Actor, conversation string, since delivery.Cursor, limit int) (delivery.Page, error) {
 	if u.away.Load() {
 		return delivery.Page{}, delivery.ErrUnavailable
 	}
-	return u.Tracker.Changes(ctx, conversation, since, limit)
+	return u.Tracker.ChangesFor(ctx, actor, conversation, since, limit)
+}
+
+func TestAClientThatConnectsAgainHearsWhatItsUsersOtherDevicesMarkedAndOfNoOtherUsers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil, nil, nil)
+		w.send("c1", "m1")
+		w.flush()
+		id := w.position("c1")
+		w.send("c1", "m2")
+		for _, message := range []string{"m1", "m2"} {
+			w.read("bob", "", message)
+		}
+		w.flush()
+		for user, want := range map[string]delivery.Status{"bob": delivery.Read, "carol": delivery.Sent, "alice": 0} {
+			told := make(map[string]delivery.Status)
+			_, _, events := w.greeted(w.open(user, "conversation=c1", id))
+			for _, e := range events {
+				for _, u := range payload(t, e).Expand() {
+					told[u.Message] = 0
+					if r := u.Receipt; r != nil && r.Recipient != user {
+						t.Errorf("%s heard of the receipt %+v", user, r)
+					} else if r != nil {
+						told[u.Message] = r.Status
+					}
+				}
+			}
+			if len(told) != 2 || told["m1"] != want || told["m2"] != want {
+				t.Errorf("%s heard %v, want %v for both", user, told, want)
+			}
+		}
+	})
 }

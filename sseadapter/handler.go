@@ -28,7 +28,7 @@ const (
 type Source interface {
 	Authorize(ctx context.Context, user string, to delivery.Action, conversation string) error
 	Messages(ctx context.Context, q delivery.Query) (delivery.Page, error)
-	Changes(ctx context.Context, conversation string, since delivery.Cursor, limit int) (delivery.Page, error)
+	ChangesFor(ctx context.Context, actor delivery.Actor, conversation string, since delivery.Cursor, limit int) (delivery.Page, error)
 }
 
 // Options adjust a [Handler]. The zero value of each field means its default.

@@ -94,8 +94,8 @@ type slowSource struct {
 	release chan struct{}
 }
 
-func (s *slowSource) Changes(ctx context.Context, conversation string, since delivery.Cursor, limit int) (delivery.Page, error) {
-	page, err := s.Tracker.Changes(ctx, conversation, since, limit)
+func (s *slowSource) ChangesFor(ctx context.Context, actor delivery.Actor, conversation string, since delivery.Cursor, limit int) (delivery.Page, error) {
+	page, err := s.Tracker.ChangesFor(ctx, actor, conversation, since, limit)
 	<-s.release
 	return page, err
 }

@@ -4,7 +4,7 @@
 // version is missing, the page asks for all changes since the version up to which it knows everything. If the server
 // cannot tell them, because its database was restored, the page starts over.
 
-import { Task } from './task.js';
+import { Halt, Task } from './task.js';
 
 const GAP_PATIENCE = 300; // ms that an event may be late before the page asks for changes
 const PAGE = 200; // messages in an answer
@@ -19,6 +19,8 @@ const further = (a, b) => ((RANK[b] ?? 0) > (RANK[a] ?? 0) ? b : a);
  *
  * - 'message', with the message as its detail, for one that is new or has changed;
  * - 'removed', with the id of a message that was deleted, discarded or forgotten;
+ * - 'refused', with a Refusal as its detail, when the server does not let the user read the conversation; the page asks
+ *   again when the connection or the user comes back;
  * - 'update' when anything else may have changed: loaded, more, unread, firstUnread.
  */
 export class Conversation extends EventTarget {
@@ -38,7 +40,7 @@ export class Conversation extends EventTarget {
   #floor = 0; // the seq up to which messages were removed
   #starts = 0; // how often the page started over
   #before = 0; // how many messages before the first one here are unread; null if that has to be counted
-  #sync = new Task(() => this.#catchUp());
+  #sync = new Task(() => this.#catchUp().catch((error) => this.#refused(error)));
 
   /** Conversations are made by Delivery.conversation. */
   constructor(id, deps) {
@@ -83,7 +85,7 @@ export class Conversation extends EventTarget {
    */
   discard(id) {
     const body = this.#deps.outbox.discard(id);
-    if (body !== undefined) this.#drop(id);
+    if (body !== undefined || this.messages.get(id)?.status === 'failed') this.#drop(id); // another tab may have discarded it
     return body;
   }
 
@@ -110,8 +112,7 @@ export class Conversation extends EventTarget {
     await this.#deps.api.markUpTo({ conversation: this.id, message: last.id, status: 'read', socket: this.#deps.socket() });
     if (starts !== this.#starts) return;
     for (const { id, seq } of this.#unreadHere()) if (seq <= last.seq) this.#merge({ id, own: 'read' });
-    this.#before = null;
-    this.sync();
+    this.#recount();
   }
 
   /** Has the message read once the element, which is its last line, was on the screen. */
@@ -168,14 +169,13 @@ export class Conversation extends EventTarget {
         this.#deleted(id);
       } else if (kind === 'message') {
         if (body === undefined || u.body_omitted) return this.sync();
-        this.#merge({ id, sender, body, seq: version, sentAt: new Date(), own: 'sent' }, tally);
+        this.#merge({ id, sender, body, seq: version, sentAt: new Date(), own: this.#mine(u) ?? 'sent' }, tally);
       } else if (this.messages.has(id)) {
         this.#merge({ id, own: this.#mine(u) }, tally);
       } else if (gap) {
         return this.sync(); // the changes bring the message and the rest of the event
-      } else if (this.#mine(u)) {
-        this.#before = null; // another device of the user's has read what is not loaded here
-        this.sync();
+      } else if (this.#mine(u) === 'read') {
+        this.#recount(); // another device of the user's has read what is not loaded here
       }
     }
     this.learned(from, to);
@@ -203,6 +203,13 @@ export class Conversation extends EventTarget {
     this.learned(message.seq, message.seq);
   }
 
+  /** Takes the server's answer to a mark of the user's: {status, version}. */
+  marked(id, { status, version }) {
+    if (this.messages.has(id)) this.#merge({ id, own: status });
+    else if (status === 'read') this.#recount();
+    this.learned(version, version);
+  }
+
   /** Returns the last message if the user has read everything up to it, and the page knows that. */
   allRead() {
     if (!this.loaded || this.#before !== 0 || this.#unreadHere().length) return undefined;
@@ -228,6 +235,11 @@ export class Conversation extends EventTarget {
 
   #unreadHere() {
     return [...this.messages.values()].filter(({ own }) => own && own !== 'read');
+  }
+
+  #recount() {
+    this.#before = null;
+    this.sync(); // which counts
   }
 
   #first() {
@@ -271,6 +283,13 @@ export class Conversation extends EventTarget {
     if (starts !== this.#starts) return;
     this.loaded = true;
     this.#updated();
+  }
+
+  // A user who may not read the conversation now may not in a moment either.
+  #refused(error) {
+    if (error.code !== 'forbidden') throw error;
+    this.#emit('refused', error);
+    throw new Halt(error.message);
   }
 
   // Counts the unread messages before the first one here. The server's count has the ones here as well, without the marks

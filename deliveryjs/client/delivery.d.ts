@@ -54,6 +54,8 @@ interface ConversationEvents {
   message: CustomEvent<Message>;
   /** The id of a message that was deleted, discarded or forgotten. */
   removed: CustomEvent<string>;
+  /** The server does not let the user read the conversation. It is asked again when the connection or the user comes back. */
+  refused: CustomEvent<Refusal>;
   /** Something else may have changed: loaded, more, unread, firstUnread. */
   update: Event;
 }

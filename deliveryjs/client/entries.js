@@ -39,6 +39,11 @@ export class Entries {
     this.#memory.delete(this.#prefix + key);
   }
 
+  /** @param {string} key */
+  has(key) {
+    return this.all().some(([at]) => at === key);
+  }
+
   /** @returns {[key: string, value: any][]} */
   all() {
     const texts = new Map(this.#memory);

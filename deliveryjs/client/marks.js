@@ -15,7 +15,7 @@ export class Marks {
   #rooms;
   #socket;
   #entries = {};
-  #flying = new Set(); // the messages of requests that are under way
+  #flying = { read: new Set(), delivered: new Set() }; // the messages of requests that are under way
   #task = new Task(() => this.#work());
 
   constructor(prefix, api, rooms, socket) {
@@ -52,7 +52,7 @@ export class Marks {
   }
 
   #next(status) {
-    return this.#entries[status].all().filter(([message]) => !this.#flying.has(message)).slice(0, BATCH);
+    return this.#entries[status].all().filter(([message]) => !this.#flying[status].has(message)).slice(0, BATCH);
   }
 
   async #work() {
@@ -68,7 +68,7 @@ export class Marks {
     const last = room?.allRead();
     const due = this.#next('read').filter(([id, at]) => at === conversation && room?.messages.get(id)?.seq <= last?.seq);
     if (!due.length) return;
-    await this.#fly(due, async () => {
+    await this.#fly('read', due, async () => {
       const mark = { conversation, message: last.id, status: 'read', socket: this.#socket() };
       const { changed, from, to } = await this.#api.markUpTo(mark).catch(ignoreRefusal); // if that one was deleted, the batch goes on
       if (changed === undefined) return;
@@ -79,40 +79,44 @@ export class Marks {
   }
 
   async #batch(status, due) {
-    if (!due.length) return;
-    const messages = due.map(([message]) => message);
-    await this.#fly(due, async () => {
-      const { results = [] } = await this.#api.mark({ messages, status, socket: this.#socket() }).catch(ignoreInvalid);
-      const of = new Map(results.map((result) => [result.message, result]));
-      const again = due.filter(([message, conversation]) => {
-        const { changed, receipt, error } = of.get(message) ?? {};
-        if (PASSING.includes(error)) return true;
-        this.#entries[status].delete(message); // taken, or refused for good
-        if (changed) this.#rooms.get(conversation)?.learned(receipt.version, receipt.version);
-        return false;
-      });
-      if (again.length) throw new Error(`${again.length} marks were not taken`);
-    });
+    if (due.length) await this.#fly(status, due, () => this.#mark(status, due));
   }
 
-  async #fly(due, request) {
-    for (const [message] of due) this.#flying.add(message);
+  async #mark(status, due) {
+    const messages = due.map(([message]) => message);
+    let results = [];
+    try {
+      ({ results } = await this.#api.mark({ messages, status, socket: this.#socket() }));
+    } catch (error) {
+      if (error.code !== 'invalid') throw error; // a fault of the way to the server
+      if (due.length > 1) { // the one that no server takes is in one of the halves, and alone in the end
+        await this.#mark(status, due.splice(0, due.length / 2));
+        return this.#mark(status, due);
+      }
+    }
+    const of = new Map(results.map((result) => [result.message, result]));
+    const again = due.filter(([message, conversation]) => {
+      const { changed, receipt, error } = of.get(message) ?? {};
+      if (PASSING.includes(error)) return true;
+      this.#entries[status].delete(message); // taken, or refused for good
+      if (changed) this.#rooms.get(conversation)?.marked(message, receipt);
+      return false;
+    });
+    if (again.length) throw new Error(`${again.length} marks were not taken`);
+  }
+
+  async #fly(status, due, request) {
+    const messages = due.map(([message]) => message);
+    for (const message of messages) this.#flying[status].add(message);
     try {
       await request();
     } finally {
-      for (const [message] of due) this.#flying.delete(message);
+      for (const message of messages) this.#flying[status].delete(message);
     }
   }
 }
 
 function ignoreRefusal(error) {
   if (!(error instanceof Refusal)) throw error;
-  return {};
-}
-
-// An entry that no server takes must not block the others for ever. All other refusals of a whole batch are faults of the
-// way to the server.
-function ignoreInvalid(error) {
-  if (error.code !== 'invalid') throw error;
   return {};
 }

@@ -27,6 +27,7 @@ export class Outbox {
 
   /** Queues a message. Its turn is a count and no time: a clock may be set back. */
   send(conversation, body) {
+    if (typeof body !== 'string') throw new TypeError('a message is a string');
     const id = crypto.randomUUID();
     const draft = { turn: (this.all().at(-1)?.[1].turn ?? 0) + 1, conversation, body };
     const kept = this.#entries.put(id, draft);
@@ -52,7 +53,7 @@ export class Outbox {
   // One message after another, so that they keep their order.
   async #work() {
     for (const [id, draft] of this.all()) {
-      if (draft.reason) continue;
+      if (draft.reason || !this.#entries.has(id)) continue; // another tab may have sent it, and its deletion may have followed
       const { conversation, body } = draft;
       const room = this.#rooms.get(conversation);
       try {
@@ -61,6 +62,7 @@ export class Outbox {
         room?.sent(message);
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
+        if (!this.#entries.has(id)) continue;
         draft.reason = error.message;
         this.#entries.put(id, draft);
         room?.queued({ id, ...draft });

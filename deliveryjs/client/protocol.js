@@ -14,6 +14,11 @@ class Emitter {
     return this;
   }
 
+  unbind(event, handler) {
+    this.#handlers.set(event, (this.#handlers.get(event) ?? []).filter((each) => each !== handler));
+    return this;
+  }
+
   emit(event, data) {
     for (const handler of this.#handlers.get(event) ?? []) handler(data);
   }
@@ -89,6 +94,10 @@ export class Pusher {
   }
 
   /** Returns the channel, and tries again if an earlier subscription has failed. */
+  channel(name) {
+    return this.#channels.get(name);
+  }
+
   subscribe(name) {
     let channel = this.#channels.get(name);
     if (!channel) this.#channels.set(name, (channel = new Channel(name)));

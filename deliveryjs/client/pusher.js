@@ -14,6 +14,7 @@ import { backoff } from './task.js';
  */
 export function pusher(client, { channel: nameOf = privateChannel } = {}) {
   const retries = new Map(); // conversation → timer
+  const leaves = new Map(); // conversation → what ends the listening
   let hub;
   return {
     socket: () => client.connection.socket_id,
@@ -25,25 +26,36 @@ export function pusher(client, { channel: nameOf = privateChannel } = {}) {
     },
 
     join(conversation) {
+      const shared = client.channel(nameOf(conversation)); // the app uses it as well
       const channel = client.subscribe(nameOf(conversation));
+      const bound = [];
+      const on = (name, handler) => {
+        channel.bind(name, handler);
+        bound.push([name, handler]);
+      };
+      leaves.set(conversation, () => {
+        for (const [name, handler] of bound) channel.unbind(name, handler);
+        if (!shared) client.unsubscribe(channel.name);
+      });
       let failures = 0;
       const live = () => {
         failures = 0;
         hub.live(conversation, client.jitter);
       };
-      channel.bind('pusher:subscription_succeeded', live);
-      channel.bind('pusher:subscription_error', (error) => {
+      on('pusher:subscription_succeeded', live);
+      on('pusher:subscription_error', (error) => {
         if (channel.subscribed || error?.status === 403) return;
         clearTimeout(retries.get(conversation));
         retries.set(conversation, setTimeout(() => client.subscribe(channel.name), backoff(++failures)));
       });
-      for (const kind of KINDS) channel.bind(kind, (payload) => hub.event(kind, payload));
-      if (channel.subscribed) live(); // somebody else uses the channel as well
+      for (const kind of KINDS) on(kind, (payload) => hub.event(kind, payload));
+      if (channel.subscribed) live();
     },
 
     leave(conversation) {
       clearTimeout(retries.get(conversation));
-      client.unsubscribe(nameOf(conversation));
+      leaves.get(conversation)?.();
+      leaves.delete(conversation);
     },
 
     stop() {

@@ -16,7 +16,7 @@ export class Screen {
   #idle;
   #seen = new WeakMap(); // element → what to call
   #since = new Map(); // element on the screen → since when, in ms
-  #sign = Date.now(); // when the user was last noticed
+  #sign = performance.now(); // when the user was last noticed
   #timer = 0;
   #watch = new IntersectionObserver((entries) => this.#moved(entries), { threshold: [0.9] });
   #abort = new AbortController();
@@ -28,7 +28,7 @@ export class Screen {
     const on = (target, name, handler) => target.addEventListener(name, handler, { capture: true, passive: true, signal: this.#abort.signal });
     for (const name of SIGNS) on(window, name, () => this.#noticed());
     on(window, 'blur', () => this.#restart());
-    on(document, 'scroll', () => Date.now() - this.#sign > INPUT && this.#restart());
+    on(document, 'scroll', () => performance.now() - this.#sign > INPUT && this.#restart());
     on(document, 'visibilitychange', () => {
       this.#restart();
       if (document.visibilityState === 'visible') this.#noticed();
@@ -50,19 +50,19 @@ export class Screen {
   #moved(entries) {
     for (const { target, isIntersecting, intersectionRatio } of entries) {
       if (!isIntersecting || intersectionRatio < 0.9) this.#since.delete(target);
-      else if (!this.#since.has(target)) this.#since.set(target, Date.now());
+      else if (!this.#since.has(target)) this.#since.set(target, performance.now());
     }
     this.#look();
   }
 
   #noticed() {
-    const away = Date.now() - this.#sign > this.#idle;
-    this.#sign = Date.now();
+    const away = performance.now() - this.#sign > this.#idle;
+    this.#sign = performance.now();
     if (away || !this.#timer) this.#look();
   }
 
   #restart() {
-    for (const element of this.#since.keys()) this.#since.set(element, Date.now());
+    for (const element of this.#since.keys()) this.#since.set(element, performance.now());
     this.#look();
   }
 
@@ -70,10 +70,10 @@ export class Screen {
   #look() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    if (document.visibilityState !== 'visible' || !document.hasFocus() || Date.now() - this.#sign > this.#idle) return;
+    if (document.visibilityState !== 'visible' || !document.hasFocus() || performance.now() - this.#sign > this.#idle) return;
     let next = Infinity;
     for (const [element, since] of this.#since) {
-      const left = since + this.#dwell - Date.now();
+      const left = since + this.#dwell - performance.now();
       if (left > 0) {
         next = Math.min(next, left);
       } else if (aboveKeyboard(element)) {

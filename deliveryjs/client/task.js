@@ -23,7 +23,7 @@ export class Task {
   #due = Infinity; // when the timer fires
   #failures = 0;
   #running = false;
-  #wanted = false; // requested while running, when the job may have looked too early; or halted
+  #wanted = Infinity; // after how long it is due again, requested while running, when the job may have looked too early
 
   /** @param {() => Promise<void>} job throws if it has to be repeated */
   constructor(job) {
@@ -35,14 +35,14 @@ export class Task {
    * @param {number} [delay] in milliseconds
    */
   request(delay = 0) {
-    if (this.#running || this.#failures) this.#wanted = true;
+    if (this.#running || this.#failures) this.#wanted = Math.min(this.#wanted, delay);
     else this.#schedule(delay);
   }
 
   /** Ends the pause after a failure, because there is a sign that the job may succeed. */
   hurry() {
     this.#failures = 0;
-    if (!this.#running && (this.#wanted || this.#due < Infinity)) this.#schedule(0);
+    if (!this.#running && (this.#wanted < Infinity || this.#due < Infinity)) this.#schedule(0);
   }
 
   stop() {
@@ -62,18 +62,18 @@ export class Task {
     if (this.#due === -Infinity) return;
     this.#due = Infinity;
     this.#running = true;
-    this.#wanted = false;
+    this.#wanted = Infinity;
     let halted = false;
     try {
       await this.#job();
       this.#failures = 0;
     } catch (error) {
       this.#failures++;
-      this.#wanted = true;
+      this.#wanted = 0;
       halted = error instanceof Halt;
       if (!halted) console.info(`delivery: to be tried again: ${error.message}`);
     }
     this.#running = false;
-    if (this.#wanted && !halted) this.#schedule(this.#failures ? backoff(this.#failures) : 0);
+    if (this.#wanted < Infinity && !halted) this.#schedule(this.#failures ? backoff(this.#failures) : this.#wanted);
   }
 }

@@ -35,7 +35,7 @@ drawAvatar(document.querySelector('.me .avatar'), config.user);
 
 let selected;
 function select() {
-  selected = panes.find(({ id }) => `#${id}` === decodeURIComponent(location.hash)) ?? panes[0];
+  selected = panes.find(({ id }) => [`#${id}`, `#${encodeURIComponent(id)}`].includes(location.hash)) ?? panes[0];
   document.getElementById('title').textContent = selected.title;
   document.getElementById('members').textContent = selected.members.length > 2 ? selected.members.join(', ') : 'Only you two';
   for (const { log } of panes) log.show(log === selected.log);

@@ -1,7 +1,7 @@
 // The messages of a conversation.
 
 import * as receipts from './receipts.js';
-import { clone, countOf, dayOf, describe, drawAvatar, drawText, timeOf } from './text.js';
+import { clone, countOf, dayOf, describe, drawAvatar, drawText, nameOf, timeOf } from './text.js';
 
 const GROUP_PAUSE = 5 * 60_000; // ms between messages of one sender that are shown as one group
 const AT_END = 80; // px from the end within which the page follows new messages
@@ -165,7 +165,7 @@ export class Log {
     const item = this.#items.get(id) ?? clone('message');
     item.classList.toggle('own', mine);
     Object.assign(item.dataset, { messageId: id, sender, at: sentAt.getTime(), seq, turn: message.turn ?? 0 });
-    item.querySelector('.sender').textContent = mine ? 'You' : sender;
+    item.querySelector('.sender').textContent = mine ? 'You' : nameOf(sender);
     drawAvatar(item.querySelector('.avatar'), sender);
     if (!this.#items.has(id)) drawText(item.querySelector('.body'), message.body);
     const time = item.querySelector('time');
@@ -201,8 +201,12 @@ export class Log {
       remove.disabled = false;
     };
     item.querySelector('.refused').hidden = status !== 'failed';
-    item.querySelector('.again').onclick = () => room.send(room.discard(id));
-    item.querySelector('.edit').onclick = () => this.onedit(room.discard(id));
+    const anew = (use) => () => {
+      const body = room.discard(id);
+      if (body !== undefined) use(body); // another tab may have used it
+    };
+    item.querySelector('.again').onclick = anew((body) => room.send(body));
+    item.querySelector('.edit').onclick = anew((body) => this.onedit(body));
     item.querySelector('.discard').onclick = () => room.discard(id);
   }
 

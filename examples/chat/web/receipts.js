@@ -1,6 +1,6 @@
 // The small window that shows who got a message, who read it, and when.
 
-import { clone, drawAvatar } from './text.js';
+import { clone, drawAvatar, nameOf } from './text.js';
 
 const box = document.getElementById('receipts');
 const whenFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit', second: '2-digit' });
@@ -34,7 +34,7 @@ function draw({ recipient, status, delivered_at, read_at }) {
   item.dataset.recipient = recipient;
   item.dataset.status = status;
   drawAvatar(item.querySelector('.avatar'), recipient);
-  item.querySelector('.name').textContent = recipient;
+  item.querySelector('.name').textContent = nameOf(recipient);
   const when = (at) => whenFormat.format(new Date(at));
   const words = {
     sent: () => 'Not on a device yet',

@@ -1,6 +1,6 @@
 // The list of conversations: each with its last message, and how many are unread.
 
-import { clone, countOf, describe, drawAvatar, whenOf } from './text.js';
+import { clone, countOf, describe, drawAvatar, nameOf, whenOf } from './text.js';
 
 export class Rooms {
   #panes;
@@ -45,7 +45,7 @@ export class Rooms {
     if (own) link.dataset.status = last.status;
     else delete link.dataset.status;
     link.querySelector('.ticks').ariaLabel = own ? describe(last) : null;
-    const sender = !last || (!own && members.length === 2) ? '' : `${own ? 'You' : last.sender}: `;
+    const sender = !last || (!own && members.length === 2) ? '' : `${own ? 'You' : nameOf(last.sender)}: `;
     link.querySelector('.last').textContent = last ? sender + last.body : 'Nothing yet';
     link.querySelector('time').textContent = last ? whenOf(last.sentAt) : '';
 

@@ -20,11 +20,14 @@ export function clone(template) {
   return document.getElementById(template).content.firstElementChild.cloneNode(true);
 }
 
+/** What a user is called. One who was erased has no name. */
+export const nameOf = (user) => user || 'Somebody who left';
+
 /** Shows a name's initial in the name's own colour. */
 export function drawAvatar(element, name) {
   const hue = [...name].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7);
   element.style.setProperty('--hue', (hue * 47) % 360);
-  element.textContent = [...name][0].toUpperCase();
+  element.textContent = [...(name || '?')][0].toUpperCase();
 }
 
 /** Shows a text, with links where it has addresses. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, beforeEach } from 'node:test';
-import { Server, newBrowser, open, pass, settle } from './world.mjs';
+import { Server, newBrowser, open, pass, problem, settle } from './world.mjs';
 
 beforeEach(() => newBrowser());
 
@@ -327,4 +327,38 @@ test('a reset while an answer is under way leaves nothing of it', async () => {
     await pass(1000);
     assert.equal(ids(room).at(-1), 'next', path);
   }
+});
+
+test('what another device has read is known from what a stream brings to catch up', async () => {
+  const server = new Server();
+  server.say('m');
+  const { room, wire } = await open(server);
+  await pass(500);
+  const event = server.say('n');
+  Object.assign(event.payload.updates[0], { body: 'hi', recipient: 'bob', recipient_status: 'read' });
+  server.find('n').own = 'read';
+  wire.bring(event);
+  wire.bring(server.mark('m', 'read'));
+  await pass(500);
+  assert.deepEqual(room.sorted().map(({ own }) => own), ['read', 'read']);
+  assert.equal(server.requests.filter(([, { messages }]) => messages?.includes('n')).length, 0, 'nothing is left to mark');
+});
+
+test('a conversation that the user may no longer read is not asked for again until the user comes back', async () => {
+  const server = new Server();
+  server.say('m');
+  const { room, wire } = await open(server);
+  await pass(500);
+  server.answer = () => problem(403, 'forbidden');
+  const refusals = [];
+  room.addEventListener('refused', ({ detail }) => refusals.push(detail.code));
+  const before = server.requests.length;
+  room.sync();
+  await pass(60_000, 500);
+  assert.deepEqual(refusals, ['forbidden']);
+  assert.equal(server.requests.length, before + 1);
+  server.answer = () => undefined;
+  wire.hub.state('connected');
+  await pass(500);
+  assert.equal(server.requests.length, before + 2);
 });

@@ -284,3 +284,48 @@ test('marking all as read leaves out what arrives meanwhile', async () => {
   assert.deepEqual(room.sorted().map(({ own }) => own), ['read', 'delivered']);
   assert.equal(room.unread, 1);
 });
+
+test('a mark that a page before left behind is known to the page that sends it, loaded or not', async () => {
+  const server = new Server();
+  for (let i = 0; i < 60; i++) server.say(`m${i}`);
+  for (const id of ['m0', 'm59']) localStorage.setItem(`delivery/bob/read/${id}`, '"c"');
+  const { room, wire } = await open(server);
+  await pass(2000);
+  assert.equal(room.messages.get('m59').own, 'read');
+  assert.equal(room.unread, 58);
+  const before = server.requests.length;
+  wire.hub.live('c', 0, { version: server.version, epoch: '1' });
+  await pass(2000);
+  assert.equal(server.requests.length, before, 'its version is known');
+});
+
+test('a read mark does not wait for the delivered mark of its message, which is under way', async () => {
+  globalThis.window = new EventTarget();
+  globalThis.document = Object.assign(new EventTarget(), { visibilityState: 'visible' });
+  const server = new Server();
+  server.say('m');
+  server.say('unread');
+  let end;
+  server.answer = (path, { status }) => (status === 'delivered' ? new Promise((done) => (end = () => done())) : undefined);
+  const { room } = await open(server);
+  window.dispatchEvent(new Event('pagehide'));
+  room.read('m');
+  window.dispatchEvent(new Event('pagehide'));
+  await settle();
+  assert.equal(server.find('m').own, 'read');
+  end();
+  delete globalThis.window;
+  delete globalThis.document;
+});
+
+test('a mark that no server takes does not take the others of its batch with it', async () => {
+  const server = new Server();
+  for (let i = 0; i < 9; i++) server.say(`m${i}`);
+  server.answer = (path, { messages }) => (path === 'marks/batch' && messages.includes('bad') ? problem(400, 'invalid') : undefined);
+  const { room } = await open(server);
+  localStorage.setItem('delivery/bob/read/bad', '"c"');
+  for (let i = 0; i < 8; i++) room.read(`m${i}`);
+  await pass(2000);
+  assert.deepEqual(server.messages.map(({ own }) => own), [...Array(8).fill('read'), 'delivered']);
+  assert.deepEqual(Object.keys(localStorage), []);
+});

@@ -122,3 +122,36 @@ test('a request is kept alive by its bytes, of which browsers allow 64 KiB, what
   const inits = server.requests.filter(([path, { body }]) => path === 'messages' && body).map(([, , init]) => init.keepalive);
   assert.deepEqual(inits, [false, true]);
 });
+
+test('a message that another tab has sent in the meantime is not sent again, and does not come back to the queue', async () => {
+  const server = new Server();
+  const { room } = await open(server);
+  const taken = (id) => localStorage.removeItem(`delivery/bob/message/${id}`);
+  let second;
+  server.answered = () => taken(second);
+  room.send('first');
+  second = room.send('second');
+  await pass(500);
+  assert.deepEqual(server.messages.map(({ body }) => body), ['first']);
+  server.answer = (path, { id, body }) => {
+    if (body === undefined) return undefined;
+    taken(id);
+    return problem(410, 'gone');
+  };
+  room.send('third');
+  await pass(500);
+  assert.deepEqual(Object.keys(localStorage), []);
+});
+
+test('a refused message that another tab has discarded leaves, and what is no string is not sent', async () => {
+  const server = new Server();
+  const { room } = await open(server);
+  server.answer = (path, { body }) => (body ? problem(403, 'forbidden') : undefined);
+  const id = room.send('rude');
+  await pass(500);
+  localStorage.clear();
+  assert.equal(room.discard(id), undefined);
+  assert.equal(room.messages.has(id), false);
+  assert.throws(() => room.send(undefined), TypeError);
+  assert.equal(room.messages.size, 0);
+});

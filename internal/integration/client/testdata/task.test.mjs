@@ -71,3 +71,16 @@ test('a halted task waits for hurry, and a stopped one for nothing', async () =>
   await pass(60_000);
   assert.equal(runs, 2);
 });
+
+test('a delay that was asked for during a run is kept, and the shortest counts', async () => {
+  let runs = 0;
+  const task = new Task(async () => {
+    runs++;
+    task.request(400);
+    task.request(300);
+    task.request(500);
+  });
+  task.request();
+  await pass(1300, 10);
+  assert.equal(runs, 5); // at 0, 300, 600, 900 and 1,200 ms
+});

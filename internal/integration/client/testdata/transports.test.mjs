@@ -12,6 +12,9 @@ class Emitter {
     this.handlers.set(name, [...(this.handlers.get(name) ?? []), handler]);
     return this;
   }
+  unbind(name, handler) {
+    this.handlers.set(name, this.handlers.get(name).filter((each) => each !== handler));
+  }
   emit(name, data) {
     for (const handler of this.handlers.get(name) ?? []) handler(data);
   }
@@ -43,6 +46,9 @@ class FakePusher {
   subscribe(name) {
     this.subscriptions.push(name);
     return (this.channels[name] ??= Object.assign(new Emitter(), { name, subscribed: false }));
+  }
+  channel(name) {
+    return this.channels[name];
   }
   unsubscribe(name) {
     delete this.channels[name];
@@ -78,6 +84,24 @@ test('pusher brings events, and says when they come and whether they do', () => 
   transport.leave('c');
   transport.stop();
   assert.deepEqual([client.channels, client.ended], [{}, true]);
+});
+
+test('pusher leaves a channel to the app that used it before, and hears nothing more of it', () => {
+  const client = new FakePusher();
+  const hub = new Hub();
+  const transport = pusher(client);
+  transport.start(hub);
+  const channel = client.subscribe('private-conv-c');
+  const heard = [];
+  channel.bind('message', (payload) => heard.push(payload));
+  transport.join('c');
+  channel.emit('message', 1);
+  transport.leave('c');
+  channel.emit('message', 2);
+  channel.emit('pusher:subscription_succeeded', {});
+  assert.equal(client.channels['private-conv-c'], channel);
+  assert.deepEqual(heard, [1, 2]);
+  assert.deepEqual(hub.take(), [['state', 'connecting'], ['event', 'message', 1]]);
 });
 
 test('pusher tries again after an error, except for a 403, and concludes nothing from a 401', async () => {

@@ -34,6 +34,9 @@ export class Store {
     if (size > this.room) throw new DOMException('full', 'QuotaExceededError');
     this[key] = value;
   }
+  clear() {
+    for (const key of Object.keys(this)) delete this[key];
+  }
   removeItem(key) {
     delete this[key];
   }
@@ -159,7 +162,7 @@ export class Server {
           results: fields.messages.map((message) => {
             if (!this.find(message)?.own || this.find(message).deleted) return { message, changed: false, error: 'not_found' };
             const event = this.mark(message, fields.status);
-            return { message, changed: Boolean(event), receipt: { version: event?.payload.to } };
+            return { message, changed: Boolean(event), receipt: { version: event?.payload.to, status: fields.status } };
           }),
         };
       case 'marks/up-to': {
