@@ -59,7 +59,7 @@ func (t *Tracker) own(m OwnMark, actor Actor) OwnMark {
 func (t *Tracker) advanceOwn(ctx context.Context, tx Store, marks []OwnMark) (outs []MarkedOwn, errs []error, err error) {
 	outs, errs = make([]MarkedOwn, len(marks)), make([]error, len(marks))
 	todo, trace := make([]int, len(marks)), t.trace(ctx)
-	for i := range todo {
+	for i := range marks {
 		todo[i], marks[i].Trace = i, trace
 	}
 	rule := make(map[string]error)

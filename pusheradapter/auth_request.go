@@ -67,7 +67,7 @@ func readFields(r *http.Request) (map[string][]string, error) {
 		err := r.ParseForm()
 		return r.PostForm, err
 	case "multipart/form-data":
-		if err := r.ParseMultipartForm(maxAuthBody); err != nil {
+		if err := r.ParseMultipartForm(maxAuthBody); err != nil { // #nosec G120 -- ServeHTTP has limited the body
 			return nil, err
 		}
 		return r.MultipartForm.Value, nil

@@ -208,7 +208,7 @@ func (o orZero[T]) Scan(src any) error {
 type shown struct{ to *string }
 
 func (s shown) Scan(src any) error {
-	err := orZero[string]{s.to}.Scan(src)
+	err := orZero[string](s).Scan(src)
 	*s.to = nameless.Shown(*s.to)
 	return err
 }
