@@ -53,6 +53,12 @@
 // when the network is back. It starts over when the server says so, and a deleted or pruned message
 // stays away.
 //
+// What the user reads on another device counts as read here too. Marks that are kept from others
+// (delivery.HideRead) are an exception where they are not told at once: only sseadapter's streams tell
+// them, while they are open. Over Pusher the client does not listen to the user's own channel. It
+// learns of such marks with the next messages that it loads. The client does not show what
+// Tracker.Dismiss and Tracker.MarkUnread did, and has no calls for them.
+//
 // Every request says by the header Delivery-User whom the page was made for, and deliveryhttp
 // refuses it if the browser's session is another user's by then. So a tab that outlived a sign-out
 // sends and marks nothing as somebody else.

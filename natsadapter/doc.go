@@ -1,8 +1,8 @@
 // Package natsadapter connects the processes of an app through NATS. It is a module of its own, and
 // uses nats.go.
 //
-// A bus brings events from the process whose relay publishes them to all that clients are connected
-// to. With it, sseadapter works with any number of processes:
+// A bus brings events from the process whose relay publishes them to every process that
+// has clients connected. With it, sseadapter works with any number of processes:
 //
 //	conn, err := nats.Connect("nats://localhost:4222", nats.MaxReconnects(-1))
 //	bus, err := natsadapter.NewBus(conn, nil)

@@ -18,6 +18,7 @@
 //	events.addEventListener('message', e => apply(JSON.parse(e.data)))
 //	events.addEventListener('status', e => apply(JSON.parse(e.data)))
 //	events.addEventListener('deleted', e => apply(JSON.parse(e.data)))
+//	events.addEventListener('pruned', e => apply(JSON.parse(e.data)))
 //	events.addEventListener('own', e => showBadge(JSON.parse(e.data)))
 //	events.addEventListener('reset', e => loadAgain(JSON.parse(e.data).conversation))
 //
@@ -31,6 +32,7 @@
 //	message  a payload of deliverywire
 //	status   a payload of deliverywire
 //	deleted  a payload of deliverywire
+//	pruned   a payload of deliverywire
 //	own      a payload of deliverywire, for the user of this stream alone
 //	reset    {"conversation": "c1", "version": 3, "epoch": "8"}
 //	ping     {}
@@ -40,8 +42,8 @@
 // where the stream begins in each conversation. The user may not hear those in "refused".
 //
 // What a page does with payloads is described in the documentation of deliverywire. After a reset it
-// forgets the conversation's messages and loads them again. It may ignore pings. If it wants to know
-// that the connection broke without a word, it counts as broken after 2 heartbeats without an event.
+// forgets the conversation's messages and loads them again. It may ignore pings. A page may take a
+// connection for broken after three heartbeats without an event.
 //
 // # Catching up
 //

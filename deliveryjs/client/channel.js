@@ -15,4 +15,4 @@ export function privateChannel(conversation) {
 }
 
 /** The names of the events of deliverywire. */
-export const KINDS = ['message', 'status', 'deleted', 'pruned'];
+export const KINDS = ['message', 'status', 'deleted', 'pruned', 'own'];

@@ -165,6 +165,7 @@ export class Conversation extends EventTarget {
       const tally = { version, status, delivered, read, total };
       if (kind === 'pruned') {
         this.#prune(u.floor);
+        if (this.#before === null) this.sync(); // which counts
       } else if (kind === 'deleted') {
         this.#deleted(id);
       } else if (kind === 'message') {
@@ -230,7 +231,7 @@ export class Conversation extends EventTarget {
   }
 
   #mine(u) {
-    return u.recipient === this.#deps.user ? u.recipient_status : undefined;
+    return u.own ?? (u.recipient === this.#deps.user ? u.recipient_status : undefined);
   }
 
   #unreadHere() {
@@ -340,7 +341,9 @@ export class Conversation extends EventTarget {
 
   // Forgets the messages up to a seq for good.
   #prune(floor = 0) {
-    this.#floor = Math.max(this.#floor, floor);
+    if (floor <= this.#floor) return;
+    this.#floor = floor;
+    if (this.#before) this.#before = null;
     for (const { id, seq } of this.messages.values()) if (seq <= this.#floor) this.#drop(id);
   }
 

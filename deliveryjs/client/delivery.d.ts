@@ -80,7 +80,10 @@ export declare class Conversation extends EventTarget {
   discard(id: string): string | undefined;
   /** Deletes one of the user's own messages for everyone. Rejects if the server did not do so. */
   remove(id: string): Promise<void>;
-  /** Has the message marked as read once the element was on the screen. The element is the last line of the message. */
+  /**
+   * Has the message marked as read once the element was on the screen as a whole. Name the last line of a message: what is
+   * taller than the screen is never on it as a whole.
+   */
   watch(element: Element, id: string): void;
   /** Marks a message as read. */
   read(id: string): void;
@@ -135,7 +138,7 @@ export interface Transport {
 /** Where a transport brings the events. */
 export interface Hub {
   /** An event of deliverywire. */
-  event(kind: 'message' | 'status' | 'deleted', payload: { conversation: string; from: number; to: number; shared?: object; updates: object[] }): void;
+  event(kind: 'message' | 'status' | 'deleted' | 'pruned' | 'own', payload: { conversation: string; from: number; to: number; shared?: object; updates: object[] }): void;
   /**
    * The events of a conversation come from now on. The page then asks for what it missed: at once the first time, and
    * later within a random part of jitter, in ms (default 5,000). A transport that itself brings all after a version says

@@ -362,3 +362,46 @@ test('a conversation that the user may no longer read is not asked for again unt
   await pass(500);
   assert.equal(server.requests.length, before + 2);
 });
+
+test('what the devices of the user alone are told counts as read, loaded or not', async () => {
+  const server = new Server();
+  for (let i = 0; i < 60; i++) server.say(`m${i}`);
+  const { room, wire } = await open(server);
+  await pass(500);
+  const before = server.requests.length;
+  const own = (id) => {
+    server.find(id).own = 'read'; // which takes no version
+    wire.bring({ kind: 'own', payload: { conversation: 'c', from: 0, to: 0, place: { rev: 1 }, updates: [{ message: id, own: 'read' }] } });
+  };
+  own('m59');
+  assert.equal(room.messages.get('m59').own, 'read');
+  assert.equal(server.requests.length, before);
+  own('m0');
+  await pass(500);
+  assert.equal(room.unread, 58);
+  assert.equal(server.requests.filter(([path, { status }]) => path.startsWith('marks/') && status === 'read').length, 0);
+});
+
+test('pruned messages are not counted as unread, loaded or not', async () => {
+  const server = new Server();
+  for (let i = 0; i < 120; i++) server.say(`m${i}`);
+  const { room, wire } = await open(server);
+  await pass(500);
+  assert.equal(room.unread, 120);
+  const prune = (floor) => {
+    const version = ++server.version;
+    server.floor = floor;
+    server.messages = server.messages.filter(({ seq }) => seq > floor);
+    return { kind: 'pruned', payload: { conversation: 'c', from: version, to: version, updates: [{ version, floor }] } };
+  };
+  wire.bring(prune(30));
+  await pass(500);
+  assert.equal(room.unread, 90);
+  prune(60);
+  room.sync();
+  await pass(500);
+  assert.equal(room.unread, 60);
+  wire.bring(prune(100));
+  await pass(500);
+  assert.deepEqual([room.unread, ids(room)[0]], [20, 'm100']);
+});

@@ -70,7 +70,7 @@ test('pusher brings events, and says when they come and whether they do', () => 
   transport.join('c');
   const channel = client.channels['private-conv-c'];
   channel.emit('pusher:subscription_succeeded', {});
-  for (const kind of ['message', 'status', 'deleted']) channel.emit(kind, { kind });
+  for (const kind of ['message', 'status', 'deleted', 'pruned']) channel.emit(kind, { kind });
   client.become('connected');
   client.become('unavailable');
   client.become('failed');
@@ -78,7 +78,7 @@ test('pusher brings events, and says when they come and whether they do', () => 
   assert.equal(transport.socket(), '1.2');
   assert.deepEqual(hub.take(), [
     ['state', 'connecting'], ['live', 'c', undefined],
-    ...['message', 'status', 'deleted'].map((kind) => ['event', kind, { kind }]),
+    ...['message', 'status', 'deleted', 'pruned'].map((kind) => ['event', kind, { kind }]),
     ['state', 'connected'], ['state', 'unavailable'], ['state', 'unavailable'],
   ]);
   transport.leave('c');
@@ -195,13 +195,13 @@ test('all conversations share one stream, which begins where the page is', async
   await pass(10);
   assert.deepEqual(streams.map((s) => s.url), ['/events?conversation=a&conversation=b%26c']);
   streams[0].tell('hello', { socket: 'sse-1', epoch: '7', versions: { a: 3, 'b&c': 0 } });
-  streams[0].tell('message', { conversation: 'a' });
+  for (const kind of ['message', 'status', 'deleted', 'pruned', 'own']) streams[0].tell(kind, { conversation: 'a' });
   streams[0].tell('reset', { conversation: 'a', version: 1, epoch: '8' });
   assert.equal(transport.socket(), 'sse-1');
   assert.deepEqual(hub.take(), [
     ['state', 'connected'],
     ['live', 'a', undefined, { version: 3, epoch: '7' }], ['live', 'b&c', undefined, { version: 0, epoch: '7' }],
-    ['event', 'message', { conversation: 'a' }], ['reset', 'a'],
+    ...['message', 'status', 'deleted', 'pruned', 'own'].map((kind) => ['event', kind, { conversation: 'a' }]), ['reset', 'a'],
   ]);
   hub.positions = { a: { version: 4, epoch: '7' } };
   transport.join('d');

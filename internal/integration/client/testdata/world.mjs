@@ -54,6 +54,7 @@ const RANK = { sent: 1, delivered: 2, read: 3 };
 export class Server {
   version = 0;
   epoch = '1';
+  floor; // of what was pruned
   messages = []; // those deleted included
   requests = []; // [path, fields, init]
   atOnce = 0; // marks under way
@@ -131,7 +132,7 @@ export class Server {
       if (deleted) return { id: m.id, conversation: 'c', seq: m.seq, version: m.version, deleted };
       return { ...m, own: own && { status: own, recipient: this.user } };
     };
-    const cursor = { version: this.version, epoch: this.epoch };
+    const cursor = { version: this.version, epoch: this.epoch, floor: this.floor };
     const there = this.messages.filter((m) => !m.deleted);
     switch (path) {
       case 'messages':
