@@ -148,6 +148,44 @@ var eraseCases = []storeCase{
 		}
 		p.unaudited()
 	}},
+	{"whatever races with erasures, the counts are those of the receipts, and no name comes back", func(p *probe) {
+		const rounds = 20
+		user := func(round int) string { return fmt.Sprint("user", round) }
+		for round := range rounds {
+			p.create(frozen("c", fmt.Sprint("m", round), "alice", user(round)))
+		}
+		p.together(3, func(worker int) error {
+			for round := range rounds {
+				err := patiently(func() (bool, error) {
+					switch id := fmt.Sprint("m", round); worker {
+					case 0:
+						r, err := p.keeper().Erase(p.ctx, user(round), 10)
+						return r.Blocked, err
+					case 1:
+						marked, _, err := p.store.Advance(p.ctx, []delivery.Mark{delivered(id, user(round), noon)}, delivery.Lease{})
+						return err == nil && marked[0].Blocked, err
+					default:
+						mark := upTo(id, delivery.Read)
+						mark.User = user(round)
+						marked, _, err := p.store.AdvanceUpTo(p.ctx, []delivery.UpTo{mark}, plenty, delivery.Lease{})
+						return err == nil && marked[0].Blocked, err
+					}
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		counted, err := p.keeper().Verify(p.ctx, "c", 0, rounds)
+		p.must("Verify", err)
+		p.same("what is counted wrong", counted.Drifts, []delivery.Drift(nil))
+		for round := range rounds {
+			p.same("Erase again", p.erase(user(round), 10), delivery.ErasureResult{})
+			p.same("the recipients", p.recipients(fmt.Sprint("m", round)), []string{""})
+		}
+		p.unaudited()
+	}},
 }
 
 // erase erases when nobody else is there.

@@ -27,35 +27,45 @@ func (s *Store) Erase(ctx context.Context, user string, limit int) (result deliv
 	return result, nil
 }
 
-// erase gives readers of that name other names, under the locks of their conversations.
+// erase gives readers of that name other names, under the locks of their conversations. These come
+// first, as for all who lock readers.
 func (s *session) erase(ctx context.Context, q delivery.DBTX, user string, limit int) (result delivery.ErasureResult, err error) {
-	lock, lockReaders := s.ifFree, ""
-	if s.tx != nil { // whose snapshot may be old
-		lock = strings.TrimSuffix(s.ifFree, " SKIP LOCKED")
-		lockReaders = lock
+	wait := strings.TrimSuffix(s.ifFree, " SKIP LOCKED")
+	lock := s.ifFree
+	if s.tx != nil {
+		lock = wait
 	}
-	type reader struct{ conv, number int64 }
-	readers, err := queryInto(ctx, q, limit, func(r *reader) []any { return []any{&r.conv, &r.number} }, s.say(`
-SELECT conv, reader FROM delivery_readers /*! FORCE INDEX (delivery_readers_name) */
-WHERE name = ? ORDER BY conv LIMIT ?`+lockReaders), user, limit)
+	conversations, err := query(ctx, q, scanInt, s.say(`
+SELECT conv FROM delivery_readers /*! FORCE INDEX (delivery_readers_name) */ WHERE name = ? ORDER BY conv LIMIT ?`), user, limit)
 	if err != nil {
 		return result, err
 	}
-	for _, r := range readers {
-		free, err := query(ctx, q, scanInt, s.say("SELECT conv FROM delivery_conversations WHERE conv = ?"+lock), r.conv)
+	for _, conv := range conversations {
+		const text = "SELECT conv FROM delivery_conversations WHERE conv = ?"
+		free, err := query(ctx, q, scanInt, s.say(text+lock), conv)
+		if err == nil && len(free) == 0 && s.tx == nil {
+			var there []int64
+			if there, err = query(ctx, q, scanInt, s.say(text), conv); len(there) > 0 {
+				result.Blocked = true
+				continue
+			} // else it is a row that belongs to no conversation
+		}
 		if err != nil {
 			return result, err
 		}
-		if len(free) == 0 {
-			result.Blocked = true
-			continue
-		}
-		result.Erased++
-		if err := s.eraseReader(ctx, q, r.conv, r.number); err != nil {
+		readers, err := query(ctx, q, scanInt, s.say("SELECT reader FROM delivery_readers /*! FORCE INDEX (PRIMARY) */ WHERE conv = ? AND name = ?"+wait), conv, user)
+		if err != nil {
 			return result, err
 		}
+		for _, reader := range readers { // none, if it was erased meanwhile
+			result.Erased++
+			if err := s.eraseReader(ctx, q, conv, reader); err != nil {
+				return result, err
+			}
+		}
 	}
-	result.More = len(readers) == limit
+	// An old snapshot of a caller's transaction may show names that are gone, however often it is read.
+	result.More = len(conversations) == limit && (s.tx == nil || result.Erased > 0)
 	return result, nil
 }
 

@@ -47,7 +47,7 @@ type locked struct {
 	putVersions string               // [key, version]
 
 	// Marking up to a message.
-	readers    string // [index, key, seq, roster, name] → index, conversation's version, delivered place, read place, relation…
+	readers    string // [index, key, seq, roster, name] → index, conversation's version and drops, delivered place, read place, relation…
 	receipts   string // [index, key, seq, roster, name] → index, relation…; of members, and of those who have a receipt
 	putReaders string // [key, name, delivered place, read place]: moved forward to these
 

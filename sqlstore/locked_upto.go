@@ -13,7 +13,8 @@ import (
 // conversations in which something is to be written. What a look found still holds if the
 // conversation's version is the one from before the look. Otherwise how things stand is read again,
 // under the lock. That suffices: a look has seen every message up to the named one, since versions
-// become visible in order, and a message that the user need not advance stays one.
+// become visible in order, and a message that the user need not advance stays one. If the drops are
+// others, the user may have been erased, and the whole look is repeated under the lock.
 //
 // In a caller's transaction the lock comes first.
 
@@ -22,6 +23,7 @@ type look struct {
 	mark        int      // index
 	named       standing // of the named message; zero if that is not in the conversation
 	version     int64    // of the conversation, before
+	drops       int64    // likewise
 	places      places
 	begin, till int64       // seqs: the messages looked at are after begin and at or before till
 	leftOut     int         // messages that lack admission
@@ -46,7 +48,7 @@ func (l *locked) advanceUpTo(ctx context.Context, s *session, upTo []delivery.Up
 		return err
 	}
 	write := func(q delivery.DBTX) error {
-		marked, claimed, err = l.advanceLooks(ctx, q, s, upTo, looks, lease)
+		marked, claimed, err = l.advanceLooks(ctx, q, s, upTo, looks, limit, lease)
 		return err
 	}
 	if s.tx != nil {
@@ -141,27 +143,28 @@ func (l *locked) findPlaces(ctx context.Context, q delivery.DBTX, looks []*look)
 		rows[i] = k.named.wanted(i)
 	}
 	type found struct {
-		i, version int64
-		places     places
-		relation   relation
+		i, version, drops int64
+		places            places
+		relation          relation
 	}
 	all, err := queryInto(ctx, q, len(looks), func(f *found) []any {
-		return append([]any{&f.i, &f.version, orZero[int64]{&f.places[delivery.Delivered]}, orZero[int64]{&f.places[delivery.Read]}}, f.relation.columns()...)
+		return append([]any{&f.i, &f.version, &f.drops, orZero[int64]{&f.places[delivery.Delivered]}, orZero[int64]{&f.places[delivery.Read]}}, f.relation.columns()...)
 	}, l.readers, toJSON(rows))
 	for _, f := range all {
 		k := looks[f.i]
-		k.version, k.places, k.named.version = f.version, f.places, f.version
+		k.version, k.drops, k.places, k.named.version = f.version, f.drops, f.places, f.version
 		k.named.relate(f.relation)
 	}
 	return err
 }
 
 // advanceLooks makes the steps that looks have found.
-func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, upTo []delivery.UpTo, looks []*look, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, upTo []delivery.UpTo, looks []*look, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
 	var free func(*look) bool
 	if s.tx == nil {
-		there, err := l.lockLooks(ctx, q, upTo, looks)
-		if err != nil {
+		var there map[int64]conversation
+		var err error
+		if looks, there, err = l.lockLooks(ctx, q, s, upTo, looks, limit); err != nil {
 			return nil, nil, err
 		}
 		free = func(k *look) bool { _, free := there[k.named.key]; return free }
@@ -213,9 +216,9 @@ func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, 
 }
 
 // lockLooks locks the conversations in which something is to be written and that nobody has locked,
-// and returns them. Where the version is not the one from before the look, it reads again
-// how things stand.
-func (l *locked) lockLooks(ctx context.Context, q delivery.DBTX, upTo []delivery.UpTo, looks []*look) (map[int64]conversation, error) {
+// and returns them and the looks. Where the version is not the one from before the look, it reads
+// again how things stand, and where the drops are not, it looks again.
+func (l *locked) lockLooks(ctx context.Context, q delivery.DBTX, s *session, upTo []delivery.UpTo, looks []*look, limit int) ([]*look, map[int64]conversation, error) {
 	var named, stale []*standing
 	for _, k := range looks {
 		if k.writes(upTo[k.mark]) {
@@ -223,8 +226,11 @@ func (l *locked) lockLooks(ctx context.Context, q delivery.DBTX, upTo []delivery
 		}
 	}
 	there, err := l.lockRows(ctx, q, l.lockFree, keysOf(named))
+	if err == nil && slices.ContainsFunc(looks, func(k *look) bool { c, free := there[k.named.key]; return free && c.drops != k.drops }) {
+		looks, err = l.look(ctx, q, s, upTo, limit)
+	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, k := range looks {
 		if c, free := there[k.named.key]; free && c.version != k.version {
@@ -237,5 +243,5 @@ func (l *locked) lockLooks(ctx context.Context, q delivery.DBTX, upTo []delivery
 	if len(stale) > 0 {
 		err = l.readFrom(ctx, q, l.standing+l.wait, stale)
 	}
-	return there, err
+	return looks, there, err
 }

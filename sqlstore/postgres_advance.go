@@ -16,8 +16,8 @@ import (
 // lock the statement takes: the last holder may have committed in between, so that receipts and
 // counters in the snapshot are stale. Therefore the statement takes the row only if it is free and,
 // in its newest version (which is what a locking read checks under READ COMMITTED), still at the
-// version that the snapshot shows: then nothing in the conversation has changed since the snapshot,
-// nor can it now. Otherwise nothing is done for that conversation: no version is taken that could
+// version and the drops that the snapshot shows: then nothing in the conversation has changed since
+// the snapshot, and nobody was erased, nor can that happen now. Otherwise nothing is done for that conversation: no version is taken that could
 // become a gap.
 //
 // Such marks are blocked. A call inside a caller's transaction first waits for the rows and then
@@ -32,14 +32,14 @@ WITH mark AS MATERIALIZED (
 	SELECT *, status > was AND (roster IS NOT NULL OR admitted AND sender IS DISTINCT FROM reader) AS needed
 	FROM (
 		SELECT k.ord, k.message, k."user", k.socket, k.trace, k.status, k.admitted, greatest(k.at, m.sent_at) AS at, m.*,
-			c.id AS conversation, c.version AS seen, ` + pgAuthor + ` AS author, p.reader, p.flag,
+			c.id AS conversation, c.version AS seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag,
 			` + pgStanding + ` AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
 		FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::int[]), (SELECT $5::timestamptz[]), (SELECT $6::boolean[]),
 				(SELECT $9::text[])) WITH ORDINALITY AS k(message, "user", socket, status, at, admitted, trace, ord)
 		CROSS JOIN LATERAL (
 			SELECT id, conv, seq, sender, roster, total, quorum, sent_at FROM delivery_messages WHERE id = k.message AND sender IS NOT NULL LIMIT 1
 		) m
-		CROSS JOIN LATERAL (SELECT id, version FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
+		CROSS JOIN LATERAL (SELECT id, version, drops FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
 		CROSS JOIN LATERAL (
 			SELECT delivered_count, read_count FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1
 		) t` + pgReader("m.conv", `k."user"`) + pgReceipt + `
@@ -48,7 +48,8 @@ WITH mark AS MATERIALIZED (
 ),
 turn AS MATERIALIZED (
 	SELECT c.conv, w.steps FROM delivery_conversations c
-	JOIN (SELECT conv, seen, count(*) AS steps FROM mark WHERE needed GROUP BY conv, seen) w ON c.conv = w.conv AND c.version = w.seen
+	JOIN (SELECT conv, seen, drops, count(*) AS steps FROM mark WHERE needed GROUP BY conv, seen, drops) w
+		ON c.conv = w.conv AND c.version = w.seen AND c.drops = w.drops
 	WHERE c.conv = ANY (ARRAY(SELECT conv FROM mark WHERE needed))
 	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
@@ -98,7 +99,7 @@ LEFT JOIN told ON told.conv = mark.conv AND told.first = step.version`
 // know comes back untouched, as a newcomer's.
 var pgAdvanceOne = `
 WITH mark AS MATERIALIZED (
-	SELECT m.id, m.conv, m.seq, m.roster, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen, ` + pgAuthor + ` AS author, p.reader, p.flag,
+	SELECT m.id, m.conv, m.seq, m.roster, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag,
 		$6::boolean AND m.sender <> p.reader OR m.roster IS NOT NULL AS may,
 		greatest($5::timestamptz, m.sent_at) AS at,
 		` + pgStanding + ` AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
@@ -110,6 +111,7 @@ WITH mark AS MATERIALIZED (
 turn AS MATERIALIZED (
 	SELECT c.conv FROM delivery_conversations c
 	WHERE c.conv = (SELECT conv FROM mark WHERE may AND $4::int > was) AND c.version = (SELECT seen FROM mark)
+		AND c.drops = (SELECT drops FROM mark)
 	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
 taken AS (

@@ -22,13 +22,13 @@ WITH asked AS MATERIALIZED (
 	) m
 ),
 room AS MATERIALIZED (
-	SELECT conv, id AS conversation, version AS seen FROM delivery_conversations WHERE conv = ANY (ARRAY(SELECT DISTINCT conv FROM asked))
+	SELECT conv, id AS conversation, version AS seen, drops FROM delivery_conversations WHERE conv = ANY (ARRAY(SELECT DISTINCT conv FROM asked))
 ),
 mark AS MATERIALIZED (
-	SELECT m.*, m.seq AS named, c.seen, ` + pgAuthor + ` AS author, p.reader, p.flag, ` + pgStanding + ` AS was, r.version AS last,
+	SELECT m.*, m.seq AS named, c.seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag, ` + pgStanding + ` AS was, r.version AS last,
 		r.delivered_at, r.read_at, coalesce(CASE WHEN m.status = ` + sqlRead + ` THEN p.read_seq ELSE p.delivered_seq END, 0) AS place
 	FROM asked m
-	CROSS JOIN LATERAL (SELECT seen FROM room WHERE conv = m.conv AND conversation = m.conversation LIMIT 1) c` + pgReader("m.conv", `m."user"`) + pgReceipt + `
+	CROSS JOIN LATERAL (SELECT seen, drops FROM room WHERE conv = m.conv AND conversation = m.conversation LIMIT 1) c` + pgReader("m.conv", `m."user"`) + pgReceipt + `
 ),
 -- Each mark looks at the messages after its beginning, up to the named one or as many as it may.
 look AS MATERIALIZED (
@@ -82,8 +82,8 @@ plan AS MATERIALIZED (
 turn AS MATERIALIZED (
 	SELECT c.conv, w.steps FROM delivery_conversations c
 	JOIN (
-		SELECT conv, seen, sum(steps)::bigint AS steps FROM plan WHERE steps > 0 OR moves GROUP BY conv, seen
-	) w ON c.conv = w.conv AND c.version = w.seen
+		SELECT conv, seen, drops, sum(steps)::bigint AS steps FROM plan WHERE steps > 0 OR moves GROUP BY conv, seen, drops
+	) w ON c.conv = w.conv AND c.version = w.seen AND c.drops = w.drops
 	WHERE c.conv = ANY (ARRAY(SELECT conv FROM plan WHERE steps > 0 OR moves))
 	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),

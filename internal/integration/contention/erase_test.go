@@ -9,6 +9,7 @@ import (
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliverytest"
+	"github.com/msgdelivery/delivery/internal/integration/cutter"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 	"github.com/msgdelivery/delivery/internal/integration/stores"
 )
@@ -135,4 +136,44 @@ func TestAnErasureWaitsForNobody(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An up-to mark looks for what it has to do before it locks the conversation. If its user is erased
+// in between, it does nothing.
+func TestAnUpToMarkByAUserWhoIsErasedMeanwhileChangesNothing(t *testing.T) {
+	lock := map[engines.Kind]string{engines.MySQL: "FOR UPDATE", engines.SQLite: "BEGIN IMMEDIATE"}
+	eachLocked(t, func(t *testing.T, e engines.Engine) {
+		db, cut := cutter.Open(t, e)
+		store, beside := stores.Open(t, e, db), stores.Open(t, e, cut.Database.Open(t))
+		sendTo(t.Context(), t, store, frozen("m", "c", "ann", "them", "bob"))
+		cut.Meanwhile(lock[e.Kind], func() {
+			if r, err := beside.Erase(t.Context(), "bob", 10); err != nil || r.Erased != 1 {
+				t.Errorf("%+v, %v", r, err)
+			}
+		})
+		marked, _, err := store.AdvanceUpTo(t.Context(), []delivery.UpTo{upToBy("bob", "c", "m")}, 10, delivery.Lease{})
+		if err != nil || marked[0].Changed != 0 || cut.Pending() {
+			t.Errorf("%+v, %v", marked, err)
+		}
+		wantVersions(t, store, "c", 1)
+		if n := countRows(t, db, "delivery_readers WHERE name = 'bob'") + countRows(t, db, "delivery_outbox WHERE payload LIKE '%\"bob\"%'"); n != 0 {
+			t.Errorf("%d rows have the name", n)
+		}
+	})
+}
+
+// A row that no conversation belongs to holds up no erasure.
+func TestAReaderOfNoConversationIsErased(t *testing.T) {
+	eachKind(t, func(t *testing.T, e engines.Engine) {
+		db, store := stores.Migrated(t, e)
+		if _, err := db.Exec("INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq) VALUES (1000, 'bob', 0, 0)"); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := store.Erase(t.Context(), "bob", 10); err != nil || r != (delivery.ErasureResult{Erased: 1}) {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if n := countRows(t, db, "delivery_readers WHERE name = 'bob'"); n != 0 {
+			t.Error("the name is still there")
+		}
+	})
 }

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS delivery_migrations (
 -- A conversation's version counts the changes in it. Its messages up to the floor are gone. drops counts the rosters that
 -- are gone, or have lost their keys.
 CREATE TABLE delivery_conversations (
-	conv    INTEGER PRIMARY KEY,
+	conv    INTEGER PRIMARY KEY AUTOINCREMENT,
 	id      TEXT NOT NULL UNIQUE,
 	version INTEGER NOT NULL,
 	floor   INTEGER NOT NULL DEFAULT 0,
@@ -21,7 +21,7 @@ CREATE TABLE delivery_conversations (
 -- own_delivered and badge the reader has done all, whether others may see it or not. flag is the message from which on
 -- the reader has marked the conversation as unread, or 0. rev counts the reader's changes that take no version.
 CREATE TABLE delivery_readers (
-	reader        INTEGER PRIMARY KEY,
+	reader        INTEGER PRIMARY KEY AUTOINCREMENT,
 	conv          INTEGER NOT NULL,
 	name          TEXT NOT NULL,
 	delivered_seq INTEGER NOT NULL,
@@ -39,7 +39,7 @@ CREATE INDEX delivery_readers_name ON delivery_readers (name, conv);
 -- the highest status of it that others may ever see. Members at cap 1 are untracked, those at cap 2 hide that they read.
 -- A roster is gone with its last message.
 CREATE TABLE delivery_rosters (
-	roster    INTEGER PRIMARY KEY,
+	roster    INTEGER PRIMARY KEY AUTOINCREMENT,
 	conv      INTEGER NOT NULL,
 	name      TEXT NOT NULL,
 	size      INTEGER NOT NULL,
