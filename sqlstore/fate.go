@@ -69,7 +69,7 @@ func (s *session) repeat(ctx context.Context, fn func() error) error {
 		case fate == pooled && !again:
 			again = true
 			continue
-		case fate != conflict:
+		case fate != conflict && !errors.Is(err, errSnapshot):
 			return s.explain(ctx, err, fate)
 		}
 		timer := time.NewTimer(rand.N(backoff)) // #nosec G404 -- nothing to guess: it only spreads load

@@ -12,13 +12,16 @@ import (
 // What a user alone knows is in the user's own row of a conversation's readers, and in delivery_own.
 // To change it takes no lock of the conversation, so nobody else can tell from a wait that it was
 // changed. All writes of it only go forward, or say by themselves what they expect: so they are
-// right whatever other devices of the user write at the same time.
+// right whatever other devices of the user write at the same time. The rows of the messages are
+// locked for reading, so that none is pruned meanwhile.
 
 // own holds a dialect's texts for it. A place is: rev, delivered place, read place, own delivered,
 // badge, flag.
 type own struct {
 	look   string // [message], user → key, header…, whether the user is a reader, place…, receipt without its ids…, private status
-	move   string // [key, name, own delivered, badge, flag]: moves the place forward to these, and makes the reader; a flag of 0 stays, and one of -n clears a flag up to n
+	hold   string // [key, seq] → key; of the messages that are there, which it keeps from being removed; "" where that needs nothing
+	move   string // [key, name, own delivered, badge, flag]: moves a reader's place forward to these; a flag of 0 stays, and one of -n clears a flag up to n
+	join   string // the same, and makes the reader
 	keep   string // [key, seq, name, status]: at least this; the name is a reader
 	forget string // [key, name, own delivered, badge]: drops the private marks that a place has reached
 	places string // [key, name] → key, place…
@@ -79,10 +82,10 @@ func (s *session) advanceOwn(ctx context.Context, marks []delivery.OwnMark, leas
 			found[l.state.Header.ID] = l
 			if moves[l.key] == nil {
 				place := l.place.place()
-				moves[l.key] = &move{before: place, now: place}
+				moves[l.key] = &move{before: place, now: place, reader: l.state.Reader}
 			}
 		}
-		var kept []row
+		var kept, held []row
 		for i, m := range marks {
 			l := found[m.Message]
 			if l == nil {
@@ -95,11 +98,17 @@ func (s *session) advanceOwn(ctx context.Context, marks []delivery.OwnMark, leas
 			if result.Header.ID == "" { // it is in another conversation
 				at.now = l.state.Place
 			}
+			if result.May {
+				at.flag(m, l.state.Header.Seq)
+			}
+			if result.Changed {
+				held = append(held, row{l.key, l.state.Header.Seq})
+			}
 			if keep {
 				kept = append(kept, row{l.key, l.state.Header.Seq, user, uint8(m.Status)})
 			}
 		}
-		if err := s.putOwn(ctx, q, user, moves, kept); err != nil {
+		if err := s.putOwn(ctx, q, user, moves, held, kept); err != nil {
 			return err
 		}
 		for i := range out {
@@ -118,35 +127,73 @@ func (s *session) advanceOwn(ctx context.Context, marks []delivery.OwnMark, leas
 // move is what becomes of a place.
 type move struct {
 	before, now delivery.Place
-	changed     bool // this, or a private mark
+	changed     bool  // this, or a private mark
+	reader      bool  // the user is one
+	flagged     int64 // the flag that the marks set, if one does
+	covered     int64 // the seq up to which the marks clear a flag
+}
+
+// flag applies what a mark says of the flag, without a look at the one that is there: another device
+// may change it meanwhile.
+func (m *move) flag(mark delivery.OwnMark, seq int64) {
+	switch {
+	case mark.Act == delivery.OwnFlagged:
+		m.flagged = seq
+	case mark.Status == delivery.Read:
+		m.covered = max(m.covered, seq)
+		if m.flagged <= seq {
+			m.flagged = 0
+		}
+	}
 }
 
 // putOwn writes the places that changed, and what private marks are kept, and fills in what the
-// places are then.
-func (s *session) putOwn(ctx context.Context, q delivery.DBTX, user string, moves map[int64]*move, kept []row) error {
-	var moved, reached, asked []row
+// places are then. If a message or the user is gone since they were looked at, it reports that the
+// transaction is to start anew.
+func (s *session) putOwn(ctx context.Context, q delivery.DBTX, user string, moves map[int64]*move, held, kept []row) error {
+	var moved, joined, reached, asked []row
 	for _, key := range sortedKeys(moves, cmp.Compare[int64]) {
 		m := moves[key]
 		if !m.changed {
 			continue
 		}
-		flag := m.now.Flag
-		if flag == 0 {
-			flag = -m.before.Flag
+		if m.reader {
+			moved = append(moved, row{key, user, m.now.Delivered, m.now.Badge, cmp.Or(m.flagged, -m.covered)})
+		} else {
+			joined = append(joined, row{key, user, m.now.Delivered, m.now.Badge, m.flagged})
 		}
-		moved = append(moved, row{key, user, m.now.Delivered, m.now.Badge, flag})
 		asked = append(asked, row{key, user})
 		if m.now.Delivered > m.before.Delivered || m.now.Badge > m.before.Badge {
 			reached = append(reached, row{key, user, m.now.Delivered, m.now.Badge})
 		}
 	}
-	if len(moved) == 0 {
+	if len(asked) == 0 {
 		return nil
 	}
-	slices.SortFunc(kept, func(a, b row) int {
-		return cmp.Or(cmp.Compare(a[0].(int64), b[0].(int64)), cmp.Compare(a[1].(int64), b[1].(int64)))
-	})
-	if err := execAll(ctx, q, batch{s.own.move, moved}, batch{s.own.keep, kept}, batch{s.own.forget, reached}); err != nil {
+	for _, rows := range [][]row{held, kept} {
+		slices.SortFunc(rows, func(a, b row) int {
+			return cmp.Or(cmp.Compare(a[0].(int64), b[0].(int64)), cmp.Compare(a[1].(int64), b[1].(int64)))
+		})
+	}
+	if s.own.hold != "" {
+		there, err := query(ctx, q, scanInt, s.own.hold, toJSON(held))
+		if err == nil && len(there) < len(held) {
+			err = errSnapshot
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(moved) > 0 {
+		result, err := q.ExecContext(ctx, s.own.move, toJSON(moved))
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n < int64(len(moved)) {
+			return cmp.Or(err, errSnapshot)
+		}
+	}
+	if err := execAll(ctx, q, batch{s.own.join, joined}, batch{s.own.keep, kept}, batch{s.own.forget, reached}); err != nil {
 		return err
 	}
 	type at struct {
@@ -192,12 +239,14 @@ func (s *session) viewPage(ctx context.Context, q delivery.DBTX, list delivery.L
 }
 
 // lockedOwnTexts returns the texts of SQLite and MySQL.
-func lockedOwnTexts(t *tongue, forget string) own {
+func lockedOwnTexts(t *tongue, hold, move, forget string) own {
 	row := func(text string) string { return t.rows(text) }
 	most := func(column string) string {
 		return column + " = " + t.most + "(delivery_readers." + column + ", " + t.later(column) + ")"
 	}
-	flag := t.later("flag")
+	over := t.over("conv, name", strings.Join([]string{
+		most("own_delivered"), most("badge"), "rev = delivery_readers.rev + 1", "flag = " + flagNow("delivery_readers.flag", t.later("flag")),
+	}, ", "))
 	return own{
 		look: `
 SELECT /*! STRAIGHT_JOIN */ c.conv, ` + headerCols + `, p.reader IS NOT NULL, ` + placeCols + `, ` + lockedOwn + `, o.status` +
@@ -206,14 +255,15 @@ LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = m.conv AND
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = p.reader
 LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader AND r.version > 0
 LEFT JOIN delivery_own o /*! FORCE INDEX (PRIMARY) */ ON o.reader = p.reader AND o.seq = m.seq` + lockedNamed,
-		move: `
+		hold: hold,
+		move: cmp.Or(move, `
+INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq, own_delivered, badge, flag, rev)
+SELECT j.conv, j.name, 0, 0, j.own_delivered, j.badge, j.flag, 1
+FROM `+row(ownMoved)+lockedReader+over),
+		join: `
 INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq, own_delivered, badge, flag, rev)
 SELECT conv, name, 0, 0, own_delivered, badge, flag, 1
-FROM ` + row("conv BIGINT, name ID, own_delivered BIGINT, badge BIGINT, flag BIGINT") +
-			t.over("conv, name", strings.Join([]string{
-				most("own_delivered"), most("badge"), "rev = delivery_readers.rev + 1",
-				"flag = CASE WHEN " + flag + " > 0 THEN " + flag + " WHEN delivery_readers.flag <= -" + flag + " THEN 0 ELSE delivery_readers.flag END",
-			}, ", ")),
+FROM ` + row(ownMoved) + over,
 		keep: `
 INSERT INTO delivery_own (reader, seq, status)
 SELECT /*! STRAIGHT_JOIN */ p.reader, j.seq, j.status
@@ -231,7 +281,15 @@ SELECT /*! STRAIGHT_JOIN */ j.conv, ` + placeCols + ` FROM ` + row("conv BIGINT,
 	}
 }
 
-var sqliteOwn = lockedOwnTexts(&sqliteTongue, `
+// ownMoved are the columns of a place that moves.
+const ownMoved = "conv BIGINT, name ID, own_delivered BIGINT, badge BIGINT, flag BIGINT"
+
+// flagNow is what becomes of a flag, given what a call says of it.
+func flagNow(was, said string) string {
+	return "CASE WHEN " + said + " > 0 THEN " + said + " WHEN " + was + " <= -" + said + " THEN 0 ELSE " + was + " END"
+}
+
+var sqliteOwn = lockedOwnTexts(&sqliteTongue, "", "", `
 WITH reached (reader, delivered, badge) AS MATERIALIZED (
 	SELECT p.reader, j.value->>2, j.value->>3 FROM json_each(?) j
 	CROSS JOIN delivery_readers p ON p.conv = j.value->>0 AND p.name = j.value->>1
@@ -242,10 +300,25 @@ DELETE FROM delivery_own WHERE (reader, seq) IN (
 )`)
 
 var mysqlOwn = lockedOwnTexts(&mysqlTongue, `
+SELECT STRAIGHT_JOIN m.conv FROM `+mysqlTable(columns("conv BIGINT, seq BIGINT"))+`
+JOIN delivery_messages m FORCE INDEX (PRIMARY) ON m.conv = j.conv AND m.seq = j.seq`+mysqlShare, `
+UPDATE `+mysqlTable(columns(ownMoved))+`
+STRAIGHT_JOIN delivery_readers p FORCE INDEX (PRIMARY) ON p.conv = j.conv AND p.name = j.name
+SET p.own_delivered = GREATEST(p.own_delivered, j.own_delivered), p.badge = GREATEST(p.badge, j.badge), p.rev = p.rev + 1,
+	p.flag = `+flagNow("p.flag", "j.flag"), `
 DELETE o FROM `+mysqlTable(columns("conv BIGINT, name ID, delivered BIGINT, badge BIGINT"))+`
 STRAIGHT_JOIN delivery_readers p FORCE INDEX (PRIMARY) ON p.conv = j.conv AND p.name = j.name
 STRAIGHT_JOIN delivery_own o FORCE INDEX (PRIMARY) ON o.reader = p.reader AND o.seq <= j.delivered
 WHERE o.seq <= j.badge OR o.status = `+sqlDelivered)
+
+const pgJoin = `
+INSERT INTO delivery_readers AS p (conv, name, delivered_seq, read_seq, own_delivered, badge, flag, rev)
+SELECT (j->>0)::bigint, j->>1, 0, 0, (j->>2)::bigint, (j->>3)::bigint, (j->>4)::bigint, 1 FROM json_array_elements($1::json) AS j`
+
+var pgMove = `
+ON CONFLICT (conv, name) DO UPDATE SET
+	own_delivered = greatest(p.own_delivered, excluded.own_delivered), badge = greatest(p.badge, excluded.badge), rev = p.rev + 1,
+	flag = ` + flagNow("p.flag", "excluded.flag")
 
 var pgOwnTexts = own{
 	look: `
@@ -253,12 +326,12 @@ SELECT m.conv, ` + pgHeader + `, p.reader IS NOT NULL, ` + placeCols + `, ` + pg
 CROSS JOIN LATERAL (SELECT id FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
 LEFT JOIN LATERAL (SELECT * FROM delivery_readers WHERE conv = m.conv AND name = $2::text LIMIT 1) p ON true` + pgReceipt + `
 LEFT JOIN LATERAL (SELECT status FROM delivery_own WHERE reader = p.reader AND seq = m.seq LIMIT 1) o ON true`,
-	move: `
-INSERT INTO delivery_readers AS p (conv, name, delivered_seq, read_seq, own_delivered, badge, flag, rev)
-SELECT (j->>0)::bigint, j->>1, 0, 0, (j->>2)::bigint, (j->>3)::bigint, (j->>4)::bigint, 1 FROM json_array_elements($1::json) AS j
-ON CONFLICT (conv, name) DO UPDATE SET
-	own_delivered = greatest(p.own_delivered, excluded.own_delivered), badge = greatest(p.badge, excluded.badge), rev = p.rev + 1,
-	flag = CASE WHEN excluded.flag > 0 THEN excluded.flag WHEN p.flag <= -excluded.flag THEN 0 ELSE p.flag END`,
+	hold: `
+SELECT m.conv FROM json_array_elements($1::json) AS j
+CROSS JOIN LATERAL (SELECT conv FROM delivery_messages WHERE conv = (j->>0)::bigint AND seq = (j->>1)::bigint LIMIT 1 FOR KEY SHARE) m`,
+	move: pgJoin + `
+CROSS JOIN LATERAL (SELECT FROM delivery_readers WHERE conv = (j->>0)::bigint AND name = j->>1 LIMIT 1 FOR NO KEY UPDATE) r` + pgMove,
+	join: pgJoin + pgMove,
 	keep: `
 INSERT INTO delivery_own AS o (reader, seq, status)
 SELECT p.reader, (j->>1)::bigint, (j->>3)::smallint FROM json_array_elements($1::json) AS j
