@@ -390,6 +390,37 @@ func TestHide(t *testing.T) {
 			t.Errorf("where all is hidden: %+v, %v", results, err)
 		}
 	})
+	t.Run("an up-to mark passes over no open message that the rule keeps from the user", func(t *testing.T) {
+		for _, hide := range []delivery.Hide{delivery.HideNothing, delivery.HideRead, delivery.HideAll} {
+			admitted := false
+			d := ownDesk(t, &delivery.Options{Authorize: func(context.Context, string, delivery.Action, string) (bool, error) { return admitted, nil }})
+			d.three(t)
+			d.send(t, delivery.Draft{ID: "later", Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}})
+			for _, id := range []string{"m4", "m5"} {
+				d.send(t, delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})
+			}
+			d.send(t, delivery.Draft{ID: "bob's", Conversation: "c", Sender: "bob", Audience: delivery.Audience{Recipients: []string{"alice"}}})
+			for _, id := range []string{"m4", "bob's"} {
+				if _, err := d.MarkUpTo(t.Context(), hidden(hide), delivery.Read, delivery.MessageRef{Conversation: "c", ID: id}); err != nil {
+					t.Fatalf("up to %s: %v", id, err)
+				}
+			}
+			page, err := d.Messages(t.Context(), delivery.Query{Conversation: "c", Viewer: "bob"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if page.Messages[4].Own.Status != delivery.Read {
+				t.Errorf("with %v, the named message is %+v", hide, page.Messages[4].Own)
+			}
+			if own := page.Messages[3].Own; own != nil && own.Status == delivery.Read || d.badge(t, "bob").Place.Badge > 3 {
+				t.Errorf("with %v, the open message is %+v at %+v", hide, own, d.badge(t, "bob").Place)
+			}
+			admitted = true
+			if _, err := d.MarkUpTo(t.Context(), hidden(hide), delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m5"}); err != nil || d.badge(t, "bob").Count != 0 {
+				t.Errorf("with %v, who is admitted has %+v, %v", hide, d.badge(t, "bob"), err)
+			}
+		}
+	})
 	t.Run("refusals are those of other marks", func(t *testing.T) {
 		d := ownDesk(t, &delivery.Options{Authorize: func(_ context.Context, user string, _ delivery.Action, _ string) (bool, error) {
 			return user == "bob", nil

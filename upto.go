@@ -29,7 +29,8 @@ type MessageRef struct {
 // A message that is not in the conversation is [ErrNotFound]. When nothing could be marked and the
 // actor neither sent nor received the named message, it is [ErrNotRecipient] or [ErrForbidden].
 // What [Actor.Hide] hides is one step, whatever its length: the actor's own place moves up to the named
-// message.
+// message. It does not move past open messages that the app's rule keeps from the actor: then the
+// named message alone is marked so. [HideAll] asks that rule first.
 //
 // Long stretches are marked in several transactions, oldest first, so after an error a part may be
 // done; repeating the call does the rest.
@@ -95,9 +96,6 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 		})
 	}()
 	own := OwnMark{Act: OwnMarkedUpTo, Conversation: message.Conversation, Message: message.ID, Status: status}
-	if shown == 0 {
-		return sum, t.markOwn(ctx, tx, actor, own)
-	}
 	refusal, asked := ErrNotRecipient, u.Admitted
 	ask := func() error {
 		asked = true
@@ -107,6 +105,21 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 			refusal, err = err, nil
 		}
 		return err
+	}
+	if shown == 0 { // the place passes over open messages too
+		if !asked {
+			if err := ask(); err != nil {
+				return sum, err
+			}
+		}
+		if own.Admitted = u.Admitted; !own.Admitted {
+			own.Act = OwnMarked
+		}
+		err := t.markOwn(ctx, tx, actor, own)
+		if own.Act == OwnMarked && errors.Is(err, ErrOwnMessage) {
+			err = nil // up to its own message is no refusal
+		}
+		return sum, err
 	}
 	if h, known := t.headers.get(message.ID); known && h.Open && h.Conversation == message.Conversation && !asked {
 		if err := ask(); err != nil {
@@ -155,7 +168,11 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 		}
 		flagged := status == Read && r.Flag > 0 && r.Flag <= r.Header.Seq
 		if shown < status || flagged {
-			if own.Admitted = u.Admitted; shown == status && r.Receipt.Status.Valid() {
+			received, leftOut := r.Receipt.Status.Valid(), r.LeftOut > 0 || !u.Covered
+			if leftOut && !received {
+				return sum, nil
+			}
+			if own.Admitted = u.Admitted; leftOut || shown == status && received {
 				own.Act = OwnMarked // which passes over nothing that was left out
 			}
 			return sum, t.markOwn(ctx, tx, actor, own)
