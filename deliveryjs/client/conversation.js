@@ -206,8 +206,9 @@ export class Conversation extends EventTarget {
 
   /** Takes the server's answer to a mark of the user's: {status, version}. */
   marked(id, { status, version }) {
-    if (this.messages.has(id)) this.#merge({ id, own: status });
-    else if (status === 'read') this.#recount();
+    const message = this.messages.get(id);
+    if (message && further(message.own, status) !== message.own) this.#merge({ id, own: status });
+    if (!message && status === 'read') this.#recount();
     this.learned(version, version);
   }
 

@@ -329,3 +329,15 @@ test('a mark that no server takes does not take the others of its batch with it'
   assert.deepEqual(server.messages.map(({ own }) => own), [...Array(8).fill('read'), 'delivered']);
   assert.deepEqual(Object.keys(localStorage), []);
 });
+
+test('the answer to a mark that the page made is no change of the message', async () => {
+  const server = new Server();
+  server.say('m');
+  server.say('unread');
+  const { room } = await open(server);
+  const changes = [];
+  room.addEventListener('message', ({ detail: { id, own } }) => changes.push(`${id} ${own}`));
+  room.read('m');
+  await pass(1000);
+  assert.deepEqual(changes, ['m read']);
+});
