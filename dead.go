@@ -122,7 +122,9 @@ func (t *Tracker) refresh(ctx context.Context, e Event) (Event, error) {
 	}
 	tallies := make(map[string]Tally, len(messages))
 	for _, m := range messages {
-		tallies[m.ID] = m.Tally
+		if m.Conversation == e.Conversation { // else it is another of that id
+			tallies[m.ID] = m.Tally
+		}
 	}
 	current := make(map[ReceiptKey]Receipt, len(receipts))
 	for _, r := range receipts {

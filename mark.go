@@ -139,7 +139,7 @@ var markKind = kind[Mark, receiptKey, Marked]{
 	what: WroteMarks,
 	key:  func(m Mark) receiptKey { return receiptKey{m.Message, m.User} },
 	implies: func(done, also Mark) bool {
-		return done.Status.Reaches(also.Status) && (done.Admitted || !also.Admitted)
+		return done.Status.Reaches(also.Status) && (done.Admitted && done.Conversation == also.Conversation || !also.Admitted)
 	},
 	repeat:  func(m Marked) Marked { m.Changed = false; return m },
 	blocked: func(m Marked) (string, bool) { return m.Header.Conversation, m.Blocked },
@@ -159,7 +159,7 @@ func judge(m Mark, h Header, r Receipt) error {
 		return errStray
 	case h.Sender == m.User:
 		return ErrOwnMessage
-	case h.Open && !m.Admitted:
+	case h.Open && !m.AdmittedTo(h.Conversation):
 		return errUnadmitted
 	case !r.Status.Valid():
 		return ErrNotRecipient
@@ -195,7 +195,7 @@ func (m *marking) admit(ctx context.Context, i int, conversation string) bool {
 		m.rule[conversation] = err
 	}
 	m.results[i].Err = err
-	m.marks[i].Admitted = err == nil
+	m.marks[i].Admitted, m.marks[i].Conversation = err == nil, conversation
 	return err == nil
 }
 
@@ -257,7 +257,7 @@ func (m *marking) writePrivate(ctx context.Context) error {
 	marks := make([]OwnMark, len(m.private))
 	for k, i := range m.private {
 		mark := &m.marks[i]
-		marks[k] = m.t.own(OwnMark{Act: OwnMarked, Message: mark.Message, Status: m.status, Admitted: mark.Admitted}, Actor{User: mark.User, Socket: mark.Socket})
+		marks[k] = m.t.own(OwnMark{Act: OwnMarked, Conversation: mark.Conversation, Message: mark.Message, Status: m.status, Admitted: mark.Admitted}, Actor{User: mark.User, Socket: mark.Socket})
 	}
 	outs, errs, err := m.t.advanceOwn(ctx, m.tx, marks)
 	met := 0
@@ -305,7 +305,7 @@ func common[Out any](outs []coalesce.Result[Out]) (err error) {
 // goes on there.
 func (t *Tracker) whereabouts(m Mark) string {
 	if h, known := t.headers.get(m.Message); known {
-		if h.Open && !m.Admitted {
+		if h.Open && !m.AdmittedTo(h.Conversation) {
 			return ""
 		}
 		return h.Conversation

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -117,6 +118,37 @@ func TestPrune(t *testing.T) {
 		var invalid *delivery.InvalidError
 		if err := d.DeleteConversation(t.Context(), ""); !errors.As(err, &invalid) || invalid.Field != "conversation" {
 			t.Errorf("no conversation: %v", err)
+		}
+	})
+
+	in("an id that comes back in another conversation is marked by the rule for that one", func(t *testing.T) {
+		store := memstore.New()
+		rule := func(_ context.Context, user string, _ delivery.Action, conversation string) (bool, error) {
+			return user != "bob" || conversation != "d", nil
+		}
+		var trackers [2]*delivery.Tracker
+		for i := range trackers {
+			trackers[i] = newTracker(t, store, new(endpoint), &delivery.Options{Authorize: rule})
+		}
+		draft := delivery.Draft{ID: "m", Conversation: "c", Sender: "alice", Audience: delivery.Audience{Open: true}}
+		if _, err := trackers[0].Send(t.Context(), draft); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := trackers[0].MarkDelivered(t.Context(), delivery.Actor{User: "bob"}, "m"); err != nil {
+			t.Fatal(err)
+		}
+		if err := trackers[1].DeleteConversation(t.Context(), "c"); err != nil {
+			t.Fatal(err)
+		}
+		draft.Conversation = "d"
+		if _, err := trackers[1].Send(t.Context(), draft); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := trackers[0].MarkRead(t.Context(), delivery.Actor{User: "bob"}, "m"); !errors.Is(err, delivery.ErrForbidden) {
+			t.Error(err)
+		}
+		if m, err := trackers[1].Message(t.Context(), "m"); err != nil || m.Read != 0 || m.Delivered != 0 {
+			t.Errorf("%+v, %v", m, err)
 		}
 	})
 

@@ -54,7 +54,7 @@ type Store interface {
 	// Advance applies marks, no two of them of the same message and user, and returns one result
 	// each in the order of the argument. A mark advances a receipt, by the rules of
 	// [Receipt.Advance], if and only if the message exists, the user is not its sender, and either
-	// the audience is frozen and the user has a receipt, or it is open and the mark is Admitted;
+	// the audience is frozen and the user has a receipt, or it is open and [Mark.AdmittedTo] its conversation;
 	// then a receipt that does not exist yet is made. Each advance takes a version of its own,
 	// which becomes the receipt's and the message's, and is counted by [Tally.Count].
 	//
@@ -333,8 +333,16 @@ type Mark struct {
 	Socket   string // not told of the change, if set
 	Status   Status // Delivered or Read
 	At       time.Time
-	Admitted bool   // the app's rule lets the user mark open messages here
+	Admitted bool   // the app's rule lets the user mark open messages, as far as [Mark.AdmittedTo] says
 	Trace    string // of the call; see [Event.AddTrace]
+
+	Conversation string // that Admitted is for; "" is every one
+}
+
+// AdmittedTo reports whether the app's rule lets the user mark open messages of a conversation. A
+// message's id may come back in another conversation, once the message was pruned.
+func (m Mark) AdmittedTo(conversation string) bool {
+	return m.Admitted && (m.Conversation == "" || m.Conversation == conversation)
 }
 
 // Marked is what [Store.Advance] made of a [Mark].

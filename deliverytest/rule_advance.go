@@ -9,6 +9,24 @@ import (
 )
 
 var advanceCases = []storeCase{
+	{"a mark that is admitted to another conversation is not admitted", func(p *probe) {
+		p.create(open("c", "m1", "alice"), open("c", "m2", "alice"), frozen("c", "m3", "alice", "bob"))
+		in := func(conversation string, m delivery.Mark) delivery.Mark {
+			m.Admitted, m.Conversation = true, conversation
+			return m
+		}
+		for _, marks := range [][]delivery.Mark{
+			{in("d", read("m1", "bob", noon))},
+			{in("d", read("m1", "bob", noon)), in("d", read("m1", "carol", noon))},
+		} {
+			for _, marked := range p.mark(marks...) {
+				p.same("what changed", marked.Changed, false)
+			}
+		}
+		p.same("admitted to its own", p.mark(in("c", read("m1", "bob", noon)), in("c", read("m2", "bob", noon)))[1].Changed, true)
+		p.same("alone", p.mark(in("c", read("m2", "carol", noon)))[0].Changed, true)
+		p.same("of a recipient", p.mark(in("d", read("m3", "bob", noon)))[0].Changed, true)
+	}},
 	{"a sender's own mark changes nothing and tells nobody", func(p *probe) {
 		p.create(frozen("c", "frozen", "alice", "bob"), open("c", "open", "alice"))
 		p.unmarked(admitted(delivered("frozen", "alice", noon)), admitted(read("open", "alice", noon)))

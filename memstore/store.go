@@ -115,7 +115,7 @@ func (s *Store) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 		results[i].Header = m.Header
 		results[i].Receipt, _ = m.receipt(mark.User)
 		results[i].Flag = s.conversations[m.Conversation].ownOf(mark.User).place.Flag
-		if step, verdict := m.judge(mark.User, mark.Status, mark.At, mark.Admitted); verdict == advances {
+		if step, verdict := m.judge(mark.User, mark.Status, mark.At, mark.AdmittedTo(m.Conversation)); verdict == advances {
 			step.mark, step.socket, step.trace = i, mark.Socket, mark.Trace
 			steps = append(steps, step)
 		}

@@ -69,7 +69,7 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 			marked[r.mark] = delivery.Marked{}
 			continue
 		}
-		changed := r.markable(m.Admitted) && c.advance(r, m.Socket, m.Trace, m.Status, m.At)
+		changed := r.markable(m.AdmittedTo(r.header.Conversation)) && c.advance(r, m.Socket, m.Trace, m.Status, m.At)
 		marked[r.mark].Receipt, marked[r.mark].Changed, marked[r.mark].Flag = r.receipt, changed, r.flag
 	}
 	claimed, err := l.put(ctx, q, &c, lease)
@@ -88,7 +88,7 @@ func (l *locked) refuseBlocked(ctx context.Context, q delivery.DBTX, receipts []
 		return err
 	}
 	for _, r := range blocked {
-		if !r.markable(marks[r.mark].Admitted) {
+		if !r.markable(marks[r.mark].AdmittedTo(r.header.Conversation)) {
 			marked[r.mark].Blocked, marked[r.mark].Receipt = false, r.receipt
 		}
 	}
@@ -144,7 +144,7 @@ func (l *locked) read(ctx context.Context, q delivery.DBTX, s *session, receipts
 	if err := l.lockTallies(ctx, q, receipts); err != nil {
 		return err
 	}
-	return l.readNewest(ctx, q, receipts, func(r *standing) bool { return marks[r.mark].Admitted })
+	return l.readNewest(ctx, q, receipts, func(r *standing) bool { return marks[r.mark].AdmittedTo(r.header.Conversation) })
 }
 
 // lockRows locks conversations by one of the texts for that, and returns them.

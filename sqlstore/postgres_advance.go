@@ -24,18 +24,18 @@ import (
 // runs the same statement, whose snapshot is younger than the locks. Under a stricter isolation of
 // the caller's, a stale snapshot is a serialization error.
 
-// pgAdvance applies a batch: $1 to $6 and $9 are columns of marks, $7 is the lease's length, $8 its token.
+// pgAdvance applies a batch: $1 to $6, $9 and $10 are columns of marks, $7 is the lease's length, $8 its token.
 //
 // Each event's id stands in the row of its first step.
 var pgAdvance = `
 WITH mark AS MATERIALIZED (
 	SELECT *, status > was AND (roster IS NOT NULL OR admitted AND sender IS DISTINCT FROM reader) AS needed
 	FROM (
-		SELECT k.ord, k.message, k."user", k.socket, k.trace, k.status, k.admitted, greatest(k.at, m.sent_at) AS at, m.*,
+		SELECT k.ord, k.message, k."user", k.socket, k.trace, k.status, k.admitted AND k.within IN ('', c.id) AS admitted, greatest(k.at, m.sent_at) AS at, m.*,
 			c.id AS conversation, c.version AS seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag,
 			` + pgStanding + ` AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
 		FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::int[]), (SELECT $5::timestamptz[]), (SELECT $6::boolean[]),
-				(SELECT $9::text[])) WITH ORDINALITY AS k(message, "user", socket, status, at, admitted, trace, ord)
+				(SELECT $9::text[]), (SELECT $10::text[])) WITH ORDINALITY AS k(message, "user", socket, status, at, admitted, trace, within, ord)
 		CROSS JOIN LATERAL (
 			SELECT id, conv, seq, sender, roster, total, quorum, sent_at FROM delivery_messages WHERE id = k.message AND sender IS NOT NULL LIMIT 1
 		) m
@@ -95,12 +95,12 @@ LEFT JOIN told ON told.conv = mark.conv AND told.first = step.version`
 
 // pgAdvanceOne is pgAdvance for one mark, in half the time and in few steps, as starting one costs
 // more than running it: $1 message, $2 user, $3 socket, $4 status, $5 at, $6 admitted, $7 the
-// lease's length, $8 its token, $9 the trace. A mark of an open message by a user whom the conversation does not
+// lease's length, $8 its token, $9 the trace, $10 the conversation that it is admitted to. A mark of an open message by a user whom the conversation does not
 // know comes back untouched, as a newcomer's.
 var pgAdvanceOne = `
 WITH mark AS MATERIALIZED (
 	SELECT m.id, m.conv, m.seq, m.roster, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag,
-		$6::boolean AND m.sender <> p.reader OR m.roster IS NOT NULL AS may,
+		$6::boolean AND $10::text IN ('', c.id) AND m.sender <> p.reader OR m.roster IS NOT NULL AS may,
 		greatest($5::timestamptz, m.sent_at) AS at,
 		` + pgStanding + ` AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
 	FROM delivery_messages m
@@ -184,10 +184,10 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 	if len(marks) == 1 {
 		m := &marks[0]
 		rows, err = queryInto(ctx, q, len(marks), (*pgMarked).columns, pgAdvanceOne,
-			m.Message, m.User, m.Socket, uint8(m.Status), precise(m.At), m.Admitted, lease.For.Microseconds(), lease.Token, m.Trace)
+			m.Message, m.User, m.Socket, uint8(m.Status), precise(m.At), m.Admitted, lease.For.Microseconds(), lease.Token, m.Trace, m.Conversation)
 	}
 	if err == nil && (len(marks) > 1 || len(rows) > 0 && rows[0].newcomer) {
-		var messages, users, sockets, statuses, times, admitted, traces pgArray
+		var messages, users, sockets, statuses, times, admitted, traces, within pgArray
 		for i := range marks {
 			m := &marks[i]
 			messages.text(m.Message)
@@ -197,9 +197,10 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 			times.time(precise(m.At))
 			admitted.number(int64(bit(m.Admitted)))
 			traces.text(m.Trace)
+			within.text(m.Conversation)
 		}
 		rows, err = queryInto(ctx, q, len(marks), (*pgMarked).columns, pgAdvance, messages.String(), users.String(), sockets.String(),
-			statuses.String(), times.String(), admitted.String(), lease.For.Microseconds(), lease.Token, traces.String())
+			statuses.String(), times.String(), admitted.String(), lease.For.Microseconds(), lease.Token, traces.String(), within.String())
 	}
 	if err != nil {
 		return nil, nil, err
