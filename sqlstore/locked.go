@@ -26,9 +26,10 @@ type locked struct {
 	foundFree   string               // the same, but it fails if another transaction has made or locked it
 	lock        string               // [key] → key, version, drops; locked
 	addReaders  string               // [key, name]; those that exist stay
-	addMissing  string               // the same, that locks none that exists, at READ COMMITTED
+	numbers     string               // [index, key, name] → index, number; of readers, as a statement sees them
 	addRosters  string               // [key, roster's key, size]; likewise
 	addMembers  string               // [roster, key, name]: of readers
+	addNumbered string               // [roster, number]: the same
 	addMessages string               // [key, seq, id, sender, body, roster, total, quorum, sent at]; the sender is a reader
 	addStates   string               // [key, seq, version, status]
 	duplicate   func(err error) bool // whether addMessages failed because an id is taken

@@ -120,7 +120,7 @@ func scanAudience(rows *sql.Rows) (a audience, err error) {
 // makes readers of these and of all senders, and fills in the audiences. It returns the drafts
 // whose rosters are hidden from the transaction's snapshot, since somebody else has made them.
 func (l *locked) makeRosters(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft, fresh map[name]*draft) (hidden []*draft, err error) {
-	var rosters, readers, members []row
+	var rosters, readers, members, numbered []row
 	var fromFresh []*draft
 	for _, d := range drafts {
 		if first := fresh[d.rosterName()]; first != nil {
@@ -147,17 +147,44 @@ func (l *locked) makeRosters(ctx context.Context, q delivery.DBTX, s *session, d
 		}
 		_, d.audience.member = slices.BinarySearch(first.Members, d.Sender)
 		if d == first {
-			for _, member := range d.Members {
+			numbers, err := l.findNumbers(ctx, q, d.conversation.key, d.Members)
+			if err != nil {
+				return nil, err
+			}
+			for i, member := range d.Members {
+				if numbers[i] != 0 {
+					numbered = append(numbered, row{d.audience.roster, numbers[i]})
+					continue
+				}
 				readers = append(readers, row{d.conversation.key, member})
 				members = append(members, row{d.audience.roster, d.conversation.key, member})
 			}
 		}
 	}
-	add := l.addReaders
-	if s.tx == nil { // where no row is locked by being read
-		add = l.addMissing
+	return hidden, execAll(ctx, q, batch{l.addReaders, readers}, batch{l.addMembers, members}, batch{l.addNumbered, numbered})
+}
+
+// findNumbers returns the numbers of those of a conversation's readers that a statement sees, 0 for
+// the others. An INSERT that met or joined their rows would lock them until the commit, and private
+// marks of theirs would wait.
+func (l *locked) findNumbers(ctx context.Context, q delivery.DBTX, key int64, names []string) ([]int64, error) {
+	numbers := make([]int64, len(names))
+	type number struct{ i, number int64 }
+	columns := func(n *number) []any { return []any{&n.i, &n.number} }
+	for from := 0; from < len(names); from += delivery.MaxBatch {
+		var rows []row
+		for i, name := range names[from:min(from+delivery.MaxBatch, len(names))] {
+			rows = append(rows, row{from + i, key, name})
+		}
+		err := each(ctx, q, into(columns), func(n number) bool {
+			numbers[n.i] = n.number
+			return true
+		}, l.numbers, toJSON(rows))
+		if err != nil {
+			return nil, err
+		}
 	}
-	return hidden, execAll(ctx, q, batch{add, readers}, batch{l.addMembers, members})
+	return numbers, nil
 }
 
 // confirmLacking returns the drafts whose rosters are not there, and those whose rosters are hidden

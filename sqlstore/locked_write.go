@@ -75,16 +75,14 @@ LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = g.roster
 		addReaders: `
 INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
 SELECT conv, name, 0, 0 FROM ` + t.rows("conv BIGINT, name ID") + t.keep("conv, name", "delivery_readers.conv"),
-		addMissing: `
-INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
-SELECT conv, name, 0, 0 FROM ` + t.rows("conv BIGINT, name ID") + `
-WHERE NOT EXISTS (SELECT 1 FROM delivery_readers p /*! FORCE INDEX (PRIMARY) */ WHERE p.conv = j.conv AND p.name = j.name)` +
-			strings.TrimPrefix(t.keep("conv, name", "delivery_readers.conv"), " WHERE true"),
+		numbers: `
+SELECT /*! STRAIGHT_JOIN */ j.i, p.reader FROM ` + t.rows("i BIGINT, conv BIGINT, name ID") + lockedReader,
 		addRosters: t.insert("delivery_rosters", "conv BIGINT, name KEY, size INT") + t.keep("conv, name", "delivery_rosters.conv"),
 		addMembers: `
 INSERT INTO delivery_members (roster, reader)
 SELECT /*! STRAIGHT_JOIN */ j.roster, p.reader
 FROM ` + t.rows("roster BIGINT, conv BIGINT, name ID") + lockedReader,
+		addNumbered: t.insert("delivery_members", "roster BIGINT, reader BIGINT"),
 		addMessages: `
 INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, total, quorum, sent_at)
 SELECT /*! STRAIGHT_JOIN */ j.conv, j.seq, j.id, p.reader, j.body, j.roster, j.total, j.quorum, j.sent_at

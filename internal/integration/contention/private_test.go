@@ -78,6 +78,26 @@ func TestPrivateMarksAndConversationsDoNotWaitForEachOther(t *testing.T) {
 					t.Fatal(err)
 				}
 			})
+			t.Run("private marks while a send to a new set of members is not committed", func(t *testing.T) {
+				tx := stores.Begin(t, db)
+				_, err := tracker.SendTx(t.Context(), tx, delivery.Draft{ID: "new", Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "erin"}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				within("private marks", func(ctx context.Context) error {
+					_, err := tracker.MarkUnread(ctx, bob, "m3")
+					if err == nil {
+						_, err = tracker.Dismiss(ctx, bob, delivery.MessageRef{Conversation: "c", ID: "m3"})
+					}
+					return err
+				})
+				if err := tx.Commit(); err != nil {
+					t.Fatal(err)
+				}
+				if r, err := tracker.MarkRead(t.Context(), bob, "new"); err != nil || r.Status != delivery.Read {
+					t.Errorf("bob has %+v, %v", r, err)
+				}
+			})
 			unread, err := tracker.Unread(t.Context(), bob, "c")
 			if err != nil || unread[0].Count != 1 {
 				t.Errorf("bob has unread %+v, %v", unread, err)
