@@ -11,9 +11,10 @@ import (
 // validates input, stamps times, asks the app's rule and names refusals. A Store only has to be
 // atomic, forward-only and exact. The executable form of this contract is deliverytest.TestStore.
 //
-// Words. Every conversation has a version, a counter that starts at 0. A change is a new message
-// or one receipt's advance; it takes the next version of its conversation under a lock that is
-// held until the commit, so that versions become visible in order and without gaps. A message's
+// Words. Every conversation has a version, a counter that starts at 0. A change is a new message,
+// one receipt's advance, or a [Keeper]'s deletion or prune; it takes the next version of its
+// conversation under a lock that is held until the commit, so that versions become visible in order
+// and without gaps. A message's
 // seq is the version of its sending; its version is that of its last change. Committed events that
 // the Notifier has not accepted yet are the outbox. An event is due when its time has come and
 // nobody holds it.

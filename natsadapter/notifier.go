@@ -32,7 +32,7 @@ type NotifierOptions struct {
 // that has the connections of clients and subscribes to their conversations' subjects. It hands on
 // Event and Data to each of them but the connection named in Except.
 type Message struct {
-	Event string `json:"event"` // "message", "status" or "deleted"
+	Event string `json:"event"` // a [delivery.Kind], as text: "message", "status", "deleted" or "pruned"
 
 	// Except, if set, is the socket that made the change. It is for the gateway, and not for
 	// clients.
