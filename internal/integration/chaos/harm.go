@@ -62,7 +62,7 @@ func (n *node) watchStatements() watch {
 		}
 		kill(when + " statement")
 	}
-	w := watch{before: func(query string) { at("before", query) }, after: func(query string) { at("after", query) }}
+	w := watch{first: n.First, before: func(query string) { at("before", query) }, after: func(query string) { at("after", query) }}
 	if n.Mutant == retriesStatements {
 		w.retry = isDeadlock
 	}

@@ -37,7 +37,8 @@ type NodeConfig struct {
 
 	Kind        engines.Kind
 	Driver, DSN string
-	Pool        int // connections; 0 is no limit
+	First       string // statement on each connection, if there is one
+	Pool        int    // connections; 0 is no limit
 	Sink        string
 	Lease       time.Duration
 
@@ -167,7 +168,7 @@ func (n *node) open() (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.watchesStatements() {
+	if n.watchesStatements() || n.First != "" {
 		inner := db.Driver()
 		db.Close()
 		db = sql.OpenDB(&watchedConnector{driver: inner, dsn: n.DSN, watch: n.watchStatements()})

@@ -113,7 +113,7 @@ func (r *Run) readOnly() (refuse, allow func()) {
 		if err := r.db.QueryRowContext(r.Context(), `PRAGMA page_count`).Scan(&pages); err != nil {
 			r.Fatal(err)
 		}
-		again(func(c *NodeConfig) { c.DSN = with(c.DSN, fmt.Sprintf("_pragma=max_page_count(%d)", pages)) })
+		again(func(c *NodeConfig) { c.First = fmt.Sprintf("PRAGMA max_page_count = %d", pages) })
 	}, func() { again(nil) }
 }
 

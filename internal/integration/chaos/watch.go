@@ -7,6 +7,7 @@ import (
 
 // watch is what is done at the statements of a connection.
 type watch struct {
+	first         string // if not empty, a statement that comes before all others
 	before, after func(query string)
 	retry         func(error) bool // if not nil, a statement that fails so is run once more
 	leaveOut      string           // a statement that the connection says it ran
@@ -21,12 +22,19 @@ type watchedConnector struct {
 
 func (c *watchedConnector) Driver() driver.Driver { return c.driver }
 
-func (c *watchedConnector) Connect(context.Context) (driver.Conn, error) {
+func (c *watchedConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.driver.Open(c.dsn)
 	if err != nil {
 		return nil, err
 	}
-	return &watchedConn{conn.(fullConn), c.watch}, nil
+	full := conn.(fullConn)
+	if c.watch.first != "" {
+		if _, err := full.ExecContext(ctx, c.watch.first, nil); err != nil {
+			full.Close()
+			return nil, err
+		}
+	}
+	return &watchedConn{full, c.watch}, nil
 }
 
 // fullConn is what the connections of all drivers in use can do.
