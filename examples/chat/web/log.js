@@ -17,7 +17,6 @@ export class Log {
   #line = clone('line');
   #items = new Map(); // by message id
   #changed = new Set(); // ids of messages to draw
-  #height = 0; // of the pane, as the observer last saw it
   #following = true; // the end is in view, and stays there
   #below = 0; // messages that came while the user was further up
   #newest = 0; // the highest seq here
@@ -36,13 +35,9 @@ export class Log {
     room.addEventListener('message', ({ detail }) => this.#change(detail.id));
     room.addEventListener('removed', ({ detail }) => this.#change(detail));
     room.addEventListener('update', () => this.#change());
-    // A growing composer and a phone's keyboard take room away: the end stays in view if it was. A scrolling in the
-    // same frame is told before the observer is, and says nothing of where the user was.
-    this.#pane.onscroll = () => this.#pane.clientHeight === this.#height && this.#scrolled();
-    const resize = new ResizeObserver(() => {
-      this.#height = this.#pane.clientHeight;
-      if (this.#following) this.#toEnd();
-    });
+    this.#pane.onscroll = () => this.#scrolled();
+    // A growing composer and a phone's keyboard take room away: the end stays in view if it was.
+    const resize = new ResizeObserver(() => this.#following && this.#toEnd());
     resize.observe(this.#pane);
     resize.observe(this.#list);
     log.querySelector('.earlier').onclick = () => this.#loadEarlier();
