@@ -17,6 +17,7 @@ export class Log {
   #line = clone('line');
   #items = new Map(); // by message id
   #changed = new Set(); // ids of messages to draw
+  #top = 0; // where the pane was scrolled to
   #following = true; // the end is in view, and stays there
   #below = 0; // messages that came while the user was further up
   #newest = 0; // the highest seq here
@@ -37,7 +38,7 @@ export class Log {
     room.addEventListener('update', () => this.#change());
     this.#pane.onscroll = () => this.#scrolled();
     // A growing composer and a phone's keyboard take room away: the end stays in view if it was.
-    const resize = new ResizeObserver(() => this.#following && this.#toEnd());
+    const resize = new ResizeObserver(() => this.#following && this.#follow());
     resize.observe(this.#pane);
     resize.observe(this.#list);
     log.querySelector('.earlier').onclick = () => this.#loadEarlier();
@@ -78,8 +79,8 @@ export class Log {
     this.#line.querySelector('span').textContent = unread === 1 ? '1 new message' : `${countOf(unread)} new messages`;
     this.#list.insertBefore(this.#line, this.#items.get(first.id));
     this.#group(this.#items.get(first.id));
-    this.#pane.scrollTop = this.#line.offsetTop - this.#pane.clientHeight / 4;
-    this.#scrolled();
+    this.#scrollTo(this.#line.offsetTop - this.#pane.clientHeight / 4);
+    this.#settle();
   }
 
   #firstUnread() {
@@ -117,29 +118,47 @@ export class Log {
     if (room.loaded) this.#log.dataset.synced = '';
     if (this.#log.hidden) return;
     if (room.loaded && !this.#opened) this.#open();
-    else if (this.#following) this.#toEnd();
+    else if (this.#following) this.#follow(news > 0);
     else if (news > 0 && this.#opened) this.#showBelow(this.#below + news);
   }
 
-  // Follows to the end, but never past a message that the user has not seen.
-  #toEnd() {
+  // Follows to the end, but never past a message that the user has not seen. More news than have room end the following.
+  #follow(news) {
     const pane = this.#pane;
     const end = pane.scrollHeight - pane.clientHeight;
     const first = this.#firstUnread();
     const item = first && this.#items.get(first.id);
-    pane.scrollTop = item ? Math.min(end, Math.max(item.offsetTop - 16, pane.scrollTop)) : end;
+    this.#scrollTo(item ? Math.min(end, Math.max(item.offsetTop - 16, pane.scrollTop)) : end);
+    if (news) this.#settle();
+  }
+
+  #scrollTo(top) {
+    this.#pane.scrollTop = top;
+    this.#top = this.#pane.scrollTop;
   }
 
   #end() {
     this.#following = true;
-    this.#pane.scrollTop = this.#pane.scrollHeight;
+    this.#scrollTo(this.#pane.scrollHeight);
     this.#showBelow(0);
   }
 
+  // The user ends the following by a way up, and begins it at the end. That the end is out of view means nothing else: the
+  // pane may have lost room a moment ago.
   #scrolled() {
-    const { scrollHeight, scrollTop, clientHeight } = this.#pane;
-    this.#following = scrollHeight - scrollTop - clientHeight < AT_END;
+    const up = this.#pane.scrollTop < this.#top;
+    this.#top = this.#pane.scrollTop;
+    if (up || this.#atEnd()) this.#settle();
+  }
+
+  #settle() {
+    this.#following = this.#atEnd();
     this.#showBelow(this.#following ? 0 : this.#below);
+  }
+
+  #atEnd() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#pane;
+    return scrollHeight - scrollTop - clientHeight < AT_END;
   }
 
   #showBelow(n) {
@@ -156,7 +175,7 @@ export class Log {
     const fromEnd = pane.scrollHeight - pane.scrollTop;
     await this.#room.earlier().catch(() => {}); // the button stays for another try
     this.#draw();
-    pane.scrollTop = pane.scrollHeight - fromEnd;
+    this.#scrollTo(pane.scrollHeight - fromEnd);
   }
 
   #fill(message) {

@@ -1,11 +1,22 @@
 package browser
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
+
+// lastInView says whether the last line of the last message is in view.
+const lastInView = `(() => {
+	const pane = document.querySelector('.log:not([hidden]) .pane');
+	const last = pane.querySelector('li:last-child .meta').getBoundingClientRect();
+	return last.bottom <= pane.getBoundingClientRect().bottom && last.bottom <= innerHeight;
+})()`
 
 func (p *tab) click(selector string) {
 	p.t.Helper()
@@ -62,6 +73,34 @@ func TestChatPage(t *testing.T) {
 		alice.pressEnter()
 		alice.waitTicks("refuse me not", "read")
 	})
+	t.Run("a growing composer and a phone's keyboard hide no new message, and it is read", func(t *testing.T) {
+		for i := range 8 {
+			alice.write(strings.Repeat("fill the screen ", i+1))
+			alice.waitTicks(strings.TrimSpace(strings.Repeat("fill the screen ", i+1)), "read")
+		}
+		bob.wait(`document.querySelectorAll('.log:not([hidden]) .message').length > 8 && ` + lastInView)
+		bob.typeInto("#composer textarea", "one\ntwo\nthree\nfour\nfive")
+		bob.wait(`document.querySelector('#composer textarea').clientHeight > 100 && ` + lastInView)
+		alice.write("behind the composer?")
+		alice.waitTicks("behind the composer?", "read")
+		call(bob, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: 390, Height: 420, DeviceScaleFactor: 1})
+		bob.wait(`innerHeight === 420 && ` + lastInView)
+		alice.write("behind the keyboard?")
+		alice.waitTicks("behind the keyboard?", "read")
+		bob.shoot("keyboard")
+		call(bob, emulation.ClearDeviceMetricsOverride, cdp.Empty{})
+	})
+	t.Run("who reads further up is told of new messages, and has not read them", func(t *testing.T) {
+		eval[any](bob, `void (document.querySelector('.log:not([hidden]) .pane').scrollTop = 0)`)
+		bob.wait(`document.querySelector('.log:not([hidden]) .newer').checkVisibility()`)
+		alice.write("down here")
+		bob.wait(`document.querySelector('.log:not([hidden]) .newer').innerText.trim() === '1 new'`)
+		bob.shoot("new messages")
+		alice.waitTicks("down here", "delivered")
+		bob.click(`.log:not([hidden]) .newer`)
+		alice.waitTicks("down here", "read")
+		bob.wait(`!document.querySelector('.log:not([hidden]) .newer').checkVisibility()`)
+	})
 	t.Run("what was written offline leaves when the network is back", func(t *testing.T) {
 		eval[any](alice, `void (window.realFetch = window.fetch, window.tries = [], window.fetch = (url, init) => {
 			if (init?.body?.includes('from the tunnel')) tries.push(performance.now());
@@ -78,7 +117,7 @@ func TestChatPage(t *testing.T) {
 		}
 	})
 	t.Run("ticks differ by shape, and own messages have a sender for those who listen", func(t *testing.T) {
-		const pill = `Number(getComputedStyle(watch.message('from the tunnel').querySelector('.pill')).opacity)`
+		const pill = `Number(getComputedStyle(watch.message('down here').querySelector('.pill')).opacity)`
 		alice.wait(pill + ` === 1`)
 		bob.lookAway()
 		alice.write("not read")
@@ -91,6 +130,20 @@ func TestChatPage(t *testing.T) {
 			t.Error("text of other scripts has the wrong direction")
 		}
 		bob.look()
+	})
+	t.Run("a full storage loses nothing in silence", func(t *testing.T) {
+		fill := `for (let n = 1 << 20; n > 0; ) try { %[1]s.setItem('fill', (%[1]s.getItem('fill') ?? '') + 'x'.repeat(n)) } catch { n >>= 1 }`
+		eval[any](alice, `(() => { `+fmt.Sprintf(fill, "localStorage")+` })()`)
+		alice.typeInto("#composer textarea", "kept elsewhere")
+		alice.reload()
+		alice.wait(`document.querySelector('#composer textarea').value === 'kept elsewhere'`)
+		eval[any](alice, `(() => { `+fmt.Sprintf(fill, "sessionStorage")+` })()`)
+		alice.typeInto("#composer textarea", " and nowhere")
+		alice.wait(`document.querySelector('#full').checkVisibility()`)
+		alice.shoot("full")
+		alice.pressEnter()
+		alice.waitTicks("kept elsewhere and nowhere", "read")
+		alice.wait(`!document.querySelector('#full').checkVisibility()`)
 	})
 }
 
