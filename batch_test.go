@@ -313,11 +313,11 @@ func TestBatches(t *testing.T) {
 			store, tracker := open(t)
 			store.until = time.Now().Add(20 * time.Second)
 			var wg sync.WaitGroup
-			for i := range 400 {
+			for i := range 400 { // of each half, three writers' shares are not all there is to take
 				if i == 200 {
 					pass(3 * time.Second) // those to the locked conversation are tried again by now
 				}
-				conversation, latest := distinct(i%150), 4*time.Second // a batch that is under way, one to share, and as much again
+				conversation, latest := distinct(i%180), 4*time.Second // a batch that is under way, one to share, and as much again
 				if i%20 == 0 {
 					conversation, latest = "locked", 25*time.Second
 				}
@@ -333,7 +333,7 @@ func TestBatches(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if store.most < 2 || store.met > 0 { // how many more depends on how they come
+			if store.most < store.Writers() || store.met > 0 {
 				t.Errorf("%d batches at a time; %d sends met another of their conversation", store.most, store.met)
 			}
 		})
