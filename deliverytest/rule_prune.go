@@ -96,6 +96,32 @@ var pruneCases = []storeCase{
 		p.pending("bob", badge{Unread: 1, First: place("m5", 9), Newest: place("m5", 9), Version: 9})
 		p.changes(7, 10, "m5", 9, false)
 	}},
+	{"an event of a pruned message has no body, though its id come back in another conversation", func(p *probe) {
+		for _, conversation := range []string{"c", "d"} {
+			m := open(conversation, "m1", "alice")
+			m.EventBody = true
+			p.create(m)
+			if conversation == "c" {
+				p.settle(settlement(p.claim(1)[0], delivery.SettleBury))
+				p.pruneAll(delivery.Pruning{Conversation: "c", All: true, Limit: 3})
+			}
+		}
+		clear(p.seen) // which an event of another m1 does not fit
+		clear(p.conversations)
+		bodies := map[string]string{}
+		for _, letter := range p.dead(0, 10) {
+			bodies[letter.Event.Conversation] = letter.Event.Updates[0].Body
+		}
+		claimed, err := p.store.Claim(p.ctx, 10, lease(long))
+		p.must("Claim", err)
+		for _, c := range claimed {
+			if c.Event.Kind == delivery.MessageSent {
+				bodies[c.Event.Conversation] = c.Event.Updates[0].Body
+			}
+			p.settle(settlement(c, delivery.SettleDone))
+		}
+		p.same("the bodies", fmt.Sprint(bodies), "map[c: d:the body of m1]")
+	}},
 	{"what a user has flagged is flagged no more when it is pruned", func(p *probe) {
 		p.aged(0, 0, 5)
 		p.ownMark(letIn(flag("m2", "bob")))

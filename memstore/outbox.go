@@ -12,8 +12,8 @@ import (
 
 // outbox holds the events that were committed and not accepted yet, and the dead letters.
 type outbox struct {
-	body    func(message string) string // "" once the message is deleted
-	last    int64                       // id that was given
+	body    func(conversation, message string) string // "" once the message is gone
+	last    int64                                     // id that was given
 	waiting map[int64]*entry
 	dead    map[int64]delivery.DeadLetter
 }
@@ -27,7 +27,7 @@ type entry struct {
 	attempts  int
 }
 
-func newOutbox(body func(message string) string) outbox {
+func newOutbox(body func(conversation, message string) string) outbox {
 	return outbox{body: body, waiting: map[int64]*entry{}, dead: map[int64]delivery.DeadLetter{}}
 }
 
@@ -51,7 +51,7 @@ func (o *outbox) show(event delivery.Event) delivery.Event {
 	event = clone.Event(event)
 	for i := range event.Updates {
 		if u := &event.Updates[i]; u.Body != "" {
-			u.Body = o.body(u.Message)
+			u.Body = o.body(event.Conversation, u.Message)
 		}
 	}
 	return event

@@ -46,8 +46,8 @@ func New() *Store {
 		conversations: map[string]*conversation{},
 		messages:      map[string]*message{},
 	}
-	s.outbox = newOutbox(func(message string) string {
-		if m := s.messages[message]; m != nil {
+	s.outbox = newOutbox(func(conversation, message string) string {
+		if m := s.messages[message]; m != nil && m.Conversation == conversation {
 			return m.body
 		}
 		return ""

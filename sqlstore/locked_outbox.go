@@ -81,11 +81,11 @@ func (l *locked) claim(ctx context.Context, s *session, limit int, lease deliver
 func scanClaimed(rows *sql.Rows) (c delivery.Claimed, err error) {
 	var id int64
 	var payload []byte
-	var body string
-	if err := rows.Scan(&id, &c.Attempts, &payload, orZero[string]{&body}); err != nil {
+	var from source
+	if err := rows.Scan(&id, &c.Attempts, &payload, orZero[string]{&from.body}, orZero[string]{&from.conversation}); err != nil {
 		return c, err
 	}
-	c.Event = readEvent(id, payload, body)
+	c.Event = readEvent(id, payload, from)
 	return c, nil
 }
 

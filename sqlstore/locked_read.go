@@ -70,8 +70,9 @@ SELECT * FROM (
 	ORDER BY m.seq LIMIT ?
 ) s%[1]d`
 
-// lockedBody is the body that belongs to an event, NULL if there is none.
-const lockedBody = "(SELECT m.body FROM delivery_messages m /*! FORCE INDEX (delivery_messages_id) */ WHERE m.id = body_of)"
+// lockedBody has the columns of an event's [source], NULL if there is none.
+const lockedBody = "(SELECT m.body FROM delivery_messages m /*! FORCE INDEX (delivery_messages_id) */ WHERE m.id = body_of), " +
+	"(SELECT c.id FROM delivery_messages m /*! FORCE INDEX (delivery_messages_id) */ JOIN delivery_conversations c ON c.conv = m.conv WHERE m.id = body_of)"
 
 // lockedReads returns the texts of the reading operations for SQLite or MySQL.
 func lockedReads(t *tongue, unread unread) reads {

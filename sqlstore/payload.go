@@ -96,15 +96,19 @@ func bodyOf(e delivery.Event) *string {
 	return &e.Updates[0].Message
 }
 
-// readEvent returns the event with that id, payload and body; of one that cannot be read, the id
-// alone, as [delivery.Store] says, so that it stands in nobody's way.
-func readEvent(id int64, text []byte, body string) delivery.Event {
+// source is the message that an event names for its body. It may be another than at first: once a
+// message was pruned, its id may come back in another conversation.
+type source struct{ body, conversation string }
+
+// readEvent returns the event with that id and payload, and its body from the source; of one that
+// cannot be read, the id alone, as [delivery.Store] says, so that it stands in nobody's way.
+func readEvent(id int64, text []byte, from source) delivery.Event {
 	e, err := decodeEvent(id, text)
 	if err != nil {
 		return delivery.Event{ID: id}
 	}
-	if body != "" && len(e.Updates) > 0 {
-		e.Updates[0].Body = body
+	if from.conversation == e.Conversation && len(e.Updates) > 0 {
+		e.Updates[0].Body = from.body
 	}
 	return e
 }

@@ -82,15 +82,18 @@ func TestABrokenPayloadIsAnErrorThatDoesNotQuoteIt(t *testing.T) {
 
 // A payload has no body: that is the message's own.
 func TestABodyIsNotInThePayload(t *testing.T) {
-	e := delivery.Event{Kind: delivery.MessageSent, Updates: []delivery.Update{{Message: "m", Body: "secret"}}}
+	e := delivery.Event{Kind: delivery.MessageSent, Conversation: "c", Updates: []delivery.Update{{Message: "m", Body: "secret"}}}
 	text, err := encodeEvent(e)
 	if err != nil || strings.Contains(text, "secret") {
 		t.Errorf("%s, %v", text, err)
 	}
-	if got := readEvent(1, []byte(text), "secret").Updates[0].Body; got != "secret" {
+	if got := readEvent(1, []byte(text), source{"secret", "c"}).Updates[0].Body; got != "secret" {
 		t.Errorf("with its body it has %q", got)
 	}
-	if got := readEvent(1, []byte("{"), "secret"); !reflect.DeepEqual(got, delivery.Event{ID: 1}) {
+	if got := readEvent(1, []byte(text), source{"secret", "d"}).Updates[0].Body; got != "" {
+		t.Errorf("with the body of a message of another conversation it has %q", got)
+	}
+	if got := readEvent(1, []byte("{"), source{"secret", "c"}); !reflect.DeepEqual(got, delivery.Event{ID: 1}) {
 		t.Errorf("what cannot be read is %+v", got)
 	}
 }

@@ -32,7 +32,7 @@ claimed AS (
 	WHERE id = ANY (ARRAY(SELECT id FROM due))
 	RETURNING id, payload, body_of, attempts
 )
-SELECT id, payload, body, attempts FROM claimed JOIN due USING (id)` + pgBody + ` ORDER BY since, id`
+SELECT id, payload, body, home, attempts FROM claimed JOIN due USING (id)` + pgBody + ` ORDER BY since, id`
 
 func (w *postgresWrites) claim(ctx context.Context, s *session, limit int, lease delivery.Lease) (claimed []delivery.Claimed, err error) {
 	began := time.Now()
@@ -41,12 +41,12 @@ func (w *postgresWrites) claim(ctx context.Context, s *session, limit int, lease
 		claimed, err = query(ctx, q, func(rows *sql.Rows) (c delivery.Claimed, err error) {
 			var id int64
 			var payload []byte
-			var body string
-			if err := rows.Scan(&id, &payload, orZero[string]{&body}, &c.Attempts); err != nil {
+			var from source
+			if err := rows.Scan(&id, &payload, orZero[string]{&from.body}, orZero[string]{&from.conversation}, &c.Attempts); err != nil {
 				return c, err
 			}
 			c.Lease = lease.Token
-			c.Event = readEvent(id, payload, body)
+			c.Event = readEvent(id, payload, from)
 			return c, nil
 		}, pgClaim, limit, lease.Token, lease.For.Microseconds(), since.Microseconds())
 		return err
@@ -57,9 +57,10 @@ func (w *postgresWrites) claim(ctx context.Context, s *session, limit int, lease
 	return claimed, err
 }
 
-// pgBody is a join with the body that belongs to an event, which may be NULL.
+// pgBody is a join with an event's [source], which may be NULL.
 const pgBody = `
-LEFT JOIN LATERAL (SELECT body FROM delivery_messages WHERE id = body_of LIMIT 1) m ON true`
+LEFT JOIN LATERAL (SELECT conv, body FROM delivery_messages WHERE id = body_of LIMIT 1) m ON true
+LEFT JOIN LATERAL (SELECT id AS home FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c ON true`
 
 // pgDone ends claims: $1 the events, $2 their leases. It is pgSettle for what mostly happens, in a
 // third of the time.

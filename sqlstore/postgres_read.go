@@ -119,7 +119,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t ON true
 LEFT JOIN LATERAL (SELECT status FROM delivery_own WHERE reader = CASE WHEN p.rev > 0 THEN p.reader END AND seq = m.seq LIMIT 1) private ON true` + pgReceipt,
 
-	dead: `SELECT id, payload, body, attempts, reason, at
+	dead: `SELECT id, payload, body, home, attempts, reason, at
 FROM (SELECT * FROM delivery_dead WHERE id > $1::bigint ORDER BY id LIMIT $2::bigint) d` + pgBody + ` ORDER BY id`,
 
 	backlog: `

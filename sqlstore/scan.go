@@ -155,11 +155,11 @@ func stripped(h delivery.Header) delivery.Header {
 func scanDead(rows *sql.Rows) (d delivery.DeadLetter, err error) {
 	var id int64
 	var payload []byte
-	var body string
-	if err := rows.Scan(&id, &payload, orZero[string]{&body}, &d.Attempts, &d.Reason, timestamp{&d.At}); err != nil {
+	var from source
+	if err := rows.Scan(&id, &payload, orZero[string]{&from.body}, orZero[string]{&from.conversation}, &d.Attempts, &d.Reason, timestamp{&d.At}); err != nil {
 		return d, err
 	}
-	d.Event = readEvent(id, payload, body)
+	d.Event = readEvent(id, payload, from)
 	return d, nil
 }
 
