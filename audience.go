@@ -82,7 +82,8 @@ func (o *outgoing) address(a Audience) error {
 		o.ask = a.Roster.members
 		return checkID("roster", a.Roster.Key)
 	}
-	// The set holds the sender too, so that all members of a group who write to the others share one.
+	// The set holds the sender too, so that all members of a group who write to the others share
+	// one.
 	members, err := membersOf("recipients", append(slices.Clone(a.Recipients), o.Sender), MaxRecipients+1)
 	o.Roster, o.Members = hashOf(members), members
 	if len(members) > fewMembers {

@@ -13,8 +13,8 @@ import (
 //	tracker, err := delivery.New(store, delivery.OwnNotifierFunc(bus.Publish), opts)
 //
 // A bus carries the whole event, [Event.Except] and [Event.User] included, and so is for servers
-// only. Whoever subscribes tells an event of the kind [OwnChanged] to the devices of its User alone. Clients get
-// the form of deliverywire, which is made where the client is connected.
+// only. Whoever subscribes tells an event of the kind [OwnChanged] to the devices of its User
+// alone. Clients get the form of deliverywire, which is made where the client is connected.
 //
 // A bus may lose events, deliver them twice, and let them overtake each other. It must say when it
 // may have lost some, as Subscribe describes. Single events that are lost without a word show as a

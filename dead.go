@@ -29,7 +29,8 @@ func (t *Tracker) DeadLetters(ctx context.Context, q DeadQuery) ([]DeadLetter, e
 
 // Replay puts up to [MaxBatch] dead letters back into the outbox, due at once and as fresh as new
 // ones. What they say is brought up to date, so that an old one cannot show anyone an old status or
-// a deleted message. One that has nothing left to say is dropped, and counts as replayed. An id that is not among the dead letters is [ErrNotFound]; the others are replayed all the same.
+// a deleted message. One that has nothing left to say is dropped, and counts as replayed. An id
+// that is not among the dead letters is [ErrNotFound]; the others are replayed all the same.
 func (t *Tracker) Replay(ctx context.Context, ids ...int64) error {
 	ids, err := distinct(ids)
 	if err != nil {
@@ -146,8 +147,8 @@ func (t *Tracker) refresh(ctx context.Context, e Event) (Event, error) {
 	return e, nil
 }
 
-// refreshOwn returns the event with the user's present places. An own status never falls, so that of
-// the event is still reached.
+// refreshOwn returns the event with the user's present places. An own status never falls, so that
+// of the event is still reached.
 func (t *Tracker) refreshOwn(ctx context.Context, e Event) (Event, error) {
 	e.Updates = slices.Clone(e.Updates)
 	for i, u := range e.Updates {

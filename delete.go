@@ -20,8 +20,8 @@ import (
 // Of a deleted message nothing is left but its id, its conversation and its place. The id stays
 // taken: a send with it is [ErrGone]. Marks of it are [ErrNotFound], but [Tracker.MarkUpTo] may
 // name it. [Tracker.Changes] tells clients that were away ([Message.Deleted]); no other list has
-// it. Its body is gone from waiting events and dead letters too. An event that a relay holds at that
-// moment may still be published with the body, within [Options.Lease].
+// it. Its body is gone from waiting events and dead letters too. An event that a relay holds at
+// that moment may still be published with the body, within [Options.Lease].
 //
 // Delete needs a [Keeper]; with any other store it returns [errors.ErrUnsupported]. When ctx ends
 // while the write is under way the error wraps [ErrOutcomeUnknown].
@@ -35,9 +35,9 @@ func (t *Tracker) Delete(ctx context.Context, actor Actor, messages ...string) (
 	})
 }
 
-// DeleteTx is [Tracker.Delete] inside the caller's transaction: the messages are deleted if and only
-// if the caller commits. It needs a [TxStore] whose InTx returns a [Keeper]. See [Tracker.SendTx]
-// for locks and events.
+// DeleteTx is [Tracker.Delete] inside the caller's transaction: the messages are deleted if and
+// only if the caller commits. It needs a [TxStore] whose InTx returns a [Keeper]. See
+// [Tracker.SendTx] for locks and events.
 func (t *Tracker) DeleteTx(ctx context.Context, tx DBTX, actor Actor, messages ...string) (deleted int, err error) {
 	inside, err := t.inTx(tx)
 	if err != nil {

@@ -75,15 +75,15 @@ type Options struct {
 	// from one second to an hour.
 	WriteTimeout time.Duration
 
-	// Trace returns what ties the events of a call to the request that it was made for, from the ctx of
-	// the call: a traceparent, say. It is kept in the outbox and comes back in [Event.Trace], in
-	// whatever process publishes the event. Clients never get it. What is longer than [MaxTrace] bytes,
-	// is not valid UTF-8 or contains NUL is dropped, since no call should fail for it. It may be called
-	// concurrently. Defaults to nothing.
+	// Trace returns what ties the events of a call to the request that it was made for, from the
+	// ctx of the call: a traceparent, say. It is kept in the outbox and comes back in
+	// [Event.Trace], in whatever process publishes the event. Clients never get it. What is longer
+	// than [MaxTrace] bytes, is not valid UTF-8 or contains NUL is dropped, since no call should
+	// fail for it. It may be called concurrently. Defaults to nothing.
 	Trace func(ctx context.Context) string
 
-	// PruneAge is the least age of messages that [Tracker.Prune] may remove. It must exceed the time
-	// for which clients retry a send. Defaults to [DefaultPruneAge]; at least an hour.
+	// PruneAge is the least age of messages that [Tracker.Prune] may remove. It must exceed the
+	// time for which clients retry a send. Defaults to [DefaultPruneAge]; at least an hour.
 	PruneAge time.Duration
 
 	// Logger is told what needs a person: events that nobody publishes, a failing endpoint, dead

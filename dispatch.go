@@ -15,10 +15,10 @@ const (
 )
 
 // publishQueue publishes what is in the queue until ctx ends, in batches, as many at a time as the
-// window allows. A full batch goes out at once. A smaller batch goes out at once if no call is under
-// way. Otherwise it waits until it is full, all calls have been answered, or its patience has ended.
-// So an event alone does not wait, a stream of events takes few calls, and a call that hangs delays
-// the other events by no more than patience.
+// window allows. A full batch goes out at once. A smaller batch goes out at once if no call is
+// under way. Otherwise it waits until it is full, all calls have been answered, or its patience has
+// ended. So an event alone does not wait, a stream of events takes few calls, and a call that hangs
+// delays the other events by no more than patience.
 func (r *relay) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 	var (
 		bell     <-chan time.Time // rings when the first batch has waited long enough

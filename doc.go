@@ -23,8 +23,8 @@
 //     [UpToResult], [Place]
 //   - to read: [Query], [Page], [Cursor], [Unread], [Position]
 //   - to say who may do what: [Action]
-//   - to publish: [Notifier], [NotifierFunc], [OwnNotifierFunc], [Notifiers], [Bus], [LocalBus], [Event], [Update];
-//     [RetryAfter], [Permanent], [Refused]
+//   - to publish: [Notifier], [NotifierFunc], [OwnNotifierFunc], [Notifiers], [Bus], [LocalBus],
+//     [Event], [Update]; [RetryAfter], [Permanent], [Refused]
 //   - to operate: [Backlog], [DeadLetter], [DeadQuery]
 //
 // Types that only a [Store] of your own needs say so in their first sentence: it names the Store's
@@ -42,9 +42,9 @@
 //   - A client that missed events can catch up exactly: [Tracker.Changes] returns all that changed
 //     since the version it holds.
 //   - What a user keeps private ([Actor.Hide]) stays private. A private mark empties the user's own
-//     badge and is told to the user's own devices. It reaches nobody else, by no count, list, event,
-//     version or lock, nor by a duration beyond the load of a write in another conversation. (SQLite
-//     has one writer at a time, so there every write can be noticed.)
+//     badge and is told to the user's own devices. It reaches nobody else, by no count, list,
+//     event, version or lock, nor by a duration beyond the load of a write in another conversation.
+//     (SQLite has one writer at a time, so there every write can be noticed.)
 //
 // The promise ends where the Notifier accepts an event. Pusher does not promise to bring it to
 // every browser, so clients catch up after each connection.

@@ -16,10 +16,10 @@ const eraseLimit = 20
 // call changes nothing.
 //
 // First take the user out of the app's own lists of members, and sign the user out. A mark by the
-// erased user is [ErrNotRecipient] from then on, and a message that names the user again makes a new
-// user of that name, who has no part in the older ones. What is under way at that moment may still
-// tell the name, within [Options.Lease]. Bodies, and the ids that the app has chosen for messages and
-// conversations, stay too: to remove the messages, [Tracker.Delete] them before.
+// erased user is [ErrNotRecipient] from then on, and a message that names the user again makes a
+// new user of that name, who has no part in the older ones. What is under way at that moment may
+// still tell the name, within [Options.Lease]. Bodies, and the ids that the app has chosen for
+// messages and conversations, stay too: to remove the messages, [Tracker.Delete] them before.
 //
 // Whoever reads the database still sees which receipts and messages are of one erased user in a
 // conversation. In a conversation of two, that is no secret.

@@ -27,7 +27,8 @@ var kinds = [...]string{MessageSent: "message", StatusChanged: "status", Message
 // Valid reports whether k is one of the kinds.
 func (k Kind) Valid() bool { return MessageSent <= k && int(k) < len(kinds) }
 
-// String returns "message", "status", "deleted", "own" or "pruned", or "Kind(n)" for an invalid kind.
+// String returns "message", "status", "deleted", "own" or "pruned", or "Kind(n)" for an invalid
+// kind.
 func (k Kind) String() string {
 	if !k.Valid() {
 		return fmt.Sprintf("Kind(%d)", uint8(k))
@@ -59,8 +60,8 @@ var errKind = &InvalidError{Field: "kind", Reason: "is not message, status, dele
 // Event is what a [Notifier] is told: changes of one conversation that were committed together.
 // It may be told more than once and out of order; versions let a receiver tell.
 //
-// An event of the kind [OwnChanged] is for the devices of its User and for nobody else. It covers no
-// versions: Conversation, From and To are zero, and each update has its Own.
+// An event of the kind [OwnChanged] is for the devices of its User and for nobody else. It covers
+// no versions: Conversation, From and To are zero, and each update has its Own.
 type Event struct {
 	ID           int64  `json:"id"` // the outbox's own, the same at every attempt
 	Kind         Kind   `json:"kind"`
@@ -80,9 +81,9 @@ type Event struct {
 	// events from it.
 	Except string `json:"except,omitempty"`
 
-	// Trace are the traces of the calls that made the changes, if [Options.Trace] gives them any: each
-	// once, in order, byte for byte, and at most [MaxTraces] of them. They are for the app's own
-	// servers, and not for clients.
+	// Trace are the traces of the calls that made the changes, if [Options.Trace] gives them any:
+	// each once, in order, byte for byte, and at most [MaxTraces] of them. They are for the app's
+	// own servers, and not for clients.
 	Trace []string `json:"trace,omitempty"`
 
 	// Updates stand in order of Version; there is at least one. After a [Tracker.Replay] they tell
@@ -90,9 +91,9 @@ type Event struct {
 	Updates []Update `json:"updates"`
 }
 
-// AddTrace adds the trace of one more call to the event, unless it is empty. Of more than [MaxTraces]
-// it keeps the first in order. It is how every [Store] that computes in Go keeps the traces of the
-// changes that share an event.
+// AddTrace adds the trace of one more call to the event, unless it is empty. Of more than
+// [MaxTraces] it keeps the first in order. It is how every [Store] that computes in Go keeps the
+// traces of the changes that share an event.
 func (e *Event) AddTrace(trace string) {
 	at, known := slices.BinarySearch(e.Trace, trace)
 	if trace == "" || known || at == MaxTraces {

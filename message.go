@@ -47,8 +47,8 @@ type Header struct {
 	SentAt       time.Time `json:"sent_at,omitzero"`
 }
 
-// deleted reports whether the header is what a tombstone holds. The sender does not tell: that of an
-// erased user is empty too.
+// deleted reports whether the header is what a tombstone holds. The sender does not tell: that of
+// an erased user is empty too.
 func (h Header) deleted() bool { return h.Quorum == 0 }
 
 // Message is a message and what became of it.
@@ -136,10 +136,10 @@ func (r *Receipt) Advance(h Header, to Status, at time.Time) bool {
 	return true
 }
 
-// Own is a receipt as its recipient knows it: with the status that the user has marked or reached by
-// [Tracker.Dismiss], whether others may see it or not. The version and the times are those of what
-// others may see, and zero if that is nothing. It is a type of its own so that nobody is given it by
-// mistake.
+// Own is a receipt as its recipient knows it: with the status that the user has marked or reached
+// by [Tracker.Dismiss], whether others may see it or not. The version and the times are those of
+// what others may see, and zero if that is nothing. It is a type of its own so that nobody is given
+// it by mistake.
 type Own Receipt
 
 // Query asks for messages of one conversation by their place in it: the oldest, if it says no more.
@@ -209,8 +209,8 @@ type Page struct {
 	// More says that the page was cut, at its limit or at [MaxPage].
 	More bool `json:"more"`
 
-	// Floor is the Seq up to which all messages of the conversation were removed ([Tracker.Prune]), 0
-	// if none were. A client drops what it has at or below.
+	// Floor is the Seq up to which all messages of the conversation were removed ([Tracker.Prune]),
+	// 0 if none were. A client drops what it has at or below.
 	Floor int64 `json:"floor,omitempty"`
 
 	// Reset says that the store cannot tell what changed, since it is behind the client or was

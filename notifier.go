@@ -18,8 +18,8 @@ import (
 // Any number of processes may run a relay over one store. Each event is told to the Notifier of one
 // of them, and to no other. This suits a Notifier that hands events to something all processes
 // share, as Pusher and brokers are. A Notifier that pushes to connections of its own process, such
-// as server-sent events or WebSockets, would reach the clients of that process alone, and the others
-// would hear nothing. Between several processes it needs a [Bus]: sseadapter takes one.
+// as server-sent events or WebSockets, would reach the clients of that process alone, and the
+// others would hear nothing. Between several processes it needs a [Bus]: sseadapter takes one.
 //
 // [pusheradapter]: https://pkg.go.dev/github.com/msgdelivery/delivery/pusheradapter
 type Notifier interface {
@@ -57,12 +57,13 @@ type CheckingNotifier interface {
 type OwnNotifier interface {
 	Notifier
 
-	// TakesOwn says that Notify takes events of the kind OwnChanged, and tells them to the devices of
-	// [Event.User] and to nobody else. It is asked once.
+	// TakesOwn says that Notify takes events of the kind OwnChanged, and tells them to the devices
+	// of [Event.User] and to nobody else. It is asked once.
 	TakesOwn() bool
 }
 
-// OwnNotifierFunc is a function as an [OwnNotifier] that takes OwnChanged events: a [Bus]'s Publish.
+// OwnNotifierFunc is a function as an [OwnNotifier] that takes OwnChanged events: a [Bus]'s
+// Publish.
 type OwnNotifierFunc func(ctx context.Context, events []Event) error
 
 // Notify calls f.

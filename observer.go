@@ -8,8 +8,8 @@ import (
 
 // Observer holds functions that are called at certain moments, for metrics and tracing. Any of them
 // may be nil. They are called synchronously and concurrently, so they should be quick. The contexts
-// of Sent, Marked and Deleted are those of the callers, with whatever an app or a tracing library keeps in
-// them; the others are the relay's own.
+// of Sent, Marked and Deleted are those of the callers, with whatever an app or a tracing library
+// keeps in them; the others are the relay's own.
 //
 // Fields that name users, conversations and messages have too many values for the labels of a
 // metric. Their comments say "an id". All other fields are numbers, or have few values. An error's
@@ -25,9 +25,10 @@ type Observer struct {
 	// Deleted is called for each message of a Delete, whatever became of it.
 	Deleted func(context.Context, DeletedInfo)
 
-	// Wrote is called after each write of a batch of sends, marks, up-to marks or deletions, with the
-	// ctx of the batch. Several callers may share it. A batch that the database refuses is written
-	// again in parts, each of which counts. Writes in a transaction of the app's are not told of.
+	// Wrote is called after each write of a batch of sends, marks, up-to marks or deletions, with
+	// the ctx of the batch. Several callers may share it. A batch that the database refuses is
+	// written again in parts, each of which counts. Writes in a transaction of the app's are not
+	// told of.
 	Wrote func(context.Context, WroteInfo)
 
 	// Notified is called after each call of the Notifier.
@@ -65,8 +66,8 @@ type MarkedInfo struct {
 	Changed int   // receipts that advanced; at most 1 unless UpTo
 	Err     error // nil, a refusal such as [ErrOwnMessage], or a failure
 
-	// SentAt is when the message was sent, and Receipt the user's after the mark, which has ids. Both
-	// are zero with an Err, and for up-to marks.
+	// SentAt is when the message was sent, and Receipt the user's after the mark, which has ids.
+	// Both are zero with an Err, and for up-to marks.
 	SentAt  time.Time
 	Receipt Receipt
 }

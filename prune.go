@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// pruneLimit is how many messages go in one transaction. After each, pruning rests pruneRest times as
-// long as it took, and leaves the database to the others.
+// pruneLimit is how many messages go in one transaction. After each, pruning rests pruneRest times
+// as long as it took, and leaves the database to the others.
 const (
 	pruneLimit = 100
 	pruneRest  = 2
 )
 
-// Prune removes, in every conversation, the messages before the first one that was sent at before or
-// later, and announces that. It returns how many messages it removed. Nothing is left of them: a
+// Prune removes, in every conversation, the messages before the first one that was sent at before
+// or later, and announces that. It returns how many messages it removed. Nothing is left of them: a
 // message with such an id would be a new one. So before must be older than the clients' queued
 // sends: if it is not at least [Options.PruneAge] ago, the error is an [InvalidError].
 //
 // Prune works in transactions of up to 100 messages, one conversation after the other, and rests
-// between them for 2/3 of the time, so that it hinders little what else goes on. If it ends early, with an
-// error, a further call goes on. Every page has the floor up to which messages were removed
+// between them for 2/3 of the time, so that it hinders little what else goes on. If it ends early,
+// with an error, a further call goes on. Every page has the floor up to which messages were removed
 // ([Page.Floor]), and so has the event ([Pruned]): clients drop what is at or below it.
 //
 // Prune needs a [Keeper]; with any other store it returns [errors.ErrUnsupported].
@@ -50,14 +50,14 @@ func (t *Tracker) Prune(ctx context.Context, before time.Time) (removed int, err
 	return removed, nil
 }
 
-// DeleteConversation removes all messages of a conversation, announces that as [Tracker.Prune] does,
-// and then removes all else: its rosters, and what is kept of its users, so that [Place.Rev] starts
-// again at 0. A conversation that does not exist is no error. A send while DeleteConversation is
-// under way may or may not be removed.
+// DeleteConversation removes all messages of a conversation, announces that as [Tracker.Prune]
+// does, and then removes all else: its rosters, and what is kept of its users, so that [Place.Rev]
+// starts again at 0. A conversation that does not exist is no error. A send while
+// DeleteConversation is under way may or may not be removed.
 //
-// The conversation's id, its version and its floor stay, and later sends go on from that version. If
-// the version started again at 0, new messages could bring it to what a page knows already, and the
-// page would keep the old messages and take the new ones for known.
+// The conversation's id, its version and its floor stay, and later sends go on from that version.
+// If the version started again at 0, new messages could bring it to what a page knows already, and
+// the page would keep the old messages and take the new ones for known.
 func (t *Tracker) DeleteConversation(ctx context.Context, conversation string) error {
 	if err := checkID("conversation", conversation); err != nil {
 		return err

@@ -55,9 +55,9 @@ type Store interface {
 	// Advance applies marks, no two of them of the same message and user, and returns one result
 	// each in the order of the argument. A mark advances a receipt, by the rules of
 	// [Receipt.Advance], if and only if the message exists, the user is not its sender, and either
-	// the audience is frozen and the user has a receipt, or it is open and [Mark.AdmittedTo] its conversation;
-	// then a receipt that does not exist yet is made. Each advance takes a version of its own,
-	// which becomes the receipt's and the message's, and is counted by [Tally.Count].
+	// the audience is frozen and the user has a receipt, or it is open and [Mark.AdmittedTo] its
+	// conversation; then a receipt that does not exist yet is made. Each advance takes a version of
+	// its own, which becomes the receipt's and the message's, and is counted by [Tally.Count].
 	//
 	// Advances of one conversation and one socket make one [StatusChanged] event; different sockets
 	// never share one. The events are born under the lease and returned, or due at once if it is
@@ -81,14 +81,14 @@ type Store interface {
 
 	// AdvanceOwn applies what one user alone may know: marks of one user and one socket, no two of
 	// the same message, and returns one result each in the order of the argument. What becomes of
-	// each is said by [OwnMark.Apply]; [Place.Rev] rises by one in each conversation in which the call
-	// changed something. A private mark that the place has reached may be forgotten.
+	// each is said by [OwnMark.Apply]; [Place.Rev] rises by one in each conversation in which the
+	// call changed something. A private mark that the place has reached may be forgotten.
 	//
-	// It changes nothing that any other method but Unread, and List for its Viewer, answers with: no
-	// receipt, count or version. It makes the events of [OwnEvents], under the lease as in Create. It
-	// neither waits for a conversation that another transaction has locked nor makes others wait for
-	// one, unless the store lets in one writer at a time. It may wait for another change of the same
-	// user's.
+	// It changes nothing that any other method but Unread, and List for its Viewer, answers with:
+	// no receipt, count or version. It makes the events of [OwnEvents], under the lease as in
+	// Create. It neither waits for a conversation that another transaction has locked nor makes
+	// others wait for one, unless the store lets in one writer at a time. It may wait for another
+	// change of the same user's.
 	AdvanceOwn(ctx context.Context, marks []OwnMark, lease Lease) ([]MarkedOwn, []Claimed, error)
 
 	// Load returns the messages with these ids that exist, each once, in any order.
@@ -102,24 +102,25 @@ type Store interface {
 
 	// Unread counts, for each of these distinct conversations and in their order, up to limit
 	// messages that the user has not read, finds the first of them, and returns the conversation's
-	// newest message with the user's receipt in Own and its body cut by [Preview], each conversation
-	// from one snapshot. A message counts if the user is not its sender, the audience is open or the
-	// user is a recipient, and neither the user's receipt nor [OwnState.Own] is at [Read]. Flagged
-	// says that there is a message at or after the [Place.Flag], the first of which can be the First.
-	// An unknown conversation has its name alone. A store that keeps the user's place begins there.
+	// newest message with the user's receipt in Own and its body cut by [Preview], each
+	// conversation from one snapshot. A message counts if the user is not its sender, the audience
+	// is open or the user is a recipient, and neither the user's receipt nor [OwnState.Own] is at
+	// [Read]. Flagged says that there is a message at or after the [Place.Flag], the first of which
+	// can be the First. An unknown conversation has its name alone. A store that keeps the user's
+	// place begins there.
 	Unread(ctx context.Context, user string, conversations []string, limit int) ([]Unread, error)
 
 	// Receipts returns a page of the receipts of one message, ordered by recipient, byte for byte.
-	// Those of a message that does not exist are none. A page may be cut before its Limit, with More
-	// and Next set, if the store has looked at many receipts of other statuses.
+	// Those of a message that does not exist are none. A page may be cut before its Limit, with
+	// More and Next set, if the store has looked at many receipts of other statuses.
 	Receipts(ctx context.Context, list ReceiptList) (ReceiptPage, error)
 
 	// ReceiptsOf returns those of these distinct receipts that exist, in any order.
 	ReceiptsOf(ctx context.Context, keys []ReceiptKey) ([]Receipt, error)
 }
 
-// Keeper is a [Store] that can also delete, prune, erase and verify. [Tracker.Delete] and the other calls for
-// the end of messages need it.
+// Keeper is a [Store] that can also delete, prune, erase and verify. [Tracker.Delete] and the other
+// calls for the end of messages need it.
 //
 // A deleted message leaves a tombstone: its id, its conversation, its seq, and the version of its
 // deletion. The id stays taken, and Create answers Gone. For Load, Receipts, Advance, Unread and
@@ -132,12 +133,12 @@ type Keeper interface {
 
 	// Delete deletes messages, no two of them the same, and returns one result each in the order of
 	// the argument. Each deletion takes a version of its own. Deletions of one conversation and one
-	// socket make one [MessageDeleted] event; different sockets never share one. An update of it has
-	// the message's id and the version alone. The events are born under the lease and returned, or
-	// due at once if it is zero.
+	// socket make one [MessageDeleted] event; different sockets never share one. An update of it
+	// has the message's id and the version alone. The events are born under the lease and returned,
+	// or due at once if it is zero.
 	//
-	// What Claim and Dead return after the deletion has no body of the message. A roster is gone with
-	// its last message. The rules for Create and the other writes hold for Delete too.
+	// What Claim and Dead return after the deletion has no body of the message. A roster is gone
+	// with its last message. The rules for Create and the other writes hold for Delete too.
 	Delete(ctx context.Context, deletions []Deletion, lease Lease) ([]Deleted, []Claimed, error)
 
 	// Conversations returns up to limit ids of conversations greater than after, in order, byte for
@@ -145,14 +146,15 @@ type Keeper interface {
 	Conversations(ctx context.Context, after string, limit int) ([]string, error)
 
 	// Prune removes the first messages of a conversation, those before the first that was sent at
-	// Before or later, and what is left of deleted ones among them. Nothing is left of either. The conversation's floor becomes the seq of the last one, and is in each Page
-	// from then on. Prune takes one version, and makes one [Pruned] event, due at once,
-	// with one update that has the version and the floor alone. Without a message to remove it
-	// takes no version and makes no event. A call that leaves no more also drops the users' private
-	// marks and flags ([Place.Flag]) at or below the floor.
+	// Before or later, and what is left of deleted ones among them. Nothing is left of either. The
+	// conversation's floor becomes the seq of the last one, and is in each Page from then on. Prune
+	// takes one version, and makes one [Pruned] event, due at once, with one update that has the
+	// version and the floor alone. Without a message to remove it takes no version and makes no
+	// event. A call that leaves no more also drops the users' private marks and flags
+	// ([Place.Flag]) at or below the floor.
 	//
-	// A call removes at most Limit messages, and fewer if they have many receipts, but at least one.
-	// With All, the time of a message does not matter, and once there is none, all else of the
+	// A call removes at most Limit messages, and fewer if they have many receipts, but at least
+	// one. With All, the time of a message does not matter, and once there is none, all else of the
 	// conversation is removed but its version and its floor.
 	Prune(ctx context.Context, p Pruning) (PruningResult, error)
 
@@ -167,8 +169,9 @@ type Keeper interface {
 	// events for the user alone are dropped, others have "" in its place.
 	Erase(ctx context.Context, user string, limit int) (ErasureResult, error)
 
-	// Verify counts the receipts of the first limit messages of a conversation after a seq, all at one
-	// moment, and compares them with the counters. Tombstones are passed over. It changes nothing.
+	// Verify counts the receipts of the first limit messages of a conversation after a seq, all at
+	// one moment, and compares them with the counters. Tombstones are passed over. It changes
+	// nothing.
 	Verify(ctx context.Context, conversation string, after int64, limit int) (Verification, error)
 }
 

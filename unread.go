@@ -32,8 +32,8 @@ type Unread struct {
 	First Position `json:"first,omitzero"`
 
 	// Newest is the conversation's newest message, whoever sent it, with the user's own receipt and
-	// the first [MaxPreview] characters of its body: what a list of conversations shows, and what to
-	// mark up to, so that nothing is unread. It is nil in an empty conversation.
+	// the first [MaxPreview] characters of its body: what a list of conversations shows, and what
+	// to mark up to, so that nothing is unread. It is nil in an empty conversation.
 	Newest *Message `json:"newest,omitempty"`
 
 	// Version is the conversation's: what [Tracker.Changes] after it returns is not counted here.
@@ -53,14 +53,14 @@ type Position struct {
 }
 
 // Unread counts what the actor has not read yet in each of 1 to [MaxConversations] conversations,
-// none of them named twice, in the order of the call: what a list of conversations with their badges
-// wants to know. Messages of others count as long as the user's receipt is not at [Read]: those
-// frozen with the user as a recipient, and all open ones. A conversation that does not exist has
-// nothing unread. Like the other reads it asks no rule.
+// none of them named twice, in the order of the call: what a list of conversations with their
+// badges wants to know. Messages of others count as long as the user's receipt is not at [Read]:
+// those frozen with the user as a recipient, and all open ones. A conversation that does not exist
+// has nothing unread. Like the other reads it asks no rule.
 //
 // It looks at the messages after the place that the user's last [Tracker.MarkUpTo] or
-// [Tracker.Dismiss] reached, until it has found more than [MaxUnread], and at none before. Marks of single messages move no place:
-// what was read so is looked at each time.
+// [Tracker.Dismiss] reached, until it has found more than [MaxUnread], and at none before. Marks of
+// single messages move no place: what was read so is looked at each time.
 func (t *Tracker) Unread(ctx context.Context, actor Actor, conversations ...string) ([]Unread, error) {
 	if err := actor.check(); err != nil {
 		return nil, err

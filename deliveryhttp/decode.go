@@ -24,8 +24,8 @@ const maxRequest = 6*delivery.MaxBody + 8<<10
 
 // fields are what a request may hold, each with a pointer to where its value goes. None has to be
 // there: whoever needs to know looks for nil. A request with any other field is refused, and so is
-// one that holds the same twice: whoever sent it means something that would not happen. In a query a
-// list is a field that is there several times.
+// one that holds the same twice: whoever sent it means something that would not happen. In a query
+// a list is a field that is there several times.
 type fields map[string]any
 
 // decodeBody reads a request's JSON object into the fields. A refusal names the field, and quotes
@@ -50,8 +50,8 @@ func (f fields) decodeBody(r *http.Request) error {
 	return f.decodeSocket(r.Header)
 }
 
-// decodeSocket reads the socket from where clients such as Laravel Echo send it by themselves, if the
-// body has none.
+// decodeSocket reads the socket from where clients such as Laravel Echo send it by themselves, if
+// the body has none.
 func (f fields) decodeSocket(header http.Header) error {
 	socket, ok := f["socket"].(*string)
 	sockets := header.Values("X-Socket-ID")

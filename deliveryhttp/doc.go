@@ -43,10 +43,10 @@
 // Every change of a conversation has a version, and every answer carries the versions of what it
 // tells. A client keeps the version and the epoch of the last page that it read, raises the version
 // with each event and each answer to a mark, and passes both to GET /changes to get what it missed.
-// A message in that answer with "deleted": true was deleted: the client removes it. If an answer has
-// a "floor", the messages up to that seq were removed: the client removes them too.
-// If the answer has "reset": true, the database was restored or is behind and cannot tell what
-// changed. The client then forgets the conversation's messages and lists them again.
+// A message in that answer with "deleted": true was deleted: the client removes it. If an answer
+// has a "floor", the messages up to that seq were removed: the client removes them too. If the
+// answer has "reset": true, the database was restored or is behind and cannot tell what changed.
+// The client then forgets the conversation's messages and lists them again.
 //
 // The answer to an up-to mark covers the versions from "from" to "to". If to − from + 1 > changed,
 // other users made changes in between, and the client reads the changes.
@@ -77,17 +77,17 @@
 // recipients whom the message has not reached. If "more" is true, the next page is the one with
 // "next" as its "after". Such a page may have few receipts, or none.
 //
-// A page of messages or changes ends before it exceeds 1 MiB ([delivery.MaxPage]), and may therefore
-// have fewer items than asked for. If "more" is true, there are more, and the client asks again
-// after the last item. A page of receipts is never larger than that.
+// A page of messages or changes ends before it exceeds 1 MiB ([delivery.MaxPage]), and may
+// therefore have fewer items than asked for. If "more" is true, there are more, and the client asks
+// again after the last item. A page of receipts is never larger than that.
 //
 // GET /unread tells what the user has not read in each of up to 200 conversations, as a list of
-// {conversation, count, more, flagged, first?, newest?, version, place} in the order of the query: a
-// list of conversations with their badges is one request. It counts up to 1,000 messages; "more" is true if
-// there are more. A page after the seq of "first" less 1 begins with the first unread message.
-// "newest" is the newest message, with the first 256 characters of its body. A mark up to its id
-// leaves nothing unread that the user may mark. Conversations that the user may not view are left
-// out.
+// {conversation, count, more, flagged, first?, newest?, version, place} in the order of the query:
+// a list of conversations with their badges is one request. It counts up to 1,000 messages; "more"
+// is true if there are more. A page after the seq of "first" less 1 begins with the first unread
+// message. "newest" is the newest message, with the first 256 characters of its body. A mark up to
+// its id leaves nothing unread that the user may mark. Conversations that the user may not view are
+// left out.
 //
 // A server with untrusted clients also needs a write deadline ([http.Server] WriteTimeout).
 // Otherwise a client that reads nothing keeps its answer in the server's memory.
@@ -103,21 +103,21 @@
 //		{"message": "m2", "changed": false, "error": "own_message"}
 //	]}
 //
-// [Options.Hide] says what others may not see of a user's marks. The answer to a mark has the user's
-// own receipt, whose status can be more than others see.
+// [Options.Hide] says what others may not see of a user's marks. The answer to a mark has the
+// user's own receipt, whose status can be more than others see.
 //
-// POST /dismiss empties the user's badge up to a message, and POST /unread marks the conversation as
-// unread from a message on ("flagged" in GET /unread), until the user reads or dismisses that far.
-// Both answer with the user's place in the conversation, and tell nobody else anything. The place's
-// "rev" rises with each such change: a device that knows a lower one reads GET /unread.
+// POST /dismiss empties the user's badge up to a message, and POST /unread marks the conversation
+// as unread from a message on ("flagged" in GET /unread), until the user reads or dismisses that
+// far. Both answer with the user's place in the conversation, and tell nobody else anything. The
+// place's "rev" rises with each such change: a device that knows a lower one reads GET /unread.
 //
 // # The socket
 //
 // The field "socket" is the id of the connection on which the client listens for events. That
 // connection is not told of the change that the request makes. With pusher-js the id is
 // pusher.connection.socket_id. If the body has none, the header X-Socket-ID is used, which Laravel
-// Echo adds to requests by itself. Without either, the client is told of its own change like everyone
-// else.
+// Echo adds to requests by itself. Without either, the client is told of its own change like
+// everyone else.
 //
 // # Who may do what
 //
@@ -134,8 +134,8 @@
 //
 // # Pages that outlive a sign-out
 //
-// A tab that shows the page of alice may still be open when carol signs in in another tab of the same
-// browser. What that tab sends then comes with carol's session. So a client says in the header
+// A tab that shows the page of alice may still be open when carol signs in in another tab of the
+// same browser. What that tab sends then comes with carol's session. So a client says in the header
 // Delivery-User for which user its page was made, percent-encoded, and a request of anybody else's
 // session is refused with 409 other_user. The client of package deliveryjs sends the header with
 // every request. Clients that sign in by a token have no need for it, and a request without it is

@@ -15,8 +15,9 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// UserHeader is the header by which a client says whom it takes its user for, percent-encoded. It is
-// compared with the user that the app's identify function returns, and gives no right to anything.
+// UserHeader is the header by which a client says whom it takes its user for, percent-encoded. It
+// is compared with the user that the app's identify function returns, and gives no right to
+// anything.
 const UserHeader = "Delivery-User"
 
 // Handler serves a tracker's messages and marks. Make it with [New]. It is safe for concurrent use.
@@ -37,9 +38,9 @@ type Options struct {
 	// concurrently.
 	Audience func(ctx context.Context, draft delivery.Draft) (delivery.Audience, error)
 
-	// Hide returns what others may not see of the user's marks: the app's setting "show others what I
-	// have read". It is asked for each request that marks. If it fails, the answer is 500 and nothing
-	// is marked. It may be called concurrently. By default nothing is hidden.
+	// Hide returns what others may not see of the user's marks: the app's setting "show others what
+	// I have read". It is asked for each request that marks. If it fails, the answer is 500 and
+	// nothing is marked. It may be called concurrently. By default nothing is hidden.
 	Hide func(r *http.Request, user string) (delivery.Hide, error)
 
 	// CrossOrigin decides which origins may make requests that change something. Refusals are
@@ -168,8 +169,9 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (endpoint, strin
 	return e, user, nil
 }
 
-// checkUser refuses a request whose client takes its user for another one than the app does. That is
-// a page that was made for a user who has signed out since: it would send and mark as somebody else.
+// checkUser refuses a request whose client takes its user for another one than the app does. That
+// is a page that was made for a user who has signed out since: it would send and mark as somebody
+// else.
 func checkUser(r *http.Request, user string) error {
 	said := r.Header.Values(UserHeader)
 	if len(said) == 0 {

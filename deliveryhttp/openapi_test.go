@@ -17,8 +17,8 @@ import (
 	"github.com/msgdelivery/delivery/deliveryhttp"
 )
 
-// These tests hold openapi.json to the handlers, both ways. Whoever adds a route, a field, a status or
-// a code is told what to add to the file, and whoever takes one away what to take away.
+// These tests hold openapi.json to the handlers, both ways. Whoever adds a route, a field, a status
+// or a code is told what to add to the file, and whoever takes one away what to take away.
 
 // same compares two sets, and says what to do.
 func same(t *testing.T, where string, got, want []string) {
@@ -159,8 +159,8 @@ var requests = []string{
 	`GET /receipts?message=m1&limit=1`, `POST /messages/delete {"message":"m2"}`, `GET /messages@bob?conversation=room`, `GET /changes@bob?conversation=room&since=1`,
 }
 
-// TestAnswersAreAsDescribed compares what the handlers answer with the schemas, and wants a request of
-// each route.
+// TestAnswersAreAsDescribed compares what the handlers answer with the schemas, and wants a request
+// of each route.
 func TestAnswersAreAsDescribed(t *testing.T) {
 	desk, d := newDesk(t, nil), described(t)
 	operations, asked := d.operations(), make(map[string]bool)

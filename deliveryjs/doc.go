@@ -30,9 +30,9 @@
 //	shared.js       a transport that all tabs of a user share
 //	protocol.js     a small client of Pusher's protocol
 //
-// Each is complete in itself, and at most 2 KB, where the core is at most 6 KB, both compressed. The
-// folder client has the sources, their types (.d.ts) and a package.json: projects with npm install
-// the folder and bundle it themselves. Message, Options and Transport are described in
+// Each is complete in itself, and at most 2 KB, where the core is at most 6 KB, both compressed.
+// The folder client has the sources, their types (.d.ts) and a package.json: projects with npm
+// install the folder and bundle it themselves. Message, Options and Transport are described in
 // client/delivery.d.ts.
 //
 // # What the client does
@@ -43,20 +43,20 @@
 // own scrolling, and in front of a user who gave a sign in the last 60 s. It never marks the user's
 // own messages.
 //
-// Marks and messages wait in the browser's storage until the server has confirmed them. They survive
-// a reload, and a full storage as long as the page is open. Marks are sent in batches, one request at
-// a time, and the last ones when the page is hidden or closed. After failures the client waits for
-// 0.5 s to 15 s, with jitter.
+// Marks and messages wait in the browser's storage until the server has confirmed them. They
+// survive a reload, and a full storage as long as the page is open. Marks are sent in batches, one
+// request at a time, and the last ones when the page is hidden or closed. After failures the client
+// waits for 0.5 s to 15 s, with jitter.
 //
-// The client applies events by their versions, notices what is missing, and catches up: after a gap,
-// a reconnection, a minute in the background, a freeze, the way back from the back/forward cache, and
-// when the network is back. It starts over when the server says so, and a deleted or pruned message
-// stays away.
+// The client applies events by their versions, notices what is missing, and catches up: after a
+// gap, a reconnection, a minute in the background, a freeze, the way back from the back/forward
+// cache, and when the network is back. It starts over when the server says so, and a deleted or
+// pruned message stays away.
 //
 // What the user reads on another device counts as read here too. Marks that are kept from others
-// (delivery.HideRead) are an exception where they are not told at once: only sseadapter's streams tell
-// them, while they are open. Over Pusher the client does not listen to the user's own channel. It
-// learns of such marks with the next messages that it loads. The client does not show what
+// (delivery.HideRead) are an exception where they are not told at once: only sseadapter's streams
+// tell them, while they are open. Over Pusher the client does not listen to the user's own channel.
+// It learns of such marks with the next messages that it loads. The client does not show what
 // Tracker.Dismiss and Tracker.MarkUnread did, and has no calls for them.
 //
 // Every request says by the header Delivery-User whom the page was made for, and deliveryhttp
@@ -65,7 +65,7 @@
 //
 // # Browsers
 //
-// The modules need ES2023's findLast and AbortSignal.timeout: Chromium 103, Firefox 104 and Safari 16
-// or newer. A Content-Security-Policy needs script-src and connect-src for the app's own origin, and
-// connect-src for the Pusher server.
+// The modules need ES2023's findLast and AbortSignal.timeout: Chromium 103, Firefox 104 and Safari
+// 16 or newer. A Content-Security-Policy needs script-src and connect-src for the app's own origin,
+// and connect-src for the Pusher server.
 package deliveryjs

@@ -18,8 +18,8 @@ import (
 //go:embed served/*.js
 var served embed.FS
 
-// Version returns the version of the modules, which is part of their URLs: 12 hex digits that change
-// whenever one of them does.
+// Version returns the version of the modules, which is part of their URLs: 12 hex digits that
+// change whenever one of them does.
 func Version() string { return load().version }
 
 // Handler returns the handler that serves the modules to GET and HEAD requests. It is safe for

@@ -14,8 +14,8 @@ import (
 	"github.com/msgdelivery/delivery/memstore"
 )
 
-// BenchmarkMarks compares marks of 256 callers without and with telemetry, on a store in memory, where
-// nothing else takes time.
+// BenchmarkMarks compares marks of 256 callers without and with telemetry, on a store in memory,
+// where nothing else takes time.
 func BenchmarkMarks(b *testing.B) {
 	for _, on := range []bool{false, true} {
 		b.Run(fmt.Sprintf("telemetry=%t", on), func(b *testing.B) { benchmarkMarks(b, on) })

@@ -32,27 +32,29 @@
 //	delivery.breaker.state        gauge             {state}    delivery.breaker
 //
 // delivery.receipts counts the receipts that advanced, by all marks. The two times are those of
-// single marks: from the sending of a message to the step of a recipient. An up-to mark has no time.
-// What others may not see of a mark ([delivery.Actor.Hide]) is in delivery.marks only.
+// single marks: from the sending of a message to the step of a recipient. An up-to mark has no
+// time. What others may not see of a mark ([delivery.Actor.Hide]) is in delivery.marks only.
 //
-// The gauges are read from the tracker by [Telemetry.Watch], with one call of [delivery.Tracker.Backlog]
-// at each collection. The outbox is shared by all processes, so take the greatest of their values, and
-// not the sum. The breaker is the process's own: the state that holds has the value 1, the others 0.
+// The gauges are read from the tracker by [Telemetry.Watch], with one call of
+// [delivery.Tracker.Backlog] at each collection. The outbox is shared by all processes, so take the
+// greatest of their values, and not the sum. The breaker is the process's own: the state that holds
+// has the value 1, the others 0.
 //
-// grafana.json is a dashboard of these metrics as the Prometheus exporter names them, and alerts.yaml
-// has alerts. docs/operations.md says what to do at each.
+// grafana.json is a dashboard of these metrics as the Prometheus exporter names them, and
+// alerts.yaml has alerts. docs/operations.md says what to do at each.
 //
 // # Labels
 //
 // No id of a user, a message or a conversation is ever a label, and no text of an error. The label
 // delivery.result has one of these values: ok, own_message, not_recipient, forbidden, not_found,
-// conflict, gone, invalid, unavailable, outcome_unknown, tx_conflict, canceled, error. For the notifier
-// it is ok, refused, canceled or error. delivery.status is delivered or read; delivery.batch is sends,
-// marks, up_to or deletions; delivery.breaker is closed, open or half-open.
+// conflict, gone, invalid, unavailable, outcome_unknown, tx_conflict, canceled, error. For the
+// notifier it is ok, refused, canceled or error. delivery.status is delivered or read;
+// delivery.batch is sends, marks, up_to or deletions; delivery.breaker is closed, open or
+// half-open.
 //
 // # Traces
 //
-// Each call of the notifier is a span, delivery.notify. It is linked to the spans in whose contexts the
-// changes were sent or marked, in whatever process that was: [Trace] puts those into the outbox. Only
-// sampled spans are put there. A span has at most 128 links.
+// Each call of the notifier is a span, delivery.notify. It is linked to the spans in whose contexts
+// the changes were sent or marked, in whatever process that was: [Trace] puts those into the
+// outbox. Only sampled spans are put there. A span has at most 128 links.
 package deliveryotel

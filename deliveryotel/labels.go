@@ -12,12 +12,12 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// labels are the labels of a measurement. Those that are empty are left out. There are few different
-// ones, since none has an id.
+// labels are the labels of a measurement. Those that are empty are left out. There are few
+// different ones, since none has an id.
 type labels struct{ result, status, upTo, inTx, batch, breaker string }
 
-// sets are the labels that were used so far, as OpenTelemetry wants them. To make a set takes longer
-// than to count.
+// sets are the labels that were used so far, as OpenTelemetry wants them. To make a set takes
+// longer than to count.
 var sets sync.Map
 
 // set returns the labels as OpenTelemetry wants them.

@@ -20,8 +20,9 @@ type Options struct {
 	TracerProvider trace.TracerProvider
 
 	// MessagingConventions adds what OpenTelemetry's semantic conventions for messaging name: the
-	// metrics messaging.client.operation.duration and messaging.client.sent.messages, and attributes
-	// of the spans. These conventions are not stable yet, so their names may change in any version.
+	// metrics messaging.client.operation.duration and messaging.client.sent.messages, and
+	// attributes of the spans. These conventions are not stable yet, so their names may change in
+	// any version.
 	MessagingConventions bool
 }
 
@@ -52,8 +53,8 @@ func New(opts *Options) (*Telemetry, error) {
 	return t, nil
 }
 
-// Observer returns what [delivery.Options.Observer] takes. To use another Observer too, call both from
-// a third.
+// Observer returns what [delivery.Options.Observer] takes. To use another Observer too, call both
+// from a third.
 func (t *Telemetry) Observer() *delivery.Observer {
 	return &delivery.Observer{
 		Sent: func(ctx context.Context, s delivery.SentInfo) {

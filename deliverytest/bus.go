@@ -28,8 +28,8 @@ type BusEnds struct {
 	Fail, Hang func()
 }
 
-// TestBus tests that a bus keeps the contract of [delivery.Bus]. Each subtest is one rule of it, and
-// gets a bus of its own from open. Run it with -race.
+// TestBus tests that a bus keeps the contract of [delivery.Bus]. Each subtest is one rule of it,
+// and gets a bus of its own from open. Run it with -race.
 func TestBus(t *testing.T, open func(t *testing.T) BusEnds) {
 	for _, c := range busCases {
 		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t)) })

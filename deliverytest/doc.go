@@ -30,8 +30,8 @@
 // # A notifier of your own
 //
 // [TestNotifier] is the contract of [delivery.Notifier]; it can test as much of it as the
-// [Endpoint] has means for. [TestBus] is the contract of [delivery.Bus], by which a notifier reaches
-// the clients of other processes.
+// [Endpoint] has means for. [TestBus] is the contract of [delivery.Bus], by which a notifier
+// reaches the clients of other processes.
 //
 // # An app
 //

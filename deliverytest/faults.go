@@ -43,8 +43,8 @@ func LosingStore(store delivery.Store, fault Fault) delivery.Store {
 	return faulty(&faultyStore{store: store, after: fault})
 }
 
-// faultyStore is a [delivery.ParallelStore], a [delivery.SweepStore] and a [delivery.Keeper] over any
-// store: over one that is none of them, it does what the Tracker does with such a store.
+// faultyStore is a [delivery.ParallelStore], a [delivery.SweepStore] and a [delivery.Keeper] over
+// any store: over one that is none of them, it does what the Tracker does with such a store.
 type faultyStore struct {
 	store         delivery.Store
 	before, after Fault

@@ -34,9 +34,9 @@ func TestStore(t *testing.T, open func(t *testing.T) delivery.Store, opts *Store
 
 // StoreOptions says what else [TestStore] may ask of a store.
 type StoreOptions struct {
-	// Reopen closes a store that open has returned, and opens its data again, as a process does that
-	// starts anew. Nil says that the data does not outlast the store, and leaves out the rules of
-	// data that does.
+	// Reopen closes a store that open has returned, and opens its data again, as a process does
+	// that starts anew. Nil says that the data does not outlast the store, and leaves out the rules
+	// of data that does.
 	Reopen func(t *testing.T, store delivery.Store) delivery.Store
 
 	// Second opens the data of a store that open has returned once more, as another process does.
@@ -45,8 +45,8 @@ type StoreOptions struct {
 	Second func(t *testing.T, store delivery.Store) delivery.Store
 }
 
-// TestKeeper tests what a [delivery.Keeper] promises beyond a [delivery.Store]. [TestStore] is to be
-// run as well. Each subtest gets an empty store from open, as in TestStore.
+// TestKeeper tests what a [delivery.Keeper] promises beyond a [delivery.Store]. [TestStore] is to
+// be run as well. Each subtest gets an empty store from open, as in TestStore.
 func TestKeeper(t *testing.T, open func(t *testing.T) delivery.Keeper) {
 	for _, c := range allKeeperCases {
 		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t), nil) })

@@ -8,11 +8,11 @@ import "github.com/msgdelivery/delivery"
 // page's. There are none if nothing changed.
 //
 // The client asked with the version held, which is below from on all but the first page. A message
-// that was sent after it is in an event of the kind message, with its body, and one that was deleted
-// in an event of the kind deleted. All others are in events of the kind status. If messages of the
-// conversation were ever pruned, the last event is of the kind pruned. The updates say where the
-// messages stand, and not who brought them there. Their only receipts are the client's own, of a
-// page that has them ([delivery.Tracker.ChangesFor]): what the user's other devices have marked.
+// that was sent after it is in an event of the kind message, with its body, and one that was
+// deleted in an event of the kind deleted. All others are in events of the kind status. If messages
+// of the conversation were ever pruned, the last event is of the kind pruned. The updates say where
+// the messages stand, and not who brought them there. Their only receipts are the client's own, of
+// a page that has them ([delivery.Tracker.ChangesFor]): what the user's other devices have marked.
 func CatchUp(conversation string, held, from int64, page delivery.Page) []delivery.Event {
 	var events []delivery.Event
 	since := from

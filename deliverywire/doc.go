@@ -1,13 +1,14 @@
-// Package deliverywire has the form in which clients hear of events: one JSON form, whatever carries
-// it. pusheradapter sends it through Pusher Channels. A notifier of your own gets it from [Split]:
+// Package deliverywire has the form in which clients hear of events: one JSON form, whatever
+// carries it. pusheradapter sends it through Pusher Channels. A notifier of your own gets it from
+// [Split]:
 //
 //	payloads, err := deliverywire.Split(event, 10_000) // bytes that the carrier allows at most
 //	for _, data := range payloads {
 //		broker.Publish(event.Conversation, event.Kind.String(), data)
 //	}
 //
-// An event is sent under the name of its kind, "message", "status", "deleted", "pruned" or "own". Its
-// data is a [Payload]:
+// An event is sent under the name of its kind, "message", "status", "deleted", "pruned" or "own".
+// Its data is a [Payload]:
 //
 //	{
 //		"conversation": "c1", "from": 41, "to": 42,
@@ -43,8 +44,8 @@
 // answers such an event with a mark.
 //
 // Nothing else about an event reaches a client. Above all, the socket that made the change
-// ([delivery.Event.Except]) is for the notifier to compare: a client that knows the socket of another
-// can hide events from it.
+// ([delivery.Event.Except]) is for the notifier to compare: a client that knows the socket of
+// another can hide events from it.
 //
 // # A page
 //
@@ -55,8 +56,8 @@
 //  2. It applies an update to its message if the update's version is higher than that of the
 //     message. So repeated and late events do no harm. It removes the message of a "deleted" event,
 //     and one that the changes call deleted, and keeps the id: an event that was late, or an answer
-//     that was under way, may still bring the message. It removes the messages at or below the floor of
-//     a "pruned" event, and of every answer that has a floor.
+//     that was under way, may still bring the message. It removes the messages at or below the
+//     floor of a "pruned" event, and of every answer that has a floor.
 //  3. It then looks at the event's range. If "from" is at most the page's version + 1, the page
 //     raises its version to "to". Otherwise it missed something: it reads the changes since its
 //     version and epoch, and keeps the version and epoch of the answer. If the answer says "reset",

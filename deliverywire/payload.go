@@ -22,8 +22,8 @@ type Payload struct {
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
 
-	// Place is where the user stands after an "own" event, which is for that user's devices alone; nil
-	// in all others. A device that knows a higher rev of the conversation ignores it.
+	// Place is where the user stands after an "own" event, which is for that user's devices alone;
+	// nil in all others. A device that knows a higher rev of the conversation ignores it.
 	Place *delivery.Place `json:"place,omitempty"`
 
 	// Shared holds the fields that are the same in all updates. The updates leave them out.
@@ -43,8 +43,8 @@ type Update struct {
 	Read      int             `json:"read,omitempty"`
 	Total     int             `json:"total,omitempty"` // frozen recipients; 0 for an open audience
 
-	// These four are the receipt that advanced, as of Version, or in a catch-up the user's own. They
-	// are absent in the "message" event of a new message.
+	// These four are the receipt that advanced, as of Version, or in a catch-up the user's own.
+	// They are absent in the "message" event of a new message.
 	Recipient       string          `json:"recipient,omitempty"`
 	RecipientStatus delivery.Status `json:"recipient_status,omitempty"`
 	DeliveredAt     time.Time       `json:"delivered_at,omitzero"` // RFC 3339, UTC, up to microseconds

@@ -12,8 +12,8 @@ import (
 	"github.com/msgdelivery/delivery/deliverywire"
 )
 
-// TestNothingButTheListedFieldsReachesAClient fills every field of an event, so that a field that is
-// added to it reaches no client unless somebody decides so here.
+// TestNothingButTheListedFieldsReachesAClient fills every field of an event, so that a field that
+// is added to it reaches no client unless somebody decides so here.
 func TestNothingButTheListedFieldsReachesAClient(t *testing.T) {
 	event := catchUp(2, func(i int) string { return fmt.Sprint("m", i) })
 	secret := reflect.ValueOf(&event).Elem()

@@ -9,8 +9,8 @@
 // for which see sqlstore.
 //
 // Nothing is ever forgotten but accepted and discarded events, and what is deleted or pruned, so
-// memory grows with the messages and receipts. One lock guards everything. It is the shortest complete store, and so a place to
-// start reading for the author of another one.
+// memory grows with the messages and receipts. One lock guards everything. It is the shortest
+// complete store, and so a place to start reading for the author of another one.
 package memstore
 
 import (
@@ -280,7 +280,8 @@ func (s *Store) Prune(ctx context.Context, p delivery.Pruning) (result delivery.
 	return result, nil
 }
 
-// Erase takes a user's name out of conversations, as [delivery.Keeper] says. It never answers Blocked.
+// Erase takes a user's name out of conversations, as [delivery.Keeper] says. It never answers
+// Blocked.
 func (s *Store) Erase(ctx context.Context, user string, limit int) (result delivery.ErasureResult, err error) {
 	if err := s.enter(ctx); err != nil {
 		return result, err

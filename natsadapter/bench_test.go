@@ -9,8 +9,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// BenchmarkStreamBus measures how long an event takes from Publish to the last of three processes, with
-// the stream in files.
+// BenchmarkStreamBus measures how long an event takes from Publish to the last of three processes,
+// with the stream in files.
 func BenchmarkStreamBus(b *testing.B) {
 	broker := newBroker(b, nil)
 	addStream(b, newStream(b, broker.connect()), nil)

@@ -18,12 +18,13 @@ const DefaultSubject = "delivery.events"
 
 // BusOptions adjust a [Bus] or a [StreamBus]. The zero value of each field means its default.
 type BusOptions struct {
-	// Subject carries the events. All processes of an app have the same, and no other app in the same
-	// account of the server has it. Defaults to [DefaultSubject].
+	// Subject carries the events. All processes of an app have the same, and no other app in the
+	// same account of the server has it. Defaults to [DefaultSubject].
 	Subject string
 
-	// Ping is the time between two looks whether the server still answers. A connection that gave no
-	// answer for three times as long is broken off, and the client connects again. Defaults to 5 s.
+	// Ping is the time between two looks whether the server still answers. A connection that gave
+	// no answer for three times as long is broken off, and the client connects again. Defaults to 5
+	// s.
 	Ping time.Duration
 }
 
@@ -45,8 +46,8 @@ type Bus struct {
 
 var _ delivery.Bus = (*Bus)(nil)
 
-// NewBus returns a [Bus] that uses the connection. A nil opts means all defaults. It does not contact
-// the server. The error is a [*delivery.InvalidError] if the subject is none to publish on.
+// NewBus returns a [Bus] that uses the connection. A nil opts means all defaults. It does not
+// contact the server. The error is a [*delivery.InvalidError] if the subject is none to publish on.
 func NewBus(conn *nats.Conn, opts *BusOptions) (*Bus, error) {
 	whole, err := opts.whole()
 	if err != nil {
@@ -55,10 +56,10 @@ func NewBus(conn *nats.Conn, opts *BusOptions) (*Bus, error) {
 	return &Bus{conn, whole}, nil
 }
 
-// Publish implements [delivery.Bus]. It returns nil once the server has taken the events, whether or
-// not anybody subscribes. An event with a body that is larger than the server's limit for messages
-// (max_payload, 1 MB by default) is published without it, and one that is too large all the same, or
-// has no JSON form, is refused for good.
+// Publish implements [delivery.Bus]. It returns nil once the server has taken the events, whether
+// or not anybody subscribes. An event with a body that is larger than the server's limit for
+// messages (max_payload, 1 MB by default) is published without it, and one that is too large all
+// the same, or has no JSON form, is refused for good.
 func (b *Bus) Publish(ctx context.Context, events []delivery.Event) error {
 	return publish(ctx, core{b.conn}, b.opts.Subject, events)
 }
@@ -92,9 +93,9 @@ var (
 )
 
 // Subscribe implements [delivery.Bus]. It returns an error when its connection breaks, or when hear
-// takes so long that messages were dropped: events are lost until the next Subscribe. The client drops
-// messages once 500,000 of them or 64 MB wait, and the server breaks off a connection that takes
-// nothing for 10 s.
+// takes so long that messages were dropped: events are lost until the next Subscribe. The client
+// drops messages once 500,000 of them or 64 MB wait, and the server breaks off a connection that
+// takes nothing for 10 s.
 func (b *Bus) Subscribe(ctx context.Context, hear func(delivery.Event)) error {
 	err := b.subscribe(ctx, hear)
 	if ctx.Err() != nil {
@@ -131,8 +132,8 @@ func (b *Bus) subscribe(ctx context.Context, hear func(delivery.Event)) error {
 	}
 }
 
-// whenBroken calls f once the connection comes to one of the states. The function that it returns ends
-// that.
+// whenBroken calls f once the connection comes to one of the states. The function that it returns
+// ends that.
 func whenBroken(conn *nats.Conn, f func(), states ...nats.Status) (end func()) {
 	changes, ended := conn.StatusChanged(states...), make(chan struct{})
 	go func() {

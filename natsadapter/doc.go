@@ -16,30 +16,30 @@
 //
 // # Core NATS or JetStream
 //
-// [NewBus] and [NewNotifier] use core NATS. The server hands a message to those who subscribe at that
-// moment, and forgets it. So events are lost to subscribers while a connection is broken, while the
-// server restarts, and when a subscriber is too slow. The bus says so each time, and the streams of
-// sseadapter then read the changes from the store.
+// [NewBus] and [NewNotifier] use core NATS. The server hands a message to those who subscribe at
+// that moment, and forgets it. So events are lost to subscribers while a connection is broken,
+// while the server restarts, and when a subscriber is too slow. The bus says so each time, and the
+// streams of sseadapter then read the changes from the store.
 //
 // [NewStreamBus] and [NewStreamNotifier] use JetStream. An event is accepted once the stream has
-// stored it. A subscriber of the bus whose connection broke continues where it was, so that a restart
-// of the server makes no client read changes. It is told of a loss only if the stream has lost what it
-// had not heard: if that was older than the stream's limits, or was purged, or the stream was made
-// anew. A server that restarts forgets a stream in memory that is not replicated, the stream's name
-// included: use files.
+// stored it. A subscriber of the bus whose connection broke continues where it was, so that a
+// restart of the server makes no client read changes. It is told of a loss only if the stream has
+// lost what it had not heard: if that was older than the stream's limits, or was purged, or the
+// stream was made anew. A server that restarts forgets a stream in memory that is not replicated,
+// the stream's name included: use files.
 //
-// Either way nothing is lost in the store: the promise of package delivery ends where NATS accepts an
-// event.
+// Either way nothing is lost in the store: the promise of package delivery ends where NATS accepts
+// an event.
 //
 // # The connection
 //
 // The connection is the app's. It should reconnect for ever, as nats.MaxReconnects(-1) says: the
-// client gives up after 60 attempts by default, and closes the connection. While it is not connected,
-// events are not put into its reconnect buffer. They wait in the outbox.
+// client gives up after 60 attempts by default, and closes the connection. While it is not
+// connected, events are not put into its reconnect buffer. They wait in the outbox.
 //
 // # Trust
 //
-// A bus carries whole events, with the sockets of users and, if [delivery.Options.EventBodies] is set,
-// the bodies of messages. Whoever may publish on its subject can tell clients anything. So the subject
-// must be for the app's servers only.
+// A bus carries whole events, with the sockets of users and, if [delivery.Options.EventBodies] is
+// set, the bodies of messages. Whoever may publish on its subject can tell clients anything. So the
+// subject must be for the app's servers only.
 package natsadapter

@@ -11,8 +11,8 @@ import (
 
 var errTooLarge = errors.New("an update of a message takes more than the server allows")
 
-// encode returns the JSON of an event, or of several events that together tell the same, each of up to
-// limit bytes.
+// encode returns the JSON of an event, or of several events that together tell the same, each of up
+// to limit bytes.
 func encode(event delivery.Event, limit int) ([][]byte, error) {
 	data, err := json.Marshal(&event)
 	if err != nil {

@@ -23,8 +23,8 @@ const MaxData = 64 << 10
 
 // NotifierOptions adjust a [Notifier]. The zero value of each field means its default.
 type NotifierOptions struct {
-	// Prefix and the [Token] of the conversation's id are the subject of the conversation. It ends with
-	// a dot. Defaults to [DefaultPrefix].
+	// Prefix and the [Token] of the conversation's id are the subject of the conversation. It ends
+	// with a dot. Defaults to [DefaultPrefix].
 	Prefix string
 }
 
@@ -42,8 +42,8 @@ type Message struct {
 	Data json.RawMessage `json:"data"`
 }
 
-// Notifier is a [delivery.Notifier] that publishes each event on the subject of its conversation, as
-// one or more messages. It is safe for concurrent use, and need not be closed.
+// Notifier is a [delivery.Notifier] that publishes each event on the subject of its conversation,
+// as one or more messages. It is safe for concurrent use, and need not be closed.
 type Notifier struct {
 	by     sender
 	prefix string
@@ -59,12 +59,13 @@ func NewNotifier(conn *nats.Conn, opts *NotifierOptions) (*Notifier, error) {
 	return newNotifier(core{conn}, opts)
 }
 
-// NewStreamNotifier returns a [Notifier] over JetStream. An event counts as accepted once the stream
-// has stored it. The app makes a stream with the subjects "delivery.conversation.*".
+// NewStreamNotifier returns a [Notifier] over JetStream. An event counts as accepted once the
+// stream has stored it. The app makes a stream with the subjects "delivery.conversation.*".
 //
-// An event that is published again, after an unclear answer, is stored once within the stream's window
-// for duplicates (2 minutes by default). It is stored again if the message was removed from a stream
-// that keeps its messages by limits, by a purge for example. It is otherwise like [NewNotifier].
+// An event that is published again, after an unclear answer, is stored once within the stream's
+// window for duplicates (2 minutes by default). It is stored again if the message was removed from
+// a stream that keeps its messages by limits, by a purge for example. It is otherwise like
+// [NewNotifier].
 func NewStreamNotifier(js jetstream.JetStream, opts *NotifierOptions) (*Notifier, error) {
 	return newNotifier(stream{js: js, dedup: true}, opts)
 }

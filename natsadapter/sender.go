@@ -93,8 +93,8 @@ type core struct{ c *nats.Conn }
 
 func (c core) conn() *nats.Conn { return c.c }
 
-// send publishes the messages and has the server answer a ping: it reads what a connection brings in
-// order.
+// send publishes the messages and has the server answer a ping: it reads what a connection brings
+// in order.
 func (c core) send(ctx context.Context, messages []*nats.Msg) error {
 	for _, m := range messages {
 		if err := c.c.PublishMsg(m); err != nil {
@@ -112,8 +112,8 @@ func (c core) send(ctx context.Context, messages []*nats.Msg) error {
 	return nil
 }
 
-// forbidden returns the error of a server that does not permit to publish or to subscribe. It says so
-// beside the protocol: a publish that it drops looks to the client like any other.
+// forbidden returns the error of a server that does not permit to publish or to subscribe. It says
+// so beside the protocol: a publish that it drops looks to the client like any other.
 func forbidden(conn *nats.Conn, what, subject string) error {
 	err := conn.LastError()
 	if errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(strings.ToLower(err.Error()), strings.ToLower(fmt.Sprintf("%s %q", what, subject))) {
@@ -162,9 +162,9 @@ func (s stream) publish(ctx context.Context, m *nats.Msg) error {
 	return err
 }
 
-// messageID returns the id by which a stream knows a message that is sent again. An id counts for the
-// whole stream, so it is made from the subject too; and from the data, because an event may come again
-// with other events beside it, or after a replay, and then says something else.
+// messageID returns the id by which a stream knows a message that is sent again. An id counts for
+// the whole stream, so it is made from the subject too; and from the data, because an event may
+// come again with other events beside it, or after a replay, and then says something else.
 func messageID(m *nats.Msg) string {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%d %s ", len(m.Subject), m.Subject)
@@ -172,9 +172,9 @@ func messageID(m *nats.Msg) string {
 	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil))
 }
 
-// purged reports whether the stream no longer has the message that a repeated one was taken for. An id
-// outlives its message. In a stream that drops what its consumers have acknowledged, a message that is
-// gone was delivered.
+// purged reports whether the stream no longer has the message that a repeated one was taken for. An
+// id outlives its message. In a stream that drops what its consumers have acknowledged, a message
+// that is gone was delivered.
 func (s stream) purged(ctx context.Context, ack *jetstream.PubAck) (bool, error) {
 	of, err := s.js.Stream(ctx, ack.Stream)
 	if err != nil || of.CachedInfo().Config.Retention != jetstream.LimitsPolicy {

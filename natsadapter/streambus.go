@@ -13,8 +13,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// StreamBus is a [delivery.Bus] over a stream of JetStream. It is safe for concurrent use, and need not
-// be closed.
+// StreamBus is a [delivery.Bus] over a stream of JetStream. It is safe for concurrent use, and need
+// not be closed.
 //
 // The app makes the stream. It should be for the bus alone, keep what subscribers may miss while a
 // connection is broken, and be replicated as the app needs it:
@@ -29,9 +29,9 @@ type StreamBus struct {
 
 var _ delivery.Bus = (*StreamBus)(nil)
 
-// NewStreamBus returns a [StreamBus] on the stream that has the subject. A nil opts means all defaults.
-// It does not contact the server. The error is a [*delivery.InvalidError] if the subject is none to
-// publish on.
+// NewStreamBus returns a [StreamBus] on the stream that has the subject. A nil opts means all
+// defaults. It does not contact the server. The error is a [*delivery.InvalidError] if the subject
+// is none to publish on.
 func NewStreamBus(js jetstream.JetStream, opts *BusOptions) (*StreamBus, error) {
 	whole, err := opts.whole()
 	if err != nil {
@@ -52,9 +52,9 @@ var (
 	errHole     = errors.New("messages are missing") // of this consumer, perhaps not of the stream
 )
 
-// Subscribe implements [delivery.Bus]. While the server is away it waits, and then continues with what
-// was published meanwhile. It returns an error if the stream has lost events that hear has not got, if
-// there is no such stream, or if the connection is closed.
+// Subscribe implements [delivery.Bus]. While the server is away it waits, and then continues with
+// what was published meanwhile. It returns an error if the stream has lost events that hear has not
+// got, if there is no such stream, or if the connection is closed.
 func (b *StreamBus) Subscribe(ctx context.Context, hear func(delivery.Event)) error {
 	err := b.subscribe(ctx, hear)
 	if ctx.Err() != nil {
@@ -142,8 +142,8 @@ func (f *follower) look(ctx context.Context) (s jetstream.Stream, behind uint64,
 	}
 }
 
-// follow tells of the messages after the last one that was heard, until something is wrong. It reports
-// whether it could begin.
+// follow tells of the messages after the last one that was heard, until something is wrong. It
+// reports whether it could begin.
 func (f *follower) follow(ctx context.Context) (began bool, err error) {
 	whole := ctx // of Subscribe: a message is told of whole, or not at all
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -8,9 +8,9 @@ import (
 
 const hexDigits = "0123456789ABCDEF"
 
-// Token returns an id as one token of a subject. Letters, digits, "-" and "_" are not escaped. Every
-// other byte is escaped as "=" and two upper-case hex digits, so that "team.42" becomes "team=2E42".
-// Different ids have different tokens, and no id reaches the subject of another one.
+// Token returns an id as one token of a subject. Letters, digits, "-" and "_" are not escaped.
+// Every other byte is escaped as "=" and two upper-case hex digits, so that "team.42" becomes
+// "team=2E42". Different ids have different tokens, and no id reaches the subject of another one.
 func Token(id string) string {
 	var token strings.Builder
 	for _, b := range []byte(id) {

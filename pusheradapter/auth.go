@@ -36,17 +36,18 @@ type AuthOptions struct {
 	Logger *slog.Logger
 }
 
-// MaxMember is how many bytes Pusher allows in the JSON that describes a member of a presence channel.
+// MaxMember is how many bytes Pusher allows in the JSON that describes a member of a presence
+// channel.
 const MaxMember = 1_024
 
-// AuthHandler returns the endpoint at which browsers ask to enter private and presence channels, and
-// to sign in to Pusher. A nil opts means all defaults. If an argument is nil, the error is a
+// AuthHandler returns the endpoint at which browsers ask to enter private and presence channels,
+// and to sign in to Pusher. A nil opts means all defaults. If an argument is nil, the error is a
 // [*ConfigError].
 //
 // The endpoint takes POST requests at any path. Their body is a form, a multipart form or a JSON
-// object of up to 8 KiB, with the fields socket_id and channel_name; other fields are ignored. If the
-// body has no socket_id, the header X-Socket-ID is used. The endpoint signs the channel for that
-// socket, with status 200, if
+// object of up to 8 KiB, with the fields socket_id and channel_name; other fields are ignored. If
+// the body has no socket_id, the header X-Socket-ID is used. The endpoint signs the channel for
+// that socket, with status 200, if
 //
 //   - identify returns a user; otherwise the status is 401,
 //   - [Options.Conversation] knows the channel's conversation, and
@@ -54,13 +55,13 @@ const MaxMember = 1_024
 //     channel that is not known.
 //
 // A member of a presence channel has the id that identify returned, and always has a user_info. It
-// contains that id as "id", and what [AuthOptions.UserInfo] returns. Without an [Options.Encode] the
-// endpoint also signs each user's own [UserChannel], without asking the authorizer. Encrypted channels
-// are not supported.
+// contains that id as "id", and what [AuthOptions.UserInfo] returns. Without an [Options.Encode]
+// the endpoint also signs each user's own [UserChannel], without asking the authorizer. Encrypted
+// channels are not supported.
 //
-// A request without a channel_name asks to sign in, as pusher.signin() does. The endpoint then signs
-// the user's id and user_info for that socket. So one handler serves the paths that the clients ask by
-// default, those of pusher-js and those of Laravel Echo:
+// A request without a channel_name asks to sign in, as pusher.signin() does. The endpoint then
+// signs the user's id and user_info for that socket. So one handler serves the paths that the
+// clients ask by default, those of pusher-js and those of Laravel Echo:
 //
 //	mux.Handle("/pusher/auth", auth)
 //	mux.Handle("/pusher/user-auth", auth)
@@ -68,8 +69,8 @@ const MaxMember = 1_024
 //	mux.Handle("/broadcasting/user-auth", auth)
 //
 // A request whose Accept header names application/problem+json or application/json gets refusals as
-// problems (RFC 9457) with a member "code", others get them as plain text. No refusal says whether a
-// channel exists; the log has the reason of each 403.
+// problems (RFC 9457) with a member "code", others get them as plain text. No refusal says whether
+// a channel exists; the log has the reason of each 403.
 //
 // Identify returns the user of a request, as the app's own sign-in knows it, or "" if nobody is
 // signed in. If identify or the authorizer fails, the status is 500 and the answer has no reason.

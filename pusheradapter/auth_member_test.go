@@ -102,7 +102,8 @@ func TestAuthSignsUsersIn(t *testing.T) {
 	}
 }
 
-// TestAuthWhereClientsAskByDefault mounts the handler at the paths of pusher-js and of Laravel Echo.
+// TestAuthWhereClientsAskByDefault mounts the handler at the paths of pusher-js and of Laravel
+// Echo.
 func TestAuthWhereClientsAskByDefault(t *testing.T) {
 	srv := pushertest.NewServer(t)
 	auth, err := newNotifier(t, srv, nil).AuthHandler(&rule{allowed: map[string]string{"bob": "c1"}}, identify, nil)

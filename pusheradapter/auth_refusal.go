@@ -67,8 +67,8 @@ func (h *authHandler) refuse(w http.ResponseWriter, r *http.Request, err error) 
 	_ = json.NewEncoder(w).Encode(problem) // who does not hear it asks again
 }
 
-// logRefusal says why a request is forbidden. A channel's name is the client's own text, so only one
-// that Pusher allows is logged.
+// logRefusal says why a request is forbidden. A channel's name is the client's own text, so only
+// one that Pusher allows is logged.
 func (h *authHandler) logRefusal(r *http.Request, refused *refusal) {
 	args := []any{"reason", refused.reason}
 	if origin := r.Header.Get("Origin"); refused == crossOrigin && origin != "" {
@@ -83,8 +83,8 @@ func (h *authHandler) logRefusal(r *http.Request, refused *refusal) {
 	h.opts.Logger.InfoContext(r.Context(), "pusheradapter: a channel was not authorized", args...)
 }
 
-// acceptsProblem reports whether the client names JSON among what it accepts. pusher-js names nothing,
-// and shows the text of a refusal as it is.
+// acceptsProblem reports whether the client names JSON among what it accepts. pusher-js names
+// nothing, and shows the text of a refusal as it is.
 func acceptsProblem(r *http.Request) bool {
 	for _, accepted := range strings.Split(strings.Join(r.Header.Values("Accept"), ","), ",") {
 		mediaType, _, err := mime.ParseMediaType(accepted)

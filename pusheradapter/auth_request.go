@@ -20,8 +20,8 @@ type authRequest struct {
 	signIn  bool // there is no channel
 }
 
-// readAuthRequest returns what the request's body asks for, or a *refusal. A field that is there twice
-// is refused, since two parsers might pick different ones, and the query counts for nothing.
+// readAuthRequest returns what the request's body asks for, or a *refusal. A field that is there
+// twice is refused, since two parsers might pick different ones, and the query counts for nothing.
 func readAuthRequest(r *http.Request) (request authRequest, err error) {
 	fields, err := readFields(r)
 	if _, end := io.Copy(io.Discard, r.Body); end != nil {
@@ -81,8 +81,8 @@ func readFields(r *http.Request) (map[string][]string, error) {
 	return nil, unsupportedBody
 }
 
-// readJSONFields returns the fields of a JSON object that are strings. [json.Unmarshal] would take the
-// last of several with the same name.
+// readJSONFields returns the fields of a JSON object that are strings. [json.Unmarshal] would take
+// the last of several with the same name.
 func readJSONFields(text []byte) (map[string][]string, error) {
 	malformed := errors.New("not a JSON object")
 	d := json.NewDecoder(bytes.NewReader(text))

@@ -179,7 +179,8 @@ func TestAuthTakesEveryKindOfBody(t *testing.T) {
 		}
 		t.Run(kind+" of 8 KiB and no more", func(t *testing.T) {
 			for size, status := range map[int]int{8 << 10: 200, 8<<10 + 1: 413, 1 << 20: 413} {
-				// Written twice by the same writer, as the boundary of a multipart form has one length.
+				// Written twice by the same writer, as the boundary of a multipart form has one
+				// length.
 				_, empty := write(t, [][2]string{socket, channel, {"x", ""}})
 				contentType, body := write(t, [][2]string{socket, channel, {"x", strings.Repeat("x", size-len(empty))}})
 				if w := send(t, contentType, body); len(body) != size || w.Code != status {

@@ -9,9 +9,9 @@ type outgoing struct {
 	of []int
 }
 
-// lanes arranges triggers in batches of up to so many events and bytes of data, and these in lanes. Batches of
-// one lane are to be sent one after another, lanes at the same time. The triggers of one channel share
-// a lane, in their order; the channels that fit in one batch share it.
+// lanes arranges triggers in batches of up to so many events and bytes of data, and these in lanes.
+// Batches of one lane are to be sent one after another, lanes at the same time. The triggers of one
+// channel share a lane, in their order; the channels that fit in one batch share it.
 func lanes(triggers []outgoing, events, bytes int) [][][]outgoing {
 	var lanes [][][]outgoing
 	open := make([]outgoing, 0, min(len(triggers), maxBatch)) // a batch with room for another channel

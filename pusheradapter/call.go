@@ -20,8 +20,8 @@ const maxAnswer = 64 << 10
 // pusher-http-go knows no context, gives back no status, reads without limit, and prints signed
 // URLs in its errors; a copy of its client with a transport of this call's own cures all of it.
 //
-// The key is the same when the same events are sent again. A server that knows X-Idempotency-Key then
-// publishes them once.
+// The key is the same when the same events are sent again. A server that knows X-Idempotency-Key
+// then publishes them once.
 func (n *Notifier) call(ctx context.Context, triggers []outgoing, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, n.timeout)
 	defer cancel()

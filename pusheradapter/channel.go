@@ -123,8 +123,8 @@ func validID(id string) bool {
 }
 
 // plain reports whether a byte of an id stands for itself in a channel name: Pusher's charset
-// without the "=" that escapes, and without the "," and ";" that Sockudo up to 5.0.1 refuses. Clients
-// that do not encode what they post to the auth endpoint lose a ";" as well.
+// without the "=" that escapes, and without the "," and ";" that Sockudo up to 5.0.1 refuses.
+// Clients that do not encode what they post to the auth endpoint lose a ";" as well.
 func plain(b byte) bool {
 	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || strings.IndexByte("-_@.", b) >= 0
 }

@@ -12,7 +12,8 @@
 //	auth, err := notifier.AuthHandler(tracker, identify, nil)
 //	mux.Handle("/pusher/auth", auth)
 //
-// Pages of another origin, mobile apps and Laravel Echo need a few lines more, which docs/guides has.
+// Pages of another origin, mobile apps and Laravel Echo need a few lines more, which docs/guides
+// has.
 //
 // When the Notifier accepts an event, Pusher has accepted it. Pusher then tries to reach the
 // connections that are open at that moment. It may lose events, and may deliver them in another
@@ -46,18 +47,19 @@
 //     session. pusher-js 8.6.0 sends a late authorization on the next connection too, where it is
 //     refused although the channel works (findings/pusher-js-late-auth.sh).
 //
-//   - After a reconnect pusher-js asks the auth endpoint for all its channels at the same moment, and
-//     so do all other pages if the server was restarted. A channelAuthorization.customHandler that
-//     waits for a random time after the first connection spreads these requests; docs/guides/origins.md
-//     has one.
+//   - After a reconnect pusher-js asks the auth endpoint for all its channels at the same moment,
+//     and so do all other pages if the server was restarted. A channelAuthorization.customHandler
+//     that waits for a random time after the first connection spreads these requests;
+//     docs/guides/origins.md has one.
 //
 // Events of concurrent receipts are joined if they exclude the same socket and their versions
 // follow each other. A page needs to do nothing about that.
 //
 // An "own" event tells the devices of one user what that user alone may know: a badge that another
 // device emptied, say. It goes to the user's own [UserChannel], whose name is made as above from
-// 'private-user-' and the user's id. [Notifier.AuthHandler] lets only that user in. A page that shows
-// badges subscribes to it, and asks for what is unread after every pusher:subscription_succeeded.
+// 'private-user-' and the user's id. [Notifier.AuthHandler] lets only that user in. A page that
+// shows badges subscribes to it, and asks for what is unread after every
+// pusher:subscription_succeeded.
 //
 // # Large groups
 //
@@ -95,11 +97,11 @@
 // # Failures
 //
 // Servers that speak Pusher's protocol differ in their limits and answers. The Notifier needs no
-// setting for that: it learns from the answers. Reverb takes 10,000 bytes in a request and answers 413
-// to more; the Notifier then splits the event again, and remembers the limit. A server that takes few
-// events a second and answers 429 to more gets nearly as many as it takes. soketi hides errors in the
-// body of a 200. Every request has an X-Idempotency-Key, which is the same when the same events are
-// sent again; Sockudo publishes such a request once.
+// setting for that: it learns from the answers. Reverb takes 10,000 bytes in a request and answers
+// 413 to more; the Notifier then splits the event again, and remembers the limit. A server that
+// takes few events a second and answers 429 to more gets nearly as many as it takes. soketi hides
+// errors in the body of a 200. Every request has an X-Idempotency-Key, which is the same when the
+// same events are sent again; Sockudo publishes such a request once.
 //
 // This package makes one attempt for each event, and says whether the endpoint or the event is at
 // fault ([Notifier.Notify] says how). The relay decides when to try again. The clock of the app's

@@ -62,8 +62,8 @@ func (e *TriggerError) Error() string { return "pusheradapter: " + e.Field + " "
 
 // EncodePrivate is the default of [Options.Encode]. Its triggers are on the conversation's
 // [PrivateChannel], have the name "message", "status", "deleted" or "pruned" by the kind of the
-// event, and have a [deliverywire.Payload] as data. An event that is too large for one trigger becomes several.
-// Each covers a part of the event's versions, and together they cover all of them.
+// event, and have a [deliverywire.Payload] as data. An event that is too large for one trigger
+// becomes several. Each covers a part of the event's versions, and together they cover all of them.
 //
 // An event for one user's devices, of the kind [delivery.OwnChanged], goes to the [UserChannel] of
 // that user under the name "own". There is no trigger for a user whose id makes no channel's name,

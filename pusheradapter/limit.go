@@ -14,8 +14,8 @@ const (
 	// 10,000 bytes, the header and the escapes of the data included.
 	reverbData = 8_300
 
-	// plausible is how many bytes of data the events of a request have together at least if a 413 is
-	// about its size, and not about one of them.
+	// plausible is how many bytes of data the events of a request have together at least if a 413
+	// is about its size, and not about one of them.
 	plausible = 4_096
 
 	// remembered is how long a limit is remembered. The endpoint's may be raised, and one try in a
@@ -108,8 +108,8 @@ func shrinkEvent(triggers []outgoing, bytes int) []outgoing {
 	return shrunk
 }
 
-// pack arranges triggers in batches of up to so many events, in their order. A batch with more than so
-// many bytes of data has one trigger.
+// pack arranges triggers in batches of up to so many events, in their order. A batch with more than
+// so many bytes of data has one trigger.
 func pack(triggers []outgoing, events, bytes int) (batches [][]outgoing) {
 	for len(triggers) > 0 {
 		n, size := 1, len(triggers[0].Data)

@@ -138,8 +138,8 @@ func (n *Notifier) CheckConversation(conversation string) error {
 	return err
 }
 
-// TakesOwn implements [delivery.OwnNotifier]. With an [Options.Encode] it returns false, because such
-// a function may put every event on its conversation's channel.
+// TakesOwn implements [delivery.OwnNotifier]. With an [Options.Encode] it returns false, because
+// such a function may put every event on its conversation's channel.
 func (n *Notifier) TakesOwn() bool { return !n.ownChannels }
 
 // Format implements [fmt.Formatter]: a Notifier prints as its [Config] does, without secrets.
@@ -148,15 +148,16 @@ func (n *Notifier) Format(state fmt.State, verb rune) { n.config.Format(state, v
 // Notify implements [delivery.Notifier]. It sends up to ten triggers per call. Triggers of the same
 // channel are sent one after another, so that they arrive in order as long as Pusher keeps it.
 //
-// After a 413 Notify sends the same events in smaller requests, down to one update each, and remembers
-// for ten minutes what the endpoint takes. After a 429 it waits as long as the answer says, or 250 ms,
-// and goes on in smaller batches, one Notify at a time, as far as ctx leaves time for it.
+// After a 413 Notify sends the same events in smaller requests, down to one update each, and
+// remembers for ten minutes what the endpoint takes. After a 429 it waits as long as the answer
+// says, or 250 ms, and goes on in smaller batches, one Notify at a time, as far as ctx leaves time
+// for it.
 //
-// The endpoint's answer decides whether an event or the endpoint is at fault. After a 400, 413 or 422
-// an event is: Notify sends the events of that call again, each by itself, and refuses those that fail
-// again, permanently if they are too large. After any other answer but a 2xx, or after none, the
-// endpoint is at fault: Notify returns an error that wraps an [*Error] and says nothing about any
-// single event, even if some were accepted or refused before.
+// The endpoint's answer decides whether an event or the endpoint is at fault. After a 400, 413 or
+// 422 an event is: Notify sends the events of that call again, each by itself, and refuses those
+// that fail again, permanently if they are too large. After any other answer but a 2xx, or after
+// none, the endpoint is at fault: Notify returns an error that wraps an [*Error] and says nothing
+// about any single event, even if some were accepted or refused before.
 func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 	p := publication{notifier: n, events: events, refused: make(map[int]error)}
 	defer p.end()

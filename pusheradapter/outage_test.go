@@ -24,8 +24,8 @@ var tooMany = map[string]pushertest.Fault{
 	"soketi":  pushertest.ErrorInOK(http.StatusTooManyRequests, "Too many requests made."),
 }
 
-// TestAnOutageOfAnyServerLosesNothing has every server fail for 3 minutes, in each of the ways in which
-// one does, while messages are sent and read.
+// TestAnOutageOfAnyServerLosesNothing has every server fail for 3 minutes, in each of the ways in
+// which one does, while messages are sent and read.
 func TestAnOutageOfAnyServerLosesNothing(t *testing.T) {
 	for name, profile := range profiles {
 		t.Run(name, func(t *testing.T) {

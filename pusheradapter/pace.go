@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Pauses after a 429 that does not say how long: as many short ones as cover a second, which is what
-// most limits count by, and then longer ones.
+// Pauses after a 429 that does not say how long: as many short ones as cover a second, which is
+// what most limits count by, and then longer ones.
 const (
 	shortPause  = 250 * time.Millisecond
 	shortPauses = 4
@@ -33,7 +33,8 @@ func (p *pace) slow() (batch int, slow bool) {
 	return p.batch, true
 }
 
-// tooMany takes down that a request with so many events met a 429, and returns how many to try next.
+// tooMany takes down that a request with so many events met a 429, and returns how many to try
+// next.
 func (p *pace) tooMany(events int) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,8 +71,8 @@ func (p *publication) end() {
 	}
 }
 
-// sendLater publishes a batch that met a 429, after a pause and in smaller requests. It reports false
-// if ctx leaves no time for it.
+// sendLater publishes a batch that met a 429, after a pause and in smaller requests. It reports
+// false if ctx leaves no time for it.
 func (p *publication) sendLater(ctx context.Context, batch []outgoing, pause time.Duration) bool {
 	if !p.goSlowly(ctx) {
 		return false

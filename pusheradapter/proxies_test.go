@@ -50,8 +50,8 @@ func readAgain(r *http.Request) ([]byte, *http.Request, error) {
 	return body, r, err
 }
 
-// spoiling is a proxy that takes away the name of the event of the conversation c2, which no server takes
-// without.
+// spoiling is a proxy that takes away the name of the event of the conversation c2, which no server
+// takes without.
 type spoiling struct{ next *pushertest.Server }
 
 func (s spoiling) RoundTrip(r *http.Request) (*http.Response, error) {

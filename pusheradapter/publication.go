@@ -119,8 +119,8 @@ func (p *publication) send(ctx context.Context, batch []outgoing) bool {
 	return false
 }
 
-// sendSmaller publishes a batch that was too large in smaller requests. It reports false if it cannot
-// be made smaller. Of several events that are small together each is better sent by itself.
+// sendSmaller publishes a batch that was too large in smaller requests. It reports false if it
+// cannot be made smaller. Of several events that are small together each is better sent by itself.
 func (p *publication) sendSmaller(ctx context.Context, batch []outgoing) bool {
 	bytes := below(sizeOf(batch))
 	smaller := pack(p.notifier.shrink(batch, bytes), maxBatch, bytes)

@@ -105,8 +105,8 @@ func (b *Bus) Subscribe(ctx context.Context, hear func(delivery.Event)) error {
 }
 
 func (b *Bus) subscribe(ctx context.Context, hear func(delivery.Event)) error {
-	// A connection of its own, of which every message is read here. PubSub.Channel would drop single
-	// messages when hear is slow, and say nothing.
+	// A connection of its own, of which every message is read here. PubSub.Channel would drop
+	// single messages when hear is slow, and say nothing.
 	subscription := b.client.Subscribe(ctx, b.opts.Channel)
 	defer subscription.Close()
 	defer context.AfterFunc(ctx, func() { subscription.Close() })()

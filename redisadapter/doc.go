@@ -1,8 +1,8 @@
 // Package redisadapter connects the processes of an app through Redis. It is a module of its own,
 // and uses go-redis.
 //
-// A [Bus] brings events from the process whose relay publishes them to all that clients are connected
-// to. With it, sseadapter works with any number of processes:
+// A [Bus] brings events from the process whose relay publishes them to all that clients are
+// connected to. With it, sseadapter works with any number of processes:
 //
 //	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
 //	bus := redisadapter.NewBus(client, nil)
@@ -17,9 +17,10 @@
 // # What may be lost
 //
 // Redis hands a published message to those who subscribe at that moment, and forgets it. So events
-// are lost while a connection is broken, while Redis restarts, and when a subscriber is so slow that
-// Redis cuts it off. The Bus says so each time, and the streams of sseadapter then read the changes.
-// Nothing is lost in the store: the promise of package delivery ends where Redis accepts an event.
+// are lost while a connection is broken, while Redis restarts, and when a subscriber is so slow
+// that Redis cuts it off. The Bus says so each time, and the streams of sseadapter then read the
+// changes. Nothing is lost in the store: the promise of package delivery ends where Redis accepts
+// an event.
 //
 // go-redis' PubSub.Channel drops single messages if its reader is slow, and says nothing
 // (findings/go-redis-channel-holes.sh). The Bus does not use it. An app that subscribes by itself
@@ -28,8 +29,8 @@
 // # Trust
 //
 // The Bus carries whole events, with the sockets of users and, if [delivery.Options.EventBodies] is
-// set, the bodies of messages. Whoever may publish on its channel can tell clients anything. So Redis
-// must be for the app's servers only.
+// set, the bodies of messages. Whoever may publish on its channel can tell clients anything. So
+// Redis must be for the app's servers only.
 //
 // # Timeouts
 //

@@ -21,8 +21,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// channelBus is a Bus whose subscriber reads from go-redis' PubSub.Channel, as most programs do, and
-// is slow.
+// channelBus is a Bus whose subscriber reads from go-redis' PubSub.Channel, as most programs do,
+// and is slow.
 type channelBus struct {
 	*redisadapter.Bus
 	client *redis.Client
@@ -74,9 +74,9 @@ func (b *channelBus) holes() (missing, heard int, last int64) {
 	return missing, len(b.versions), last
 }
 
-// TestClientsCatchUpWithWhatGoRedisLosesFromTheMiddle has a subscriber lose messages as go-redis does
-// to slow readers: without a word, and with later ones delivered. The versions show the hole, and the
-// clients of the streams have everything all the same.
+// TestClientsCatchUpWithWhatGoRedisLosesFromTheMiddle has a subscriber lose messages as go-redis
+// does to slow readers: without a word, and with later ones delivered. The versions show the hole,
+// and the clients of the streams have everything all the same.
 func TestClientsCatchUpWithWhatGoRedisLosesFromTheMiddle(t *testing.T) {
 	server := redisserver.Start(t)
 	bus := &channelBus{Bus: redisadapter.NewBus(newClient(t, server), nil), client: newClient(t, server), begun: make(chan struct{})}

@@ -19,8 +19,8 @@ const MaxData = 64 << 10
 
 // NotifierOptions adjust a [Notifier]. The zero value of each field means its default.
 type NotifierOptions struct {
-	// Prefix and the conversation's id are the name of the conversation's Redis channel. Defaults to
-	// [DefaultPrefix].
+	// Prefix and the conversation's id are the name of the conversation's Redis channel. Defaults
+	// to [DefaultPrefix].
 	Prefix string
 }
 
@@ -59,8 +59,8 @@ func NewNotifier(client redis.UniversalClient, opts *NotifierOptions) *Notifier 
 	return &Notifier{client: client, prefix: cmp.Or(opts.Prefix, DefaultPrefix)}
 }
 
-// Notify implements [delivery.Notifier]. All events are one pipeline of PUBLISH. Events that have no
-// JSON form are refused for good.
+// Notify implements [delivery.Notifier]. All events are one pipeline of PUBLISH. Events that have
+// no JSON form are refused for good.
 func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 	refused := make(map[int]error)
 	pipeline := n.client.Pipeline()

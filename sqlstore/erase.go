@@ -64,7 +64,8 @@ SELECT conv FROM delivery_readers /*! FORCE INDEX (delivery_readers_name) */ WHE
 			}
 		}
 	}
-	// An old snapshot of a caller's transaction may show names that are gone, however often it is read.
+	// An old snapshot of a caller's transaction may show names that are gone, however often it is
+	// read.
 	result.More = len(conversations) == limit && (s.tx == nil || result.Erased > 0)
 	return result, nil
 }

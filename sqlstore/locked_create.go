@@ -230,8 +230,8 @@ func sortOut(drafts []*draft, there []delivery.Created) (created []delivery.Crea
 	return created, fresh
 }
 
-// place gives the drafts that are addressed their places, fills in what becomes of them, and returns
-// the rows to add.
+// place gives the drafts that are addressed their places, fills in what becomes of them, and
+// returns the rows to add.
 func place(drafts []*draft, created []delivery.Created) []row {
 	added := map[string]int64{}
 	rows := make([]row, len(drafts))

@@ -54,13 +54,13 @@ LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = j.conv AND
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = j.roster AND b.reader = p.reader
 LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = j.conv AND r.seq = j.seq AND r.reader = p.reader`
 
-// lockedOwn are the columns of a receipt r, or of the one that the member b of a message's roster has
-// from the start, without its ids.
+// lockedOwn are the columns of a receipt r, or of the one that the member b of a message's roster
+// has from the start, without its ids.
 var lockedOwn = `COALESCE(r.status, CASE WHEN b.reader <> m.sender THEN ` + sqlSent + ` END), COALESCE(r.version, m.seq), r.delivered_at, r.read_at`
 
 // lockedStretch reads messages of one conversation, and is a part of a UNION, with its number in
-// the text: key, after seq, up to seq, limit → the number, key, roster, header…, tally…. MariaDB finds the
-// beginning of a range by an index only if it knows both ends before it starts.
+// the text: key, after seq, up to seq, limit → the number, key, roster, header…, tally…. MariaDB
+// finds the beginning of a range by an index only if it knows both ends before it starts.
 const lockedStretch = `
 SELECT * FROM (
 	SELECT /*! STRAIGHT_JOIN */ %[1]d AS i, m.conv, m.roster, m.id, s.name, m.seq, m.total, m.quorum, m.sent_at, ` + tallyCols + `

@@ -9,9 +9,9 @@ import (
 )
 
 // A conversation's rosters and readers are made under its lock, in the transaction of the first
-// message that needs them, and never change. A roster is gone with its last message, which counts as
-// one of the conversation's drops. What a call makes before it finds out that an id is
-// taken is undone by a rollback to a savepoint.
+// message that needs them, and never change. A roster is gone with its last message, which counts
+// as one of the conversation's drops. What a call makes before it finds out that an id is taken is
+// undone by a rollback to a savepoint.
 
 const setRosters, undoRosters = "SAVEPOINT delivery_rosters", "ROLLBACK TO SAVEPOINT delivery_rosters"
 
@@ -78,7 +78,8 @@ func (l *locked) address(ctx context.Context, q delivery.DBTX, s *session, draft
 // lacks reports whether the draft's roster or its sender is not found.
 func (d *draft) lacks() bool { return !d.audience.reader || !d.Open && d.audience.roster == 0 }
 
-// outdated reports whether rosters of the conversation were dropped since the draft's was looked for.
+// outdated reports whether rosters of the conversation were dropped since the draft's was looked
+// for.
 func (d *draft) outdated() bool { return d.audience.drops != d.conversation.drops }
 
 // rosterName is the key of the draft's roster.

@@ -61,8 +61,8 @@ var sqliteUnread = unread{
 
 // mysqlUnread is the same for MySQL, where a table function may name the tables before it as well,
 // and a table in parentheses within it may not. So no limit can be put to what is counted: it is
-// counted if there are not more unread messages than the limit. To see that there are takes no order
-// of them, and to find the first of them takes any one of them.
+// counted if there are not more unread messages than the limit. To see that there are takes no
+// order of them, and to find the first of them takes any one of them.
 //
 // MariaDB finds the beginning of a range of messages for each conversation anew, and reads none
 // before it, if the range is of both columns and begins at a column of a table in the same FROM.

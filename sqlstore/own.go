@@ -9,11 +9,11 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// What a user alone knows is in the user's own row of a conversation's readers, and in delivery_own.
-// To change it takes no lock of the conversation, so nobody else can tell from a wait that it was
-// changed. All writes of it only go forward, or say by themselves what they expect: so they are
-// right whatever other devices of the user write at the same time. The rows of the messages are
-// locked for reading, so that none is pruned meanwhile.
+// What a user alone knows is in the user's own row of a conversation's readers, and in
+// delivery_own. To change it takes no lock of the conversation, so nobody else can tell from a wait
+// that it was changed. All writes of it only go forward, or say by themselves what they expect: so
+// they are right whatever other devices of the user write at the same time. The rows of the
+// messages are locked for reading, so that none is pruned meanwhile.
 
 // own holds a dialect's texts for it. A place is: rev, delivered place, read place, own delivered,
 // badge, flag.
@@ -133,8 +133,8 @@ type move struct {
 	covered     int64 // the seq up to which the marks clear a flag
 }
 
-// flag applies what a mark says of the flag, without a look at the one that is there: another device
-// may change it meanwhile.
+// flag applies what a mark says of the flag, without a look at the one that is there: another
+// device may change it meanwhile.
 func (m *move) flag(mark delivery.OwnMark, seq int64) {
 	switch {
 	case mark.Act == delivery.OwnFlagged:

@@ -118,8 +118,8 @@ var (
 		max(read_at) FILTER (WHERE status = ` + sqlRead + ` AND read = quorum)
 	FROM step u GROUP BY conv, seq ` + pgOverState
 
-	// pgStamps are the times of a step: one is stamped where its status is reached, and at no other.
-	// The time at is not before the message was sent.
+	// pgStamps are the times of a step: one is stamped where its status is reached, and at no
+	// other. The time at is not before the message was sent.
 	pgStamps = `CASE WHEN was < ` + sqlDelivered + ` THEN at ELSE delivered_at END AS delivered_at,
 		CASE WHEN status = ` + sqlRead + ` THEN greatest(at, delivered_at) END AS read_at`
 
@@ -132,7 +132,8 @@ var (
 	// pgEventOfSteps is the payload of an event of the steps of a group.
 	pgEventOfSteps = pgEvent(sqlStatusChanged, `min(conversation)`, `min(version)`, `max(version)`, `socket COLLATE "C"`, pgTraces, `string_agg(`+pgUpdate+`, ',' ORDER BY version)`)
 
-	// pgTraces are the traces of the steps of a group, as [delivery.Event.AddTrace] keeps them, or NULL.
+	// pgTraces are the traces of the steps of a group, as [delivery.Event.AddTrace] keeps them, or
+	// NULL.
 	pgTraces = fmt.Sprintf(`(array_agg(DISTINCT trace COLLATE "C") FILTER (WHERE trace <> ''))[1:%d]`, delivery.MaxTraces)
 )
 

@@ -17,14 +17,15 @@ import (
 // counters in the snapshot are stale. Therefore the statement takes the row only if it is free and,
 // in its newest version (which is what a locking read checks under READ COMMITTED), still at the
 // version and the drops that the snapshot shows: then nothing in the conversation has changed since
-// the snapshot, and nobody was erased, nor can that happen now. Otherwise nothing is done for that conversation: no version is taken that could
-// become a gap.
+// the snapshot, and nobody was erased, nor can that happen now. Otherwise nothing is done for that
+// conversation: no version is taken that could become a gap.
 //
 // Such marks are blocked. A call inside a caller's transaction first waits for the rows and then
 // runs the same statement, whose snapshot is younger than the locks. Under a stricter isolation of
 // the caller's, a stale snapshot is a serialization error.
 
-// pgAdvance applies a batch: $1 to $6, $9 and $10 are columns of marks, $7 is the lease's length, $8 its token.
+// pgAdvance applies a batch: $1 to $6, $9 and $10 are columns of marks, $7 is the lease's length,
+// $8 its token.
 //
 // Each event's id stands in the row of its first step.
 var pgAdvance = `
@@ -95,8 +96,9 @@ LEFT JOIN told ON told.conv = mark.conv AND told.first = step.version`
 
 // pgAdvanceOne is pgAdvance for one mark, in half the time and in few steps, as starting one costs
 // more than running it: $1 message, $2 user, $3 socket, $4 status, $5 at, $6 admitted, $7 the
-// lease's length, $8 its token, $9 the trace, $10 the conversation that it is admitted to. A mark of an open message by a user whom the conversation does not
-// know comes back untouched, as a newcomer's.
+// lease's length, $8 its token, $9 the trace, $10 the conversation that it is admitted to. A mark
+// of an open message by a user whom the conversation does not know comes back untouched, as a
+// newcomer's.
 var pgAdvanceOne = `
 WITH mark AS MATERIALIZED (
 	SELECT m.id, m.conv, m.seq, m.roster, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag,

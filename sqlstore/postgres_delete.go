@@ -9,8 +9,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// pgDelete deletes messages: $1 and $2 are columns of deletions, $3 is how many updates an event may
-// have, $4 the lease's length, $5 its token.
+// pgDelete deletes messages: $1 and $2 are columns of deletions, $3 is how many updates an event
+// may have, $4 the lease's length, $5 its token.
 //
 // It takes the rows of conversations as pgAdvance does: at the version that the snapshot shows, the
 // snapshot shows all receipts, and all messages of the rosters that lose one.

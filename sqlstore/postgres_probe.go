@@ -9,8 +9,8 @@ import (
 // Probes are statements that fail by a serialization failure, if another transaction has committed
 // since the snapshot began what the snapshot should show. Each has ids of messages as $1.
 const (
-	// pgProbeMissing inserts rows with ids that the transaction cannot see. The server fails if there
-	// is one (ExecCheckTIDVisible in its nodeModifyTable.c).
+	// pgProbeMissing inserts rows with ids that the transaction cannot see. The server fails if
+	// there is one (ExecCheckTIDVisible in its nodeModifyTable.c).
 	pgProbeMissing = `
 INSERT INTO delivery_messages (conv, seq, id, sender, body, total, quorum, sent_at)
 SELECT 0, -n, id, 0, '', 0, 1, 'epoch' FROM json_array_elements_text($1::json) WITH ORDINALITY AS missing(id, n)

@@ -56,9 +56,9 @@ CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE conv = m.conv LIM
 CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t
 LEFT JOIN LATERAL (SELECT name FROM delivery_rosters WHERE roster = m.roster LIMIT 1) g ON true`,
 
-	// Of a frozen message all members of its roster have one, and of an open one those who have marked it.
-	// An array counts as few: joins of so many rows as there may be are so dear to the planner that
-	// it has the statement compiled first, which takes seconds.
+	// Of a frozen message all members of its roster have one, and of an open one those who have
+	// marked it. An array counts as few: joins of so many rows as there may be are so dear to the
+	// planner that it has the statement compiled first, which takes seconds.
 	receipts: `
 SELECT m.id, p.name, coalesce(r.status, ` + sqlSent + `), coalesce(r.version, m.seq), r.delivered_at, r.read_at` + pgNamed + `
 CROSS JOIN LATERAL unnest(CASE

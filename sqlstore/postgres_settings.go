@@ -21,7 +21,8 @@ FROM (VALUES
 ) AS sequences (name, most)
 WHERE most > CASE WHEN has_sequence_privilege(name, 'USAGE, SELECT') THEN coalesce(pg_sequence_last_value(name::regclass), 0) ELSE most END`
 
-// pgSettings looks at what alters text on its way, at what the driver cannot read, and at sequences.
+// pgSettings looks at what alters text on its way, at what the driver cannot read, and at
+// sequences.
 func pgSettings(ctx context.Context, q delivery.DBTX) (found findings, err error) {
 	var server, client, dates, isolation string
 	var migrated bool // or so far that there are sequences

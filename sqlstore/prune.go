@@ -25,8 +25,8 @@ func (s *Store) Conversations(ctx context.Context, after string, limit int) (ids
 	return ids, nil
 }
 
-// Prune removes the first messages of a conversation, as [delivery.Keeper] says. It has no form in a
-// caller's transaction.
+// Prune removes the first messages of a conversation, as [delivery.Keeper] says. It has no form in
+// a caller's transaction.
 func (s *Store) Prune(ctx context.Context, p delivery.Pruning) (result delivery.PruningResult, err error) {
 	if s.session.tx != nil {
 		return result, errors.ErrUnsupported
@@ -92,7 +92,8 @@ func (s *session) prune(ctx context.Context, p delivery.Pruning) (result deliver
 	return result, err
 }
 
-// findPrefix returns what is to be pruned, nil if the conversation is not there, or not free to lock.
+// findPrefix returns what is to be pruned, nil if the conversation is not there, or not free to
+// lock.
 func (s *session) findPrefix(ctx context.Context, q delivery.DBTX, p delivery.Pruning, lock string) (*prefix, error) {
 	all, err := queryInto(ctx, q, 1, func(c *prefix) []any { return []any{&c.conv, &c.version, &c.floor} },
 		s.say("SELECT conv, version, floor FROM delivery_conversations WHERE id = ?"+lock), p.Conversation)
@@ -168,8 +169,8 @@ func (s *session) removePrefix(ctx context.Context, q delivery.DBTX, conversatio
 	return s.exec(ctx, q, s.tell, payload)
 }
 
-// forgotten is what the readers of a conversation know of themselves, and of messages that are gone:
-// as much of it as one call removes.
+// forgotten is what the readers of a conversation know of themselves, and of messages that are
+// gone: as much of it as one call removes.
 type forgotten struct {
 	flags []string        // numbers of readers
 	own   map[int64]int64 // by reader's number: up to which seq

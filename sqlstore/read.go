@@ -28,17 +28,17 @@ type reads struct {
 	// receipt without its ids, with a status of NULL where there is none.
 	readers string // message, after, limit
 
-	// Lists: conversation's version, epoch, floor, the revision of the viewer's place, message…, own
-	// receipt…, as a LEFT JOIN makes them: for an empty page, one row with both and NULLs. Those by seq
-	// have no tombstones.
+	// Lists: conversation's version, epoch, floor, the revision of the viewer's place, message…,
+	// own receipt…, as a LEFT JOIN makes them: for an empty page, one row with both and NULLs.
+	// Those by seq have no tombstones.
 	after   string // conversation, after, before, limit, viewer; the first ones in order of seq
 	before  string // the same; the last ones, in descending order of seq
 	changes string // conversation, after, limit, viewer; in order of version
 
-	// A row for each conversation that exists: its version, the count, the first unread message's id
-	// and seq, those of the first message at or after the flag, the user's place…, the private status of the newest message, that message…, own
-	// receipt…. What is not there is NULL, but for the message's
-	// conversation's id. The body may be cut.
+	// A row for each conversation that exists: its version, the count, the first unread message's
+	// id and seq, those of the first message at or after the flag, the user's place…, the private
+	// status of the newest message, that message…, own receipt…. What is not there is NULL, but for
+	// the message's conversation's id. The body may be cut.
 	unread string // [conversation], user, limit → version, floor, count, id, seq, id, seq, place…, status, message…, receipt…
 	twice  bool   // whether unread takes the limit less one after it
 

@@ -140,8 +140,8 @@ func readSchema(t *testing.T, dialect sqlstore.Dialect) (tables []table) {
 	return tables
 }
 
-// splitComment parts a statement from the comment right before it. A comment before an empty line is
-// about the file.
+// splitComment parts a statement from the comment right before it. A comment before an empty line
+// is about the file.
 func splitComment(text string) (comment, statement string) {
 	var words []string
 	lines := strings.Split(strings.TrimSpace(text), "\n")

@@ -222,7 +222,8 @@ var sqliteTongue = tongue{
 	now:   sqliteNow,
 }
 
-// sqliteBatch begins a statement about a batch of ids, [id], and sqliteOfBatch restricts it to them.
+// sqliteBatch begins a statement about a batch of ids, [id], and sqliteOfBatch restricts it to
+// them.
 const (
 	sqliteBatch = `
 WITH batch (id) AS MATERIALIZED (SELECT value->>0 FROM json_each(?))`

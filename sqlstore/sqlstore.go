@@ -59,12 +59,12 @@
 // still see what was committed last. They lock rows and no gaps between rows, with one exception:
 // after a mark or a deletion of a message that does not exist, or a mark by a user who is no
 // recipient of a message that was sent after the transaction's first read, sends of other callers
-// may wait until the transaction ends. At READ COMMITTED there is no such wait. A deletion fails with
-// a conflict if the message was sent or marked after the transaction's first read, a send if the
-// last message to a set of recipients was deleted since. An erasure locks gaps between names, too.
-// The members of a set stay stored when a deletion in such a transaction removes the set's last
-// message. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write fails with a
-// conflict if somebody changed the conversation after the transaction's first read. A
+// may wait until the transaction ends. At READ COMMITTED there is no such wait. A deletion fails
+// with a conflict if the message was sent or marked after the transaction's first read, a send if
+// the last message to a set of recipients was deleted since. An erasure locks gaps between names,
+// too. The members of a set stay stored when a deletion in such a transaction removes the set's
+// last message. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write fails
+// with a conflict if somebody changed the conversation after the transaction's first read. A
 // transaction at [sql.LevelReadCommitted] has no such conflicts.
 //
 // # Postgres
@@ -116,10 +116,10 @@
 // Without interpolateParams=true in the DSN, go-sql-driver prepares every statement anew, which
 // costs another round trip for each.
 //
-// The driver's own limit, maxAllowedPacket in the DSN, is 64 MiB by default and is not checked. With
-// a smaller one the store works too, since the driver sends what exceeds it in pieces. But with
-// interpolateParams=true and less than 16 MiB, messages of a few lengths are refused as too large
-// (findings/mysql-interpolated-too-large.sh).
+// The driver's own limit, maxAllowedPacket in the DSN, is 64 MiB by default and is not checked.
+// With a smaller one the store works too, since the driver sends what exceeds it in pieces. But
+// with interpolateParams=true and less than 16 MiB, messages of a few lengths are refused as too
+// large (findings/mysql-interpolated-too-large.sh).
 //
 // A deadlock ends the transaction at the server, but go-sql-driver 1.10.1 lets the next statements
 // of the app's [sql.Tx] commit one by one, and Rollback does not undo them
@@ -147,8 +147,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Store is a [delivery.TxStore] and a [delivery.Keeper] in an SQL database. Make it with [New]. It is
-// safe for concurrent use.
+// Store is a [delivery.TxStore] and a [delivery.Keeper] in an SQL database. Make it with [New]. It
+// is safe for concurrent use.
 type Store struct {
 	session *session
 }

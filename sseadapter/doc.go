@@ -9,7 +9,8 @@
 //	mux.Handle("GET /events", streams)
 //
 // The relay of one process publishes each event. A [delivery.Bus] brings it to the processes that
-// have the streams. With [delivery.LocalBus] and several processes, most clients would hear nothing.
+// have the streams. With [delivery.LocalBus] and several processes, most clients would hear
+// nothing.
 //
 // # The page
 //
@@ -41,9 +42,9 @@
 // marks is not told of them. Each stream has a new one, which nobody can guess. The versions say
 // where the stream begins in each conversation. The user may not hear those in "refused".
 //
-// What a page does with payloads is described in the documentation of deliverywire. After a reset it
-// forgets the conversation's messages and loads them again. It may ignore pings. A page may take a
-// connection for broken after three heartbeats without an event.
+// What a page does with payloads is described in the documentation of deliverywire. After a reset
+// it forgets the conversation's messages and loads them again. It may ignore pings. A page may take
+// a connection for broken after three heartbeats without an event.
 //
 // # Catching up
 //
@@ -73,12 +74,12 @@
 //
 // # Load
 //
-// Events are encoded once for all streams. Of a slow client at most [Options.Buffer] bytes of events
-// wait. If more come, the stream drops them, and reads the changes once the client has taken what
-// was written. While it does that, it holds one page ([delivery.MaxPage]) and its JSON, less than
-// 3 MiB in all. A client that takes longer than [Options.WriteTimeout] for 64 KiB is cut off. No
-// write is without a deadline, and the WriteTimeout and ReadTimeout of the [http.Server] do not end
-// a stream.
+// Events are encoded once for all streams. Of a slow client at most [Options.Buffer] bytes of
+// events wait. If more come, the stream drops them, and reads the changes once the client has taken
+// what was written. While it does that, it holds one page ([delivery.MaxPage]) and its JSON, less
+// than 3 MiB in all. A client that takes longer than [Options.WriteTimeout] for 64 KiB is cut off.
+// No write is without a deadline, and the WriteTimeout and ReadTimeout of the [http.Server] do not
+// end a stream.
 //
 // Opening a stream costs one read of the store for each conversation. At most 8 reads are under way
 // at a time in a process. Streams that end tell their clients to come again after 1 to 3 s, each at
@@ -86,8 +87,8 @@
 //
 // # Proxies and middleware
 //
-// The answer asks nginx not to hold it back (X-Accel-Buffering). Other proxies may have a setting of
-// their own for it. A middleware that hides the deadlines of the ResponseWriter makes every stream
-// fail with status 500, and one that compresses may hold events back
+// The answer asks nginx not to hold it back (X-Accel-Buffering). Other proxies may have a setting
+// of their own for it. A middleware that hides the deadlines of the ResponseWriter makes every
+// stream fail with status 500, and one that compresses may hold events back
 // (findings/compression-holds-events.sh): mount the Handler outside of both.
 package sseadapter

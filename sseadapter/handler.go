@@ -41,8 +41,8 @@ type Options struct {
 	// A slower client is cut off. Defaults to [DefaultWriteTimeout].
 	WriteTimeout time.Duration
 
-	// Lifetime is the age at which a stream ends, give or take 10 %. The browser opens the next one,
-	// for which the user's sign-in and rights are asked again. Defaults to [DefaultLifetime].
+	// Lifetime is the age at which a stream ends, give or take 10 %. The browser opens the next
+	// one, for which the user's sign-in and rights are asked again. Defaults to [DefaultLifetime].
 	Lifetime time.Duration
 
 	// Streams is how many streams a user may have at a time in this process. Defaults to

@@ -14,8 +14,8 @@ const patience = time.Second
 // once more when the gap is closed by a read.
 const maxSpans = 32
 
-// reach is how far a stream has told a conversation: every version up to `to`, and some ranges after
-// a gap.
+// reach is how far a stream has told a conversation: every version up to `to`, and some ranges
+// after a gap.
 type reach struct {
 	to      int64
 	beyond  []span    // sorted and apart, each after to+1

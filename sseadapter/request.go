@@ -17,9 +17,9 @@ type topic struct {
 	reach        reach
 }
 
-// parse reads the conversations of a request, and up to where its client knows them: from the header
-// Last-Event-ID, which an EventSource sends when it connects again, or else from the query. It
-// reports false if the conversations are malformed. A malformed id counts as none.
+// parse reads the conversations of a request, and up to where its client knows them: from the
+// header Last-Event-ID, which an EventSource sends when it connects again, or else from the query.
+// It reports false if the conversations are malformed. A malformed id counts as none.
 func parse(r *http.Request) (topics []topic, epoch int64, ok bool) {
 	query := r.URL.Query()
 	names := query["conversation"]

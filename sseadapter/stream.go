@@ -52,8 +52,8 @@ func newStream(h *Handler, user string, topics []topic, epoch int64) *stream {
 	return &stream{handler: h, user: user, socket: "sse-" + rand.Text(), wake: make(chan struct{}, 1), topics: topics, epoch: epoch}
 }
 
-// put adds news to the queue. If the queue has no room for them, it is dropped, and the stream falls
-// behind.
+// put adds news to the queue. If the queue has no room for them, it is dropped, and the stream
+// falls behind.
 func (s *stream) put(topic int, n *news, excluded bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

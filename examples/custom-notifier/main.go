@@ -26,8 +26,8 @@ import (
 	"github.com/msgdelivery/delivery/sseadapter"
 )
 
-// app is the tracker and the streams, with a bus between them. With several processes the bus has to
-// reach all of them, as that of redisadapter does.
+// app is the tracker and the streams, with a bus between them. With several processes the bus has
+// to reach all of them, as that of redisadapter does.
 func app() (*delivery.Tracker, *sseadapter.Handler, error) {
 	bus := new(delivery.LocalBus)
 	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(bus.Publish), &delivery.Options{OpenConversations: true})

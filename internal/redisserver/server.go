@@ -18,8 +18,8 @@ import (
 // patience is how long a server may take to start or to stop on a busy machine.
 const patience = 30 * time.Second
 
-// Server is a Redis server without any data on disk. It keeps its address over restarts. Its methods
-// may be called from any goroutine.
+// Server is a Redis server without any data on disk. It keeps its address over restarts. Its
+// methods may be called from any goroutine.
 type Server struct {
 	Addr string // host:port
 
@@ -32,8 +32,8 @@ type Server struct {
 }
 
 // Start starts a server with these settings beside the usual ones, such as "--maxclients", "50". It
-// is removed at the end of the test. A test is skipped where redis-server is not installed, or fails
-// where skips are forbidden.
+// is removed at the end of the test. A test is skipped where redis-server is not installed, or
+// fails where skips are forbidden.
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")

@@ -114,8 +114,8 @@ func (s *Server) route(r *http.Request, body []byte, number int) (any, error) {
 	return nil, refuse(http.StatusNotFound, "Not found")
 }
 
-// once publishes what a request asks for, or answers as before if the profile has keys and the request
-// has one that was accepted already.
+// once publishes what a request asks for, or answers as before if the profile has keys and the
+// request has one that was accepted already.
 func (s *Server) once(r *http.Request, publish func() (any, error)) (any, error) {
 	key := r.Header.Get("X-Idempotency-Key")
 	if answer, again := s.repeats[key]; again {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Profile is how one server that speaks the Pusher protocol differs from the others in its HTTP API.
-// The zero Profile is [Pusher].
+// Profile is how one server that speaks the Pusher protocol differs from the others in its HTTP
+// API. The zero Profile is [Pusher].
 type Profile struct {
 	request     int   // bytes of a whole request, header included, at most; 0 is no limit of its own
 	data        int   // bytes of one event's data, at most; 0 is MaxEventData
@@ -32,23 +32,23 @@ const (
 
 // The profiles. Limits are the servers' defaults.
 var (
-	// Pusher is hosted Pusher Channels: 10,240 bytes of data, 10 events in a batch, 400 for an event
-	// that is not valid and 413 for one that is too large. Source: Pusher's documentation of its HTTP
-	// API and the texts of its errors.
+	// Pusher is hosted Pusher Channels: 10,240 bytes of data, 10 events in a batch, 400 for an
+	// event that is not valid and 413 for one that is too large. Source: Pusher's documentation of
+	// its HTTP API and the texts of its errors.
 	Pusher = Profile{}
 
-	// Reverb is Laravel Reverb 1.10: 10,000 bytes for a whole request, after which it answers 413 in
-	// plain text; 422 for an event that is not valid; batches of any length; channels of any name.
-	// Source: its code (max_request_size in config/reverb.php, EventsController).
+	// Reverb is Laravel Reverb 1.10: 10,000 bytes for a whole request, after which it answers 413
+	// in plain text; 422 for an event that is not valid; batches of any length; channels of any
+	// name. Source: its code (max_request_size in config/reverb.php, EventsController).
 	Reverb = Profile{request: 10_000, data: 1 << 20, batch: -1, invalid: http.StatusUnprocessableEntity, names: anyNames}
 
 	// Sockudo is Sockudo 5.0: 100 KB of data, 10 events in a batch, names of channels of up to 200
 	// characters without "," and ";", and X-Idempotency-Key. Source: its code and documentation.
 	Sockudo = Profile{data: 100 << 10, names: sockudoNames, idempotency: true}
 
-	// Soketi is soketi 1.6: 100 KB of data, 10 events in a batch, channels of any name, every error in
-	// the body of a 200, and no presence member without user_info. Source: runs of 1.6.1, to which a
-	// test of this project holds it.
+	// Soketi is soketi 1.6: 100 KB of data, 10 events in a batch, channels of any name, every error
+	// in the body of a 200, and no presence member without user_info. Source: runs of 1.6.1, to
+	// which a test of this project holds it.
 	Soketi = Profile{data: 100 << 10, names: anyNames, hidden: true, infoNeeded: true}
 )
 

@@ -10,8 +10,8 @@ import (
 // childOf has the kernel kill a process when the thread that started it ends.
 func childOf() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
-// unprivileged has a command run as a user without rights, who owns a directory. It runs as the user of
-// the tests, unless that is root.
+// unprivileged has a command run as a user without rights, who owns a directory. It runs as the
+// user of the tests, unless that is root.
 func unprivileged(t *testing.T, command *exec.Cmd, dir string) *exec.Cmd {
 	t.Helper()
 	command.SysProcAttr = childOf()

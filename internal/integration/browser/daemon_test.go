@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// startDaemon starts a server and waits until it answers at a URL. It is ended by the signal at the end
-// of the test.
+// startDaemon starts a server and waits until it answers at a URL. It is ended by the signal at the
+// end of the test.
 func startDaemon(t *testing.T, url string, end syscall.Signal, command *exec.Cmd) {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))

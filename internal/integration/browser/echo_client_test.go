@@ -15,8 +15,8 @@ import (
 	"github.com/msgdelivery/delivery/pusheradapter"
 )
 
-// TestClientOverEcho has two pages talk by the client of deliveryjs over Laravel Echo, as it is, and
-// catch up after their connections broke.
+// TestClientOverEcho has two pages talk by the client of deliveryjs over Laravel Echo, as it is,
+// and catch up after their connections broke.
 func TestClientOverEcho(t *testing.T) {
 	t.Parallel()
 	echo, err := os.ReadFile(npmFile(t, "laravel-echo", "dist/echo.iife.js"))

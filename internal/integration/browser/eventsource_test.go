@@ -25,8 +25,8 @@ for (const name of ['message', 'status', 'reset']) events.addEventListener(name,
 })
 </script>`
 
-// TestAnEventSourceMissesNothing has Chromium's EventSource connect again to streams that ended, and
-// to a handler that had no Run in between.
+// TestAnEventSourceMissesNothing has Chromium's EventSource connect again to streams that ended,
+// and to a handler that had no Run in between.
 func TestAnEventSourceMissesNothing(t *testing.T) {
 	t.Parallel()
 	bus := new(delivery.LocalBus)

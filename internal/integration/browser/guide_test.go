@@ -37,8 +37,8 @@ func (g *guide) blocks(language string) (all []string) {
 	}
 }
 
-// isIn fails the test unless each Go block of the guide is a part of a file of this directory, up to
-// the indentation. So what the guide shows is compiled, and does what the tests say.
+// isIn fails the test unless each Go block of the guide is a part of a file of this directory, up
+// to the indentation. So what the guide shows is compiled, and does what the tests say.
 func (g *guide) isIn(file string) {
 	g.t.Helper()
 	source, err := os.ReadFile(file)

@@ -56,8 +56,8 @@ require('node:readline').createInterface({ input: process.stdin })
   .on('close', () => process.exit())
 `
 
-// TestMobileApps runs what docs/guides/mobile.md shows for React Native, and makes the request that it
-// shows for Flutter.
+// TestMobileApps runs what docs/guides/mobile.md shows for React Native, and makes the request that
+// it shows for Flutter.
 func TestMobileApps(t *testing.T) {
 	t.Parallel()
 	guide := openGuide(t, "mobile.md")
@@ -165,8 +165,8 @@ func TestMobileApps(t *testing.T) {
 	})
 }
 
-// runMobile runs the guide's code for React Native. Say gives it a command, and next waits for a line
-// with a prefix.
+// runMobile runs the guide's code for React Native. Say gives it a command, and next waits for a
+// line with a prefix.
 func runMobile(t *testing.T, guide *guide, api, key, port string) (say func(string), next func(string) string) {
 	t.Helper()
 	node, err := exec.LookPath("node")

@@ -25,8 +25,8 @@ import (
 	"github.com/msgdelivery/delivery/sseadapter"
 )
 
-// startNginx starts nginx with what its http block holds, as a user without rights, and returns the URL
-// of the server that listens at 127.0.0.1:8080 there. The app is that at 127.0.0.1:3000.
+// startNginx starts nginx with what its http block holds, as a user without rights, and returns the
+// URL of the server that listens at 127.0.0.1:8080 there. The app is that at 127.0.0.1:3000.
 func startNginx(t *testing.T, http string, app int) string {
 	t.Helper()
 	program, err := exec.LookPath("nginx")
@@ -82,8 +82,8 @@ func (r *restartable) start() {
 
 func (r *restartable) stop() { r.server.Close() }
 
-// streamingApp is an app with an API at /api/, streams at /events and a page at /, in which the cookie
-// "session" is the user's name.
+// streamingApp is an app with an API at /api/, streams at /events and a page at /, in which the
+// cookie "session" is the user's name.
 type streamingApp struct {
 	http.Handler
 	tracker *delivery.Tracker

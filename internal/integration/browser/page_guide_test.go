@@ -123,7 +123,8 @@ window.send = async (n) => { for (let i = 0; i < n; i++) room.send(String(i)) }
 window.own = () => room.sorted().map((m) => m.own === 'read' ? 'r' : m.own === 'delivered' ? 'd' : '?').join('')
 </script>`
 
-// TestWhatCountsAsRead opens a page of bob's with 12 messages of alice's, of which 4 fit the screen.
+// TestWhatCountsAsRead opens a page of bob's with 12 messages of alice's, of which 4 fit the
+// screen.
 func TestWhatCountsAsRead(t *testing.T) {
 	t.Parallel()
 	app := newStreamed(t, func(user string) string { return fmt.Sprintf(screenPage, user) })

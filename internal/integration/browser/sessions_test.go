@@ -11,8 +11,8 @@ import (
 
 var sessions = flag.Int("sessions", 8, "how many random sessions TestRandomSessions has")
 
-// witness notes in the browser's storage, by means of its own, which messages were on the screen for
-// most of the dwell in a visible page with the focus, and which ones the page took for read.
+// witness notes in the browser's storage, by means of its own, which messages were on the screen
+// for most of the dwell in a visible page with the focus, and which ones the page took for read.
 const witness = `<script>
 const note = (kind, id) => localStorage.setItem('witness/' + kind + '/' + id, '')
 const since = new Map()

@@ -22,8 +22,8 @@ room.addEventListener('message', ({ detail: { id, body, status } }) => {
 })
 </script>`
 
-// TestTabsShareAStream has more tabs than a browser opens connections, and closes the tab that has the
-// stream, again and again.
+// TestTabsShareAStream has more tabs than a browser opens connections, and closes the tab that has
+// the stream, again and again.
 func TestTabsShareAStream(t *testing.T) {
 	t.Parallel()
 	app := newStreamed(t, func(user string) string { return fmt.Sprintf(sharedPage, user) })

@@ -29,8 +29,8 @@ import (
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
 )
 
-// soketi is a server of its own, with an app that takes as many events as come and one that takes 4 a
-// second.
+// soketi is a server of its own, with an app that takes as many events as come and one that takes 4
+// a second.
 type soketi struct {
 	t         *testing.T
 	port      int

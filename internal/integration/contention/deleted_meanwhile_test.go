@@ -105,7 +105,8 @@ func countRows(t *testing.T, db *sql.DB, from string) (n int) {
 }
 
 // A page of changes is read in several statements if it is long. If nothing is on it yet when the
-// conversation changes, since all messages so far were deleted, it is of the moment of the last one.
+// conversation changes, since all messages so far were deleted, it is of the moment of the last
+// one.
 func TestAPageOfChangesMayBeginWithManyDeletions(t *testing.T) {
 	stores.Each(t, func(t *testing.T, e engines.Engine) {
 		db, cut := cutter.Open(t, e)

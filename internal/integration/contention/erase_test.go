@@ -14,8 +14,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/stores"
 )
 
-// Three processes know a user in many conversations. One erases the user, and no answer of the others
-// rests on what they knew; no table has the name.
+// Three processes know a user in many conversations. One erases the user, and no answer of the
+// others rests on what they knew; no table has the name.
 func TestNoProcessKnowsAnErasedUser(t *testing.T) {
 	eachKind(t, func(t *testing.T, e engines.Engine) {
 		database := e.Database(t)

@@ -26,8 +26,8 @@ func TestPrivateMarksWithOldSnapshots(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			// behind makes a private mark in a transaction that has read before the change of others, and
-			// reports whether it was committed.
+			// behind makes a private mark in a transaction that has read before the change of
+			// others, and reports whether it was committed.
 			behind := func(t *testing.T, message string, change func()) bool {
 				t.Helper()
 				tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead})

@@ -151,7 +151,8 @@ func (c *Conn) ExecContext(ctx context.Context, statement string, args []driver.
 	return result, err
 }
 
-// QueryContext does what ExecContext does for a query. A connection that breaks after it has read all rows.
+// QueryContext does what ExecContext does for a query. A connection that breaks after it has read
+// all rows.
 func (c *Conn) QueryContext(ctx context.Context, statement string, args []driver.NamedValue) (driver.Rows, error) {
 	if c.broken {
 		return nil, driver.ErrBadConn

@@ -34,8 +34,8 @@ const (
 
 func TestMain(m *testing.M) { engines.Main(m) }
 
-// TestThreeProcessesBehindNginx sends and reads messages while one of three processes is killed: every
-// message is stored and read, and all of that is told.
+// TestThreeProcessesBehindNginx sends and reads messages while one of three processes is killed:
+// every message is stored and read, and all of that is told.
 func TestThreeProcessesBehindNginx(t *testing.T) {
 	srv := pushertest.NewServer(t)
 	site, processes, end := run(t, engines.First(engines.Postgres).Database(t).DSN,
@@ -206,8 +206,8 @@ func (u *user) post(path string, body any) []byte {
 	return u.do(http.MethodPost, path, text)
 }
 
-// do repeats a request until its answer is a 2xx, as clients do: a process that is killed may leave it
-// without one.
+// do repeats a request until its answer is a 2xx, as clients do: a process that is killed may leave
+// it without one.
 func (u *user) do(method, path string, body []byte) []byte {
 	u.t.Helper()
 	for limit := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {

@@ -15,8 +15,8 @@ import (
 )
 
 // history is a database in which the conversation c1 grows, beside others that together have a
-// fifth of its messages, and at least some each. One message in ten is frozen for bob, cem and dan, and has reached cem; the
-// others are open.
+// fifth of its messages, and at least some each. One message in ten is frozen for bob, cem and dan,
+// and has reached cem; the others are open.
 type history struct {
 	testing.TB
 	kind          engines.Kind
@@ -62,7 +62,8 @@ func newHistory(t testing.TB, conversations int, of ...engines.Engine) (*history
 			}
 		}
 	}
-	// The app has more conversations and rosters than fit on a few pages, which Postgres would rather read than an index.
+	// The app has more conversations and rosters than fit on a few pages, which Postgres would
+	// rather read than an index.
 	h.exec("INSERT INTO delivery_conversations (id, version) " + series(1, 3000) + "SELECT CONCAT('other', n), 0 FROM s")
 	h.exec("INSERT INTO delivery_rosters (conv, name, size) SELECT conv, 'other', 1 FROM delivery_conversations WHERE id LIKE 'other%'")
 	h.exec("INSERT INTO delivery_members (roster, reader) SELECT roster, roster FROM delivery_rosters WHERE name = 'other'")

@@ -193,8 +193,8 @@ func (v visit) list(ctx context.Context, l delivery.List) error {
 	return err
 }
 
-// delete deletes messages that nobody looks at: open ones, which are neither the oldest nor among the
-// newest.
+// delete deletes messages that nobody looks at: open ones, which are neither the oldest nor among
+// the newest.
 func (v visit) delete(ctx context.Context, n int) error {
 	deletions := make([]delivery.Deletion, n)
 	for i := range deletions {

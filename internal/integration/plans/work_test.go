@@ -77,7 +77,7 @@ func (v *visitor) work() (w work) {
 // most returns the most that an operation may look at in a long conversation, if it looked at w in
 // a short one.
 func (h *history) most(w work) work {
-	// The planner of Postgres may look up the ends of columns. The trees of the indexes are a page or
-	// two higher, and were as low as one page. Rows in a row may be on one page.
+	// The planner of Postgres may look up the ends of columns. The trees of the indexes are a page
+	// or two higher, and were as low as one page. Rows in a row may be on one page.
 	return work{rows: w.rows + w.rows/10 + 6, pages: 3 * w.pages}
 }

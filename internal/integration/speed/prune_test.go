@@ -13,8 +13,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/stores"
 )
 
-// BenchmarkPrune times marks, 500 a second in ten conversations, alone and while these conversations
-// lose 100,000 old messages, each read by one of two recipients.
+// BenchmarkPrune times marks, 500 a second in ten conversations, alone and while these
+// conversations lose 100,000 old messages, each read by one of two recipients.
 func BenchmarkPrune(b *testing.B) {
 	const old, rooms, rate = 100_000, 10, 500
 	for _, kind := range []engines.Kind{engines.Postgres, engines.MySQL, engines.SQLite} {

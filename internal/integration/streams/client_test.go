@@ -244,8 +244,8 @@ func (c *client) call(ctx context.Context, method, path string, body, answer any
 	return response.StatusCode
 }
 
-// live sends and marks at random until calm is over. It names its socket, so that it is not told of its
-// own changes, and reads the changes instead.
+// live sends and marks at random until calm is over. It names its socket, so that it is not told of
+// its own changes, and reads the changes instead.
 func (c *client) live(ctx, calm context.Context, pause time.Duration) {
 	for calm.Err() == nil {
 		select {

@@ -89,8 +89,8 @@ func newWorld(t *testing.T, c config) *world {
 	return w
 }
 
-// storm has the clients send and mark while connections are cut, a node is killed and started again,
-// and Redis is killed and started again.
+// storm has the clients send and mark while connections are cut, a node is killed and started
+// again, and Redis is killed and started again.
 func (w *world) storm(t *testing.T, cuts int) {
 	t.Helper()
 	calm, end := context.WithCancel(t.Context())
@@ -118,8 +118,8 @@ func (w *world) storm(t *testing.T, cuts int) {
 	}
 }
 
-// settle waits until all is published and every view is the store's, or the time is over. It returns
-// the differences that are left.
+// settle waits until all is published and every view is the store's, or the time is over. It
+// returns the differences that are left.
 func (w *world) settle(t *testing.T, limit time.Duration) (wrong []string) {
 	t.Helper()
 	for end := time.Now().Add(limit); ; time.Sleep(200 * time.Millisecond) {
