@@ -27,10 +27,11 @@ func (t *Tracker) DeadLetters(ctx context.Context, q DeadQuery) ([]DeadLetter, e
 	return dead, nil
 }
 
-// Replay puts up to [MaxBatch] dead letters back into the outbox, due at once and as fresh as new
-// ones. What they say is brought up to date, so that an old one cannot show anyone an old status or
-// a deleted message. One that has nothing left to say is dropped, and counts as replayed. An id
-// that is not among the dead letters is [ErrNotFound]; the others are replayed all the same.
+// Replay puts up to [MaxBatch] dead letters back into the outbox, due at once and with no attempts
+// counted. Each event is brought up to date first, so that it shows nobody an old status or a
+// deleted message. An event with nothing left to tell is dropped, and counts as replayed. If an id
+// is not among the dead letters, the error is [ErrNotFound], and the others are replayed all the
+// same.
 func (t *Tracker) Replay(ctx context.Context, ids ...int64) error {
 	ids, err := distinct(ids)
 	if err != nil {

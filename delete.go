@@ -26,8 +26,8 @@ import (
 // Delete needs a [Keeper]; with any other store it returns [errors.ErrUnsupported]. When ctx ends
 // while the write is under way the error wraps [ErrOutcomeUnknown].
 func (t *Tracker) Delete(ctx context.Context, actor Actor, messages ...string) (deleted int, err error) {
-	if t.deletes == nil {
-		return 0, fmt.Errorf("delivery: %T cannot delete: %w", t.store, errors.ErrUnsupported)
+	if _, err := keeperOf(t.store); err != nil {
+		return 0, err
 	}
 	return t.delete(ctx, false, actor, messages, func(deletions []Deletion) ([]coalesce.Result[Deleted], error) {
 		outs := t.deletes.do(ctx, actor.User, deletions, func(d Deletion) string { return t.whereabouts(Mark{Message: d.Message, User: actor.User}) })
@@ -43,13 +43,22 @@ func (t *Tracker) DeleteTx(ctx context.Context, tx DBTX, actor Actor, messages .
 	if err != nil {
 		return 0, err
 	}
-	store, ok := inside.(Keeper)
-	if !ok {
-		return 0, fmt.Errorf("delivery: %T cannot delete: %w", t.store, errors.ErrUnsupported)
+	store, err := keeperOf(inside)
+	if err != nil {
+		return 0, err
 	}
 	return t.delete(ctx, true, actor, messages, func(deletions []Deletion) ([]coalesce.Result[Deleted], error) {
 		return deleteKind.inTx(deletions, func(d []Deletion) ([]Deleted, []Claimed, error) { return store.Delete(ctx, d, Lease{}) })
 	})
+}
+
+// keeperOf returns the store as a Keeper, or an error that wraps [errors.ErrUnsupported].
+func keeperOf(store Store) (Keeper, error) {
+	keeper, ok := store.(Keeper)
+	if !ok {
+		return nil, fmt.Errorf("delivery: %T is no Keeper: %w", store, errors.ErrUnsupported)
+	}
+	return keeper, nil
 }
 
 // deleteKind is what gather knows of deletions.

@@ -75,11 +75,11 @@ type Options struct {
 	// from one second to an hour.
 	WriteTimeout time.Duration
 
-	// Trace returns what ties the events of a call to the request that it was made for, from the
-	// ctx of the call: a traceparent, say. It is kept in the outbox and comes back in
-	// [Event.Trace], in whatever process publishes the event. Clients never get it. What is longer
-	// than [MaxTrace] bytes, is not valid UTF-8 or contains NUL is dropped, since no call should
-	// fail for it. It may be called concurrently. Defaults to nothing.
+	// Trace returns a string that identifies the request of a call, such as a traceparent, from the
+	// call's ctx. The string is stored with the events of the call, and is in [Event.Trace] in
+	// whatever process publishes them. Clients never get it. A string that is longer than
+	// [MaxTrace] bytes, is not valid UTF-8 or contains NUL is dropped, since no call should fail
+	// for it. Trace may be called concurrently. Defaults to nothing.
 	Trace func(ctx context.Context) string
 
 	// PruneAge is the least age of messages that [Tracker.Prune] may remove. It must exceed the
@@ -178,16 +178,17 @@ type Actor struct {
 	// Up to [MaxID] bytes; what they mean is the [Notifier]'s business.
 	Socket string
 
-	// Hide says what others may not see of the actor's marks. Nothing else asks for it.
+	// Hide says what others may not see of the actor's marks. Only marks look at it.
 	Hide Hide
 }
 
-// Hide says what others may not see of what a user marks. What is hidden still empties the user's
-// own badge, and is told to the user's own devices ([OwnNotifier]). It makes no receipt, event or
-// version, counts nowhere, and keeps no time.
+// Hide says what others may not see of a user's marks. A hidden mark empties the user's own badge,
+// and the user's own devices are told of it ([OwnNotifier]). For others there is no receipt, event,
+// version or count, and the time of a hidden mark is not stored.
 //
-// A later mark that hides less shows all that it covers, as if it were the first, at its own time:
-// the first up-to mark after a user stopped hiding shows everything that came before.
+// A later mark that hides less shows all messages that it covers, with its own time, as if nothing
+// had been marked before. So the first up-to mark after a user stopped hiding shows the whole
+// history as read.
 type Hide uint8
 
 const (

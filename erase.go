@@ -2,31 +2,30 @@ package delivery
 
 import (
 	"context"
-	"errors"
-	"fmt"
 )
 
 // eraseLimit is in how many conversations one transaction takes out a name.
 const eraseLimit = 20
 
-// Erase takes a user's name out of all conversations, in small transactions, and then out of the
-// events that wait and the dead letters. Messages and receipts stay as they are, and so do counts
-// and quorums, but the sender or the recipient is empty: "". Lists of recipients have those without
-// a name last. If Erase ends early, with an error, a further call goes on; when all is erased, a
-// call changes nothing.
+// Erase takes a user's name out of all conversations, in small transactions, and then out of
+// waiting events and dead letters. The user's messages and receipts keep their statuses, counts and
+// quorums, but their sender or recipient is "". Lists of recipients have nameless ones last. If
+// Erase returns an error, a further call goes on from there. Once the name is gone, a call changes
+// nothing.
 //
 // First take the user out of the app's own lists of members, and sign the user out. A mark by the
 // erased user is [ErrNotRecipient] from then on, and a message that names the user again makes a
-// new user of that name, who has no part in the older ones. What is under way at that moment may
-// still tell the name, within [Options.Lease]. Bodies, and the ids that the app has chosen for
-// messages and conversations, stay too: to remove the messages, [Tracker.Delete] them before.
+// new user of that name, who has no part in the older messages. An event that a relay holds at that
+// moment may still be published with the name, within [Options.Lease]. Bodies stay, and so do the
+// ids that the app has chosen for messages and conversations: to remove the messages, call
+// [Tracker.Delete] before.
 //
-// Whoever reads the database still sees which receipts and messages are of one erased user in a
-// conversation. In a conversation of two, that is no secret.
+// The database still shows which receipts and messages in a conversation are of the same erased
+// user. In a conversation of two, everybody knows who that is.
 //
 // Erase needs a [Keeper]; with any other store it returns [errors.ErrUnsupported].
 func (t *Tracker) Erase(ctx context.Context, user string) error {
-	keeper, err := t.keeper()
+	keeper, err := keeperOf(t.store)
 	if err != nil {
 		return err
 	}
@@ -34,18 +33,18 @@ func (t *Tracker) Erase(ctx context.Context, user string) error {
 }
 
 // EraseTx is [Tracker.Erase] inside the caller's transaction: the name is gone if and only if the
-// caller commits. It waits for the conversations that other transactions have locked, and keeps all
-// of the user's locked until the transaction ends. At an isolation above READ COMMITTED it may miss
-// what others began with the user after the transaction's first read. It needs a [TxStore] whose
-// InTx returns a [Keeper].
+// caller commits. It waits for conversations that other transactions have locked, and keeps all
+// conversations of the user locked until the transaction ends. At an isolation above READ COMMITTED
+// it may miss conversations that the user came into after the transaction's first read. It needs a
+// [TxStore] whose InTx returns a [Keeper].
 func (t *Tracker) EraseTx(ctx context.Context, tx DBTX, user string) error {
 	inside, err := t.inTx(tx)
 	if err != nil {
 		return err
 	}
-	keeper, ok := inside.(Keeper)
-	if !ok {
-		return fmt.Errorf("delivery: %T is no Keeper: %w", t.store, errors.ErrUnsupported)
+	keeper, err := keeperOf(inside)
+	if err != nil {
+		return err
 	}
 	return erase(ctx, keeper, user)
 }

@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -14,22 +13,23 @@ const (
 	pruneRest  = 2
 )
 
-// Prune removes, in every conversation, the messages before the first one that was sent at before
-// or later, and announces that. It returns how many messages it removed. Nothing is left of them: a
-// message with such an id would be a new one. So before must be older than the clients' queued
-// sends: if it is not at least [Options.PruneAge] ago, the error is an [InvalidError].
+// Prune removes old messages from every conversation, announces that, and returns the number of
+// messages that it removed. In each conversation it stops at the first message that was sent at the
+// time before, or later. Nothing is left of a pruned message, and a message that is sent with its
+// id is a new one. So before must be older than any send that a client may still retry: if it is
+// not at least [Options.PruneAge] ago, the error is an [InvalidError].
 //
 // Prune works in transactions of up to 100 messages, one conversation after the other, and rests
-// between them for 2/3 of the time, so that it hinders little what else goes on. If it ends early,
-// with an error, a further call goes on. Every page has the floor up to which messages were removed
-// ([Page.Floor]), and so has the event ([Pruned]): clients drop what is at or below it.
+// for 2/3 of the time between them, so that other calls wait little. If Prune returns an error, a
+// further call goes on from there. Every page has the floor up to which messages were removed
+// ([Page.Floor]), and so has the event ([Pruned]): clients drop messages at or below it.
 //
 // Prune needs a [Keeper]; with any other store it returns [errors.ErrUnsupported].
 func (t *Tracker) Prune(ctx context.Context, before time.Time) (removed int, err error) {
 	if before.IsZero() || time.Since(before) < t.opts.PruneAge {
 		return 0, &InvalidError{Field: "before", Reason: "is not at least " + t.opts.PruneAge.String() + " ago"}
 	}
-	keeper, err := t.keeper()
+	keeper, err := keeperOf(t.store)
 	if err != nil {
 		return 0, err
 	}
@@ -62,20 +62,12 @@ func (t *Tracker) DeleteConversation(ctx context.Context, conversation string) e
 	if err := checkID("conversation", conversation); err != nil {
 		return err
 	}
-	keeper, err := t.keeper()
+	keeper, err := keeperOf(t.store)
 	if err != nil {
 		return err
 	}
 	_, err = t.prune(ctx, keeper, Pruning{Conversation: conversation, All: true, Limit: pruneLimit})
 	return err
-}
-
-func (t *Tracker) keeper() (Keeper, error) {
-	keeper, ok := t.store.(Keeper)
-	if !ok {
-		return nil, fmt.Errorf("delivery: %T is no Keeper: %w", t.store, errors.ErrUnsupported)
-	}
-	return keeper, nil
 }
 
 // prune prunes one conversation until nothing is left to do there.
@@ -105,17 +97,15 @@ func (t *Tracker) prune(ctx context.Context, keeper Keeper, p Pruning) (removed 
 	}
 }
 
-// patient calls again, after a while, as long as another transaction is in the way.
+// patient calls again, after a pause, as long as another transaction is in the way.
 func patient[T any](ctx context.Context, call func() (result T, blocked bool, err error)) (T, error) {
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 		result, blocked, err := call()
 		if !blocked || err != nil {
 			return result, err
 		}
-		select {
-		case <-ctx.Done():
-			return result, ctx.Err()
-		case <-time.After(wait):
+		if err := sleep(ctx, pause); err != nil {
+			return result, err
 		}
 	}
 }

@@ -14,15 +14,15 @@ type Drift struct {
 	NoRoster        bool  // the set of its recipients is not there
 }
 
-// Verify counts the receipts of all messages again, and yields each message whose counters say
-// something else. It changes nothing, and there should be none: a restored backup, or statements of
-// somebody else's, can make one. Each step reads up to 500 messages of one conversation at one
-// moment. The iteration ends after an error, with which the Drift is zero.
+// Verify counts the receipts of all messages again, and yields each message whose counters differ.
+// Verify changes nothing. There should be no such message, but a restored backup or another
+// program's statements can cause one. Each step reads up to 500 messages of one conversation at one
+// moment. The iteration ends after an error, whose Drift is zero.
 //
 // Verify needs a [Keeper]; with any other store the error is [errors.ErrUnsupported].
 func (t *Tracker) Verify(ctx context.Context) iter.Seq2[Drift, error] {
 	return func(yield func(Drift, error) bool) {
-		keeper, err := t.keeper()
+		keeper, err := keeperOf(t.store)
 		if err != nil {
 			yield(Drift{}, err)
 			return
