@@ -113,7 +113,7 @@ func (g *gather[In, Key, Out]) do(ctx context.Context, user string, items []In, 
 	}
 }
 
-// sleep waits for between half the time and all of it, so that many who wait do not come back
+// sleep waits for 50 % to 100 % of the time, so that many who wait do not come back
 // together.
 func sleep(ctx context.Context, d time.Duration) error {
 	if d > 0 {

@@ -54,7 +54,7 @@ func New(opts *Options) (*Telemetry, error) {
 }
 
 // Observer returns what [delivery.Options.Observer] takes. To use another Observer too, call both
-// from a third.
+// from an Observer of your own.
 func (t *Telemetry) Observer() *delivery.Observer {
 	return &delivery.Observer{
 		Sent: func(ctx context.Context, s delivery.SentInfo) {

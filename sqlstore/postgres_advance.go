@@ -94,7 +94,7 @@ FROM mark
 LEFT JOIN (SELECT ord, status, version, delivered_at, read_at, delivered, read FROM step) step USING (ord)
 LEFT JOIN told ON told.conv = mark.conv AND told.first = step.version`
 
-// pgAdvanceOne is pgAdvance for one mark, in half the time and in few steps, as starting one costs
+// pgAdvanceOne is pgAdvance for one mark, in 0.5× the time and in few steps, as starting one costs
 // more than running it: $1 message, $2 user, $3 socket, $4 status, $5 at, $6 admitted, $7 the
 // lease's length, $8 its token, $9 the trace, $10 the conversation that it is admitted to. A mark
 // of an open message by a user whom the conversation does not know comes back untouched, as a
