@@ -58,6 +58,6 @@ func Example_prometheus() {
 		}
 	}
 	// Output:
-	// delivery_marks_total{delivery_in_tx="false",delivery_result="ok",delivery_status="read",delivery_up_to="false"}
-	// 1 delivery_outbox_waiting 2
+	// delivery_marks_total{delivery_in_tx="false",delivery_result="ok",delivery_status="read",delivery_up_to="false"} 1
+	// delivery_outbox_waiting 2
 }

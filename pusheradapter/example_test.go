@@ -61,7 +61,8 @@ func ExampleNotifier() {
 		fmt.Println(e.Name, "on", e.Channels, "except", e.SocketID)
 		fmt.Println(e.Data)
 	}
-	// Output: message on [private-conv-c1] except 123.456
+	// Output:
+	// message on [private-conv-c1] except 123.456
 	// {"conversation":"c1","from":41,"to":41,"updates":[{"message":"m1","version":41,"sender":"alice","status":"sent","total":2}]}
 }
 

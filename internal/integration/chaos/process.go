@@ -90,6 +90,12 @@ func (p *Process) ended() bool {
 	}
 }
 
+// killed reports whether SIGKILL is what ended the process.
+func (p *Process) killed() bool {
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
 // quiet has the node stop marking. It goes on publishing.
 func (p *Process) quiet() { io.WriteString(p.words, "quiet\n") }
 
@@ -102,14 +108,17 @@ func (p *Process) kill() {
 
 func (p *Process) signal(s syscall.Signal) { p.cmd.Process.Signal(s) }
 
-// stop ends the node cleanly and returns how long that took.
+// stop ends the node cleanly and returns how long that took. A node that does not end leaves the
+// stacks of its goroutines in its log.
 func (p *Process) stop() (time.Duration, error) {
 	began := time.Now()
 	p.signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(time.Minute):
-		p.kill()
+		p.sentEnd.Store(true)
+		p.signal(syscall.SIGQUIT)
+		<-p.done
 		return time.Since(began), fmt.Errorf("node %d did not end within a minute of SIGTERM", p.config.Index)
 	}
 	if p.err != nil {

@@ -168,6 +168,9 @@ func killPointwise(r *Run) {
 			p := r.startNode(1, func(c *NodeConfig) { c.Harm, c.HarmAt = point, 1+r.random.IntN(5) })
 			select {
 			case <-p.done:
+				if !p.killed() {
+					r.Fatalf("%s: the node ended otherwise: %v", point, p.err)
+				}
 				died[point]++
 				r.kills++
 			case <-time.After(3 * time.Second):

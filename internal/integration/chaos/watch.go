@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"database/sql/driver"
+	"fmt"
 )
 
 // watch is what is done at the statements of a connection.
@@ -27,7 +28,11 @@ func (c *watchedConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	full := conn.(fullConn)
+	full, ok := conn.(fullConn)
+	if !ok {
+		conn.Close()
+		return nil, fmt.Errorf("%T can't be watched", conn)
+	}
 	if c.watch.first != "" {
 		if _, err := full.ExecContext(ctx, c.watch.first, nil); err != nil {
 			full.Close()
@@ -44,7 +49,6 @@ type fullConn interface {
 	driver.ExecerContext
 	driver.QueryerContext
 	driver.Pinger
-	driver.SessionResetter
 }
 
 type watchedConn struct {
@@ -58,6 +62,14 @@ func (c *watchedConn) CheckNamedValue(v *driver.NamedValue) error {
 		return checker.CheckNamedValue(v)
 	}
 	return driver.ErrSkip
+}
+
+// ResetSession implements [driver.SessionResetter] as far as the driver does.
+func (c *watchedConn) ResetSession(ctx context.Context) error {
+	if resetter, ok := c.fullConn.(driver.SessionResetter); ok {
+		return resetter.ResetSession(ctx)
+	}
+	return nil
 }
 
 // IsValid implements [driver.Validator] as far as the driver does.
