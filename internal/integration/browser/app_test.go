@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -198,4 +199,24 @@ func (a *pusherApp) terminate(user string) {
 	if answer.StatusCode != http.StatusOK {
 		a.t.Fatalf("terminating %s: status %d", user, answer.StatusCode)
 	}
+}
+
+// signedIn returns the user that the session's cookie names, "" without one.
+func signedIn(r *http.Request) (string, error) {
+	session, err := r.Cookie("session")
+	if err != nil {
+		return "", nil
+	}
+	return session.Value, nil
+}
+
+// background runs a part of an app until the test has ended.
+func background(t *testing.T, run func(context.Context)) {
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { run(ctx) })
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
 }

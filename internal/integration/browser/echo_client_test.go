@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"sync"
 	"testing"
 
 	"github.com/msgdelivery/delivery"
@@ -36,16 +35,10 @@ func TestClientOverEcho(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	identify := func(r *http.Request) (string, error) {
-		if session, err := r.Cookie("session"); err == nil {
-			return session.Value, nil
-		}
-		return "", nil
-	}
 	audience := func(context.Context, delivery.Draft) (delivery.Audience, error) {
 		return delivery.Audience{Recipients: []string{"alice", "bob"}}, nil
 	}
-	mux, err := newEchoAPI(tracker, notifier, identify, audience, nil)
+	mux, err := newEchoAPI(tracker, notifier, signedIn, audience, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,13 +64,7 @@ func TestClientOverEcho(t *testing.T) {
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
-	ctx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = tracker.Run(ctx) })
-	t.Cleanup(func() {
-		stop()
-		running.Wait()
-	})
+	background(t, func(ctx context.Context) { _ = tracker.Run(ctx) })
 
 	pages := map[string]*tab{}
 	for _, name := range []string{"alice", "bob"} {

@@ -60,19 +60,13 @@ func TestEcho(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	identify := func(r *http.Request) (string, error) {
-		if session, err := r.Cookie("session"); err == nil {
-			return session.Value, nil
-		}
-		return "", nil
-	}
 	audience := func(context.Context, delivery.Draft) (delivery.Audience, error) {
 		return delivery.Audience{Open: true}, nil
 	}
 	userInfo := func(_ context.Context, user string) (map[string]any, error) {
 		return map[string]any{"name": strings.ToUpper(user)}, nil
 	}
-	mux, err := newEchoAPI(tracker, notifier, identify, audience, userInfo)
+	mux, err := newEchoAPI(tracker, notifier, signedIn, audience, userInfo)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -96,27 +95,15 @@ func newStreamingApp(t *testing.T, heartbeat time.Duration) *streamingApp {
 	if err != nil {
 		t.Fatal(err)
 	}
-	identify := func(r *http.Request) (string, error) {
-		if session, err := r.Cookie("session"); err == nil {
-			return session.Value, nil
-		}
-		return "", nil
-	}
-	streams, err := sseadapter.New(tracker, bus, identify, &sseadapter.Options{Heartbeat: heartbeat})
+	streams, err := sseadapter.New(tracker, bus, signedIn, &sseadapter.Options{Heartbeat: heartbeat})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = streams.Run(ctx) })
-	t.Cleanup(func() {
-		stop()
-		running.Wait()
-	})
+	background(t, func(ctx context.Context) { _ = streams.Run(ctx) })
 	audience := func(context.Context, delivery.Draft) (delivery.Audience, error) {
 		return delivery.Audience{Open: true}, nil
 	}
-	api, err := deliveryhttp.New(tracker, identify, &deliveryhttp.Options{Audience: audience})
+	api, err := deliveryhttp.New(tracker, signedIn, &deliveryhttp.Options{Audience: audience})
 	if err != nil {
 		t.Fatal(err)
 	}

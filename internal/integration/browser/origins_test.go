@@ -88,23 +88,11 @@ func TestPagesOfAnotherOrigin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	identify := func(r *http.Request) (string, error) {
-		if session, err := r.Cookie("session"); err == nil {
-			return session.Value, nil
-		}
-		return "", nil
-	}
-	streams, err := sseadapter.New(tracker, bus, identify, nil)
+	streams, err := sseadapter.New(tracker, bus, signedIn, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = streams.Run(ctx) })
-	t.Cleanup(func() {
-		stop()
-		running.Wait()
-	})
+	background(t, func(ctx context.Context) { _ = streams.Run(ctx) })
 
 	var api string
 	site := func() *httptest.Server {
@@ -151,7 +139,7 @@ func TestPagesOfAnotherOrigin(t *testing.T) {
 	audience := func(context.Context, delivery.Draft) (delivery.Audience, error) {
 		return delivery.Audience{Open: true}, nil
 	}
-	if served, err = newOriginsAPI(friend.URL, tracker, notifier, streams, identify, audience); err != nil {
+	if served, err = newOriginsAPI(friend.URL, tracker, notifier, streams, signedIn, audience); err != nil {
 		t.Fatal(err)
 	}
 

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/chromedp/cdproto/input"
@@ -28,13 +27,7 @@ func newStreamed(t *testing.T, page func(user string) string) *streamed {
 	t.Helper()
 	members := []string{"alice", "bob"}
 	rules := Rules{
-		CurrentUser: func(r *http.Request) (string, error) {
-			session, err := r.Cookie("session")
-			if err != nil {
-				return "", nil
-			}
-			return session.Value, nil
-		},
+		CurrentUser: signedIn,
 		MayDo: func(_ context.Context, user string, _ delivery.Action, _ string) (bool, error) {
 			return user != "", nil
 		},
@@ -47,13 +40,7 @@ func newStreamed(t *testing.T, page func(user string) string) *streamed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { run(ctx) })
-	t.Cleanup(func() {
-		stop()
-		running.Wait()
-	})
+	background(t, run)
 	mux.Handle("GET /delivery/", http.StripPrefix("/delivery", deliveryjs.Handler()))
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /{user}", func(w http.ResponseWriter, r *http.Request) {

@@ -71,13 +71,7 @@ func TestWithoutPusher(t *testing.T) {
 	guide := openGuide(t, "sse.md")
 	guide.isIn("sse_guide_test.go")
 	rules := Rules{
-		CurrentUser: func(r *http.Request) (string, error) {
-			session, err := r.Cookie("session")
-			if err != nil {
-				return "", nil
-			}
-			return session.Value, nil
-		},
+		CurrentUser: signedIn,
 		MayDo: func(_ context.Context, user string, _ delivery.Action, _ string) (bool, error) {
 			return user != "", nil
 		},
@@ -89,13 +83,7 @@ func TestWithoutPusher(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { run(ctx) })
-	t.Cleanup(func() {
-		stop()
-		running.Wait()
-	})
+	background(t, run)
 	mux.HandleFunc("GET /{user}", func(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "session", Value: r.PathValue("user"), HttpOnly: true})
 		w.Header().Set("Content-Type", "text/html")
