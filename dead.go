@@ -33,33 +33,7 @@ func (t *Tracker) DeadLetters(ctx context.Context, q DeadQuery) ([]DeadLetter, e
 // is not among the dead letters, the error is [ErrNotFound], and the others are replayed all the
 // same.
 func (t *Tracker) Replay(ctx context.Context, ids ...int64) error {
-	ids, err := distinct(ids)
-	if err != nil {
-		return err
-	}
-	var settlements []Settlement
-	for _, id := range ids {
-		dead, err := t.store.Dead(ctx, id-1, 1)
-		if err != nil {
-			return fmt.Errorf("delivery: loading a dead letter: %w", err)
-		}
-		if len(dead) == 0 || dead[0].Event.ID != id {
-			continue // counted below
-		}
-		if !dead[0].Event.Kind.Valid() {
-			return fmt.Errorf("delivery: dead letter %d cannot be read", id)
-		}
-		event, err := t.refresh(ctx, dead[0].Event)
-		if err != nil {
-			return err
-		}
-		outcome := SettleRequeue
-		if len(event.Updates) == 0 {
-			outcome = SettleDiscard
-		}
-		settlements = append(settlements, Settlement{ID: id, Outcome: outcome, Event: event})
-	}
-	err = t.settleDead(ctx, settlements, len(ids))
+	err := t.resolve(ctx, ids, false, t.requeue)
 	t.Wake()
 	return err
 }
@@ -67,37 +41,59 @@ func (t *Tracker) Replay(ctx context.Context, ids ...int64) error {
 // Discard drops up to [MaxBatch] dead letters for good. An id that is not among them is
 // [ErrNotFound]; the others are dropped all the same.
 func (t *Tracker) Discard(ctx context.Context, ids ...int64) error {
-	ids, err := distinct(ids)
-	if err != nil {
-		return err
-	}
-	settlements := make([]Settlement, len(ids))
-	for i, id := range ids {
-		settlements[i] = Settlement{ID: id, Outcome: SettleDiscard}
-	}
-	return t.settleDead(ctx, settlements, len(ids))
+	return t.resolve(ctx, ids, true, func(_ context.Context, ids []int64) ([]Settlement, error) {
+		settlements := make([]Settlement, len(ids))
+		for i, id := range ids {
+			settlements[i] = Settlement{ID: id, Outcome: SettleDiscard}
+		}
+		return settlements, nil
+	})
 }
 
-// distinct returns up to [MaxBatch] ids in order, each once.
-func distinct(ids []int64) ([]int64, error) {
+// resolve settles dead letters as the plan says, which is made of their distinct ids.
+func (t *Tracker) resolve(ctx context.Context, ids []int64, discard bool, plan func(context.Context, []int64) ([]Settlement, error)) error {
 	if len(ids) > MaxBatch {
-		return nil, tooMany("ids", MaxBatch)
+		return tooMany("ids", MaxBatch)
 	}
-	return slices.Compact(slices.Sorted(slices.Values(ids))), nil
-}
-
-func (t *Tracker) settleDead(ctx context.Context, settlements []Settlement, want int) error {
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	settlements, err := plan(ctx, ids)
 	settled := 0
-	if len(settlements) > 0 {
-		var err error
+	if len(settlements) > 0 && err == nil {
 		if settled, err = t.store.Settle(ctx, settlements); err != nil {
-			return fmt.Errorf("delivery: moving dead letters: %w", err)
+			err = fmt.Errorf("delivery: moving dead letters: %w", err)
 		}
 	}
-	if settled < want {
-		return fmt.Errorf("%d of %d dead letters: %w", want-settled, want, ErrNotFound)
+	if settled < len(ids) && err == nil {
+		err = fmt.Errorf("%d of %d dead letters: %w", len(ids)-settled, len(ids), ErrNotFound)
 	}
-	return nil
+	t.opts.Observer.Resolved(ctx, ResolvedInfo{Events: ids, Discarded: discard, Settled: settled, Err: err})
+	return err
+}
+
+// requeue is the plan of a replay. It leaves out what is no dead letter.
+func (t *Tracker) requeue(ctx context.Context, ids []int64) (settlements []Settlement, err error) {
+	for _, id := range ids {
+		dead, err := t.store.Dead(ctx, id-1, 1)
+		if err != nil {
+			return nil, fmt.Errorf("delivery: loading a dead letter: %w", err)
+		}
+		if len(dead) == 0 || dead[0].Event.ID != id {
+			continue
+		}
+		if !dead[0].Event.Kind.Valid() {
+			return nil, fmt.Errorf("delivery: dead letter %d cannot be read", id)
+		}
+		event, err := t.refresh(ctx, dead[0].Event)
+		if err != nil {
+			return nil, err
+		}
+		outcome := SettleRequeue
+		if len(event.Updates) == 0 {
+			outcome = SettleDiscard
+		}
+		settlements = append(settlements, Settlement{ID: id, Outcome: outcome, Event: event})
+	}
+	return settlements, nil
 }
 
 // refresh returns the event with the present state of its messages and receipts, and without those

@@ -8,8 +8,8 @@ import (
 
 // Observer holds functions that are called at certain moments, for metrics and tracing. Any of them
 // may be nil. They are called synchronously and concurrently, so they should be quick. The contexts
-// of Sent, Marked and Deleted are those of the callers, with whatever an app or a tracing library
-// keeps in them; the others are the relay's own.
+// of Sent, Marked, Deleted and Resolved are those of the callers, with whatever an app or a tracing
+// library keeps in them; the others are the relay's own.
 //
 // Fields that name users, conversations and messages have too many values for the labels of a
 // metric. Their comments say "an id". All other fields are numbers, or have few values. An error's
@@ -40,6 +40,9 @@ type Observer struct {
 
 	// Buried is called for each event that goes to the dead letters.
 	Buried func(context.Context, BuriedInfo)
+
+	// Resolved is called after each Replay and each Discard of dead letters, with the caller's ctx.
+	Resolved func(context.Context, ResolvedInfo)
 
 	// BreakerChanged is called when the relay stops or starts trusting the endpoint.
 	BreakerChanged func(context.Context, BreakerInfo)
@@ -120,7 +123,8 @@ type WroteInfo struct {
 type NotifiedInfo struct {
 	Events int
 	Took   time.Duration
-	Err    error // what the Notifier returned
+	Err    error   // what the Notifier returned: a [RefusedError] says which events it refused, and it accepted the others
+	Batch  []Event // what the Notifier was told; they have ids, and are not to be changed
 }
 
 // LeaseLostInfo says how many events had lost their lease.
@@ -131,6 +135,14 @@ type BuriedInfo struct {
 	Event    Event
 	Attempts int
 	Reason   string // as in [DeadLetter]
+}
+
+// ResolvedInfo says what became of a Replay or a Discard.
+type ResolvedInfo struct {
+	Events    []int64 // the ids of the events that were asked for, each once; not to be changed
+	Discarded bool    // by a Discard; else by a Replay
+	Settled   int     // how many of them were dead letters, and are no more
+	Err       error   // nil, [ErrNotFound] if not all were, or a failure
 }
 
 // BreakerInfo says in which state the breaker is now.
@@ -146,7 +158,7 @@ func (o *Observer) whole() *Observer {
 	}
 	return &Observer{
 		Sent: orNothing(o.Sent), Marked: orNothing(o.Marked), Deleted: orNothing(o.Deleted), Wrote: orNothing(o.Wrote), Notified: orNothing(o.Notified),
-		LeaseLost: orNothing(o.LeaseLost), Buried: orNothing(o.Buried), BreakerChanged: orNothing(o.BreakerChanged),
+		LeaseLost: orNothing(o.LeaseLost), Buried: orNothing(o.Buried), Resolved: orNothing(o.Resolved), BreakerChanged: orNothing(o.BreakerChanged),
 	}
 }
 

@@ -163,4 +163,57 @@ func TestObserver(t *testing.T) {
 			"trace: n in \"c\" by bob, read, up to false, in a transaction false, changed 0: delivery: marking: connection refused",
 		)
 	})
+
+	t.Run("a call of the notifier is told with its events", func(t *testing.T) {
+		var told []string
+		refusal := errors.New("too large")
+		refusing := delivery.NotifierFunc(func(context.Context, []delivery.Event) error {
+			return delivery.Refused(map[int]error{1: delivery.Permanent(refusal)})
+		})
+		tracker := newTracker(t, memstore.New(), refusing, &delivery.Options{Observer: &delivery.Observer{
+			Notified: func(_ context.Context, n delivery.NotifiedInfo) {
+				for _, e := range n.Batch {
+					told = append(told, e.Updates[0].Message)
+				}
+				if n.Events != len(n.Batch) || !errors.Is(n.Err, refusal) {
+					t.Errorf("told %+v", n)
+				}
+			},
+		}})
+		sendAs(t, tracker, "m", "n")
+		if err := tracker.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(told, ", "); got != "m, n" {
+			t.Errorf("told of %q", got)
+		}
+	})
+
+	t.Run("what becomes of dead letters is told, with the caller's context", func(t *testing.T) {
+		refusing := delivery.NotifierFunc(func(context.Context, []delivery.Event) error {
+			return delivery.Refused(map[int]error{0: delivery.Permanent(errors.New("too large"))})
+		})
+		store := &sick{Store: memstore.New()}
+		tracker := newTracker(t, store, refusing, &delivery.Options{NotifyEvents: 1, Observer: &delivery.Observer{
+			Resolved: func(ctx context.Context, r delivery.ResolvedInfo) {
+				see(ctx, "%v, discarded %v, settled %d: %v", r.Events, r.Discarded, r.Settled, r.Err)
+			},
+		}})
+		sendAs(t, tracker, "m", "n", "o")
+		if err := tracker.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+		seen = nil
+		tracker.Replay(ctx, 2, 1, 2)
+		tracker.Discard(ctx, 1, 3)
+		store.settle = func() error { return errors.New("connection refused") }
+		tracker.Replay(ctx, 9)
+		tracker.Discard(ctx, 9)
+		expect(t,
+			"trace: [1 2], discarded false, settled 2: <nil>",
+			"trace: [1 3], discarded true, settled 1: 1 of 2 dead letters: "+delivery.ErrNotFound.Error(),
+			"trace: [9], discarded false, settled 0: 1 of 1 dead letters: "+delivery.ErrNotFound.Error(),
+			"trace: [9], discarded true, settled 0: delivery: moving dead letters: connection refused",
+		)
+	})
 }

@@ -72,9 +72,13 @@ func (r *relay) notify(ctx context.Context, batch []leased, answered func(verdic
 		r.breaker.abort()
 		return nil
 	}
+	events := make([]Event, len(batch))
+	for i, h := range batch {
+		events[i] = h.Event
+	}
 	began := time.Now()
-	err := r.callNotifier(ctx, batch)
-	r.observer.Notified(ctx, NotifiedInfo{len(batch), time.Since(began), err})
+	err := r.callNotifier(ctx, events)
+	r.observer.Notified(ctx, NotifiedInfo{len(events), time.Since(began), err, events})
 
 	var refused *RefusedError
 	var crash *notifierPanic
@@ -147,7 +151,7 @@ func part(batch []leased, is func(leased) bool) (these, others []leased) {
 }
 
 // callNotifier calls the Notifier with a time limit that leaves room in the lease to settle.
-func (r *relay) callNotifier(ctx context.Context, batch []leased) (err error) {
+func (r *relay) callNotifier(ctx context.Context, events []Event) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.term/3)
 	defer cancel()
 	defer func() {
@@ -155,10 +159,6 @@ func (r *relay) callNotifier(ctx context.Context, batch []leased) (err error) {
 			err = &notifierPanic{p}
 		}
 	}()
-	events := make([]Event, len(batch))
-	for i, h := range batch {
-		events[i] = h.Event
-	}
 	return r.notifier.Notify(ctx, events)
 }
 

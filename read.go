@@ -162,6 +162,6 @@ func (t *Tracker) Backlog(ctx context.Context) (Backlog, error) {
 	if err != nil {
 		return Backlog{}, fmt.Errorf("delivery: counting the outbox: %w", err)
 	}
-	b.Breaker = t.relay.breaker.state()
+	b.Breaker, b.Running, b.Calls = t.relay.breaker.state(), t.relay.running.Load(), t.relay.window.underWay()
 	return b, nil
 }

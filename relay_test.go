@@ -212,6 +212,29 @@ func TestRun(t *testing.T) {
 		}
 	})
 
+	bubble("the backlog says whether this process runs the relay, and how many calls are under way", func(t *testing.T) {
+		e := new(endpoint)
+		answered := make(chan struct{})
+		e.set(func(context.Context, []delivery.Event) error { <-answered; return nil })
+		tracker := newTracker(t, memstore.New(), e, &delivery.Options{NotifyEvents: 1})
+		expect := func(running bool, calls int) {
+			t.Helper()
+			synctest.Wait()
+			if b, err := tracker.Backlog(t.Context()); err != nil || b.Running != running || b.Calls != calls {
+				t.Errorf("backlog %+v, %v", b, err)
+			}
+		}
+		expect(false, 0)
+		stop := run(t, tracker)
+		expect(true, 0)
+		sendAs(t, tracker, "m", "n", "o")
+		expect(true, 3)
+		close(answered)
+		expect(true, 0)
+		stop()
+		expect(false, 0)
+	})
+
 	bubble("a few failures don't open the breaker", func(t *testing.T) {
 		e := new(endpoint)
 		var n int

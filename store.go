@@ -238,7 +238,7 @@ type Outbox interface {
 	// Dead returns up to limit dead letters with ids greater than after, in order of id.
 	Dead(ctx context.Context, after int64, limit int) ([]DeadLetter, error)
 
-	// Backlog counts the outbox. It fills all fields but Breaker. A store without a clock that can
+	// Backlog counts the outbox. It leaves the fields that are this process's own. A store without a clock that can
 	// be set back leaves Ahead at 0.
 	Backlog(ctx context.Context) (Backlog, error)
 }
@@ -476,5 +476,9 @@ type Backlog struct {
 	Oldest  time.Duration // how long ago the oldest of them was committed; 0 if there is none
 	Ahead   time.Duration // by how much the newest of them is ahead of the store's clock, which was set back; else 0
 	Dead    int           // dead letters
-	Breaker BreakerState  // of this tracker's relay
+
+	// Of this process's relay, and filled by [Tracker.Backlog]:
+	Breaker BreakerState // whether it trusts the Notifier's endpoint
+	Running bool         // [Tracker.Run] is on
+	Calls   int          // calls of the Notifier that Run has under way
 }

@@ -72,6 +72,13 @@ func (w *window) limit() int {
 	return int(w.size)
 }
 
+// underWay returns how many calls have begun and not ended.
+func (w *window) underWay() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.calls
+}
+
 // free reports whether another call may begin.
 func (w *window) free() bool {
 	w.mu.Lock()
