@@ -9,10 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 	"github.com/coder/websocket/wsjson"
@@ -155,19 +153,6 @@ func (f *firefox) eval(expression string, args ...any) string {
 	return fmt.Sprint(result.Result.Value)
 }
 
-// wait waits until a condition holds on the page.
-func (f *firefox) wait(condition string, args ...any) {
-	f.t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(pause) {
-		if f.eval("Boolean("+condition+")", args...) == "true" {
-			return
-		}
-		if time.Now().After(end) {
-			f.t.Fatalf("no %s; the page shows\n%s", script(condition, args...), f.eval("document.body.innerText"))
-		}
-	}
-}
-
 // press types a text into the element that has the focus.
 func (f *firefox) press(text string) {
 	f.t.Helper()
@@ -178,56 +163,22 @@ func (f *firefox) press(text string) {
 	f.call("input.performActions", map[string]any{"context": f.page, "actions": []any{map[string]any{"type": "key", "id": "keys", "actions": keys}}}, nil)
 }
 
-const enterKey = "\uE007" // as WebDriver calls it
-
-// TestFirefox has bob use the chat in Firefox, and alice in Chromium.
-func TestFirefox(t *testing.T) {
-	t.Parallel()
-	f := openFirefox(t)
-	chat := runExample(t, "chat")
-	alice := openChat(t, chat, "alice")
-	alice.choose(direct)
-	f.visit(chat.url)
-	f.eval(`document.querySelector('input[name=username]').focus()`)
-	f.press("bob")
-	f.eval(`document.querySelector('input[name=password]').focus()`)
-	f.press("password" + enterKey)
-	f.wait(`document.title.endsWith('Chat') && document.body.dataset.connection === 'connected'`)
-	f.wait(`document.hasFocus()`)
-
-	alice.write("hello, Firefox")
-	f.wait(`document.querySelector('.log:not([hidden]) .message[data-own=read]')`)
-	alice.waitTicks("hello, Firefox", "read")
-	f.eval(`document.querySelector('#composer textarea').focus()`)
-	f.press("hello, Chromium" + enterKey)
-	alice.wait(`watch.message('hello, Chromium')`)
-	f.wait(`document.querySelector('.message.own').dataset.status === 'read'`)
-
-	// Another tab in front: the page is hidden.
-	page := f.page
-	var tab struct{ Context string }
-	f.call("browsingContext.create", map[string]any{"type": "tab"}, &tab)
-	f.call("browsingContext.activate", map[string]any{"context": tab.Context}, nil)
-	f.wait(`document.visibilityState === 'hidden'`)
-	alice.write("not seen yet")
-	alice.waitTicks("not seen yet", "delivered")
-	f.wait(`document.title === '(1) Chat'`)
-	f.call("browsingContext.activate", map[string]any{"context": page}, nil)
-	alice.waitTicks("not seen yet", "read")
-
-	// Back from another page, which Firefox loads afresh.
-	f.visit(chat.url + "/healthz")
-	alice.write("while you were away")
-	alice.waitTicks("while you were away", "sent")
-	f.call("browsingContext.traverseHistory", map[string]any{"context": page, "delta": -1}, nil)
-	alice.waitTicks("while you were away", "read")
-
-	// The last mark, of a page that ends.
-	alice.write("the last")
-	f.wait(`[...document.querySelectorAll('.message')].find((m) => m.querySelector('.body').textContent === 'the last')?.dataset.own === 'read'`)
-	f.call("browsingContext.close", map[string]any{"context": page}, nil)
-	alice.waitTicks("the last", "read")
-	if got := strings.Join(eval[[]string](alice, `watch.turns('the last')`), " "); !strings.HasPrefix(got, "sending sent") {
-		t.Errorf("alice saw %s", got)
+// cover opens another tab, or a window, in front of the page.
+func (f *firefox) cover(with string) (uncover func()) {
+	f.t.Helper()
+	var other struct{ Context string }
+	f.call("browsingContext.create", map[string]any{"type": with}, &other)
+	f.call("browsingContext.activate", map[string]any{"context": other.Context}, nil)
+	return func() {
+		f.call("browsingContext.close", map[string]any{"context": other.Context}, nil)
+		f.call("browsingContext.activate", map[string]any{"context": f.page}, nil)
 	}
 }
+
+func (f *firefox) hide() (show func()) { return f.cover("tab") }
+
+func (f *firefox) back() {
+	f.call("browsingContext.traverseHistory", map[string]any{"context": f.page, "delta": -1}, nil)
+}
+
+func (f *firefox) leave() { f.call("browsingContext.close", map[string]any{"context": f.page}, nil) }
