@@ -16,9 +16,9 @@ import (
 // only. Whoever subscribes tells an event of the kind [OwnChanged] to the devices of its User
 // alone. Clients get the form of deliverywire, which is made where the client is connected.
 //
-// A bus may lose events, deliver them twice, and let them overtake each other. It must say when it
-// may have lost some, as Subscribe describes. Single events that are lost without a word show as a
-// gap in the versions.
+// A bus may lose events, deliver them twice, and let them overtake each other. After a break in its
+// own connection it must say that it may have lost some, as Subscribe describes. If it loses single
+// events otherwise, clients see a gap in the versions.
 type Bus interface {
 	// Publish has the contract of [Notifier]'s Notify. It returns nil once the bus has accepted the
 	// events, whether or not anybody subscribes.

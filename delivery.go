@@ -12,8 +12,8 @@ import (
 )
 
 // Tracker follows what becomes of messages: it takes sends and marks, keeps them in a [Store] and
-// tells a [Notifier] of every change. It is safe for concurrent use, and cheap to keep: it starts
-// nothing until [Tracker.Run] is called.
+// tells a [Notifier] of every change. It is safe for concurrent use. Without [Tracker.Run] it has
+// goroutines only while calls are under way, and for a log line if nobody runs a relay.
 type Tracker struct {
 	store Store
 	opts  Options
@@ -38,9 +38,9 @@ type Options struct {
 	// Authorize is the app's own rule: may the user do this in the conversation? It is asked for
 	// marks of messages with an open audience, and by whoever calls [Tracker.Authorize]. An error
 	// is a failure, not a refusal. A rule that says yes to conversations that the app does not know
-	// lets any user fill the store with them. It may be called concurrently, and by the Tx forms
-	// inside the caller's transaction, so that a rule which needs a connection of its own needs a
-	// pool that has another.
+	// lets any user fill the store with them. It may be called concurrently. The Tx forms call it
+	// inside the caller's transaction: a rule that makes a query then needs a second connection of
+	// the pool, or waits for ever.
 	Authorize func(ctx context.Context, user string, to Action, conversation string) (bool, error)
 
 	// OpenConversations says that every user may view, send and mark in every conversation. It must
@@ -58,8 +58,9 @@ type Options struct {
 
 	// NotifyCalls is how many calls of the Notifier one process has under way at most. How many it
 	// has follows what waits and what the endpoint bears: see [Tracker.Run]. When a process dies,
-	// up to NotifyCalls × NotifyEvents events may be published twice. It holds up to five times as
-	// many in memory, and 2,000. Defaults to [DefaultNotifyCalls]; from 1 to 10,000.
+	// up to NotifyCalls × NotifyEvents events may be published twice. Up to 5 × NotifyCalls ×
+	// NotifyEvents + 2,000 events are in its memory. Defaults to [DefaultNotifyCalls]; from 1 to
+	// 10,000.
 	NotifyCalls int
 
 	// NotifyEvents and NotifyBytes are how many events one call of the Notifier brings at most, and
@@ -69,10 +70,10 @@ type Options struct {
 	NotifyEvents int
 	NotifyBytes  int
 
-	// WriteTimeout is the longest that the write of a send or a mark may take whose caller's ctx
-	// has no deadline. A caller with a deadline has until then. Calls that overlap are written
-	// together: such a write ends when its last caller has left. Defaults to [DefaultWriteTimeout];
-	// from one second to an hour.
+	// WriteTimeout bounds the write of a send or a mark if the caller's ctx has no deadline. A
+	// caller with a deadline waits until then. Calls that overlap are written together: such a
+	// write is cancelled when its last caller has left. Defaults to [DefaultWriteTimeout]; from one
+	// second to an hour.
 	WriteTimeout time.Duration
 
 	// Trace returns a string that identifies the request of a call, such as a traceparent, from the

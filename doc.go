@@ -27,8 +27,7 @@
 //     [Event], [Update]; [RetryAfter], [Permanent], [Refused]
 //   - to operate: [Backlog], [DeadLetter], [DeadQuery]
 //
-// Types that only a [Store] of your own needs say so in their first sentence: it names the Store's
-// method that they belong to.
+// All other types are for a [Store] of your own.
 //
 // # What is promised
 //
@@ -42,9 +41,9 @@
 //   - A client that missed events can catch up exactly: [Tracker.Changes] returns all that changed
 //     since the version it holds.
 //   - What a user keeps private ([Actor.Hide]) stays private. A private mark empties the user's own
-//     badge and is told to the user's own devices. It reaches nobody else, by no count, list,
-//     event, version or lock, nor by a duration beyond the load of a write in another conversation.
-//     (SQLite has one writer at a time, so there every write can be noticed.)
+//     badge and is told to the user's own devices. Nobody else can tell that it was made: no count,
+//     list, event, version or lock shows it, and no duration beyond what any write in another
+//     conversation costs. (SQLite has one writer at a time, so there every write can be noticed.)
 //
 // The promise ends where the Notifier accepts an event. Pusher does not promise to bring it to
 // every browser, so clients catch up after each connection.
@@ -56,16 +55,16 @@
 //	                      state + event  once
 //
 // The Store commits a change together with the event that tells of it: the outbox. The relay,
-// [Tracker.Run], publishes the outbox outside of every transaction. What its own process commits it
-// publishes at once; what a crashed process left behind it finds when that one's lease has run out.
-// What happens when something fails:
+// [Tracker.Run], publishes the outbox outside of every transaction. It publishes at once what its
+// own process commits. What a crashed process left it publishes when the lease of that process has
+// ended. What happens when something fails:
 //
 //	a crash before the commit                nothing happened
 //	a crash after the commit                 another relay publishes, after the lease
 //	a crash between publishing and settling  the event is published again
 //	the endpoint fails                       all events are kept; a breaker spares the endpoint
 //	the endpoint refuses an event            three tries, then the dead letters
-//	the caller's context ends                [ErrOutcomeUnknown]; repeat the call and see
+//	the caller's context ends                ErrOutcomeUnknown; repeat the call and see
 //
 // Events may therefore come twice, and overtake each other. They carry versions: a receiver keeps,
 // for each message, what has the greatest version, and asks for Changes when it sees a gap. The
@@ -75,9 +74,9 @@
 //
 // The [Audience] of a message says who may mark it. Recipients are frozen when the message is sent:
 // those users may mark it, whoever joins or leaves the conversation later. An Open message may be
-// marked by every user but the sender whom the app's rule, [Options.Authorize], lets mark in the
-// conversation. Quorum is the number of recipients who must reach a status before the message has
-// it.
+// marked by every user whom the app's rule, [Options.Authorize], lets mark in the conversation,
+// except for its sender. Quorum is the number of recipients who must reach a status before the
+// message has it.
 //
 // A message without an audience is an error. So is a Tracker without a rule, unless
 // [Options.OpenConversations] says that everyone may do everything.
@@ -86,7 +85,7 @@
 //
 // [Tracker.SendTx], [Tracker.MarkTx] and [Tracker.MarkUpToTx] write inside the app's own *sql.Tx,
 // so that the app's rows and the message exist together or not at all. Call them last, since they
-// hold the conversation's row, and [Tracker.Wake] after the commit.
+// hold the conversation's row until the commit. Call [Tracker.Wake] after it.
 //
 // # Packages
 //

@@ -87,7 +87,7 @@ type Event struct {
 	Trace []string `json:"trace,omitempty"`
 
 	// Updates stand in order of Version; there is at least one. After a [Tracker.Replay] they tell
-	// of the state at that time, with versions that may be greater than To.
+	// of the state at the time of the replay, with versions that may be greater than To.
 	Updates []Update `json:"updates"`
 }
 

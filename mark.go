@@ -40,7 +40,7 @@ func only(results []MarkResult, err error) (Own, error) {
 type MarkResult struct {
 	Message string
 	Own     Own   // the actor's receipt, after the mark; zero with an Err
-	Changed bool  // this mark advanced it; with an Err, as far as others may see it
+	Changed bool  // this mark advanced it; with an Err, what others may see is committed and the private rest has failed
 	Err     error // a refusal as of [Tracker.MarkDelivered], or a failure that met only some
 }
 
@@ -150,7 +150,7 @@ type receiptKey struct{ message, user string }
 // errUnadmitted says that the store wants the app's rule to be asked.
 var errUnadmitted = errors.New("not admitted")
 
-// judge names what the store's answer to a mark means. It is the one place where refusals are made.
+// judge names what the store's answer to a mark means. OwnMark.judge does so for private marks.
 func judge(m Mark, h Header, r Receipt) error {
 	switch {
 	case h.ID == "":

@@ -80,8 +80,8 @@ type Tally struct {
 // message with that header. It is how every [Store] that computes in Go keeps its counters. It
 // leaves Version to the store.
 //
-// A time is the receipt's with which the quorum was reached, and is stamped in that step alone.
-// ReadAt is never before DeliveredAt.
+// DeliveredAt and ReadAt are copied from the receipt that completes the quorum, in that step and
+// never again. ReadAt is never before DeliveredAt.
 func (t *Tally) Count(h Header, from Status, now Receipt) {
 	if !from.Reaches(Delivered) && now.Status.Reaches(Delivered) {
 		if t.Delivered++; t.Delivered == h.Quorum {
@@ -136,13 +136,14 @@ func (r *Receipt) Advance(h Header, to Status, at time.Time) bool {
 	return true
 }
 
-// Own is a receipt as its recipient knows it: with the status that the user has marked or reached
-// by [Tracker.Dismiss], whether others may see it or not. The version and the times are those of
-// what others may see, and zero if that is nothing. It is a type of its own so that nobody is given
-// it by mistake.
+// Own is a receipt as its recipient knows it: its status is the furthest that the recipient has
+// marked, or [Read] after [Tracker.Dismiss], whether others may see that or not. The version and
+// the times are those of what others may see, and zero if that is nothing. It is a type of its own
+// so that nobody is given it by mistake.
 type Own Receipt
 
-// Query asks for messages of one conversation by their place in it: the oldest, if it says no more.
+// Query asks for messages of one conversation, in order of seq. With a Conversation alone it asks
+// for the oldest ones.
 type Query struct {
 	Conversation string
 

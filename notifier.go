@@ -28,9 +28,9 @@ type Notifier interface {
 	// A plain error means that the endpoint failed and that nothing is known of any event: all of
 	// them are kept and come again, and none is blamed. [RetryAfter] adds when. An error made by
 	// [Refused] names the events that the endpoint examined and refused; all others were accepted.
-	// An event that is refused when it was claimed for the third time, crashes of its holders
-	// included, goes to the dead letters; until then it comes again. One whose error was marked
-	// [Permanent] goes at once.
+	// A refused event comes again, until it has been claimed three times; claims of processes that
+	// crashed count. The refusal after that moves it to the dead letters. One whose error was
+	// marked [Permanent] goes there at once.
 	//
 	// Notify must return soon after ctx ends. It may be called by several goroutines at the same
 	// time. It may keep neither the slice nor what is in it.
@@ -50,10 +50,10 @@ type CheckingNotifier interface {
 	CheckConversation(conversation string) error
 }
 
-// OwnNotifier is a [Notifier] that can tell one user's devices alone. No other is given an event of
-// the kind [OwnChanged]: a Notifier that goes by the conversation would tell everybody there. Where
-// the Tracker's Notifier takes none, none is made, and a user's other devices learn of a private
-// change when they next ask [Tracker.Unread].
+// OwnNotifier is a [Notifier] that can tell one user's devices alone. No other Notifier is given
+// events of the kind [OwnChanged]: one that goes by the conversation would tell everybody there. If
+// the Tracker's Notifier takes no such events, the Tracker makes none, and a user's other devices
+// learn of a private change when they next ask [Tracker.Unread].
 type OwnNotifier interface {
 	Notifier
 

@@ -4,12 +4,12 @@ package delivery
 // devices show the same, and nobody else is told. Its zero value is that of a user who has done
 // nothing there.
 type Place struct {
-	// Rev counts the changes of the place that take no version of the conversation. A device that
-	// knows a lower one reads [Tracker.Unread].
+	// Rev counts the user's private changes in the conversation, which take no version of it. A
+	// device that knows a lower one reads [Tracker.Unread].
 	Rev int64 `json:"rev"`
 
-	// Delivered and Badge are seqs. The user has all messages at or before Delivered. None at or
-	// before Badge counts as unread: the user has read, marked or dismissed all of them.
+	// Delivered and Badge are seqs. All messages at or before Delivered have come to the user. None
+	// at or before Badge counts as unread: the user has read, marked or dismissed all of them.
 	Delivered int64 `json:"delivered"`
 	Badge     int64 `json:"badge"`
 
@@ -17,7 +17,7 @@ type Place struct {
 	Flag int64 `json:"flag"`
 }
 
-// Status returns how far a message of that seq has come by the place alone, 0 if it says nothing.
+// Status returns the status that the place alone gives a message of that seq, 0 if it gives none.
 func (p Place) Status(seq int64) Status {
 	switch {
 	case seq <= p.Badge:
@@ -33,7 +33,7 @@ type OwnAct uint8
 
 const (
 	OwnMarked     OwnAct = iota + 1 // the message is at the Status
-	OwnMarkedUpTo                   // all messages at or before it are
+	OwnMarkedUpTo                   // all messages at or before it are at the Status
 	OwnDismissed                    // nothing at or before it counts as unread
 	OwnFlagged                      // the conversation counts as unread from it on
 )
@@ -63,7 +63,7 @@ type MarkedOwn struct {
 // OwnState is what a store knows when it applies an [OwnMark].
 type OwnState struct {
 	Header  Header  // of the message, or what its tombstone holds; zero if there is none
-	Reader  bool    // the user has sent, may receive or has marked in the conversation
+	Reader  bool    // the user has sent in the conversation, is a recipient there, or has marked there, in private or not
 	Receipt Receipt // what others may see of the user; zero if there is none
 	Private Status  // what is kept of private marks of the message; 0 if nothing
 	Place   Place   // after the marks before it

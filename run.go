@@ -9,10 +9,11 @@ import "context"
 //
 // How many calls of the Notifier are under way follows what waits and what the endpoint bears, by
 // CUBIC, the congestion control of TCP (RFC 9438). It begins with 10 calls, and doubles in the time
-// of a call while events wait. When calls fail, or take much longer than they do alone, it is cut
-// by 30 %, and approaches slowly what was too much the last time. [Options.NotifyCalls] is its
-// bound. After 5 failures in a row, or when the endpoint asks for a pause ([RetryAfter]), nothing
-// is published for a while, and then one event, before all others follow.
+// of a call while events wait. When calls fail, or take much longer than one call at a time does,
+// their number is cut by 30 %. It then grows slowly towards the number that was too much the last
+// time. [Options.NotifyCalls] bounds it. After 5 failures in a row, or when the endpoint asks for a
+// pause ([RetryAfter]), nothing is published for a while, and then one event, before all others
+// follow.
 //
 // Conversations take turns, so that an event does not wait for another conversation's backlog.
 // Events that this process committed are published beside those that it finds in the outbox, which

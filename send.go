@@ -37,10 +37,11 @@ func (t *Tracker) Send(ctx context.Context, draft Draft) (Message, error) {
 // exist if and only if the caller commits. It needs a [TxStore].
 //
 // The conversation's row stays locked until the caller commits, so call it last. Transactions that
-// call Tx forms in several conversations do so in one order, or deadlocks end some of them with
-// [ErrTxConflict]. Within one [Tracker.MarkTx] the order is taken care of. The event is due at the
-// commit: call [Tracker.Wake] then, or wait for the next poll. Without Wake, the event of a
-// transaction that commits more than 10 s after the call can take up to 30 s to be published.
+// call Tx forms in several conversations must go through these in the same order everywhere, or
+// deadlocks end some of them with [ErrTxConflict]. Within one [Tracker.MarkTx] the order is taken
+// care of. The event is due at the commit: call [Tracker.Wake] then, or wait for the next poll.
+// Without Wake, the event of a transaction that commits more than 10 s after the call can take up
+// to 30 s to be published.
 func (t *Tracker) SendTx(ctx context.Context, tx DBTX, draft Draft) (Message, error) {
 	store, err := t.inTx(tx)
 	if err != nil {

@@ -8,8 +8,8 @@ import "fmt"
 //	sent ──▶ delivered ──▶ read
 //	  └────────────────────▲
 //
-// A status only moves forward. Read implies delivered: who skips the middle rung
-// fills it in.
+// A status only moves forward. Read implies delivered: a receipt that goes from sent to read gets
+// the time of both.
 type Status uint8
 
 const (

@@ -24,7 +24,7 @@ import (
 //   - It is atomic: what it changes and the events that tell of it commit together or not at all.
 //   - Ids are compared byte for byte: "A" is not "a", and trailing spaces count.
 //   - Times are kept to the microsecond and come back in UTC.
-//   - Slices handed in belong to the caller, slices handed out too: no store keeps or shares one.
+//   - Slices handed in and handed out belong to the caller: a store copies what it keeps.
 //   - It may be called by any number of goroutines and processes at the same time.
 //   - "Missing" is a result, not an error; errors are for the system. After an error nothing was
 //     changed, unless it wraps [ErrOutcomeUnknown]; repeating a call is safe in both cases.
@@ -32,10 +32,11 @@ import (
 //     transaction. When ctx ends, so does the call.
 //   - Create, Advance and AdvanceUpTo need not wait for a conversation that another transaction has
 //     locked. The items of such a conversation come back Blocked: nothing was changed for them, the
-//     items beside them are not hindered, and the caller tries them again. The first time it may do
-//     so at once, since some stores also answer Blocked when the conversation changed during the
-//     call. A conversation that nobody else writes to is never Blocked. A store may wait instead,
-//     if a call that waits keeps nothing that other calls need.
+//     items beside them are not hindered, and the caller tries them again. The caller may try the
+//     first time without a pause, since some stores also answer Blocked when the conversation
+//     changed during the call. A conversation that nobody else writes to is never Blocked. A store
+//     may wait instead of answering Blocked, if a call that waits holds nothing that other calls
+//     need, such as a connection.
 type Store interface {
 	Outbox
 
@@ -53,26 +54,29 @@ type Store interface {
 	Create(ctx context.Context, messages []NewMessage, lease Lease) ([]Created, []Claimed, error)
 
 	// Advance applies marks, no two of them of the same message and user, and returns one result
-	// each in the order of the argument. A mark advances a receipt, by the rules of
-	// [Receipt.Advance], if and only if the message exists, the user is not its sender, and either
-	// the audience is frozen and the user has a receipt, or it is open and [Mark.AdmittedTo] its
-	// conversation; then a receipt that does not exist yet is made. Each advance takes a version of
+	// each in the order of the argument. A mark of a message that exists advances a receipt, by the
+	// rules of [Receipt.Advance], if the user is not the sender, and either has a receipt because
+	// the audience is frozen, or is [Mark.AdmittedTo] the conversation because it is open: then a
+	// receipt that does not exist yet is made. No other mark does. Each advance takes a version of
 	// its own, which becomes the receipt's and the message's, and is counted by [Tally.Count].
 	//
-	// Advances of one conversation and one socket make one [StatusChanged] event; different sockets
-	// never share one. The events are born under the lease and returned, or due at once if it is
-	// zero.
+	// Advances of one conversation and one socket make one [StatusChanged] event, so their versions
+	// follow each other without a gap. Different sockets never share an event. The events are born
+	// under the lease and returned, or due at once if it is zero.
 	Advance(ctx context.Context, marks []Mark, lease Lease) ([]Marked, []Claimed, error)
 
 	// AdvanceUpTo applies up-to marks, no two of them of the same user and conversation, and
 	// returns one result each in the order of the argument. An up-to mark is an Advance, in order
-	// of seq, of all messages of its conversation at or before the named one that the user may and
-	// needs advance. Messages that only lack admission are left out and counted. The versions that
-	// one up-to mark takes are contiguous. A store should keep the user's place, so that the work
-	// is proportional to what is new.
+	// of seq, of those messages of its conversation at or before the named one whose receipt the
+	// user may advance and which have not come that far. Messages that only lack admission are left
+	// out and counted. The versions that one up-to mark takes are contiguous. It also moves the
+	// user's [Place]: Delivered, and as Read the Badge too, to [MarkedUpTo.Reached], if nothing was
+	// left out ([UpTo.Covered]). A store should remember up to where it has looked, so that the
+	// work is proportional to what is new.
 	//
 	// The whole call advances at most limit receipts, and looks at a bounded number of messages for
-	// each up-to mark. What is beyond either bound is left for a later call ([MarkedUpTo.More]).
+	// each up-to mark, such as 5,000. What is beyond either bound is left for a later call
+	// ([MarkedUpTo.More]).
 	//
 	// Advances of one conversation and one socket make one event as in Advance, or several that
 	// follow each other if there are more than [MaxBatch] advances: an event has at most that many
@@ -82,13 +86,14 @@ type Store interface {
 	// AdvanceOwn applies what one user alone may know: marks of one user and one socket, no two of
 	// the same message, and returns one result each in the order of the argument. What becomes of
 	// each is said by [OwnMark.Apply]; [Place.Rev] rises by one in each conversation in which the
-	// call changed something. A private mark that the place has reached may be forgotten.
+	// call changed something. A private mark need not be kept once the place has reached its
+	// message.
 	//
-	// It changes nothing that any other method but Unread, and List for its Viewer, answers with:
-	// no receipt, count or version. It makes the events of [OwnEvents], under the lease as in
-	// Create. It neither waits for a conversation that another transaction has locked nor makes
-	// others wait for one, unless the store lets in one writer at a time. It may wait for another
-	// change of the same user's.
+	// It changes no receipt, count or version. What it changes shows in Unread, in the Own of List
+	// for its Viewer, and in the Flag of later marks of the user. The events of [OwnEvents] are
+	// born under the lease and returned, or due at once if it is zero. AdvanceOwn neither waits for
+	// a conversation that another transaction has locked nor makes others wait for one, unless the
+	// store lets in one writer at a time. It may wait for another change of the same user's.
 	AdvanceOwn(ctx context.Context, marks []OwnMark, lease Lease) ([]MarkedOwn, []Claimed, error)
 
 	// Load returns the messages with these ids that exist, each once, in any order.
@@ -96,18 +101,19 @@ type Store interface {
 
 	// List returns a page of one conversation, from one snapshot. An unknown conversation is an
 	// empty page at version 0. Changes after a version that the conversation has not reached are an
-	// empty page at the version that it has. All pages have the same Epoch, until the store loses
-	// what it has acknowledged. List never sets Reset: the Tracker does.
+	// empty page at the version that it has. All pages have the same Epoch, a random number that is
+	// made with the data, until the store loses what it has acknowledged. List never sets Reset:
+	// the Tracker does.
 	List(ctx context.Context, list List) (Page, error)
 
 	// Unread counts, for each of these distinct conversations and in their order, up to limit
 	// messages that the user has not read, finds the first of them, and returns the conversation's
 	// newest message with the user's receipt in Own and its body cut by [Preview], each
-	// conversation from one snapshot. A message counts if the user is not its sender, the audience
-	// is open or the user is a recipient, and neither the user's receipt nor [OwnState.Own] is at
-	// [Read]. Flagged says that there is a message at or after the [Place.Flag], the first of which
-	// can be the First. An unknown conversation has its name alone. A store that keeps the user's
-	// place begins there.
+	// conversation from one snapshot. A message counts if it is open or the user is a recipient,
+	// the user is not its sender, and the user's own status of it ([OwnState.Own]) is below [Read].
+	// Flagged says that there is a message at or after the [Place.Flag]. First is the earlier of
+	// that message and the first unread one. The result for an unknown conversation has its name
+	// alone. No message at or before the [Place.Badge] counts, so a store begins to look after it.
 	Unread(ctx context.Context, user string, conversations []string, limit int) ([]Unread, error)
 
 	// Receipts returns a page of the receipts of one message, ordered by recipient, byte for byte.
@@ -124,10 +130,10 @@ type Store interface {
 //
 // A deleted message leaves a tombstone: its id, its conversation, its seq, and the version of its
 // deletion. The id stays taken, and Create answers Gone. For Load, Receipts, Advance, Unread and
-// lists by seq the message is as if it had never been. AdvanceUpTo passes it over, and may name it:
-// the Header of the result then has the ID, the Conversation and the Seq alone. A list of changes
-// after a version other than 0 has it, with [Message.Deleted] and what the tombstone holds; a list
-// of changes after 0 has not.
+// lists by seq the message is as if it had never been. AdvanceUpTo passes it over. An up-to mark
+// may name it, and the Header of the result then has the ID, the Conversation and the Seq alone. A
+// list of changes after a version other than 0 has it, with [Message.Deleted] and what the
+// tombstone holds; a list of changes after 0 has not.
 type Keeper interface {
 	Store
 
@@ -145,13 +151,12 @@ type Keeper interface {
 	// byte.
 	Conversations(ctx context.Context, after string, limit int) ([]string, error)
 
-	// Prune removes the first messages of a conversation, those before the first that was sent at
-	// Before or later, and what is left of deleted ones among them. Nothing is left of either. The
-	// conversation's floor becomes the seq of the last one, and is in each Page from then on. Prune
-	// takes one version, and makes one [Pruned] event, due at once, with one update that has the
-	// version and the floor alone. Without a message to remove it takes no version and makes no
-	// event. A call that leaves no more also drops the users' private marks and flags
-	// ([Place.Flag]) at or below the floor.
+	// Prune removes the oldest messages of a conversation, up to the first that was sent at Before
+	// or later, and the tombstones among them. Nothing is left of either. The conversation's floor
+	// becomes the seq of the last one, and is in each Page from then on. Prune takes one version,
+	// and makes one [Pruned] event, due at once, with one update that has the version and the floor
+	// alone. Without a message to remove it takes no version and makes no event. A call that leaves
+	// no more also drops the users' private marks and flags ([Place.Flag]) at or below the floor.
 	//
 	// A call removes at most Limit messages, and fewer if they have many receipts, but at least
 	// one. With All, the time of a message does not matter, and once there is none, all else of the
@@ -162,8 +167,8 @@ type Keeper interface {
 	// More. In place of the name others see "": as the Sender of messages, also in events that are
 	// made later, and as the Recipient of receipts, which come last in a page of Receipts. All else
 	// stays, without a new version. For every other call the conversation has no such user, and a
-	// message that names the user again makes a new one. No roster that the user is in is found by
-	// its key any more. What only the user may know is dropped.
+	// message that names the user again makes a new user of that name. The next message to the key
+	// of a roster that the user was in makes a new roster. What only the user may know is dropped.
 	//
 	// The call that leaves no more takes the name out of the outbox and the dead letters as well:
 	// events for the user alone are dropped, others have "" in its place.
@@ -187,7 +192,7 @@ type Verification struct {
 type ErasureResult struct {
 	Erased  int  // conversations
 	More    bool // a further call has more to do
-	Blocked bool // so it has, because other transactions have conversations of the user's
+	Blocked bool // there is More because other transactions have conversations of the user's
 }
 
 // Pruning is what [Keeper.Prune] applies.
@@ -230,9 +235,9 @@ type Outbox interface {
 	// its id alone, and the Tracker moves it to the dead letters.
 	Claim(ctx context.Context, limit int, lease Lease) ([]Claimed, error)
 
-	// Settle ends claims and moves dead letters, and returns for how many of the settlements the
-	// event was there to settle. A settlement whose lease is not, or no longer, the event's changes
-	// nothing. A lease that ran out is still the event's until another claim takes it.
+	// Settle ends claims and moves dead letters, and returns how many of the settlements took
+	// effect. A settlement whose lease is not, or no longer, the event's changes nothing. A lease
+	// that ran out is still the event's until another claim takes it.
 	Settle(ctx context.Context, settlements []Settlement) (settled int, err error)
 
 	// Dead returns up to limit dead letters with ids greater than after, in order of id.
@@ -254,14 +259,14 @@ type TxStore interface {
 	//
 	// Create, Advance and AdvanceUpTo are exact at every isolation, however old the transaction's
 	// snapshot is, or fail with an error that wraps [ErrTxConflict]. Such a call that fails changes
-	// nothing, and makes every later one in this transaction fail. Other calls see what the
-	// transaction sees.
+	// nothing, and makes every later one in this transaction fail. The calls that read, and
+	// AdvanceOwn, see what the transaction sees.
 	InTx(tx DBTX) Store
 }
 
 // ParallelStore is a [Store] that works on several batches of sends or marks at a time, and gets
-// them so when there are many; a few share one batch. Any other store gets them one after the
-// other, which are larger the longer each takes.
+// them so when there are many; a few share one batch. Any other store gets one batch after the
+// other. The longer a batch takes, the larger is the next.
 type ParallelStore interface {
 	Store
 
@@ -275,15 +280,14 @@ type ParallelStore interface {
 type SweepStore interface {
 	Store
 
-	// Sweep makes every Claim that begins after it look at the whole outbox, until one of them has
-	// left nothing that was due.
+	// Sweep makes every later Claim look at the whole outbox, until one has taken all that was due.
 	Sweep()
 }
 
 // DBTX is a transaction of the caller's. The Tx forms of the [Tracker] accept whatever also has the
 // methods Commit() error and Rollback() error, such as [*sql.Tx] and the transactions of libraries
-// that embed one, and a [*sql.Conn] on which the caller began a transaction. They refuse everything
-// else, a [*sql.DB] among it, with an [InvalidError] of the field "tx".
+// that embed one. They also accept a [*sql.Conn] on which the caller began a transaction.
+// Everything else, such as a [*sql.DB], they refuse with an [InvalidError] of the field "tx".
 type DBTX interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
@@ -296,7 +300,7 @@ var (
 
 // NewMessage is what [Store.Create] stores: a validated message. Its Seq is the store's to give.
 type NewMessage struct {
-	Header    // without Seq and Total; the Quorum is the one asked for: see Sized
+	Header    // without Seq and Total, and with the Quorum asked for: Sized makes it the stored Header
 	Body      string
 	Roster    string   // the roster's key, up to [MaxID] + 1 bytes; "" exactly if Open
 	Members   []string // of the roster: distinct, sorted; nil if they are known from an earlier message
@@ -340,7 +344,7 @@ type Mark struct {
 	Admitted bool   // the app's rule lets the user mark open messages, as far as [Mark.AdmittedTo] says
 	Trace    string // of the call; see [Event.AddTrace]
 
-	Conversation string // that Admitted is for; "" is every one
+	Conversation string // in which Admitted holds; "" is everywhere
 }
 
 // AdmittedTo reports whether the app's rule lets the user mark open messages of a conversation. A
@@ -370,9 +374,10 @@ type UpTo struct {
 	Admitted     bool
 	Trace        string // of the call; see [Event.AddTrace]
 
-	// After is 0 at first. If the mark takes several calls, it is the [MarkedUpTo.Reached] of the
-	// one before: the call looks at no message up to this seq. Covered says that none of them was
-	// left out before, so that the store may move the user's place past them.
+	// After is 0 in the first call of a mark. If the mark takes several, After is the
+	// [MarkedUpTo.Reached] of the one before, and the call looks at no message at or before it.
+	// Covered says that no message at or before After was left out, as it is in the first call.
+	// Without it the store leaves the user's place where it is.
 	After   int64
 	Covered bool
 }
@@ -385,7 +390,7 @@ type MarkedUpTo struct {
 	From    int64   // the versions they took, both inclusive; 0 if none did
 	To      int64
 	LeftOut int   // messages left out for want of admission, among those looked at
-	Reached int64 // the seq up to which nothing is left but what was left out; at most the named message's
+	Reached int64 // all messages at or before this seq are done or in LeftOut; at most the seq of the named one
 	More    bool  // Reached is before the named message
 	Flag    int64 // of the user's [Place]
 	Blocked bool  // not tried: another transaction has the conversation; of the rest only Header is set, if it was found
@@ -395,9 +400,9 @@ type MarkedUpTo struct {
 type List struct {
 	Conversation string
 
-	// Changes asks for messages by version: those greater than After, in order. Otherwise it is
-	// by seq: the first Limit after After, or, if Before is not 0, the last Limit before Before
-	// (and after After), in order of seq in both cases.
+	// Changes asks for messages by version: those greater than After, in order. Otherwise it asks
+	// for those with seq > After and, if Before is not 0, seq < Before: the first Limit of them, or
+	// with a Before the last. The page is in order of seq in both cases.
 	Changes       bool
 	After, Before int64
 
@@ -405,8 +410,8 @@ type List struct {
 
 	// Bytes, if not 0, is how much the messages of the page may take by [Message.Size]. The page
 	// ends before the first message that would take more, with More set, as if the Limit were
-	// reached. With Before the last messages fit first. The first message that fits counts whatever
-	// it takes.
+	// reached. With Before the page is filled from its end. A page has at least one message,
+	// however large that is.
 	Bytes int
 
 	Viewer string // whose receipts fill Own, if set
@@ -426,7 +431,7 @@ type ReceiptKey struct{ Message, Recipient string }
 // Reader is a user in a conversation.
 type Reader struct{ User, Conversation string }
 
-// Lease is what a [Store] reserves events by, for one holder and for a while.
+// Lease reserves events of a [Store] for one holder and for a while.
 type Lease struct {
 	Token int64         // random, fresh for every call; zero is no lease
 	For   time.Duration // from now, by the store's clock
@@ -473,8 +478,8 @@ type DeadLetter struct {
 // Backlog is the state of the outbox.
 type Backlog struct {
 	Waiting int           // events committed and not accepted yet
-	Oldest  time.Duration // how long ago the oldest of them was committed; 0 if there is none
-	Ahead   time.Duration // by how much the newest of them is ahead of the store's clock, which was set back; else 0
+	Oldest  time.Duration // how long ago the oldest of them was committed, or a dead letter replayed; 0 if there is none
+	Ahead   time.Duration // by how much the newest of them is ahead of the store's clock; above 0 only after that was set back
 	Dead    int           // dead letters
 
 	// Of this process's relay, and filled by [Tracker.Backlog]:

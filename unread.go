@@ -8,7 +8,7 @@ import (
 
 // Limits of [Tracker.Unread].
 const (
-	MaxUnread        = 1000 // how far it counts: what is more is "1000+" on a badge
+	MaxUnread        = 1000 // the most it counts: a badge shows "1000+" for more
 	MaxConversations = 200  // in one call
 	MaxPreview       = 256  // characters of the newest message's body
 )
@@ -17,8 +17,8 @@ const (
 type Unread struct {
 	Conversation string `json:"conversation"`
 
-	// Count is how many messages the user has not read and could mark, open ones if the app's rule
-	// lets the user mark there, up to [MaxUnread]; More says that there are more.
+	// Count is how many messages of others the user has not read, up to [MaxUnread]: those that the
+	// user is a recipient of, and all open ones. More says that there are more.
 	Count int  `json:"count"`
 	More  bool `json:"more"`
 
@@ -54,8 +54,8 @@ type Position struct {
 
 // Unread counts what the actor has not read yet in each of 1 to [MaxConversations] conversations,
 // none of them named twice, in the order of the call: what a list of conversations with their
-// badges wants to know. Messages of others count as long as the user's receipt is not at [Read]:
-// those frozen with the user as a recipient, and all open ones. A conversation that does not exist
+// badges wants to know. A message of somebody else's counts if the user is a recipient or it is
+// open, as long as the user has neither read nor dismissed it. A conversation that does not exist
 // has nothing unread. Like the other reads it asks no rule.
 //
 // It looks at the messages after the place that the user's last [Tracker.MarkUpTo] or

@@ -28,9 +28,10 @@ type MessageRef struct {
 //
 // A message that is not in the conversation is [ErrNotFound]. When nothing could be marked and the
 // actor neither sent nor received the named message, it is [ErrNotRecipient] or [ErrForbidden].
-// What [Actor.Hide] hides is one step, whatever its length: the actor's own place moves up to the
-// named message. It does not move past open messages that the app's rule keeps from the actor: then
-// the named message alone is marked so. [HideAll] asks that rule first.
+// What [Actor.Hide] hides is one step, however many messages there are: the actor's own place moves
+// up to the named message. If the app's rule keeps the actor from marking open messages there, the
+// place stays, and of what is hidden the named message alone is marked. With [HideAll] the rule is
+// asked before the write.
 //
 // Long stretches are marked in several transactions, oldest first, so after an error a part may be
 // done; repeating the call does the rest.

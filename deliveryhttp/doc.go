@@ -56,21 +56,21 @@
 // The client may choose the message's id. It can then repeat a request whose answer was lost: the
 // message is sent once, and the repeated request gets the same answer, even if the sender has left
 // the conversation since. Ids should be random, such as UUIDs, because anybody who guesses an id in
-// advance can use it first. If the id belongs to a message that the sender may not view, the answer
+// advance can use it first. If the id is taken by a message that the user may not view, the answer
 // is 403 forbidden, as if the app's rule had said no.
 //
 // # Deleting
 //
 // Users may delete the messages that they sent, as long as the app's rule lets them send to the
-// conversation. "deleted" is 1, or 0 if the message was deleted at the same moment. If a request is
-// repeated after its answer was lost, the answer is 404 not_found. For moderators, write a handler
-// of your own that calls [delivery.Tracker.Delete].
+// conversation. "deleted" is 1, or 0 if another request deleted the message at the same moment. A
+// repeated request gets 404 not_found. For moderators, write a handler of your own that calls
+// [delivery.Tracker.Delete].
 //
 // # Listing
 //
-// GET /messages returns the first messages after the seq in "after", the last ones before the seq
-// in "before", or the newest if there is neither. It returns 50 messages, or as many as "limit"
-// says, up to 500.
+// GET /messages returns the last messages before the seq in "before", or the first ones after the
+// seq in "after". With both it returns the last ones before "before" that are after "after", and
+// with neither the newest ones. It returns 50 messages, or as many as "limit" says, up to 500.
 //
 // GET /receipts orders receipts by recipient, byte for byte. It returns 50, or as many as "limit"
 // says, up to 500. With a "status" it returns the receipts at exactly that status: "sent" are the
@@ -79,15 +79,15 @@
 //
 // A page of messages or changes ends before it exceeds 1 MiB ([delivery.MaxPage]), and may
 // therefore have fewer items than asked for. If "more" is true, there are more, and the client asks
-// again after the last item. A page of receipts is never larger than that.
+// again after the last item. A page of receipts is never larger than 1 MiB.
 //
 // GET /unread tells what the user has not read in each of up to 200 conversations, as a list of
-// {conversation, count, more, flagged, first?, newest?, version, place} in the order of the query:
-// a list of conversations with their badges is one request. It counts up to 1,000 messages; "more"
-// is true if there are more. A page after the seq of "first" less 1 begins with the first unread
-// message. "newest" is the newest message, with the first 256 characters of its body. A mark up to
-// its id leaves nothing unread that the user may mark. Conversations that the user may not view are
-// left out.
+// {conversation, count, more, flagged, first?, newest?, version, floor?, place} in the order of the
+// query: a list of conversations with their badges is one request. It counts up to 1,000 messages;
+// "more" is true if there are more. A page after the seq of "first" less 1 begins with the first
+// unread message. "newest" is the newest message, with the first 256 characters of its body. POST
+// /marks/up-to with its id empties the badge. Conversations that the user may not view are left
+// out.
 //
 // A server with untrusted clients also needs a write deadline ([http.Server] WriteTimeout).
 // Otherwise a client that reads nothing keeps its answer in the server's memory.
@@ -124,8 +124,9 @@
 // The user is the one that the app's identify function returns. Nothing in the request can say
 // otherwise. The app's rule ([delivery.Options.Authorize]) decides who may send to and view a
 // conversation, and a message's receipts are for those who may view its conversation. The Tracker
-// decides about marks. To a user whom a message does not concern it looks exactly as if it did not
-// exist. Clients cannot choose who may mark what they send: see [Options.Audience].
+// decides about marks. A message that a user may neither view nor mark looks to that user exactly
+// as if it did not exist. Clients cannot choose who may mark what they send: see
+// [Options.Audience].
 //
 // Requests other than GET are refused if they come from another origin (see
 // [http.CrossOriginProtection]) or if their body is not application/json. A browser that is too old

@@ -25,7 +25,7 @@ func Version() string { return load().version }
 // Handler returns the handler that serves the modules to GET and HEAD requests. It is safe for
 // concurrent use.
 //
-//	/delivery.js          redirects to the next, with status 302
+//	/delivery.js          redirects to /VERSION/delivery.js, with status 302
 //	/VERSION/delivery.js  is the module, which browsers keep for a year
 //
 // So a page names modules without a version, and a new version of the app reaches it at once. The

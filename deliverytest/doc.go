@@ -20,9 +20,10 @@
 //		deliverytest.TestStore(t, func(t *testing.T) delivery.Store { return mystore.Open(t.TempDir()) }, nil)
 //	}
 //
-// Give [StoreOptions] if the store's data outlasts it or can be open several times at once.
-// [TestTxStore] does the same for what a [delivery.TxStore] adds, at the isolation levels that
-// [TxOptions] names. Run both with -race.
+// Give [StoreOptions] if the store's data outlasts the handle that open returned, or can be open
+// several times at once. [TestKeeper] tests what a [delivery.Keeper] adds. [TestTxStore] does the
+// same for what a [delivery.TxStore] adds, at the isolation levels that [TxOptions] names. Run both
+// with -race.
 //
 // A subtest that fails quotes its rule. The rules are in the files rule_*.go, word for word, and
 // what they call to probe a store is in the files probe*.go.
@@ -37,7 +38,7 @@
 //
 // A [Recorder] is a notifier that remembers what it was told, to be used with memstore and, where
 // time matters, testing/synctest. Faults are small wrappers around a real store or notifier, and
-// can be put around each other. What else the store can, such as Tx forms, it can with a fault
-// around it, too: [FailingStore], [LosingStore], [FailingNotifier],
-// [LosingNotifier], [RefusingNotifier], [SlowNotifier].
+// can be put around each other. They are [FailingStore], [LosingStore], [FailingNotifier],
+// [LosingNotifier], [RefusingNotifier] and [SlowNotifier]. A store with a fault around it keeps its
+// optional abilities, such as Tx forms.
 package deliverytest

@@ -226,7 +226,8 @@ func LosingNotifier(notifier delivery.Notifier, fault Fault) delivery.Notifier {
 }
 
 // RefusingNotifier returns a notifier that refuses the events for which refuse returns an error,
-// and hands on the others. For good is what [delivery.Permanent] makes.
+// and hands on the others. If an error was made by [delivery.Permanent], the event is refused for
+// good.
 func RefusingNotifier(notifier delivery.Notifier, refuse func(delivery.Event) error) delivery.Notifier {
 	return delivery.NotifierFunc(func(ctx context.Context, events []delivery.Event) error {
 		refused := map[int]error{}

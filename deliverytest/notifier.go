@@ -15,8 +15,8 @@ type Endpoint struct {
 	// differ in the messages they tell of.
 	Accepted func(event delivery.Event) bool
 
-	// Refusable is an event that is refused, for what it is and not for good reasons that come and
-	// go. Without an id there is none, and the test of refusals is skipped.
+	// Refusable is an event that the other side always refuses, for what is in it. Without an id
+	// there is none, and the test of refusals is skipped.
 	Refusable delivery.Event
 
 	// Fail makes the other side fail from now on, and Hang makes it give no answer from now on.

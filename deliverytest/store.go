@@ -9,8 +9,8 @@ import (
 
 // TestStore tests that a store keeps the contract of [delivery.Store]. Each subtest is one rule of
 // it, and gets a store of its own from open, which must be empty. Open should close it in a
-// t.Cleanup. The subtests are not run in parallel, and wait for short leases in real time. Options
-// may be nil.
+// t.Cleanup. The subtests run one after the other, and wait for short leases in real time, so not
+// in a bubble of testing/synctest. Options may be nil.
 func TestStore(t *testing.T, open func(t *testing.T) delivery.Store, opts *StoreOptions) {
 	if opts == nil {
 		opts = new(StoreOptions)

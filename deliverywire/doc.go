@@ -39,9 +39,9 @@
 //		"updates": [{"message": "m1", "own": "read"}]
 //	}
 //
-// A device ignores the place if it knows a higher "rev" of the conversation. If the "rev" is more
-// than 1 above the one that it knows, it missed something, and asks for what is unread. It never
-// answers such an event with a mark.
+// A page that shows badges takes its user's place from it, unless it knows a higher "rev" of the
+// conversation. If the "rev" is more than 1 above the one that it knows, it missed something, and
+// asks for what is unread. It never answers such an event with a mark.
 //
 // Nothing else about an event reaches a client. Above all, the socket that made the change
 // ([delivery.Event.Except]) is for the notifier to compare: a client that knows the socket of
@@ -55,9 +55,9 @@
 //  1. It loads the messages, and keeps the version and the epoch that came with them.
 //  2. It applies an update to its message if the update's version is higher than that of the
 //     message. So repeated and late events do no harm. It removes the message of a "deleted" event,
-//     and one that the changes call deleted, and keeps the id: an event that was late, or an answer
-//     that was under way, may still bring the message. It removes the messages at or below the
-//     floor of a "pruned" event, and of every answer that has a floor.
+//     and one that the changes call deleted. From then on it ignores that id, because a late event
+//     or answer may still bring the message. It removes the messages at or below the floor of a
+//     "pruned" event, and of every answer that has a floor.
 //  3. It then looks at the event's range. If "from" is at most the page's version + 1, the page
 //     raises its version to "to". Otherwise it missed something: it reads the changes since its
 //     version and epoch, and keeps the version and epoch of the answer. If the answer says "reset",
@@ -72,6 +72,8 @@
 //     in between. It first waits for a random part of 5 s, because all pages reconnect at the same
 //     moment.
 //  7. It fetches a new message whose update has no "body" or says "body_omitted".
-//  8. It takes "own" of an "own" event for its user's own status of the message. It does nothing with
-//     the place.
+//  8. It takes "own" of an "own" event for its user's own status of the message. By the event's place
+//     all messages at or before "badge" are read, too, and those at or before "delivered" have
+//     arrived. A "rev" more than 1 above the one that it knows says that it missed such events. It
+//     then asks for what is unread, and loads its messages again.
 package deliverywire

@@ -51,7 +51,7 @@ type Update struct {
 	ReadAt          time.Time       `json:"read_at,omitzero"`
 
 	// Own is how far the message has come to the user's own knowledge, in an "own" event. It may be
-	// absent there, and is in all others.
+	// absent there, and is absent in all other events.
 	Own delivery.Status `json:"own,omitempty"`
 
 	// Body is the body of a new message, if events carry bodies. If the body is too long for a

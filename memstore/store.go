@@ -1,16 +1,15 @@
 // Package memstore keeps messages, receipts and the outbox in the memory of one process.
 //
 //	store := memstore.New()
-//	tracker, err := delivery.New(store, notifier, nil)
+//	tracker, err := delivery.New(store, notifier, &delivery.Options{Authorize: mayDo})
 //
-// It keeps the whole contract of [delivery.Store] but the one thing memory cannot give: nothing
-// survives the process. It is made for tests, examples and trying things out. Its clock is
-// [time.Now], so in a bubble of testing/synctest leases run on fake time; and it has no Tx forms,
-// for which see sqlstore.
+// It keeps the whole contract of [delivery.Keeper], and nothing survives the process. It is made
+// for tests, examples and trying things out. Its clock is [time.Now], so in a bubble of
+// testing/synctest leases run on fake time; and it has no Tx forms, for which see sqlstore.
 //
-// Nothing is ever forgotten but accepted and discarded events, and what is deleted or pruned, so
-// memory grows with the messages and receipts. One lock guards everything. It is the shortest
-// complete store, and so a place to start reading for the author of another one.
+// Memory grows with the messages and receipts until they are deleted or pruned. One lock guards
+// everything. The author of another store may read it beside the contract: it is the shortest
+// complete one.
 package memstore
 
 import (

@@ -23,7 +23,7 @@ type Authorizer interface {
 // AuthOptions adjust a [Notifier.AuthHandler]. The zero value of each field means its default.
 type AuthOptions struct {
 	// CrossOrigin decides which origins may send requests. Defaults to the same origin only. Pages
-	// of another origin also need CORS headers; the package comment has an example.
+	// of another origin also need CORS headers: docs/guides/origins.md has an example.
 	CrossOrigin *http.CrossOriginProtection
 
 	// UserInfo returns what the other members of a presence channel see of a user, besides the

@@ -20,12 +20,9 @@ const (
 )
 
 // PrivateChannel returns the name of a conversation's private channel: "private-conv-" and the
-// escaped id of the conversation. Letters, digits and the characters
-//
-//   - _ @ .
-//
-// are not escaped. Every other byte is escaped as "=" and two upper-case hex digits, so that
-// "team:42" becomes "private-conv-team=3A42".
+// escaped id of the conversation. Letters, digits, '-', '_', '@' and '.' are not escaped. Every
+// other byte is escaped as "=" and two upper-case hex digits, so that "team:42" becomes
+// "private-conv-team=3A42".
 //
 // The error is a [*delivery.InvalidError] if the name would exceed [MaxChannel], or if the id is
 // not valid. Every id of up to 50 bytes fits, and so does one of 128 bytes if at most 11 of them

@@ -43,17 +43,17 @@
 //   - The page reads the changes after every pusher:subscription_succeeded, which comes again with
 //     each reconnect.
 //
-//   - It does not take a pusher:subscription_error with status 401 for the end of the user's
-//     session. pusher-js 8.6.0 sends a late authorization on the next connection too, where it is
-//     refused although the channel works (findings/pusher-js-late-auth.sh).
+//   - After a pusher:subscription_error with status 401 it does not sign the user out. pusher-js
+//     8.6.0 sends a late authorization on the next connection too, where it is refused although the
+//     channel works (findings/pusher-js-late-auth.sh).
 //
 //   - After a reconnect pusher-js asks the auth endpoint for all its channels at the same moment,
 //     and so do all other pages if the server was restarted. A channelAuthorization.customHandler
 //     that waits for a random time after the first connection spreads these requests;
 //     docs/guides/origins.md has one.
 //
-// Events of concurrent receipts are joined if they exclude the same socket and their versions
-// follow each other. A page needs to do nothing about that.
+// Events of concurrent receipts are joined if one socket made all of them and their versions follow
+// each other. A page needs to do nothing about that.
 //
 // An "own" event tells the devices of one user what that user alone may know: a badge that another
 // device emptied, say. It goes to the user's own [UserChannel], whose name is made as above from
@@ -63,9 +63,9 @@
 //
 // # Large groups
 //
-// By default every receipt is an event of its own on the conversation's channel, because it
-// excludes another socket. If 1,000 members acknowledge a message, Pusher gets 1,000 events and
-// delivers each to 1,000 members, which it counts as a million messages.
+// By default the receipt of each member is an event of its own on the conversation's channel,
+// because each excludes another socket. If 1,000 members acknowledge a message, Pusher gets 1,000
+// events and delivers each to 1,000 members, which it counts as a million messages.
 //
 // If only authors see ticks, set [Options.AuthorsOnly]. Receipts are then told on the author's
 // [UserChannel] only, and about ten of them share an event when they come fast. In a browser the
@@ -79,8 +79,9 @@
 //     reading the changes.
 //   - A "message" event covers its version as always. Before most of them a page finds a gap,
 //     because it was not told of the receipts in between. It reads the changes and has everything.
-//   - An author whose id is too long for a channel's name gets no live events. They go to the dead
-//     letters, unless other users are told something by them too.
+//   - An author whose id is too long for a channel's name gets no live events. An event for such
+//     authors alone becomes a dead letter. An event for other users too is published to those, and
+//     no dead letter is made.
 //   - Authors hear of their messages in all conversations, even if they may no longer view one.
 //
 // # Trust
@@ -99,7 +100,7 @@
 // Servers that speak Pusher's protocol differ in their limits and answers. The Notifier needs no
 // setting for that: it learns from the answers. Reverb takes 10,000 bytes in a request and answers
 // 413 to more; the Notifier then splits the event again, and remembers the limit. A server that
-// takes few events a second and answers 429 to more gets nearly as many as it takes. soketi hides
+// takes few events a second, and answers 429 to more, is used at nearly its full rate. soketi hides
 // errors in the body of a 200. Every request has an X-Idempotency-Key, which is the same when the
 // same events are sent again; Sockudo publishes such a request once.
 //

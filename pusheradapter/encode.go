@@ -66,8 +66,8 @@ func (e *TriggerError) Error() string { return "pusheradapter: " + e.Field + " "
 // becomes several. Each covers a part of the event's versions, and together they cover all of them.
 //
 // An event for one user's devices, of the kind [delivery.OwnChanged], goes to the [UserChannel] of
-// that user under the name "own". There is no trigger for a user whose id makes no channel's name,
-// on which nobody could listen.
+// that user under the name "own". There is no trigger for a user whose id does not fit into a
+// channel's name.
 //
 // It fails if the conversation's id does not fit into a channel's name, and if the event exceeds
 // the limits of package delivery. These errors are marked [delivery.Permanent], because no retry

@@ -75,7 +75,7 @@ func statements(text string) []string {
 
 // Migrate makes the tables, or brings them up to date. Any number of processes may call it at the
 // same time, as they do when many instances of an app start: one works, the others wait for it. If
-// there is nothing to do it changes nothing, and needs no right to.
+// the tables are up to date it changes nothing, and needs no right to change tables.
 //
 // It may not run inside a transaction of the caller's, because on MySQL every CREATE commits.
 func Migrate(ctx context.Context, db *sql.DB, dialect Dialect) error {

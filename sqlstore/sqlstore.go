@@ -3,7 +3,7 @@
 //	db, err := sql.Open("pgx", dsn) // the app brings its driver
 //	err = sqlstore.Migrate(ctx, db, sqlstore.Postgres)
 //	store, err := sqlstore.New(db, sqlstore.Postgres)
-//	tracker, err := delivery.New(store, notifier, nil)
+//	tracker, err := delivery.New(store, notifier, &delivery.Options{Authorize: mayDo})
 //
 // The databases are [Postgres], MariaDB and [MySQL], and [SQLite]. The store keeps the whole
 // contract of [delivery.Store] on each. The package imports no driver. The names of all tables
@@ -23,8 +23,8 @@
 //     max_allowed_packet below 16 MiB, its default.
 //   - SQLite: a version before 3.42.
 //
-// A store checks the settings in each call until they are in order once. All connections of a pool
-// must have the same settings.
+// A store checks the settings in its calls until a check has passed. All connections of a pool must
+// have the same settings.
 //
 // # Transactions
 //
@@ -43,8 +43,8 @@
 // connection of the pool may write.
 //
 // A connection that has become read-only, or whose prepared statements are gone, is closed, and the
-// call is made on another. If a call waits for an answer for 1 s or longer until its ctx ends, the
-// store closes idle connections that do not answer within 200 ms before the next call.
+// call is made on another. If a call has waited 1 s or longer for an answer when its ctx ends, the
+// next call first closes those idle connections that do not answer within 200 ms.
 //
 // # Transactions of the caller
 //
@@ -56,14 +56,14 @@
 // store in that transaction fails too, until a ROLLBACK TO SAVEPOINT to a point before the failure.
 //
 // On MariaDB and MySQL a transaction is at REPEATABLE READ by default. Writes of the store in it
-// still see what was committed last. They lock rows and no gaps between rows, with one exception:
-// after a mark or a deletion of a message that does not exist, or a mark by a user who is no
-// recipient of a message that was sent after the transaction's first read, sends of other callers
-// may wait until the transaction ends. At READ COMMITTED there is no such wait. A deletion fails
-// with a conflict if the message was sent or marked after the transaction's first read, a send if
-// the last message to a set of recipients was deleted since. An erasure locks gaps between names,
-// too. The members of a set stay stored when a deletion in such a transaction removes the set's
-// last message. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write fails
+// still see what was committed last. They lock rows and no gaps between rows, with three
+// exceptions, in which sends of other callers may wait until the transaction ends: a mark or a
+// deletion of a message that does not exist, a mark of a message that was sent after the
+// transaction's first read by a user who is no recipient, and an erasure. A deletion fails with a
+// conflict if the message was sent or marked after the transaction's first read. A send fails with
+// one if the last message to the same roster was deleted since. A deletion of the last message to a
+// roster leaves the roster stored. At READ COMMITTED there are neither such waits nor such
+// conflicts. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write fails
 // with a conflict if somebody changed the conversation after the transaction's first read. A
 // transaction at [sql.LevelReadCommitted] has no such conflicts.
 //
@@ -73,8 +73,8 @@
 // tables, and USAGE on the sequence delivery_outbox_id_seq.
 //
 // Behind a pooler in transaction mode, pgx needs default_query_exec_mode=exec or cache_describe in
-// the DSN, and lib/pq needs binary_parameters=yes. With its default DSN lib/pq can run statements
-// of other clients there, without an error.
+// the DSN, and lib/pq needs binary_parameters=yes. With its default DSN lib/pq can run another
+// client's prepared statement there in place of its own, without an error.
 //
 // With lib/pq 1.12.3 a db.Exec of the app can run twice and return nil, if the connection is closed
 // before the answer arrives (findings/libpq-executes-twice.sh). pgx returns an error in that case.
@@ -100,9 +100,9 @@
 // SQLite has one writer at a time. The store's writers queue up in the process, and a transaction
 // of the caller's delays all of them. SQLite itself has no queue: a connection that waits for the
 // lock tries again from time to time. The store therefore leaves the database alone for 100 ms
-// after every second of writing, so that the app's transactions get the lock before their
-// busy_timeout. If several processes write all the time, a transaction of the caller's may still
-// wait for seconds.
+// after every second of writing, for which its own writes wait. So the app's transactions get the
+// lock before their busy_timeout. If several processes write all the time, a transaction of the
+// caller's may still wait for seconds.
 //
 // If the ctx of one of the app's own statements ends inside a transaction, SQLite rolls back the
 // whole transaction, but every driver lets the next statements of the same [sql.Tx] run and commit
@@ -186,15 +186,16 @@ func newSession(db *sql.DB, impl *dialect) *session {
 
 // InTx returns a [delivery.Keeper] that works inside the caller's transaction, as
 // [delivery.TxStore] says: a transaction of [database/sql] or of a library around it, or a
-// [*sql.Conn] on which one was begun. After an error the caller must roll back.
+// [*sql.Conn] on which one was begun. After an error the caller must roll back, to a savepoint or
+// as a whole. Prune has no form in a transaction.
 func (s *Store) InTx(tx delivery.DBTX) delivery.Store {
 	inner := *s.session
 	inner.tx, inner.writes = tx, inner.dialect.writes() // whose claims may be rolled back
 	return &Store{&inner}
 }
 
-// Writers returns 2, or 1 with SQLite, which lets in one writer at a time: while the database works
-// on one batch of marks, the next is on its way.
+// Writers returns 2: while the database works on one batch of marks, the next is on its way. With
+// SQLite, which lets in one writer at a time, it returns 1.
 func (s *Store) Writers() int {
 	if s.session.serial {
 		return 1
@@ -352,16 +353,16 @@ func (s *Store) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]d
 	return claimed, nil
 }
 
-// Settle ends claims and moves dead letters, as [delivery.Store] says.
-func (s *Store) Settle(ctx context.Context, settlements []delivery.Settlement) (held int, err error) {
+// Settle ends claims and moves dead letters, as [delivery.Outbox] says.
+func (s *Store) Settle(ctx context.Context, settlements []delivery.Settlement) (settled int, err error) {
 	if len(settlements) == 0 {
 		return 0, nil
 	}
-	held, err = s.session.writes.settle(ctx, s.session, settlements)
+	settled, err = s.session.writes.settle(ctx, s.session, settlements)
 	if err != nil {
 		return 0, fmt.Errorf("sqlstore: settling events: %w", err)
 	}
-	return held, nil
+	return settled, nil
 }
 
 // Dead returns dead letters, as [delivery.Store] says.

@@ -40,7 +40,8 @@
 //
 // Hello is the first. Its socket is the id of this stream: a page that names it in its sends and
 // marks is not told of them. Each stream has a new one, which nobody can guess. The versions say
-// where the stream begins in each conversation. The user may not hear those in "refused".
+// where the stream begins in each conversation. Conversations that the user may not hear are in
+// "refused".
 //
 // What a page does with payloads is described in the documentation of deliverywire. After a reset
 // it forgets the conversation's messages and loads them again. It may ignore pings. A page may take
@@ -55,12 +56,12 @@
 // changes when the bus says so, or when an event has been missing for 1 s.
 //
 // "own" events are not among what is caught up: a page that shows badges asks for what is unread
-// whenever its stream says hello. They come if the tracker's notifier is a
-// [delivery.OwnNotifierFunc], as above.
+// whenever its stream says hello. Such events come if the tracker's notifier is a
+// [delivery.OwnNotifier], as above.
 //
 // A page that has loaded its messages passes the version and the epoch that came with them in the
-// parameter "since" of the URL. It has the form of an id: the epoch, and the version of each
-// conversation in the order of the URL, joined by dots.
+// parameter "since" of the URL. "since" has the form of an event's id: the epoch, and the version
+// of each conversation in the order of the URL, joined by dots.
 //
 //	/events?conversation=c1&conversation=c2&since=7.41.3
 //
@@ -74,16 +75,16 @@
 //
 // # Load
 //
-// Events are encoded once for all streams. Of a slow client at most [Options.Buffer] bytes of
-// events wait. If more come, the stream drops them, and reads the changes once the client has taken
-// what was written. While it does that, it holds one page ([delivery.MaxPage]) and its JSON, less
-// than 3 MiB in all. A client that takes longer than [Options.WriteTimeout] for 64 KiB is cut off.
-// No write is without a deadline, and the WriteTimeout and ReadTimeout of the [http.Server] do not
-// end a stream.
+// Events are encoded once for all streams. At most [Options.Buffer] bytes of events wait for a slow
+// client. If more come, the stream drops them, and reads the changes once the client has taken what
+// was written. While it does that, it holds one page ([delivery.MaxPage]) and its JSON, less than 3
+// MiB in all. A client that takes longer than [Options.WriteTimeout] for 64 KiB is cut off. No
+// write is without a deadline, and the WriteTimeout and ReadTimeout of the [http.Server] do not end
+// a stream.
 //
 // Opening a stream costs one read of the store for each conversation. At most 8 reads are under way
-// at a time in a process. Streams that end tell their clients to come again after 1 to 3 s, each at
-// another moment.
+// at a time in a process. Streams that end tell their clients to come again after 1 to 3 s, at a
+// random moment.
 //
 // # Proxies and middleware
 //
