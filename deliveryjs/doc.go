@@ -30,7 +30,7 @@
 //	shared.js       a transport that all tabs of a user share
 //	protocol.js     a small client of Pusher's protocol
 //
-// Each is complete in itself, and at most 2 KB, where the core is at most 6 KB, both compressed.
+// The core is at most 6 KB compressed, and each other module 2 KB. None needs another file.
 // The folder client has the sources, their types (.d.ts) and a package.json: projects with npm
 // install the folder and bundle it themselves. Message, Options and Transport are described in
 // client/delivery.d.ts.
@@ -39,12 +39,12 @@
 //
 // It marks a message as delivered when it arrives: by an event, with a list, or with the changes
 // after a reconnection. It marks a message as read when the user saw it: when the element that the
-// page named was on the screen for 500 ms, in a visible page that has the focus, without the page's
-// own scrolling, and in front of a user who gave a sign in the last 60 s. It never marks the user's
-// own messages.
+// page named was on the screen for 500 ms, in a visible page that has the focus, unless the page
+// itself scrolled it there, and if the user moved, clicked or typed in the last 60 s. It never marks
+// the user's own messages.
 //
 // Marks and messages wait in the browser's storage until the server has confirmed them. They
-// survive a reload, and a full storage as long as the page is open. Marks are sent in batches, one
+// survive a reload. If the storage is full, they wait as long as the page is open. Marks are sent in batches, one
 // request at a time, and the last ones when the page is hidden or closed. After failures the client
 // waits for 0.5 s to 15 s, with jitter.
 //
@@ -53,11 +53,12 @@
 // cache, and when the network is back. It starts over when the server says so, and a deleted or
 // pruned message stays away.
 //
-// What the user reads on another device counts as read here too. Marks that are kept from others
-// (delivery.HideRead) are an exception where they are not told at once: only sseadapter's streams
-// tell them, while they are open. Over Pusher the client does not listen to the user's own channel.
-// It learns of such marks with the next messages that it loads. The client does not show what
-// Tracker.Dismiss and Tracker.MarkUnread did, and has no calls for them.
+// What the user reads or dismisses on another device counts as read here too, and so do marks that
+// others may not see (delivery.HideRead). Over Pusher and Echo the client therefore listens to the
+// user's own channel, which pusheradapter's endpoint signs. An app whose own endpoint does not sign
+// it gives the transport the option userChannel: null. The page then learns of such marks when it
+// is loaded again. The client has no calls for Tracker.Dismiss and Tracker.MarkUnread, and does not
+// show what the latter did.
 //
 // Every request says by the header Delivery-User whom the page was made for, and deliveryhttp
 // refuses it if the browser's session is another user's by then. So a tab that outlived a sign-out

@@ -14,6 +14,8 @@ const RANK = { sent: 1, delivered: 2, read: 3 };
 
 const further = (a, b) => ((RANK[b] ?? 0) > (RANK[a] ?? 0) ? b : a);
 
+const NOWHERE = { rev: -1, delivered: 0, badge: 0 };
+
 /**
  * A conversation that the page follows. It emits:
  *
@@ -39,6 +41,7 @@ export class Conversation extends EventTarget {
   #gone = new Set(); // the ids of messages that were deleted
   #floor = 0; // the seq up to which messages were removed
   #starts = 0; // how often the page started over
+  #place = NOWHERE; // where the user stands
   #before = 0; // how many messages before the first one here are unread; null if that has to be counted
   #sync = new Task(() => this.#catchUp().catch((error) => this.#refused(error)));
 
@@ -112,7 +115,7 @@ export class Conversation extends EventTarget {
     await this.#deps.api.markUpTo({ conversation: this.id, message: last.id, status: 'read', socket: this.#deps.socket() });
     if (starts !== this.#starts) return;
     for (const { id, seq } of this.#unreadHere()) if (seq <= last.seq) this.#merge({ id, own: 'read' });
-    this.#recount();
+    this.recount();
   }
 
   /** Has the message read once the element, which is its last line, was on the screen. */
@@ -143,6 +146,12 @@ export class Conversation extends EventTarget {
     return all;
   }
 
+  /** Asks the server how much is unread, after a delay in milliseconds. */
+  recount(delay) {
+    this.#before = null;
+    this.sync(delay); // which counts
+  }
+
   /** Asks the server for changes, after a delay in milliseconds. */
   sync(delay = 0) {
     this.#sync.request(delay);
@@ -157,8 +166,9 @@ export class Conversation extends EventTarget {
   }
 
   /** Takes an event as deliverywire describes it. */
-  event(kind, { from, to, shared, updates }) {
+  event(kind, { from, to, place, shared, updates }) {
     const gap = this.#version < 0 || from > this.#version + 1;
+    if (place) this.#moved(place);
     for (const part of updates) {
       const u = { delivered: 0, read: 0, total: 0, ...shared, ...part };
       const { message: id, version, status, delivered, read, total, sender, body } = u;
@@ -176,7 +186,7 @@ export class Conversation extends EventTarget {
       } else if (gap) {
         return this.sync(); // the changes bring the message and the rest of the event
       } else if (this.#mine(u) === 'read') {
-        this.#recount(); // another device of the user's has read what is not loaded here
+        this.recount(); // another device of the user's has read what is not loaded here
       }
     }
     this.learned(from, to);
@@ -208,7 +218,7 @@ export class Conversation extends EventTarget {
   marked(id, { status, version }) {
     const message = this.messages.get(id);
     if (message && further(message.own, status) !== message.own) this.#merge({ id, own: status });
-    if (!message && status === 'read') this.#recount();
+    if (!message && status === 'read') this.recount();
     this.learned(version, version);
   }
 
@@ -226,6 +236,7 @@ export class Conversation extends EventTarget {
     this.#ahead = [];
     this.#gone.clear();
     this.#floor = 0;
+    this.#place = NOWHERE;
     this.loaded = this.more = false;
     this.#before = 0;
     this.sync();
@@ -239,9 +250,22 @@ export class Conversation extends EventTarget {
     return [...this.messages.values()].filter(({ own }) => own && own !== 'read');
   }
 
-  #recount() {
-    this.#before = null;
-    this.sync(); // which counts
+  // Takes an event's place. A rev beyond the next one says that other devices of the user's did what no event told.
+  #moved(place) {
+    const { rev, badge } = this.#place;
+    if (place.rev > rev + 1) return this.recount();
+    this.#stands(place);
+    if (place.badge > badge && this.#before) this.recount();
+  }
+
+  // Takes where the user stands: everything up to the badge is read or dismissed, and more may be delivered.
+  #stands(place) {
+    if (place.rev < this.#place.rev) return;
+    this.#place = place;
+    for (const { id, seq, own } of this.messages.values()) {
+      const status = seq <= place.badge ? 'read' : seq <= place.delivered ? 'delivered' : own;
+      if (own && further(own, status) !== own) this.#merge({ id, own: status });
+    }
   }
 
   #first() {
@@ -300,8 +324,11 @@ export class Conversation extends EventTarget {
     if (this.loaded && this.#before !== null) return;
     const starts = this.#starts;
     const start = this.#first();
-    const { count, more, first, version } = await this.#deps.api.unread(this.id);
+    const { count, more, first, version, place } = await this.#deps.api.unread(this.id);
     if (starts !== this.#starts) return;
+    const missed = this.loaded && place.rev > this.#place.rev;
+    this.#stands(place);
+    if (missed && !(await this.#load({ limit: Math.min(LONG_PAGE, this.messages.size) }))) return;
     const pending = new Set(this.#deps.marks.pending('read', this.id));
     const here = [...this.messages.values()].filter(({ id, own }) => own && (own !== 'read' || pending.has(id))).length;
     this.firstUnread = first;

@@ -93,6 +93,8 @@ export declare class Conversation extends EventTarget {
   earlier(from?: number): Promise<void>;
   /** Who has got a message, and when. */
   receipts(message: string): Promise<Receipt[]>;
+  /** Asks the server how much is unread, after a delay in ms. */
+  recount(delay?: number): void;
   /** Asks the server for changes, after a delay in ms. */
   sync(delay?: number): void;
 
@@ -137,6 +139,8 @@ export interface Transport {
 
 /** Where a transport brings the events. */
 export interface Hub {
+  /** The id of the page's user. */
+  readonly user: string;
   /** An event of deliverywire. */
   event(kind: 'message' | 'status' | 'deleted' | 'pruned' | 'own', payload: { conversation: string; from: number; to: number; shared?: object; updates: object[] }): void;
   /**
@@ -145,6 +149,11 @@ export interface Hub {
    * from which one, and the page asks for nothing if it knows that one.
    */
   live(conversation: string, jitter?: number, from?: Position): void;
+  /**
+   * The events of the user's own devices, of the kind 'own', come from now on. The page asks for what it missed, but for
+   * the first time.
+   */
+  mine(): void;
   /** The page has to start over with a conversation. */
   reset(conversation: string): void;
   state(state: 'connecting' | 'connected' | 'unavailable'): void;

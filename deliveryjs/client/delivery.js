@@ -28,6 +28,7 @@ export class Delivery extends EventTarget {
   #screen;
   #rooms = new Map();
   #lived = new Set(); // conversations whose events have come before
+  #heard = false; // whether the user's own events have come before
   #hidden = 0; // since when, in ms
   #abort = new AbortController();
 
@@ -45,9 +46,11 @@ export class Delivery extends EventTarget {
     this.#marks = new Marks(prefix, this.#api, this.#rooms, socket);
     this.#outbox = new Outbox(prefix, this.#api, this.#rooms, socket);
     transport.start({
+      user,
       event: (kind, payload) => this.#rooms.get(payload.conversation)?.event(kind, payload),
       live: (id, jitter, from) => this.#live(id, jitter, from),
       reset: (id) => this.#rooms.get(id)?.reset(),
+      mine: () => this.#mine(),
       state: (state) => this.#became(state),
       position: (id) => this.#rooms.get(id)?.position,
     });
@@ -97,6 +100,12 @@ export class Delivery extends EventTarget {
     this.#lived.add(id);
     if (from && known && from.epoch === known.epoch && from.version <= known.version) return;
     room?.sync(again ? Math.random() * jitter : 0);
+  }
+
+  // What other devices of the user's did meanwhile may have taken no version, so that the changes don't tell it.
+  #mine() {
+    if (this.#heard) for (const room of this.#rooms.values()) if (room.loaded) room.recount(Math.random() * JITTER);
+    this.#heard = true;
   }
 
   #became(state) {

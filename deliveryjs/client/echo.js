@@ -1,19 +1,26 @@
 // Events through Laravel Echo.
 
-import { KINDS, privateChannel } from './channel.js';
+import { KINDS, privateChannel, userChannel } from './channel.js';
 
 /**
  * A transport over an instance of laravel-echo, with the broadcaster "pusher" or "reverb".
  *
  * Names start with a dot, or Echo would prefix them with a namespace of Laravel's.
  * @param {object} echo
- * @param {{channel?: (conversation: string) => string}} [options] channel names a conversation's private channel
+ * @param {import('./pusher.js').ChannelOptions} [options] which name private channels
  * @returns {import('./delivery.js').Transport}
  */
-export function echo(echo, { channel: nameOf = privateChannel } = {}) {
-  const short = (conversation) => nameOf(conversation).replace(/^private-/, ''); // which Echo prepends
+export function echo(echo, { channel: nameOf = privateChannel, userChannel: userOf = userChannel } = {}) {
+  const short = (name) => name.replace(/^private-/, ''); // which Echo prepends
   const connection = echo.connector.pusher.connection;
   let hub;
+
+  function join(name, told) {
+    const channel = echo.private(short(name));
+    channel.subscribed(told);
+    for (const kind of KINDS) channel.listen(`.${kind}`, (payload) => hub.event(kind, payload));
+  }
+
   return {
     socket: () => echo.socketId(),
 
@@ -22,15 +29,11 @@ export function echo(echo, { channel: nameOf = privateChannel } = {}) {
       const tell = () => hub.state(connection.state === 'connected' ? 'connected' : connection.state === 'unavailable' ? 'unavailable' : 'connecting');
       connection.bind('state_change', tell);
       tell();
+      if (userOf) join(userOf(hub.user), hub.mine);
     },
 
-    join(conversation) {
-      const channel = echo.private(short(conversation));
-      channel.subscribed(() => hub.live(conversation));
-      for (const kind of KINDS) channel.listen(`.${kind}`, (payload) => hub.event(kind, payload));
-    },
-
-    leave: (conversation) => echo.leave(short(conversation)),
+    join: (conversation) => join(nameOf(conversation), () => hub.live(conversation)),
+    leave: (conversation) => echo.leave(short(nameOf(conversation))),
     stop: () => echo.disconnect(),
   };
 }

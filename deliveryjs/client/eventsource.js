@@ -60,6 +60,7 @@ export function eventSource(url, { silence = 45_000, withCredentials = false } =
       failures = 0;
       socket = hello.socket;
       hub.state('connected');
+      hub.mine();
       for (const [name, version] of Object.entries(hello.versions)) hub.live(name, undefined, { version, epoch: hello.epoch });
     });
     for (const kind of KINDS) on(kind, (payload) => hub.event(kind, payload));

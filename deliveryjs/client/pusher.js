@@ -1,6 +1,6 @@
 // Events through Pusher Channels, or a server that speaks its protocol.
 
-import { KINDS, privateChannel } from './channel.js';
+import { KINDS, privateChannel, userChannel } from './channel.js';
 import { backoff } from './task.js';
 
 /**
@@ -9,13 +9,47 @@ import { backoff } from './task.js';
  * A subscription that failed is tried again, with growing pauses, unless the app's server forbids it. Nothing is
  * concluded from a 401: pusher-js reports one for a working channel if the answer of the auth endpoint was late.
  * @param {object} client
- * @param {{channel?: (conversation: string) => string}} [options] channel names a conversation's channel
+ * @param {import('./pusher.js').ChannelOptions} [options]
  * @returns {import('./delivery.js').Transport}
  */
-export function pusher(client, { channel: nameOf = privateChannel } = {}) {
-  const retries = new Map(); // conversation → timer
-  const leaves = new Map(); // conversation → what ends the listening
+export function pusher(client, { channel: nameOf = privateChannel, userChannel: userOf = userChannel } = {}) {
+  const retries = new Map(); // channel → timer
+  const leaves = new Map(); // channel → what ends the listening
   let hub;
+
+  function join(name, told) {
+    const shared = client.channel(name); // the app uses it as well
+    const channel = client.subscribe(name);
+    const bound = [];
+    const on = (event, handler) => {
+      channel.bind(event, handler);
+      bound.push([event, handler]);
+    };
+    leaves.set(name, () => {
+      for (const [event, handler] of bound) channel.unbind(event, handler);
+      if (!shared) client.unsubscribe(name);
+    });
+    let failures = 0;
+    const live = () => {
+      failures = 0;
+      told();
+    };
+    on('pusher:subscription_succeeded', live);
+    on('pusher:subscription_error', (error) => {
+      if (channel.subscribed || error?.status === 403) return;
+      clearTimeout(retries.get(name));
+      retries.set(name, setTimeout(() => client.subscribe(name), backoff(++failures)));
+    });
+    for (const kind of KINDS) on(kind, (payload) => hub.event(kind, payload));
+    if (channel.subscribed) live();
+  }
+
+  function leave(name) {
+    clearTimeout(retries.get(name));
+    leaves.get(name)?.();
+    leaves.delete(name);
+  }
+
   return {
     socket: () => client.connection.socket_id,
 
@@ -23,40 +57,11 @@ export function pusher(client, { channel: nameOf = privateChannel } = {}) {
       hub = heard;
       client.connection.bind('state_change', ({ current }) => hub.state(words(current)));
       hub.state(words(client.connection.state));
+      if (userOf) join(userOf(hub.user), hub.mine);
     },
 
-    join(conversation) {
-      const shared = client.channel(nameOf(conversation)); // the app uses it as well
-      const channel = client.subscribe(nameOf(conversation));
-      const bound = [];
-      const on = (name, handler) => {
-        channel.bind(name, handler);
-        bound.push([name, handler]);
-      };
-      leaves.set(conversation, () => {
-        for (const [name, handler] of bound) channel.unbind(name, handler);
-        if (!shared) client.unsubscribe(channel.name);
-      });
-      let failures = 0;
-      const live = () => {
-        failures = 0;
-        hub.live(conversation, client.jitter);
-      };
-      on('pusher:subscription_succeeded', live);
-      on('pusher:subscription_error', (error) => {
-        if (channel.subscribed || error?.status === 403) return;
-        clearTimeout(retries.get(conversation));
-        retries.set(conversation, setTimeout(() => client.subscribe(channel.name), backoff(++failures)));
-      });
-      for (const kind of KINDS) on(kind, (payload) => hub.event(kind, payload));
-      if (channel.subscribed) live();
-    },
-
-    leave(conversation) {
-      clearTimeout(retries.get(conversation));
-      leaves.get(conversation)?.();
-      leaves.delete(conversation);
-    },
+    join: (conversation) => join(nameOf(conversation), () => hub.live(conversation, client.jitter)),
+    leave: (conversation) => leave(nameOf(conversation)),
 
     stop() {
       client.disconnect();

@@ -35,7 +35,7 @@ export function shared(name, open) {
   function hear({ tell, args, to = tab, lead, join: joining, leave: leaving, of }) {
     if (tell && to === tab) {
       const id = tell === 'event' ? args[1].conversation : args[0];
-      if (tell === 'state' || joined.has(id)) hub[tell](...args);
+      if (tell === 'state' || tell === 'mine' || joined.has(id)) hub[tell](...args);
     }
     if (lead) joined.forEach(join);
     if (joining && stream) follow(joining, of);
@@ -67,6 +67,7 @@ export function shared(name, open) {
       event: tell('event'),
       live: tell('live'),
       reset: tell('reset'),
+      mine: tell('mine'),
       position() {}, // each tab has its own, so the stream begins at the present, and tabs that are behind catch up
       state(now) {
         state = now;

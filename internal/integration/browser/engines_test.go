@@ -6,12 +6,18 @@ import (
 	"time"
 )
 
-// engine is a browser other than Chromium, with a page.
-type engine interface {
+// view is a page in any browser.
+type view interface {
 	visit(url string)
 	eval(expression string, args ...any) string // or what the promise that it is becomes, as text
-	press(text string)                          // types it into the element that has the focus
 	hide() (show func())
+	size(width, height int) // of the window, as near as it gets
+}
+
+// engine is a browser other than Chromium, with a page.
+type engine interface {
+	view
+	press(text string)                  // types it into the element that has the focus
 	cover(with string) (uncover func()) // "window": the page stays visible, without the focus
 	back()
 	leave() // ends the page
@@ -32,17 +38,23 @@ func TestEngines(t *testing.T) {
 	})
 }
 
+// waitIn waits until a condition holds on a page.
+func waitIn(t *testing.T, v view, condition string) {
+	t.Helper()
+	for end := time.Now().Add(patience); v.eval("Boolean("+condition+")") != "true"; time.Sleep(pause) {
+		if time.Now().After(end) {
+			t.Fatalf("no %s; the page shows\n%s", condition, v.eval("document.body.innerText"))
+		}
+	}
+}
+
 // thrice lets three times the dwell pass that makes a message read.
 const thrice = `new Promise((done) => setTimeout(done, 1500))`
 
 func useChat(t *testing.T, e engine) {
-	wait := func(condition string, args ...any) {
+	wait := func(condition string) {
 		t.Helper()
-		for end := time.Now().Add(patience); e.eval("Boolean("+condition+")", args...) != "true"; time.Sleep(pause) {
-			if time.Now().After(end) {
-				t.Fatalf("no %s; the page shows\n%s", script(condition, args...), e.eval("document.body.innerText"))
-			}
-		}
+		waitIn(t, e, condition)
 	}
 	chat := runExample(t, "chat")
 	alice := openChat(t, chat, "alice")

@@ -177,6 +177,11 @@ func (f *firefox) cover(with string) (uncover func()) {
 
 func (f *firefox) hide() (show func()) { return f.cover("tab") }
 
+func (f *firefox) size(width, height int) {
+	f.t.Helper()
+	f.call("browsingContext.setViewport", map[string]any{"context": f.page, "viewport": map[string]any{"width": width, "height": height}}, nil)
+}
+
 func (f *firefox) back() {
 	f.call("browsingContext.traverseHistory", map[string]any{"context": f.page, "delta": -1}, nil)
 }

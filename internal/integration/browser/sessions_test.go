@@ -4,12 +4,13 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/page"
 )
 
-var sessions = flag.Int("sessions", 8, "how many random sessions TestRandomSessions has")
+var sessions = flag.Int("sessions", 8, "how many random sessions TestRandomSessions has in each browser")
 
 // witness notes in the browser's storage, by means of its own, which messages were on the screen
 // for most of the dwell in a visible page with the focus, and which ones the page took for read.
@@ -37,6 +38,44 @@ look()
 // page took for read is stored after his next visit.
 func TestRandomSessions(t *testing.T) {
 	t.Parallel()
+	for name, open := range map[string]func(*testing.T, string) view{
+		"Chromium": func(t *testing.T, url string) view {
+			bob := newUser(t, "bob").newTab(url)
+			bob.pardon("net::ERR_")
+			return chromiumView{bob}
+		},
+		"Firefox": func(t *testing.T, _ string) view { return openFirefox(t) },
+		"WebKit":  func(t *testing.T, _ string) view { return openWebKit(t) },
+	} {
+		t.Run(name+" reads what was on the screen, and stores what it took for read", func(t *testing.T) {
+			t.Parallel()
+			holdSessions(t, open)
+		})
+	}
+}
+
+// chromiumView is a tab as a view.
+type chromiumView struct{ *tab }
+
+func (v chromiumView) eval(expression string, args ...any) string {
+	return eval[string](v.tab, "(async () => String(await ("+script(expression, args...)+")))()")
+}
+
+func (v chromiumView) hide() (show func()) {
+	v.lookAway()
+	return v.look
+}
+
+func (v chromiumView) size(width, height int) { v.tab.size(int64(width), int64(height)) }
+
+// freeze freezes a hidden page, and thaws it.
+func (v chromiumView) freeze() {
+	for _, state := range []page.SetWebLifecycleStateState{page.SetWebLifecycleStateStateFrozen, page.SetWebLifecycleStateStateActive} {
+		call(v.tab, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: state})
+	}
+}
+
+func holdSessions(t *testing.T, open func(t *testing.T, url string) view) {
 	app := newStreamed(t, func(user string) string {
 		if user == "bob" {
 			return fmt.Sprintf(screenPage, user) + witness
@@ -48,12 +87,11 @@ func TestRandomSessions(t *testing.T) {
 	t.Logf("seed %d", seed)
 	alice := app.open(t, "alice")
 	alice.wait(`window.room?.loaded`)
-	bob := newUser(t, "bob").newTab(app.URL)
-	bob.pardon("net::ERR_")
+	bob := open(t, app.URL)
 	write := func() { eval[any](alice, `void send(%s)`, 1+random.IntN(3)) }
 	visit := func() {
 		bob.visit(app.URL + "/bob?dwell=100")
-		bob.wait(`window.room?.loaded`)
+		waitIn(t, bob, `window.room?.loaded`)
 	}
 	for range *sessions {
 		write()
@@ -63,29 +101,28 @@ func TestRandomSessions(t *testing.T) {
 			case 0:
 				write()
 			case 1:
-				eval[any](bob, `void (box.scrollTop = %s * box.scrollHeight)`, random.Float64())
+				bob.eval(`void (box.scrollTop = %s * box.scrollHeight)`, random.Float64())
 			case 2:
-				eval[any](bob, `void (dispatchEvent(new WheelEvent('wheel')), box.scrollTop += %s)`, random.IntN(400)-150)
+				bob.eval(`void (dispatchEvent(new WheelEvent('wheel')), box.scrollTop += %s)`, random.IntN(400)-150)
 			case 3:
-				bob.size(400+random.Int64N(400), 60+random.Int64N(400))
+				bob.size(400+random.IntN(400), 60+random.IntN(400))
 			case 4:
-				bob.lookAway()
-				bob.look()
+				bob.hide()()
 			case 5:
-				bob.lookAway() // browsers freeze hidden pages only
-				for _, state := range []page.SetWebLifecycleStateState{page.SetWebLifecycleStateStateFrozen, page.SetWebLifecycleStateStateActive} {
-					call(bob, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: state})
+				show := bob.hide()
+				if v, ok := bob.(interface{ freeze() }); ok {
+					v.freeze()
 				}
-				bob.look()
+				show()
 			case 6:
 				visit()
 			}
-			eval[any](bob, `new Promise((done) => setTimeout(done, %s))`, random.IntN(220))
+			bob.eval(`new Promise((done) => setTimeout(done, %s))`, random.IntN(220))
 		}
 		bob.visit("about:blank")
 	}
 	visit()
-	bob.wait(`!Object.keys(localStorage).some((key) => key.startsWith('delivery/'))`)
+	waitIn(t, bob, `!Object.keys(localStorage).some((key) => key.startsWith('delivery/'))`)
 	stored := eval[map[string]bool](alice, `(async () => {
 		const read = {}
 		for (let before = '', more = true; more; ) {
@@ -97,8 +134,12 @@ func TestRandomSessions(t *testing.T) {
 		return read
 	})()`)
 	noted := func(kind string) map[string]bool {
-		return eval[map[string]bool](bob, `Object.fromEntries(Object.keys(localStorage).flatMap((key) =>
-			key.startsWith('witness/' + %s + '/') ? [[key.split('/')[2], true]] : []))`, kind)
+		ids := make(map[string]bool)
+		for _, id := range strings.Fields(bob.eval(`Object.keys(localStorage).flatMap((key) =>
+			key.startsWith('witness/' + %s + '/') ? [key.split('/')[2]] : []).join(' ')`, kind)) {
+			ids[id] = true
+		}
+		return ids
 	}
 	seen, taken, reads := noted("seen"), noted("read"), 0
 	for id, read := range stored {

@@ -157,6 +157,11 @@ func (w *webKit) cover(with string) (uncover func()) {
 	}
 }
 
+func (w *webKit) size(width, height int) {
+	w.t.Helper()
+	w.call("POST", "/window/rect", map[string]any{"width": width, "height": height}, nil)
+}
+
 func (w *webKit) back() { w.call("POST", "/back", nil, nil) }
 
 // leave ends the page, but not the browser, which would end with its last window.

@@ -34,16 +34,21 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// channels returns conversations with the channels that pusheradapter has for them, as JSON.
+// channels returns ids with the channels that pusheradapter has for conversations and users of that
+// id, as JSON.
 func channels(t *testing.T) string {
 	t.Helper()
-	names := map[string]string{}
-	for _, conversation := range []string{"lunch", "team:42", "a-b_c@d.e", "a,b;c=d", "Zoë", "\U0001F468 é", "%2F/..", "\t~!*'()"} {
-		channel, err := pusheradapter.PrivateChannel(conversation)
+	names := map[string][2]string{}
+	for _, id := range []string{"lunch", "team:42", "a-b_c@d.e", "a,b;c=d", "Zoë", "\U0001F468 é", "%2F/..", "\t~!*'()"} {
+		channel, err := pusheradapter.PrivateChannel(id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		names[conversation] = channel
+		user, err := pusheradapter.UserChannel(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names[id] = [2]string{channel, user}
 	}
 	text, err := json.Marshal(names)
 	if err != nil {

@@ -369,17 +369,50 @@ test('what the devices of the user alone are told counts as read, loaded or not'
   const { room, wire } = await open(server);
   await pass(500);
   const before = server.requests.length;
-  const own = (id) => {
-    server.find(id).own = 'read'; // which takes no version
-    wire.bring({ kind: 'own', payload: { conversation: 'c', from: 0, to: 0, place: { rev: 1 }, updates: [{ message: id, own: 'read' }] } });
-  };
-  own('m59');
+  wire.bring(server.own('m59'));
   assert.equal(room.messages.get('m59').own, 'read');
   assert.equal(server.requests.length, before);
-  own('m0');
+  wire.bring(server.own('m0'));
   await pass(500);
   assert.equal(room.unread, 58);
   assert.equal(server.requests.filter(([path, { status }]) => path.startsWith('marks/') && status === 'read').length, 0);
+});
+
+test('what another device dismisses is unread no more, loaded or not', async () => {
+  const server = new Server();
+  for (let i = 0; i < 60; i++) server.say(`m${i}`);
+  const { room, wire } = await open(server);
+  await pass(500);
+  wire.bring(server.own('m4', true)); // none of which is loaded
+  await pass(500);
+  assert.equal(room.unread, 55);
+  wire.bring(server.own('m57', true));
+  await pass(500);
+  assert.equal(room.unread, 2);
+  assert.deepEqual(room.sorted().slice(-3).map(({ own }) => own), ['read', 'delivered', 'delivered']);
+  assert.equal(server.requests.filter(([path, { status }]) => path.startsWith('marks/') && status === 'read').length, 0);
+});
+
+test('what other devices did is learned from the next event that tells of them, or when these come again', async () => {
+  const server = new Server();
+  for (let i = 0; i < 60; i++) server.say(`m${i}`);
+  const { room, wire } = await open(server);
+  wire.hub.mine();
+  await pass(500);
+  const before = server.requests.length;
+  server.own('m55');
+  server.own('m5');
+  wire.bring(server.own('m50'));
+  await pass(500);
+  assert.deepEqual([room.messages.get('m55').own, room.messages.get('m50').own, room.unread], ['read', 'read', 57]);
+  assert.deepEqual(server.requests.slice(before).map(([path]) => path), ['changes', 'unread', 'messages']);
+  server.own('m56');
+  wire.hub.mine();
+  await pass(5500, 500);
+  assert.deepEqual([room.messages.get('m56').own, room.unread], ['read', 56]);
+  wire.bring({ kind: 'own', payload: { conversation: 'c', from: 0, to: 0, place: { rev: 1, delivered: 60, badge: 60 }, updates: [{}] } });
+  await pass(500);
+  assert.equal(room.unread, 56); // that event was late
 });
 
 test('pruned messages are not counted as unread, loaded or not', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pass } from './world.mjs';
-import { privateChannel } from '../../../../deliveryjs/client/channel.js';
+import { privateChannel, userChannel } from '../../../../deliveryjs/client/channel.js';
 import { echo } from '../../../../deliveryjs/client/echo.js';
 import { eventSource } from '../../../../deliveryjs/client/eventsource.js';
 import { pusher } from '../../../../deliveryjs/client/pusher.js';
@@ -21,7 +21,9 @@ class Emitter {
 }
 
 class Hub {
+  user = 'zoë';
   told = [];
+  mine = () => this.told.push(['mine']);
   positions = {};
   event = (kind, payload) => this.told.push(['event', kind, payload]);
   live = (...args) => this.told.push(['live', ...args]);
@@ -36,7 +38,7 @@ class Hub {
 test('channels have the names that pusheradapter gives them', () => {
   const channels = Object.entries(JSON.parse(process.env.CHANNELS));
   assert.ok(channels.length > 5);
-  for (const [conversation, channel] of channels) assert.equal(privateChannel(conversation), channel);
+  for (const [id, [conversation, user]] of channels) assert.deepEqual([privateChannel(id), userChannel(id)], [conversation, user]);
 });
 
 class FakePusher {
@@ -69,6 +71,9 @@ test('pusher brings events, and says when they come and whether they do', () => 
   transport.start(hub);
   transport.join('c');
   const channel = client.channels['private-conv-c'];
+  const mine = client.channels['private-user-zo=C3=AB'];
+  mine.emit('pusher:subscription_succeeded', {});
+  mine.emit('own', { kind: 'own' });
   channel.emit('pusher:subscription_succeeded', {});
   for (const kind of ['message', 'status', 'deleted', 'pruned']) channel.emit(kind, { kind });
   client.become('connected');
@@ -77,13 +82,13 @@ test('pusher brings events, and says when they come and whether they do', () => 
   client.connection.socket_id = '1.2';
   assert.equal(transport.socket(), '1.2');
   assert.deepEqual(hub.take(), [
-    ['state', 'connecting'], ['live', 'c', undefined],
+    ['state', 'connecting'], ['mine'], ['event', 'own', { kind: 'own' }], ['live', 'c', undefined],
     ...['message', 'status', 'deleted', 'pruned'].map((kind) => ['event', kind, { kind }]),
     ['state', 'connected'], ['state', 'unavailable'], ['state', 'unavailable'],
   ]);
   transport.leave('c');
   transport.stop();
-  assert.deepEqual([client.channels, client.ended], [{}, true]);
+  assert.deepEqual([Object.keys(client.channels), client.ended], [['private-user-zo=C3=AB'], true]);
 });
 
 test('pusher leaves a channel to the app that used it before, and hears nothing more of it', () => {
@@ -107,7 +112,7 @@ test('pusher leaves a channel to the app that used it before, and hears nothing 
 test('pusher tries again after an error, except for a 403, and concludes nothing from a 401', async () => {
   const client = new FakePusher();
   const hub = new Hub();
-  const transport = pusher(client, { channel: (id) => `private-${id}` });
+  const transport = pusher(client, { channel: (id) => `private-${id}`, userChannel: null });
   transport.start(hub);
   transport.join('c');
   const channel = client.channels['private-c'];
@@ -130,34 +135,36 @@ test('pusher tries again after an error, except for a 403, and concludes nothing
 });
 
 test('echo brings events under names with a dot, on channels without a prefix', () => {
-  const listeners = {};
-  let joined;
-  let subscribed;
+  const channels = {};
+  let left;
   const client = new FakePusher();
   const transport = echo({
     connector: { pusher: client },
     socketId: () => '1.2',
-    private: (name) => {
-      joined = name;
-      const channel = {
-        subscribed: (handler) => ((subscribed = handler), channel),
-        listen: (event, handler) => ((listeners[event] = handler), channel),
-      };
+    private(name) {
+      const channel = (channels[name] = {
+        subscribed: (handler) => ((channel.succeeded = handler), channel),
+        listen: (event, handler) => ((channel[event] = handler), channel),
+      });
       return channel;
     },
-    leave: (name) => (joined = `left ${name}`),
+    leave: (name) => (left = name),
   });
   const hub = new Hub();
   transport.start(hub);
   transport.join('team:42');
-  assert.equal(joined, 'conv-team=3A42');
-  subscribed();
-  listeners['.message']({ n: 1 });
+  assert.deepEqual(Object.keys(channels), ['user-zo=C3=AB', 'conv-team=3A42']);
+  channels['user-zo=C3=AB'].succeeded();
+  channels['user-zo=C3=AB']['.own']({ n: 0 });
+  channels['conv-team=3A42'].succeeded();
+  channels['conv-team=3A42']['.message']({ n: 1 });
   client.become('connected');
   assert.equal(transport.socket(), '1.2');
-  assert.deepEqual(hub.take(), [['state', 'connecting'], ['live', 'team:42'], ['event', 'message', { n: 1 }], ['state', 'connected']]);
+  assert.deepEqual(hub.take(), [
+    ['state', 'connecting'], ['mine'], ['event', 'own', { n: 0 }], ['live', 'team:42'], ['event', 'message', { n: 1 }], ['state', 'connected'],
+  ]);
   transport.leave('team:42');
-  assert.equal(joined, 'left conv-team=3A42');
+  assert.equal(left, 'conv-team=3A42');
 });
 
 let streams = [];
@@ -199,7 +206,7 @@ test('all conversations share one stream, which begins where the page is', async
   streams[0].tell('reset', { conversation: 'a', version: 1, epoch: '8' });
   assert.equal(transport.socket(), 'sse-1');
   assert.deepEqual(hub.take(), [
-    ['state', 'connected'],
+    ['state', 'connected'], ['mine'],
     ['live', 'a', undefined, { version: 3, epoch: '7' }], ['live', 'b&c', undefined, { version: 0, epoch: '7' }],
     ...['message', 'status', 'deleted', 'pruned', 'own'].map((kind) => ['event', kind, { conversation: 'a' }]), ['reset', 'a'],
   ]);

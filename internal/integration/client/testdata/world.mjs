@@ -62,6 +62,7 @@ export class Server {
   transports = [];
   answer = () => undefined; // (path, fields): a Response or an Error to answer instead
   user = 'bob';
+  place = { rev: 0, delivered: 0, badge: 0, flag: 0 }; // of the user's
   answered = (path) => {}; // before the answer leaves
 
   say(id, sender = 'alice', more = {}) {
@@ -85,6 +86,14 @@ export class Server {
     const { version, delivered, read, total } = message;
     const shared = { recipient, recipient_status: status, status, delivered, read, total };
     return { kind: 'status', payload: { conversation: 'c', from: version, to: version, shared, updates: [{ message: id, version }] } };
+  }
+
+  /** Another device of the user's reads a message in private, or dismisses all up to it. */
+  own(id, dismissed) {
+    const last = this.find(id);
+    for (const m of dismissed ? this.messages : [last]) if (m.own && m.seq <= last.seq) m.own = 'read';
+    this.place = { ...this.place, rev: this.place.rev + 1, ...(dismissed && { badge: last.seq }) };
+    return { kind: 'own', payload: { conversation: 'c', from: 0, to: 0, place: this.place, updates: dismissed ? [{}] : [{ message: id, own: 'read' }] } };
   }
 
   delete(id) {
@@ -156,7 +165,7 @@ export class Server {
       case 'unread': {
         const unread = there.filter((m) => m.own && m.own !== 'read');
         const first = unread[0] && { id: unread[0].id, seq: unread[0].seq };
-        return { unread: [{ conversation: 'c', count: Math.min(unread.length, 1000), more: unread.length > 1000, first, version: this.version }] };
+        return { unread: [{ conversation: 'c', count: Math.min(unread.length, 1000), more: unread.length > 1000, first, version: this.version, place: this.place }] };
       }
       case 'marks/batch':
         return {
