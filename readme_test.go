@@ -35,7 +35,7 @@ func TestREADME(t *testing.T) {
 
 // TestREADMEInARealApp compiles what the README shows of a real app.
 func TestREADMEInARealApp(t *testing.T) {
-	_, rest, ok := strings.Cut(readme(t), "```go\nstore, err := ")
+	_, rest, ok := strings.Cut(readme(t), "```go\nerr := sqlstore.Migrate")
 	snippet, rest, ok2 := strings.Cut(rest, "```\n")
 	_, rest, ok3 := strings.Cut(rest, "```go\n")
 	signatures, _, ok4 := strings.Cut(rest, "```\n")
@@ -66,7 +66,7 @@ func main() { _ = serve }
 
 `+functions.String()+`
 func serve(ctx context.Context, db *sql.DB, config pusheradapter.Config, mux *http.ServeMux) error {
-	store, err := `+snippet+`
+	err := sqlstore.Migrate`+snippet+`
 	return err
 }
 `), 0o600); err != nil {

@@ -61,6 +61,8 @@ func ParseURL(rawURL string) (Config, error) {
 	secret, hasSecret := u.User.Password()
 	appID, isApp := strings.CutPrefix(u.Path, "/apps/")
 	switch {
+	case rawURL == "":
+		return Config{}, &ConfigError{"URL", "is empty: is PUSHER_URL set?"}
 	case u.Scheme != "http" && u.Scheme != "https":
 		return Config{}, &ConfigError{"URL", "does not begin with http:// or https://"}
 	case !hasSecret:

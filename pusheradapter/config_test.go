@@ -102,6 +102,13 @@ func TestParseURLRefusesWithoutQuoting(t *testing.T) {
 	}
 }
 
+func TestParseURLOfNothingAsksForTheVariable(t *testing.T) {
+	const want = "pusheradapter: URL is empty: is PUSHER_URL set?"
+	if _, err := pusheradapter.ParseURL(""); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestNewRefusesABadConfig(t *testing.T) {
 	good := pusheradapter.Config{AppID: "1", Key: "topkey", Secret: "topsecret", Host: "example.com"}
 	if _, err := pusheradapter.New(good, nil); err != nil {
