@@ -13,7 +13,7 @@ import (
 
 // Tracker follows what becomes of messages: it takes sends and marks, keeps them in a [Store] and
 // tells a [Notifier] of every change. It is safe for concurrent use. Without [Tracker.Run] it has
-// goroutines only while calls are under way, and for a log line if nobody runs a relay.
+// goroutines only while calls are under way, and a timer for a log line if nobody runs a relay.
 type Tracker struct {
 	store Store
 	opts  Options

@@ -112,6 +112,7 @@ export class Delivery extends EventTarget {
     if (state === this.state) return;
     this.state = state;
     if (state === 'connected') this.#hurry(); // the server is probably back
+    if (state === 'unavailable') console.info('delivery: no events come, since the transport does not connect');
     this.dispatchEvent(new Event('state'));
   }
 

@@ -28,7 +28,8 @@ export class Outbox {
   /** Queues a message. Its turn is a count and no time: a clock may be set back. */
   send(conversation, body) {
     if (typeof body !== 'string') throw new TypeError('a message is a string');
-    const id = crypto.randomUUID();
+    // Not randomUUID, which pages that came by plain HTTP don't have.
+    const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
     const draft = { turn: (this.all().at(-1)?.[1].turn ?? 0) + 1, conversation, body };
     const kept = this.#entries.put(id, draft);
     this.#task.request();
