@@ -53,7 +53,9 @@ func TestDelete(t *testing.T) {
 		if n, err := d.Delete(t.Context(), alice, "m1"); n != 1 || err != nil {
 			t.Fatalf("deleted %d, %v", n, err)
 		}
-		for _, actor := range []delivery.Actor{alice, bob, mal} {
+		discreet := bob
+		discreet.Hide = delivery.HideAll
+		for _, actor := range []delivery.Actor{alice, bob, mal, discreet} {
 			if _, err := d.MarkRead(t.Context(), actor, "m1"); !errors.Is(err, delivery.ErrNotFound) {
 				t.Errorf("%s: %v", actor.User, err)
 			}

@@ -122,6 +122,8 @@ func (m OwnMark) judge(out MarkedOwn) error {
 		return fmt.Errorf("delivery: marking for the user alone: %w", errStray)
 	case out.May:
 		return nil
+	case h.deleted() && m.Act == OwnMarked:
+		return ErrNotFound
 	case h.Sender == m.User:
 		return ErrOwnMessage
 	case (h.Open || h.deleted()) && !m.Admitted:
