@@ -45,6 +45,9 @@
 //     list, event, version or lock shows it, and no duration beyond what any write in another
 //     conversation costs. (SQLite has one writer at a time, so there every write can be noticed.)
 //
+// docs/semantics.md in the repository has a table for each operation: what others and the user see
+// of it, what is sent, and what is answered, whoever makes the call.
+//
 // The promise ends where the Notifier accepts an event. Pusher does not promise to bring it to
 // every browser, so clients catch up after each connection.
 //

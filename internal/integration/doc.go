@@ -9,9 +9,9 @@
 //   - plans: do statements read no more in a long conversation than in a short one?
 //   - speed: benchmarks of a Tracker over each store
 //   - model: do stores and trackers do what a model of them does, whatever the order of calls?
+//   - semantics: what does each operation do, whoever makes it? It writes docs/semantics.md.
 //   - chaos: is nothing lost while processes, servers and networks are killed?
 //   - security: what do forbidden and hostile calls get?
-//   - streams: do server-sent events over several processes reach everybody, or catch up?
 //   - streams: does every client's view become the store's, over server-sent events of several
 //     processes?
 //   - client: does the JavaScript of package deliveryjs keep its promises, without a page?

@@ -1,0 +1,196 @@
+package semantics
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// operation is what a table is about.
+type operation struct {
+	name     string
+	says     string                                            // above the table
+	messages []string                                          // that the cells are about
+	but      []string                                          // actors for whom it makes no sense
+	before   func(w *world, is delivery.Actor) error           // what has happened
+	call     func(w *world, is delivery.Actor) (string, error) // the call, and what it answered
+}
+
+// leavesOut reports whether the table has no row of the actor.
+func (o operation) leavesOut(a actor) bool { return slices.Contains(o.but, a.name) }
+
+// mark is a mark of m1.
+func mark(status delivery.Status, hide delivery.Hide) func(w *world, is delivery.Actor) (string, error) {
+	return func(w *world, is delivery.Actor) (string, error) {
+		is.Hide = hide
+		results, err := w.tracker.Mark(w.ctx, is, status, w.of("m1"))
+		if err != nil {
+			return "", err
+		}
+		return results[0].Own.Status.String(), results[0].Err
+	}
+}
+
+// upTo is an up-to mark of m2 as read.
+func upTo(hide delivery.Hide) func(w *world, is delivery.Actor) (string, error) {
+	return func(w *world, is delivery.Actor) (string, error) {
+		is.Hide = hide
+		result, err := w.tracker.MarkUpTo(w.ctx, is, delivery.Read, w.ref("m2"))
+		if err != nil {
+			return "", err
+		}
+		versions := "no versions"
+		if result.To > 0 {
+			versions = "their versions"
+		}
+		return fmt.Sprintf("changed %d, %s", result.Changed, versions), nil
+	}
+}
+
+// remove is the deletion of m1.
+func remove(w *world, is delivery.Actor) (string, error) {
+	n, err := w.tracker.Delete(w.ctx, is, w.of("m1"))
+	return fmt.Sprintf("deleted %d", n), err
+}
+
+var one, both = []string{"m1"}, []string{"m1", "m2"}
+
+var operations = []operation{
+	{
+		name: "Send", messages: []string{"m3"}, but: []string{"member, open message", "stranger, open message", "recipient who read in private before"},
+		says: "The user sends m3. `Send` does not ask the app's rule: the app asks it before, as `deliveryhttp` does. A repeated send changes nothing. " +
+			"An erased name becomes a new user.",
+		call: func(w *world, is delivery.Actor) (string, error) {
+			m, err := w.send(is, "m3", false)
+			return m.Status.String(), err
+		},
+	},
+	{
+		name: "MarkDelivered", messages: one, call: mark(delivery.Delivered, delivery.HideNothing),
+		says: "The user marks m1 as delivered.",
+	},
+	{
+		name: "MarkRead", messages: one, call: mark(delivery.Read, delivery.HideNothing),
+		says: "The user marks m1 as read. If the user read it in private before, others see a mark that is made now, as if nothing had been before.",
+	},
+	{
+		name: "MarkRead with HideRead", messages: one, call: mark(delivery.Read, delivery.HideRead),
+		says: "The user marks m1 as read, and others see it as delivered.",
+	},
+	{
+		name: "MarkRead with HideAll", messages: one, call: mark(delivery.Read, delivery.HideAll),
+		says: "The user marks m1 as read, and others see nothing. Only the user's other devices are told.",
+	},
+	{
+		name: "MarkUpTo", messages: both, call: upTo(delivery.HideNothing),
+		says: "The user marks all messages up to m2 as read. Each message takes a version of its own. Messages that the user may not mark are passed over.",
+	},
+	{
+		name: "MarkUpTo with HideRead", messages: both, call: upTo(delivery.HideRead),
+		says: "The user marks all messages up to m2 as read, and others see them as delivered.",
+	},
+	{
+		name: "MarkUpTo with HideAll", messages: both, call: upTo(delivery.HideAll),
+		says: "The user marks all messages up to m2 as read, and others see nothing. The answer counts what others may see, which is nothing.",
+	},
+	{
+		name: "Dismiss", messages: both,
+		says: "The user dismisses all messages up to m2: they do not count as unread any more, and others learn nothing.",
+		call: func(w *world, is delivery.Actor) (string, error) {
+			place, err := w.tracker.Dismiss(w.ctx, is, w.ref("m2"))
+			return fmt.Sprintf("place %d", place.Badge), err
+		},
+	},
+	{
+		name: "MarkUnread", messages: one,
+		says: "The user marks the conversation as unread from m1 on. No count changes.",
+		call: func(w *world, is delivery.Actor) (string, error) {
+			place, err := w.tracker.MarkUnread(w.ctx, is, w.of("m1"))
+			return fmt.Sprintf("flag %d", place.Flag), err
+		},
+	},
+	{
+		name: "Delete", messages: one, call: remove,
+		says: "The user deletes m1 for everyone. Whether the user may is for the app to decide before the call. To delete it again changes nothing.",
+	},
+	{
+		name: "MarkRead of a deleted message", messages: one, but: []string{"recipient's second device"},
+		says: "m1 was deleted before, and the user marks it as read. The answer is the same for everyone.",
+		before: func(w *world, is delivery.Actor) error {
+			_, err := remove(w, delivery.Actor{User: w.of("alice")})
+			return err
+		},
+		call: mark(delivery.Read, delivery.HideNothing),
+	},
+	{
+		name: "MarkUpTo a deleted message", messages: both, but: []string{"recipient's second device"},
+		says: "m2 was deleted before, and the user marks all messages up to it as read: a deleted message stands for its place.",
+		before: func(w *world, is delivery.Actor) error {
+			_, err := w.tracker.Delete(w.ctx, delivery.Actor{User: w.of("alice")}, w.of("m2"))
+			return err
+		},
+		call: upTo(delivery.HideNothing),
+	},
+	{
+		name: "Send with the id of a deleted message", messages: one, but: []string{"member, open message", "stranger, open message", "recipient's second device"},
+		says: "m1 was deleted before, and the user sends a message with its id. The id stays taken.",
+		before: func(w *world, is delivery.Actor) error {
+			_, err := remove(w, delivery.Actor{User: w.of("alice")})
+			return err
+		},
+		call: func(w *world, is delivery.Actor) (string, error) {
+			m, err := w.send(is, "m1", false)
+			return m.Status.String(), err
+		},
+	},
+	{
+		name: "Prune", messages: both, but: []string{"recipient's second device"},
+		says: "The app prunes the conversation, and m1 and m2 are old enough. A row says what becomes of the messages for the user.",
+		call: func(w *world, is delivery.Actor) (string, error) {
+			result, err := w.store.Prune(w.ctx, delivery.Pruning{Conversation: w.of("c"), Before: time.Now().Add(time.Hour), Limit: 100})
+			return fmt.Sprintf("removed %d", result.Removed), err
+		},
+	},
+	{
+		name: "DeleteConversation", messages: both, but: []string{"recipient's second device"},
+		says: "The app deletes the conversation. Its version and its floor stay.",
+		call: func(w *world, is delivery.Actor) (string, error) {
+			return "done", w.tracker.DeleteConversation(w.ctx, w.of("c"))
+		},
+	},
+	{
+		name: "Erase", messages: one, but: []string{"recipient's second device"},
+		says: "The user has marked m1 as delivered, if that is allowed, and then the app erases the user. All statuses and counts stay, without the name. " +
+			"The user has no part in the conversation any more.",
+		before: func(w *world, is delivery.Actor) error {
+			return attempt(mark(delivery.Delivered, delivery.HideNothing)(w, is))
+		},
+		call: func(w *world, is delivery.Actor) (string, error) { return "done", w.tracker.Erase(w.ctx, is.User) },
+	},
+	{
+		name: "Replay", messages: one, but: []string{"recipient's second device"},
+		says: "The user has marked m1 as delivered, the Notifier has refused the event for good, and the app replays it. The event tells of the present state. " +
+			"Nothing else changes.",
+		before: func(w *world, is delivery.Actor) error {
+			if err := w.tracker.Flush(w.ctx); err != nil {
+				return err
+			}
+			w.refuses = true
+			if err := attempt(mark(delivery.Delivered, delivery.HideNothing)(w, is)); err != nil {
+				return err
+			}
+			err := w.tracker.Flush(w.ctx)
+			w.refuses = false
+			return err
+		},
+		call: func(w *world, is delivery.Actor) (string, error) {
+			dead, err := w.tracker.DeadLetters(w.ctx, delivery.DeadQuery{})
+			if err != nil || len(dead) == 0 {
+				return "nothing to replay", err
+			}
+			return fmt.Sprintf("replayed %d", len(dead)), w.tracker.Replay(w.ctx, dead[0].Event.ID)
+		},
+	},
+}
