@@ -2,7 +2,9 @@ package sqlstore
 
 import (
 	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,10 +22,19 @@ func TestNoStatementThatAnswersOthersNamesTheTableOfPrivateMarks(t *testing.T) {
 			}
 		}
 	}
-	for _, file := range []string{
-		"postgres.go", "postgres_advance.go", "postgres_upto.go", "postgres_create.go", "postgres_outbox.go",
-		"mysql.go", "sqlite.go", "locked_write.go", "locked_read.go", "locked_newest.go", "locked_steps.go", "locked_roster.go",
-	} {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	may := []string{
+		"own.go", "prune.go", "erase.go", // write it, and answer nobody but the user
+		"postgres_read.go", "locked_unread.go", // have the statement of unread counts, which are the user's own
+		"migrate.go",
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") || slices.Contains(may, file) {
+			continue
+		}
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
