@@ -111,8 +111,8 @@ var busCases = []busCase{
 			events := told(2*i+1, 2*i+2)
 			given := clone.Events(events)
 			p.publish(p.ends.Here, given)
-			if d := diff(given, events); d != "" {
-				p.errorf("what was given%s", d)
+			if d := diff("what was given", given, events); d != "" {
+				p.errorf("%s", d)
 			}
 			for j := range given {
 				spoil(given[j])
@@ -308,8 +308,8 @@ func (h *hearing) wait(events []delivery.Event) {
 		heard, grown := h.watch()
 		for _, e := range heard[seen:] {
 			if want, ok := missing[e.ID]; ok {
-				if d := diff(e, want); d != "" {
-					h.probe.errorf("an event arrived changed%s", d)
+				if d := diff("an event that arrived", e, want); d != "" {
+					h.probe.errorf("%s", d)
 				}
 				delete(missing, e.ID)
 			}

@@ -190,7 +190,7 @@ func TestRefusingNotifiersKeepTheIndexesStraight(t *testing.T) {
 	if !errors.As(err, &refused) || len(refused.ByIndex) != 2 || !errors.Is(refused.ByIndex[0], errFault) || !errors.Is(refused.ByIndex[3], errFault) {
 		t.Fatalf("Notify returned %v, want refusals of 0 and 3", err)
 	}
-	if d := diff(recorder.Events(), told(2, 3, 5)); d != "" {
+	if d := diff("the events", recorder.Events(), told(2, 3, 5)); d != "" {
 		t.Errorf("the events told%s", d)
 	}
 	if err := notifier.Notify(t.Context(), told(1)); !errors.As(err, &refused) || len(recorder.Events()) != 3 {
@@ -240,11 +240,11 @@ func TestDiffNamesTheFirstDifference(t *testing.T) {
 		{outer{One: &inner{N: 1}}, outer{One: &inner{N: 3}}, ".One.N is 1, want 3"},
 		{outer{}, outer{One: &inner{N: 3}}, ".One is nil, want {N:3 At:0001-01-01 00:00:00 +0000 UTC}"},
 	} {
-		if got := diff(c.got, c.want); got != c.diff {
+		if got := diff("", c.got, c.want); got != c.diff {
 			t.Errorf("diff is %q, want %q", got, c.diff)
 		}
 	}
-	if got, want := diff("a\n", "b"), ` is "a\n", want "b"`; got != want {
+	if got, want := diff("it", "a\n", "b"), `it is "a\n", want "b"`; got != want {
 		t.Errorf("diff is %q, want %q", got, want)
 	}
 }

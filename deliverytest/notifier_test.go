@@ -36,7 +36,7 @@ func endpoint(make func(*side) delivery.Notifier) Endpoint {
 	return Endpoint{
 		Notifier: make(s),
 		Accepted: func(event delivery.Event) bool {
-			return slices.ContainsFunc(s.Events(), func(e delivery.Event) bool { return diff(e, event) == "" })
+			return slices.ContainsFunc(s.Events(), func(e delivery.Event) bool { return diff("", e, event) == "" })
 		},
 		Refusable: delivery.Event{ID: 99, Kind: delivery.MessageSent, Conversation: "refused", Updates: []delivery.Update{{Message: "m"}}},
 		Fail:      func() { s.failing.Store(true) },

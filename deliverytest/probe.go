@@ -2,7 +2,9 @@ package deliverytest
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,8 +51,16 @@ func (p *probe) Fatalf(format string, args ...any) {
 // same fails the test if got is not want.
 func (p *probe) same(what string, got, want any) {
 	p.Helper()
-	if d := diff(got, want); d != "" {
-		p.Errorf("%s: %s", what, d)
+	if d := diff(what, got, want); d != "" {
+		p.Errorf("%s", d)
+	}
+}
+
+// fields is same for values that have names, in order and with spaces between them.
+func (p *probe) fields(what, names string, got, want []any) {
+	p.Helper()
+	for i, name := range strings.Fields(names) {
+		p.same(what+": "+name, got[i], want[i])
 	}
 }
 
@@ -159,6 +169,9 @@ func allReceipts(ctx context.Context, store delivery.Store, ids []string) (all [
 			page, err := store.Receipts(ctx, list)
 			if err != nil {
 				return nil, err
+			}
+			if page.More && page.Next <= list.After {
+				return nil, fmt.Errorf("the page of %+v has more receipts, and goes on after %q", list, page.Next)
 			}
 			all = append(all, page.Receipts...)
 			list.After, more = page.Next, page.More

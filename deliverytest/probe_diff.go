@@ -8,8 +8,8 @@ import (
 
 // diff says where got first differs from want, or "" if it doesn't. Times are the same if they are
 // the same instant, and an empty slice is the same as none.
-func diff(got, want any) string {
-	return diffValues("", reflect.ValueOf(got), reflect.ValueOf(want))
+func diff(what string, got, want any) string {
+	return diffValues(what, reflect.ValueOf(got), reflect.ValueOf(want))
 }
 
 func diffValues(path string, got, want reflect.Value) string {

@@ -53,7 +53,7 @@ func TestRecorderSharesNothing(t *testing.T) {
 	spoil(given[0])
 	for range 2 {
 		events := recorder.Events()
-		if d := diff(events, told(2)); d != "" {
+		if d := diff("the events", events, told(2)); d != "" {
 			t.Errorf("a recorded event%s", d)
 		}
 		spoil(events[0])

@@ -32,7 +32,7 @@ var dataCases = []storeCase{
 			p.same("Create", c, asCreated(messages[i], int64(i+1)))
 		}
 		for i, m := range p.mark(marks...) {
-			p.same("the message marked", []any{m.Header.ID, m.Receipt.Message, m.Changed}, []any{marks[i].Message, marks[i].Message, true})
+			p.fields("the message marked", "ID Message Changed", []any{m.Header.ID, m.Receipt.Message, m.Changed}, []any{marks[i].Message, marks[i].Message, true})
 		}
 		for i, id := range twins {
 			p.same("the deliveries of "+id, p.message(id).Delivered, 1-i%2)
@@ -48,7 +48,7 @@ var dataCases = []storeCase{
 			p.same("Unread in "+conversation, p.unread("carol", conversation, 10), badge{Newest: place(id, 1), Version: 2})
 			for _, changes := range []bool{false, true} {
 				page := p.list(delivery.List{Conversation: conversation, Changes: changes, Limit: 10})
-				p.same("the messages of "+conversation, []any{ids(page), page.Version}, []any{id, int64(2)})
+				p.fields("the messages of "+conversation, "ids Version", []any{ids(page), page.Version}, []any{id, int64(2)})
 			}
 		}
 	}},
@@ -60,7 +60,7 @@ var dataCases = []storeCase{
 			marks = append(marks, read(id, sender, noon))
 		}
 		for i, m := range p.mark(marks...) {
-			p.same("a mark by the sender "+twins[i], []any{m.Header.Sender, m.Changed}, []any{twins[i], false})
+			p.fields("a mark by the sender "+twins[i], "Sender Changed", []any{m.Header.Sender, m.Changed}, []any{twins[i], false})
 		}
 		for i, user := range twins {
 			id := fmt.Sprint("m", (i+1)%len(twins))

@@ -70,7 +70,7 @@ var eraseCases = []storeCase{
 		p.create(frozen("c", "m1", "alice", "bob", "carol"), open("c", "m2", "alice"), frozen("c", "m3", "alice", "bob"))
 		p.erase("alice", 10)
 		both := p.ownMarks(private("m1", "bob", delivery.Read), flag("m3", "bob"))
-		p.same("bob's marks", []any{both[0].May, both[0].Changed, both[0].Status, both[1].May, both[1].Place.Flag}, []any{true, true, delivery.Read, true, int64(3)})
+		p.fields("bob's marks", "mark.May mark.Changed mark.Status flag.May flag.Place.Flag", []any{both[0].May, both[0].Changed, both[0].Status, both[1].May, both[1].Place.Flag}, []any{true, true, delivery.Read, true, int64(3)})
 		for _, c := range []struct {
 			name     string
 			mark     delivery.OwnMark
@@ -93,7 +93,7 @@ var eraseCases = []storeCase{
 		}
 		p.same("what bob sees", own, []delivery.Status{delivery.Read, delivery.Read, delivery.Sent})
 		u := p.unreadOf("bob")
-		p.same("what is unread", []any{u.Flagged, u.Count, u.First}, []any{true, 1, place("m3", 3)})
+		p.fields("what is unread", "Flagged Count First", []any{u.Flagged, u.Count, u.First}, []any{true, 1, place("m3", 3)})
 		p.unaudited()
 	}},
 	{"no roster that an erased user is in is found by its key", func(p *probe) {

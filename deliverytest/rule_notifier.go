@@ -54,8 +54,8 @@ var notifierCases = []notifierCase{
 			events := told(2*i+1, 2*i+2)
 			given := clone.Events(events)
 			p.notify(given)
-			if d := diff(given, events); d != "" {
-				p.errorf("what was given%s", d)
+			if d := diff("what was given", given, events); d != "" {
+				p.errorf("%s", d)
 			}
 			for j := range given {
 				spoil(given[j]) // a late reader of these is a race

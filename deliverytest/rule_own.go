@@ -1,6 +1,8 @@
 package deliverytest
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -26,12 +28,12 @@ var ownCases = []storeCase{
 		p.markUpTo(upTo("m5", delivery.Read))
 		p.sameForOthers(func() {
 			out := p.ownMark(flag("m4", "bob"))
-			p.same("AdvanceOwn", []any{out.May, out.Changed, out.Place.Flag, out.Place.Rev}, []any{true, true, int64(4), int64(1)})
+			p.fields("AdvanceOwn", "May Changed Flag Rev", []any{out.May, out.Changed, out.Place.Flag, out.Place.Rev}, []any{true, true, int64(4), int64(1)})
 			p.same("AdvanceOwn again", p.ownMark(flag("m4", "bob")).Changed, false)
 		})
 		flagged := func(first delivery.Position, rev int64) {
 			u := p.unreadOf("bob")
-			p.same("what is unread", []any{u.Flagged, u.Count, u.First, u.Place.Rev}, []any{first.Seq > 0, 0, first, rev})
+			p.fields("what is unread", "Flagged Count First Rev", []any{u.Flagged, u.Count, u.First, u.Place.Rev}, []any{first.Seq > 0, 0, first, rev})
 		}
 		flagged(place("m4", 4), 1)
 		p.ownMark(flag("m2", "bob"))
@@ -55,10 +57,10 @@ var ownCases = []storeCase{
 		p.ownMark(dismiss("m3", "bob"))
 		p.ownMark(flag("m2", "bob"))
 		u := p.unreadOf("bob")
-		p.same("what is unread", []any{u.Flagged, u.Count, u.First}, []any{true, 2, place("m2", 2)})
+		p.fields("what is unread", "Flagged Count First", []any{u.Flagged, u.Count, u.First}, []any{true, 2, place("m2", 2)})
 		p.ownMark(flag("m5", "bob"))
 		u = p.unreadOf("bob")
-		p.same("what is unread", []any{u.Flagged, u.Count, u.First}, []any{true, 2, place("m4", 4)})
+		p.fields("what is unread", "Flagged Count First", []any{u.Flagged, u.Count, u.First}, []any{true, 2, place("m4", 4)})
 	}},
 	{"marks that others may see say what the user has marked as unread", func(p *probe) {
 		p.five()
@@ -73,17 +75,17 @@ var ownCases = []storeCase{
 		p.five()
 		p.sameForOthers(func() {
 			out := p.ownMark(private("m2", "bob", delivery.Delivered))
-			p.same("AdvanceOwn", []any{out.Changed, out.Status, out.Place}, []any{true, delivery.Delivered, delivery.Place{Rev: 1}})
+			p.fields("AdvanceOwn", "Changed Status Place", []any{out.Changed, out.Status, out.Place}, []any{true, delivery.Delivered, delivery.Place{Rev: 1}})
 			p.pending("bob", badge{Unread: 5, First: place("m1", 1), Newest: place("m5", 5), Version: 5})
 			out = p.ownMark(private("m2", "bob", delivery.Read))
-			p.same("AdvanceOwn", []any{out.Changed, out.Status, out.Place}, []any{true, delivery.Read, delivery.Place{Rev: 2}})
+			p.fields("AdvanceOwn", "Changed Status Place", []any{out.Changed, out.Status, out.Place}, []any{true, delivery.Read, delivery.Place{Rev: 2}})
 			p.same("backward", p.ownMark(private("m2", "bob", delivery.Delivered)).Status, delivery.Read)
 			p.same("repeated", p.ownMark(private("m2", "bob", delivery.Read)).Changed, false)
 		})
 		p.pending("bob", badge{Unread: 4, First: place("m1", 1), Newest: place("m5", 5), Version: 5})
 		p.same("bob's place", p.placeOf("bob"), delivery.Place{Rev: 2})
 		marked := p.mark(delivered("m2", "bob", minute(5)))[0]
-		p.same("the public mark", []any{marked.Changed, marked.Receipt.Version, marked.Receipt.DeliveredAt}, []any{true, int64(6), minute(5)})
+		p.fields("the public mark", "Changed Version DeliveredAt", []any{marked.Changed, marked.Receipt.Version, marked.Receipt.DeliveredAt}, []any{true, int64(6), minute(5)})
 		p.pending("bob", badge{Unread: 4, First: place("m1", 1), Newest: place("m5", 5), Version: 6})
 		p.mark(read("m1", "bob", noon))
 		p.same("a private mark of what others see read", p.ownMark(private("m1", "bob", delivery.Read)).Changed, false)
@@ -110,21 +112,25 @@ var ownCases = []storeCase{
 		p.create(frozen("c", "m1", "alice", "bob"), open("c", "m2", "alice"), frozen("c", "m3", "bob", "alice"), frozen("c", "m4", "alice", "carol"),
 			frozen("c", "m5", "alice", "bob"), open("c", "m6", "alice"))
 		p.mark(delivered("m1", "bob", noon))
-		seen := func(want ...delivery.Status) {
+		seen := func(statuses ...delivery.Status) {
 			p.Helper()
+			want := make([]any, len(statuses))
+			for i, s := range statuses {
+				want[i] = s
+			}
 			for _, list := range []delivery.List{{Limit: 10}, {Limit: 10, Before: delivery.Latest}, {Limit: 10, Bytes: delivery.MaxPage}, {Limit: 10, Changes: true}} {
 				list.Conversation, list.Viewer = "c", "bob"
-				got := make([]delivery.Status, 6)
+				got := slices.Repeat([]any{delivery.Status(0)}, 6)
 				for _, m := range p.list(list).Messages {
 					if m.Own != nil {
 						p.same("whose it is", []string{m.Own.Message, m.Own.Recipient}, []string{m.ID, "bob"})
 						got[m.Seq-1] = m.Own.Status
 					}
 				}
-				p.same("what bob sees", got, want)
+				p.fields(fmt.Sprintf("what bob sees in %+v", list), "m1 m2 m3 m4 m5 m6", got, want)
 			}
-			if own := p.unreadOf("bob").Newest.Own; want[5] == 0 && own != nil || want[5] > 0 && (own == nil || own.Status != want[5]) {
-				p.Errorf("the newest message has %+v, want %v", own, want[5])
+			if own := p.unreadOf("bob").Newest.Own; statuses[5] == 0 && own != nil || statuses[5] > 0 && (own == nil || own.Status != statuses[5]) {
+				p.Errorf("the newest message has %+v, want %v", own, statuses[5])
 			}
 		}
 		seen(delivery.Delivered, 0, 0, 0, delivery.Sent, 0)
@@ -137,7 +143,7 @@ var ownCases = []storeCase{
 		p.ownMark(privateUpTo("m4", "bob", delivery.Read))
 		seen(delivery.Read, delivery.Read, 0, 0, delivery.Delivered, delivery.Read)
 		own := p.list(delivery.List{Conversation: "c", Limit: 1, Viewer: "bob"}).Messages[0].Own
-		p.same("the times and the version", []any{own.DeliveredAt, own.ReadAt, own.Version}, []any{noon, time.Time{}, int64(7)})
+		p.fields("the times and the version", "DeliveredAt ReadAt Version", []any{own.DeliveredAt, own.ReadAt, own.Version}, []any{noon, time.Time{}, int64(7)})
 	}},
 	{"who may not mark a message may change nothing by it", func(p *probe) {
 		p.create(frozen("c", "m1", "alice", "bob"), open("c", "m2", "alice"), frozen("c", "m3", "bob", "carol"), frozen("d", "n1", "alice", "bob"))
@@ -161,7 +167,7 @@ var ownCases = []storeCase{
 			{"a reader whom it is not for, up to it", privateUpTo("m3", "alice", delivery.Delivered), true},
 		} {
 			out := p.ownMark(c.mark)
-			p.same(c.name, []bool{out.May, out.Changed}, []bool{c.may, c.may})
+			p.fields(fmt.Sprintf("%s, %+v", c.name, c.mark), "May Changed", []any{out.May, out.Changed}, []any{c.may, c.may})
 		}
 		p.same("mallory's place", p.placeOf("mallory"), delivery.Place{})
 		admitted := dismiss("m2", "mallory")

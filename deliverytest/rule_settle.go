@@ -191,15 +191,15 @@ var settleCases = []storeCase{
 		before := time.Now()
 		p.create(open("c", "m1", "alice"))
 		after := time.Now()
+		p.until("the oldest event was some time old", func() bool { return time.Since(after) > short })
 		p.create(open("c", "m2", "alice"), open("c", "m3", "alice"))
+		p.claim(1)
 		for _, c := range p.claim(1) {
 			later := settlement(c, delivery.SettleRetry)
 			later.After = long
 			p.settle(later)
 		}
-		p.claim(1)
 		p.same("the outbox", p.counts(), delivery.Backlog{Waiting: 3})
-		p.until("the oldest event was some time old", func() bool { return time.Since(after) > short })
 		atLeast := time.Since(after)
 		oldest := p.backlog().Oldest
 		if atMost := time.Since(before); oldest < atLeast-grain || oldest > atMost+grain {

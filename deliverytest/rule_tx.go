@@ -46,7 +46,7 @@ var txCases = []txCase{
 
 		p.same("Create", created, []delivery.Created{asCreated(frozen("c", "m6", "alice", "bob"), 6)})
 		p.same("the receipt", p.receipts("m6"), []delivery.Receipt{marked[0].Receipt})
-		p.same("AdvanceUpTo", []any{upTo[0].Changed, upTo[0].From, upTo[0].To}, []any{5, int64(8), int64(12)})
+		p.fields("AdvanceUpTo", "Changed From To", []any{upTo[0].Changed, upTo[0].From, upTo[0].To}, []any{5, int64(8), int64(12)})
 		p.same("the version", p.version("c"), int64(12))
 		events := p.claim(10)
 		p.same("the number of events due", len(events), 3)

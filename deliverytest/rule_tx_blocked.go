@@ -30,7 +30,7 @@ var blockedCases = []txCase{
 				p.same("the blocked mark", blocked, delivery.Marked{Header: blocked.Header, Blocked: true})
 			}
 			if len(marks) > 1 {
-				p.same("the mark beside it", []any{marked[1].Changed, marked[1].Blocked}, []any{true, false})
+				p.fields("the mark beside it", "Changed Blocked", []any{marked[1].Changed, marked[1].Blocked}, []any{true, false})
 			}
 			again, err := advance(p.ctx, p.store, marks[:1])
 			p.must("Advance", err)
@@ -92,7 +92,7 @@ var blockedCases = []txCase{
 		if marked[0].Blocked {
 			p.same("the blocked up-to mark", marked[0], delivery.MarkedUpTo{Header: p.message("m2").Header, Blocked: true})
 		}
-		p.same("the up-to mark beside it", []any{marked[1].Changed, marked[1].Blocked}, []any{1, false})
+		p.fields("the up-to mark beside it", "Changed Blocked", []any{marked[1].Changed, marked[1].Blocked}, []any{1, false})
 		if marked[0].Blocked {
 			_, err := advanceUpTo(p.ctx, p.store, plenty, marks[0], marks[2])
 			p.must("AdvanceUpTo", err)

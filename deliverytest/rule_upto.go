@@ -27,7 +27,7 @@ var upToCases = []storeCase{
 		events := p.drain()
 		p.same("the number of events", len(events), 1)
 		for _, e := range events {
-			p.same("the event", []any{e.Kind, e.Conversation, e.Except, e.From, e.To, len(e.Updates)},
+			p.fields("the event", "Kind Conversation Except From To Updates", []any{e.Kind, e.Conversation, e.Except, e.From, e.To, len(e.Updates)},
 				[]any{delivery.StatusChanged, "c", "1.1", int64(6), int64(9), 4})
 		}
 	}},
@@ -161,12 +161,12 @@ func (p *probe) bobHas(want map[string]int64) {
 		switch {
 		case m.Own == nil || m.Own.Status == delivery.Sent:
 			if advanced {
-				p.Errorf("bob's receipt of %q has not advanced", m.ID)
+				p.Errorf("the Own of %q, listed for bob, has not advanced", m.ID)
 			}
 		case !advanced:
-			p.Errorf("bob's receipt of %q has advanced: %+v", m.ID, *m.Own)
+			p.Errorf("the Own of %q, listed for bob, has advanced: %+v", m.ID, *m.Own)
 		case m.Own.Version != version:
-			p.Errorf("bob's receipt of %q has version %d, want %d", m.ID, m.Own.Version, version)
+			p.Errorf("the Own of %q, listed for bob, has version %d, want %d", m.ID, m.Own.Version, version)
 		}
 	}
 }

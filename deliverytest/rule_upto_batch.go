@@ -87,7 +87,7 @@ var upToBatchCases = []storeCase{
 	{"a look that goes on where one before it left out messages moves no place past them", func(p *probe) {
 		p.create(open("c", "m1", "alice"), frozen("c", "m2", "alice", "bob"), frozen("c", "m3", "alice", "bob"))
 		first := p.markUpTo(upTo("m1", delivery.Read))
-		p.same("what the first call left out", []any{first.LeftOut, first.Reached}, []any{1, int64(1)})
+		p.fields("what the first call left out", "LeftOut Reached", []any{first.LeftOut, first.Reached}, []any{1, int64(1)})
 		mark := upTo("m3", delivery.Read)
 		mark.After = first.Reached
 		p.same("what the second call changed", p.markUpTo(mark).Changed, 2)
