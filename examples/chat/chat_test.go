@@ -191,6 +191,21 @@ func TestChatKeepsOut(t *testing.T) {
 			}
 		}
 	})
+	t.Run("carol alone inspects what the library does, without a body", func(t *testing.T) {
+		for path, want := range map[string]string{"/inspect/": "All is well", "/inspect/dead": "There are no dead letters.", "/inspect/message?id=m1": "delivered to 0 of 1"} {
+			if status, page := carol.get(path); status != http.StatusOK || !strings.Contains(page, want) || strings.Contains(page, "a secret") {
+				t.Errorf("%s: status %d:\n%s", path, status, page)
+			}
+			for _, status := range statuses(alice.getting(path), nobody.getting(path)) {
+				if status != http.StatusForbidden {
+					t.Errorf("%s: status %d, want 403", path, status)
+				}
+			}
+		}
+		if status, _ := carol.get("/inspect"); status/100 != 3 {
+			t.Errorf("/inspect: status %d", status)
+		}
+	})
 	t.Run("a wrong password is refused, and the name shown as text", func(t *testing.T) {
 		for _, user := range []string{"alice", `"><script>`} {
 			status, body := nobody.post("/login", form("username", user, "password", "wrong"))

@@ -4,7 +4,7 @@
 //
 // It needs nothing else. It keeps everything in a SQLite file, and reaches browsers through a
 // Pusher Channels server in its own process. Sign in as alice, bob and carol in three browsers. The
-// password is "password".
+// password is "password". Carol is also its operator: /inspect shows her what the library does.
 //
 // server.go wires the library up. rooms.go decides who may do what in which conversation. The page
 // in web/ shows what the library's client in package deliveryjs knows.

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/examples/internal/demo"
+	"github.com/msgdelivery/delivery/inspector"
 )
 
 // room is a conversation of the app.
@@ -45,6 +48,16 @@ func members(_ context.Context, draft delivery.Draft) (delivery.Audience, error)
 		return delivery.Audience{}, delivery.ErrForbidden
 	}
 	return delivery.Audience{Recipients: r.members}, nil
+}
+
+// operators lets carol inspect what the library does, and replay dead letters.
+func operators(accounts *demo.Accounts) func(*http.Request) (inspector.Access, error) {
+	return func(r *http.Request) (inspector.Access, error) {
+		if user, err := accounts.Identify(r); user != "carol" || err != nil {
+			return inspector.NoAccess, err
+		}
+		return inspector.MayAct, nil
+	}
 }
 
 // pageRoom is the form in which the page gets a room.

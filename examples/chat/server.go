@@ -13,6 +13,7 @@ import (
 	"github.com/msgdelivery/delivery/deliveryhttp"
 	"github.com/msgdelivery/delivery/deliveryjs"
 	"github.com/msgdelivery/delivery/examples/internal/demo"
+	"github.com/msgdelivery/delivery/inspector"
 	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/sqlstore"
 )
@@ -31,13 +32,15 @@ type server struct {
 	tracker  *delivery.Tracker
 	api      http.Handler // the library's routes
 	auth     http.Handler // the library's endpoint that lets browsers into channels
+	inspect  http.Handler // the library's pages for operators
 	accounts *demo.Accounts
 	pusher   *demo.Pusher
 	pusherJS string
 }
 
 // newServer wires the library up: a store in the app's database, a notifier that reaches browsers
-// through Pusher, the tracker that uses both, and two handlers for the routes that pages call.
+// through Pusher, the tracker that uses both, two handlers for the routes that pages call, and one
+// with pages for operators.
 func newServer(db *demo.DB, pusher *demo.Pusher, pusherJS string, https bool) (*server, error) {
 	store, err := sqlstore.New(db.DB, db.Dialect)
 	if err != nil {
@@ -47,7 +50,8 @@ func newServer(db *demo.DB, pusher *demo.Pusher, pusherJS string, https bool) (*
 	if err != nil {
 		return nil, err
 	}
-	tracker, err := delivery.New(store, notifier, &delivery.Options{Authorize: authorize})
+	recorder := inspector.NewRecorder()
+	tracker, err := delivery.New(store, notifier, &delivery.Options{Authorize: authorize, Observer: recorder.Observer(nil)})
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +64,11 @@ func newServer(db *demo.DB, pusher *demo.Pusher, pusherJS string, https bool) (*
 	if err != nil {
 		return nil, err
 	}
-	return &server{db, tracker, api, auth, accounts, pusher, pusherJS}, nil
+	inspect, err := inspector.New(tracker, operators(accounts), &inspector.Options{Recorder: recorder, Actions: true})
+	if err != nil {
+		return nil, err
+	}
+	return &server{db, tracker, api, auth, inspect, accounts, pusher, pusherJS}, nil
 }
 
 // handler returns the chat's routes.
@@ -72,6 +80,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("POST /logout", s.signOut)
 	mux.Handle("/api/", http.StripPrefix("/api", s.api))
 	mux.Handle("POST /pusher/auth", s.auth)
+	mux.Handle("/inspect/", http.StripPrefix("/inspect", s.inspect))
 	mux.Handle("GET /app/{key}", s.pusher.Sockets(s.accounts))
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.Handle("GET /delivery/", http.StripPrefix("/delivery", deliveryjs.Handler()))

@@ -1,0 +1,36 @@
+// Package inspector serves pages on which an app's operators see what a [delivery.Tracker] does:
+// the outbox, the dead letters, and what became of one message. The pages need no script.
+//
+//	recorder := inspector.NewRecorder()
+//	tracker, err := delivery.New(store, notifier, &delivery.Options{Authorize: mayDo, Observer: recorder.Observer(nil)})
+//	pages, err := inspector.New(tracker, mayInspect, &inspector.Options{Recorder: recorder})
+//	mux.Handle("/inspect/", http.StripPrefix("/inspect", pages))
+//
+// The app's gate, mayInspect, says for each request what the person who makes it may do. Without a
+// gate, [New] fails. Whoever may not look gets the same 403 for every path. The pages are read-only
+// unless the app sets [Options.Actions] and its gate answers [MayAct].
+//
+// # Pages
+//
+//	GET  /                                   the outbox, and the relay and failures of this process
+//	GET  /dead       ?after= &all=           dead letters, 50 a page, in order of their events' ids
+//	GET  /confirm    ?do= &event= &event= …  asks whether to replay or discard these
+//	POST /replay     event= …                replays up to 50 dead letters
+//	POST /discard    event= …                discards up to 50 dead letters
+//	GET  /message    ?id= &status= &after=   one message, its receipts, and what this process knows of it
+//
+// All links are relative, so the pages work under any prefix that is stripped from the path. A
+// replay or a discard comes from a confirmation of the same origin, says what became of each dead
+// letter, and is told to [delivery.Observer.Resolved] with the request's ctx.
+//
+// # What is shown
+//
+// Bodies never are, and neither is what only one user may know: private marks
+// ([delivery.Actor.Hide]), own statuses, and whose a dead event for one user's devices is. Ids are
+// shown, unless [Options.Redact] changes them; ids with characters that cannot be seen are quoted.
+// A message's page makes at most 5 statements, and none that grows with the history. The dead
+// letters of its conversation are those among the oldest 100.
+//
+// A [Recorder] knows what happened in its own process since that started. Behind a load balancer,
+// another request may reach another process: each page names the one that made it.
+package inspector

@@ -1,0 +1,169 @@
+package inspector_test
+
+import (
+	"errors"
+	"fmt"
+	"html"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/inspector"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+// page is the address of a message's page.
+func page(id string, more ...string) string {
+	v := url.Values{"id": {id}}
+	for i := 0; i < len(more); i += 2 {
+		v.Set(more[i], more[i+1])
+	}
+	return "/message?" + v.Encode()
+}
+
+func TestMessage(t *testing.T) {
+	t.Run("its story is what is stored and what this process knows", func(t *testing.T) {
+		d := newDesk(t, memstore.New(), inspector.Options{})
+		d.send("room", "m1")
+		if _, err := d.tracker.MarkRead(t.Context(), delivery.Actor{User: "bob"}, "m1"); err != nil {
+			t.Fatal(err)
+		}
+		for user, want := range map[string]error{"alice": delivery.ErrOwnMessage, "eve": delivery.ErrNotRecipient} {
+			if _, err := d.tracker.MarkRead(t.Context(), delivery.Actor{User: user}, "m1"); !errors.Is(err, want) {
+				t.Fatal(err)
+			}
+		}
+		d.flush()
+		d.bury("room", "m2") // events 3
+		d.bury("elsewhere", "m3")
+		status, text := d.get("reader", page("m1"))
+		d.want("the page", status, text, 200,
+			"<code>m1</code>", "delivered to 1 of 2, read by 1 of 2", "<code>room</code>", "<code>alice</code>", "2 recipients",
+			`<th scope="row"><code>bob</code></th>`, `<th scope="row"><code>carol</code></th>`, `<span class="status read">read</span>`,
+			"Dead letters of the conversation", "Event 3", "the channel&#39;s name is too long",
+			"Accepted by the notifier", "event 1, version 1", "event 2, version 2",
+			"Mark refused", "<code>eve</code>", delivery.ErrNotRecipient.Error(), delivery.ErrOwnMessage.Error(), "This is web-3, since <time")
+		if strings.Contains(text, "Event 4") || strings.Contains(text, "m3") {
+			t.Errorf("it tells of another conversation:\n%s", text)
+		}
+	})
+
+	t.Run("receipts come in pages, and by status", func(t *testing.T) {
+		d := newDesk(t, memstore.New(), inspector.Options{})
+		var everyone []string
+		for i := range 120 {
+			everyone = append(everyone, fmt.Sprintf("user & %03d", i))
+		}
+		if _, err := d.tracker.Send(t.Context(), delivery.Draft{ID: "m/1", Conversation: "room", Sender: "alice", Audience: delivery.Audience{Recipients: everyone}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.tracker.MarkDelivered(t.Context(), delivery.Actor{User: "user & 007"}, "m/1"); err != nil {
+			t.Fatal(err)
+		}
+		for query, want := range map[string]int{"": 120, "sent": 119, "delivered": 1, "read": 0} {
+			seen := 0
+			for at, pages := page("m/1", "status", query), 0; at != "" && pages < 5; pages++ {
+				status, text := d.get("reader", at)
+				d.want(at, status, text, 200)
+				seen += strings.Count(text, `<th scope="row">`)
+				at = ""
+				if next := nextPage.FindStringSubmatch(text); next != nil {
+					at = "/" + html.UnescapeString(strings.TrimSuffix(next[1], "#receipts"))
+				}
+			}
+			if seen != want {
+				t.Errorf("saw %d receipts at %q, want %d", seen, query, want)
+			}
+		}
+		status, text := d.get("reader", page("m/1", "status", "eaten"))
+		d.want("another status", status, text, 400, "A status is sent, delivered or read.")
+	})
+
+	t.Run("an open message has no total", func(t *testing.T) {
+		d := newDesk(t, memstore.New(), inspector.Options{})
+		if _, err := d.tracker.Send(t.Context(), delivery.Draft{ID: "m1", Conversation: "room", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
+			t.Fatal(err)
+		}
+		status, text := d.get("reader", page("m1"))
+		d.want("the page", status, text, 200, "delivered to 0, read by 0", "<dd>open</dd>", ">None.<")
+	})
+
+	t.Run("what is not there is said, with what this process knows of it", func(t *testing.T) {
+		d := newDesk(t, memstore.New(), inspector.Options{})
+		d.tracker.MarkRead(t.Context(), delivery.Actor{User: "bob"}, "m1")
+		d.bury("room", "m2")
+		if _, err := d.tracker.Delete(t.Context(), delivery.Actor{User: "alice"}, "m2"); err != nil {
+			t.Fatal(err)
+		}
+		status, text := d.get("reader", page("m1"))
+		d.want("an unknown message", status, text, 404, "There is no message with this id.", "Mark refused", "<code>bob</code>", delivery.ErrNotFound.Error())
+		status, text = d.get("reader", page("m2"))
+		d.want("a deleted message", status, text, 404, "There is no message with this id.", "Event 1", "the channel&#39;s name is too long")
+	})
+
+	t.Run("ids of any bytes are shown as text", func(t *testing.T) {
+		d := newDesk(t, memstore.New(), inspector.Options{})
+		shown := map[string]string{
+			`<script>alert(1)</script>`: "<code>&lt;script&gt;alert(1)&lt;/script&gt;</code>",
+			`"><b a='`:                  "<code>&#34;\\&#34;&gt;&lt;b a=&#39;&#34;</code>",
+			"a/../b?c=d&e#f":            "<code>a/../b?c=d&amp;e#f</code>",
+			" x ":                       "<code> x </code>",
+			"a\u200bb":                  "<code>&#34;a\\u200bb&#34;</code>",
+			"\u202ecba":                 "<code>&#34;\\u202ecba&#34;</code>",
+			"{{.}}":                     "<code>{{.}}</code>",
+			"שלום":                      "<code>שלום</code>",
+		}
+		for id, want := range shown {
+			if _, err := d.tracker.Send(t.Context(), delivery.Draft{ID: id, Conversation: id, Sender: id, Audience: delivery.Audience{Recipients: []string{"bob" + id}}}); err != nil {
+				t.Fatal(err)
+			}
+			status, text := d.get("reader", page(id))
+			d.want(id, status, text, 200, want)
+			if strings.Contains(text, "<script>") || strings.Contains(text, "<b a") {
+				t.Errorf("%q became markup:\n%s", id, text)
+			}
+		}
+		for _, id := range []string{"\xff<i>", "a\x00<i>", strings.Repeat("<i>", 43)} {
+			status, text := d.get("reader", page(id))
+			d.want(id, status, text, 400, "The message ")
+			if strings.Contains(text, "<i>") {
+				t.Errorf("%q became markup:\n%s", id, text)
+			}
+		}
+		status, text := d.get("reader", "/message?id=%zz&id=<b>;x")
+		d.want("a query that cannot be read", status, text, 200, "Look for a message by its id")
+		d.bury("<b>room</b>", "<b>m</b>")
+		status, text = d.get("reader", "/dead")
+		d.want("the dead letters", status, text, 200, "&lt;b&gt;room&lt;/b&gt;", `href="message?id=%3Cb%3Em%3C%2Fb%3E"`)
+	})
+}
+
+func TestRedact(t *testing.T) {
+	mask := func(kind inspector.Kind, text string) string {
+		return map[inspector.Kind]string{inspector.UserID: "a user", inspector.ConversationID: "a conversation", inspector.MessageID: "a message", inspector.FreeText: "a text"}[kind]
+	}
+	d := newDesk(t, memstore.New(), inspector.Options{Actions: true, Redact: mask})
+	d.bury("room-secret", "message-secret")
+	d.bury("room-secret", "other-secret")
+	var everyone []string
+	for i := range 60 {
+		everyone = append(everyone, fmt.Sprintf("user-secret-%02d", i))
+	}
+	if _, err := d.tracker.Send(t.Context(), delivery.Draft{ID: "searched", Conversation: "room-secret", Sender: "sender-secret", Audience: delivery.Audience{Recipients: everyone}}); err != nil {
+		t.Fatal(err)
+	}
+	d.tracker.MarkRead(t.Context(), delivery.Actor{User: "stranger-secret"}, "searched")
+	d.tracker.MarkRead(t.Context(), delivery.Actor{User: "user-secret-01"}, "searched")
+	d.refusal = func(delivery.Event) error { return errors.New("refused: reason-secret") }
+	d.flush()
+	for _, at := range []string{"/", "/dead", "/confirm?do=replay&event=1", page("searched"), page("searched", "status", "sent")} {
+		status, text := d.get("actor", at)
+		d.want(at, status, text, 200)
+		if strings.Contains(text, "secret") || strings.Contains(text, "too long") {
+			t.Errorf("%s is not redacted:\n%s", at, text)
+		}
+	}
+	status, text := d.get("actor", page("searched"))
+	d.want("the page of a message", status, text, 200, "searched", "<code>a user</code>", "<code>a conversation</code>", "<code>a message</code>", "a text", "the app redacts those")
+}

@@ -1,0 +1,52 @@
+package inspector
+
+import (
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+const (
+	longWait = 30 * time.Second // of the oldest event, that is worth a look
+	setBack  = time.Minute      // of the database's clock, likewise
+)
+
+// overview is the state of the outbox, and the troubles of this process.
+type overview struct {
+	delivery.Backlog
+	Failure  string   // why there is no Backlog
+	Findings []string // what wants a person
+	Trouble  []fact
+}
+
+func (h *Handler) overview(q *request) (*answer, error) {
+	o := overview{Trouble: h.opts.Recorder.about("")}
+	a := &answer{page: "overview", title: "Overview"}
+	var err error
+	if o.Backlog, err = h.tracker.Backlog(q.Context()); err != nil {
+		h.report(q.Request, err)
+		p := problemOf(err)
+		a.status, o.Failure = p.status, p.text
+	}
+	o.Findings = findings(o.Backlog)
+	a.data = o
+	return a, nil
+}
+
+// findings says what is wrong, and what to do, as docs/operations.md has it.
+func findings(b delivery.Backlog) (all []string) {
+	switch late := b.Oldest > longWait; {
+	case b.Breaker != delivery.BreakerClosed:
+		all = append(all, "The notifier’s endpoint fails. Events are kept, and published when it answers. Nothing has to be restarted.")
+	case late && b.Calls > 0:
+		all = append(all, "Events wait although calls are under way: the notifier’s endpoint is slow.")
+	case late && b.Running:
+		all = append(all, "Events wait although this process runs the relay: its log says what it cannot do.")
+	case late:
+		all = append(all, "Events wait, and this process does not run the relay. Some process must call Tracker.Run.")
+	}
+	if b.Ahead > setBack {
+		all = append(all, "The database’s clock was set back by "+span(b.Ahead)+". Let it run, and do not set it back by steps.")
+	}
+	return all
+}

@@ -1,0 +1,166 @@
+package inspector
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+const (
+	mostFacts    = 10_000 // of each kind about messages
+	mostTroubles = 20
+	mostText     = 500 // bytes kept of an error
+)
+
+// Recorder keeps what the Observer of a tracker was told last: 10,000 updates that the notifier
+// accepted or refused, 10,000 marks that were refused or failed, and the last 20 failures of the
+// notifier's endpoint and of the database. They are facts of this process alone, and are gone when
+// it ends. It keeps no bodies, no private marks ([delivery.Actor.Hide]), and no events for one
+// user's devices. It takes up to 5 MB of memory with ids of 36 bytes, and 20 MB with the longest.
+//
+// Make one with [NewRecorder]. It is safe for concurrent use.
+type Recorder struct {
+	mu                        sync.Mutex
+	events, refusals, trouble ring
+}
+
+// NewRecorder returns a Recorder without facts.
+func NewRecorder() *Recorder {
+	return &Recorder{events: ring{most: mostFacts}, refusals: ring{most: mostFacts}, trouble: ring{most: mostTroubles}}
+}
+
+// Observer returns what [delivery.Options.Observer] takes. All that it is told, it tells next as
+// well, which may be nil.
+func (r *Recorder) Observer(next *delivery.Observer) *delivery.Observer {
+	var o delivery.Observer
+	if next != nil {
+		o = *next
+	}
+	o.Marked = both(r.marked, o.Marked)
+	o.Wrote = both(r.wrote, o.Wrote)
+	o.Notified = both(r.notified, o.Notified)
+	return &o
+}
+
+func both[Info any](first func(Info), then func(context.Context, Info)) func(context.Context, Info) {
+	return func(ctx context.Context, info Info) {
+		first(info)
+		if then != nil {
+			then(ctx, info)
+		}
+	}
+}
+
+// fact is something that happened in this process. Fields that it does not concern are zero.
+type fact struct {
+	At      time.Time
+	What    string
+	Event   int64
+	Version int64           // of the update
+	Status  delivery.Status // of the mark or the receipt
+	User    string
+	Text    string // an error, which may contain ids
+	Times   int    // in a row that it happened, the last time At
+
+	message string
+}
+
+func (r *Recorder) marked(i delivery.MarkedInfo) {
+	if i.Err != nil && !i.Private {
+		r.keep(&r.refusals, fact{What: "Mark refused", User: i.User, Status: i.Status, Text: i.Err.Error(), message: i.Message})
+	}
+}
+
+func (r *Recorder) wrote(i delivery.WroteInfo) {
+	if i.Err != nil {
+		r.keep(&r.trouble, fact{What: "Writing " + i.What.String() + " failed", Text: i.Err.Error()})
+	}
+}
+
+func (r *Recorder) notified(i delivery.NotifiedInfo) {
+	var refused *delivery.RefusedError
+	if i.Err != nil && !errors.As(i.Err, &refused) {
+		r.keep(&r.trouble, fact{What: "Call of the notifier failed", Text: i.Err.Error()})
+		return
+	}
+	var facts []fact
+	for at, e := range i.Batch {
+		told := fact{What: "Accepted by the notifier", Event: e.ID}
+		if refused != nil && refused.ByIndex[at] != nil {
+			told.What, told.Text = "Refused by the notifier", refused.ByIndex[at].Error()
+		}
+		for _, u := range e.Updates {
+			if e.Kind == delivery.OwnChanged || u.Message == "" {
+				continue
+			}
+			f := told
+			f.Version, f.message = u.Version, u.Message
+			if u.Receipt != nil {
+				f.User, f.Status = u.Receipt.Recipient, u.Receipt.Status
+			}
+			facts = append(facts, f)
+		}
+	}
+	r.keep(&r.events, facts...)
+}
+
+// keep keeps facts that happened now.
+func (r *Recorder) keep(in *ring, facts ...fact) {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, f := range facts {
+		f.At, f.Times = now, 1
+		f.User, f.message = strings.Clone(f.User), strings.Clone(f.message) // they may be parts of whole requests
+		f.Text = strings.ToValidUTF8(f.Text[:min(len(f.Text), mostText)], "")
+		in.add(f)
+	}
+}
+
+// about returns what is known of a message, or with "" the trouble of the process, the newest first.
+// Without a Recorder that is nothing.
+func (r *Recorder) about(message string) (facts []fact) {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, kept := range []ring{r.events, r.refusals, r.trouble} {
+		for _, f := range kept.facts {
+			if f.message == message {
+				facts = append(facts, f)
+			}
+		}
+	}
+	slices.SortStableFunc(facts, func(a, b fact) int { return b.At.Compare(a.At) })
+	return facts
+}
+
+// ring keeps the last facts.
+type ring struct {
+	most, last int // how many it keeps, and where the last one is
+	facts      []fact
+}
+
+func (r *ring) add(f fact) {
+	if len(r.facts) > 0 {
+		again := r.facts[r.last]
+		again.At, again.Times = f.At, f.Times
+		if again == f {
+			r.facts[r.last].At = f.At
+			r.facts[r.last].Times++
+			return
+		}
+		r.last = (r.last + 1) % r.most
+	}
+	if len(r.facts) < r.most {
+		r.facts = append(r.facts, f)
+	} else {
+		r.facts[r.last] = f
+	}
+}
