@@ -25,7 +25,7 @@ func TestDeadLetters(t *testing.T) {
 		d := newDesk(t, memstore.New(), actions)
 		d.bury("room", "m1")
 		status, text := d.get("actor", "/dead")
-		d.want("the page", status, text, 200, "Event 1", "the channel&#39;s name is too long", "<code>room</code>", `href="message?id=m1"`, "1 update, 0 receipts, 1 with a body", "<dd>1</dd>", "Replay chosen")
+		d.want("the page", status, text, 200, "Event 1", "the channel&#39;s name is too long", "<code>room</code>", `href="message?id=m1"`, "1 update, 0 receipts, 1 with a body", "<dd>1</dd>", "Replay …")
 	})
 
 	t.Run("a reader sees no buttons", func(t *testing.T) {

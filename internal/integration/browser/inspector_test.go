@@ -78,6 +78,7 @@ func inspect(t *testing.T, theme string, width int64) {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	p := newUser(t, "operator").newTab(server.URL)
+	p.pardon("404") // of a message that is not there
 	p.media("prefers-color-scheme", theme)
 	p.visit(server.URL + "/ops/delivery")
 	p.size(width, 760)
