@@ -43,7 +43,7 @@ func TestMessage(t *testing.T) {
 			`<th scope="row"><code>bob</code></th>`, `<th scope="row"><code>carol</code></th>`, `<span class="status read">read</span>`,
 			"Dead letters of the conversation", "Event 3", "the channel&#39;s name is too long",
 			"Accepted by the notifier", "event 1, version 1", "event 2, version 2",
-			"Mark refused", "<code>eve</code>", delivery.ErrNotRecipient.Error(), delivery.ErrOwnMessage.Error(), "This is web-3, since <time")
+			"Mark failed", "<code>eve</code>", delivery.ErrNotRecipient.Error(), delivery.ErrOwnMessage.Error(), "This is web-3, since <time")
 		if strings.Contains(text, "Event 4") || strings.Contains(text, "m3") {
 			t.Errorf("it tells of another conversation:\n%s", text)
 		}
@@ -97,7 +97,7 @@ func TestMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 		status, text := d.get("reader", page("m1"))
-		d.want("an unknown message", status, text, 404, "There is no message with this id.", "Mark refused", "<code>bob</code>", delivery.ErrNotFound.Error())
+		d.want("an unknown message", status, text, 404, "There is no message with this id.", "Mark failed", "<code>bob</code>", delivery.ErrNotFound.Error())
 		status, text = d.get("reader", page("m2"))
 		d.want("a deleted message", status, text, 404, "There is no message with this id.", "Event 1", "the channel&#39;s name is too long")
 	})

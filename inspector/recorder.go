@@ -21,7 +21,7 @@ const (
 // accepted or refused, 10,000 marks that were refused or failed, and the last 20 failures of the
 // notifier's endpoint and of the database. They are facts of this process alone, and are gone when
 // it ends. It keeps no bodies, no private marks ([delivery.Actor.Hide]), and no events for one
-// user's devices. It takes up to 5 MB of memory with ids of 36 bytes, and 20 MB with the longest.
+// user's devices. It takes up to 6 MB of memory with ids of 36 bytes, and 20 MB with the longest.
 //
 // Make one with [NewRecorder]. It is safe for concurrent use.
 type Recorder struct {
@@ -72,7 +72,7 @@ type fact struct {
 
 func (r *Recorder) marked(i delivery.MarkedInfo) {
 	if i.Err != nil && !i.Private {
-		r.keep(&r.refusals, fact{What: "Mark refused", User: i.User, Status: i.Status, Text: i.Err.Error(), message: i.Message})
+		r.keep(&r.refusals, fact{What: "Mark failed", User: i.User, Status: i.Status, Text: i.Err.Error(), message: i.Message})
 	}
 }
 
@@ -131,7 +131,7 @@ func (r *Recorder) about(message string) (facts []fact) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, kept := range []ring{r.events, r.refusals, r.trouble} {
-		for _, f := range kept.facts {
+		for _, f := range slices.Backward(kept.facts) {
 			if f.message == message {
 				facts = append(facts, f)
 			}
