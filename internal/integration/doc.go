@@ -10,6 +10,7 @@
 //   - speed: benchmarks of a Tracker over each store
 //   - model: do stores and trackers do what a model of them does, whatever the order of calls?
 //   - semantics: what does each operation do, whoever makes it? It writes docs/semantics.md.
+//   - observer: can others tell what a user hides, by all that they see and by the time it takes?
 //   - chaos: is nothing lost while processes, servers and networks are killed?
 //   - security: what do forbidden and hostile calls get?
 //   - streams: does every client's view become the store's, over server-sent events of several

@@ -1,0 +1,13 @@
+package observer
+
+import (
+	"flag"
+	"testing"
+
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+)
+
+func TestMain(m *testing.M) {
+	flag.Set("rapid.checks", "15") // unless the command line says otherwise
+	engines.Main(m)
+}
