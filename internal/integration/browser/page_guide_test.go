@@ -3,8 +3,12 @@ package browser
 import (
 	"context"
 	"fmt"
+	"html/template"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,7 +33,7 @@ func newStreamed(t *testing.T, page func(user string) string) *streamed {
 	rules := Rules{
 		CurrentUser: signedIn,
 		MayDo: func(_ context.Context, user string, _ delivery.Action, _ string) (bool, error) {
-			return user != "", nil
+			return slices.Contains(members, user), nil
 		},
 		Audience: func(context.Context, delivery.Draft) (delivery.Audience, error) {
 			return delivery.Audience{Recipients: members}, nil
@@ -44,7 +48,7 @@ func newStreamed(t *testing.T, page func(user string) string) *streamed {
 	mux.Handle("GET /delivery/", http.StripPrefix("/delivery", deliveryjs.Handler()))
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /{user}", func(w http.ResponseWriter, r *http.Request) {
-		http.SetCookie(w, &http.Cookie{Name: "session", Value: r.PathValue("user"), HttpOnly: true})
+		http.SetCookie(w, &http.Cookie{Name: "session", Value: r.PathValue("user")})
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprint(w, page(r.PathValue("user")))
 	})
@@ -61,15 +65,26 @@ func (s *streamed) open(t *testing.T, user string) *tab {
 	return p
 }
 
+// guidePage returns the page that docs/guides/page.md shows, as a function of its user.
+func guidePage(t *testing.T) func(user string) string {
+	t.Helper()
+	page, err := template.New("page").Parse(openGuide(t, "page.md").blocks("html")[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(user string) string {
+		var html strings.Builder
+		if err := page.Execute(&html, map[string]string{"User": user}); err != nil {
+			t.Error(err)
+		}
+		return html.String()
+	}
+}
+
 // TestPageIn20Lines has alice and bob talk by the page that docs/guides/page.md shows.
 func TestPageIn20Lines(t *testing.T) {
 	t.Parallel()
-	guide := openGuide(t, "page.md")
-	html := guide.blocks("html")[0]
-	if !strings.Contains(html, "'alice'") {
-		t.Fatal("the page is not alice's")
-	}
-	app := newStreamed(t, func(user string) string { return strings.Replace(html, "'alice'", "'"+user+"'", 1) })
+	app := newStreamed(t, guidePage(t))
 	alice, bob := app.open(t, "alice"), app.open(t, "bob")
 	const shows = `[...log.children].map((line) => line.textContent.trim()).join('|') === %s`
 	alice.enter("input[name=body]", "noon?")
@@ -85,6 +100,39 @@ func TestPageIn20Lines(t *testing.T) {
 	bob.wait(shows, "alice: noon?|alice: hello?|bob: yes ✓✓ read")
 	bob.reload()
 	bob.wait(shows, "alice: noon?|alice: hello?|bob: yes ✓✓ read")
+
+	t.Run("a message of spaces is not sent", func(t *testing.T) {
+		bob.enter("input[name=body]", "  ")
+		bob.enter("input[name=body]", "after that")
+		alice.wait(shows, "alice: noon? ✓✓ read|alice: hello? ✓✓ read|bob: yes|bob: after that")
+	})
+	t.Run("it says that its user signed out, and goes on when the user is back", func(t *testing.T) {
+		bob.pardon("401", "409")
+		const signIn, says = `void (document.cookie = 'session=' + %s)`, `notice.textContent === %s`
+		for _, other := range []string{"", "alice"} {
+			eval[any](bob, signIn, other)
+			bob.enter("input[name=body]", "to "+other)
+			bob.wait(says, "You are not signed in any more.")
+			eval[any](bob, signIn, "bob")
+			eval[any](bob, `void dispatchEvent(new Event('focus'))`)
+			bob.wait(says, "")
+		}
+		alice.wait(shows, "alice: noon? ✓✓ read|alice: hello? ✓✓ read|bob: yes|bob: after that|bob: to|bob: to alice")
+	})
+	t.Run("it says that its user may not read the conversation", func(t *testing.T) {
+		mallory := app.open(t, "mallory")
+		mallory.pardon("403")
+		mallory.wait(`notice.textContent === 'You may not read this conversation.'`)
+	})
+}
+
+// TestExamplesShowThePageOfTheGuide compares what can be copied from either.
+func TestExamplesShowThePageOfTheGuide(t *testing.T) {
+	_, want, _ := strings.Cut(openGuide(t, "page.md").blocks("html")[0], "\n")
+	html, err := os.ReadFile(filepath.Join(root(t), "examples", "sse", "page.html"))
+	if err != nil || want == "" || !strings.Contains(string(html), want) {
+		t.Errorf("%v: the example's page is not the guide's:\n%s", err, html)
+	}
 }
 
 // screenPage shows messages of 50 px each in a box of 200 px.

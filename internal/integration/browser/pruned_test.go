@@ -11,8 +11,7 @@ import (
 // Messages that are pruned leave the pages that show them, and do not come back.
 func TestPrunedMessagesLeaveEveryPage(t *testing.T) {
 	t.Parallel()
-	html := openGuide(t, "page.md").blocks("html")[0]
-	app := newStreamed(t, func(user string) string { return strings.Replace(html, "'alice'", "'"+user+"'", 1) })
+	app := newStreamed(t, guidePage(t))
 	alice, bob, away := app.open(t, "alice"), app.open(t, "bob"), app.open(t, "bob")
 	const shows = `[...log.children].map((line) => line.textContent.split(' ')[1]).join() === %s`
 	for _, all := range []string{"one", "one,two", "one,two,three"} {

@@ -1,0 +1,42 @@
+package browser
+
+import "testing"
+
+// openSmall opens the page of one of the small examples in a browser of the user's own, and signs
+// in.
+func openSmall(t *testing.T, example *program, name string, others ...string) *tab {
+	t.Helper()
+	p := newUser(t, name).newTab(example.url, others...)
+	p.visit(example.url)
+	p.shoot("signing-in")
+	eval[any](p, `void document.querySelector('button[value=' + %s + ']').click()`, name)
+	p.wait(`window.log?.id === 'log'`)
+	return p
+}
+
+// talk has two users of a small example send, read, sign out and come back.
+func talk(t *testing.T, alice, bob *tab) {
+	t.Helper()
+	const shows = `[...log.children].map((line) => line.textContent.trim()).join('|') === %s`
+	bob.lookAway()
+	alice.enter("input[name=body]", "noon?")
+	alice.wait(shows, "alice: noon? ✓✓")
+	bob.look()
+	alice.wait(shows, "alice: noon? ✓✓ read")
+	bob.enter("input[name=body]", "yes")
+	bob.wait(shows, "alice: noon?|bob: yes ✓✓ read")
+	bob.shoot("read")
+	eval[any](bob, `void document.querySelector('button[value=""]').click()`)
+	bob.wait(`!document.querySelector('#log') && document.querySelector('button[value=bob]')`)
+	alice.enter("input[name=body]", "at the corner")
+	alice.wait(shows, "alice: noon? ✓✓ read|bob: yes|alice: at the corner ✓")
+	alice.shoot("sent")
+	eval[any](bob, `void document.querySelector('button[value=bob]').click()`)
+	alice.wait(shows, "alice: noon? ✓✓ read|bob: yes|alice: at the corner ✓✓ read")
+}
+
+func TestSSEExample(t *testing.T) {
+	t.Parallel()
+	example := runExample(t, "sse")
+	talk(t, openSmall(t, example, "alice"), openSmall(t, example, "bob"))
+}
