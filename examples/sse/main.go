@@ -58,8 +58,9 @@ func currentUser(r *http.Request) (string, error) {
 }
 
 func signIn(w http.ResponseWriter, r *http.Request) {
-	cookie := http.Cookie{Name: "user", Value: r.FormValue("user"), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
-	http.SetCookie(w, &cookie) // #nosec G124 -- not Secure, because this page comes by plain HTTP
+	http.SetCookie(w, &http.Cookie{ // #nosec G124 -- not Secure, because this page comes by plain HTTP
+		Name: "user", Value: r.FormValue("user"), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 

@@ -1,6 +1,9 @@
 package browser
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // openSmall opens the page of one of the small examples in a browser of the user's own, and signs
 // in.
@@ -39,4 +42,12 @@ func TestSSEExample(t *testing.T) {
 	t.Parallel()
 	example := runExample(t, "sse")
 	talk(t, openSmall(t, example, "alice"), openSmall(t, example, "bob"))
+}
+
+func TestPusherExample(t *testing.T) {
+	t.Setenv("PUSHER_URL", "")
+	port := freePort(t)
+	example := runExample(t, "pusher", "-pusher-port", fmt.Sprint(port))
+	standIn := loopback(port)
+	talk(t, openSmall(t, example, "alice", standIn), openSmall(t, example, "bob", standIn))
 }
