@@ -43,8 +43,9 @@ func LosingStore(store delivery.Store, fault Fault) delivery.Store {
 	return faulty(&faultyStore{store: store, after: fault})
 }
 
-// faultyStore is a [delivery.ParallelStore], a [delivery.SweepStore] and a [delivery.Keeper] over
-// any store: over one that is none of them, it does what the Tracker does with such a store.
+// faultyStore is a [delivery.ParallelStore], a [delivery.SweepStore], a [delivery.Keeper] and a
+// [delivery.OverdueStore] over any store: over one that is none of them, it does what the Tracker
+// does with such a store.
 type faultyStore struct {
 	store         delivery.Store
 	before, after Fault
@@ -57,6 +58,7 @@ var (
 	_ delivery.ParallelStore = (*faultyStore)(nil)
 	_ delivery.SweepStore    = (*faultyStore)(nil)
 	_ delivery.Keeper        = (*faultyStore)(nil)
+	_ delivery.OverdueStore  = (*faultyStore)(nil)
 	_ delivery.TxStore       = faultyTxStore{}
 )
 
@@ -111,13 +113,23 @@ func (s *faultyStore) Verify(ctx context.Context, conversation string, after int
 	})
 }
 
-// keep is call1 for a store that may be no Keeper.
-func keep[T any](s *faultyStore, method string, work func(delivery.Keeper) (T, error)) (result T, err error) {
-	keeper, ok := s.store.(delivery.Keeper)
+func (s *faultyStore) Overdue(ctx context.Context, rule delivery.OverdueRule, limit int, lease delivery.Lease) (delivery.OverdueResult, error) {
+	return keep(s, "Overdue", func(o delivery.OverdueStore) (delivery.OverdueResult, error) {
+		return o.Overdue(ctx, rule, limit, lease)
+	})
+}
+
+func (s *faultyStore) SettleOverdue(ctx context.Context, claims []delivery.OverdueClaim) (int, error) {
+	return keep(s, "SettleOverdue", func(o delivery.OverdueStore) (int, error) { return o.SettleOverdue(ctx, claims) })
+}
+
+// keep is call1 for what not every store can do.
+func keep[S delivery.Store, T any](s *faultyStore, method string, work func(S) (T, error)) (result T, err error) {
+	store, ok := s.store.(S)
 	if !ok {
 		return result, errors.ErrUnsupported
 	}
-	return call1(s, method, func() (T, error) { return work(keeper) })
+	return call1(s, method, func() (T, error) { return work(store) })
 }
 
 func (s *faultyStore) call(method string, work func() error) error {

@@ -26,7 +26,7 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	errs["Load"] = err
 	page, err := store.List(ctx, delivery.List{Conversation: "c", Limit: 1})
 	errs["List"] = err
-	unread, err := store.Unread(ctx, "bob", []string{"c"}, 1)
+	badges, err := store.Unread(ctx, "bob", []string{"c"}, 1)
 	errs["Unread"] = err
 	receipts, err := store.Receipts(ctx, delivery.ReceiptList{Message: "m", Limit: 1})
 	errs["Receipts"] = err
@@ -34,13 +34,16 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	errs["ReceiptsOf"] = err
 	deleted, gone, err := store.(delivery.Keeper).Delete(ctx, []delivery.Deletion{{Message: "m"}}, lease(long))
 	errs["Delete"] = err
+	overdue, err := store.(delivery.OverdueStore).Overdue(ctx, unread, 1, lease(long))
+	errs["Overdue"] = err
+	_, errs["SettleOverdue"] = store.(delivery.OverdueStore).SettleOverdue(ctx, nil)
 	_, errs["Claim"] = store.Claim(ctx, 1, lease(long))
 	_, errs["Settle"] = store.Settle(ctx, nil)
 	_, errs["Dead"] = store.Dead(ctx, 0, 1)
 	_, errs["Backlog"] = store.Backlog(ctx)
 	for method, results := range map[string]int{
 		"Create": len(created) + len(claimed), "Advance": len(marked) + len(advanced), "AdvanceUpTo": len(upTo) + len(upped),
-		"Load": len(loaded), "List": len(page.Messages), "Unread": len(unread), "Receipts": len(receipts.Receipts), "ReceiptsOf": len(some), "Delete": len(deleted) + len(gone),
+		"Load": len(loaded), "List": len(page.Messages), "Unread": len(badges), "Receipts": len(receipts.Receipts), "ReceiptsOf": len(some), "Delete": len(deleted) + len(gone), "Overdue": len(overdue.Due),
 	} {
 		if errs[method] != nil && results != 0 {
 			t.Errorf("%s returned an error and results too", method)

@@ -53,6 +53,14 @@ func TestKeeper(t *testing.T, open func(t *testing.T) delivery.Keeper) {
 	}
 }
 
+// TestOverdueStore tests what a [delivery.OverdueStore] promises beyond a [delivery.Keeper], as
+// TestKeeper does for a keeper. It waits for short times in real time.
+func TestOverdueStore(t *testing.T, open func(t *testing.T) delivery.OverdueStore) {
+	for _, c := range overdueCases {
+		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t), nil) })
+	}
+}
+
 var allKeeperCases = slices.Concat(keeperCases, pruneCases, eraseCases, verifyCases)
 
 // storeCase is one rule, and the test that a store keeps it.

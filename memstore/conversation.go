@@ -100,7 +100,7 @@ func (c *conversation) create(draft delivery.NewMessage) (*message, delivery.Eve
 		m.Header = draft.Sized(len(members) - 1)
 	}
 	m.Seq, m.SentAt = c.version, precise(draft.SentAt)
-	m.sent = m.SentAt
+	m.sent, m.stored = m.SentAt, time.Now()
 	m.Tally = delivery.Tally{Version: c.version, Status: delivery.Sent}
 	c.messages = append(c.messages, m)
 
@@ -124,6 +124,7 @@ func (c *conversation) remove(m *message) delivery.Update {
 		Header:  delivery.Header{ID: m.ID, Conversation: m.Conversation, Seq: m.Seq},
 		Tally:   delivery.Tally{Version: c.version},
 		sent:    m.sent,
+		stored:  m.stored,
 		deleted: true,
 	}
 	c.dropRosters()

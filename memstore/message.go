@@ -15,6 +15,7 @@ type message struct {
 	delivery.Tally
 	body     string
 	sent     time.Time // as the header has it, until the message is deleted
+	stored   time.Time // by the store's clock
 	deleted  bool
 	roster   string                      // its key
 	members  []string                    // of the roster, in order

@@ -88,3 +88,7 @@ func TestTheOldestEventIsFoundAmongRequeuedOnes(t *testing.T) {
 func TestStoreIsAKeeper(t *testing.T) {
 	deliverytest.TestKeeper(t, func(*testing.T) delivery.Keeper { return memstore.New() })
 }
+
+func TestStoreFindsWhoIsOverdue(t *testing.T) {
+	deliverytest.TestOverdueStore(t, func(*testing.T) delivery.OverdueStore { return memstore.New() })
+}

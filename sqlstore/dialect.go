@@ -58,6 +58,12 @@ type dialect struct {
 	// tell puts an event into the outbox, due at once: its payload is the one argument.
 	tell string
 
+	// clock is the time of the database, in microseconds since 1970.
+	clock string
+
+	// addRule makes a rule of the name, unless there is one.
+	addRule string
+
 	// serial says that the database lets in one writer at a time.
 	serial bool
 

@@ -84,8 +84,8 @@ SELECT /*! STRAIGHT_JOIN */ j.roster, p.reader
 FROM ` + t.rows("roster BIGINT, conv BIGINT, name ID") + lockedReader,
 		addNumbered: t.insert("delivery_members", "roster BIGINT, reader BIGINT"),
 		addMessages: `
-INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, total, quorum, sent_at)
-SELECT /*! STRAIGHT_JOIN */ j.conv, j.seq, j.id, p.reader, j.body, j.roster, j.total, j.quorum, j.sent_at
+INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, total, quorum, sent_at, stored_at)
+SELECT /*! STRAIGHT_JOIN */ j.conv, j.seq, j.id, p.reader, j.body, j.roster, j.total, j.quorum, j.sent_at, ` + t.now + `
 FROM ` + t.rows("conv BIGINT, seq BIGINT, id ID, name ID, body TEXT, roster BIGINT, total INT, quorum INT, sent_at BIGINT") + lockedReader,
 		addStates: `
 INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
@@ -116,8 +116,8 @@ WHERE b.reader IS NOT NULL OR r.reader IS NOT NULL`,
 			t.over("conv, name", place("delivered_seq")+", "+place("read_seq")),
 
 		putTombstones: `
-INSERT INTO delivery_messages (conv, seq, id, body, total, quorum, sent_at)
-SELECT conv, seq, id, '', 0, 0, 0 FROM ` + t.rows("conv BIGINT, seq BIGINT, id ID") +
+INSERT INTO delivery_messages (conv, seq, id, body, total, quorum, sent_at, stored_at)
+SELECT conv, seq, id, '', 0, 0, 0, 0 FROM ` + t.rows("conv BIGINT, seq BIGINT, id ID") +
 			t.over("conv, seq", "sender = NULL, roster = NULL, "+again("body", "total", "quorum")),
 
 		latest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,

@@ -20,6 +20,8 @@ var mysql = dialect{
 	inTx:     guard{enter: mysqlEnter, leave: "RELEASE SAVEPOINT delivery_call", fail: mysqlFail},
 	ifFree:   " FOR UPDATE SKIP LOCKED",
 	tell:     lockedTell(mysqlNow),
+	clock:    mysqlNow,
+	addRule:  addRule(mysqlNow, "\nON DUPLICATE KEY UPDATE name = delivery_rules.name"),
 	classify: mysqlFate,
 	settings: mysqlSettings,
 	lost:     func(err error) bool { return err.Error() == "invalid connection" }, // the driver keeps the cause to its log

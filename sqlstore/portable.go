@@ -26,6 +26,38 @@ func (d *dialect) say(text string) string {
 	return b.String()
 }
 
+// one joins the one row that fits, found by the index, and orNone does so if there is one. What it
+// is sought by is the whole key of the table.
+func (d *dialect) one(table, index, key string) string {
+	if d.numbered {
+		return "\nCROSS JOIN" + lookup(table, key)
+	}
+	return "\nCROSS JOIN " + table + " /*! FORCE INDEX (" + index + ") */ ON " + key
+}
+
+func (d *dialect) orNone(table, index, key string) string {
+	if d.numbered {
+		return "\nLEFT JOIN" + lookup(table, key) + " ON true"
+	}
+	return "\nLEFT JOIN " + table + " /*! FORCE INDEX (" + index + ") */ ON " + key
+}
+
+// lookup is a row as Postgres looks it up, whatever it knows of the table.
+func lookup(table, key string) string {
+	_, alias, _ := strings.Cut(table, " ")
+	return " LATERAL (SELECT * FROM " + table + " WHERE " + key + " LIMIT 1) " + alias
+}
+
+// earlier returns the condition of a conversation's messages before a seq, and its arguments. By
+// the columns one by one, Postgres might read all of them and sort, where the last one is wanted.
+// MySQL compares pairs without an index.
+func (d *dialect) earlier(conv, seq int64) (condition string, args []any) {
+	if d.numbered {
+		return "(conv, seq) > (?, 0) AND (conv, seq) < (?, ?)", []any{conv, conv, seq}
+	}
+	return "conv = ? AND seq < ?", []any{conv, seq}
+}
+
 // exec executes a statement that is written once for all dialects.
 func (d *dialect) exec(ctx context.Context, q delivery.DBTX, text string, args ...any) error {
 	_, err := q.ExecContext(ctx, d.say(text), args...)

@@ -16,6 +16,8 @@ var postgres = dialect{
 	numbered: true,
 	ifFree:   " FOR UPDATE SKIP LOCKED",
 	tell:     "INSERT INTO delivery_outbox (ready_at, lease, attempts, payload) VALUES (clock_timestamp(), 0, 0, ?)",
+	clock:    pgClock,
+	addRule:  addRule(pgClock, " WHERE true\nON CONFLICT (name) DO NOTHING"),
 	begin:    begin("BEGIN ISOLATION LEVEL READ COMMITTED"),
 	inTx:     guard{enter: pgEnter, fail: pgFail},
 	classify: pgClassify,
@@ -32,6 +34,9 @@ var postgres = dialect{
 		WHERE NOT has_sequence_privilege('delivery_outbox_id_seq', 'USAGE')`,
 	migrate: pgMigrate,
 }
+
+// pgClock is the clock, in microseconds.
+const pgClock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 // postgresWrites does each write in one statement, which holds the change and its events and is
 // committed by itself. Batches travel as JSON or as the texts of arrays, so no driver's array types

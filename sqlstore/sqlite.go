@@ -18,6 +18,8 @@ var sqlite = dialect{
 	inTx:     guard{enter: sqliteEnter, leave: "RELEASE delivery_call", fail: sqliteFail},
 	serial:   true,
 	tell:     lockedTell(sqliteNow),
+	clock:    sqliteNow,
+	addRule:  addRule(sqliteNow, " WHERE true\nON CONFLICT (name) DO NOTHING"),
 	turns:    func() func(context.Context) (func(), error) { return newTurns().enter },
 	classify: sqliteFate,
 	settings: sqliteSettings,

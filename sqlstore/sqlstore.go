@@ -147,8 +147,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Store is a [delivery.TxStore] and a [delivery.Keeper] in an SQL database. Make it with [New]. It
-// is safe for concurrent use.
+// Store is a [delivery.TxStore], a [delivery.Keeper] and a [delivery.OverdueStore] in an SQL
+// database. Make it with [New]. It is safe for concurrent use.
 type Store struct {
 	session *session
 }
@@ -156,6 +156,7 @@ type Store struct {
 var (
 	_ delivery.TxStore       = (*Store)(nil)
 	_ delivery.Keeper        = (*Store)(nil)
+	_ delivery.OverdueStore  = (*Store)(nil)
 	_ delivery.ParallelStore = (*Store)(nil)
 	_ delivery.SweepStore    = (*Store)(nil)
 )

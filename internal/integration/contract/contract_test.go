@@ -44,6 +44,15 @@ func TestSQLStoreKeepsTheContractOfKeepers(t *testing.T) {
 	})
 }
 
+func TestSQLStoreFindsWhoIsOverdue(t *testing.T) {
+	stores.Each(t, func(t *testing.T, e engines.Engine) {
+		deliverytest.TestOverdueStore(t, func(t *testing.T) delivery.OverdueStore {
+			_, store := stores.Migrated(t, e)
+			return store
+		})
+	})
+}
+
 func TestSQLStoreKeepsTheContractOfTransactions(t *testing.T) {
 	stores.Each(t, func(t *testing.T, e engines.Engine) {
 		deliverytest.TestTxStore(t, func(t *testing.T) (delivery.TxStore, *sql.DB) {

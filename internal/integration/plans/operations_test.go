@@ -112,6 +112,21 @@ var operations = []operation{
 	}},
 	{"Delete", func(ctx context.Context, v visit) error { return v.delete(ctx, 1) }},
 	{"Delete of 5", func(ctx context.Context, v visit) error { return v.delete(ctx, 5) }},
+	{"the first Overdue by a rule, and a send", func(ctx context.Context, v visit) error {
+		if _, err := v.overdue(ctx, overdueRule{name: fmt.Sprint("rule", v.n)}, delivery.ForRecipient); err != nil {
+			return err
+		}
+		time.Sleep(tick)
+		return v.send(ctx, v.draft("i", v.conversation()))
+	}},
+	{"Overdue for the recipient", func(ctx context.Context, v visit) error { return v.overdueOf(ctx, delivery.ForRecipient) }},
+	{"Overdue for the sender, after the leases", func(ctx context.Context, v visit) error { return v.overdueOf(ctx, delivery.ForSender) }},
+	{"OverdueDone", func(ctx context.Context, v visit) error {
+		claims := v.rules[0].claims
+		v.rules = v.rules[1:]
+		_, err := v.Store.(delivery.OverdueStore).SettleOverdue(ctx, claims)
+		return err
+	}},
 	{"settling what was accepted", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleDone) }},
 	{"settling what failed", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleRetry) }},
 	{"settling what cannot be accepted", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleBury) }},
@@ -232,4 +247,37 @@ func (v visit) settle(ctx context.Context, outcome delivery.Outcome) error {
 	}
 	_, err = v.Settle(ctx, settlements)
 	return err
+}
+
+// overdueRule is a rule, and what it found last.
+type overdueRule struct {
+	name   string
+	claims []delivery.OverdueClaim
+}
+
+// tick is a time in which the clock of each database moves.
+const tick = 3 * time.Millisecond
+
+// overdueOf looks for two recipients by the rule that was longest not used.
+func (v visit) overdueOf(ctx context.Context, who delivery.OverdueFor) error {
+	time.Sleep(tick)
+	rule := v.rules[0]
+	v.rules = v.rules[1:]
+	n, err := v.overdue(ctx, rule, who)
+	if err == nil && n < 2 && v.messages > 0 {
+		return fmt.Errorf("%d are overdue", n)
+	}
+	return err
+}
+
+func (v visit) overdue(ctx context.Context, rule overdueRule, who delivery.OverdueFor) (found int, err error) {
+	result, err := v.Store.(delivery.OverdueStore).Overdue(ctx, delivery.OverdueRule{
+		Name: rule.name, Status: delivery.Read, After: time.Microsecond, Within: time.Hour, For: who, Lease: time.Microsecond,
+	}, 10, delivery.Lease{Token: int64(v.n), For: time.Microsecond})
+	rule.claims = nil
+	for _, d := range result.Due {
+		rule.claims = append(rule.claims, d.Claim)
+	}
+	v.rules = append(v.rules, rule)
+	return len(result.Due), err
 }

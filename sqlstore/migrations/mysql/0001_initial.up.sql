@@ -63,7 +63,8 @@ CREATE TABLE IF NOT EXISTS delivery_members (
 -- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
 -- are its roster without its sender. A message without a roster is open. A deleted message has no sender: of such a row,
 -- only the id, the place and the version count. Of a message's recipients, total are tracked, and as many of these as hiding
--- says hide that they read.
+-- says hide that they read. sent_at is by the clock of the app. stored_at is by the clock of the database, in microseconds
+-- since 1970.
 CREATE TABLE IF NOT EXISTS delivery_messages (
 	conv      BIGINT NOT NULL,
 	seq       BIGINT NOT NULL,
@@ -76,9 +77,11 @@ CREATE TABLE IF NOT EXISTS delivery_messages (
 	untracked INT NOT NULL DEFAULT 0,
 	hiding    INT NOT NULL DEFAULT 0,
 	sent_at   BIGINT NOT NULL,
+	stored_at BIGINT NOT NULL,
 	PRIMARY KEY (conv, seq),
 	UNIQUE KEY delivery_messages_id (id),
-	KEY delivery_messages_roster (roster)
+	KEY delivery_messages_roster (roster),
+	KEY delivery_messages_stored (stored_at)
 ) ENGINE=InnoDB;
 
 -- What its receipts change about a message, apart from the wide row that never does. A deleted message is at status 0.
@@ -139,6 +142,42 @@ CREATE TABLE IF NOT EXISTS delivery_dead (
 	at       BIGINT NOT NULL,
 	body_of  VARBINARY(128),
 	payload  MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL
+) ENGINE=InnoDB;
+
+-- Rules that look for overdue recipients. A rule looks at messages that were stored after since. It has come to head, and
+-- looks again behind it, for what was committed late: there it has come to tail. All are microseconds since 1970, on the
+-- clock of the database.
+CREATE TABLE IF NOT EXISTS delivery_rules (
+	rule  BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+	name  VARBINARY(128) NOT NULL,
+	since BIGINT NOT NULL,
+	head  BIGINT NOT NULL,
+	tail  BIGINT NOT NULL,
+	UNIQUE KEY delivery_rules_name (name)
+) ENGINE=InnoDB;
+
+-- How far a rule has come in a conversation: to the message seq, and if reader is not 0, only up to that recipient of it.
+CREATE TABLE IF NOT EXISTS delivery_looked (
+	conv   BIGINT NOT NULL,
+	rule   BIGINT NOT NULL,
+	seq    BIGINT NOT NULL,
+	reader BIGINT NOT NULL,
+	PRIMARY KEY (conv, rule)
+) ENGINE=InnoDB;
+
+-- Overdue recipients that the app has not settled. ready_at is the end of the lease, in microseconds since 1970 on the clock
+-- of the database. number tells apart what one call has leased.
+CREATE TABLE IF NOT EXISTS delivery_overdue (
+	lease    BIGINT NOT NULL,
+	number   INT NOT NULL,
+	rule     BIGINT NOT NULL,
+	conv     BIGINT NOT NULL,
+	seq      BIGINT NOT NULL,
+	reader   BIGINT NOT NULL,
+	attempts INT NOT NULL,
+	ready_at BIGINT NOT NULL,
+	PRIMARY KEY (lease, number),
+	KEY delivery_overdue_ready (rule, ready_at)
 ) ENGINE=InnoDB;
 
 -- One row: a number that clients hand back, and that changes when the database was restored.

@@ -58,13 +58,15 @@ CREATE TABLE delivery_members (
 -- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
 -- are the roster without the sender. An open message has no roster. A deleted message has no sender: of such a row, only
 -- the id, the place and the version count. Of a message's recipients, total are tracked, and as many of these as hiding
--- says hide that they read.
+-- says hide that they read. sent_at is by the clock of the app. stored_at is by the clock of the database, in microseconds
+-- since 1970.
 CREATE TABLE delivery_messages (
 	conv      BIGINT NOT NULL,
 	seq       BIGINT NOT NULL,
 	sender    BIGINT,
 	roster    BIGINT,
 	sent_at   TIMESTAMPTZ NOT NULL,
+	stored_at BIGINT NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
 	total     INTEGER NOT NULL,
 	quorum    INTEGER NOT NULL,
 	untracked INTEGER NOT NULL DEFAULT 0,
@@ -75,6 +77,8 @@ CREATE TABLE delivery_messages (
 );
 
 CREATE INDEX delivery_messages_roster ON delivery_messages (roster) WHERE roster IS NOT NULL;
+
+CREATE INDEX delivery_messages_stored ON delivery_messages (stored_at);
 
 -- What its receipts change about a message, apart from the wide row that never does.
 CREATE TABLE delivery_states (
@@ -142,6 +146,42 @@ CREATE TABLE delivery_dead (
 	body_of  TEXT COLLATE "C",
 	payload  TEXT NOT NULL
 );
+
+-- Rules that look for overdue recipients. A rule looks at messages that were stored after since. It has come to head, and
+-- looks again behind it, for what was committed late: there it has come to tail. All are microseconds since 1970, on the
+-- clock of the database.
+CREATE TABLE delivery_rules (
+	rule  BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	name  TEXT COLLATE "C" NOT NULL UNIQUE,
+	since BIGINT NOT NULL,
+	head  BIGINT NOT NULL,
+	tail  BIGINT NOT NULL
+);
+
+-- How far a rule has come in a conversation: to the message seq, and if reader is not 0, only up to that recipient of it.
+CREATE TABLE delivery_looked (
+	conv   BIGINT NOT NULL,
+	rule   BIGINT NOT NULL,
+	seq    BIGINT NOT NULL,
+	reader BIGINT NOT NULL,
+	PRIMARY KEY (conv, rule)
+);
+
+-- Overdue recipients that the app has not settled. ready_at is the end of the lease, in microseconds since 1970 on the clock
+-- of the database. number tells apart what one call has leased.
+CREATE TABLE delivery_overdue (
+	lease    BIGINT NOT NULL,
+	number   INTEGER NOT NULL,
+	rule     BIGINT NOT NULL,
+	conv     BIGINT NOT NULL,
+	seq      BIGINT NOT NULL,
+	reader   BIGINT NOT NULL,
+	attempts INTEGER NOT NULL,
+	ready_at BIGINT NOT NULL,
+	PRIMARY KEY (lease, number)
+);
+
+CREATE INDEX delivery_overdue_ready ON delivery_overdue (rule, ready_at);
 
 -- One row: a number that clients hand back, and that changes when the database was restored.
 CREATE TABLE delivery_epoch (

@@ -58,7 +58,8 @@ CREATE TABLE delivery_members (
 -- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
 -- are its roster without its sender. A message without a roster is open. A deleted message has no sender: of such a row,
 -- only the id, the place and the version count. Of a message's recipients, total are tracked, and as many of these as hiding
--- says hide that they read.
+-- says hide that they read. sent_at is by the clock of the app. stored_at is by the clock of the database, in microseconds
+-- since 1970.
 CREATE TABLE delivery_messages (
 	conv      INTEGER NOT NULL,
 	seq       INTEGER NOT NULL,
@@ -71,10 +72,13 @@ CREATE TABLE delivery_messages (
 	untracked INTEGER NOT NULL DEFAULT 0,
 	hiding    INTEGER NOT NULL DEFAULT 0,
 	sent_at   INTEGER NOT NULL,
+	stored_at INTEGER NOT NULL,
 	PRIMARY KEY (conv, seq)
 ) WITHOUT ROWID;
 
 CREATE INDEX delivery_messages_roster ON delivery_messages (roster) WHERE roster IS NOT NULL;
+
+CREATE INDEX delivery_messages_stored ON delivery_messages (stored_at);
 
 -- What its receipts change about a message, apart from the wide row that never does. A deleted message is at status 0.
 CREATE TABLE delivery_states (
@@ -137,6 +141,42 @@ CREATE TABLE delivery_dead (
 	body_of  TEXT,
 	payload  TEXT NOT NULL
 );
+
+-- Rules that look for overdue recipients. A rule looks at messages that were stored after since. It has come to head, and
+-- looks again behind it, for what was committed late: there it has come to tail. All are microseconds since 1970, on the
+-- clock of the database.
+CREATE TABLE delivery_rules (
+	rule  INTEGER PRIMARY KEY AUTOINCREMENT,
+	name  TEXT NOT NULL UNIQUE,
+	since INTEGER NOT NULL,
+	head  INTEGER NOT NULL,
+	tail  INTEGER NOT NULL
+);
+
+-- How far a rule has come in a conversation: to the message seq, and if reader is not 0, only up to that recipient of it.
+CREATE TABLE delivery_looked (
+	conv   INTEGER NOT NULL,
+	rule   INTEGER NOT NULL,
+	seq    INTEGER NOT NULL,
+	reader INTEGER NOT NULL,
+	PRIMARY KEY (conv, rule)
+) WITHOUT ROWID;
+
+-- Overdue recipients that the app has not settled. ready_at is the end of the lease, in microseconds since 1970 on the clock
+-- of the database. number tells apart what one call has leased.
+CREATE TABLE delivery_overdue (
+	lease    INTEGER NOT NULL,
+	number   INTEGER NOT NULL,
+	rule     INTEGER NOT NULL,
+	conv     INTEGER NOT NULL,
+	seq      INTEGER NOT NULL,
+	reader   INTEGER NOT NULL,
+	attempts INTEGER NOT NULL,
+	ready_at INTEGER NOT NULL,
+	PRIMARY KEY (lease, number)
+) WITHOUT ROWID;
+
+CREATE INDEX delivery_overdue_ready ON delivery_overdue (rule, ready_at);
 
 -- One row: a number that clients hand back, and that changes when the database was restored.
 CREATE TABLE delivery_epoch (

@@ -1,0 +1,214 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// OverdueRule says whom [Tracker.Overdue] returns: the recipients whom a message has not reached
+// some time after it was sent.
+type OverdueRule struct {
+	// Name is what the store keeps the rule's progress by: up to [MaxID] bytes. The rule looks at
+	// messages that were sent after the first call with this name. Processes that work on one rule
+	// give it the same fields. A rule that changes takes a new name, and so begins anew.
+	Name string
+
+	// Status is what a recipient must have reached, Delivered or Read, and After how much time there
+	// is for it, from when the message was stored. After is at least a microsecond.
+	Status Status
+	After  time.Duration
+
+	// Within is for how long a recipient is still returned, after that time. Defaults to
+	// [DefaultWithin].
+	Within time.Duration
+
+	// For says whose rule it is, and so what counts as reached. It must be set.
+	For OverdueFor
+
+	// Lease is for how long a recipient is returned to nobody else. The app acts on all that one
+	// call returned, and calls [Tracker.OverdueDone], within that time. Defaults to
+	// [DefaultOverdueLease].
+	Lease time.Duration
+}
+
+// OverdueFor says whom the answers of an [OverdueRule] are for.
+type OverdueFor uint8
+
+const (
+	// ForRecipient is for what the app tells the recipient alone, such as a mail or a push. It goes by
+	// what the recipient knows: private marks count, and so does what was dismissed. Untracked
+	// recipients are returned too. Never show such an answer, or what follows from it, to anybody
+	// else: who is missing from it has perhaps read the message privately.
+	ForRecipient OverdueFor = iota + 1
+
+	// ForSender is for what the app tells the sender or others. It goes by what they may see. A
+	// recipient who has read the message privately is returned, and a recipient whose reading they
+	// may never see is not.
+	ForSender
+)
+
+// The defaults of an [OverdueRule].
+const (
+	DefaultWithin       = 7 * 24 * time.Hour
+	DefaultOverdueLease = 5 * time.Minute
+)
+
+// Due is a recipient who is overdue by a rule.
+type Due struct {
+	Message   Header
+	Recipient string
+	Status    Status       // the recipient's, as far as the rule may look
+	Attempts  int          // calls that returned the recipient, this one included
+	Claim     OverdueClaim // to hand back
+}
+
+// OverdueClaim names what one call of [Tracker.Overdue] has returned.
+type OverdueClaim struct {
+	Lease  int64 // the call's
+	Number int   // which of the call's
+}
+
+// Overdue returns up to limit recipients who are overdue by the rule, and reserves them for the
+// rule's Lease. It returns none if nobody is overdue now. The limit is at most [MaxBatch], and 50
+// if it is 0. For each recipient that the app has dealt with, it calls [Tracker.OverdueDone]. Any
+// number of processes may work on one rule.
+//
+// A recipient is returned at least once, and never again after OverdueDone. If the process dies
+// before that, another call returns the recipient again, once the Lease has ended, unless the
+// message was read, deleted or pruned meanwhile. A recipient who reads the message after the call
+// may still get the mail.
+//
+// The database's clock decides, whatever the clocks of the processes say. So nobody is returned
+// early. A message of a transaction that commits late is looked at when it is there: within an hour
+// after its time the next calls find it, and later it is returned together with the next message of
+// its conversation. Open messages have no recipients, so rules pass over them. Erased users are
+// passed over too.
+//
+// Overdue needs an [OverdueStore]; with any other store it returns [errors.ErrUnsupported].
+func (t *Tracker) Overdue(ctx context.Context, rule OverdueRule, limit int) ([]Due, error) {
+	if err := rule.check(); err != nil {
+		return nil, err
+	}
+	limit, err := checkLimit(limit)
+	if err != nil {
+		return nil, err
+	}
+	store, err := overdueStoreOf(t.store)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		result, err := patient(ctx, func() (OverdueResult, bool, error) {
+			lease := t.relay.newLease()
+			lease.For = rule.Lease
+			r, err := store.Overdue(ctx, rule, limit, lease)
+			return r, r.Blocked, err
+		})
+		if err != nil {
+			return nil, outcome("looking for who is overdue", err)
+		}
+		if len(result.Due) > 0 || !result.More {
+			return result.Due, nil
+		}
+	}
+}
+
+// OverdueDone says that the app has dealt with recipients that [Tracker.Overdue] returned, up to
+// [MaxBatch] of them, and returns how many were still reserved for it. A recipient who is not
+// among these was returned to another call meanwhile, or is done already.
+func (t *Tracker) OverdueDone(ctx context.Context, due ...Due) (done int, err error) {
+	if len(due) > MaxBatch {
+		return 0, tooMany("due", MaxBatch)
+	}
+	store, err := overdueStoreOf(t.store)
+	if err != nil {
+		return 0, err
+	}
+	claims := make([]OverdueClaim, len(due))
+	for i, d := range due {
+		claims[i] = d.Claim
+	}
+	if done, err = store.SettleOverdue(ctx, claims); err != nil {
+		return 0, outcome("settling who was overdue", err)
+	}
+	return done, nil
+}
+
+// check applies the rule's defaults and bounds.
+func (r *OverdueRule) check() error {
+	if err := checkID("name", r.Name); err != nil {
+		return err
+	}
+	if err := checkMarking(r.Status); err != nil {
+		return err
+	}
+	if r.For != ForRecipient && r.For != ForSender {
+		return &InvalidError{Field: "for", Reason: "is not ForRecipient or ForSender"}
+	}
+	if r.Within == 0 {
+		r.Within = DefaultWithin
+	}
+	if r.Lease == 0 {
+		r.Lease = DefaultOverdueLease
+	}
+	for _, d := range []struct {
+		field string
+		time.Duration
+	}{{"after", r.After}, {"within", r.Within}, {"lease", r.Lease}} {
+		if d.Duration < time.Microsecond {
+			return &InvalidError{Field: d.field, Reason: "is less than a microsecond"}
+		}
+	}
+	return nil
+}
+
+// Judge returns how far the message has come with a recipient, as far as the rule may look, and
+// whether that is too little. It is how every [OverdueStore] decides. Limit is the highest status of
+// the recipient that others may ever see.
+func (r OverdueRule) Judge(s OwnState, recipient string, limit Status) (at Status, overdue bool) {
+	if at = s.Own(recipient); at != 0 && r.For == ForSender {
+		at = s.Receipt.Status
+		return at, at < r.Status && r.Status <= limit
+	}
+	return at, at != 0 && at < r.Status
+}
+
+// OverdueStore is a [Store] that can find who is overdue: [Tracker.Overdue] needs it. The rules for
+// every method of a Store hold for it. The executable form of this contract is
+// deliverytest.TestOverdueStore.
+type OverdueStore interface {
+	Store
+
+	// Overdue puts up to limit recipients who are overdue by the rule under the lease, and counts an
+	// attempt for each. The rule has all its fields. The store's own clock decides when a message
+	// was stored, and what time it is. The first call with the rule's name returns nobody, and no
+	// call looks at messages that were stored before it.
+	//
+	// A recipient of a frozen message is judged by [OverdueRule.Judge], once, when the rule's After
+	// has passed since the message was stored. If the recipient is overdue, each call returns it,
+	// as long as it is not under a lease, not settled, still overdue, and the rule's Within has not
+	// passed. A call looks at a bounded number of messages and recipients; More says that a further
+	// call may find somebody now.
+	Overdue(ctx context.Context, rule OverdueRule, limit int, lease Lease) (OverdueResult, error)
+
+	// SettleOverdue ends claims for good, and returns how many of them were there to settle. A lease
+	// that ran out is still the claim's until another call takes it.
+	SettleOverdue(ctx context.Context, claims []OverdueClaim) (settled int, err error)
+}
+
+// OverdueResult is what [OverdueStore.Overdue] has found.
+type OverdueResult struct {
+	Due     []Due
+	More    bool
+	Blocked bool // not tried: another call has the rule; all else is zero
+}
+
+func overdueStoreOf(store Store) (OverdueStore, error) {
+	s, ok := store.(OverdueStore)
+	if !ok {
+		return nil, fmt.Errorf("delivery: %T is no OverdueStore: %w", store, errors.ErrUnsupported)
+	}
+	return s, nil
+}

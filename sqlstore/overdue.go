@@ -1,0 +1,412 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// Overdue finds who is overdue, as [delivery.OverdueStore] says.
+func (s *Store) Overdue(ctx context.Context, rule delivery.OverdueRule, limit int, lease delivery.Lease) (result delivery.OverdueResult, err error) {
+	err = s.session.write(ctx, func(q delivery.DBTX) error {
+		l := looker{session: s.session, q: q, rule: rule, lease: lease, limit: limit, members: mostMembers}
+		result = delivery.OverdueResult{}
+		result.More, result.Blocked, err = l.look(ctx)
+		result.Due = l.due
+		return err
+	})
+	if err != nil {
+		return delivery.OverdueResult{}, fmt.Errorf("sqlstore: looking for who is overdue: %w", err)
+	}
+	return result, nil
+}
+
+// SettleOverdue ends claims, as [delivery.OverdueStore] says.
+func (s *Store) SettleOverdue(ctx context.Context, claims []delivery.OverdueClaim) (settled int, err error) {
+	if len(claims) == 0 {
+		return 0, nil
+	}
+	err = s.session.write(ctx, func(q delivery.DBTX) error {
+		settled = 0
+		for _, c := range claims {
+			result, err := q.ExecContext(ctx, s.session.say("DELETE FROM delivery_overdue WHERE lease = ? AND number = ?"), c.Lease, c.Number)
+			if err != nil {
+				return err
+			}
+			n, err := result.RowsAffected()
+			if err != nil {
+				return err
+			}
+			settled += int(n)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("sqlstore: settling who was overdue: %w", err)
+	}
+	return settled, nil
+}
+
+// How much one call of Overdue looks at, beside [delivery.MaxBatch] messages to judge.
+const (
+	mostMembers = 2000   // recipients
+	mostStored  = 10_000 // messages, by the index alone
+)
+
+// lag is for how long after their time messages are sought that were committed late.
+const lag = time.Hour
+
+// tick is how far apart the ticks of a database's clock may be.
+const tick = time.Millisecond
+
+// looker is one call of Overdue: a transaction that has the rule locked. Times are in microseconds,
+// on the clock of the database.
+//
+// A conversation's messages commit in order of seq, and its looked row says how far the rule has
+// come there. So whichever way a conversation comes to the rule's notice, no message in it is
+// skipped and none is judged twice. An index on the time of storing finds conversations: messages
+// that have become due since the last call, from the rule's head on, and those of the last hour
+// before that, in turns from its tail on.
+type looker struct {
+	*session
+	q     delivery.DBTX
+	rule  delivery.OverdueRule
+	lease delivery.Lease
+	limit int
+
+	id, since, head, tail, now int64
+	members                    int // that the call may still look at
+	due                        []delivery.Due
+}
+
+func (l *looker) look(ctx context.Context) (more, blocked bool, err error) {
+	locked, err := l.take(ctx)
+	if err != nil || !locked {
+		return false, !locked && l.id != 0, err
+	}
+	if err := l.again(ctx); err != nil {
+		return false, false, err
+	}
+	due := l.now - (l.rule.After + tick).Microseconds()
+	oldest := max(l.since, due-l.rule.Within.Microseconds())
+	head, done, err := l.scan(ctx, max(l.head, oldest), due)
+	if err != nil {
+		return false, false, err
+	}
+	head = max(head, l.head)
+	tail, begin := l.tail, max(oldest, due-lag.Microseconds())
+	if done {
+		var whole bool
+		if tail, whole, err = l.scan(ctx, max(tail, begin), min(l.head, due)); err != nil {
+			return false, false, err
+		}
+		if whole {
+			tail = begin
+		}
+	}
+	if head != l.head || tail != l.tail {
+		err = l.exec(ctx, l.q, "UPDATE delivery_rules SET head = ?, tail = ? WHERE rule = ?", head, tail, l.id)
+	}
+	return !done || len(l.due) == l.limit, false, err
+}
+
+// take locks the rule, and reports whether it did. The first call with a rule's name makes the
+// rule, and has nothing to look at. The rule has an id if another call has it.
+func (l *looker) take(ctx context.Context) (locked bool, err error) {
+	const text = "SELECT rule, since, head, tail, %s FROM delivery_rules /*! FORCE INDEX (delivery_rules_name) */ WHERE name = ?%s"
+	columns := func(r *looker) []any { return []any{&r.id, &r.since, &r.head, &r.tail, &r.now} }
+	for _, lock := range []string{l.ifFree, ""} {
+		rules, err := queryInto(ctx, l.q, 1, columns, l.say(fmt.Sprintf(text, l.clock, lock)), l.rule.Name)
+		if err != nil {
+			return false, err
+		}
+		if len(rules) > 0 {
+			r := rules[0]
+			l.id, l.since, l.head, l.tail, l.now = r.id, r.since, r.head, r.tail, r.now
+			return lock == l.ifFree, nil
+		}
+	}
+	return false, l.exec(ctx, l.q, l.addRule, l.rule.Name)
+}
+
+// addRule returns the text of [dialect.addRule].
+func addRule(now, keep string) string {
+	return "INSERT INTO delivery_rules (name, since, head, tail) SELECT ?, n, n, n FROM (SELECT " + now + " AS n) now" + keep
+}
+
+// again claims those whose leases have run out, and forgets those who are overdue no more.
+func (l *looker) again(ctx context.Context) error {
+	type waiting struct {
+		lease, number, conv, seq, reader int64
+		attempts                         int
+	}
+	columns := func(w *waiting) []any {
+		return []any{&w.lease, &w.number, &w.conv, &w.seq, &w.reader, &w.attempts}
+	}
+	all, err := queryInto(ctx, l.q, l.limit, columns, l.say(`
+SELECT lease, number, conv, seq, reader, attempts FROM delivery_overdue /*! FORCE INDEX (delivery_overdue_ready) */
+WHERE rule = ? AND ready_at <= ? ORDER BY ready_at LIMIT ?`), l.id, l.now, l.limit)
+	if err != nil {
+		return err
+	}
+	for _, w := range all {
+		messages, err := l.messages(ctx, w.conv, w.seq-1, w.seq)
+		if err != nil {
+			return err
+		}
+		var all []judged
+		if len(messages) > 0 && l.concerns(&messages[0]) {
+			if all, err = l.judge(ctx, &messages[0], w.reader-1, 1); err != nil {
+				return err
+			}
+		}
+		text, args := "DELETE FROM delivery_overdue WHERE lease = ? AND number = ?", []any{w.lease, w.number}
+		if len(all) > 0 && all[0].reader == w.reader && all[0].overdue {
+			d := l.add(&messages[0], all[0], w.attempts+1)
+			text = "UPDATE delivery_overdue SET lease = ?, number = ?, attempts = ?, ready_at = ? WHERE lease = ? AND number = ?"
+			args = append([]any{d.Claim.Lease, d.Claim.Number, d.Attempts, l.until()}, args...)
+		}
+		if err := l.exec(ctx, l.q, text, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *looker) until() int64 { return l.now + l.lease.For.Microseconds() }
+
+// news is what a conversation has that is new to the rule.
+type news struct {
+	stored, first, last int64 // when the first message was stored, its seq, and the last one's
+	seq, reader         int64 // how far the rule has come, 0 if it was never in the conversation
+}
+
+// scan judges the recipients of messages that were stored after one time, and not after another,
+// and returns up to when. Done says that this is all there is.
+func (l *looker) scan(ctx context.Context, from, to int64) (at int64, done bool, err error) {
+	if from >= to {
+		return to, true, nil
+	}
+	const stored = " FROM delivery_messages m /*! FORCE INDEX (delivery_messages_stored) */"
+	const between = " WHERE m.stored_at > ? AND m.stored_at <= ?"
+	const inOrder = " ORDER BY m.stored_at LIMIT "
+	far, err := query(ctx, l.q, scanInt, l.say("SELECT m.stored_at"+stored+between+inOrder+"1 OFFSET ?"), from, to, mostStored-1)
+	if err != nil {
+		return 0, false, err
+	}
+	end := append(far, to)[0]
+	type candidate struct {
+		stored, conv, seq int64
+		seen, reader      int64
+	}
+	columns := func(c *candidate) []any {
+		return []any{&c.stored, &c.conv, &c.seq, orZero[int64]{&c.seen}, orZero[int64]{&c.reader}}
+	}
+	found, err := queryInto(ctx, l.q, delivery.MaxBatch, columns, l.say(`
+SELECT /*! STRAIGHT_JOIN */ m.stored_at, m.conv, m.seq, u.seq, u.reader`+stored+
+		l.orNone("delivery_looked u", "PRIMARY", "u.conv = m.conv AND u.rule = ?")+between+`
+AND (u.seq IS NULL OR u.seq < m.seq OR u.seq = m.seq AND u.reader > 0)`+inOrder+"?"), l.id, from, end, delivery.MaxBatch)
+	if err != nil {
+		return 0, false, err
+	}
+	all := map[int64]*news{}
+	var order []int64
+	for _, c := range found {
+		n := all[c.conv]
+		if n == nil {
+			n = &news{stored: c.stored, first: c.seq, seq: c.seen, reader: c.reader}
+			all[c.conv], order = n, append(order, c.conv)
+		}
+		n.first, n.last = min(n.first, c.seq), max(n.last, c.seq)
+	}
+	for _, conv := range order {
+		whole, err := l.walk(ctx, conv, *all[conv])
+		if err != nil || !whole {
+			return all[conv].stored - 1, false, err
+		}
+	}
+	if len(found) == delivery.MaxBatch { // there may be more, also of the same time
+		last := found[len(found)-1].stored
+		return max(last-1, min(last, from+1)), false, nil
+	}
+	return end, end == to, nil
+}
+
+// walk judges the recipients of a conversation's messages in order of seq, and reports whether it
+// came to the last one that is due.
+func (l *looker) walk(ctx context.Context, conv int64, n news) (whole bool, err error) {
+	seq, reader := n.seq, n.reader
+	if seq == 0 {
+		earlier, args := l.earlier(conv, n.first)
+		before, err := query(ctx, l.q, scanInt, l.say(`
+SELECT seq FROM delivery_messages /*! FORCE INDEX (PRIMARY) */
+WHERE `+earlier+` AND stored_at <= ? ORDER BY conv DESC, seq DESC LIMIT 1`), append(args, l.since)...)
+		if err != nil {
+			return false, err
+		}
+		seq = append(before, 0)[0]
+	}
+	after := seq
+	if reader > 0 {
+		after-- // this message again
+	}
+	messages, err := l.messages(ctx, conv, after, n.last)
+	if err != nil {
+		return false, err
+	}
+	whole, moved := len(messages) < delivery.MaxBatch, false
+	for i := range messages {
+		m := &messages[i]
+		if m.stored > l.now-(l.rule.After+tick).Microseconds() {
+			break
+		}
+		if l.full() {
+			whole = false
+			break
+		}
+		if m.Seq != seq {
+			reader = 0
+		}
+		seq, moved = m.Seq, true
+		if !l.concerns(m) {
+			reader = 0
+		} else if reader, err = l.judgeAll(ctx, m, reader); err != nil {
+			return false, err
+		}
+	}
+	if !moved {
+		return whole, nil
+	}
+	text := "UPDATE delivery_looked SET seq = ?, reader = ? WHERE conv = ? AND rule = ?"
+	if n.seq == 0 {
+		text = "INSERT INTO delivery_looked (seq, reader, conv, rule) VALUES (?, ?, ?, ?)"
+	}
+	return whole && reader == 0, l.exec(ctx, l.q, text, seq, reader, conv, l.id)
+}
+
+// sentMessage is a message whose recipients are to be judged.
+type sentMessage struct {
+	delivery.Header
+	delivery.Tally
+	conv, stored, roster int64
+	untracked            int
+}
+
+// messages returns those of a conversation between two seqs, up to [delivery.MaxBatch].
+func (l *looker) messages(ctx context.Context, conv, after, last int64) ([]sentMessage, error) {
+	columns := func(m *sentMessage) []any {
+		return append([]any{&m.conv, &m.stored, orZero[int64]{&m.roster}, &m.untracked, &m.Tally.Delivered, &m.Tally.Read}, headerColumns(&m.Header)...)
+	}
+	return queryInto(ctx, l.q, 1, columns, l.say(`
+SELECT /*! STRAIGHT_JOIN */ m.conv, m.stored_at, m.roster, m.untracked, t.delivered_count, t.read_count, `+headerCols+`
+FROM delivery_messages m /*! FORCE INDEX (PRIMARY) */`+
+		l.one("delivery_conversations c", "PRIMARY", "c.conv = m.conv")+
+		l.one("delivery_states t", "PRIMARY", "t.conv = m.conv AND t.seq = m.seq")+
+		l.orNone("delivery_readers s", "delivery_readers_reader", "s.reader = m.sender")+`
+WHERE m.conv = ? AND m.seq > ? AND m.seq <= ? ORDER BY m.seq LIMIT ?`), conv, after, last, delivery.MaxBatch)
+}
+
+// concerns reports whether a recipient of the message may be overdue.
+func (l *looker) concerns(m *sentMessage) bool {
+	reached := m.Tally.Delivered
+	if l.rule.Status == delivery.Read {
+		reached = m.Tally.Read
+	}
+	until := m.stored + (l.rule.After + l.rule.Within).Microseconds()
+	return m.roster != 0 && m.stored > l.since && until >= l.now && (reached < m.Total || m.untracked > 0)
+}
+
+// full reports whether the call has found, or looked at, as much as it may.
+func (l *looker) full() bool { return len(l.due) == l.limit || l.members <= 0 }
+
+// judgeAll claims the overdue recipients of a message, from one on. It returns 0 if these were all,
+// or the last one that it has looked at.
+func (l *looker) judgeAll(ctx context.Context, m *sentMessage, reader int64) (int64, error) {
+	for {
+		n := min(l.members, delivery.MaxBatch)
+		all, err := l.judge(ctx, m, reader, n)
+		if err != nil {
+			return 0, err
+		}
+		for _, j := range all {
+			reader = j.reader
+			if !j.overdue {
+				continue
+			}
+			if err := l.claim(ctx, m, j); err != nil {
+				return 0, err
+			}
+			if l.full() {
+				return reader, nil
+			}
+		}
+		if len(all) < n {
+			return 0, nil
+		}
+		if l.full() {
+			return reader, nil
+		}
+	}
+}
+
+// claim claims a recipient for the first time.
+func (l *looker) claim(ctx context.Context, m *sentMessage, j judged) error {
+	d := l.add(m, j, 1)
+	return l.exec(ctx, l.q, "INSERT INTO delivery_overdue (lease, number, rule, conv, seq, reader, attempts, ready_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		d.Claim.Lease, d.Claim.Number, l.id, m.conv, m.Seq, j.reader, d.Attempts, l.until())
+}
+
+// add adds a recipient to what the call returns.
+func (l *looker) add(m *sentMessage, j judged, attempts int) delivery.Due {
+	d := delivery.Due{
+		Message: m.Header, Recipient: j.name, Status: j.at, Attempts: attempts,
+		Claim: delivery.OverdueClaim{Lease: l.lease.Token, Number: len(l.due)},
+	}
+	l.due = append(l.due, d)
+	return d
+}
+
+// judged is how the rule sees a recipient of a message.
+type judged struct {
+	reader  int64
+	name    string // empty if the user was erased
+	at      delivery.Status
+	overdue bool
+}
+
+// judge judges up to n recipients of a message after one.
+func (l *looker) judge(ctx context.Context, m *sentMessage, after int64, n int) (all []judged, err error) {
+	type member struct {
+		reader       int64
+		name         string
+		limit        delivery.Status
+		shown, alone delivery.Status
+		place        ownPlace
+	}
+	columns := func(b *member) []any {
+		return append([]any{&b.reader, shown{&b.name}, status{&b.limit}, status{&b.shown}, status{&b.alone}}, b.place.columns()...)
+	}
+	own, args := "NULL, 0, 0, 0, 0, 0, 0", []any{m.roster, after, n, m.conv, m.Seq}
+	from := `
+FROM (
+	SELECT reader, cap FROM delivery_members /*! FORCE INDEX (PRIMARY) */
+	WHERE roster = ? AND reader > ? ORDER BY reader LIMIT ?
+) b` +
+		l.one("delivery_readers p", "delivery_readers_reader", "p.reader = b.reader") +
+		l.orNone("delivery_receipts r", "PRIMARY", "r.conv = ? AND r.seq = ? AND r.reader = b.reader AND r.version > 0")
+	if l.rule.For == delivery.ForRecipient { // others learn nothing of what follows
+		own, args = "o.status, "+placeCols, append(args, m.Seq)
+		from += l.orNone("delivery_own o", "PRIMARY", "o.reader = b.reader AND o.seq = ?")
+	}
+	err = each(ctx, l.q, into(columns), func(b member) bool {
+		l.members--
+		state := delivery.OwnState{Header: m.Header, Private: b.alone, Place: b.place.place()}
+		state.Receipt.Status = max(b.shown, delivery.Sent)
+		at, overdue := l.rule.Judge(state, b.name, b.limit)
+		all = append(all, judged{b.reader, b.name, at, overdue && b.name != ""})
+		return true
+	}, l.say("SELECT /*! STRAIGHT_JOIN */ b.reader, p.name, b.cap, r.status, "+own+from+"\nORDER BY b.reader"), args...)
+	return all, err
+}
