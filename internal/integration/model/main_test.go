@@ -8,7 +8,7 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-var full = flag.Bool("full", false, "check 10,000 histories on every store")
+var full = flag.Bool("full", false, "check 10,000 histories, and a crowd of 1,000 in 100,000 calls, on every store")
 
 func TestMain(m *testing.M) {
 	flag.Set("rapid.checks", "15") // unless the command line says otherwise

@@ -69,7 +69,7 @@ var operations = []operation{
 	},
 	{
 		name: "MarkDelivered", messages: one, call: mark(delivery.Delivered, delivery.HideNothing),
-		says: "The user marks m1 as delivered.",
+		says: "The user marks m1 as delivered. A mark that hides nothing looks at no hidden one, so its answer can be less than what the user sees.",
 	},
 	{
 		name: "MarkRead", messages: one, call: mark(delivery.Read, delivery.HideNothing),

@@ -1,0 +1,239 @@
+package model
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// crowd is what a store and the tracker over it should be for groups of many members, some of whom
+// hide what they do. It knows statuses, counts and versions, and no times. All its messages have
+// frozen recipients.
+type crowd struct {
+	groups map[string]*group
+}
+
+// group is a conversation of a crowd.
+type group struct {
+	version  int64
+	messages []*post // in order of seq, deleted ones too
+	readers  map[string]*reader
+}
+
+// post is a message.
+type post struct {
+	delivery.Header
+	group           *group
+	author          string // the Sender, until that is erased
+	version         int64
+	members         map[string]bool // its roster
+	shown           map[string]delivery.Status
+	delivered, read int
+	deleted         bool
+}
+
+// reader is a user in a group: what the user alone knows. Badge and delivered are its own place.
+type reader struct {
+	private                map[int64]delivery.Status // by seq
+	delivered, badge, flag int64
+	erased                 bool
+}
+
+// reader returns a user of a group.
+func (g *group) reader(user string) *reader {
+	if g.readers[user] == nil {
+		g.readers[user] = &reader{private: map[int64]delivery.Status{}}
+	}
+	return g.readers[user]
+}
+
+// concerns reports whether a post is for a user.
+func (p *post) concerns(user string) bool {
+	return !p.deleted && p.author != user && p.members[user]
+}
+
+// seen is the user's receipt, as others see it.
+func (p *post) seen(user string) delivery.Status { return max(delivery.Sent, p.shown[user]) }
+
+// own is the user's receipt, as the user knows it.
+func (p *post) own(user string) delivery.Status {
+	r, by := p.group.reader(user), delivery.Status(0)
+	switch {
+	case p.Seq <= r.badge:
+		by = delivery.Read
+	case p.Seq <= r.delivered:
+		by = delivery.Delivered
+	}
+	return max(p.seen(user), r.private[p.Seq], by)
+}
+
+// status is what a quorum has reached.
+func (p *post) status() delivery.Status {
+	switch {
+	case p.read >= p.Quorum:
+		return delivery.Read
+	case p.delivered >= p.Quorum:
+		return delivery.Delivered
+	}
+	return delivery.Sent
+}
+
+func (g *group) next() int64 {
+	g.version++
+	return g.version
+}
+
+func (g *group) send(id, sender string, members map[string]bool) *post {
+	p := &post{group: g, author: sender, members: members, shown: map[string]delivery.Status{}}
+	p.version = g.next()
+	p.Header = delivery.Header{ID: id, Sender: sender, Seq: p.version, Total: len(members)}
+	if members[sender] {
+		p.Total--
+	}
+	p.Quorum = max(1, p.Total)
+	g.messages = append(g.messages, p)
+	return p
+}
+
+// refusal is why the user may not mark, dismiss or flag a post that was not deleted, or nil.
+func (p *post) refusal(user string) error {
+	switch {
+	case p.author == user && !p.group.reader(user).erased:
+		return delivery.ErrOwnMessage
+	case !p.members[user] || p.group.reader(user).erased:
+		return delivery.ErrNotRecipient
+	}
+	return nil
+}
+
+// shows is what others see of a mark.
+func shows(hide delivery.Hide, status delivery.Status) delivery.Status {
+	switch hide {
+	case delivery.HideRead:
+		return delivery.Delivered
+	case delivery.HideAll:
+		return 0
+	}
+	return status
+}
+
+// advance makes the public part of a mark, and reports whether it was a step.
+func (p *post) advance(user string, to delivery.Status) bool {
+	was := p.seen(user)
+	if to <= was {
+		return false
+	}
+	p.version, p.shown[user] = p.group.next(), to
+	if was < delivery.Delivered {
+		p.delivered++
+	}
+	if to == delivery.Read {
+		p.read++
+	}
+	return true
+}
+
+// mark marks a post that the user may mark.
+func (p *post) mark(user string, hide delivery.Hide, status delivery.Status) {
+	r := p.group.reader(user)
+	p.advance(user, shows(hide, status))
+	if status > p.own(user) {
+		r.private[p.Seq] = status
+	}
+	if status == delivery.Read && r.flag <= p.Seq {
+		r.flag = 0
+	}
+}
+
+// upTo marks all up to a post, and returns how many receipts advanced as others see it.
+func (p *post) upTo(user string, hide delivery.Hide, status delivery.Status) (changed int, err error) {
+	g, r, to := p.group, p.group.reader(user), shows(hide, status)
+	for _, m := range g.messages {
+		if m.Seq <= p.Seq && m.concerns(user) && !r.erased && m.advance(user, to) {
+			changed++
+		}
+	}
+	if to != 0 && changed == 0 && !p.deleted && p.refusal(user) == delivery.ErrNotRecipient {
+		return 0, delivery.ErrNotRecipient
+	}
+	if to < status {
+		r.delivered = max(r.delivered, p.Seq)
+		if status == delivery.Read {
+			r.badge = max(r.badge, p.Seq)
+		}
+	}
+	if status == delivery.Read && r.flag <= p.Seq {
+		r.flag = 0
+	}
+	return changed, nil
+}
+
+// dismiss moves a badge.
+func (p *post) dismiss(user string) {
+	r := p.group.reader(user)
+	r.delivered, r.badge = max(r.delivered, p.Seq), max(r.badge, p.Seq)
+	if r.flag <= p.Seq {
+		r.flag = 0
+	}
+}
+
+// delete leaves a tombstone.
+func (p *post) delete() {
+	p.deleted, p.version = true, p.group.next()
+}
+
+// unread is what a user has not read.
+func (g *group) unread(user string) delivery.Unread {
+	u, r := delivery.Unread{Version: g.version}, g.reader(user)
+	var flagged delivery.Position
+	for _, p := range g.messages {
+		if p.deleted {
+			continue
+		}
+		at := delivery.Position{ID: p.ID, Seq: p.Seq}
+		if p.concerns(user) && !r.erased && p.own(user) < delivery.Read {
+			if u.Count++; u.Count == 1 {
+				u.First = at
+			}
+		}
+		if r.flag > 0 && p.Seq >= r.flag && flagged.Seq == 0 {
+			flagged = at
+		}
+	}
+	if u.Flagged = flagged.Seq > 0; u.Flagged && (u.First.Seq == 0 || flagged.Seq < u.First.Seq) {
+		u.First = flagged
+	}
+	return u
+}
+
+// erase takes a user's name out.
+func (c *crowd) erase(user string) {
+	for _, g := range c.groups {
+		r := g.reader(user)
+		*r = reader{private: map[int64]delivery.Status{}, erased: true}
+		for _, p := range g.messages {
+			if p.author == user {
+				p.Sender = ""
+			}
+		}
+	}
+}
+
+// receipts are those of a post, in order of recipient, erased ones last.
+func (p *post) receipts() (all []delivery.Receipt) {
+	var nameless []delivery.Receipt
+	for user := range p.members {
+		if p.author == user {
+			continue
+		}
+		if p.group.reader(user).erased {
+			nameless = append(nameless, delivery.Receipt{Message: p.ID, Status: p.seen(user)})
+		} else {
+			all = append(all, delivery.Receipt{Message: p.ID, Recipient: user, Status: p.seen(user)})
+		}
+	}
+	slices.SortFunc(all, func(a, b delivery.Receipt) int { return cmp.Compare(a.Recipient, b.Recipient) })
+	slices.SortFunc(nameless, func(a, b delivery.Receipt) int { return cmp.Compare(a.Status, b.Status) })
+	return append(all, nameless...)
+}
