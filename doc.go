@@ -95,5 +95,6 @@
 // Stores: memstore for tests, sqlstore for Postgres, MySQL/MariaDB and SQLite. Notifiers:
 // pusheradapter, sseadapter for server-sent events, or a [NotifierFunc] of your own, which sends
 // clients the events in the form of deliverywire. deliveryhttp mounts all of it as HTTP handlers.
+// inspector has pages for operators.
 // deliverytest is the executable contract for stores and notifiers of your own.
 package delivery

@@ -119,6 +119,20 @@ func TestDeadLetters(t *testing.T) {
 		}
 	})
 
+	t.Run("the order and repetition of what is chosen make no difference, and addresses choose nothing", func(t *testing.T) {
+		d := newDesk(t, memstore.New(), actions)
+		d.bury("room", "m1", "m2", "m3")
+		status, text := d.get("actor", "/confirm?do=replay&event=3&event=1&event=3")
+		d.want("the confirmation", status, text, 200, "Replay 2 dead letters?", `value="1"`, `value="3"`)
+		status, text = d.post("actor", "/replay?event=2", url.Values{})
+		d.want("a replay by its address", status, text, 400, "Choose 1 to 50 dead letters.")
+		status, text = d.post("actor", "/discard?event=2", form(3, 1, 3))
+		d.want("the discard", status, text, 200, "2 of 2 dead letters discarded")
+		if got := d.dead(); !slices.Equal(got, []int64{2}) {
+			t.Errorf("dead letters %v", got)
+		}
+	})
+
 	t.Run("a discard is confirmed and done", func(t *testing.T) {
 		d := newDesk(t, memstore.New(), actions)
 		d.bury("room", "m1", "m2")

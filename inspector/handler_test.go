@@ -281,6 +281,15 @@ func TestHandler(t *testing.T) {
 		}
 	})
 
+	t.Run("a HEAD is a GET", func(t *testing.T) {
+		d := newDesk(t, memstore.New(), inspector.Options{})
+		for at, want := range map[string]int{"/": 200, "/dead": 200, "/style.css": 200, "/nowhere": 404, "/replay": 405} {
+			if status, text := d.do("reader", "HEAD", at, nil); status != want {
+				t.Errorf("HEAD %s: status %d, want %d:\n%s", at, status, want, text)
+			}
+		}
+	})
+
 	t.Run("it works under any prefix", func(t *testing.T) {
 		tracker := newDesk(t, memstore.New(), inspector.Options{}).tracker
 		h, err := inspector.New(tracker, func(*http.Request) (inspector.Access, error) { return inspector.MayLook, nil }, nil)

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -18,7 +17,6 @@ const (
 // story is what is known of one message.
 type story struct {
 	ID       string
-	Field    string            // the ID as the search field has it
 	Message  *delivery.Message // nil if there is none
 	Receipts delivery.ReceiptPage
 	Filters  []link
@@ -37,7 +35,6 @@ func (h *Handler) message(q *request) (*answer, error) {
 	if s.ID == "" {
 		return a, nil
 	}
-	s.Field = strings.ToValidUTF8(s.ID, "\uFFFD")
 	message, err := h.tracker.Message(q.Context(), s.ID)
 	switch {
 	case err == nil:

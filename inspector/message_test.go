@@ -58,7 +58,7 @@ func TestMessage(t *testing.T) {
 		if _, err := d.tracker.Send(t.Context(), delivery.Draft{ID: "m/1", Conversation: "room", Sender: "alice", Audience: delivery.Audience{Recipients: everyone}}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.tracker.MarkDelivered(t.Context(), delivery.Actor{User: "user & 007"}, "m/1"); err != nil {
+		if _, err := d.tracker.MarkDelivered(t.Context(), delivery.Actor{User: "user & 077"}, "m/1"); err != nil {
 			t.Fatal(err)
 		}
 		for query, want := range map[string]int{"": 120, "sent": 119, "delivered": 1, "read": 0} {
@@ -78,6 +78,30 @@ func TestMessage(t *testing.T) {
 		}
 		status, text := d.get("reader", page("m/1", "status", "eaten"))
 		d.want("another status", status, text, 400, "A status is sent, delivered or read.")
+	})
+
+	t.Run("the newest 200 facts are shown, and of the dead letters the oldest 100 are looked at", func(t *testing.T) {
+		d := newDesk(t, memstore.New(), inspector.Options{})
+		d.send("room", "m1")
+		for i := range 201 {
+			d.tracker.MarkRead(t.Context(), delivery.Actor{User: fmt.Sprintf("stranger %03d", i)}, "m1")
+		}
+		_, text := d.get("reader", page("m1"))
+		if n := strings.Count(text, "Mark failed"); n != 200 || strings.Contains(text, "stranger 000") || strings.Contains(text, "were looked at") {
+			t.Errorf("%d facts:\n%s", n, text)
+		}
+		d.flush()
+		ids := make([]string, 100)
+		for i := range ids {
+			ids[i] = fmt.Sprint("of room ", i)
+		}
+		d.bury("room", ids[:99]...)
+		if _, text = d.get("reader", page("m1")); strings.Contains(text, "were looked at") {
+			t.Errorf("all 99 were looked at:\n%s", text)
+		}
+		d.bury("room", ids[99])
+		status, text := d.get("reader", page("m1"))
+		d.want("100 dead letters", status, text, 200, "Only the oldest 100 dead letters were looked at.")
 	})
 
 	t.Run("an open message has no total", func(t *testing.T) {
