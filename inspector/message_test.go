@@ -104,6 +104,16 @@ func TestMessage(t *testing.T) {
 		d.want("100 dead letters", status, text, 200, "Only the oldest 100 dead letters were looked at.")
 	})
 
+	t.Run("an erased user has no name", func(t *testing.T) {
+		d := newDesk(t, memstore.New(), inspector.Options{})
+		d.send("room", "m1")
+		if err := d.tracker.Erase(t.Context(), "bob"); err != nil {
+			t.Fatal(err)
+		}
+		status, text := d.get("reader", page("m1"))
+		d.want("the page", status, text, 200, "<code>(erased)</code>", "<code>carol</code>")
+	})
+
 	t.Run("an open message has no total", func(t *testing.T) {
 		d := newDesk(t, memstore.New(), inspector.Options{})
 		if _, err := d.tracker.Send(t.Context(), delivery.Draft{ID: "m1", Conversation: "room", Sender: "alice", Audience: delivery.Audience{Open: true}}); err != nil {
