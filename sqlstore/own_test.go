@@ -29,6 +29,7 @@ func TestNoStatementThatAnswersOthersNamesTheTableOfPrivateMarks(t *testing.T) {
 	may := []string{
 		"own.go", "prune.go", "erase.go", // write it, and answer nobody but the user
 		"postgres_read.go", "locked_unread.go", // have the statement of unread counts, which are the user's own
+		"overdue.go", // for rules whose answers are for the recipient
 		"migrate.go",
 	}
 	for _, file := range files {
