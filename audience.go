@@ -17,6 +17,16 @@ type Audience struct {
 	// sender are dropped. A message for nobody has a list that is empty, and not nil.
 	Recipients []string
 
+	// Untracked and HideRead name those of the Recipients of whom others see less, for this message
+	// and for good. Others see nothing of who is untracked, and of who hides reads no more than
+	// that the message was delivered; what these users mark beyond that, they alone know. Neither
+	// is waited for: see Quorum. Who is in both lists is untracked. Users who are no recipients,
+	// the sender among them, may be named too, without effect on this message.
+	//
+	// That a user is untracked or hides reads can be seen by all who see the message
+	// ([Tracker.Receipts]). It must not depend on the sender, or it tells who blocks whom.
+	Untracked, HideRead []string
+
 	// Roster names the users who may mark the message by a key of the app's.
 	Roster Roster
 
@@ -25,8 +35,10 @@ type Audience struct {
 	Open bool
 
 	// Quorum is the number of recipients who must reach a status before the message has it. The
-	// default, and the largest value that counts, is the number of recipients. For an open message
-	// the default is 1, and the largest value is [MaxRecipients].
+	// default, and the largest value that counts, is the number of recipients who may be seen to
+	// reach it: [Header.Total] for Delivered, [Header.Readers] for Read. If that is 0, the message
+	// never has the status. For an open message the default is 1, and the largest value is
+	// [MaxRecipients].
 	Quorum int
 }
 
@@ -34,17 +46,22 @@ type Audience struct {
 // Sending to a roster that the conversation has had before costs the same whatever its size, and
 // the app need not read its members.
 //
-// The set of a key must never change. The first use of a key in a conversation decides; other
-// conversations are independent of it.
+// The set of a key, and who of it is untracked or hides reads, must never change. The first use of
+// a key in a conversation decides; other conversations are independent of it.
 type Roster struct {
 	// Key is a string of 1 to [MaxID] bytes of UTF-8 without NUL. Empty means no roster.
 	Key string
 
-	// Members returns the users, at most [MaxRecipients], in any order. The sender may be among
-	// them and is no recipient of its own messages. Members is called only if the conversation has
-	// no roster of that key. Its error fails the send, with nothing stored. If Members is nil, a
-	// key that is not known is an error.
-	Members func(ctx context.Context) ([]string, error)
+	// Members returns the users. The sender may be among them and is no recipient of its own
+	// messages. Members is called only if the conversation has no roster of that key. Its error
+	// fails the send, with nothing stored. If Members is nil, a key that is not known is an error.
+	Members func(ctx context.Context) (Members, error)
+}
+
+// Members are the users of a [Roster].
+type Members struct {
+	Users               []string // at most [MaxRecipients], in any order
+	Untracked, HideRead []string // as in an [Audience]
 }
 
 // fewMembers is how many members travel with every message. A longer list is left at home until
@@ -54,7 +71,7 @@ const fewMembers = 32
 // outgoing is a message on its way to the store.
 type outgoing struct {
 	NewMessage
-	ask func(ctx context.Context) ([]string, error) // the members, if the store has no such roster
+	ask func(ctx context.Context) (set, error) // the members, if the store has no such roster
 }
 
 // address fills in whom the message is for.
@@ -67,6 +84,8 @@ func (o *outgoing) address(a Audience) error {
 		return &InvalidError{Field: "audience", Reason: "has a roster and is open or has recipients"}
 	case !a.Open && !keyed && a.Recipients == nil:
 		return &InvalidError{Field: "audience", Reason: "is not set: it has no recipients and no roster and is not open"}
+	case a.Recipients == nil && (a.Untracked != nil || a.HideRead != nil):
+		return &InvalidError{Field: "audience", Reason: "names users who are untracked or hide reads, and has no list of recipients"}
 	case a.Quorum < 0:
 		return &InvalidError{Field: "quorum", Reason: "is negative"}
 	case a.Quorum > MaxRecipients:
@@ -84,49 +103,83 @@ func (o *outgoing) address(a Audience) error {
 	}
 	// The set holds the sender too, so that all members of a group who write to the others share
 	// one.
-	members, err := membersOf("recipients", append(slices.Clone(a.Recipients), o.Sender), MaxRecipients+1)
-	o.Roster, o.Members = hashOf(members), members
-	if len(members) > fewMembers {
-		o.Members, o.ask = nil, func(context.Context) ([]string, error) { return members, nil }
+	members, err := setOf("recipients", Members{append(slices.Clone(a.Recipients), o.Sender), a.Untracked, a.HideRead}, MaxRecipients+1)
+	o.Roster = members.hash()
+	if len(members.users) > fewMembers {
+		o.ask = func(context.Context) (set, error) { return members, nil }
+	} else {
+		o.Members, o.Caps = members.users, members.caps
 	}
 	return err
 }
 
 // members asks the app.
-func (r Roster) members(ctx context.Context) ([]string, error) {
+func (r Roster) members(ctx context.Context) (set, error) {
 	if r.Members == nil {
-		return nil, &InvalidError{Field: "roster", Reason: "is not known in the conversation, and has no Members"}
+		return set{}, &InvalidError{Field: "roster", Reason: "is not known in the conversation, and has no Members"}
 	}
 	members, err := r.Members(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("delivery: members of a roster: %w", err)
+		return set{}, fmt.Errorf("delivery: members of a roster: %w", err)
 	}
-	return membersOf("roster", members, MaxRecipients)
+	return setOf("roster", members, MaxRecipients)
 }
 
-// membersOf returns the users sorted and each once.
-func membersOf(field string, users []string, most int) ([]string, error) {
-	if len(users) > most {
-		return nil, tooMany(field, MaxRecipients)
-	}
-	for _, user := range users {
-		if err := checkID(field, user); err != nil {
-			return nil, err
+// set is what a roster is made of: users in order, each once, and their caps as a [NewMessage] has
+// them.
+type set struct {
+	users []string
+	caps  []Status
+}
+
+func setOf(field string, members Members, most int) (s set, err error) {
+	for _, list := range []struct {
+		field string
+		users []string
+	}{{field, members.Users}, {"untracked", members.Untracked}, {"hide_read", members.HideRead}} {
+		if len(list.users) > most {
+			return set{}, tooMany(list.field, MaxRecipients)
+		}
+		for _, user := range list.users {
+			if err := checkID(list.field, user); err != nil {
+				return set{}, err
+			}
 		}
 	}
-	members := slices.Compact(slices.Sorted(slices.Values(users)))
-	if members == nil {
-		members = []string{}
+	s.users = slices.Compact(slices.Sorted(slices.Values(members.Users)))
+	if s.users == nil {
+		s.users = []string{}
 	}
-	return members, nil
+	s.cap(members.HideRead, Delivered)
+	s.cap(members.Untracked, Sent)
+	return s, nil
 }
 
-// hashOf returns the key of a roster that the app gave as a list: no two lists share one.
-func hashOf(members []string) string {
+// cap gives those of the users who are in the set that cap.
+func (s *set) cap(users []string, cap Status) {
+	for _, user := range users {
+		i, in := slices.BinarySearch(s.users, user)
+		if !in {
+			continue
+		}
+		if s.caps == nil {
+			s.caps = slices.Repeat([]Status{Read}, len(s.users))
+		}
+		s.caps[i] = cap
+	}
+}
+
+// hash returns the key of a roster that the app gave as a list: no two sets share one.
+func (s set) hash() string {
 	hash := sha256.New()
-	for _, m := range members {
-		hash.Write(binary.AppendUvarint(nil, uint64(len(m))))
-		hash.Write([]byte(m))
+	for i, user := range s.users {
+		cap := Read
+		if s.caps != nil {
+			cap = s.caps[i]
+		}
+		hash.Write(binary.AppendUvarint(nil, uint64(len(user))))
+		hash.Write([]byte(user))
+		hash.Write([]byte{byte(cap)})
 	}
 	return "#" + base64.RawURLEncoding.EncodeToString(hash.Sum(nil))
 }

@@ -79,7 +79,8 @@
 // those users may mark it, whoever joins or leaves the conversation later. An Open message may be
 // marked by every user whom the app's rule, [Options.Authorize], lets mark in the conversation,
 // except for its sender. Quorum is the number of recipients who must reach a status before the
-// message has it.
+// message has it. That a recipient is Untracked or hides reads (HideRead) is said at the send and
+// can be seen by all who see the message; what such a recipient does with the message cannot.
 //
 // A message without an audience is an error. So is a Tracker without a rule, unless
 // [Options.OpenConversations] says that everyone may do everything.

@@ -113,7 +113,8 @@ type Update struct {
 	Status    Status `json:"status,omitzero"` // the message's, by its quorum
 	Delivered int    `json:"delivered"`       // recipients whom it reached, readers included
 	Read      int    `json:"read"`
-	Total     int    `json:"total"` // frozen recipients; 0 for an open audience
+	Total     int    `json:"total"`   // frozen recipients that are tracked; 0 for an open audience
+	Readers   int    `json:"readers"` // those of them who do not hide reads
 
 	// Receipt is the one that advanced; nil for a new message.
 	Receipt *Receipt `json:"receipt,omitempty"`

@@ -10,7 +10,7 @@ import (
 func TestTheSizeOfAnEventIsThatOfItsJSON(t *testing.T) {
 	long := strings.Repeat("<é", MaxID/3)
 	receipt := Receipt{Message: long, Recipient: long, Status: Read, Version: 1 << 50, DeliveredAt: time.Now(), ReadAt: time.Now()}
-	update := Update{Message: long, Sender: long, Version: 1 << 50, Status: Read, Delivered: MaxRecipients, Read: MaxRecipients, Total: MaxRecipients, Body: long}
+	update := Update{Message: long, Sender: long, Version: 1 << 50, Status: Read, Delivered: MaxRecipients, Read: MaxRecipients, Total: MaxRecipients, Readers: MaxRecipients, Body: long}
 	withReceipt := update
 	withReceipt.Receipt = &receipt
 	for name, updates := range map[string][]Update{"no updates": nil, "updates": {update, update}, "updates with receipts": {withReceipt, withReceipt}} {

@@ -11,10 +11,10 @@ import (
 )
 
 // MarkDelivered says that the message reached the actor, and returns the actor's receipt. Repeated
-// and backward marks are no errors: they change nothing and tell nobody. [Actor.Hide] says what
-// others may not see of the mark. A mark that hides nothing looks at no hidden one: if the actor has
-// read the message in private before, MarkDelivered returns a receipt at [Delivered].
-// [Message.Own] tells the whole.
+// and backward marks are no errors: they change nothing and tell nobody. Others see as much of the
+// mark as [Actor.Hide] and the message's [Audience] say, and the actor alone knows the rest. A mark
+// that hides nothing looks at no hidden one: if the actor has read the message in private before,
+// MarkDelivered returns a receipt at [Delivered]. [Message.Own] tells the whole.
 //
 // The sender gets [ErrOwnMessage], someone who is not among the frozen recipients
 // [ErrNotRecipient], someone whom the app's rule keeps out of an open conversation [ErrForbidden].

@@ -42,7 +42,8 @@ type Header struct {
 	Sender       string    `json:"sender"` // "" if the user was erased
 	Seq          int64     `json:"seq"`    // the version it was sent at: its place in the conversation
 	Open         bool      `json:"open"`
-	Total        int       `json:"total"` // frozen recipients; 0 for an open audience
+	Total        int       `json:"total"`   // frozen recipients that are tracked; 0 for an open audience
+	Readers      int       `json:"readers"` // those of them who do not hide reads; 0 for an open audience
 	Quorum       int       `json:"quorum"`
 	SentAt       time.Time `json:"sent_at,omitzero"`
 }
@@ -81,16 +82,20 @@ type Tally struct {
 // leaves Version to the store.
 //
 // DeliveredAt and ReadAt are copied from the receipt that completes the quorum, in that step and
-// never again. ReadAt is never before DeliveredAt.
+// never again. If the quorum of Read is completed first, as recipients who hide reads do not count
+// for it, the message is delivered in the same step. ReadAt is never before DeliveredAt.
 func (t *Tally) Count(h Header, from Status, now Receipt) {
 	if !from.Reaches(Delivered) && now.Status.Reaches(Delivered) {
-		if t.Delivered++; t.Delivered == h.Quorum {
+		if t.Delivered++; t.Delivered == h.QuorumFor(Delivered) && !t.Status.Reaches(Delivered) {
 			t.DeliveredAt = now.DeliveredAt
-			t.Status = max(t.Status, Delivered)
+			t.Status = Delivered
 		}
 	}
 	if !from.Reaches(Read) && now.Status.Reaches(Read) {
-		if t.Read++; t.Read == h.Quorum {
+		if t.Read++; t.Read == h.QuorumFor(Read) {
+			if !t.Status.Reaches(Delivered) {
+				t.DeliveredAt = now.ReadAt
+			}
 			t.ReadAt = latest(now.ReadAt, t.DeliveredAt)
 			t.Status = Read
 		}
@@ -113,11 +118,15 @@ type Receipt struct {
 	Version     int64     `json:"version"` // of its last change, in the conversation
 	DeliveredAt time.Time `json:"delivered_at,omitzero"`
 	ReadAt      time.Time `json:"read_at,omitzero"`
+
+	// Reason says why others see no more of the recipient, where that was said at the send. Only
+	// [Tracker.Receipts] tells it.
+	Reason Reason `json:"reason,omitempty"`
 }
 
-// Advance moves a receipt of the message with that header forward to the status, and reports
-// whether that was a step forward. It leaves Version to the store. A receipt that does not exist
-// yet is the zero Receipt.
+// Advance moves a receipt of the message with that header forward to the status, which is a shown
+// one ([Shown]), and reports whether that was a step forward. It leaves Version to the store. A
+// receipt that does not exist yet is the zero Receipt.
 //
 // A time is stamped in the step that reaches its status, and at no other. It is never before
 // SentAt, nor before the time of the status below it.
@@ -172,7 +181,8 @@ type ReceiptQuery struct {
 
 	// Status, if set, leaves out all receipts but those at exactly this status: [Sent] are the
 	// recipients whom the message has not reached, [Delivered] those who have it and have not read
-	// it.
+	// it. Recipients who are untracked are under no status, and those who hide reads are not under
+	// Delivered: nobody waits for more of them.
 	Status Status
 }
 

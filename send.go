@@ -106,6 +106,7 @@ func (m NewMessage) weight() int {
 	for _, r := range m.Members {
 		size += len(r) + perItem
 	}
+	size += len(m.Caps) * len("1,")
 	return 1 + size*MaxBatch/packet.Text
 }
 
@@ -132,7 +133,9 @@ func (t *Tracker) send(ctx context.Context, o outgoing, inTx bool, write func(Ne
 	}
 	c, err := try()
 	if err == nil && c.NoRoster && o.ask != nil {
-		if o.Members, err = o.ask(ctx); err == nil {
+		var members set
+		if members, err = o.ask(ctx); err == nil {
+			o.Members, o.Caps = members.users, members.caps
 			c, err = try()
 		}
 	}
@@ -155,7 +158,7 @@ func (m NewMessage) stored(c Created) (Message, error) {
 	if !c.Existed {
 		return c.Message, nil
 	}
-	is, want := c.Message.Header, m.Sized(c.Message.Total)
+	is, want := c.Message.Header, m.Sized(c.Message.Total, c.Message.Readers)
 	is.Seq, is.SentAt, want.SentAt = 0, time.Time{}, time.Time{}
 	if is != want || c.Message.Body != m.Body || c.Roster != m.Roster {
 		return Message{}, ErrConflict

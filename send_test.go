@@ -278,12 +278,12 @@ func TestReads(t *testing.T) {
 }
 
 // members returns a roster's function that answers with these users.
-func members(users ...string) func(context.Context) ([]string, error) {
-	return func(context.Context) ([]string, error) { return users, nil }
+func members(users ...string) func(context.Context) (delivery.Members, error) {
+	return func(context.Context) (delivery.Members, error) { return delivery.Members{Users: users}, nil }
 }
 
 func TestRosters(t *testing.T) {
-	keyed := func(key string, members func(context.Context) ([]string, error)) delivery.Draft {
+	keyed := func(key string, members func(context.Context) (delivery.Members, error)) delivery.Draft {
 		return delivery.Draft{Conversation: "c", Sender: "alice", Audience: delivery.Audience{Roster: delivery.Roster{Key: key, Members: members}}}
 	}
 	recipients := func(t *testing.T, d *desk, message string) (users []string) {
@@ -304,7 +304,10 @@ func TestRosters(t *testing.T) {
 	t.Run("the members of a key are asked for once in each conversation", func(t *testing.T) {
 		d := newDesk(t, nil)
 		asked := 0
-		draft := keyed("v1", func(context.Context) ([]string, error) { asked++; return []string{"carol", "alice", "bob", "bob"}, nil })
+		draft := keyed("v1", func(ctx context.Context) (delivery.Members, error) {
+			asked++
+			return members("carol", "alice", "bob", "bob")(ctx)
+		})
 		for i, sender := range []string{"alice", "bob", "carol", "dave"} {
 			draft.Sender = sender
 			m := d.send(t, draft)
@@ -324,7 +327,7 @@ func TestRosters(t *testing.T) {
 	t.Run("an error of Members is the send's, and nothing is stored", func(t *testing.T) {
 		d := newDesk(t, nil)
 		away := errors.New("the group is away")
-		draft := keyed("v1", func(context.Context) ([]string, error) { return nil, away })
+		draft := keyed("v1", func(context.Context) (delivery.Members, error) { return delivery.Members{}, away })
 		if _, err := d.Send(t.Context(), draft); !errors.Is(err, away) {
 			t.Errorf("got %v", err)
 		}
@@ -336,7 +339,7 @@ func TestRosters(t *testing.T) {
 	t.Run("Members is called with the ctx of the send", func(t *testing.T) {
 		d := newDesk(t, nil)
 		type key struct{}
-		draft := keyed("v1", func(ctx context.Context) ([]string, error) { return []string{ctx.Value(key{}).(string)}, nil })
+		draft := keyed("v1", func(ctx context.Context) (delivery.Members, error) { return members(ctx.Value(key{}).(string))(ctx) })
 		m, err := d.Send(context.WithValue(t.Context(), key{}, "bob"), draft)
 		if err != nil || !slices.Equal(recipients(t, d, m.ID), []string{"bob"}) {
 			t.Errorf("%v, %v", recipients(t, d, m.ID), err)

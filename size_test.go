@@ -48,7 +48,7 @@ func TestSize(t *testing.T) {
 		at := time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.FixedZone("", -(23*60+59)*60))
 		r := delivery.Receipt{Status: delivery.Delivered, Version: math.MinInt64, DeliveredAt: at, ReadAt: at}
 		m := delivery.Message{
-			Header: delivery.Header{Seq: math.MinInt64, Total: math.MinInt64, Quorum: math.MinInt64, SentAt: at},
+			Header: delivery.Header{Seq: math.MinInt64, Total: math.MinInt64, Readers: math.MinInt64, Quorum: math.MinInt64, SentAt: at},
 			Tally:  delivery.Tally{Version: math.MinInt64, Status: delivery.Delivered, Delivered: math.MinInt64, Read: math.MinInt64, DeliveredAt: at, ReadAt: at},
 		}
 		sized(t, r, r.Size())

@@ -50,15 +50,18 @@ type Store interface {
 	// changes. If the conversation has none of that key, Create makes it of the Members. If there
 	// are none either, the message is not stored, and its result says NoRoster. The recipients of a
 	// message are its roster without its sender. Each has a receipt from the start, at [Sent] with
-	// the message's seq as its version: a store need not write it before the first mark.
+	// the message's seq as its version: a store need not write it before the first mark. A member's
+	// cap is the roster's for good.
 	Create(ctx context.Context, messages []NewMessage, lease Lease) ([]Created, []Claimed, error)
 
 	// Advance applies marks, no two of them of the same message and user, and returns one result
 	// each in the order of the argument. A mark of a message that exists advances a receipt, by the
 	// rules of [Receipt.Advance], if the user is not the sender, and either has a receipt because
 	// the audience is frozen, or is [Mark.AdmittedTo] the conversation because it is open: then a
-	// receipt that does not exist yet is made. No other mark does. Each advance takes a version of
-	// its own, which becomes the receipt's and the message's, and is counted by [Tally.Count].
+	// receipt that does not exist yet is made. No other mark does. The receipt advances to what is
+	// [Shown] of the mark's status, by the cap of the user in the message's roster. Each advance
+	// takes a version of its own, which becomes the receipt's and the message's, and is counted by
+	// [Tally.Count].
 	//
 	// Advances of one conversation and one socket make one [StatusChanged] event, so their versions
 	// follow each other without a gap. Different sockets never share an event. The events are born
@@ -71,8 +74,9 @@ type Store interface {
 	// user may advance and which have not come that far. Messages that only lack admission are left
 	// out and counted. The versions that one up-to mark takes are contiguous. It also moves the
 	// user's [Place]: Delivered, and as Read the Badge too, to [MarkedUpTo.Reached], if nothing was
-	// left out ([UpTo.Covered]). A store should remember up to where it has looked, so that the
-	// work is proportional to what is new.
+	// left out ([UpTo.Covered]), and no message that it looked at shows less of the user than the
+	// mark says ([MarkedUpTo.Capped]). A store should remember up to where it has looked, so that
+	// the work is proportional to what is new.
 	//
 	// The whole call advances at most limit receipts, and looks at a bounded number of messages for
 	// each up-to mark, such as 5,000. What is beyond either bound is left for a later call
@@ -87,7 +91,8 @@ type Store interface {
 	// the same message, and returns one result each in the order of the argument. What becomes of
 	// each is said by [OwnMark.Apply]; [Place.Rev] rises by one in each conversation in which the
 	// call changed something. A private mark need not be kept once the place has reached its
-	// message.
+	// message. A mark with an [OwnMark.Reach] that changes something also moves what AdvanceUpTo
+	// remembers.
 	//
 	// It changes no receipt, count or version. What it changes shows in Unread, in the Own of List
 	// for its Viewer, and in the Flag of later marks of the user. The events of [OwnEvents] are
@@ -116,12 +121,14 @@ type Store interface {
 	// alone. No message at or before the [Place.Badge] counts, so a store begins to look after it.
 	Unread(ctx context.Context, user string, conversations []string, limit int) ([]Unread, error)
 
-	// Receipts returns a page of the receipts of one message, ordered by recipient, byte for byte.
-	// Those of a message that does not exist are none. A page may be cut before its Limit, with
-	// More and Next set, if the store has looked at many receipts of other statuses.
+	// Receipts returns a page of the receipts of one message, ordered by recipient, byte for byte,
+	// each with its Reason ([ReasonFor]), as far as they are [ReceiptList.On] it. Those of a
+	// message that does not exist are none. A page may be cut before its Limit, with More and Next
+	// set, if the store has looked at many receipts that are not on it.
 	Receipts(ctx context.Context, list ReceiptList) (ReceiptPage, error)
 
-	// ReceiptsOf returns those of these distinct receipts that exist, in any order.
+	// ReceiptsOf returns those of these distinct receipts that exist, in any order, without a
+	// Reason.
 	ReceiptsOf(ctx context.Context, keys []ReceiptKey) ([]Receipt, error)
 }
 
@@ -175,8 +182,8 @@ type Keeper interface {
 	Erase(ctx context.Context, user string, limit int) (ErasureResult, error)
 
 	// Verify counts the receipts of the first limit messages of a conversation after a seq, all at
-	// one moment, and compares them with the counters. Tombstones are passed over. It changes
-	// nothing.
+	// one moment, and compares them with the counters. No receipt counts for more than its
+	// recipient's cap. Tombstones are passed over. It changes nothing.
 	Verify(ctx context.Context, conversation string, after int64, limit int) (Verification, error)
 }
 
@@ -300,24 +307,26 @@ var (
 
 // NewMessage is what [Store.Create] stores: a validated message. Its Seq is the store's to give.
 type NewMessage struct {
-	Header    // without Seq and Total, and with the Quorum asked for: Sized makes it the stored Header
+	Header    // without Seq, Total and Readers, and with the Quorum asked for: Sized makes it the stored Header
 	Body      string
 	Roster    string   // the roster's key, up to [MaxID] + 1 bytes; "" exactly if Open
 	Members   []string // of the roster: distinct, sorted; nil if they are known from an earlier message
+	Caps      []Status // of the Members, in their order; nil if each is Read
 	Socket    string   // not told of the message, if set
 	EventBody bool     // whether the event carries the body
 	Trace     string   // of the call; see [Event.AddTrace]
 }
 
-// Sized returns the header of the message with that many recipients, which is the [Header.Total]. A
-// frozen message's quorum is the one asked for, if that is neither 0 nor more than there are
-// recipients, and else all of them. It is at least 1. It is how every [Store] that computes in Go
-// makes the header of a new message.
-func (m NewMessage) Sized(recipients int) Header {
+// Sized returns the header of the message with that many recipients who are tracked, which is the
+// [Header.Total], and that many of them who do not hide reads, the [Header.Readers]. A frozen
+// message's quorum is the one asked for, if that is neither 0 nor more than the total, and else the
+// total. It is at least 1. It is how every [Store] that computes in Go makes the header of a new
+// message.
+func (m NewMessage) Sized(total, readers int) Header {
 	h := m.Header
 	if !h.Open {
-		h.Total = recipients
-		h.Quorum = max(1, min(cmp.Or(h.Quorum, recipients), recipients))
+		h.Total, h.Readers = total, readers
+		h.Quorum = max(1, min(cmp.Or(h.Quorum, total), total))
 	}
 	return h
 }
@@ -390,6 +399,7 @@ type MarkedUpTo struct {
 	From    int64   // the versions they took, both inclusive; 0 if none did
 	To      int64
 	LeftOut int   // messages left out for want of admission, among those looked at
+	Capped  bool  // one of those looked at shows less of the user than the mark says
 	Reached int64 // all messages at or before this seq are done or in LeftOut; at most the seq of the named one
 	More    bool  // Reached is before the named message
 	Flag    int64 // of the user's [Place]
@@ -422,7 +432,7 @@ type ReceiptList struct {
 	Message string
 	After   string // the first Limit receipts of recipients greater than this
 	Limit   int
-	Status  Status // only receipts at this status, if set
+	Status  Status // only receipts at this status, if set: see On
 }
 
 // ReceiptKey names a receipt.

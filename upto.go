@@ -28,10 +28,10 @@ type MessageRef struct {
 //
 // A message that is not in the conversation is [ErrNotFound]. When nothing could be marked and the
 // actor neither sent nor received the named message, it is [ErrNotRecipient] or [ErrForbidden].
-// What [Actor.Hide] hides is one step, however many messages there are: the actor's own place moves
-// up to the named message. If the app's rule keeps the actor from marking open messages there, the
-// place stays, and of what is hidden the named message alone is marked. With [HideAll] the rule is
-// asked before the write.
+// What [Actor.Hide] or an [Audience] hides is one step, however many messages there are: the
+// actor's own place moves up to the named message. If the app's rule keeps the actor from marking
+// open messages there, the place stays, and of what is hidden the named message alone is marked.
+// With [HideAll] the rule is asked before the write.
 //
 // Long stretches are marked in several transactions, oldest first, so after an error a part may be
 // done; repeating the call does the rest.
@@ -127,6 +127,7 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 			return sum, err
 		}
 	}
+	passed, capped := true, false // all so far, and more than the user's caps show
 	for {
 		r, err := advance(u)
 		if err != nil {
@@ -153,11 +154,12 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 				continue
 			}
 		}
+		passed, capped = passed && r.LeftOut == 0, capped || r.Capped
 		if r.More {
-			u.After, u.Covered = r.Reached, u.Covered && r.LeftOut == 0
+			u.After, u.Covered = r.Reached, passed && !capped
 			continue
 		}
-		if sum.Changed == 0 && r.Header.Sender != actor.User && !r.Receipt.Status.Valid() {
+		if sum.Changed == 0 && !capped && r.Header.Sender != actor.User && !r.Receipt.Status.Valid() {
 			if r.Header.deleted() && !asked { // deleted, and nobody knows whose it was
 				if err := ask(); err != nil {
 					return sum, err
@@ -168,15 +170,21 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 			}
 		}
 		flagged := status == Read && r.Flag > 0 && r.Flag <= r.Header.Seq
-		if shown < status || flagged {
-			received, leftOut := r.Receipt.Status.Valid(), r.LeftOut > 0 || !u.Covered
-			if leftOut && !received {
+		if private := shown < status || capped; private || flagged {
+			received := r.Receipt.Status.Valid()
+			if !passed && !received {
 				return sum, nil
 			}
-			if own.Admitted = u.Admitted; leftOut || shown == status && received {
+			if own.Admitted = u.Admitted; !passed || !private && received {
 				own.Act = OwnMarked // which passes over nothing that was left out
+			} else {
+				own.Reach = shown
 			}
-			return sum, t.markOwn(ctx, tx, actor, own)
+			err := t.markOwn(ctx, tx, actor, own)
+			if shown == status && errors.Is(err, ErrForbidden) {
+				err = nil // what the rule keeps from the actor is passed over
+			}
+			return sum, err
 		}
 		return sum, nil
 	}

@@ -73,8 +73,10 @@
 // with neither the newest ones. It returns 50 messages, or as many as "limit" says, up to 500.
 //
 // GET /receipts orders receipts by recipient, byte for byte. It returns 50, or as many as "limit"
-// says, up to 500. With a "status" it returns the receipts at exactly that status: "sent" are the
-// recipients whom the message has not reached. If "more" is true, the next page is the one with
+// says, up to 500. A recipient who was untracked when the message was sent has the "reason"
+// "untracked", and one who hid reads and has the message "capped". With a "status" it returns the
+// receipts at exactly that status, but for those with a reason: "sent" are the recipients whom the
+// message has not reached. If "more" is true, the next page is the one with
 // "next" as its "after". Such a page may have few receipts, or none.
 //
 // A page of messages or changes ends before it exceeds 1 MiB ([delivery.MaxPage]), and may

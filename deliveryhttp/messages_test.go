@@ -450,6 +450,30 @@ func TestReceipts(t *testing.T) {
 			}
 		}
 	})
+	t.Run("who was untracked or hid reads is listed with the reason, and under no status", func(t *testing.T) {
+		dark := delivery.Audience{Recipients: []string{"bob", "carol", "dan"}, Untracked: []string{"bob"}, HideRead: []string{"dan"}}
+		d.send(t, delivery.Draft{Conversation: "room", ID: "dark", Sender: "alice", Audience: dark})
+		for _, user := range []string{"bob", "dan"} {
+			if own := good[delivery.Receipt](t, d, about["mark"](user, "dark"), http.StatusOK); own.Status != delivery.Read {
+				t.Errorf("%s is answered %+v", user, own)
+			}
+		}
+		for status, want := range map[string]string{"": "bob sent untracked, carol sent , dan delivered capped", "&status=sent": "carol sent ", "&status=delivered": "", "&status=read": ""} {
+			q := about["receipts"]("carol", "dark")
+			q.url += status
+			var listed []string
+			for _, r := range good[answer](t, d, q, http.StatusOK).Receipts {
+				listed = append(listed, fmt.Sprint(r.Recipient, " ", r.Status, " ", r.Reason))
+			}
+			if got := strings.Join(listed, ", "); got != want {
+				t.Errorf("with %q: %q, want %q", status, got, want)
+			}
+		}
+		page, _ := d.do(request{"carol", "GET", "/messages?conversation=room", "", nil})
+		if !strings.Contains(page.Body.String(), `"id":"dark","conversation":"room","sender":"alice","seq":4,"open":false,"total":2,"readers":1,`) {
+			t.Errorf("the page is %s", page.Body)
+		}
+	})
 	t.Run("a page says where the next one begins", func(t *testing.T) {
 		q := about["receipts"]("carol", "frozen")
 		q.url += "&limit=1"

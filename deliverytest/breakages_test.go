@@ -649,6 +649,41 @@ var breakages = []struct {
 				}
 			}}
 		}},
+	{"it keeps no caps",
+		[]string{"recipients who are untracked", "others see no mark", "a quorum of a status", "a list of receipts says", "a long list of receipts", "a roster says for good", "an up-to mark shows of messages"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, messages: func(messages []delivery.NewMessage) {
+				for i := range messages {
+					messages[i].Caps = nil
+				}
+			}}
+		}},
+	{"it lists all receipts of a status",
+		[]string{"a list of receipts says", "a long list of receipts"},
+		func(sound delivery.Store) delivery.Store { return &frank{sound} }},
+	{"it gives no reason",
+		[]string{"a list of receipts says", "a long list of receipts"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, receipts: func(receipts []delivery.Receipt) {
+				for i := range receipts {
+					receipts[i].Reason = ""
+				}
+			}}
+		}},
+	{"it does not say that an up-to mark shows less",
+		[]string{"an up-to mark shows of messages", "a private up-to mark moves the place of public ones"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, markedUpTo: func(marked []delivery.MarkedUpTo) {
+				for i := range marked {
+					marked[i].Capped = false
+				}
+			}}
+		}},
+	{"it moves no place of public marks past what is not shown",
+		[]string{"a private up-to mark moves the place of public ones"},
+		func(sound delivery.Store) delivery.Store {
+			return &showing{Store: sound, own: func(own *delivery.OwnMark, _ *delivery.Mark) { own.Reach = 0 }}
+		}},
 	{"it shares rosters between conversations",
 		[]string{"a roster belongs"},
 		func(sound delivery.Store) delivery.Store {

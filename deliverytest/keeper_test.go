@@ -237,7 +237,14 @@ var lapses = []struct {
 	{"it erases one at a time", []string{"a user of many conversations"}, func(c *careless) {
 		c.eraseLimit = func(int) int { return 1 }
 	}},
-	{"it sees drift where there is none", []string{"sound counters"}, func(c *careless) {
+	{"it keeps no caps", []string{"who is untracked or hides reads stays so"}, func(c *careless) {
+		c.messages = func(messages []delivery.NewMessage) {
+			for i := range messages {
+				messages[i].Caps = nil
+			}
+		}
+	}},
+	{"it sees drift where there is none", []string{"sound counters", "counters of messages with untracked"}, func(c *careless) {
 		c.verified = func(v *delivery.Verification) { v.Drifts = make([]delivery.Drift, v.Messages/3) }
 	}},
 	{"it verifies one page alone", []string{"messages are verified"}, func(c *careless) {

@@ -123,7 +123,7 @@ func (l *ledger) enter(event delivery.Event) {
 		l.messages[m.ID] = m
 		l.same("an update of event", update, delivery.Update{
 			Message: m.ID, Sender: m.Sender, Version: m.Version,
-			Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total,
+			Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total, Readers: m.Readers,
 			Receipt: receipt, Body: update.Body,
 		})
 	}
@@ -139,5 +139,9 @@ func (l *ledger) told(message string) []delivery.Receipt {
 // beyondSent returns the stored receipts that have advanced.
 func (l *ledger) beyondSent(message string) []delivery.Receipt {
 	l.Helper()
-	return slices.DeleteFunc(l.probe.receipts(message), func(r delivery.Receipt) bool { return r.Status == delivery.Sent })
+	receipts := slices.DeleteFunc(l.probe.receipts(message), func(r delivery.Receipt) bool { return r.Status == delivery.Sent })
+	for i := range receipts {
+		receipts[i].Reason = "" // which no event tells
+	}
+	return receipts
 }

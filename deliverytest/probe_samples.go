@@ -59,11 +59,12 @@ func open(conversation, id, sender string) delivery.NewMessage {
 
 // asSent is what is stored of a message that was just sent.
 func asSent(m delivery.NewMessage, seq int64) delivery.Message {
-	recipients := len(m.Members)
-	if slices.Contains(m.Members, m.Sender) {
-		recipients--
+	var sender delivery.Status
+	if i := slices.Index(m.Members, m.Sender); i >= 0 {
+		sender = m.CapOf(i)
 	}
-	stored := delivery.Message{Header: m.Sized(recipients), Body: m.Body}
+	tracked, readers := m.Sizes()
+	stored := delivery.Message{Header: m.SizedFrom(tracked, readers, sender), Body: m.Body}
 	stored.Seq, stored.Version, stored.Status = seq, seq, delivery.Sent
 	return stored
 }

@@ -65,7 +65,12 @@ func (s *scene) id(message string) string { return s.conversation + " " + messag
 
 func (s *scene) message(id, sender string) delivery.NewMessage {
 	recipients := slices.DeleteFunc(slices.Clone(people), func(user string) bool { return user == sender })
-	return frozen(s.conversation, s.id(id), sender, recipients...)
+	m := frozen(s.conversation, s.id(id), sender, recipients...)
+	if id == "m1" { // in which carol hides reads
+		m.Roster += ", capped"
+		m.Caps = []delivery.Status{delivery.Read, delivery.Delivered, delivery.Read}
+	}
+	return m
 }
 
 func (s *scene) mark(message, user string, status delivery.Status) delivery.Mark {

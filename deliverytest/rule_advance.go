@@ -165,9 +165,9 @@ var advanceCases = []storeCase{
 		p.mark(read("m", "dave", minute(3)))
 		receipts := p.receipts("m")
 		p.same("the updates", updates(p.drain()), []delivery.Update{
-			{Message: "m", Sender: "alice", Version: 2, Status: delivery.Sent, Delivered: 1, Read: 1, Total: 3, Receipt: &receipts[0]},
-			{Message: "m", Sender: "alice", Version: 3, Status: delivery.Delivered, Delivered: 2, Read: 1, Total: 3, Receipt: &receipts[1]},
-			{Message: "m", Sender: "alice", Version: 4, Status: delivery.Read, Delivered: 3, Read: 2, Total: 3, Receipt: &receipts[2]},
+			{Message: "m", Sender: "alice", Version: 2, Status: delivery.Sent, Delivered: 1, Read: 1, Total: 3, Readers: 3, Receipt: &receipts[0]},
+			{Message: "m", Sender: "alice", Version: 3, Status: delivery.Delivered, Delivered: 2, Read: 1, Total: 3, Readers: 3, Receipt: &receipts[1]},
+			{Message: "m", Sender: "alice", Version: 4, Status: delivery.Read, Delivered: 3, Read: 2, Total: 3, Readers: 3, Receipt: &receipts[2]},
 		})
 	}},
 	{"marks that are refused do not hinder those beside them", func(p *probe) {

@@ -42,7 +42,7 @@ var createCases = []storeCase{
 		p.create(plain, full)
 		want := []delivery.Event{
 			{Kind: delivery.MessageSent, Conversation: "c", From: 1, To: 1, Updates: []delivery.Update{
-				{Message: "plain", Sender: "alice", Version: 1, Status: delivery.Sent, Total: 2},
+				{Message: "plain", Sender: "alice", Version: 1, Status: delivery.Sent, Total: 2, Readers: 2},
 			}},
 			{Kind: delivery.MessageSent, Conversation: "c", From: 2, To: 2, Except: "123.456", Updates: []delivery.Update{
 				{Message: "full", Sender: "bob", Version: 2, Status: delivery.Sent, Body: full.Body},

@@ -66,7 +66,7 @@ var leaseCases = []storeCase{
 		}
 		p.same("the claim", born[0], delivery.Claimed{Lease: lease.Token, Attempts: 1, Event: delivery.Event{
 			ID: born[0].Event.ID, Kind: delivery.StatusChanged, Conversation: "c", From: 2, To: 2, Except: "1.1",
-			Updates: []delivery.Update{{Message: "m", Sender: "alice", Version: 2, Status: delivery.Read, Delivered: 1, Read: 1, Total: 1, Receipt: &receipt}},
+			Updates: []delivery.Update{{Message: "m", Sender: "alice", Version: 2, Status: delivery.Read, Delivered: 1, Read: 1, Total: 1, Readers: 1, Receipt: &receipt}},
 		}})
 		p.same("the event, claimed after the lease", p.claimLater(1, began.Add(short))[0].Event, born[0].Event)
 		_, born, err = p.store.Advance(p.ctx, []delivery.Mark{read("m", "bob", minute(2))}, lease)
@@ -132,7 +132,7 @@ var leaseCases = []storeCase{
 		}
 		p.same("the claim", claimed[0], delivery.Claimed{Lease: want.Token, Attempts: 1, Event: delivery.Event{
 			ID: claimed[0].Event.ID, Kind: delivery.MessageSent, Conversation: "c", From: 1, To: 1,
-			Updates: []delivery.Update{{Message: "m", Sender: "alice", Version: 1, Status: delivery.Sent, Total: 1}},
+			Updates: []delivery.Update{{Message: "m", Sender: "alice", Version: 1, Status: delivery.Sent, Total: 1, Readers: 1}},
 		}})
 		if claimed[0].Event.ID <= 0 {
 			p.Errorf("the event's id is %d, want a positive one", claimed[0].Event.ID)

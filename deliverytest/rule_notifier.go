@@ -164,7 +164,7 @@ func told(numbers ...int) []delivery.Event {
 		version := int64(n)
 		events[i] = delivery.Event{
 			ID: version, Kind: delivery.MessageSent, Conversation: fmt.Sprint("conversation ", n%3), From: version, To: version,
-			Updates: []delivery.Update{{Message: fmt.Sprint("message ", n), Sender: "alice", Version: version, Status: delivery.Sent, Total: 2, Body: "hello"}},
+			Updates: []delivery.Update{{Message: fmt.Sprint("message ", n), Sender: "alice", Version: version, Status: delivery.Sent, Total: 2, Readers: 2, Body: "hello"}},
 		}
 		if n%2 == 0 {
 			events[i].Kind, events[i].Except = delivery.StatusChanged, fmt.Sprint("123.", n)

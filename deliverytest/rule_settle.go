@@ -51,7 +51,7 @@ var settleCases = []storeCase{
 		p.drain()
 		receipt := p.receiptOf("m")
 		now := delivery.Event{ID: id, Kind: delivery.MessageSent, Conversation: "c", From: 1, To: 1, Except: "1.1", Updates: []delivery.Update{
-			{Message: "m", Sender: "alice", Version: 2, Status: delivery.Read, Delivered: 1, Read: 1, Total: 1, Receipt: &receipt, Body: "the body of m"},
+			{Message: "m", Sender: "alice", Version: 2, Status: delivery.Read, Delivered: 1, Read: 1, Total: 1, Readers: 1, Receipt: &receipt, Body: "the body of m"},
 		}}
 		p.same("Settle", p.settle(delivery.Settlement{ID: id, Outcome: delivery.SettleRequeue, Event: now}), 1)
 		p.same("the outbox", p.counts(), delivery.Backlog{Waiting: 1})

@@ -61,7 +61,7 @@ func TestOverdueStore(t *testing.T, open func(t *testing.T) delivery.OverdueStor
 	}
 }
 
-var allKeeperCases = slices.Concat(keeperCases, pruneCases, eraseCases, verifyCases)
+var allKeeperCases = slices.Concat(keeperCases, pruneCases, eraseCases, verifyCases, capKeeperCases)
 
 // storeCase is one rule, and the test that a store keeps it.
 type storeCase struct {
@@ -70,7 +70,7 @@ type storeCase struct {
 }
 
 var storeCases = slices.Concat(
-	createCases, rosterCases, advanceCases, upToCases, upToBatchCases, listCases, receiptCases, unreadCases, ownCases, leaseCases, settleCases, dataCases, traceCases, callCases, raceCases,
+	createCases, rosterCases, capCases, advanceCases, upToCases, upToBatchCases, listCases, receiptCases, unreadCases, ownCases, leaseCases, settleCases, dataCases, traceCases, callCases, raceCases,
 )
 
 // run tests the rule, and after it what holds after everything: that the events told all. Some

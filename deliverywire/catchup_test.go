@@ -85,7 +85,7 @@ func TestACatchUpBringsAClientToWhereTheMessagesStand(t *testing.T) {
 		t.Fatalf("%v: the client knows %d messages at version %d, and there are %d at %d", err, len(client.messages), client.version, len(stands.Messages), stands.Version)
 	}
 	for _, m := range stands.Messages {
-		want := delivery.Update{Message: m.ID, Sender: m.Sender, Version: m.Version, Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total, Body: m.Body}
+		want := delivery.Update{Message: m.ID, Sender: m.Sender, Version: m.Version, Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total, Readers: m.Readers, Body: m.Body}
 		if got := client.messages[m.ID]; got != want {
 			t.Errorf("the client knows %+v, want %+v", got, want)
 		}

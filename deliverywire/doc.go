@@ -25,7 +25,9 @@
 // Fields that are the same in all updates are in "shared" only. An event with a single update has
 // no "shared". A page gets whole updates by
 //
-//	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
+//	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, hiding: 0, ...data.shared, ...u}))
+//
+// "hiding" says how many of the total hide reads, so that "read" never comes to more than the rest.
 //
 // The updates of a "deleted" event have the message and the version alone. The update of a "pruned"
 // event has the version and "floor" alone: all messages whose seq is at or below the floor were

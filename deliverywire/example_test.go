@@ -12,7 +12,7 @@ import (
 func ExampleSplit() {
 	read := func(message string, version int64) delivery.Update {
 		return delivery.Update{
-			Message: message, Sender: "alice", Version: version, Status: delivery.Read, Delivered: 1, Read: 1, Total: 1,
+			Message: message, Sender: "alice", Version: version, Status: delivery.Read, Delivered: 1, Read: 1, Total: 1, Readers: 1,
 			Receipt: &delivery.Receipt{Message: message, Recipient: "bob", Status: delivery.Read, Version: version},
 		}
 	}

@@ -40,6 +40,7 @@ func (u *Update) appendJSON(b []byte) []byte {
 		number("delivered", int64(u.Delivered)).
 		number("read", int64(u.Read)).
 		number("total", int64(u.Total)).
+		number("hiding", int64(u.Hiding)).
 		text("recipient", u.Recipient).
 		status("recipient_status", u.RecipientStatus).
 		time("delivered_at", u.DeliveredAt).

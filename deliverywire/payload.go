@@ -41,7 +41,8 @@ type Update struct {
 	Status    delivery.Status `json:"status,omitempty"`    // of the message: "sent", "delivered" or "read"
 	Delivered int             `json:"delivered,omitempty"` // recipients whom it reached, readers included
 	Read      int             `json:"read,omitempty"`
-	Total     int             `json:"total,omitempty"` // frozen recipients; 0 for an open audience
+	Total     int             `json:"total,omitempty"`  // frozen recipients that are tracked; 0 for an open audience
+	Hiding    int             `json:"hiding,omitempty"` // those of them who hide reads
 
 	// These four are the receipt that advanced, as of Version, or in a catch-up the user's own.
 	// They are absent in the "message" event of a new message.
@@ -76,6 +77,7 @@ func (p Payload) Expand() []delivery.Update {
 			Delivered: cmp.Or(u.Delivered, p.Shared.Delivered),
 			Read:      cmp.Or(u.Read, p.Shared.Read),
 			Total:     cmp.Or(u.Total, p.Shared.Total),
+			Readers:   cmp.Or(u.Total, p.Shared.Total) - cmp.Or(u.Hiding, p.Shared.Hiding),
 			Body:      u.Body,
 			Floor:     cmp.Or(u.Floor, p.Shared.Floor),
 		}

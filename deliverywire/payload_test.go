@@ -44,7 +44,7 @@ func TestBodies(t *testing.T) {
 		event := delivery.Event{Kind: delivery.MessageSent, Conversation: "c1", From: 1, To: int64(len(bodies))}
 		for i, body := range bodies {
 			event.Updates = append(event.Updates, delivery.Update{
-				Message: fmt.Sprint("m", i), Sender: "alice", Version: int64(i + 1), Status: delivery.Sent, Total: 3, Body: body,
+				Message: fmt.Sprint("m", i), Sender: "alice", Version: int64(i + 1), Status: delivery.Sent, Total: 3, Readers: 3, Body: body,
 			})
 		}
 		return event

@@ -118,7 +118,7 @@ func hoist(updates []delivery.Update) (Update, []Update) {
 	for i, u := range updates {
 		rest[i] = Update{
 			Message: u.Message, Version: u.Version, Sender: u.Sender, Status: u.Status,
-			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Body: u.Body, Floor: u.Floor,
+			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Hiding: u.Total - u.Readers, Body: u.Body, Floor: u.Floor,
 		}
 		if u.Own != nil {
 			rest[i].Own = u.Own.Status
@@ -138,6 +138,7 @@ func hoist(updates []delivery.Update) (Update, []Update) {
 	move(&shared, rest, func(u *Update) *int { return &u.Delivered })
 	move(&shared, rest, func(u *Update) *int { return &u.Read })
 	move(&shared, rest, func(u *Update) *int { return &u.Total })
+	move(&shared, rest, func(u *Update) *int { return &u.Hiding })
 	move(&shared, rest, func(u *Update) *string { return &u.Recipient })
 	move(&shared, rest, func(u *Update) *delivery.Status { return &u.RecipientStatus })
 	move(&shared, rest, func(u *Update) *time.Time { return &u.DeliveredAt })

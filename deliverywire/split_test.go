@@ -95,7 +95,7 @@ func catchUp(n int, id func(int) string) delivery.Event {
 	for i := range n {
 		u := delivery.Update{
 			Message: id(i), Sender: "alice", Version: e.From + int64(i),
-			Status: delivery.Read, Delivered: 2, Read: 2, Total: 2,
+			Status: delivery.Read, Delivered: 2, Read: 2, Total: 2, Readers: 2,
 		}
 		u.Receipt = &delivery.Receipt{
 			Message: u.Message, Recipient: "bob", Status: delivery.Read, Version: u.Version, DeliveredAt: at, ReadAt: at,

@@ -14,10 +14,10 @@ import (
 type conversation struct {
 	version  int64
 	floor    int64
-	messages []*message          // in order of seq
-	rosters  map[string][]string // members in order, by the roster's key
-	places   map[string]place    // by user
-	own      map[string]*own     // by user
+	messages []*message        // in order of seq
+	rosters  map[string]roster // by key
+	places   map[string]place  // by user
+	own      map[string]*own   // by user
 }
 
 // own is what a user alone knows, apart from what others may see.
@@ -63,7 +63,7 @@ func (c *conversation) knows(user string) bool {
 	})
 }
 
-// keep keeps what became of a mark.
+// keep keeps what became of a mark that changed something.
 func (c *conversation) keep(mark delivery.OwnMark, out delivery.MarkedOwn, keep bool) {
 	o := c.own[mark.User]
 	if o == nil {
@@ -76,29 +76,36 @@ func (c *conversation) keep(mark delivery.OwnMark, out delivery.MarkedOwn, keep 
 	if keep {
 		o.private[out.Header.Seq] = mark.Status
 	}
+	c.reach(mark.User, mark.Reach, out.Header.Seq)
 	maps.DeleteFunc(o.private, func(seq int64, status delivery.Status) bool { return o.place.Status(seq) >= status })
 }
 
 // place is, for each status, the seq up to which a user has nothing left to advance to it.
 type place [delivery.Read + 1]int64
 
+// reach moves the user's place to a seq, for a status and those it implies.
+func (c *conversation) reach(user string, status delivery.Status, seq int64) {
+	at := c.places[user]
+	for s := delivery.Delivered; s <= status; s++ {
+		at[s] = max(at[s], seq)
+		c.places[user] = at
+	}
+}
+
 // create gives a message the next place, and returns it and its event. Without a roster for it
 // there is none.
 func (c *conversation) create(draft delivery.NewMessage) (*message, delivery.Event) {
-	members, known := c.rosters[draft.Roster]
+	to, known := c.rosters[draft.Roster]
 	if !known && !draft.Open {
 		if draft.Members == nil {
 			return nil, delivery.Event{}
 		}
-		members = append([]string{}, draft.Members...)
-		c.rosters[draft.Roster] = members
+		to = rosterOf(draft)
+		c.rosters[draft.Roster] = to
 	}
 	c.version++
-	m := &message{roster: draft.Roster, members: members, body: draft.Body, receipts: map[string]delivery.Receipt{}}
-	m.Header = draft.Sized(len(members))
-	if _, in := slices.BinarySearch(members, draft.Sender); in {
-		m.Header = draft.Sized(len(members) - 1)
-	}
+	m := &message{key: draft.Roster, roster: to, body: draft.Body, receipts: map[string]delivery.Receipt{}}
+	m.Header = draft.SizedFrom(to.tracked, to.readers, to.cap(draft.Sender))
 	m.Seq, m.SentAt = c.version, precise(draft.SentAt)
 	m.sent, m.stored = m.SentAt, time.Now()
 	m.Tally = delivery.Tally{Version: c.version, Status: delivery.Sent}
@@ -133,24 +140,19 @@ func (c *conversation) remove(m *message) delivery.Update {
 
 // dropRosters drops the rosters without a message.
 func (c *conversation) dropRosters() {
-	maps.DeleteFunc(c.rosters, func(key string, _ []string) bool {
-		return !slices.ContainsFunc(c.messages, func(m *message) bool { return !m.deleted && !m.Open && m.roster == key })
+	maps.DeleteFunc(c.rosters, func(key string, _ roster) bool {
+		return !slices.ContainsFunc(c.messages, func(m *message) bool { return !m.deleted && !m.Open && m.key == key })
 	})
 }
 
 // erase gives all that is the user's another name. What only the user may know is dropped.
 func (c *conversation) erase(user, name string) {
-	maps.DeleteFunc(c.rosters, func(_ string, members []string) bool { return slices.Contains(members, user) })
+	maps.DeleteFunc(c.rosters, func(_ string, r roster) bool { return r.cap(user) != 0 })
 	for _, m := range c.messages {
-		i, member := slices.BinarySearch(m.members, user)
-		if member {
-			m.members = slices.Delete(slices.Clone(m.members), i, i+1)
-		}
-		switch {
-		case m.Sender == user: // who is no recipient
-			m.Sender = ""
-		case member:
-			m.members = append(m.members, name) // which comes last
+		if m.Sender == user { // who is no recipient
+			m.Sender, m.roster = "", m.roster.renamed(user, "")
+		} else {
+			m.roster = m.roster.renamed(user, name)
 		}
 		if r, marked := m.receipts[user]; marked {
 			r.Recipient = name
@@ -205,8 +207,8 @@ func (c *conversation) take(s step) delivery.Update {
 const stretch = 5000
 
 // upTo finds the steps of a mark up to a message, at most so many, and moves the user's place past
-// what it leaves nothing to do at. It counts what is left out, and never moves the place past that.
-// Strangers leave no place behind.
+// what it leaves nothing to do at. It counts what is left out, and never moves the place past that,
+// nor past what shows less than the mark. Strangers leave no place behind.
 func (c *conversation) upTo(upTo delivery.UpTo, last *message, limit int) (result delivery.MarkedUpTo, steps []step) {
 	at := c.places[upTo.User]
 	begin := max(at[upTo.Status], upTo.After)
@@ -222,6 +224,9 @@ func (c *conversation) upTo(upTo delivery.UpTo, last *message, limit int) (resul
 			result.Reached = m.Seq - 1
 			break
 		}
+		if _, received := m.receipt(upTo.User); received && m.cap(upTo.User) < upTo.Status {
+			result.Capped = true
+		}
 		switch verdict {
 		case advances:
 			steps = append(steps, step)
@@ -233,12 +238,9 @@ func (c *conversation) upTo(upTo delivery.UpTo, last *message, limit int) (resul
 
 	_, received := last.receipt(upTo.User)
 	belongs := len(steps) > 0 || received || last.Sender == upTo.User
-	whole := result.LeftOut == 0 && (upTo.Covered || begin == at[upTo.Status])
+	whole := result.LeftOut == 0 && !result.Capped && (upTo.Covered || begin == at[upTo.Status])
 	if belongs && whole {
-		for status := delivery.Delivered; status <= upTo.Status; status++ {
-			at[status] = max(at[status], result.Reached)
-		}
-		c.places[upTo.User] = at
+		c.reach(upTo.User, upTo.Status, result.Reached)
 	}
 	return result, steps
 }
@@ -267,8 +269,8 @@ func (c *conversation) unread(user string, limit int) delivery.Unread {
 		}
 	}
 	for _, m := range c.messages[c.search(own.place.Badge+1):] {
-		_, verdict := m.judge(user, delivery.Read, time.Time{}, true)
-		if verdict != advances || own.private[m.Seq] == delivery.Read {
+		own := c.state(m, user).Own(user)
+		if m.deleted || m.Sender == user || own == 0 && !m.Open || own == delivery.Read {
 			continue
 		}
 		if unread.Count == limit {

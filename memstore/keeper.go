@@ -126,13 +126,16 @@ func (s *Store) Verify(ctx context.Context, conversation string, after int64, li
 			continue
 		}
 		delivered, read := 0, 0
-		for _, r := range m.receipts {
-			delivered++
-			if r.Status == delivery.Read {
+		for user, r := range m.receipts {
+			switch delivery.Shown(r.Status, m.cap(user)) {
+			case delivery.Read:
 				read++
+				fallthrough
+			case delivery.Delivered:
+				delivered++
 			}
 		}
-		if d := drift.Of(m.Header, m.Tally, delivered, read, !m.Open && m.members == nil); d != (delivery.Drift{}) {
+		if d := drift.Of(m.Header, m.Tally, delivered, read, !m.Open && m.roster.members == nil); d != (delivery.Drift{}) {
 			v.Drifts = append(v.Drifts, d)
 		}
 	}

@@ -17,8 +17,8 @@ type message struct {
 	sent     time.Time // as the header has it, until the message is deleted
 	stored   time.Time // by the store's clock
 	deleted  bool
-	roster   string                      // its key
-	members  []string                    // of the roster, in order
+	key      string // of its roster
+	roster   roster
 	receipts map[string]delivery.Receipt // by recipient; those that have advanced
 }
 
@@ -27,10 +27,18 @@ func (m *message) receipt(user string) (r delivery.Receipt, exists bool) {
 	if r, exists = m.receipts[user]; exists || user == m.Sender {
 		return r, exists
 	}
-	if _, in := slices.BinarySearch(m.members, user); !in {
+	if m.roster.cap(user) == 0 {
 		return delivery.Receipt{}, false
 	}
 	return delivery.Receipt{Message: m.ID, Recipient: user, Status: delivery.Sent, Version: m.Seq}, true
+}
+
+// cap returns the most that others may ever see of the user.
+func (m *message) cap(user string) delivery.Status {
+	if m.Open {
+		return delivery.Read
+	}
+	return m.roster.cap(user)
 }
 
 // verdict says what a mark may do to a receipt.
@@ -57,7 +65,7 @@ func (m *message) judge(user string, to delivery.Status, at time.Time, admitted 
 	receipt, exists := m.receipt(user)
 	at = precise(at)
 	switch {
-	case m.deleted, user == m.Sender, !m.Open && !exists, !receipt.Advance(m.Header, to, at):
+	case m.deleted, user == m.Sender, !m.Open && !exists, !receipt.Advance(m.Header, delivery.Shown(to, m.cap(user)), at):
 		return step{}, stays
 	case m.Open && !admitted:
 		return step{}, lacksAdmission
@@ -81,7 +89,7 @@ func (m *message) take(s step, version int64) delivery.Update {
 func (m *message) update() delivery.Update {
 	return delivery.Update{
 		Message: m.ID, Sender: m.Sender, Version: m.Version,
-		Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total,
+		Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total, Readers: m.Readers,
 	}
 }
 
@@ -90,9 +98,10 @@ func (m *message) public() delivery.Message {
 	return delivery.Message{Header: m.Header, Body: m.body, Tally: m.Tally, Deleted: m.deleted}
 }
 
-// receiptsAfter returns the receipts of recipients greater than one, in order of recipient.
+// receiptsAfter returns the receipts of recipients greater than one, in order of recipient, with
+// their reasons.
 func (m *message) receiptsAfter(after string) iter.Seq[delivery.Receipt] {
-	recipients := m.members
+	recipients := m.roster.members
 	if m.Open {
 		recipients = slices.Sorted(maps.Keys(m.receipts))
 	}
@@ -102,8 +111,11 @@ func (m *message) receiptsAfter(after string) iter.Seq[delivery.Receipt] {
 	}
 	return func(yield func(delivery.Receipt) bool) {
 		for _, user := range recipients[at:] {
-			if r, exists := m.receipt(user); exists && !yield(r) {
-				return
+			if r, exists := m.receipt(user); exists {
+				r.Reason = delivery.ReasonFor(r.Status, m.cap(user))
+				if !yield(r) {
+					return
+				}
 			}
 		}
 	}

@@ -82,7 +82,7 @@ func (s *Store) find(r *rule, by delivery.OverdueRule, now time.Time) (more bool
 			}
 			looked++
 			r.looked[id] = m.Seq
-			for _, recipient := range m.members {
+			for _, recipient := range m.roster.members {
 				w := overdue{conversation: id, seq: m.Seq, recipient: recipient}
 				if _, still := s.judge(w, by, now); still && m.stored.After(r.since) {
 					r.waits = append(r.waits, w)
@@ -101,7 +101,7 @@ func (s *Store) judge(w overdue, by delivery.OverdueRule, now time.Time) (due de
 		return due, false
 	}
 	m := c.messages[at]
-	status, still := by.Judge(c.state(m, w.recipient), w.recipient, delivery.Read)
+	status, still := by.Judge(c.state(m, w.recipient), w.recipient, m.cap(w.recipient))
 	gone := m.stored.Add(by.After).Add(by.Within).Before(now)
 	return delivery.Due{Message: m.Header, Recipient: w.recipient, Status: status}, still && !gone
 }

@@ -76,12 +76,12 @@ func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, leas
 			continue
 		}
 		if there != nil {
-			results[i] = delivery.Created{Message: there.public(), Roster: there.roster, Existed: true}
+			results[i] = delivery.Created{Message: there.public(), Roster: there.key, Existed: true}
 			continue
 		}
 		c := s.conversations[draft.Conversation]
 		if c == nil {
-			c = &conversation{rosters: map[string][]string{}, places: map[string]place{}, own: map[string]*own{}}
+			c = &conversation{rosters: map[string]roster{}, places: map[string]place{}, own: map[string]*own{}}
 			s.conversations[draft.Conversation] = c
 		}
 		m, event := c.create(draft)
@@ -90,7 +90,7 @@ func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, leas
 			continue
 		}
 		s.messages[m.ID] = m
-		results[i] = delivery.Created{Message: m.public(), Roster: m.roster}
+		results[i] = delivery.Created{Message: m.public(), Roster: m.key}
 		events = append(events, event)
 	}
 	return results, s.outbox.add(events, lease), nil
@@ -261,7 +261,7 @@ func (s *Store) Receipts(ctx context.Context, list delivery.ReceiptList) (delive
 	var page delivery.ReceiptPage
 	if m := s.messages[list.Message]; m != nil {
 		for r := range m.receiptsAfter(list.After) {
-			if list.Status != 0 && r.Status != list.Status {
+			if !list.On(r) {
 				continue
 			}
 			if n := len(page.Receipts); n == list.Limit {

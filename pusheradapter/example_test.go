@@ -52,7 +52,7 @@ func ExampleNotifier() {
 	}
 	err = notifier.Notify(context.Background(), []delivery.Event{{
 		Kind: delivery.MessageSent, Conversation: "c1", From: 41, To: 41, Except: "123.456",
-		Updates: []delivery.Update{{Message: "m1", Sender: "alice", Version: 41, Status: delivery.Sent, Total: 2}},
+		Updates: []delivery.Update{{Message: "m1", Sender: "alice", Version: 41, Status: delivery.Sent, Total: 2, Readers: 2}},
 	}})
 	if err != nil {
 		panic(err)
@@ -118,7 +118,7 @@ func ExampleOptions_authorsOnly() {
 		return delivery.Event{
 			Kind: delivery.StatusChanged, Conversation: "c1", From: version, To: version, Except: socket,
 			Updates: []delivery.Update{{
-				Message: "m1", Sender: "alice", Version: version, Status: delivery.Sent, Delivered: int(version - 1), Total: 3,
+				Message: "m1", Sender: "alice", Version: version, Status: delivery.Sent, Delivered: int(version - 1), Total: 3, Readers: 3,
 				Receipt: &delivery.Receipt{Message: "m1", Recipient: recipient, Status: delivery.Delivered},
 			}},
 		}

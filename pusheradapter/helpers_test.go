@@ -40,7 +40,7 @@ func newNotifierAt(t testing.TB, url string) *pusheradapter.Notifier {
 
 // newEvent returns the event of a new message, m-version, in a conversation.
 func newEvent(conversation string, version int64) delivery.Event {
-	update := delivery.Update{Message: fmt.Sprint("m", version), Sender: "alice", Version: version, Status: delivery.Sent, Total: 1}
+	update := delivery.Update{Message: fmt.Sprint("m", version), Sender: "alice", Version: version, Status: delivery.Sent, Total: 1, Readers: 1}
 	return delivery.Event{
 		ID: version, Kind: delivery.MessageSent, Conversation: conversation, From: version, To: version,
 		Updates: []delivery.Update{update},

@@ -21,23 +21,23 @@ import (
 // an array is wanted, and what stands in a row. The key of a conversation is its internal number.
 type locked struct {
 	// Sending.
-	audiences   string               // [index, conversation, roster's key, sender] → index, key, drops, roster and its size, whether the sender is a reader, and a member
+	audiences   string               // [index, conversation, roster's key, sender] → index, key, drops, roster and its sizes, whether the sender is a reader, and the cap
 	found       string               // conversation: makes it, or if it exists locks it
 	foundFree   string               // the same, but it fails if another transaction has made or locked it
 	lock        string               // [key] → key, version, drops; locked
 	addReaders  string               // [key, name]; those that exist stay
 	numbers     string               // [index, key, name] → index, number; of readers, as a statement sees them
-	addRosters  string               // [key, roster's key, size]; likewise
-	addMembers  string               // [roster, key, name]: of readers
-	addNumbered string               // [roster, number]: the same
-	addMessages string               // [key, seq, id, sender, body, roster, total, quorum, sent at]; the sender is a reader
+	addRosters  string               // [key, roster's key, size, tracked, readers]; likewise
+	addMembers  string               // [roster, key, name, cap]: of readers
+	addNumbered string               // [roster, number, cap]: the same
+	addMessages string               // [key, seq, id, sender, body, roster, recipients, total, readers, quorum, sent at]; the sender is a reader
 	addStates   string               // [key, seq, version, status]
 	duplicate   func(err error) bool // whether addMessages failed because an id is taken
 
 	// Marking. Rows that ask how things stand are [index, key, seq, roster, name], the roster NULL
-	// for an open message. A relation is: whether the name is a reader, whether a member of the
-	// roster, and the receipt without its ids; the flag of the name's place comes second.
-	headers     string               // [message] → key, roster, header…; tombstones too
+	// for an open message. A relation is: whether the name is a reader, its cap if it is a member of
+	// the roster, and the receipt without its ids; the flag of the name's place comes second.
+	headers     string               // [message] → key, roster, number of recipients, header…; tombstones too
 	lockFree    string               // the same, of those that nobody else has locked
 	standing    string               // [index, key, seq, roster, name] → index, conversation's version, tally…, relation…
 	wait        string               // makes standing lock all it reads, and read what was committed last
@@ -97,10 +97,12 @@ type standing struct {
 	key     int64
 	roster  int64           // 0 if the message is open
 	header  delivery.Header // stripped, if the message is deleted
+	all     int             // recipients, tracked or not
 	hidden  bool            // whether it is, from the transaction's snapshot
 	version int64           // of the conversation
 	tally   delivery.Tally
 	reader  bool             // whether the user is one
+	cap     delivery.Status  // of the user; 0 if that is no member
 	flag    int64            // of the user's place
 	receipt delivery.Receipt // zero if there is none
 }
@@ -112,14 +114,14 @@ func (s *standing) gone() bool { return s.header.Quorum == 0 }
 
 // relation is what connects a user with a message.
 type relation struct {
-	reader  bool  // whether the user is one
-	flag    int64 // of the user's place
-	member  bool  // whether the user is in the message's roster
+	reader  bool            // whether the user is one
+	flag    int64           // of the user's place
+	cap     delivery.Status // of the user in the message's roster; 0 if it is no member
 	receipt delivery.Receipt
 }
 
 func (r *relation) columns() []any {
-	return append([]any{&r.reader, orZero[int64]{&r.flag}, &r.member}, progressColumns(&r.receipt)...)
+	return append([]any{&r.reader, orZero[int64]{&r.flag}, status{&r.cap}}, progressColumns(&r.receipt)...)
 }
 
 // stand fills in how the message stands, in a conversation at that version.
@@ -138,16 +140,24 @@ func tombstone(h delivery.Header) delivery.Header {
 
 // relate fills in the user's receipt. Members have one before there is a row of it.
 func (s *standing) relate(r relation) {
-	s.reader, s.flag, s.receipt = r.reader, r.flag, r.receipt
+	s.reader, s.flag, s.cap, s.receipt = r.reader, r.flag, r.cap, r.receipt
 	if s.receipt.Version == 0 { // there is no row, or one that was reserved
 		s.receipt = delivery.Receipt{}
-		if r.member && !s.gone() && s.user != s.header.Sender {
+		if s.cap != 0 && !s.gone() && s.user != s.header.Sender {
 			s.receipt = delivery.Receipt{Status: delivery.Sent, Version: s.header.Seq}
 		}
 	}
 	if s.receipt.Version != 0 {
 		s.receipt.Message, s.receipt.Recipient = s.header.ID, s.user
 	}
+}
+
+// shown returns what others see of a mark of the user's.
+func (s *standing) shown(mark delivery.Status) delivery.Status {
+	if s.header.Open {
+		return mark
+	}
+	return delivery.Shown(mark, s.cap)
 }
 
 // markable reports whether the user, who is not the sender, may mark the message.
@@ -187,7 +197,7 @@ func execAll(ctx context.Context, q delivery.DBTX, batches ...batch) error {
 func updateOf(h delivery.Header, t delivery.Tally) delivery.Update {
 	return delivery.Update{
 		Message: h.ID, Sender: h.Sender, Version: t.Version, Status: t.Status,
-		Delivered: t.Delivered, Read: t.Read, Total: h.Total,
+		Delivered: t.Delivered, Read: t.Read, Total: h.Total, Readers: h.Readers,
 	}
 }
 

@@ -28,7 +28,7 @@ type placed struct {
 func (c *changes) advance(s *standing, socket, trace string, to delivery.Status, at time.Time) bool {
 	from := s.receipt.Status
 	at = precise(at)
-	if !s.receipt.Advance(s.header, to, at) {
+	if !s.receipt.Advance(s.header, s.shown(to), at) {
 		return false
 	}
 	if !s.reader {

@@ -238,7 +238,7 @@ func place(drafts []*draft, created []delivery.Created) []row {
 	for i, d := range drafts {
 		c := d.conversation
 		added[c.id]++
-		h := d.Sized(d.audience.recipients())
+		h := d.SizedFrom(d.audience.size.tracked, d.audience.size.readers, d.audience.cap)
 		h.Seq, h.SentAt = c.version+added[c.id], precise(h.SentAt)
 		message := delivery.Message{Header: h, Body: d.Body, Tally: delivery.Tally{Version: h.Seq, Status: delivery.Sent}}
 		created[d.index] = delivery.Created{Message: message, Roster: d.Roster}
@@ -246,7 +246,7 @@ func place(drafts []*draft, created []delivery.Created) []row {
 		if !h.Open {
 			roster = d.audience.roster
 		}
-		rows[i] = row{c.key, h.Seq, h.ID, h.Sender, d.Body, roster, h.Total, h.Quorum, h.SentAt.UnixMicro()}
+		rows[i] = row{c.key, h.Seq, h.ID, h.Sender, d.Body, roster, d.audience.recipients(), h.Total, h.Readers, h.Quorum, h.SentAt.UnixMicro()}
 	}
 	return rows
 }

@@ -35,12 +35,18 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 		}
 		marked[i].Header = f.header
 		if m.User != f.header.Sender {
-			receipts = append(receipts, &standing{mark: i, user: m.User, key: f.key, roster: f.roster, header: f.header})
+			receipts = append(receipts, &standing{mark: i, user: m.User, key: f.key, roster: f.roster, header: f.header, all: f.all})
 		}
 	}
-	lock, all := l.wait, slices.Clone(receipts)
+	lock := l.wait
 	if s.tx == nil && !s.serial {
 		lock = l.noWait
+		if receipts, err = l.spare(ctx, q, receipts, marked); err != nil {
+			return nil, nil, err
+		}
+	}
+	all := slices.Clone(receipts)
+	if s.tx == nil && !s.serial {
 		if receipts, err = l.free(ctx, q, receipts, marked); err != nil {
 			return nil, nil, err
 		}
@@ -74,6 +80,23 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 	}
 	claimed, err := l.put(ctx, q, &c, lease)
 	return marked, claimed, err
+}
+
+// spare answers the marks of untracked users, who change nothing that others see, and returns the
+// other receipts: a lock would tell of the mark.
+func (l *locked) spare(ctx context.Context, q delivery.DBTX, receipts []*standing, marked []delivery.Marked) ([]*standing, error) {
+	some := slices.DeleteFunc(slices.Clone(receipts), func(r *standing) bool { return r.all == r.header.Total })
+	if len(some) == 0 {
+		return receipts, nil
+	}
+	err := l.findReceipts(ctx, q, some)
+	return slices.DeleteFunc(receipts, func(r *standing) bool {
+		untracked := r.cap == delivery.Sent
+		if untracked {
+			marked[r.mark].Receipt, marked[r.mark].Flag = r.receipt, r.flag
+		}
+		return untracked
+	}), err
 }
 
 // refuseBlocked answers blocked marks that could change nothing, as of somebody who may not mark
@@ -256,7 +279,7 @@ func (s *standing) wanted(index int) row {
 
 func scanHeader(rows *sql.Rows) (*standing, error) {
 	var s standing
-	err := rows.Scan(append([]any{&s.key, orZero[int64]{&s.roster}}, headerColumns(&s.header)...)...)
+	err := rows.Scan(append([]any{&s.key, orZero[int64]{&s.roster}, &s.all}, headerColumns(&s.header)...)...)
 	s.header = stripped(s.header)
 	return &s, err
 }

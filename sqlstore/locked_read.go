@@ -2,10 +2,10 @@ package sqlstore
 
 // Columns of the tables that SQLite and MySQL have alike, in the order in which they are scanned.
 const (
-	headerCols   = "m.id, c.id, s.name, m.seq, m.roster IS NULL, m.total, m.quorum, m.sent_at"
+	headerCols   = "m.id, c.id, s.name, m.seq, m.roster IS NULL, m.total, m.readers, m.quorum, m.sent_at"
 	tallyCols    = "t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at"
 	progressCols = "r.status, r.version, r.delivered_at, r.read_at"
-	relationCols = "p.reader IS NOT NULL, p.flag, b.reader IS NOT NULL, " + progressCols
+	relationCols = "p.reader IS NOT NULL, p.flag, b.cap, " + progressCols
 	messageCols  = headerCols + ", m.body, " + tallyCols
 )
 
@@ -21,7 +21,7 @@ const (
 // lockedHeaders returns the text that finds messages by their ids.
 func lockedHeaders(ids string) string {
 	return `
-SELECT /*! STRAIGHT_JOIN */ c.conv, m.roster, ` + headerCols + lockedByID(ids) + lockedConversation + lockedMaybeSender + lockedNamed
+SELECT /*! STRAIGHT_JOIN */ c.conv, m.roster, m.recipients, ` + headerCols + lockedByID(ids) + lockedConversation + lockedMaybeSender + lockedNamed
 }
 
 // lockedByID returns the FROM clause of the messages with these ids.
@@ -63,7 +63,7 @@ var lockedOwn = `COALESCE(r.status, CASE WHEN b.reader <> m.sender THEN ` + sqlS
 // finds the beginning of a range by an index only if it knows both ends before it starts.
 const lockedStretch = `
 SELECT * FROM (
-	SELECT /*! STRAIGHT_JOIN */ %[1]d AS i, m.conv, m.roster, m.id, s.name, m.seq, m.total, m.quorum, m.sent_at, ` + tallyCols + `
+	SELECT /*! STRAIGHT_JOIN */ %[1]d AS i, m.conv, m.roster, m.id, s.name, m.seq, m.total, m.readers, m.quorum, m.sent_at, ` + tallyCols + `
 	FROM delivery_messages m /*! FORCE INDEX (PRIMARY) */` + lockedSender + `
 	CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq
 	WHERE m.conv = ? AND m.seq > ? AND m.seq <= ?
@@ -102,14 +102,14 @@ WHERE e.id = 1 ORDER BY `
 	const bySeq = "p.seq > ? AND p.seq < ? AND p.sender IS NOT NULL"
 	return reads{
 		load: `
-SELECT /*! STRAIGHT_JOIN */ ` + messageCols + `, g.name` + lockedByID(ids) + lockedConversation + lockedMaybeSender + `
+SELECT /*! STRAIGHT_JOIN */ ` + messageCols + `, g.name, m.recipients` + lockedByID(ids) + lockedConversation + lockedMaybeSender + `
 CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq` + lockedRoster + lockedNamed,
 
 		// Of a frozen message, the members of its roster, with a receipt (r) or without. Of an open
 		// one, the receipts (o). Nothing is looked for where a NULL is compared.
 		receipts: `
 SELECT /*! STRAIGHT_JOIN */ m.id, p.name, COALESCE(r.status, o.status, ` + sqlSent + `), COALESCE(r.version, o.version, m.seq),
-	COALESCE(r.delivered_at, o.delivered_at), COALESCE(r.read_at, o.read_at)` + lockedByID(ids) + `
+	COALESCE(r.delivered_at, o.delivered_at), COALESCE(r.read_at, o.read_at), b.cap` + lockedByID(ids) + `
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader <> m.sender
 LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = b.reader AND r.version > 0
 LEFT JOIN delivery_receipts o /*! FORCE INDEX (PRIMARY) */ ON o.conv = CASE WHEN m.roster IS NULL AND m.sender IS NOT NULL THEN m.conv END AND o.seq = m.seq AND o.version > 0
@@ -118,7 +118,7 @@ ORDER BY p.name`,
 
 		// The message is found first, since MariaDB then knows both ends of the range of readers.
 		readers: `
-SELECT /*! STRAIGHT_JOIN */ p.name, ` + lockedOwn + `
+SELECT /*! STRAIGHT_JOIN */ p.name, ` + lockedOwn + `, b.cap
 FROM delivery_messages m /*! FORCE INDEX (delivery_messages_id) */
 CROSS JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = p.reader

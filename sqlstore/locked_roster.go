@@ -26,12 +26,12 @@ type draft struct {
 // audience is whom a message is for, as far as the database has it.
 type audience struct {
 	i      int
-	key    int64 // of the conversation; 0 if it is not there
-	drops  int64 // of the conversation
-	roster int64 // 0 if it is not there, or the message is open
-	size   int   // of the roster
-	reader bool  // whether the sender is one
-	member bool  // whether the sender is a member of the roster
+	key    int64           // of the conversation; 0 if it is not there
+	drops  int64           // of the conversation
+	roster int64           // 0 if it is not there, or the message is open
+	size   sizes           // of the roster
+	reader bool            // whether the sender is one
+	cap    delivery.Status // of the sender in the roster; 0 if it is no member
 }
 
 // address finds the rosters of the drafts, and makes those that are new. It makes readers of the
@@ -85,12 +85,16 @@ func (d *draft) outdated() bool { return d.audience.drops != d.conversation.drop
 // rosterName is the key of the draft's roster.
 func (d *draft) rosterName() name { return name{d.conversation.key, d.Roster} }
 
-// recipients returns how many there are: the roster without the sender.
+// sizes says how many members a roster has, how many of them are tracked, and how many of these do
+// not hide reads.
+type sizes struct{ all, tracked, readers int }
+
+// recipients returns how many there are, tracked or not: the roster without the sender.
 func (a *audience) recipients() int {
-	if a.member {
-		return a.size - 1
+	if a.cap != 0 {
+		return a.size.all - 1
 	}
-	return a.size
+	return a.size.all
 }
 
 // findAudiences fills in the audiences as a statement sees them.
@@ -113,7 +117,7 @@ func (l *locked) findAudiences(ctx context.Context, q delivery.DBTX, text string
 }
 
 func scanAudience(rows *sql.Rows) (a audience, err error) {
-	err = rows.Scan(&a.i, &a.key, &a.drops, orZero[int64]{&a.roster}, orZero[int]{&a.size}, &a.reader, &a.member)
+	err = rows.Scan(&a.i, &a.key, &a.drops, orZero[int64]{&a.roster}, orZero[int]{&a.size.all}, orZero[int]{&a.size.tracked}, orZero[int]{&a.size.readers}, &a.reader, status{&a.cap})
 	return a, err
 }
 
@@ -127,7 +131,8 @@ func (l *locked) makeRosters(ctx context.Context, q delivery.DBTX, s *session, d
 		if first := fresh[d.rosterName()]; first != nil {
 			fromFresh = append(fromFresh, d)
 			if d == first {
-				rosters = append(rosters, row{d.conversation.key, d.Roster, len(d.Members)})
+				tracked, readers := d.Sizes()
+				rosters = append(rosters, row{d.conversation.key, d.Roster, len(d.Members), tracked, readers})
 			}
 		}
 		if !d.audience.reader {
@@ -146,7 +151,9 @@ func (l *locked) makeRosters(ctx context.Context, q delivery.DBTX, s *session, d
 			hidden = append(hidden, d)
 			continue
 		}
-		_, d.audience.member = slices.BinarySearch(first.Members, d.Sender)
+		if i, member := slices.BinarySearch(first.Members, d.Sender); member {
+			d.audience.cap = first.CapOf(i)
+		}
 		if d == first {
 			numbers, err := l.findNumbers(ctx, q, d.conversation.key, d.Members)
 			if err != nil {
@@ -154,11 +161,11 @@ func (l *locked) makeRosters(ctx context.Context, q delivery.DBTX, s *session, d
 			}
 			for i, member := range d.Members {
 				if numbers[i] != 0 {
-					numbered = append(numbered, row{d.audience.roster, numbers[i]})
+					numbered = append(numbered, row{d.audience.roster, numbers[i], uint8(d.CapOf(i))})
 					continue
 				}
 				readers = append(readers, row{d.conversation.key, member})
-				members = append(members, row{d.audience.roster, d.conversation.key, member})
+				members = append(members, row{d.audience.roster, d.conversation.key, member, uint8(d.CapOf(i))})
 			}
 		}
 	}
@@ -197,7 +204,7 @@ func (l *locked) confirmLacking(ctx context.Context, q delivery.DBTX, s *session
 	}
 	var rosters []row
 	for _, d := range drafts {
-		rosters = append(rosters, row{d.conversation.key, d.Roster, 0})
+		rosters = append(rosters, row{d.conversation.key, d.Roster, 0, 0, 0})
 	}
 	if err := execEach(ctx, q, setRosters); err != nil {
 		return nil, nil, err
@@ -225,7 +232,7 @@ func (l *locked) findHidden(ctx context.Context, q delivery.DBTX, drafts []*draf
 	if err := l.findAudiences(ctx, q, l.audiences+l.newest.lock, drafts); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(drafts, func(d *draft) bool { return !d.audience.member }) {
+	if slices.ContainsFunc(drafts, func(d *draft) bool { return d.audience.cap == 0 }) {
 		return errSnapshot
 	}
 	return nil

@@ -69,8 +69,11 @@ func take(upTo []delivery.UpTo, looks []*look, receipts []*standing, limit int) 
 		if r.header.Seq == k.named.header.Seq {
 			k.named.receipt = r.receipt // which may be newer
 		}
+		shown := r.shown(u.Status)
+		inside := r.header.Seq > k.begin && r.header.Seq <= k.till
+		k.capped = k.capped || inside && r.receipt.Status.Valid() && shown < u.Status
 		switch {
-		case r.header.Seq <= k.begin || r.header.Seq > k.till || r.receipt.Status.Reaches(u.Status):
+		case !inside || r.receipt.Status.Reaches(shown):
 		case r.header.Open && !u.Admitted:
 			k.leftOut++
 		case !r.markable(u.Admitted):
@@ -162,7 +165,7 @@ func between(messages []standing, after, upTo int64) []standing {
 func scanInStretch(rows *sql.Rows) (m standing, err error) {
 	h := &m.header
 	err = rows.Scan(append([]any{
-		&m.mark, &m.key, orZero[int64]{&m.roster}, &h.ID, shown{&h.Sender}, &h.Seq, &h.Total, &h.Quorum, timestamp{&h.SentAt},
+		&m.mark, &m.key, orZero[int64]{&m.roster}, &h.ID, shown{&h.Sender}, &h.Seq, &h.Total, &h.Readers, &h.Quorum, timestamp{&h.SentAt},
 	}, tallyColumns(&m.tally)...)...)
 	h.Open = m.roster == 0
 	return m, err

@@ -27,6 +27,7 @@ type look struct {
 	places      places
 	begin, till int64       // seqs: the messages looked at are after begin and at or before till
 	leftOut     int         // messages that lack admission
+	capped      bool        // one shows less of the user than the mark says
 	steps       []*standing // the receipts to advance, in order of seq
 }
 
@@ -78,10 +79,10 @@ func (l *locked) advanceUpTo(ctx context.Context, s *session, upTo []delivery.Up
 func (k *look) writes(u delivery.UpTo) bool { return len(k.steps) > 0 || k.place(u) != k.places }
 
 // place returns the places after the mark. They never move past a message that was left out, now or
-// before. Strangers leave none behind.
+// before, nor past one that shows less than the mark. Strangers leave none behind.
 func (k *look) place(u delivery.UpTo) places {
 	belongs := len(k.steps) > 0 || k.named.receipt.Status.Valid() || k.named.header.ID != "" && k.named.header.Sender == u.User
-	whole := k.leftOut == 0 && (u.Covered || k.begin <= k.places[u.Status])
+	whole := k.leftOut == 0 && !k.capped && (u.Covered || k.begin <= k.places[u.Status])
 	if !belongs || !whole {
 		return k.places
 	}
@@ -92,7 +93,7 @@ func (k *look) place(u delivery.UpTo) places {
 func (k *look) result() delivery.MarkedUpTo {
 	return delivery.MarkedUpTo{
 		Header: k.named.header, Receipt: k.named.receipt, Flag: k.named.flag,
-		LeftOut: k.leftOut, Reached: k.till, More: k.till < k.named.header.Seq,
+		LeftOut: k.leftOut, Capped: k.capped, Reached: k.till, More: k.till < k.named.header.Seq,
 	}
 }
 

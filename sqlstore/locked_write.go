@@ -66,7 +66,7 @@ func lockedWrites(t *tongue) locked {
 	}
 	return locked{
 		audiences: `
-SELECT /*! STRAIGHT_JOIN */ j.i, c.conv, c.drops, g.roster, g.size, p.reader IS NOT NULL, b.reader IS NOT NULL
+SELECT /*! STRAIGHT_JOIN */ j.i, c.conv, c.drops, g.roster, g.size, g.tracked, g.readers, p.reader IS NOT NULL, b.cap
 FROM ` + t.rows("i BIGINT, id ID, roster KEY, name ID") + `
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (delivery_conversations_id) */ ON c.id = j.id
 LEFT JOIN delivery_rosters g /*! FORCE INDEX (PRIMARY) */ ON g.conv = c.conv AND g.name = j.roster
@@ -77,16 +77,16 @@ INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
 SELECT conv, name, 0, 0 FROM ` + t.rows("conv BIGINT, name ID") + t.keep("conv, name", "delivery_readers.conv"),
 		numbers: `
 SELECT /*! STRAIGHT_JOIN */ j.i, p.reader FROM ` + t.rows("i BIGINT, conv BIGINT, name ID") + lockedReader,
-		addRosters: t.insert("delivery_rosters", "conv BIGINT, name KEY, size INT") + t.keep("conv, name", "delivery_rosters.conv"),
+		addRosters: t.insert("delivery_rosters", "conv BIGINT, name KEY, size INT, tracked INT, readers INT") + t.keep("conv, name", "delivery_rosters.conv"),
 		addMembers: `
-INSERT INTO delivery_members (roster, reader)
-SELECT /*! STRAIGHT_JOIN */ j.roster, p.reader
-FROM ` + t.rows("roster BIGINT, conv BIGINT, name ID") + lockedReader,
-		addNumbered: t.insert("delivery_members", "roster BIGINT, reader BIGINT"),
+INSERT INTO delivery_members (roster, reader, cap)
+SELECT /*! STRAIGHT_JOIN */ j.roster, p.reader, j.cap
+FROM ` + t.rows("roster BIGINT, conv BIGINT, name ID, cap TINYINT") + lockedReader,
+		addNumbered: t.insert("delivery_members", "roster BIGINT, reader BIGINT, cap TINYINT"),
 		addMessages: `
-INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, total, quorum, sent_at, stored_at)
-SELECT /*! STRAIGHT_JOIN */ j.conv, j.seq, j.id, p.reader, j.body, j.roster, j.total, j.quorum, j.sent_at, ` + t.now + `
-FROM ` + t.rows("conv BIGINT, seq BIGINT, id ID, name ID, body TEXT, roster BIGINT, total INT, quorum INT, sent_at BIGINT") + lockedReader,
+INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, recipients, total, readers, quorum, sent_at, stored_at)
+SELECT /*! STRAIGHT_JOIN */ j.conv, j.seq, j.id, p.reader, j.body, j.roster, j.recipients, j.total, j.readers, j.quorum, j.sent_at, ` + t.now + `
+FROM ` + t.rows("conv BIGINT, seq BIGINT, id ID, name ID, body TEXT, roster BIGINT, recipients INT, total INT, readers INT, quorum INT, sent_at BIGINT") + lockedReader,
 		addStates: `
 INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
 SELECT conv, seq, version, status, 0, 0 FROM ` + t.rows("conv BIGINT, seq BIGINT, version BIGINT, status TINYINT"),

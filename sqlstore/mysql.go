@@ -134,7 +134,7 @@ DELETE r FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, name ID")) + `
 STRAIGHT_JOIN delivery_readers p FORCE INDEX (PRIMARY) ON p.conv = j.conv AND p.name = j.name
 STRAIGHT_JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.reader = p.reader`,
 		stretch: `
-SELECT STRAIGHT_JOIN c.conv, m.roster, ` + headerCols + `
+SELECT STRAIGHT_JOIN c.conv, m.roster, m.recipients, ` + headerCols + `
 FROM delivery_messages m FORCE INDEX (PRIMARY)` + lockedConversation + lockedSender + `
 WHERE m.conv = ? AND m.seq >= ? AND m.seq < ?
 ORDER BY m.seq LIMIT ?` + mysqlShare,

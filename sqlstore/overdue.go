@@ -291,16 +291,16 @@ type sentMessage struct {
 	delivery.Header
 	delivery.Tally
 	conv, stored, roster int64
-	untracked            int
+	recipients           int // tracked or not
 }
 
 // messages returns those of a conversation between two seqs, up to [delivery.MaxBatch].
 func (l *looker) messages(ctx context.Context, conv, after, last int64) ([]sentMessage, error) {
 	columns := func(m *sentMessage) []any {
-		return append([]any{&m.conv, &m.stored, orZero[int64]{&m.roster}, &m.untracked, &m.Tally.Delivered, &m.Tally.Read}, headerColumns(&m.Header)...)
+		return append([]any{&m.conv, &m.stored, orZero[int64]{&m.roster}, &m.recipients, &m.Tally.Delivered, &m.Tally.Read}, headerColumns(&m.Header)...)
 	}
 	return queryInto(ctx, l.q, 1, columns, l.say(`
-SELECT /*! STRAIGHT_JOIN */ m.conv, m.stored_at, m.roster, m.untracked, t.delivered_count, t.read_count, `+headerCols+`
+SELECT /*! STRAIGHT_JOIN */ m.conv, m.stored_at, m.roster, m.recipients, t.delivered_count, t.read_count, `+headerCols+`
 FROM delivery_messages m /*! FORCE INDEX (PRIMARY) */`+
 		l.one("delivery_conversations c", "PRIMARY", "c.conv = m.conv")+
 		l.one("delivery_states t", "PRIMARY", "t.conv = m.conv AND t.seq = m.seq")+
@@ -315,7 +315,7 @@ func (l *looker) concerns(m *sentMessage) bool {
 		reached = m.Tally.Read
 	}
 	until := m.stored + (l.rule.After + l.rule.Within).Microseconds()
-	return m.roster != 0 && m.stored > l.since && until >= l.now && (reached < m.Total || m.untracked > 0)
+	return m.roster != 0 && m.stored > l.since && until >= l.now && reached < m.recipients
 }
 
 // full reports whether the call has found, or looked at, as much as it may.

@@ -20,7 +20,7 @@ import (
 type own struct {
 	look   string // [message], user → key, header…, whether the user is a reader, place…, receipt without its ids…, private status
 	hold   string // [key, seq] → key; of the messages that are there, which it keeps from being removed; "" where that needs nothing
-	move   string // [key, name, own delivered, badge, flag]: moves a reader's place forward to these; a flag of 0 stays, and one of -n clears a flag up to n
+	move   string // [key, name, own delivered, badge, flag, delivered place, read place]: moves a reader's places forward to these; a flag of 0 stays, and one of -n clears a flag up to n
 	join   string // the same, and makes the reader
 	keep   string // [key, seq, name, status]: at least this; the name is a reader
 	forget string // [key, name, own delivered, badge]: drops the private marks that a place has reached
@@ -102,6 +102,7 @@ func (s *session) advanceOwn(ctx context.Context, marks []delivery.OwnMark, leas
 				at.flag(m, l.state.Header.Seq)
 			}
 			if result.Changed {
+				at.reach = at.reach.moved(m.Reach, l.state.Header.Seq)
 				held = append(held, row{l.key, l.state.Header.Seq})
 			}
 			if keep {
@@ -131,6 +132,7 @@ type move struct {
 	reader      bool  // the user is one
 	flagged     int64 // the flag that the marks set, if one does
 	covered     int64 // the seq up to which the marks clear a flag
+	reach       places
 }
 
 // flag applies what a mark says of the flag, without a look at the one that is there: another
@@ -158,9 +160,9 @@ func (s *session) putOwn(ctx context.Context, q delivery.DBTX, user string, move
 			continue
 		}
 		if m.reader {
-			moved = append(moved, row{key, user, m.now.Delivered, m.now.Badge, cmp.Or(m.flagged, -m.covered)})
+			moved = append(moved, row{key, user, m.now.Delivered, m.now.Badge, cmp.Or(m.flagged, -m.covered), m.reach[delivery.Delivered], m.reach[delivery.Read]})
 		} else {
-			joined = append(joined, row{key, user, m.now.Delivered, m.now.Badge, m.flagged})
+			joined = append(joined, row{key, user, m.now.Delivered, m.now.Badge, m.flagged, m.reach[delivery.Delivered], m.reach[delivery.Read]})
 		}
 		asked = append(asked, row{key, user})
 		if m.now.Delivered > m.before.Delivered || m.now.Badge > m.before.Badge {
@@ -245,7 +247,7 @@ func lockedOwnTexts(t *tongue, hold, move, forget string) own {
 		return column + " = " + t.most + "(delivery_readers." + column + ", " + t.later(column) + ")"
 	}
 	over := t.over("conv, name", strings.Join([]string{
-		most("own_delivered"), most("badge"), "rev = delivery_readers.rev + 1", "flag = " + flagNow("delivery_readers.flag", t.later("flag")),
+		most("own_delivered"), most("badge"), most("delivered_seq"), most("read_seq"), "rev = delivery_readers.rev + 1", "flag = " + flagNow("delivery_readers.flag", t.later("flag")),
 	}, ", "))
 	return own{
 		look: `
@@ -258,11 +260,11 @@ LEFT JOIN delivery_own o /*! FORCE INDEX (PRIMARY) */ ON o.reader = p.reader AND
 		hold: hold,
 		move: cmp.Or(move, `
 INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq, own_delivered, badge, flag, rev)
-SELECT j.conv, j.name, 0, 0, j.own_delivered, j.badge, j.flag, 1
+SELECT j.conv, j.name, j.delivered_seq, j.read_seq, j.own_delivered, j.badge, j.flag, 1
 FROM `+row(ownMoved)+lockedReader+over),
 		join: `
 INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq, own_delivered, badge, flag, rev)
-SELECT conv, name, 0, 0, own_delivered, badge, flag, 1
+SELECT conv, name, delivered_seq, read_seq, own_delivered, badge, flag, 1
 FROM ` + row(ownMoved) + over,
 		keep: `
 INSERT INTO delivery_own (reader, seq, status)
@@ -282,7 +284,7 @@ SELECT /*! STRAIGHT_JOIN */ j.conv, ` + placeCols + ` FROM ` + row("conv BIGINT,
 }
 
 // ownMoved are the columns of a place that moves.
-const ownMoved = "conv BIGINT, name ID, own_delivered BIGINT, badge BIGINT, flag BIGINT"
+const ownMoved = "conv BIGINT, name ID, own_delivered BIGINT, badge BIGINT, flag BIGINT, delivered_seq BIGINT, read_seq BIGINT"
 
 // flagNow is what becomes of a flag, given what a call says of it.
 func flagNow(was, said string) string {
@@ -305,7 +307,7 @@ JOIN delivery_messages m FORCE INDEX (PRIMARY) ON m.conv = j.conv AND m.seq = j.
 UPDATE `+mysqlTable(columns(ownMoved))+`
 STRAIGHT_JOIN delivery_readers p FORCE INDEX (PRIMARY) ON p.conv = j.conv AND p.name = j.name
 SET p.own_delivered = GREATEST(p.own_delivered, j.own_delivered), p.badge = GREATEST(p.badge, j.badge), p.rev = p.rev + 1,
-	p.flag = `+flagNow("p.flag", "j.flag"), `
+	p.delivered_seq = GREATEST(p.delivered_seq, j.delivered_seq), p.read_seq = GREATEST(p.read_seq, j.read_seq), p.flag = `+flagNow("p.flag", "j.flag"), `
 DELETE o FROM `+mysqlTable(columns("conv BIGINT, name ID, delivered BIGINT, badge BIGINT"))+`
 STRAIGHT_JOIN delivery_readers p FORCE INDEX (PRIMARY) ON p.conv = j.conv AND p.name = j.name
 STRAIGHT_JOIN delivery_own o FORCE INDEX (PRIMARY) ON o.reader = p.reader AND o.seq <= j.delivered
@@ -313,11 +315,12 @@ WHERE o.seq <= j.badge OR o.status = `+sqlDelivered)
 
 const pgJoin = `
 INSERT INTO delivery_readers AS p (conv, name, delivered_seq, read_seq, own_delivered, badge, flag, rev)
-SELECT (j->>0)::bigint, j->>1, 0, 0, (j->>2)::bigint, (j->>3)::bigint, (j->>4)::bigint, 1 FROM json_array_elements($1::json) AS j`
+SELECT (j->>0)::bigint, j->>1, (j->>5)::bigint, (j->>6)::bigint, (j->>2)::bigint, (j->>3)::bigint, (j->>4)::bigint, 1 FROM json_array_elements($1::json) AS j`
 
 var pgMove = `
 ON CONFLICT (conv, name) DO UPDATE SET
 	own_delivered = greatest(p.own_delivered, excluded.own_delivered), badge = greatest(p.badge, excluded.badge), rev = p.rev + 1,
+	delivered_seq = greatest(p.delivered_seq, excluded.delivered_seq), read_seq = greatest(p.read_seq, excluded.read_seq),
 	flag = ` + flagNow("p.flag", "excluded.flag")
 
 var pgOwnTexts = own{

@@ -33,6 +33,7 @@ type payloadUpdate struct {
 	Delivered int             `json:"d,omitempty"`
 	Read      int             `json:"r,omitempty"`
 	Total     int             `json:"n,omitempty"`
+	Hiding    int             `json:"h,omitempty"` // those of Total who hide reads
 	Receipt   *payloadReceipt `json:"p,omitempty"`
 	Own       *payloadOwn     `json:"o,omitempty"`
 	Floor     int64           `json:"l,omitempty"`
@@ -67,7 +68,7 @@ func encodeEvent(e delivery.Event) (string, error) {
 	for i, u := range e.Updates {
 		p.Updates[i] = payloadUpdate{
 			Message: u.Message, Sender: u.Sender, Version: u.Version, Status: uint8(u.Status),
-			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Floor: u.Floor,
+			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Hiding: u.Total - u.Readers, Floor: u.Floor,
 		}
 		if o := u.Own; o != nil {
 			p.Updates[i].Own = &payloadOwn{o.Conversation, uint8(o.Status), o.Place.Rev, o.Place.Delivered, o.Place.Badge, o.Place.Flag}
@@ -126,7 +127,7 @@ func decodeEvent(id int64, text []byte) (delivery.Event, error) {
 	for i, u := range p.Updates {
 		e.Updates[i] = delivery.Update{
 			Message: u.Message, Sender: u.Sender, Version: u.Version, Status: delivery.Status(u.Status),
-			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Floor: u.Floor,
+			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Readers: u.Total - u.Hiding, Floor: u.Floor,
 		}
 		if o := u.Own; o != nil {
 			place := delivery.Place{Rev: o.Rev, Delivered: o.Delivered, Badge: o.Badge, Flag: o.Flag}

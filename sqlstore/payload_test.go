@@ -64,7 +64,7 @@ func TestPayloadsOfTheFirstVersionAreUnderstood(t *testing.T) {
 	want := delivery.Event{
 		ID: 1, Kind: delivery.StatusChanged, Conversation: "c", From: 4, To: 4, Except: "1.2",
 		Updates: []delivery.Update{{
-			Message: "m", Sender: "alice", Version: 4, Status: delivery.Delivered, Delivered: 1, Total: 2,
+			Message: "m", Sender: "alice", Version: 4, Status: delivery.Delivered, Delivered: 1, Total: 2, Readers: 2,
 			Receipt: &delivery.Receipt{Message: "m", Recipient: "bob", Status: delivery.Delivered, Version: 4, DeliveredAt: noon},
 		}},
 	}

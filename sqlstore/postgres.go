@@ -69,6 +69,9 @@ var (
 	pgStanding = `CASE WHEN r.status IS NOT NULL THEN r.status WHEN m.roster IS NULL THEN 0 ELSE (
 		SELECT ` + sqlSent + ` FROM delivery_members WHERE roster = m.roster AND reader = p.reader AND reader <> m.sender
 	) END`
+
+	// pgCap is the cap that p has. It is looked up only if a recipient has one.
+	pgCap = `CASE WHEN m.readers < m.recipients THEN (SELECT cap FROM delivery_members WHERE roster = m.roster AND reader = p.reader) ELSE ` + sqlRead + ` END`
 )
 
 // pgVersion is the version of a receipt with that standing.
@@ -115,23 +118,26 @@ known AS (` + pgPutReceipt + ` WHERE was >= ` + sqlDelivered + pgOverReceipt + `
 )
 
 var (
-	pgStatus = `CASE WHEN u.read >= u.quorum THEN ` + sqlRead + ` WHEN u.delivered >= u.quorum THEN ` + sqlDelivered + ` ELSE ` + sqlSent + ` END`
+	// pgReadQuorum is [delivery.Header.QuorumFor] for Read.
+	pgReadQuorum = `least(u.quorum, nullif(u.readers, 0))`
+
+	// pgDeliveredAt and pgReadAt are the times of the message that the step stamps, or NULL, as
+	// [delivery.Tally.Count] says.
+	pgDeliveredAt = `CASE WHEN was < ` + sqlDelivered + ` AND delivered = quorum AND read - (status = ` + sqlRead + `)::int < ` + pgReadQuorum + ` THEN delivered_at
+		WHEN delivered < quorum THEN ` + pgReadAt + ` END`
+	pgReadAt = `CASE WHEN status = ` + sqlRead + ` AND read = ` + pgReadQuorum + ` THEN read_at END`
+
+	pgStatus = `CASE WHEN u.read >= ` + pgReadQuorum + ` THEN ` + sqlRead + ` WHEN u.delivered >= u.quorum THEN ` + sqlDelivered + ` ELSE ` + sqlSent + ` END`
 
 	pgPutStates = pgState + `
 	SELECT conv, seq, max(version), max(` + pgStatus + `), max(delivered), max(read),
-		max(delivered_at) FILTER (WHERE was < ` + sqlDelivered + ` AND delivered = quorum),
-		max(read_at) FILTER (WHERE status = ` + sqlRead + ` AND read = quorum)
+		max(` + pgDeliveredAt + `), max(` + pgReadAt + `)
 	FROM step u GROUP BY conv, seq ` + pgOverState
-
-	// pgStamps are the times of a step: one is stamped where its status is reached, and at no
-	// other. The time at is not before the message was sent.
-	pgStamps = `CASE WHEN was < ` + sqlDelivered + ` THEN at ELSE delivered_at END AS delivered_at,
-		CASE WHEN status = ` + sqlRead + ` THEN greatest(at, delivered_at) END AS read_at`
 
 	// pgUpdate is a step as a payloadUpdate. What makes JSON of objects by the server's functions
 	// takes several times as long. A time that is NULL leaves no trace in concat.
 	pgUpdate = `concat('{"i":', to_json(u.message), ',"s":', to_json(u.author), ',"v":', u.version, ',"m":', ` + pgStatus + `,
-		',"d":', u.delivered, ',"r":', u.read, ',"n":', u.total, ',"p":{"u":', to_json(u."user"), ',"s":', u.status,
+		',"d":', u.delivered, ',"r":', u.read, ',"n":', u.total, ',"h":' || nullif(u.total - u.readers, 0), ',"p":{"u":', to_json(u."user"), ',"s":', u.status,
 		',"d":' || (extract(epoch FROM u.delivered_at) * 1000000)::bigint, ',"r":' || (extract(epoch FROM u.read_at) * 1000000)::bigint, '}}')`
 
 	// pgEventOfSteps is the payload of an event of the steps of a group.
@@ -141,6 +147,13 @@ var (
 	// NULL.
 	pgTraces = fmt.Sprintf(`(array_agg(DISTINCT trace COLLATE "C") FILTER (WHERE trace <> ''))[1:%d]`, delivery.MaxTraces)
 )
+
+// pgStamps are the times of a step to that status: one is stamped where its status is reached, and
+// at no other. The time at is not before the message was sent.
+func pgStamps(status string) string {
+	return `CASE WHEN was < ` + sqlDelivered + ` THEN at ELSE delivered_at END AS delivered_at,
+		CASE WHEN ` + status + ` = ` + sqlRead + ` THEN greatest(at, delivered_at) END AS read_at`
+}
 
 // pgEvent returns the payload of an event of steps: it makes SQL from SQL.
 func pgEvent(kind, conversation, from, to, socket, traces, updates string) string {

@@ -30,15 +30,15 @@ import (
 // Each event's id stands in the row of its first step.
 var pgAdvance = `
 WITH mark AS MATERIALIZED (
-	SELECT *, status > was AND (roster IS NOT NULL OR admitted AND sender IS DISTINCT FROM reader) AS needed
+	SELECT *, shown > was AND (roster IS NOT NULL OR admitted AND sender IS DISTINCT FROM reader) AS needed
 	FROM (
-		SELECT k.ord, k.message, k."user", k.socket, k.trace, k.status, k.admitted AND k.within IN ('', c.id) AS admitted, greatest(k.at, m.sent_at) AS at, m.*,
+		SELECT k.ord, k.message, k."user", k.socket, k.trace, least(k.status, ` + pgCap + `) AS shown, k.admitted AND k.within IN ('', c.id) AS admitted, greatest(k.at, m.sent_at) AS at, m.*,
 			c.id AS conversation, c.version AS seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag,
 			` + pgStanding + ` AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
 		FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::int[]), (SELECT $5::timestamptz[]), (SELECT $6::boolean[]),
 				(SELECT $9::text[]), (SELECT $10::text[])) WITH ORDINALITY AS k(message, "user", socket, status, at, admitted, trace, within, ord)
 		CROSS JOIN LATERAL (
-			SELECT id, conv, seq, sender, roster, total, quorum, sent_at FROM delivery_messages WHERE id = k.message AND sender IS NOT NULL LIMIT 1
+			SELECT id, conv, seq, sender, roster, recipients, total, readers, quorum, sent_at FROM delivery_messages WHERE id = k.message AND sender IS NOT NULL LIMIT 1
 		) m
 		CROSS JOIN LATERAL (SELECT id, version, drops FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
 		CROSS JOIN LATERAL (
@@ -67,11 +67,11 @@ met AS (
 	RETURNING conv, name, reader
 ),
 step AS MATERIALIZED (
-	SELECT ord, mark.conv, seq, conversation, message, author, total, quorum, coalesce(mark.reader, met.reader) AS reader, "user", socket, trace, was, status, at,
-		` + pgStamps + `,
+	SELECT ord, mark.conv, seq, conversation, message, author, total, readers, quorum, coalesce(mark.reader, met.reader) AS reader, "user", socket, trace, was,
+		shown AS status, ` + pgStamps("shown") + `,
 		seen + row_number() OVER (PARTITION BY mark.conv ORDER BY socket COLLATE "C", ord) AS version,
 		delivered_count + count(*) FILTER (WHERE was < ` + sqlDelivered + `) OVER earlier AS delivered,
-		read_count + count(*) FILTER (WHERE status = ` + sqlRead + `) OVER earlier AS read
+		read_count + count(*) FILTER (WHERE shown = ` + sqlRead + `) OVER earlier AS read
 	FROM mark JOIN taken USING (conv) LEFT JOIN met ON met.conv = mark.conv AND name = "user"
 	WHERE needed
 	WINDOW earlier AS (PARTITION BY mark.conv, seq ORDER BY socket COLLATE "C", ord)
@@ -86,7 +86,7 @@ event AS (
 	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, payload)
 	SELECT id, clock_timestamp() + $7::bigint * INTERVAL '1 microsecond', $8::bigint, ($8::bigint <> 0)::int, payload FROM told
 )
-SELECT mark.ord, mark.id, conversation, mark.author, mark.seq, roster IS NULL, mark.total, mark.quorum, sent_at,
+SELECT mark.ord, mark.id, conversation, mark.author, mark.seq, roster IS NULL, mark.total, mark.readers, mark.quorum, sent_at,
 	coalesce(step.status, was), coalesce(step.version, ` + pgVersion("was", "mark.seq", "mark.last") + `),
 	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at), mark.flag,
 	step.ord IS NOT NULL, needed AND step.ord IS NULL, false, step.delivered, step.read, told.id
@@ -101,9 +101,9 @@ LEFT JOIN told ON told.conv = mark.conv AND told.first = step.version`
 // newcomer's.
 var pgAdvanceOne = `
 WITH mark AS MATERIALIZED (
-	SELECT m.id, m.conv, m.seq, m.roster, m.total, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag,
+	SELECT m.id, m.conv, m.seq, m.roster, m.total, m.readers, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag,
 		$6::boolean AND $10::text IN ('', c.id) AND m.sender <> p.reader OR m.roster IS NOT NULL AS may,
-		greatest($5::timestamptz, m.sent_at) AS at,
+		greatest($5::timestamptz, m.sent_at) AS at, least($4::int, ` + pgCap + `) AS shown,
 		` + pgStanding + ` AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
 	FROM delivery_messages m
 	JOIN delivery_conversations c ON c.conv = m.conv
@@ -112,7 +112,7 @@ WITH mark AS MATERIALIZED (
 ),
 turn AS MATERIALIZED (
 	SELECT c.conv FROM delivery_conversations c
-	WHERE c.conv = (SELECT conv FROM mark WHERE may AND $4::int > was) AND c.version = (SELECT seen FROM mark)
+	WHERE c.conv = (SELECT conv FROM mark WHERE may AND shown > was) AND c.version = (SELECT seen FROM mark)
 		AND c.drops = (SELECT drops FROM mark)
 	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
@@ -121,17 +121,17 @@ taken AS (
 	RETURNING c.version
 ),
 step AS MATERIALIZED (
-	SELECT conv, seq, conversation, id AS message, author, total, quorum, reader, "user",
-		was, status, at, taken.version,
-		` + pgStamps + `,
-		delivered_count + (was < ` + sqlDelivered + `)::int AS delivered, read_count + (status = ` + sqlRead + `)::int AS read,
+	SELECT conv, seq, conversation, id AS message, author, total, readers, quorum, reader, "user",
+		was, shown AS status, taken.version,
+		` + pgStamps("shown") + `,
+		delivered_count + (was < ` + sqlDelivered + `)::int AS delivered, read_count + (shown = ` + sqlRead + `)::int AS read,
 		nextval('delivery_outbox_id_seq') AS event
-	FROM (SELECT *, $2::text AS "user", $4::int AS status FROM mark) mark, taken
+	FROM (SELECT *, $2::text AS "user" FROM mark) mark, taken
 ),
 receipt AS (` + pgPutReceipt + pgOverReceipt + `),
 state AS (` + pgState + `
 	SELECT conv, seq, version, ` + pgStatus + `, delivered, read,
-		CASE WHEN was < ` + sqlDelivered + ` AND delivered = quorum THEN delivered_at END, CASE WHEN status = ` + sqlRead + ` AND read = quorum THEN read_at END
+		` + pgDeliveredAt + `, ` + pgReadAt + `
 	FROM step u ` + pgOverState + `
 ),
 event AS (
@@ -140,10 +140,10 @@ event AS (
 		` + pgEvent(sqlStatusChanged, `conversation`, `version`, `version`, `$3::text`, `CASE WHEN $9::text <> '' THEN ARRAY[$9::text] END`, pgUpdate) + `
 	FROM step u
 )
-SELECT 1, mark.id, mark.conversation, mark.author, mark.seq, roster IS NULL, mark.total, mark.quorum, sent_at,
+SELECT 1, mark.id, mark.conversation, mark.author, mark.seq, roster IS NULL, mark.total, mark.readers, mark.quorum, sent_at,
 	coalesce(step.status, mark.was), coalesce(step.version, ` + pgVersion("mark.was", "mark.seq", "last") + `),
 	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at), mark.flag,
-	step.version IS NOT NULL, may AND $4::int > mark.was AND step.version IS NULL, mark.roster IS NULL AND mark.reader IS NULL AND $6::boolean, step.delivered, step.read, event
+	step.version IS NOT NULL, may AND shown > mark.was AND step.version IS NULL, mark.roster IS NULL AND mark.reader IS NULL AND $6::boolean, step.delivered, step.read, event
 FROM mark LEFT JOIN step ON true`
 
 // pgLock waits for the rows of the conversations that these messages are in: $1 their ids.
@@ -279,7 +279,7 @@ func (m *pgMarked) tally() delivery.Tally {
 	if t.Delivered >= m.Header.Quorum {
 		t.Status = delivery.Delivered
 	}
-	if t.Read >= m.Header.Quorum {
+	if t.Read >= m.Header.QuorumFor(delivery.Read) {
 		t.Status = delivery.Read
 	}
 	return t

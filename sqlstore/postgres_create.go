@@ -71,12 +71,12 @@ made AS (
 	RETURNING conv, id AS conversation, version
 ),
 taken AS MATERIALIZED (
-	SELECT d.ord, c.conv, newest, sender, reader, roster, members, key IS NULL AND maker = ord AS makes
+	SELECT d.ord, c.conv, newest, sender, reader, roster, members, caps, tracked, seen, key IS NULL AND maker = ord AS makes
 	FROM draft d JOIN (SELECT * FROM known UNION ALL SELECT * FROM made) c USING (conversation) WHERE ok
 ),
 member AS MATERIALIZED (
-	SELECT t.conv, roster, n.name, p.reader
-	FROM taken t CROSS JOIN LATERAL json_array_elements_text(members) AS n(name)` + pgReader("t.conv", "n.name") + `
+	SELECT t.conv, roster, n.name, coalesce(n.cap::smallint, ` + sqlRead + `) AS cap, p.reader
+	FROM taken t CROSS JOIN LATERAL ROWS FROM (json_array_elements_text(members), json_array_elements_text(caps)) AS n(name, cap)` + pgReader("t.conv", "n.name") + `
 	WHERE makes
 ),
 reader AS (
@@ -88,19 +88,21 @@ reader AS (
 	RETURNING conv, name, reader
 ),
 roster AS (
-	INSERT INTO delivery_rosters (conv, name, size) SELECT conv, roster, json_array_length(members) FROM taken WHERE makes
-	RETURNING conv, name, roster AS key, size
+	INSERT INTO delivery_rosters (conv, name, size, tracked, readers)
+	SELECT conv, roster, json_array_length(members), tracked, seen FROM taken WHERE makes
+	RETURNING conv, name, roster AS key, size, tracked, readers
 ),
 belong AS (
-	INSERT INTO delivery_members (roster, reader)
-	SELECT key, coalesce(m.reader, p.reader)
+	INSERT INTO delivery_members (roster, reader, cap)
+	SELECT key, coalesce(m.reader, p.reader), cap
 	FROM member m
 	JOIN roster g ON g.conv = m.conv AND g.name = m.roster
 	LEFT JOIN reader p ON p.conv = m.conv AND p.name = m.name
 ),
 message AS MATERIALIZED (
 	SELECT ord, ok, lacks, id, conversation, t.conv, d.sender, coalesce(d.reader, p.reader) AS reader, body, open, quorum, sent_at, socket, event_body, trace,
-		coalesce(d.key, g.key) AS key, coalesce(recipients, size - (m.name IS NOT NULL)::int) AS recipients, ` + pgSeqs + `
+		coalesce(d.key, g.key) AS key, coalesce(recipients, ` + pgWithout("size", "m.cap", sqlSent) + `) AS recipients,
+		coalesce(total, ` + pgWithout("g.tracked", "m.cap", sqlDelivered) + `) AS total, coalesce(d.readers, ` + pgWithout("g.readers", "m.cap", sqlRead) + `) AS readers, ` + pgSeqs + `
 	FROM draft d
 	LEFT JOIN taken t USING (ord)
 	LEFT JOIN roster g ON g.conv = t.conv AND g.name = d.roster
@@ -111,14 +113,15 @@ message AS MATERIALIZED (
 var (
 	// pgDrafts are the drafts whose ids are free, with what their conversations have for them.
 	pgDrafts = `
-		SELECT d.*, c.conv, c.version, c.drops, p.reader, g.roster AS key, g.size - (m.reader IS NOT NULL)::int AS recipients
+		SELECT d.*, c.conv, c.version, c.drops, p.reader, g.roster AS key, ` + pgWithout("g.size", "m.cap", sqlSent) + ` AS recipients,
+			` + pgWithout("g.tracked", "m.cap", sqlDelivered) + ` AS total, ` + pgWithout("g.readers", "m.cap", sqlRead) + ` AS readers
 		FROM json_to_recordset($1::json) AS d(ord int, id text, conversation text, sender text, body text, open boolean,
-			quorum int, sent_at timestamptz, roster text, brings boolean, members json, socket text, event_body boolean, trace text)
+			quorum int, sent_at timestamptz, roster text, brings boolean, members json, caps json, tracked int, seen int, socket text, event_body boolean, trace text)
 		LEFT JOIN LATERAL (SELECT id FROM delivery_messages WHERE id = d.id LIMIT 1) taken ON true
 		LEFT JOIN LATERAL (SELECT conv, version, drops FROM delivery_conversations WHERE id = d.conversation LIMIT 1) c ON true
-		LEFT JOIN LATERAL (SELECT roster, size FROM delivery_rosters WHERE conv = c.conv AND name = d.roster LIMIT 1) g ON true` +
+		LEFT JOIN LATERAL (SELECT roster, size, tracked, readers FROM delivery_rosters WHERE conv = c.conv AND name = d.roster LIMIT 1) g ON true` +
 		pgReader("c.conv", "d.sender") + `
-		LEFT JOIN LATERAL (SELECT reader FROM delivery_members WHERE roster = g.roster AND reader = p.reader LIMIT 1) m ON true
+		LEFT JOIN LATERAL (SELECT cap FROM delivery_members WHERE roster = g.roster AND reader = p.reader LIMIT 1) m ON true
 		WHERE CASE WHEN taken.id IS NULL THEN true ELSE false END`
 
 	// pgSeqs give the messages of a conversation the versions up to its newest.
@@ -127,9 +130,9 @@ var (
 	// pgStored stores the messages and their events.
 	pgStored = `
 stored AS (
-	INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, total, quorum, sent_at)
-	SELECT conv, seq, id, reader, body, key, coalesce(recipients, 0),
-		CASE WHEN open THEN quorum ELSE greatest(1, least(coalesce(nullif(quorum, 0), recipients), recipients)) END, sent_at
+	INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, recipients, total, readers, quorum, sent_at)
+	SELECT conv, seq, id, reader, body, key, coalesce(recipients, 0), coalesce(total, 0), coalesce(readers, 0),
+		CASE WHEN open THEN quorum ELSE greatest(1, least(coalesce(nullif(quorum, 0), total), total)) END, sent_at
 	FROM message WHERE seq IS NOT NULL
 ),
 state AS (
@@ -141,14 +144,20 @@ event AS (
 	SELECT clock_timestamp() + $2::bigint * INTERVAL '1 microsecond', $3::bigint, ($3::bigint <> 0)::int,
 		CASE WHEN event_body AND body <> '' THEN id END,
 		json_build_object('k', ` + sqlMessageSent + `, 'c', conversation, 'f', seq, 't', seq, 'x', socket, 'a', CASE WHEN trace <> '' THEN ARRAY[trace] END, 'u', json_build_array(
-			json_build_object('i', id, 's', sender, 'v', seq, 'm', ` + sqlSent + `, 'd', 0, 'r', 0, 'n', coalesce(recipients, 0))))
+			json_build_object('i', id, 's', sender, 'v', seq, 'm', ` + sqlSent + `, 'd', 0, 'r', 0, 'n', coalesce(total, 0), 'h', nullif(total - readers, 0))))
 	FROM message WHERE seq IS NOT NULL ORDER BY ord
 	RETURNING id
 )
-SELECT ord, lacks, NOT ok, seq, recipients, event
+SELECT ord, lacks, NOT ok, seq, total, readers, event
 FROM (SELECT *, CASE WHEN seq IS NOT NULL THEN row_number() OVER (ORDER BY seq IS NULL, ord) END AS n FROM message) m
 LEFT JOIN (SELECT row_number() OVER () AS n, id AS event FROM event) e USING (n)`
 )
+
+// pgWithout is how many members of a roster are its recipients: without the sender, if its cap,
+// which is NULL if it is no member, counts here.
+func pgWithout(members, cap, counts string) string {
+	return members + ` - coalesce((` + cap + ` >= ` + counts + `)::int, 0)`
+}
 
 // pgLockNew waits for the rows of conversations, and makes those that are not there: $1 their ids.
 var pgLockNew = `
@@ -176,7 +185,10 @@ type pgDraft struct {
 	SentAt       time.Time `json:"sent_at"`
 	Roster       string    `json:"roster"`
 	Brings       bool      `json:"brings"`  // the members of its roster
-	Members      []string  `json:"members"` // only for pgCreateAll
+	Members      []string  `json:"members"` // only for pgCreateAll, as are the Caps
+	Caps         []int     `json:"caps"`
+	Tracked      int       `json:"tracked"` // how many of the members are, and
+	Seen         int       `json:"seen"`    // how many of these do not hide reads
 	Socket       string    `json:"socket"`
 	EventBody    bool      `json:"event_body"`
 	Trace        string    `json:"trace"`
@@ -207,7 +219,12 @@ func (*postgresWrites) create(ctx context.Context, s *session, messages []delive
 		rows, err := queryInto(ctx, q, len(messages), (*pgCreated).columns, text, batch, lease.For.Microseconds(), lease.Token)
 		if err == nil && slices.ContainsFunc(rows, func(c pgCreated) bool { return c.lacks }) {
 			for i := range messages {
-				drafts[i].Members = messages[i].Members
+				m, d := &messages[i], &drafts[i]
+				d.Members = m.Members
+				d.Tracked, d.Seen = m.Sizes()
+				for _, cap := range m.Caps {
+					d.Caps = append(d.Caps, int(cap))
+				}
 			}
 			text, batch = pgCreateAll, toJSON(drafts)
 			rows, err = queryInto(ctx, q, len(messages), (*pgCreated).columns, text, batch, lease.For.Microseconds(), lease.Token)
@@ -239,7 +256,7 @@ func pgResults(messages []delivery.NewMessage, rows []pgCreated, lease delivery.
 			c.NoRoster, c.Blocked = row.noRoster, !row.noRoster
 			continue
 		}
-		header := m.Sized(row.total)
+		header := m.Sized(row.total, row.readers)
 		header.Seq, header.SentAt = row.seq, precise(m.SentAt)
 		tally := delivery.Tally{Version: row.seq, Status: delivery.Sent}
 		c.Message, c.Roster = delivery.Message{Header: header, Body: m.Body, Tally: tally}, m.Roster
@@ -294,9 +311,10 @@ type pgCreated struct {
 	noRoster bool
 	seq      int64 // 0 if the message is not stored
 	total    int
+	readers  int
 	event    int64 // id
 }
 
 func (c *pgCreated) columns() []any {
-	return []any{&c.ord, &c.lacks, &c.noRoster, orZero[int64]{&c.seq}, orZero[int]{&c.total}, orZero[int64]{&c.event}}
+	return []any{&c.ord, &c.lacks, &c.noRoster, orZero[int64]{&c.seq}, orZero[int]{&c.total}, orZero[int]{&c.readers}, orZero[int64]{&c.event}}
 }

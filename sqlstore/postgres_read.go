@@ -14,7 +14,7 @@ CROSS JOIN LATERAL (SELECT * FROM delivery_messages WHERE id = named.id LIMIT 1)
 
 var (
 	pgMessage = pgHeader + `, m.body, ` + pgTally
-	pgHeader  = `m.id, c.id, ` + pgAuthor + `, m.seq, m.roster IS NULL, m.total, m.quorum, m.sent_at`
+	pgHeader  = `m.id, c.id, ` + pgAuthor + `, m.seq, m.roster IS NULL, m.total, m.readers, m.quorum, m.sent_at`
 	pgTally   = `t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at`
 
 	// A search for messages takes them in the order of the index, and a limit ends it. Ranges over
@@ -51,7 +51,7 @@ ORDER BY t.version`
 
 var pgReads = reads{
 	load: `
-SELECT ` + pgMessage + `, g.name` + pgNamed + `
+SELECT ` + pgMessage + `, g.name, m.recipients` + pgNamed + `
 CROSS JOIN LATERAL (SELECT * FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
 CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t
 LEFT JOIN LATERAL (SELECT name FROM delivery_rosters WHERE roster = m.roster LIMIT 1) g ON true`,
@@ -60,17 +60,17 @@ LEFT JOIN LATERAL (SELECT name FROM delivery_rosters WHERE roster = m.roster LIM
 	// marked it. An array counts as few: joins of so many rows as there may be are so dear to the
 	// planner that it has the statement compiled first, which takes seconds.
 	receipts: `
-SELECT m.id, p.name, coalesce(r.status, ` + sqlSent + `), coalesce(r.version, m.seq), r.delivered_at, r.read_at` + pgNamed + `
+SELECT m.id, p.name, coalesce(r.status, ` + sqlSent + `), coalesce(r.version, m.seq), r.delivered_at, r.read_at, ` + pgCap + pgNamed + `
 CROSS JOIN LATERAL unnest(CASE
 	WHEN m.roster IS NULL THEN ARRAY(SELECT reader FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq)
 	ELSE ARRAY(SELECT reader FROM delivery_members WHERE roster = m.roster AND reader <> m.sender)
 END) AS own(reader)
-CROSS JOIN LATERAL (SELECT name FROM delivery_readers WHERE reader = own.reader LIMIT 1) p
+CROSS JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE reader = own.reader LIMIT 1) p
 LEFT JOIN LATERAL (SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND reader = own.reader LIMIT 1) r ON true
 ORDER BY p.name`,
 
 	readers: `
-SELECT p.name, ` + pgStanding + `, coalesce(r.version, m.seq), r.delivered_at, r.read_at
+SELECT p.name, ` + pgStanding + `, coalesce(r.version, m.seq), r.delivered_at, r.read_at, ` + pgCap + `
 FROM (SELECT * FROM delivery_messages WHERE id = $1::text AND sender IS NOT NULL LIMIT 1) m
 CROSS JOIN LATERAL (
 	SELECT reader, name FROM delivery_readers WHERE conv = m.conv AND name > $2::text ORDER BY name LIMIT $3::bigint

@@ -18,7 +18,7 @@ WITH asked AS MATERIALIZED (
 			(SELECT $6::timestamptz[]), (SELECT $7::boolean[]), (SELECT $8::bigint[]), (SELECT $9::boolean[]), (SELECT $15::text[]))
 		WITH ORDINALITY AS k(conversation, message, "user", socket, status, at, admitted, after, covered, trace, ord)
 	CROSS JOIN LATERAL (
-		SELECT id, conv, seq, sender, roster, total, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
+		SELECT id, conv, seq, sender, roster, recipients, total, readers, quorum, sent_at FROM delivery_messages WHERE id = k.message LIMIT 1
 	) m
 ),
 room AS MATERIALIZED (
@@ -38,17 +38,17 @@ look AS MATERIALIZED (
 		), named) END AS till
 	FROM (SELECT *, least(greatest(place, after), named) AS beginning FROM mark) l
 ),
--- Those of others that are not where the mark wants them; a frozen message without the user is none.
--- The number counts the steps.
+-- Those of others that are not where the mark wants them, or show less of it (capped); a frozen message without the user
+-- is none. The number counts the steps.
 needed AS MATERIALIZED (
-	SELECT look.ord, look.conv, look.conversation, look.seen, look.reader, look."user", look.socket, look.trace, look.status, look.named, f.*,
-		count(*) FILTER (WHERE NOT lacking) OVER (ORDER BY look.ord, f.seq) AS n
+	SELECT look.ord, look.conv, look.conversation, look.seen, look.reader, look."user", look.socket, look.trace, look.named, f.*,
+		count(*) FILTER (WHERE steps AND NOT lacking) OVER (ORDER BY look.ord, f.seq) AS n
 	FROM look
 	CROSS JOIN LATERAL (
-		SELECT m.*, roster IS NULL AND NOT look.admitted AS lacking
+		SELECT m.*, roster IS NULL AND NOT look.admitted AS lacking, status > was AS steps, status < look.status AS capped
 		FROM (
-			SELECT m.seq, m.id AS message, m.sender, m.roster, m.total, m.quorum, greatest(look.at, m.sent_at) AS at, r.delivered_at,
-				` + pgStanding + ` AS was
+			SELECT m.seq, m.id AS message, m.sender, m.roster, m.total, m.readers, m.quorum, greatest(look.at, m.sent_at) AS at, r.delivered_at,
+				` + pgStanding + ` AS was, least(look.status, ` + pgCap + `) AS status
 			FROM (
 				SELECT * FROM delivery_messages WHERE conv = look.conv AND seq > look.beginning AND seq <= look.till
 				ORDER BY conv, seq LIMIT $11::bigint
@@ -56,7 +56,7 @@ needed AS MATERIALIZED (
 			CROSS JOIN LATERAL (SELECT look.reader) p` + pgReceipt + `
 			OFFSET 0
 		) m
-		WHERE sender IS NOT NULL AND sender IS DISTINCT FROM look.reader AND look.status > was
+		WHERE sender IS NOT NULL AND sender IS DISTINCT FROM look.reader AND (status > was OR was > 0 AND status < look.status)
 	) f
 ),
 -- What is found from the first step beyond the limit on was not looked at.
@@ -67,14 +67,14 @@ found AS MATERIALIZED (
 	SELECT * FROM needed WHERE coalesce((ord, seq) < ((SELECT ord FROM bound), (SELECT seq FROM bound)), true)
 ),
 plan AS MATERIALIZED (
-	SELECT p.*, left_out = 0 AND (covered OR beginning <= place) AND (steps > 0 OR was > 0 OR sender = reader) AND reached > place AS moves
+	SELECT p.*, left_out = 0 AND NOT capped AND (covered OR beginning <= place) AND (steps > 0 OR was > 0 OR sender = reader) AND reached > place AS moves
 	FROM (
-		SELECT look.*, coalesce(f.steps, 0) AS steps, coalesce(f.left_out, 0) AS left_out,
+		SELECT look.*, coalesce(f.steps, 0) AS steps, coalesce(f.left_out, 0) AS left_out, coalesce(f.capped, false) AS capped,
 			CASE coalesce(sign(look.ord - (SELECT ord FROM bound)), -1)
 				WHEN -1 THEN till WHEN 0 THEN (SELECT seq - 1 FROM bound) ELSE beginning END AS reached
 		FROM look
 		LEFT JOIN (
-			SELECT ord, count(*) FILTER (WHERE NOT lacking) AS steps, count(*) FILTER (WHERE lacking) AS left_out
+			SELECT ord, count(*) FILTER (WHERE steps AND NOT lacking) AS steps, count(*) FILTER (WHERE lacking) AS left_out, bool_or(capped) AS capped
 			FROM found GROUP BY ord
 		) f USING (ord)
 	) p
@@ -103,9 +103,9 @@ place AS (
 	RETURNING conv, name, reader
 ),
 step AS MATERIALIZED (
-	SELECT ord, m.conv, m.seq, named, conversation, message, ` + pgAuthor + ` AS author, total, quorum, coalesce(m.reader, p.reader) AS reader, "user", socket, trace,
-		was, status, at,
-		` + pgStamps + `,
+	SELECT ord, m.conv, m.seq, named, conversation, message, ` + pgAuthor + ` AS author, total, readers, quorum, coalesce(m.reader, p.reader) AS reader, "user", socket, trace,
+		was, status,
+		` + pgStamps("status") + `,
 		seen + row_number() OVER (PARTITION BY m.conv ORDER BY socket COLLATE "C", ord, m.seq) AS version,
 		(row_number() OVER (PARTITION BY m.conv, socket COLLATE "C" ORDER BY ord, m.seq) - 1) / $12::bigint AS part,
 		t.delivered_count + count(*) FILTER (WHERE was < ` + sqlDelivered + `) OVER earlier AS delivered,
@@ -116,7 +116,7 @@ step AS MATERIALIZED (
 		SELECT delivered_count, read_count FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1
 	) t
 	LEFT JOIN place p ON p.conv = m.conv AND p.name = "user"
-	WHERE NOT lacking
+	WHERE steps AND NOT lacking
 	WINDOW earlier AS (PARTITION BY m.conv, m.seq ORDER BY socket COLLATE "C", ord)
 ),` + pgPutReceipts + `,
 state AS (` + pgPutStates + `),
@@ -131,10 +131,10 @@ event AS (
 	INSERT INTO delivery_outbox (id, ready_at, lease, attempts, payload)
 	SELECT id, clock_timestamp() + $13::bigint * INTERVAL '1 microsecond', $14::bigint, ($14::bigint <> 0)::int, payload FROM told
 )
-SELECT plan.ord, plan.id, plan.conversation, plan.author, plan.named, plan.roster IS NULL, plan.total, plan.quorum, plan.sent_at,
+SELECT plan.ord, plan.id, plan.conversation, plan.author, plan.named, plan.roster IS NULL, plan.total, plan.readers, plan.quorum, plan.sent_at,
 	coalesce(s.status, plan.was), coalesce(s.version, ` + pgVersion("plan.was", "named", "plan.last") + `),
 	coalesce(s.delivered_at, plan.delivered_at), coalesce(s.read_at, plan.read_at), plan.flag,
-	coalesce(s.taken, 0), s.first, s.last, plan.left_out, plan.reached, plan.reached < plan.named,
+	coalesce(s.taken, 0), s.first, s.last, plan.left_out, plan.capped, plan.reached, plan.reached < plan.named,
 	plan.steps > 0 AND s.ord IS NULL, e.id, e.payload
 FROM plan
 LEFT JOIN (
@@ -236,6 +236,6 @@ type pgMarkedUpTo struct {
 func (m *pgMarkedUpTo) columns() []any {
 	columns := append([]any{&m.ord}, headerColumns(&m.Header)...)
 	columns = append(columns, progressColumns(&m.Receipt)...)
-	return append(columns, orZero[int64]{&m.Flag}, &m.Changed, orZero[int64]{&m.From}, orZero[int64]{&m.To}, &m.LeftOut, &m.Reached, &m.More, &m.Blocked,
+	return append(columns, orZero[int64]{&m.Flag}, &m.Changed, orZero[int64]{&m.From}, orZero[int64]{&m.To}, &m.LeftOut, &m.Capped, &m.Reached, &m.More, &m.Blocked,
 		orZero[int64]{&m.event}, &m.payload)
 }

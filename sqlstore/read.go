@@ -15,17 +15,17 @@ import (
 // travel as a JSON array of strings. Booleans may come as 0 and 1, times as NULL, as microseconds
 // since 1970 or as the driver's [time.Time].
 //
-// A message is: id, conversation's id, sender, seq, open, total, quorum, sent at, body, version,
-// status, delivered, read, delivered at, read at. A tombstone is a message whose sender is NULL: of
+// A message is: id, conversation's id, sender, seq, open, total, readers, quorum, sent at, body,
+// version, status, delivered, read, delivered at, read at. A tombstone is a message whose sender is NULL: of
 // the rest, only the ids, the seq and the version count. A receipt is: message's id, recipient,
 // status, version, delivered at, read at.
 type reads struct {
-	load       string // ids → message…, the key of its roster (NULL if it is open); tombstones too
-	receipts   string // [message] → receipt…, in order of the recipients
+	load       string // ids → message…, the key of its roster (NULL if it is open), the number of recipients; tombstones too
+	receipts   string // [message] → receipt…, cap (or NULL, if that is of no matter), in order of the recipients
 	receiptsOf string // [message, name] → receipt…; of those that exist
 
 	// A row for each reader of the message's conversation, in order of the names: the name, and the
-	// receipt without its ids, with a status of NULL where there is none.
+	// receipt without its ids, with a status of NULL where there is none, and the cap as in receipts.
 	readers string // message, after, limit
 
 	// Lists: conversation's version, epoch, floor, the revision of the viewer's place, message…,
@@ -64,18 +64,18 @@ const mostLooked = 2000
 func (s *session) receipts(ctx context.Context, list delivery.ReceiptList) (page delivery.ReceiptPage, err error) {
 	err = s.read(ctx, func(q delivery.DBTX) error {
 		page = delivery.ReceiptPage{}
-		found, err := query(ctx, q, scanExisting, s.reads.load, idList([]string{list.Message}))
+		found, err := query(ctx, q, scanAddressed, s.reads.load, idList([]string{list.Message}))
 		if err != nil || len(found) == 0 || found[0].Gone {
 			return err
 		}
-		many := found[0].Message.Total
+		many := found[0].recipients
 		if found[0].Message.Open {
 			many = found[0].Message.Delivered
 		}
 		if many > mostLooked {
 			return s.lookThrough(ctx, q, list, &page)
 		}
-		return each(ctx, q, scanReceipt, func(r delivery.Receipt) bool {
+		return each(ctx, q, scanReasoned, func(r delivery.Receipt) bool {
 			return r.Recipient <= list.After || put(&page, list, r)
 		}, s.reads.receipts, idList([]string{list.Message}))
 	})
@@ -87,7 +87,7 @@ func (s *session) receipts(ctx context.Context, list delivery.ReceiptList) (page
 
 // put puts a receipt on the page, if it belongs there, and reports whether there was room.
 func put(page *delivery.ReceiptPage, list delivery.ReceiptList, r delivery.Receipt) bool {
-	if !r.Status.Valid() || list.Status != 0 && r.Status != list.Status {
+	if !r.Status.Valid() || !list.On(r) {
 		return true
 	}
 	if n := len(page.Receipts); n == list.Limit {

@@ -91,14 +91,24 @@ func scanString(rows *sql.Rows) (s string, err error) {
 	return s, err
 }
 
-// scanExisting scans a message with the key of its roster, as Create returns it if its id was
-// taken. A deleted message keeps its id here: see [taken].
-func scanExisting(rows *sql.Rows) (c delivery.Created, err error) {
-	err = rows.Scan(append(messageColumns(&c.Message), orZero[string]{&c.Roster})...)
-	strip(&c.Message)
-	c.Gone = c.Message.Deleted
-	c.Existed = !c.Gone
-	return c, err
+// addressed is a message as Create returns it if its id was taken, with the number of recipients,
+// tracked or not. A deleted message keeps its id here: see [taken].
+type addressed struct {
+	delivery.Created
+	recipients int
+}
+
+func scanAddressed(rows *sql.Rows) (a addressed, err error) {
+	err = rows.Scan(append(messageColumns(&a.Message), orZero[string]{&a.Roster}, &a.recipients)...)
+	strip(&a.Message)
+	a.Gone = a.Message.Deleted
+	a.Existed = !a.Gone
+	return a, err
+}
+
+func scanExisting(rows *sql.Rows) (delivery.Created, error) {
+	a, err := scanAddressed(rows)
+	return a.Created, err
 }
 
 // taken is what Create returns of a message that has the id.
@@ -109,9 +119,19 @@ func taken(c delivery.Created) delivery.Created {
 	return c
 }
 
-// scanReader scans a reader of a conversation, with the receipt of a message.
+// scanReader scans a reader of a conversation, with the receipt of a message and the cap.
 func scanReader(rows *sql.Rows) (r delivery.Receipt, err error) {
-	err = rows.Scan(append([]any{&r.Recipient}, progressColumns(&r)...)...)
+	var cap delivery.Status
+	err = rows.Scan(append(append([]any{&r.Recipient}, progressColumns(&r)...), status{&cap})...)
+	r.Reason = delivery.ReasonFor(r.Status, cap)
+	return r, err
+}
+
+// scanReasoned scans a receipt with the recipient's cap.
+func scanReasoned(rows *sql.Rows) (r delivery.Receipt, err error) {
+	var cap delivery.Status
+	err = rows.Scan(append(receiptColumns(&r), status{&cap})...)
+	r.Reason = delivery.ReasonFor(r.Status, cap)
 	return r, err
 }
 
@@ -170,7 +190,7 @@ func messageColumns(m *delivery.Message) []any {
 func headerColumns(h *delivery.Header) []any {
 	return []any{
 		orZero[string]{&h.ID}, orZero[string]{&h.Conversation}, shown{&h.Sender}, orZero[int64]{&h.Seq},
-		orZero[bool]{&h.Open}, orZero[int]{&h.Total}, orZero[int]{&h.Quorum}, timestamp{&h.SentAt},
+		orZero[bool]{&h.Open}, orZero[int]{&h.Total}, orZero[int]{&h.Readers}, orZero[int]{&h.Quorum}, timestamp{&h.SentAt},
 	}
 }
 

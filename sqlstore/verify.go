@@ -21,20 +21,28 @@ func (s *Store) Verify(ctx context.Context, conversation string, after int64, li
 }
 
 // textVerify counts in one statement, which sees one moment: key, after seq, limit → id, seq,
-// whether it is a tombstone, quorum, status, delivered, read, receipts delivered, receipts read,
-// whether a roster is missing.
+// whether it is a tombstone, quorum, readers, status, delivered, read, receipts delivered, receipts
+// read, whether a roster is missing. Caps are looked up where a recipient has one.
 var textVerify = `
-SELECT m.id, m.seq, m.sender IS NULL, m.quorum, t.status, t.delivered_count, t.read_count,
-	(SELECT COUNT(*) FROM delivery_receipts r /*! FORCE INDEX (PRIMARY) */ WHERE r.conv = m.conv AND r.seq = m.seq AND r.version > 0 AND r.status >= ` + sqlDelivered + `),
-	(SELECT COUNT(*) FROM delivery_receipts r /*! FORCE INDEX (PRIMARY) */ WHERE r.conv = m.conv AND r.seq = m.seq AND r.version > 0 AND r.status = ` + sqlRead + `),
+SELECT m.id, m.seq, m.sender IS NULL, m.quorum, m.readers, t.status, t.delivered_count, t.read_count,
+	` + countReceipts(sqlDelivered) + `,
+	` + countReceipts(sqlRead) + `,
 	m.roster IS NOT NULL AND g.roster IS NULL
 FROM (
-	SELECT conv, seq, id, sender, roster, quorum FROM delivery_messages /*! FORCE INDEX (PRIMARY) */
+	SELECT conv, seq, id, sender, roster, quorum, recipients, readers FROM delivery_messages /*! FORCE INDEX (PRIMARY) */
 	WHERE conv = ? AND seq > ? ORDER BY seq LIMIT ?
 ) m
 JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq
 LEFT JOIN delivery_rosters g /*! FORCE INDEX (delivery_rosters_roster) */ ON g.roster = m.roster
 ORDER BY m.seq`
+
+// countReceipts counts the receipts that show at least this status.
+func countReceipts(status string) string {
+	return `(
+	SELECT COUNT(*) FROM delivery_receipts r /*! FORCE INDEX (PRIMARY) */
+	LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = CASE WHEN m.readers < m.recipients THEN m.roster END AND b.reader = r.reader
+	WHERE r.conv = m.conv AND r.seq = m.seq AND r.version > 0 AND r.status >= ` + status + ` AND COALESCE(b.cap, ` + sqlRead + `) >= ` + status + `)`
+}
 
 func (s *session) verify(ctx context.Context, q delivery.DBTX, conversation string, after int64, limit int) (v delivery.Verification, err error) {
 	keys, err := query(ctx, q, scanInt, s.say("SELECT conv FROM delivery_conversations WHERE id = ?"), conversation)
@@ -48,7 +56,7 @@ func (s *session) verify(ctx context.Context, q delivery.DBTX, conversation stri
 		delivered, read int
 	}
 	columns := func(c *counted) []any {
-		return []any{&c.ID, &c.Seq, &c.gone, &c.Quorum, status{&c.Status}, &c.Tally.Delivered, &c.Tally.Read, &c.delivered, &c.read, &c.noRoster}
+		return []any{&c.ID, &c.Seq, &c.gone, &c.Quorum, &c.Readers, status{&c.Status}, &c.Tally.Delivered, &c.Tally.Read, &c.delivered, &c.read, &c.noRoster}
 	}
 	err = each(ctx, q, into(columns), func(c counted) bool {
 		v.Messages, v.Last = v.Messages+1, c.Seq

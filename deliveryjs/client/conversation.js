@@ -170,9 +170,9 @@ export class Conversation extends EventTarget {
     const gap = this.#version < 0 || from > this.#version + 1;
     if (place) this.#moved(place);
     for (const part of updates) {
-      const u = { delivered: 0, read: 0, total: 0, ...shared, ...part };
-      const { message: id, version, status, delivered, read, total, sender, body } = u;
-      const tally = { version, status, delivered, read, total };
+      const u = { delivered: 0, read: 0, total: 0, hiding: 0, ...shared, ...part };
+      const { message: id, version, status, delivered, read, total, hiding, sender, body } = u;
+      const tally = { version, status, delivered, read, total, readers: total - hiding };
       if (kind === 'pruned') {
         this.#prune(u.floor);
         if (this.#before === null) this.sync(); // which counts
@@ -341,9 +341,9 @@ export class Conversation extends EventTarget {
   }
 
   // Takes a message that came from the server.
-  #take({ id, sender, body, seq, sent_at, open, own, version, status, delivered, read, total }) {
+  #take({ id, sender, body, seq, sent_at, open, own, version, status, delivered, read, total, readers }) {
     const mine = sender === this.#deps.user ? undefined : (own?.status ?? (open ? 'sent' : undefined));
-    this.#merge({ id, sender, body, seq, sentAt: new Date(sent_at), own: mine }, { version, status, delivered, read, total });
+    this.#merge({ id, sender, body, seq, sentAt: new Date(sent_at), own: mine }, { version, status, delivered, read, total, readers });
   }
 
   // Ignores old states: of two states of a message, the one with the higher version is right.

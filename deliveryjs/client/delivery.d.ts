@@ -29,8 +29,10 @@ export interface Message {
   /** How many recipients it has reached, those who have read it included. */
   delivered: number;
   read: number;
-  /** How many recipients it has. 0 if they are not known in advance. */
+  /** How many recipients it has, without those who are untracked. 0 if they are not known in advance. */
   total: number;
+  /** How many of these do not hide reads. */
+  readers: number;
   /** The page's own receipt: undefined for the user's own messages, and for those that the user may not mark. */
   own?: Exclude<Status, 'sent'>;
   version: number;
@@ -47,6 +49,8 @@ export interface Receipt {
   version: number;
   delivered_at?: string;
   read_at?: string;
+  /** Why it will never show more: the recipient was untracked, or hid reads, when the message was sent. */
+  reason?: 'untracked' | 'capped';
 }
 
 interface ConversationEvents {

@@ -7,9 +7,9 @@ import "github.com/msgdelivery/delivery"
 func Of(h delivery.Header, stored delivery.Tally, delivered, read int, noRoster bool) delivery.Drift {
 	counted := delivery.Tally{Status: delivery.Sent, Delivered: delivered, Read: read}
 	switch {
-	case read >= h.Quorum:
+	case read >= h.QuorumFor(delivery.Read):
 		counted.Status = delivery.Read
-	case delivered >= h.Quorum:
+	case delivered >= h.QuorumFor(delivery.Delivered):
 		counted.Status = delivery.Delivered
 	}
 	stored = delivery.Tally{Status: stored.Status, Delivered: stored.Delivered, Read: stored.Read}

@@ -126,12 +126,19 @@ var misfits = map[string]string{
 SELECT m.id FROM delivery_messages m
 LEFT JOIN delivery_rosters g ON g.roster = m.roster AND g.conv = m.conv
 LEFT JOIN delivery_members b ON b.roster = m.roster AND b.reader = m.sender
-WHERE m.roster IS NOT NULL AND (g.roster IS NULL OR m.total <> g.size - CASE WHEN b.reader IS NULL THEN 0 ELSE 1 END)`,
+WHERE m.roster IS NOT NULL AND (g.roster IS NULL OR m.recipients <> g.size - CASE WHEN b.reader IS NULL THEN 0 ELSE 1 END
+	OR m.total <> g.tracked - CASE WHEN b.cap >= 2 THEN 1 ELSE 0 END OR m.readers <> g.readers - CASE WHEN b.cap = 3 THEN 1 ELSE 0 END)`,
 	"a roster of no message": `
 SELECT name FROM delivery_rosters WHERE roster NOT IN (SELECT roster FROM delivery_messages WHERE roster IS NOT NULL)`,
 	"a roster that lacks members": `
 SELECT g.name FROM delivery_rosters g WHERE g.size <> (
 	SELECT count(*) FROM delivery_members b JOIN delivery_readers p ON p.reader = b.reader WHERE b.roster = g.roster AND p.conv = g.conv)`,
+	"a roster that counts the caps of its members otherwise": `
+SELECT g.name FROM delivery_rosters g WHERE g.tracked <> (SELECT count(*) FROM delivery_members WHERE roster = g.roster AND cap >= 2)
+	OR g.readers <> (SELECT count(*) FROM delivery_members WHERE roster = g.roster AND cap = 3)`,
+	"a receipt above its recipient's cap": `
+SELECT m.id FROM delivery_receipts r JOIN delivery_messages m ON m.conv = r.conv AND m.seq = r.seq
+JOIN delivery_members b ON b.roster = m.roster AND b.reader = r.reader WHERE r.status > b.cap`,
 	"members of no roster": `
 SELECT p.name FROM delivery_members b LEFT JOIN delivery_readers p ON p.reader = b.reader WHERE b.roster NOT IN (SELECT roster FROM delivery_rosters)`,
 }

@@ -244,7 +244,7 @@ func (c *contest) audit(conversation string) int64 {
 	}
 	for _, m := range page.Messages {
 		u := last[m.ID]
-		got := delivery.Update{Message: m.ID, Sender: m.Sender, Version: m.Version, Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total}
+		got := delivery.Update{Message: m.ID, Sender: m.Sender, Version: m.Version, Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total, Readers: m.Readers}
 		if u.Receipt = nil; u != got {
 			t.Errorf("a message is %+v, the last event told of %+v", got, u)
 		}

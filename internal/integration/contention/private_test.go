@@ -112,3 +112,44 @@ func send(t *testing.T, tracker *delivery.Tracker, draft delivery.Draft) {
 		t.Fatal(err)
 	}
 }
+
+// Marks of a user who is untracked change nothing that others see, and a wait would show them.
+func TestMarksOfUntrackedUsersDoNotWaitForAConversation(t *testing.T) {
+	for _, e := range engines.All {
+		if e.Kind == engines.SQLite {
+			continue // it has one writer at a time
+		}
+		t.Run(e.Name, func(t *testing.T) {
+			db, store := stores.Migrated(t, e)
+			tracker := stores.Tracker(t, store)
+			for _, id := range []string{"m1", "m2", "m3"} {
+				audience := delivery.Audience{Recipients: []string{"bob", "carol"}, Untracked: []string{"bob"}}
+				send(t, tracker, delivery.Draft{ID: id, Conversation: "c", Sender: "alice", Audience: audience})
+			}
+			tx := stores.Begin(t, db)
+			if _, err := tracker.MarkTx(t.Context(), tx, delivery.Actor{User: "carol"}, delivery.Delivered, "m1", "m2"); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			bob := delivery.Actor{User: "bob"}
+			if own, err := tracker.MarkRead(ctx, bob, "m1"); err != nil || own.Status != delivery.Read {
+				t.Errorf("a mark: %+v, %v", own, err)
+			}
+			results, err := tracker.Mark(ctx, bob, delivery.Read, "m1", "m2")
+			if err != nil || results[1].Err != nil || results[1].Own.Status != delivery.Read {
+				t.Errorf("marks: %+v, %v", results, err)
+			}
+			if _, err := tracker.MarkUpTo(ctx, bob, delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m3"}); err != nil {
+				t.Errorf("an up-to mark: %v", err)
+			}
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			unread, err := tracker.Unread(t.Context(), bob, "c")
+			if err != nil || unread[0].Count != 0 {
+				t.Errorf("unread: %+v, %v", unread, err)
+			}
+		})
+	}
+}

@@ -32,6 +32,8 @@ func TestMachineNoticesEveryBrokenStore(t *testing.T) {
 		"a repeated mark takes a new time":                  inMemory().over(func(s delivery.Keeper) delivery.Keeper { return stamping{s} }),
 		"a repeated send takes the new body":                inMemory().over(func(s delivery.Keeper) delivery.Keeper { return rewriting{s} }),
 		"one excluded socket goes for all events":           inMemory().over(func(s delivery.Keeper) delivery.Keeper { return excluding{s} }),
+		"who hides reads is seen to read":                   inMemory().over(func(s delivery.Keeper) delivery.Keeper { return frank{s} }),
+		"what is not shown is not kept":                     inMemory().over(func(s delivery.Keeper) delivery.Keeper { return careless{s} }),
 		"a transaction that is rolled back is kept":         {stores: inMemory().stores, commit: true},
 		"a transaction that is rolled back is kept, by SQL": committing(inDatabase(t, engines.All[0])),
 	} {
@@ -82,6 +84,33 @@ func (v *verdict) Failed() bool                      { return v.failed }
 func (v *verdict) reason() string {
 	first, _, _ := strings.Cut(v.log.String(), "\nTo reproduce")
 	return first
+}
+
+// frank takes who hides reads for who does not.
+type frank struct{ delivery.Keeper }
+
+func (s frank) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	messages = slices.Clone(messages)
+	for i := range messages {
+		messages[i].Caps = slices.Clone(messages[i].Caps)
+		for k, cap := range messages[i].Caps {
+			if cap == delivery.Delivered {
+				messages[i].Caps[k] = delivery.Read
+			}
+		}
+	}
+	return s.Keeper.Create(ctx, messages, lease)
+}
+
+// careless keeps no private marks.
+type careless struct{ delivery.Keeper }
+
+func (s careless) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease delivery.Lease) ([]delivery.MarkedOwn, []delivery.Claimed, error) {
+	marks = slices.Clone(marks)
+	for i := range marks {
+		marks[i].Status = min(marks[i].Status, delivery.Delivered)
+	}
+	return s.Keeper.AdvanceOwn(ctx, marks, lease)
 }
 
 // caseless takes Bob for bob.

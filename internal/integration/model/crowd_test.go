@@ -293,7 +293,9 @@ func (m *market) send(g string) {
 	p.Conversation = g
 	m.posts = append(m.posts, p)
 	_, err := m.tracker.Send(m.ctx, delivery.Draft{ID: id, Conversation: g, Sender: sender, Audience: delivery.Audience{Roster: delivery.Roster{
-		Key: fmt.Sprint("edition ", m.edition[g]), Members: func(context.Context) ([]string, error) { return slices.Collect(maps.Keys(members)), nil },
+		Key: fmt.Sprint("edition ", m.edition[g]), Members: func(context.Context) (delivery.Members, error) {
+			return delivery.Members{Users: slices.Collect(maps.Keys(members))}, nil
+		},
 	}}})
 	m.must(err)
 }

@@ -117,11 +117,23 @@ func (m *machine) send(on calls) {
 	}
 	if rapid.Bool().Draw(m.T, "frozen") {
 		draft.Open, draft.Recipients = false, rapid.SliceOfN(users, 0, 4).Draw(m.T, "recipients")
+		if rapid.Bool().Draw(m.T, "capped") {
+			draft.Untracked, draft.HideRead = rapid.SliceOfN(users, 0, 2).Draw(m.T, "untracked"), rapid.SliceOfN(users, 0, 3).Draw(m.T, "hide read")
+		}
 	}
 	if sent, ok := m.ref.messages[draft.ID]; ok && rapid.Bool().Draw(m.T, "repeat") {
 		draft.Conversation, draft.Sender, draft.Body = sent.Conversation, sent.Sender, sent.Body
 		if draft.Audience = (delivery.Audience{Open: sent.Open, Quorum: sent.Quorum}); !sent.Open {
-			draft.Recipients = append([]string{}, m.ref.recipients(draft.ID)...)
+			draft.Recipients = []string{}
+			for key, cap := range m.ref.capsOf(draft.ID) {
+				draft.Recipients = append(draft.Recipients, key.recipient)
+				switch cap {
+				case delivery.Sent:
+					draft.Untracked = append(draft.Untracked, key.recipient)
+				case delivery.Delivered:
+					draft.HideRead = append(draft.HideRead, key.recipient)
+				}
+			}
 		}
 	}
 	at := m.clock.tick()
@@ -187,7 +199,7 @@ func (m *machine) markUpTo(on calls) {
 	if got.Changed > 0 {
 		order = m.versions(on, actor.User, conversation)
 	}
-	want, wantErr := m.ref.markUpTo(actor, status, conversation, message, order, at)
+	want, wantErr := m.ref.markUpTo(actor, status, conversation, message, order, at, err != nil)
 	m.same("MarkUpTo", got, want)
 	m.sameError("MarkUpTo", err, wantErr)
 }
@@ -319,6 +331,16 @@ func (m *machine) lookAt(tracker *delivery.Tracker, id string) {
 	receipts := page.Receipts
 	for i := range receipts {
 		receipts[i] = m.receipt(receipts[i])
+		cap, frozen := m.ref.caps[receiptKey{id, receipts[i].Recipient}]
+		reason := delivery.Reason("")
+		switch {
+		case frozen && cap == delivery.Sent:
+			reason = "untracked"
+		case frozen && cap == delivery.Delivered && receipts[i].Status == delivery.Delivered:
+			reason = "capped"
+		}
+		m.same("a receipt's reason", receipts[i].Reason, reason)
+		receipts[i].Reason = ""
 	}
 	m.same("Receipts", slices.Concat(receipts), slices.Concat(m.ref.receiptsOf(id)))
 }

@@ -16,6 +16,8 @@ type reference struct {
 	messages map[string]delivery.Message     // by id
 	deleted  map[string]delivery.Message     // tombstones, by id
 	receipts map[receiptKey]delivery.Receipt // those that exist
+	own      map[receiptKey]delivery.Status  // what users alone know, where caps hid it
+	caps     map[receiptKey]delivery.Status  // of the senders and recipients of frozen messages
 	members  map[string]map[string]bool      // by conversation: whom the app's rule lets mark
 	pending  map[place]change                // committed, and in no event that the notifier has seen for good
 	replayed map[place]delivery.Event        // by the first version: what was dead and is waiting again
@@ -43,6 +45,8 @@ func newReference() *reference {
 		messages: map[string]delivery.Message{},
 		deleted:  map[string]delivery.Message{},
 		receipts: map[receiptKey]delivery.Receipt{},
+		own:      map[receiptKey]delivery.Status{},
+		caps:     map[receiptKey]delivery.Status{},
 		members:  map[string]map[string]bool{},
 		pending:  map[place]change{},
 		replayed: map[place]delivery.Event{},
@@ -53,19 +57,39 @@ func newReference() *reference {
 // clone is the reference as a transaction sees it that may be rolled back. It shares the members.
 func (r *reference) clone() *reference {
 	return &reference{
-		maps.Clone(r.versions), maps.Clone(r.messages), maps.Clone(r.deleted), maps.Clone(r.receipts), r.members,
+		maps.Clone(r.versions), maps.Clone(r.messages), maps.Clone(r.deleted), maps.Clone(r.receipts), maps.Clone(r.own), maps.Clone(r.caps), r.members,
 		maps.Clone(r.pending), maps.Clone(r.replayed), maps.Clone(r.dead),
 	}
 }
 
 func (r *reference) send(d delivery.Draft, at time.Time) (delivery.Message, error) {
 	recipients := slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(d.Recipients))), func(user string) bool { return user == d.Sender })
+	caps := map[receiptKey]delivery.Status{}
+	total, readers := 0, 0
+	for _, user := range append(slices.Clone(recipients), d.Sender) {
+		cap := delivery.Read
+		if slices.Contains(d.HideRead, user) {
+			cap = delivery.Delivered
+		}
+		if slices.Contains(d.Untracked, user) {
+			cap = delivery.Sent
+		}
+		if !d.Open {
+			caps[receiptKey{d.ID, user}] = cap
+		}
+		if user != d.Sender && cap >= delivery.Delivered {
+			total++
+		}
+		if user != d.Sender && cap == delivery.Read {
+			readers++
+		}
+	}
 	quorum := max(1, d.Quorum)
-	if most := max(1, len(recipients)); !d.Open && (d.Quorum == 0 || quorum > most) {
+	if most := max(1, total); !d.Open && (d.Quorum == 0 || quorum > most) {
 		quorum = most
 	}
 	header := delivery.Header{
-		ID: d.ID, Conversation: d.Conversation, Sender: d.Sender, Open: d.Open, Total: len(recipients), Quorum: quorum,
+		ID: d.ID, Conversation: d.Conversation, Sender: d.Sender, Open: d.Open, Total: total, Readers: readers, Quorum: quorum,
 	}
 	if _, gone := r.deleted[d.ID]; gone {
 		return delivery.Message{}, delivery.ErrGone
@@ -73,8 +97,7 @@ func (r *reference) send(d delivery.Draft, at time.Time) (delivery.Message, erro
 	if there, ok := r.messages[d.ID]; ok {
 		same := there.Header
 		same.Seq, same.SentAt = 0, time.Time{}
-		frozen := d.Open || slices.Equal(recipients, r.recipients(d.ID))
-		if same != header || there.Body != d.Body || !frozen {
+		if same != header || there.Body != d.Body || !maps.Equal(caps, r.capsOf(d.ID)) {
 			return delivery.Message{}, delivery.ErrConflict
 		}
 		return there, nil
@@ -83,6 +106,7 @@ func (r *reference) send(d delivery.Draft, at time.Time) (delivery.Message, erro
 	header.Seq, header.SentAt = version, at
 	m := delivery.Message{Header: header, Body: d.Body, Tally: delivery.Tally{Version: version, Status: delivery.Sent}}
 	r.messages[d.ID] = m
+	maps.Copy(r.caps, caps)
 	for _, user := range recipients {
 		r.receipts[receiptKey{d.ID, user}] = delivery.Receipt{Message: d.ID, Recipient: user, Status: delivery.Sent, Version: version}
 	}
@@ -102,6 +126,9 @@ func (r *reference) delete(actor delivery.Actor, id string) bool {
 	}
 	delete(r.messages, id)
 	maps.DeleteFunc(r.receipts, func(k receiptKey, _ delivery.Receipt) bool { return k.message == id })
+	for _, of := range []map[receiptKey]delivery.Status{r.own, r.caps} {
+		maps.DeleteFunc(of, func(k receiptKey, _ delivery.Status) bool { return k.message == id })
+	}
 	r.pending[place{m.Conversation, version}] = change{delivery.MessageDeleted, actor.Socket, delivery.Update{Message: id, Version: version}}
 	return true
 }
@@ -123,13 +150,53 @@ func (r *reference) refusal(user, id string) error {
 	return nil
 }
 
-// advances reports whether a mark by someone who may would change anything.
-func (r *reference) advances(user, id string, to delivery.Status) bool {
-	return r.receipts[receiptKey{id, user}].Status < to
+// capsOf returns those of a message's sender and recipients.
+func (r *reference) capsOf(id string) map[receiptKey]delivery.Status {
+	caps := maps.Clone(r.caps)
+	maps.DeleteFunc(caps, func(k receiptKey, _ delivery.Status) bool { return k.message != id })
+	return caps
 }
 
-// mark advances a receipt if that is a step.
+// shown is what others may see of a status.
+func (r *reference) shown(user, id string, status delivery.Status) delivery.Status {
+	if cap, capped := r.caps[receiptKey{id, user}]; capped {
+		return min(status, cap)
+	}
+	return status
+}
+
+// advances reports whether others would see a change by a mark of someone who may.
+func (r *reference) advances(user, id string, to delivery.Status) bool {
+	return r.receipts[receiptKey{id, user}].Status < r.shown(user, id, to)
+}
+
+// knows is how far a message has come to the user's own knowledge.
+func (r *reference) knows(user, id string) delivery.Status {
+	key := receiptKey{id, user}
+	return max(r.receipts[key].Status, r.own[key])
+}
+
+// keep keeps for the user alone that the message is at the status.
+func (r *reference) keep(user, id string, status delivery.Status) (changed bool) {
+	if changed = r.knows(user, id) < status; changed {
+		r.own[receiptKey{id, user}] = status
+	}
+	return changed
+}
+
+// mark advances a receipt if that is a step, and keeps what is hidden of it. It returns the receipt,
+// or if that shows less than the mark, what the user knows then.
 func (r *reference) mark(actor delivery.Actor, id string, to delivery.Status, at time.Time) (delivery.Receipt, bool) {
+	receipt, changed := r.advance(actor, id, r.shown(actor.User, id, to), at)
+	kept := r.keep(actor.User, id, to)
+	if receipt.Status < to {
+		receipt.Status = r.knows(actor.User, id)
+	}
+	return receipt, changed || kept
+}
+
+// advance advances a receipt to what is shown.
+func (r *reference) advance(actor delivery.Actor, id string, to delivery.Status, at time.Time) (delivery.Receipt, bool) {
 	key := receiptKey{id, actor.User}
 	if !r.advances(actor.User, id, to) {
 		return r.receipts[key], false
@@ -148,7 +215,14 @@ func (r *reference) mark(actor delivery.Actor, id string, to delivery.Status, at
 	if m.Delivered >= m.Quorum && m.Status == delivery.Sent {
 		m.Status, m.DeliveredAt = delivery.Delivered, at
 	}
-	if m.Read >= m.Quorum && m.Status == delivery.Delivered {
+	readers := m.Quorum // who must have read it
+	if !m.Open {
+		readers = min(m.Quorum, m.Readers)
+	}
+	if m.Read >= readers && readers > 0 && m.Status != delivery.Read {
+		if m.Status == delivery.Sent {
+			m.DeliveredAt = at
+		}
 		m.Status, m.ReadAt = delivery.Read, at
 	}
 	r.messages[id] = m
@@ -158,8 +232,9 @@ func (r *reference) mark(actor delivery.Actor, id string, to delivery.Status, at
 	return receipt, true
 }
 
-// markUpTo marks all that it may, in the given order.
-func (r *reference) markUpTo(actor delivery.Actor, to delivery.Status, conversation, last string, order map[string]int64, at time.Time) (delivery.UpToResult, error) {
+// markUpTo marks all that it may, in the given order. Refused says that the store refuses the mark,
+// which is its own affair if the user already knows all that it would say to the user alone.
+func (r *reference) markUpTo(actor delivery.Actor, to delivery.Status, conversation, last string, order map[string]int64, at time.Time, refused bool) (delivery.UpToResult, error) {
 	end, exists := r.messages[last]
 	if !exists {
 		end, exists = r.deleted[last]
@@ -167,9 +242,17 @@ func (r *reference) markUpTo(actor delivery.Actor, to delivery.Status, conversat
 	if !exists || end.Conversation != conversation {
 		return delivery.UpToResult{}, delivery.ErrNotFound
 	}
-	var frozen, open []string
+	var frozen, open, hidden []string
+	fresh := false // the user does not know all that is hidden
 	for _, m := range r.inOrder(conversation) {
-		if m.Seq > end.Seq || m.Sender == actor.User || !r.advances(actor.User, m.ID, to) {
+		if m.Seq > end.Seq || m.Sender == actor.User {
+			continue
+		}
+		if r.shown(actor.User, m.ID, to) < to && r.refusal(actor.User, m.ID) == nil {
+			hidden = append(hidden, m.ID)
+			fresh = fresh || r.knows(actor.User, m.ID) < to
+		}
+		if !r.advances(actor.User, m.ID, to) {
 			continue
 		}
 		if m.Open {
@@ -185,7 +268,9 @@ func (r *reference) markUpTo(actor delivery.Actor, to delivery.Status, conversat
 	}
 	slices.SortStableFunc(todo, func(a, b string) int { return cmp.Compare(order[a], order[b]) })
 	_, received := r.receipts[receiptKey{last, actor.User}]
-	if len(todo) == 0 {
+	member := r.members[conversation][actor.User]
+	passed := len(open) == 0 || member
+	if len(todo) == 0 && !fresh && (len(hidden) == 0 || refused) {
 		if end.Deleted && !r.members[conversation][actor.User] {
 			return delivery.UpToResult{}, delivery.ErrForbidden
 		}
@@ -194,11 +279,22 @@ func (r *reference) markUpTo(actor delivery.Actor, to delivery.Status, conversat
 		}
 		return delivery.UpToResult{}, nil
 	}
-	result := delivery.UpToResult{Changed: len(todo), From: r.versions[conversation] + 1}
-	for _, id := range todo {
-		r.mark(actor, id, to, at)
+	result := delivery.UpToResult{Changed: len(todo)}
+	for i, id := range todo {
+		r.advance(actor, id, r.shown(actor.User, id, to), at)
+		if result.To = r.versions[conversation]; i == 0 {
+			result.From = result.To
+		}
 	}
-	result.To = r.versions[conversation]
+	switch {
+	case len(hidden) == 0 || end.Open && !member:
+	case passed:
+		for _, id := range hidden {
+			r.keep(actor.User, id, to)
+		}
+	case received:
+		r.keep(actor.User, last, to)
+	}
 	return result, nil
 }
 
@@ -322,6 +418,7 @@ func (r *reference) changes(viewer, conversation string, since int64, limit int)
 // seenBy is a message with the viewer's own receipt.
 func (r *reference) seenBy(viewer string, m delivery.Message) delivery.Message {
 	if own, ok := r.receipts[receiptKey{m.ID, viewer}]; ok {
+		own.Status = r.knows(viewer, m.ID)
 		m.Own = (*delivery.Own)(&own)
 	}
 	return m
@@ -330,6 +427,6 @@ func (r *reference) seenBy(viewer string, m delivery.Message) delivery.Message {
 func update(m delivery.Message) delivery.Update {
 	return delivery.Update{
 		Message: m.ID, Sender: m.Sender, Version: m.Version,
-		Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total,
+		Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total, Readers: m.Readers,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/msgdelivery/delivery"
@@ -66,7 +67,7 @@ func newHistory(t testing.TB, conversations int, of ...engines.Engine) (*history
 	// The app has more conversations and rosters than fit on a few pages, which Postgres would
 	// rather read than an index.
 	h.exec("INSERT INTO delivery_conversations (id, version) " + series(1, 3000) + "SELECT CONCAT('other', n), 0 FROM s")
-	h.exec("INSERT INTO delivery_rosters (conv, name, size) SELECT conv, 'other', 1 FROM delivery_conversations WHERE id LIKE 'other%'")
+	h.exec("INSERT INTO delivery_rosters (conv, name, size, tracked, readers) SELECT conv, 'other', 1, 1, 1 FROM delivery_conversations WHERE id LIKE 'other%'")
 	h.exec("INSERT INTO delivery_members (roster, reader) SELECT roster, roster FROM delivery_rosters WHERE name = 'other'")
 	h.exec("INSERT INTO delivery_rules (name, since, head, tail) " + series(1, 3000) + "SELECT CONCAT('other', n), 0, 0, 0 FROM s")
 	h.exec("INSERT INTO delivery_looked (conv, rule, seq, reader) SELECT conv, conv, 1, 0 FROM delivery_conversations WHERE id LIKE 'other%'")
@@ -75,7 +76,7 @@ func newHistory(t testing.TB, conversations int, of ...engines.Engine) (*history
 	h.exec("INSERT INTO delivery_conversations (id, version) " + series(1, conversations) + "SELECT CONCAT('c', n), 0 FROM s")
 	const in = " FROM delivery_conversations c, (SELECT 'ann' AS u UNION SELECT 'bob' UNION SELECT 'cem' UNION SELECT 'dan') u WHERE id > 'c0' AND id < 'd'"
 	h.exec("INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq) SELECT conv, u, 0, 0" + in)
-	h.exec("INSERT INTO delivery_rosters (conv, name, size) SELECT conv, 'them', 3" + in + " AND u = 'ann'")
+	h.exec("INSERT INTO delivery_rosters (conv, name, size, tracked, readers) SELECT conv, 'them', 3, 3, 3" + in + " AND u = 'ann'")
 	h.exec("INSERT INTO delivery_members (roster, reader) SELECT roster, reader FROM delivery_rosters g" +
 		" JOIN delivery_readers p ON p.conv = g.conv AND p.name <> 'ann' WHERE g.conv IN (SELECT conv" + in + ")")
 	return h, visitors
@@ -92,8 +93,8 @@ func (h *history) grow(messages int) {
 		of := " FROM s, (SELECT c.conv, SUBSTR(id, 2) AS c, ann.reader AS ann, cem.reader AS cem, roster FROM delivery_conversations c" +
 			" JOIN delivery_readers ann ON ann.conv = c.conv AND ann.name = 'ann' JOIN delivery_readers cem ON cem.conv = c.conv AND cem.name = 'cem'" +
 			" JOIN delivery_rosters g ON g.conv = c.conv AND g.name = 'them' WHERE " + which + ") c"
-		h.exec("INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, total, quorum, sent_at, stored_at) " + series(from, to) +
-			"SELECT conv, n, CONCAT('m', c, '-', n), ann, '', CASE WHEN n % 10 = 0 THEN roster END, CASE WHEN n % 10 = 0 THEN 3 ELSE 0 END, 1, " + now + ", 0" + of)
+		h.exec("INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, recipients, total, readers, quorum, sent_at, stored_at) " + series(from, to) +
+			"SELECT conv, n, CONCAT('m', c, '-', n), ann, '', CASE WHEN n % 10 = 0 THEN roster END" + strings.Repeat(", CASE WHEN n % 10 = 0 THEN 3 ELSE 0 END", 3) + ", 1, " + now + ", 0" + of)
 		h.exec("INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count) " + series(from, to) +
 			"SELECT conv, n, n, 1, 0, 0" + of)
 		h.exec("INSERT INTO delivery_receipts (conv, seq, reader, status, version) " + series(from, to) +

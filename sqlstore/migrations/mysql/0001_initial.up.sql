@@ -41,14 +41,14 @@ CREATE TABLE IF NOT EXISTS delivery_readers (
 
 -- The sets of readers that a conversation's messages are for, by their keys. None ever changes. A member's cap is
 -- the highest status of it that others may ever see. Members at cap 1 are untracked, those at cap 2 hide that they read.
--- A roster is gone with its last message.
+-- Of as many members as size says, tracked are at cap 2 or more, and readers at cap 3. A roster is gone with its last message.
 CREATE TABLE IF NOT EXISTS delivery_rosters (
 	conv      BIGINT NOT NULL,
 	name      VARBINARY(160) NOT NULL,
 	roster    BIGINT NOT NULL AUTO_INCREMENT,
 	size      INT NOT NULL,
-	untracked INT NOT NULL DEFAULT 0,
-	hiding    INT NOT NULL DEFAULT 0,
+	tracked   INT NOT NULL,
+	readers   INT NOT NULL,
 	PRIMARY KEY (conv, name),
 	UNIQUE KEY delivery_rosters_roster (roster)
 ) ENGINE=InnoDB;
@@ -62,22 +62,22 @@ CREATE TABLE IF NOT EXISTS delivery_members (
 
 -- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
 -- are its roster without its sender. A message without a roster is open. A deleted message has no sender: of such a row,
--- only the id, the place and the version count. Of a message's recipients, total are tracked, and as many of these as hiding
--- says hide that they read. sent_at is by the clock of the app. stored_at is by the clock of the database, in microseconds
--- since 1970.
+-- only the id, the place and the version count. Of a message's recipients, total are tracked, and readers of these do not
+-- hide that they read. sent_at is by the clock of the app. stored_at is by the clock of the database, in microseconds since
+-- 1970.
 CREATE TABLE IF NOT EXISTS delivery_messages (
-	conv      BIGINT NOT NULL,
-	seq       BIGINT NOT NULL,
-	id        VARBINARY(128) NOT NULL,
-	sender    BIGINT,
-	body      MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
-	roster    BIGINT,
-	total     INT NOT NULL,
-	quorum    INT NOT NULL,
-	untracked INT NOT NULL DEFAULT 0,
-	hiding    INT NOT NULL DEFAULT 0,
-	sent_at   BIGINT NOT NULL,
-	stored_at BIGINT NOT NULL,
+	conv       BIGINT NOT NULL,
+	seq        BIGINT NOT NULL,
+	id         VARBINARY(128) NOT NULL,
+	sender     BIGINT,
+	body       MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL,
+	roster     BIGINT,
+	recipients INT NOT NULL DEFAULT 0,
+	total      INT NOT NULL,
+	readers    INT NOT NULL DEFAULT 0,
+	quorum     INT NOT NULL,
+	sent_at    BIGINT NOT NULL,
+	stored_at  BIGINT NOT NULL,
 	PRIMARY KEY (conv, seq),
 	UNIQUE KEY delivery_messages_id (id),
 	KEY delivery_messages_roster (roster),

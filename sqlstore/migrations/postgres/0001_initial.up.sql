@@ -37,13 +37,13 @@ CREATE INDEX delivery_readers_name ON delivery_readers (name, conv);
 
 -- The sets of users that a conversation's messages were sent to, by the key of each. They never change. A member's cap is
 -- the highest status of it that others may ever see. Members at cap 1 are untracked, those at cap 2 hide that they read.
--- A roster is gone with its last message.
+-- Of as many members as size says, tracked are at cap 2 or more, and readers at cap 3. A roster is gone with its last message.
 CREATE TABLE delivery_rosters (
 	roster    BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	conv      BIGINT NOT NULL,
 	size      INTEGER NOT NULL,
-	untracked INTEGER NOT NULL DEFAULT 0,
-	hiding    INTEGER NOT NULL DEFAULT 0,
+	tracked   INTEGER NOT NULL,
+	readers   INTEGER NOT NULL,
 	name      TEXT COLLATE "C" NOT NULL,
 	UNIQUE (conv, name)
 );
@@ -57,22 +57,22 @@ CREATE TABLE delivery_members (
 
 -- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
 -- are the roster without the sender. An open message has no roster. A deleted message has no sender: of such a row, only
--- the id, the place and the version count. Of a message's recipients, total are tracked, and as many of these as hiding
--- says hide that they read. sent_at is by the clock of the app. stored_at is by the clock of the database, in microseconds
--- since 1970.
+-- the id, the place and the version count. Of a message's recipients, total are tracked, and readers of these do not hide
+-- that they read. sent_at is by the clock of the app. stored_at is by the clock of the database, in microseconds since
+-- 1970.
 CREATE TABLE delivery_messages (
-	conv      BIGINT NOT NULL,
-	seq       BIGINT NOT NULL,
-	sender    BIGINT,
-	roster    BIGINT,
-	sent_at   TIMESTAMPTZ NOT NULL,
-	stored_at BIGINT NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
-	total     INTEGER NOT NULL,
-	quorum    INTEGER NOT NULL,
-	untracked INTEGER NOT NULL DEFAULT 0,
-	hiding    INTEGER NOT NULL DEFAULT 0,
-	id        TEXT COLLATE "C" NOT NULL UNIQUE,
-	body      TEXT NOT NULL,
+	conv       BIGINT NOT NULL,
+	seq        BIGINT NOT NULL,
+	sender     BIGINT,
+	roster     BIGINT,
+	sent_at    TIMESTAMPTZ NOT NULL,
+	stored_at  BIGINT NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+	recipients INTEGER NOT NULL DEFAULT 0,
+	total      INTEGER NOT NULL,
+	readers    INTEGER NOT NULL DEFAULT 0,
+	quorum     INTEGER NOT NULL,
+	id         TEXT COLLATE "C" NOT NULL UNIQUE,
+	body       TEXT NOT NULL,
 	PRIMARY KEY (conv, seq)
 );
 

@@ -37,14 +37,14 @@ CREATE INDEX delivery_readers_name ON delivery_readers (name, conv);
 
 -- The sets of readers that a conversation's messages are for, by their keys. None ever changes. A member's cap is
 -- the highest status of it that others may ever see. Members at cap 1 are untracked, those at cap 2 hide that they read.
--- A roster is gone with its last message.
+-- Of as many members as size says, tracked are at cap 2 or more, and readers at cap 3. A roster is gone with its last message.
 CREATE TABLE delivery_rosters (
 	roster    INTEGER PRIMARY KEY AUTOINCREMENT,
 	conv      INTEGER NOT NULL,
 	name      TEXT NOT NULL,
 	size      INTEGER NOT NULL,
-	untracked INTEGER NOT NULL DEFAULT 0,
-	hiding    INTEGER NOT NULL DEFAULT 0,
+	tracked   INTEGER NOT NULL,
+	readers   INTEGER NOT NULL,
 	UNIQUE (conv, name)
 );
 
@@ -57,22 +57,22 @@ CREATE TABLE delivery_members (
 
 -- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
 -- are its roster without its sender. A message without a roster is open. A deleted message has no sender: of such a row,
--- only the id, the place and the version count. Of a message's recipients, total are tracked, and as many of these as hiding
--- says hide that they read. sent_at is by the clock of the app. stored_at is by the clock of the database, in microseconds
--- since 1970.
+-- only the id, the place and the version count. Of a message's recipients, total are tracked, and readers of these do not
+-- hide that they read. sent_at is by the clock of the app. stored_at is by the clock of the database, in microseconds since
+-- 1970.
 CREATE TABLE delivery_messages (
-	conv      INTEGER NOT NULL,
-	seq       INTEGER NOT NULL,
-	id        TEXT NOT NULL UNIQUE,
-	sender    INTEGER,
-	body      TEXT NOT NULL,
-	roster    INTEGER,
-	total     INTEGER NOT NULL,
-	quorum    INTEGER NOT NULL,
-	untracked INTEGER NOT NULL DEFAULT 0,
-	hiding    INTEGER NOT NULL DEFAULT 0,
-	sent_at   INTEGER NOT NULL,
-	stored_at INTEGER NOT NULL,
+	conv       INTEGER NOT NULL,
+	seq        INTEGER NOT NULL,
+	id         TEXT NOT NULL UNIQUE,
+	sender     INTEGER,
+	body       TEXT NOT NULL,
+	roster     INTEGER,
+	recipients INTEGER NOT NULL DEFAULT 0,
+	total      INTEGER NOT NULL,
+	readers    INTEGER NOT NULL DEFAULT 0,
+	quorum     INTEGER NOT NULL,
+	sent_at    INTEGER NOT NULL,
+	stored_at  INTEGER NOT NULL,
 	PRIMARY KEY (conv, seq)
 ) WITHOUT ROWID;
 

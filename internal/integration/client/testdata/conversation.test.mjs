@@ -20,6 +20,18 @@ test('updates apply by version, whatever their order', async () => {
   assert.ok(!seen.includes('delivered'));
 });
 
+test('who hides reads is in the total and not among the readers, whatever brings the message', async () => {
+  const server = new Server();
+  server.say('m', 'bob', { total: 3, readers: 1 });
+  const { room, wire } = await open(server);
+  assert.deepEqual([room.messages.get('m').total, room.messages.get('m').readers], [3, 1]);
+  const { kind, payload } = server.mark('m', 'delivered', 'alice');
+  wire.bring({ kind, payload: { ...payload, shared: { ...payload.shared, hiding: 2 } } });
+  assert.deepEqual([room.messages.get('m').delivered, room.messages.get('m').readers], [1, 1]);
+  wire.bring(server.mark('m', 'read', 'alice'));
+  assert.equal(room.messages.get('m').readers, 3, 'an event that does not say so tells that nobody hides');
+});
+
 test('an event in order is applied without a request', async () => {
   const server = new Server();
   server.say('m', 'bob');
