@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -75,6 +76,7 @@ func (w *world) notify(_ context.Context, events []delivery.Event) error {
 
 // run makes the calls of a sequence, as they are or as they are to look.
 func (w *world) run(script []step, hidden bool) ([]string, error) {
+	w.remind() // which begins the rule
 	for i, s := range script {
 		looks, something := s.shown()
 		fmt.Fprintf(&w.log, "step %d\n", i) // not what it is, which differs
@@ -201,8 +203,19 @@ func (w *world) lookAtAll() {
 			}
 		}
 	}
+	w.remind()
 	messages, err := w.tracker.Load(w.ctx, w.ofAll(all.ids)...)
 	w.note("load", messages, err)
+}
+
+// remind writes down of whom the app tells their senders that they have not read a message.
+func (w *world) remind() {
+	rule := delivery.OverdueRule{Name: w.of("rule"), Status: delivery.Read, After: time.Microsecond, For: delivery.ForSender}
+	due, err := w.tracker.Overdue(w.ctx, rule, delivery.MaxBatch)
+	for _, d := range due {
+		w.note("overdue", []any{d.Message, d.Recipient, d.Status}, nil)
+	}
+	w.note("overdue", len(due), err)
 }
 
 // note writes down what somebody gets to know.

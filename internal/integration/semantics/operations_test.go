@@ -14,6 +14,7 @@ type operation struct {
 	says     string                                            // above the table
 	messages []string                                          // that the cells are about
 	but      []string                                          // actors for whom it makes no sense
+	first    func(w *world) error                              // before m1 and m2 are sent
 	before   func(w *world, is delivery.Actor) error           // what has happened
 	call     func(w *world, is delivery.Actor) (string, error) // the call, and what it answered
 }
@@ -53,6 +54,27 @@ func upTo(hide delivery.Hide) func(w *world, is delivery.Actor) (string, error) 
 func remove(w *world, is delivery.Actor) (string, error) {
 	n, err := w.tracker.Delete(w.ctx, is, w.of("m1"))
 	return fmt.Sprintf("deleted %d", n), err
+}
+
+// overdue asks for the recipients of m1 who have not read it, and looks for the user among them.
+func overdue(whose delivery.OverdueFor) func(w *world, is delivery.Actor) (string, error) {
+	return func(w *world, is delivery.Actor) (string, error) {
+		due, err := w.tracker.Overdue(w.ctx, delivery.OverdueRule{Name: w.of("rule"), Status: delivery.Read, After: time.Microsecond, For: whose}, delivery.MaxBatch)
+		for _, d := range due {
+			if d.Message.ID == w.of("m1") && d.Recipient == is.User {
+				return "overdue, " + d.Status.String(), err
+			}
+		}
+		return "not overdue", err
+	}
+}
+
+// begin makes a rule begin before m1 is sent.
+func begin(whose delivery.OverdueFor) func(w *world) error {
+	return func(w *world) error {
+		_, err := overdue(whose)(w, delivery.Actor{})
+		return err
+	}
 }
 
 var one, both = []string{"m1"}, []string{"m1", "m2"}
@@ -192,5 +214,13 @@ var operations = []operation{
 			}
 			return fmt.Sprintf("replayed %d", len(dead)), w.tracker.Replay(w.ctx, dead[0].Event.ID)
 		},
+	},
+	{
+		name: "Overdue, for the recipient", messages: one, but: []string{"recipient's second device"}, first: begin(delivery.ForRecipient), call: overdue(delivery.ForRecipient),
+		says: "The app asks who has not read m1, to tell those recipients alone. What they did in private counts.",
+	},
+	{
+		name: "Overdue, for the sender", messages: one, but: []string{"recipient's second device"}, first: begin(delivery.ForSender), call: overdue(delivery.ForSender),
+		says: "The app asks who has not read m1, to tell the sender. What recipients did in private does not count.",
 	},
 }

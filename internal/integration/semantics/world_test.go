@@ -78,6 +78,9 @@ func (w *world) send(sender delivery.Actor, id string, open bool) (delivery.Mess
 // row makes one call, and returns what it did.
 func (w *world) row(a actor, o operation) []string {
 	w.Helper()
+	if o.first != nil {
+		w.must(o.first(w))
+	}
 	for _, id := range []string{"m1", "m2"} {
 		_, err := w.send(delivery.Actor{User: w.of("alice")}, id, a.open)
 		w.must(err)
