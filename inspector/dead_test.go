@@ -100,7 +100,7 @@ func TestDeadLetters(t *testing.T) {
 		d := newDesk(t, memstore.New(), actions)
 		d.bury("room", "m1", "m2", "m3")
 		status, text := d.get("actor", "/confirm?do=replay&event=1&event=3&event=77")
-		d.want("the confirmation", status, text, 200, "Replay 2 dead letters?", `action="replay"`, `value="1"`, `value="3"`, "1 of the chosen are left out")
+		d.want("the confirmation", status, text, 200, "Replay 2 dead letters?", `action="replay"`, `name="event" value="1"`, `name="event" value="3"`, "1 of the chosen are left out")
 		if strings.Contains(text, `value="77"`) || strings.Contains(text, `value="2"`) || len(d.dead()) != 3 {
 			t.Errorf("it names others, or has changed something:\n%s", text)
 		}

@@ -44,6 +44,9 @@ func TestMessage(t *testing.T) {
 			"Dead letters of the conversation", "Event 3", "the channel&#39;s name is too long",
 			"Accepted by the notifier", "event 1, version 1", "event 2, version 2",
 			"Mark failed", "<code>eve</code>", delivery.ErrNotRecipient.Error(), delivery.ErrOwnMessage.Error(), "This is web-3, since <time")
+		if strings.Index(text, "event 2, version 2") > strings.Index(text, "event 1, version 1") {
+			t.Errorf("the newest fact is not the first:\n%s", text)
+		}
 		if strings.Contains(text, "Event 4") || strings.Contains(text, "m3") {
 			t.Errorf("it tells of another conversation:\n%s", text)
 		}
@@ -153,7 +156,7 @@ func TestMessage(t *testing.T) {
 				t.Fatal(err)
 			}
 			status, text := d.get("reader", page(id))
-			d.want(id, status, text, 200, want)
+			d.want(id, status, text, 200, `<p class="subject">`+want)
 			if strings.Contains(text, "<script>") || strings.Contains(text, "<b a") {
 				t.Errorf("%q became markup:\n%s", id, text)
 			}
