@@ -37,7 +37,7 @@ func (h *Handler) overview(q *request) (*answer, error) {
 func findings(b delivery.Backlog) (all []string) {
 	switch late := b.Oldest > longWait; {
 	case b.Breaker != delivery.BreakerClosed:
-		all = append(all, "The notifier’s endpoint fails. Events are kept, and published when it answers. Nothing has to be restarted.")
+		all = append(all, "The notifier’s endpoint fails. Events are kept, and published when it answers. Its last error, or the log, says what to check.")
 	case late && b.Calls > 0:
 		all = append(all, "Events wait although calls are under way: the notifier’s endpoint is slow.")
 	case late && b.Running:
