@@ -1,7 +1,6 @@
 package model
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -52,7 +51,7 @@ func (m *market) look(p *post) {
 	}
 	named := func(r delivery.Receipt) bool { return r.Recipient != "" }
 	if end := slices.IndexFunc(got, func(r delivery.Receipt) bool { return !named(r) }); end >= 0 {
-		slices.SortFunc(got[end:], func(a, b delivery.Receipt) int { return cmp.Compare(a.Status, b.Status) })
+		slices.SortFunc(got[end:], inAnyOrder)
 	}
 	if want := p.receipts(); !slices.Equal(got, want) {
 		m.Errorf("receipts of %s:\n%v\nwant\n%v", p.ID, got, want)
@@ -78,8 +77,8 @@ func (m *market) catchUp(g string) {
 			}
 			continue
 		}
-		if got.Version != p.version || got.Delivered != p.delivered || got.Read != p.read || got.Status != p.status() || got.Total != p.Total {
-			m.Errorf("the client has %+v, want version %d, %d delivered, %d read of %d, %v", got, p.version, p.delivered, p.read, p.Total, p.status())
+		if got.Version != p.version || got.Delivered != p.delivered || got.Read != p.read || got.Status != p.status() || got.Total != p.Total || got.Readers != p.Readers {
+			m.Errorf("the client has %+v, want version %d, %d delivered of %d, %d read of %d, %v", got, p.version, p.delivered, p.Total, p.read, p.Readers, p.status())
 		}
 	}
 }

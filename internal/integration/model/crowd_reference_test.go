@@ -28,6 +28,7 @@ type post struct {
 	author          string // the Sender, until that is erased
 	version         int64
 	members         map[string]bool // its roster
+	cap             func(user string) delivery.Status
 	shown           map[string]delivery.Status
 	delivered, read int
 	deleted         bool
@@ -37,6 +38,7 @@ type post struct {
 type reader struct {
 	private                map[int64]delivery.Status // by seq
 	delivered, badge, flag int64
+	reach                  [delivery.Read + 1]int64 // up to where public up-to marks have left nothing to show, by status
 	erased                 bool
 }
 
@@ -71,7 +73,7 @@ func (p *post) own(user string) delivery.Status {
 // status is what a quorum has reached.
 func (p *post) status() delivery.Status {
 	switch {
-	case p.read >= p.Quorum:
+	case p.Readers > 0 && p.read >= min(p.Quorum, p.Readers):
 		return delivery.Read
 	case p.delivered >= p.Quorum:
 		return delivery.Delivered
@@ -84,12 +86,17 @@ func (g *group) next() int64 {
 	return g.version
 }
 
-func (g *group) send(id, sender string, members map[string]bool) *post {
-	p := &post{group: g, author: sender, members: members, shown: map[string]delivery.Status{}}
+func (g *group) send(id, sender string, members map[string]bool, cap func(user string) delivery.Status) *post {
+	p := &post{group: g, author: sender, members: members, cap: cap, shown: map[string]delivery.Status{}}
 	p.version = g.next()
-	p.Header = delivery.Header{ID: id, Sender: sender, Seq: p.version, Total: len(members)}
-	if members[sender] {
-		p.Total--
+	p.Header = delivery.Header{ID: id, Sender: sender, Seq: p.version}
+	for user := range members {
+		if user != sender && cap(user) >= delivery.Delivered {
+			p.Total++
+		}
+		if user != sender && cap(user) == delivery.Read {
+			p.Readers++
+		}
 	}
 	p.Quorum = max(1, p.Total)
 	g.messages = append(g.messages, p)
@@ -121,7 +128,7 @@ func shows(hide delivery.Hide, status delivery.Status) delivery.Status {
 // advance makes the public part of a mark, and reports whether it was a step.
 func (p *post) advance(user string, to delivery.Status) bool {
 	was := p.seen(user)
-	if to <= was {
+	if to = min(to, p.cap(user)); to <= was {
 		return false
 	}
 	p.version, p.shown[user] = p.group.next(), to
@@ -149,18 +156,35 @@ func (p *post) mark(user string, hide delivery.Hide, status delivery.Status) {
 // upTo marks all up to a post, and returns how many receipts advanced as others see it.
 func (p *post) upTo(user string, hide delivery.Hide, status delivery.Status) (changed int, err error) {
 	g, r, to := p.group, p.group.reader(user), shows(hide, status)
+	capped := false // by a message that has not been passed
 	for _, m := range g.messages {
-		if m.Seq <= p.Seq && m.concerns(user) && !r.erased && m.advance(user, to) {
+		if m.Seq > p.Seq || !m.concerns(user) || r.erased {
+			continue
+		}
+		capped = capped || m.Seq > r.reach[to] && m.cap(user) < to
+		if m.advance(user, to) {
 			changed++
 		}
 	}
-	if to != 0 && changed == 0 && !p.deleted && p.refusal(user) == delivery.ErrNotRecipient {
+	if to != 0 && changed == 0 && !capped && !p.deleted && p.refusal(user) == delivery.ErrNotRecipient {
 		return 0, delivery.ErrNotRecipient
 	}
-	if to < status {
+	passed := !capped && (changed > 0 || p.concerns(user) || !p.deleted && p.author == user)
+	if to < status || capped {
+		before := *r
 		r.delivered = max(r.delivered, p.Seq)
 		if status == delivery.Read {
 			r.badge = max(r.badge, p.Seq)
+		}
+		known := max(before.delivered, before.badge, before.reach[delivery.Delivered])
+		if status == delivery.Read {
+			known = max(before.badge, before.reach[delivery.Read])
+		}
+		passed = passed || known < p.Seq || status == delivery.Read && before.flag > 0 && before.flag <= p.Seq
+	}
+	if passed {
+		for s := delivery.Delivered; s <= to; s++ {
+			r.reach[s] = max(r.reach[s], p.Seq)
 		}
 	}
 	if status == delivery.Read && r.flag <= p.Seq {
@@ -223,17 +247,31 @@ func (c *crowd) erase(user string) {
 // receipts are those of a post, in order of recipient, erased ones last.
 func (p *post) receipts() (all []delivery.Receipt) {
 	var nameless []delivery.Receipt
+	reason := func(user string) delivery.Reason {
+		switch cap := p.cap(user); {
+		case cap == delivery.Sent:
+			return "untracked"
+		case cap == delivery.Delivered && p.seen(user) == delivery.Delivered:
+			return "capped"
+		}
+		return ""
+	}
 	for user := range p.members {
 		if p.author == user {
 			continue
 		}
 		if p.group.reader(user).erased {
-			nameless = append(nameless, delivery.Receipt{Message: p.ID, Status: p.seen(user)})
+			nameless = append(nameless, delivery.Receipt{Message: p.ID, Status: p.seen(user), Reason: reason(user)})
 		} else {
-			all = append(all, delivery.Receipt{Message: p.ID, Recipient: user, Status: p.seen(user)})
+			all = append(all, delivery.Receipt{Message: p.ID, Recipient: user, Status: p.seen(user), Reason: reason(user)})
 		}
 	}
 	slices.SortFunc(all, func(a, b delivery.Receipt) int { return cmp.Compare(a.Recipient, b.Recipient) })
-	slices.SortFunc(nameless, func(a, b delivery.Receipt) int { return cmp.Compare(a.Status, b.Status) })
+	slices.SortFunc(nameless, inAnyOrder)
 	return append(all, nameless...)
+}
+
+// inAnyOrder orders receipts that have no names.
+func inAnyOrder(a, b delivery.Receipt) int {
+	return cmp.Or(cmp.Compare(a.Status, b.Status), cmp.Compare(a.Reason, b.Reason))
 }

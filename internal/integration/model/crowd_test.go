@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,8 +16,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestCrowd makes random calls in groups of many members, of whom 10 % hide that they read and 10 %
-// hide everything. With -full it makes 100,000 calls in a group of 1,000 members and two smaller
+// TestCrowd makes random calls in groups of many members. Of these 10 % hide that they read and 10 %
+// hide everything, by their marks, and of the messages 5 % of the recipients are untracked, and in
+// every other edition of a group 10 % hide reads. With -full it makes 100,000 calls in a group of 1,000 members and two smaller
 // ones.
 func TestCrowd(t *testing.T) {
 	each(t, func(t *testing.T, s subject) {
@@ -35,6 +37,7 @@ func TestCrowdNoticesEveryBrokenStore(t *testing.T) {
 		"an up-to mark stops before the message":         inMemory().over(func(s delivery.Keeper) delivery.Keeper { return stopping{s} }),
 		"what is pending begins after the last one read": inMemory().over(func(s delivery.Keeper) delivery.Keeper { return skipping{s} }),
 		"a private mark as read is one as delivered":     inMemory().over(func(s delivery.Keeper) delivery.Keeper { return unkept{s} }),
+		"who hides reads is seen to read":                inMemory().over(func(s delivery.Keeper) delivery.Keeper { return frank{s} }),
 		"an erasure leaves the name":                     inMemory().over(func(s delivery.Keeper) delivery.Keeper { return indelible{s} }),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -289,13 +292,37 @@ func (m *market) send(g string) {
 	sender := pickOne(m, slices.Sorted(maps.Keys(members)))
 	id := fmt.Sprintf("%s/%d", g, m.said[g])
 	m.said[g]++
-	p := m.ref.groups[g].send(id, sender, members)
+	capped := capsOf(m.edition[g])
+	p := m.ref.groups[g].send(id, sender, members, capped)
 	p.Conversation = g
 	m.posts = append(m.posts, p)
 	_, err := m.tracker.Send(m.ctx, delivery.Draft{ID: id, Conversation: g, Sender: sender, Audience: delivery.Audience{Roster: delivery.Roster{
 		Key: fmt.Sprint("edition ", m.edition[g]), Members: func(context.Context) (delivery.Members, error) {
-			return delivery.Members{Users: slices.Collect(maps.Keys(members))}, nil
+			of := delivery.Members{Users: slices.Collect(maps.Keys(members))}
+			for _, user := range of.Users {
+				switch capped(user) {
+				case delivery.Sent:
+					of.Untracked = append(of.Untracked, user)
+				case delivery.Delivered:
+					of.HideRead = append(of.HideRead, user)
+				}
+			}
+			return of, nil
 		},
 	}}})
 	m.must(err)
+}
+
+// capsOf returns the caps of users in an edition of a group.
+func capsOf(edition int) func(user string) delivery.Status {
+	return func(user string) delivery.Status {
+		number, _ := strconv.Atoi(user[1:])
+		switch {
+		case number%20 == 5:
+			return delivery.Sent
+		case number%10 == 9 && edition%2 == 1:
+			return delivery.Delivered
+		}
+		return delivery.Read
+	}
 }
