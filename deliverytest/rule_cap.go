@@ -242,6 +242,24 @@ var capKeeperCases = []storeCase{
 	}},
 }
 
+var capOverdueCases = []storeCase{
+	{"who is untracked or hides reads is reminded, and the sender is told of nobody who may never be seen to come that far", func(p *probe) {
+		others, arrival := unread, unread
+		others.Name, others.For = "for the sender", delivery.ForSender
+		arrival.Name, arrival.For, arrival.Status = "not delivered, for the sender", delivery.ForSender, delivery.Delivered
+		p.begin(unread, others, arrival)
+		p.create(capped("c", "m", "alice"), capped("c", "n", "alice"))
+		p.mark(read("n", "carol", noon), read("n", "dan", noon))
+		p.ownMark(private("n", "bob", delivery.Read))
+		p.overdue(unread, "bob m sent 1", "carol m sent 1", "carol n delivered 1", "dan m sent 1")
+		p.overdue(others, "dan m sent 1")
+		p.overdue(arrival, "carol m sent 1", "dan m sent 1")
+		for _, rule := range []delivery.OverdueRule{unread, others, arrival} {
+			p.overdue(rule)
+		}
+	}},
+}
+
 // capped is a message to all but its sender of alice, bob, who is untracked, carol, who hides reads,
 // and dan, who must all reach a status.
 func capped(conversation, id, sender string) delivery.NewMessage {

@@ -56,10 +56,12 @@ func TestKeeper(t *testing.T, open func(t *testing.T) delivery.Keeper) {
 // TestOverdueStore tests what a [delivery.OverdueStore] promises beyond a [delivery.Keeper], as
 // TestKeeper does for a keeper. It waits for short times in real time.
 func TestOverdueStore(t *testing.T, open func(t *testing.T) delivery.OverdueStore) {
-	for _, c := range overdueCases {
+	for _, c := range allOverdueCases {
 		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t), nil) })
 	}
 }
+
+var allOverdueCases = slices.Concat(overdueCases, capOverdueCases)
 
 var allKeeperCases = slices.Concat(keeperCases, pruneCases, eraseCases, verifyCases, capKeeperCases)
 
