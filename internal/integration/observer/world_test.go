@@ -1,6 +1,7 @@
 package observer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -212,6 +213,9 @@ func (w *world) lookAtAll() {
 func (w *world) remind() {
 	rule := delivery.OverdueRule{Name: w.of("rule"), Status: delivery.Read, After: time.Microsecond, For: delivery.ForSender}
 	due, err := w.tracker.Overdue(w.ctx, rule, delivery.MaxBatch)
+	slices.SortFunc(due, func(a, b delivery.Due) int { // they come in any order
+		return cmp.Or(cmp.Compare(a.Message.ID, b.Message.ID), cmp.Compare(a.Recipient, b.Recipient))
+	})
 	for _, d := range due {
 		w.note("overdue", []any{d.Message, d.Recipient, d.Status}, nil)
 	}
