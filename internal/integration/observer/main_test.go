@@ -9,5 +9,6 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Set("rapid.checks", "15") // unless the command line says otherwise
+	flag.Set("rapid.nofailfile", "true")
 	engines.Main(m)
 }

@@ -45,11 +45,12 @@ type step struct {
 	status       delivery.Status
 	conversation string
 	messages     []string
-	recipients   []string // of a send; nil for an open audience
+	recipients   []string      // of a send; nil for an open audience
+	cap          delivery.Hide // what sends say that bob hides, for good
 }
 
 func (s step) String() string {
-	return fmt.Sprintf("%s: %s, hiding %d, %v, %s, %q, to %q", s.user, s.verb, s.hide, s.status, s.conversation, s.messages, s.recipients)
+	return fmt.Sprintf("%s: %s, hiding %d and always %d, %v, %s, %q, to %q", s.user, s.verb, s.hide, s.cap, s.status, s.conversation, s.messages, s.recipients)
 }
 
 // scripts draws sequences of calls. The first ones send, so that there is something to mark.
@@ -58,7 +59,15 @@ var scripts = rapid.Custom(func(t *rapid.T) []step {
 	for range rapid.IntRange(1, 3).Draw(t, "sends") {
 		script = append(script, drawSend(t))
 	}
-	return append(script, rapid.SliceOfN(rapid.Custom(drawStep), 3, 20).Draw(t, "steps")...)
+	script = append(script, rapid.SliceOfN(rapid.Custom(drawStep), 3, 20).Draw(t, "steps")...)
+	if always := hidings.Draw(t, "always hidden"); always != delivery.HideNothing && rapid.Bool().Draw(t, "frozen alone") {
+		for i := range script {
+			if script[i].cap = always; script[i].verb == send && script[i].recipients == nil {
+				script[i].recipients = []string{"alice", "bob", "carol"} // open messages say of nobody what is hidden
+			}
+		}
+	}
+	return script
 })
 
 func drawSend(t *rapid.T) step {
@@ -94,10 +103,11 @@ func (s step) shown() (step, bool) {
 	if s.user != "bob" {
 		return s, true
 	}
-	if s.verb == dismiss || s.verb == flagUnread || s.hide == delivery.HideAll {
+	hide := max(s.hide, s.cap)
+	if s.verb == dismiss || s.verb == flagUnread || hide == delivery.HideAll {
 		return s, false
 	}
-	if s.hide == delivery.HideRead {
+	if hide == delivery.HideRead {
 		s.status = delivery.Delivered
 	}
 	s.hide = delivery.HideNothing

@@ -116,6 +116,12 @@ func (w *world) do(s step) (answer any, err error) {
 	case send:
 		draft := delivery.Draft{ID: ref.ID, Conversation: ref.Conversation, Sender: actor.User, Body: "hi"}
 		draft.Recipients, draft.Open = w.ofAll(s.recipients), s.recipients == nil
+		switch s.cap {
+		case delivery.HideRead:
+			draft.HideRead = []string{w.of("bob")}
+		case delivery.HideAll:
+			draft.Untracked = []string{w.of("bob")}
+		}
 		return w.tracker.Send(w.ctx, draft)
 	case mark:
 		return w.tracker.Mark(w.ctx, actor, s.status, w.ofAll(s.messages)...)

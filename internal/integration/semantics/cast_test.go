@@ -6,7 +6,8 @@ import "github.com/msgdelivery/delivery"
 type actor struct {
 	name   string
 	user   string
-	open   bool // the messages are for everyone whom the app's rule lets in, and not for recipients
+	cap    func(a *delivery.Audience, user string) // what the audience of the messages says of the user
+	open   bool                                    // the messages are for everyone whom the app's rule lets in, and not for recipients
 	before func(w *world, is delivery.Actor, o operation) error
 }
 
@@ -18,6 +19,8 @@ var cast = []actor{
 		_, err := w.tracker.Mark(w.ctx, is, delivery.Read, w.of("m1"), w.of("m2"))
 		return err
 	}},
+	{name: "recipient who hides reads", user: "bob", cap: func(a *delivery.Audience, user string) { a.HideRead = []string{user} }},
+	{name: "untracked recipient", user: "bob", cap: func(a *delivery.Audience, user string) { a.Untracked = []string{user} }},
 	{name: "recipient's second device", user: "bob", before: func(w *world, is delivery.Actor, o operation) error {
 		if o.before != nil {
 			if err := o.before(w, is); err != nil {

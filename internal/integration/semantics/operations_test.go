@@ -81,11 +81,11 @@ var one, both = []string{"m1"}, []string{"m1", "m2"}
 
 var operations = []operation{
 	{
-		name: "Send", messages: []string{"m3"}, but: []string{"member, open message", "stranger, open message", "recipient who read in private before"},
+		name: "Send", messages: []string{"m3"}, but: []string{"member, open message", "stranger, open message", "recipient who read in private before", "recipient who hides reads", "untracked recipient"},
 		says: "The user sends m3. `Send` does not ask the app's rule: the app asks it before, as `deliveryhttp` does. A repeated send changes nothing. " +
 			"An erased name becomes a new user.",
 		call: func(w *world, is delivery.Actor) (string, error) {
-			m, err := w.send(is, "m3", false)
+			m, err := w.send(is, "m3", actor{})
 			return m.Status.String(), err
 		},
 	},
@@ -156,14 +156,14 @@ var operations = []operation{
 		call: upTo(delivery.HideNothing),
 	},
 	{
-		name: "Send with the id of a deleted message", messages: one, but: []string{"member, open message", "stranger, open message", "recipient's second device"},
+		name: "Send with the id of a deleted message", messages: one, but: []string{"member, open message", "stranger, open message", "recipient's second device", "recipient who hides reads", "untracked recipient"},
 		says: "m1 was deleted before, and the user sends a message with its id. The id stays taken.",
 		before: func(w *world, is delivery.Actor) error {
 			_, err := remove(w, delivery.Actor{User: w.of("alice")})
 			return err
 		},
 		call: func(w *world, is delivery.Actor) (string, error) {
-			m, err := w.send(is, "m1", false)
+			m, err := w.send(is, "m1", actor{})
 			return m.Status.String(), err
 		},
 	},

@@ -55,16 +55,24 @@ func (w *world) standing(m delivery.Message, user string) string {
 	nameless := none
 	for _, r := range page.Receipts {
 		if r.Recipient == user {
-			return r.Status.String() + counts
+			return because(r) + counts
 		}
 		if r.Recipient == "" {
-			nameless = "nameless " + r.Status.String()
+			nameless = "nameless " + because(r)
 		}
 	}
 	if m.Sender == "" {
 		nameless = "nameless sender"
 	}
 	return nameless + counts
+}
+
+// because is a receipt's status with the reason for which others see no more.
+func because(r delivery.Receipt) string {
+	if r.Reason == "" {
+		return r.Status.String()
+	}
+	return fmt.Sprintf("%v (%s)", r.Status, r.Reason)
 }
 
 // change says what became of messages.

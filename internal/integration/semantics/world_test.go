@@ -64,13 +64,17 @@ func (w *world) notify(_ context.Context, events []delivery.Event) error {
 	return delivery.Refused(refused)
 }
 
-// send has a message sent, which is open or for bob, carol and erin.
-func (w *world) send(sender delivery.Actor, id string, open bool) (delivery.Message, error) {
+// send has a message sent, which is open or for bob, carol and erin, to the audience of an actor's
+// row.
+func (w *world) send(sender delivery.Actor, id string, to actor) (delivery.Message, error) {
 	d := delivery.Draft{ID: w.of(id), Conversation: w.of("c"), Sender: sender.User, Socket: sender.Socket, Body: "hi"}
-	if d.Open = open; !open {
+	if d.Open = to.open; !to.open {
 		for _, user := range []string{"alice", "bob", "carol", "erin"} {
 			d.Recipients = append(d.Recipients, w.of(user))
 		}
+	}
+	if to.cap != nil {
+		to.cap(&d.Audience, w.of(to.user))
 	}
 	return w.tracker.Send(w.ctx, d)
 }
@@ -82,7 +86,7 @@ func (w *world) row(a actor, o operation) []string {
 		w.must(o.first(w))
 	}
 	for _, id := range []string{"m1", "m2"} {
-		_, err := w.send(delivery.Actor{User: w.of("alice")}, id, a.open)
+		_, err := w.send(delivery.Actor{User: w.of("alice")}, id, a)
 		w.must(err)
 	}
 	is := delivery.Actor{User: w.of(a.user), Socket: "1.1"}
