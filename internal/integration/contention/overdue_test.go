@@ -1,0 +1,270 @@
+package contention
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/stores"
+	"github.com/msgdelivery/delivery/sqlstore"
+)
+
+// skewed is the store of a process whose clock is wrong.
+type skewed struct {
+	*sqlstore.Store
+	by time.Duration
+}
+
+func (s skewed) Create(ctx context.Context, messages []delivery.NewMessage, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	messages = slices.Clone(messages)
+	for i := range messages {
+		messages[i].SentAt = messages[i].SentAt.Add(s.by)
+	}
+	return s.Store.Create(ctx, messages, lease)
+}
+
+// Three processes, two of them with clocks that are 10 minutes wrong, remind the recipients of
+// 10,000 messages. One dies after it has sent half of the mails of a call. A transaction commits
+// after its message was due. Everybody who is overdue gets a mail, nobody gets one early, and only
+// those whose mails the dead process had not reported get a second one.
+func TestEverybodyWhoIsOverdueIsReminded(t *testing.T) {
+	const conversations, old, young, limit, step = 100, 9000, 1000, 200, 500
+	rule := delivery.OverdueRule{Name: "mail", Status: delivery.Delivered, After: 2 * time.Second, For: delivery.ForRecipient, Lease: 3 * time.Second}
+	eachKind(t, func(t *testing.T, e engines.Engine) {
+		database := e.Database(t)
+		admin := database.Open(t)
+		stores.Migrate(t, e, admin)
+		var all [3]skewed
+		var trackers [3]*delivery.Tracker
+		for i, by := range []time.Duration{-10 * time.Minute, 0, 10 * time.Minute} {
+			all[i] = skewed{stores.Open(t, e, database.Open(t)), by}
+			trackers[i] = stores.Tracker(t, all[i])
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if due, err := trackers[0].Overdue(ctx, rule, limit); len(due) > 0 || err != nil {
+			t.Fatal(due, err)
+		}
+
+		var mu sync.Mutex
+		stored := map[string]time.Time{} // no earlier than this
+		mails := map[string]int{}        // by recipient and message
+		want := map[string]bool{}
+		repeats := 0
+		send := func(from, to int) {
+			t.Helper()
+			for first := from; first < to; first += step {
+				messages := make([]delivery.NewMessage, step)
+				var marks []delivery.Mark
+				mu.Lock()
+				for i := range messages {
+					n := first + i
+					id := fmt.Sprint("m", n)
+					messages[i] = delivery.NewMessage{
+						Header: delivery.Header{ID: id, Conversation: fmt.Sprint("c", n%conversations), Sender: "ann", SentAt: time.Now()},
+						Roster: "them", Members: []string{"bob", "cem"},
+					}
+					stored[id] = time.Now()
+					if n%2 == 0 && n < old {
+						marks = append(marks, stores.MarkBy("cem", id))
+					} else {
+						want["cem "+id] = true
+					}
+					want["bob "+id] = true
+				}
+				mu.Unlock()
+				process := first / step % len(all)
+				for len(messages) > 0 {
+					created, _, err := all[process].Create(ctx, messages, delivery.Lease{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					var blocked []delivery.NewMessage
+					for i, c := range created {
+						if c.Blocked {
+							blocked = append(blocked, messages[i])
+						}
+					}
+					messages = blocked
+				}
+				for len(marks) > 0 {
+					marked, _, err := all[process].Advance(ctx, marks, delivery.Lease{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					var blocked []delivery.Mark
+					for i, m := range marked {
+						if m.Blocked {
+							blocked = append(blocked, marks[i])
+						} else if !m.Changed {
+							t.Fatalf("a mark came to %+v", m)
+						}
+					}
+					marks = blocked
+				}
+			}
+		}
+		late := func() (commit func() error) {
+			t.Helper()
+			tx := stores.Begin(t, admin)
+			mu.Lock()
+			stored["late"], want["bob late"] = time.Now(), true
+			mu.Unlock()
+			draft := delivery.Draft{ID: "late", Conversation: "late", Sender: "ann", Audience: delivery.Audience{Recipients: []string{"bob"}}}
+			if _, err := trackers[0].SendTx(ctx, tx, draft); err != nil {
+				t.Fatal(err)
+			}
+			return tx.Commit
+		}
+		mail := func(d delivery.Due) {
+			mu.Lock()
+			defer mu.Unlock()
+			key := d.Recipient + " " + d.Message.ID
+			mails[key]++
+			if !want[key] {
+				t.Errorf("%s gets a mail for what has come", key)
+			}
+			if after := time.Since(stored[d.Message.ID]); after < rule.After {
+				t.Errorf("%s gets a mail after %v", key, after)
+			}
+			if mails[key] > 1 {
+				repeats++
+				if d.Attempts < 2 {
+					t.Errorf("%s gets a second mail at attempt %d", key, d.Attempts)
+				}
+			}
+		}
+		covered := func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(mails) == len(want)
+		}
+
+		send(0, old)
+		commit := func() error { return nil }
+		if e.Kind != engines.SQLite { // where a transaction of the caller's holds up everything
+			commit = late()
+		}
+		var processes sync.WaitGroup
+		quit, died := make(chan struct{}), make(chan struct{})
+		for i, tracker := range trackers {
+			processes.Go(func() {
+				for calls := 0; ; calls++ {
+					select {
+					case <-quit:
+						return
+					case <-time.After(time.Millisecond):
+					}
+					due, err := tracker.Overdue(ctx, rule, limit)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if i == 0 && calls >= 5 && len(due) == limit {
+						for _, d := range due[:limit/2] {
+							mail(d)
+						}
+						close(died)
+						return
+					}
+					for _, d := range due {
+						mail(d)
+					}
+					if _, err := tracker.OverdueDone(ctx, due...); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		send(old, old+young)
+		<-died
+		if e.Kind == engines.SQLite {
+			commit = late()
+		}
+		time.Sleep(rule.After + rule.After/2)
+		if err := commit(); err != nil {
+			t.Fatal(err)
+		}
+		for began := time.Now(); !covered() && time.Since(began) < 20*time.Second; {
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(rule.Lease) // for those who would come again
+		close(quit)
+		processes.Wait()
+		if !covered() {
+			t.Errorf("%d of %d are reminded", len(mails), len(want))
+		}
+		if repeats != limit/2 {
+			t.Errorf("%d got a second mail, want the %d whose mails the dead process had not reported", repeats, limit/2)
+		}
+		t.Logf("%d mails, %d of them twice", len(mails), repeats)
+	})
+}
+
+// A message is stored long before it is committed: the rule has passed its time. Within an hour the
+// rule comes back to it, and later with the next message of the conversation.
+func TestAMessageThatCommitsLateIsNotSkipped(t *testing.T) {
+	rule := delivery.OverdueRule{Name: "mail", Status: delivery.Delivered, After: time.Millisecond, For: delivery.ForSender}
+	eachKind(t, func(t *testing.T, e engines.Engine) {
+		db, store := stores.Migrated(t, e)
+		tracker := stores.Tracker(t, store)
+		send := func(conversation, id string) {
+			t.Helper()
+			draft := delivery.Draft{ID: id, Conversation: conversation, Sender: "ann", Audience: delivery.Audience{Recipients: []string{"bob"}}}
+			if _, err := tracker.Send(t.Context(), draft); err != nil {
+				t.Fatal(err)
+			}
+		}
+		overdue := func(want ...string) {
+			t.Helper()
+			time.Sleep(20 * time.Millisecond)
+			var got []string
+			for {
+				due, err := tracker.Overdue(t.Context(), rule, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(due) == 0 {
+					break
+				}
+				for _, d := range due {
+					got = append(got, d.Message.ID)
+				}
+			}
+			if slices.Sort(got); !slices.Equal(got, want) {
+				t.Errorf("overdue are the recipients of %v, want %v", got, want)
+			}
+		}
+		exec := func(statement string, args ...any) {
+			t.Helper()
+			if _, err := db.ExecContext(t.Context(), fmt.Sprintf(statement, args...)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		overdue()
+		exec("UPDATE delivery_rules SET since = since - %d", (24 * time.Hour).Microseconds())
+		send("known", "k1")
+		overdue("k1")
+		// sendLate sends what was stored so long ago.
+		sendLate := func(conversation, id string, ago time.Duration) {
+			t.Helper()
+			send(conversation, id)
+			exec("UPDATE delivery_messages SET stored_at = stored_at - %d WHERE id = '%s'", ago.Microseconds(), id)
+		}
+		sendLate("known", "k2", 59*time.Minute)
+		sendLate("new", "n1", 59*time.Minute)
+		overdue("k2", "n1")
+		sendLate("known", "k3", 3*time.Hour)
+		sendLate("other", "o1", 3*time.Hour)
+		overdue()
+		send("known", "k4")
+		send("other", "o2")
+		overdue("k3", "k4", "o1", "o2")
+	})
+}
