@@ -67,10 +67,18 @@ var overdueCases = []storeCase{
 	}},
 	{"a message whose recipients need many calls may go meanwhile", func(p *probe) {
 		p.begin(unread)
-		p.create(frozen("c", "m1", "alice", "r1", "r2", "r3"), frozen("c", "m2", "alice", "r1", "r2", "r3"))
-		p.until("one was returned", func() bool { return len(p.look(unread, 1)) == 1 })
-		p.delete("m1")
-		p.overdue(unread, "r1 m2 sent 1", "r2 m2 sent 1", "r3 m2 sent 1")
+		for _, end := range []func(){
+			func() { p.delete("m1") },
+			func() { p.prune(delivery.Pruning{Conversation: "c", Before: minute(1), Limit: 1}) },
+		} {
+			p.create(frozen("c", "m1", "alice", "r1", "r2", "r3"))
+			p.until("one was returned", func() bool { return len(p.look(unread, 1)) == 1 })
+			p.create(frozen("c", "m2", "alice", "r1", "r2", "r3"))
+			end()
+			p.overdue(unread, "r1 m2 sent 1", "r2 m2 sent 1", "r3 m2 sent 1")
+			p.prune(delivery.Pruning{Conversation: "c", All: true, Limit: 10})
+			p.unaudited()
+		}
 	}},
 	{"who is not settled is returned again after the lease, and counts every attempt", func(p *probe) {
 		brief := unread

@@ -315,7 +315,7 @@ func (l *looker) concerns(m *sentMessage) bool {
 		reached = m.Tally.Read
 	}
 	until := m.stored + (l.rule.After + l.rule.Within).Microseconds()
-	return m.roster != 0 && m.stored > l.since && until >= l.now && reached < m.recipients
+	return m.roster != 0 && until >= l.now && reached < m.recipients
 }
 
 // full reports whether the call has found, or looked at, as much as it may.

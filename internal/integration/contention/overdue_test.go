@@ -266,5 +266,20 @@ func TestAMessageThatCommitsLateIsNotSkipped(t *testing.T) {
 		send("known", "k4")
 		send("other", "o2")
 		overdue("k3", "k4", "o1", "o2")
+
+		// A call that leaves recipients of its last message leaves them to the next one, also hours
+		// later.
+		draft := delivery.Draft{ID: "last", Conversation: "known", Sender: "ann", Audience: delivery.Audience{Recipients: []string{"bob", "cem", "dan"}}}
+		if _, err := tracker.Send(t.Context(), draft); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+		if due, err := tracker.Overdue(t.Context(), rule, 1); len(due) != 1 || err != nil {
+			t.Errorf("overdue are %v, %v, want one", due, err)
+		}
+		for _, later := range []string{"delivery_messages SET stored_at = stored_at", "delivery_rules SET head = head", "delivery_rules SET tail = tail"} {
+			exec("UPDATE %s - %d", later, (3 * time.Hour).Microseconds())
+		}
+		overdue("last", "last")
 	})
 }
