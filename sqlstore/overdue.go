@@ -89,7 +89,7 @@ func (l *looker) look(ctx context.Context) (more, blocked bool, err error) {
 	if err := l.again(ctx); err != nil {
 		return false, false, err
 	}
-	due := l.now - (l.rule.After + tick).Microseconds()
+	due := l.dueSince()
 	oldest := max(l.since, due-l.rule.Within.Microseconds())
 	head, done, err := l.scan(ctx, max(l.head, oldest), due)
 	if err != nil {
@@ -175,6 +175,9 @@ WHERE rule = ? AND ready_at <= ? ORDER BY ready_at LIMIT ?`), l.id, l.now, l.lim
 	return nil
 }
 
+// dueSince returns up to when messages were stored that are due now.
+func (l *looker) dueSince() int64 { return l.now - (l.rule.After + tick).Microseconds() }
+
 func (l *looker) until() int64 { return l.now + l.lease.For.Microseconds() }
 
 // news is what a conversation has that is new to the rule.
@@ -259,7 +262,7 @@ WHERE `+earlier+` AND stored_at <= ? ORDER BY conv DESC, seq DESC LIMIT 1`), app
 	whole, moved := len(messages) < delivery.MaxBatch, false
 	for i := range messages {
 		m := &messages[i]
-		if m.stored > l.now-(l.rule.After+tick).Microseconds() {
+		if m.stored > l.dueSince() { // the clock was set back meanwhile
 			break
 		}
 		if l.full() {
