@@ -39,11 +39,11 @@ func TestMessage(t *testing.T) {
 		d.bury("elsewhere", "m3")
 		status, text := d.get("reader", page("m1"))
 		d.want("the page", status, text, 200,
-			"<code>m1</code>", "delivered to 1 of 2, read by 1 of 2", "<code>room</code>", "<code>alice</code>", "2 recipients",
+			"<code>m1</code>", "delivered to 1 of 2, read by 1 of 2", "<code>room</code>", "<code>alice</code>", "2 tracked recipients<",
 			`<th scope="row"><code>bob</code></th>`, `<th scope="row"><code>carol</code></th>`, `<span class="status read">read</span>`,
 			"Dead letters of the conversation", "Event 3", "the channel&#39;s name is too long",
 			"Accepted by the notifier", "event 1, version 1", "event 2, version 2",
-			"Mark failed", "<code>eve</code>", delivery.ErrNotRecipient.Error(), delivery.ErrOwnMessage.Error(), "This is web-3, since <time")
+			"Mark refused", "<code>eve</code>", delivery.ErrNotRecipient.Error(), delivery.ErrOwnMessage.Error(), "This is web-3, since <time")
 		if strings.Index(text, "event 2, version 2") > strings.Index(text, "event 1, version 1") {
 			t.Errorf("the newest fact is not the first:\n%s", text)
 		}
@@ -90,7 +90,7 @@ func TestMessage(t *testing.T) {
 			d.tracker.MarkRead(t.Context(), delivery.Actor{User: fmt.Sprintf("stranger %03d", i)}, "m1")
 		}
 		_, text := d.get("reader", page("m1"))
-		if n := strings.Count(text, "Mark failed"); n != 200 || strings.Contains(text, "stranger 000") || strings.Contains(text, "were looked at") {
+		if n := strings.Count(text, "Mark refused"); n != 200 || strings.Contains(text, "stranger 000") || strings.Contains(text, "were looked at") {
 			t.Errorf("%d facts:\n%s", n, text)
 		}
 		d.flush()
@@ -105,6 +105,28 @@ func TestMessage(t *testing.T) {
 		d.bury("room", ids[99])
 		status, text := d.get("reader", page("m1"))
 		d.want("100 dead letters", status, text, 200, "Only the oldest 100 dead letters were looked at.")
+	})
+
+	t.Run("recipients who are untracked or hide reads are counted as others see them", func(t *testing.T) {
+		d := newDesk(t, memstore.New(), inspector.Options{})
+		_, err := d.tracker.Send(t.Context(), delivery.Draft{ID: "m1", Conversation: "room", Sender: "alice", Audience: delivery.Audience{
+			Recipients: []string{"bob", "carol", "dan", "eve"}, Untracked: []string{"dan"}, HideRead: []string{"carol"},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, user := range []string{"bob", "carol", "dan"} {
+			if _, err := d.tracker.MarkRead(t.Context(), delivery.Actor{User: user}, "m1"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.flush()
+		status, text := d.get("reader", page("m1"))
+		d.want("the page", status, text, 200, "delivered to 2 of 3, read by 1 of 2", "3 tracked recipients, 2 of whom show what they read",
+			`<span class="status delivered">delivered</span> <span class="chip">capped</span>`, `<span class="status sent">sent</span> <span class="chip">untracked</span>`)
+		if strings.Count(text, `<span class="status read">`) > 2 { // bob's receipt, and the event that told of it
+			t.Errorf("it tells more than others see:\n%s", text)
+		}
 	})
 
 	t.Run("an erased user has no name", func(t *testing.T) {
@@ -134,7 +156,7 @@ func TestMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 		status, text := d.get("reader", page("m1"))
-		d.want("an unknown message", status, text, 404, "There is no message with this id.", "Mark failed", "<code>bob</code>", delivery.ErrNotFound.Error())
+		d.want("an unknown message", status, text, 404, "There is no message with this id.", "Mark refused", "<code>bob</code>", delivery.ErrNotFound.Error())
 		status, text = d.get("reader", page("m2"))
 		d.want("a deleted message", status, text, 404, "There is no message with this id.", "Event 1", "the channel&#39;s name is too long")
 	})

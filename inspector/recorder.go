@@ -18,7 +18,7 @@ const (
 )
 
 // Recorder keeps what the Observer of a tracker was told last: 10,000 updates that the notifier
-// accepted or refused, 10,000 marks that were refused or failed, and the last 20 failures of the
+// accepted or refused, 10,000 marks that were refused, and the last 20 failures of the
 // notifier's endpoint and of the database. They are facts of this process alone, and are gone when
 // it ends. It keeps no bodies, no private marks ([delivery.Actor.Hide]), and no events for one
 // user's devices. It takes up to 6 MB of memory with ids of 36 bytes, and 20 MB with the longest.
@@ -71,9 +71,16 @@ type fact struct {
 }
 
 func (r *Recorder) marked(i delivery.MarkedInfo) {
-	if i.Err != nil && !i.Private {
-		r.keep(&r.refusals, fact{What: "Mark failed", User: i.User, Status: i.Status, Text: i.Err.Error(), message: i.Message})
+	if !i.Private && refused(i.Err) {
+		r.keep(&r.refusals, fact{What: "Mark refused", User: i.User, Status: i.Status, Text: i.Err.Error(), message: i.Message})
 	}
+}
+
+// refused reports whether a mark was not the user's to make. Of a mark that failed otherwise nobody
+// knows whether its user hides it, as recipients can that are untracked.
+func refused(err error) bool {
+	return errors.Is(err, delivery.ErrOwnMessage) || errors.Is(err, delivery.ErrNotRecipient) ||
+		errors.Is(err, delivery.ErrForbidden) || errors.Is(err, delivery.ErrNotFound)
 }
 
 func (r *Recorder) wrote(i delivery.WroteInfo) {

@@ -69,7 +69,7 @@ func TestRecorder(t *testing.T) {
 			t.Errorf("it keeps more later:\n%s", text)
 		}
 		_, text = d.get("reader", page("m1"))
-		d.want("a refused mark", 200, text, 200, "Mark failed", "<code>eve</code>")
+		d.want("a refused mark", 200, text, 200, "Mark refused", "<code>eve</code>")
 	})
 
 	t.Run("what repeats is counted, the newest comes first, and long errors are cut", func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestRecorder(t *testing.T) {
 		for range 3 {
 			o.Marked(ctx, delivery.MarkedInfo{Message: "m1", User: "eve", Status: delivery.Read, Err: delivery.ErrNotRecipient})
 		}
-		o.Marked(ctx, delivery.MarkedInfo{Message: "m1", User: "eve", Status: delivery.Read, Err: errors.New(strings.Repeat("x", 499) + "ü" + "rest")})
+		o.Marked(ctx, delivery.MarkedInfo{Message: "m1", User: "eve", Status: delivery.Read, Err: fmt.Errorf("%s: %w", strings.Repeat("x", 499)+"ü"+"rest", delivery.ErrForbidden)})
 		o.Marked(ctx, delivery.MarkedInfo{Message: "m1", User: "dan", Status: delivery.Read})
 		_, text := d.get("reader", page("m1"))
 		d.want("the page", 200, text, 200, "3 times</span>", strings.Repeat("x", 499)+"</p>")
@@ -91,6 +91,7 @@ func TestRecorder(t *testing.T) {
 		d := newDesk(t, memstore.New(), inspector.Options{})
 		o := d.recorder.Observer(nil)
 		o.Marked(ctx, delivery.MarkedInfo{Message: "m1", User: "eve", Status: delivery.Read, Private: true, Err: delivery.ErrNotRecipient})
+		o.Marked(ctx, delivery.MarkedInfo{Message: "m1", User: "dan", Status: delivery.Read, Err: errors.New("connection refused")}) // who may be untracked
 		own := delivery.Event{ID: 1, Kind: delivery.OwnChanged, User: "eve", Updates: []delivery.Update{{Message: "m1", Own: &delivery.OwnUpdate{Conversation: "room", Status: delivery.Read}}}}
 		o.Notified(ctx, delivery.NotifiedInfo{Events: 1, Batch: []delivery.Event{own}})
 		if _, text := d.get("reader", page("m1")); !strings.Contains(text, "Nothing of this message.") {
@@ -128,7 +129,7 @@ func TestRecorderIsBounded(t *testing.T) {
 			o.Notified(t.Context(), delivery.NotifiedInfo{Events: 1, Batch: []delivery.Event{told(i, id, id)}})
 			err := error(delivery.ErrNotRecipient)
 			if length == delivery.MaxID {
-				err = errors.New(id + strings.Repeat("x", 1000))
+				err = fmt.Errorf("%s: %w", id+strings.Repeat("x", 1000), err)
 			}
 			o.Marked(t.Context(), delivery.MarkedInfo{Message: id, User: id, Err: err})
 		}

@@ -117,7 +117,7 @@ func inspect(t *testing.T, theme string, width int64) {
 	p.pressEnter()
 	p.wait(`document.querySelector('.subject')?.textContent === %s`, first)
 	has("delivered to 2 of 3, read by 1 of 3")
-	has("Mark failed")
+	has("Mark refused")
 	at("Message")
 	p.shoot("story")
 	eval[any](p, `scrollTo(0, document.body.scrollHeight)`)
