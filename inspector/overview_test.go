@@ -1,0 +1,84 @@
+package inspector_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/inspector"
+	"github.com/msgdelivery/delivery/memstore"
+)
+
+func TestOverview(t *testing.T) {
+	t.Run("all is well", func(t *testing.T) {
+		d := newDesk(t, memstore.New(), inspector.Options{})
+		d.send("room", "m1")
+		status, text := d.get("reader", "/")
+		d.want("the page", status, text, 200, "All is well", "<dt>Events that wait</dt><dd>1</dd>", "<dt>Dead letters</dt><dd>0</dd>",
+			"<dt>Relay</dt><dd>does not run</dd>", "<dt>Breaker</dt><dd>closed</dd>", "<dt>Calls under way</dt><dd>0</dd>", "web-3, since <time", "None since", "You may look, and change nothing.")
+	})
+
+	t.Run("it says what wants a person", func(t *testing.T) {
+		for _, c := range []struct {
+			backlog delivery.Backlog
+			says    string
+		}{
+			{delivery.Backlog{Dead: 2}, "2 events went to the dead letters"},
+			{delivery.Backlog{Waiting: 3, Oldest: time.Hour}, "Some process must call Tracker.Run."},
+			{delivery.Backlog{Ahead: 2 * time.Hour}, "The database’s clock was set back by 2 h."},
+		} {
+			d := newDesk(t, counting{memstore.New(), c.backlog}, inspector.Options{})
+			status, text := d.get("reader", "/")
+			d.want(c.says, status, text, 200, c.says)
+			if strings.Contains(text, "All is well") {
+				t.Errorf("%s: all is well", c.says)
+			}
+		}
+		d := newDesk(t, counting{memstore.New(), delivery.Backlog{Waiting: 3, Oldest: 29 * time.Second, Ahead: 59 * time.Second}}, inspector.Options{})
+		status, text := d.get("reader", "/")
+		d.want("a short wait", status, text, 200, "All is well", "29 s")
+	})
+
+	t.Run("a relay that runs is seen, and so is its endpoint that fails or is slow", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk(t, memstore.New(), inspector.Options{})
+			ctx, stop := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			running.Go(func() {
+				if err := d.tracker.Run(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+			hang := make(chan struct{})
+			hangs := func() error { <-hang; return nil }
+			d.answer.Store(&hangs)
+			d.send("room", "m1")
+			time.Sleep(4 * time.Second)
+			status, text := d.get("reader", "/")
+			d.want("a call under way", status, text, 200, "<dt>Relay</dt><dd>runs</dd>", "<dt>Calls under way</dt><dd>1</dd>", "<dd>4 s</dd>")
+			fails := func() error { return errors.New("401 invalid key") }
+			d.answer.Store(&fails)
+			close(hang)
+			time.Sleep(time.Second)
+			d.send("room", "m2")
+			time.Sleep(time.Minute)
+			status, text = d.get("reader", "/")
+			d.want("an endpoint that fails", status, text, 200, "The notifier’s endpoint fails.", "Call of the notifier failed", "401 invalid key", " times</span>")
+			stop()
+			running.Wait()
+		})
+	})
+}
+
+// counting is a store whose outbox is said to be a certain one.
+type counting struct {
+	delivery.Store
+	backlog delivery.Backlog
+}
+
+func (c counting) Backlog(context.Context) (delivery.Backlog, error) { return c.backlog, nil }
