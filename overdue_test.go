@@ -42,11 +42,11 @@ func TestOverdue(t *testing.T) {
 		}
 		send("old", "bob")
 		overdue(first, reminder)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		send("m", "bob", "carol")
 		time.Sleep(24*time.Hour - 1)
 		overdue(first, reminder)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		due := overdue(first, reminder, "bob m 1", "carol m 1")
 		overdue(second, reminder)
 		if done, err := second.OverdueDone(t.Context(), due[1]); done != 1 || err != nil {

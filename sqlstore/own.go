@@ -30,6 +30,11 @@ type own struct {
 
 const placeCols = "p.rev, p.delivered_seq, p.read_seq, p.own_delivered, p.badge, p.flag"
 
+// alone returns the private status and the place of a reader p, and the join with them: [seq].
+func (d *dialect) alone() (columns, join string) {
+	return "o.status, " + placeCols, d.orNone("delivery_own o", "PRIMARY", "o.reader = p.reader AND o.seq = ?")
+}
+
 // ownPlace scans a place.
 type ownPlace struct {
 	delivery.Place
