@@ -352,14 +352,6 @@ func (r *reference) receiptsOf(id string) []delivery.Receipt {
 	return of
 }
 
-func (r *reference) recipients(id string) []string {
-	var users []string
-	for _, receipt := range r.receiptsOf(id) {
-		users = append(users, receipt.Recipient)
-	}
-	return users
-}
-
 // inOrder returns a conversation's messages by their places in it.
 func (r *reference) inOrder(conversation string) []delivery.Message {
 	var in []delivery.Message
