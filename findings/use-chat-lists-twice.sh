@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # @chatscope/use-chat lists a repeated message twice, and "seen" reaches only the first of the two.
-# Versions: npm @chatscope/use-chat 3.1.2, its BasicStorage, with react 18.3.1.
+# Versions: npm @chatscope/use-chat 3.1.2, its BasicStorage, with react 18.2.0.
 # Expected: a message has an id, so an event that comes twice (a reconnect, a catch-up beside the live stream) changes one entry
 # of the list, and its status is one.
 # Seen: addMessage appends whatever it gets. After a repeat of m-1 the list has it twice; updateMessage puts the new status on the
@@ -14,7 +14,7 @@ trap 'rm -rf "$dir"' EXIT
 cd "$dir"
 
 npm init -y >/dev/null
-timeout 300 npm install --silent --no-audit --no-fund --ignore-scripts @chatscope/use-chat@3.1.2 react@18.3.1 >/dev/null 2>&1
+timeout 300 npm install --silent --no-audit --no-fund --ignore-scripts @chatscope/use-chat@3.1.2 react@18.2.0 >/dev/null 2>&1
 cat >main.js <<'JS'
 const {
   BasicStorage, ChatMessage, Conversation, MessageContentType, MessageDirection, MessageStatus,
