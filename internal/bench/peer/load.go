@@ -21,8 +21,8 @@ var fill = []string{
 	`INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
 	SELECT n + 1, '{sender}', 0, 0 FROM {numbers:conversations} ORDER BY n`,
 
-	`INSERT INTO delivery_messages (conv, seq, id, sender, body, total, quorum, sent_at)
-	SELECT n % {conversations} + 1, {seq}, {id}, n % {conversations} + 1, '{body}', 0, 1, {now} FROM {numbers:messages}`,
+	`INSERT INTO delivery_messages (conv, seq, id, sender, body, total, quorum, sent_at, stored_at)
+	SELECT n % {conversations} + 1, {seq}, {id}, n % {conversations} + 1, '{body}', 0, 1, {now}, 0 FROM {numbers:messages}`,
 
 	`INSERT INTO delivery_states (conv, seq, version, status, delivered_count, read_count)
 	SELECT n % {conversations} + 1, {seq}, {seq}, 1, 0, 0 FROM {numbers:messages}`,
