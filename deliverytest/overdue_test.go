@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,10 +61,10 @@ func TestStoresThatMissWhoIsOverdueFailByName(t *testing.T) {
 			f.limit = func(n *int) { *n++ }
 		}},
 		{"it loses one", []string{"a call returns no more than its limit", "callers at the same time"}, func(f *forgetful) {
-			lost := false
+			var lost atomic.Bool
 			f.found = func(r *delivery.OverdueResult) {
-				if n := len(r.Due); n > 0 && !lost {
-					lost, r.Due = true, r.Due[:n-1]
+				if n := len(r.Due); n > 0 && lost.CompareAndSwap(false, true) {
+					r.Due = r.Due[:n-1]
 				}
 			}
 		}},
@@ -93,9 +94,9 @@ func TestStoresThatMissWhoIsOverdueFailByName(t *testing.T) {
 			f.rule = func(r *delivery.OverdueRule) { r.Within = long }
 		}},
 		{"it says that there is no more", []string{"many messages"}, func(f *forgetful) {
-			calls := 0
+			var calls atomic.Int64
 			f.found = func(r *delivery.OverdueResult) {
-				if calls++; calls > 2 {
+				if calls.Add(1) > 2 {
 					*r = delivery.OverdueResult{}
 				}
 			}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/spy"
 )
 
 // Mallory and eve are strangers to acme; carol is in the room, but not among the recipients of its
@@ -45,16 +46,16 @@ func TestWhatIsNotYoursLooksAndCostsLikeWhatIsNotThere(t *testing.T) {
 		"send": post("/api/messages", `{"conversation":%[1]q,"body":"","id":MESSAGE}`),
 	}
 	engines.Each(t, func(t *testing.T, e engines.Engine) {
-		var spy *spy
+		var sent *spy.Spy
 		a := newApp(t, e, options{pool: func(d engines.Database, t *testing.T) (db *sql.DB) {
-			db, spy = newSpy(d, t)
+			db, sent = spy.Open(d, t)
 			return db
 		}})
 		ask := func(user string, q request) (string, []string) {
 			q.header.Set("Session", sessionOf(user))
-			spy.take()
+			sent.Take()
 			answer := a.do(q)
-			return fmt.Sprint(answer.Code, answer.Header(), answer.Body), spy.take()
+			return fmt.Sprint(answer.Code, answer.Header(), answer.Body), sent.Take()
 		}
 		compare := func(t *testing.T, user string, request func(conversation, message string) request, conversation, message, noConversation, noMessage string) {
 			t.Helper()

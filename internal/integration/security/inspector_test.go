@@ -14,6 +14,7 @@ import (
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/inspector"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
+	"github.com/msgdelivery/delivery/internal/integration/spy"
 )
 
 // inspected is the app with an inspector, for whom its cookie calls an operator, and a dead letter.
@@ -121,18 +122,18 @@ func TestTheInspectorShowsAndDoesNothingForOthers(t *testing.T) {
 
 func TestAPageOfTheInspectorTakesFewStatements(t *testing.T) {
 	engines.Each(t, func(t *testing.T, e engines.Engine) {
-		var spy *spy
+		var said *spy.Spy
 		_, pages, id := inspected(t, e, options{pool: func(d engines.Database, t *testing.T) (db *sql.DB) {
-			db, spy = newSpy(d, t)
+			db, said = spy.Open(d, t)
 			return db
 		}})
 		for path, most := range map[string]int{
 			"/": 1, "/dead": 1, fmt.Sprintf("/confirm?do=replay&event=%d", id): 1, "/message": 0, "/style.css": 0,
 			"/message?id=direct": 5, "/message?id=direct&status=sent": 5, "/message?id=nowhere": 5,
 		} {
-			spy.take()
+			said.Take()
 			answer := asked(pages, "GET", path, "operator", "")
-			if sent := spy.take(); len(sent) > most || answer.Code != 200 && path != "/message?id=nowhere" {
+			if sent := said.Take(); len(sent) > most || answer.Code != 200 && path != "/message?id=nowhere" {
 				t.Errorf("%s: status %d, and %d statements:\n%s", path, answer.Code, len(sent), outline(sent))
 			} else {
 				t.Logf("%s: %d statements", path, len(sent))
