@@ -46,7 +46,7 @@ import (
 const (
 	alpha        = 0.001
 	measurements = 3
-	pairs        = 50 // in a measurement, for each kind of call
+	pairs        = 30 // in a measurement, for each kind of call
 	repeats      = 8  // of a call that only reads
 	overlap      = 20 // marks by bob and by bert, at most, beside one call
 )
