@@ -18,7 +18,14 @@ type pool struct {
 	local bool // no network is in between
 
 	mu        sync.Mutex
-	suspected bool // a connection fell silent
+	calls     map[*call]bool // under way
+	suspected bool           // a connection fell silent
+}
+
+// call has a connection, or waits for one.
+type call struct {
+	ctx   context.Context
+	began time.Time
 }
 
 const (
@@ -26,45 +33,67 @@ const (
 	answerTime = 200 * time.Millisecond // that an idle connection has to answer
 )
 
+func (c *call) silent() bool { return c.ctx.Err() != nil && time.Since(c.began) >= silence }
+
 // take takes a connection. Whoever has it calls done.
 func (p *pool) take(ctx context.Context) (conn *sql.Conn, done func(), err error) {
+	if p.local {
+		if conn, err = p.Conn(ctx); err != nil {
+			return nil, nil, err
+		}
+		return conn, func() { conn.Close() }, nil
+	}
 	p.sift()
-	began := time.Now()
-	note := func() {
-		if time.Since(began) >= silence {
-			p.suspect()
-		}
-	}
-	stop := context.AfterFunc(ctx, note) // some drivers wait on
-	ended := func() {
-		if !stop() {
-			note()
-		}
-	}
+	c := &call{ctx, time.Now()}
+	p.begin(c)
 	if conn, err = p.Conn(ctx); err != nil {
-		ended()
+		p.end(c)
 		return nil, nil, err
 	}
 	return conn, func() {
-		ended()
+		p.end(c)
 		conn.Close()
 	}, nil
 }
 
-func (p *pool) suspect() {
+func (p *pool) begin(c *call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.suspected = !p.local
+	if p.calls == nil {
+		p.calls = make(map[*call]bool)
+	}
+	p.calls[c] = true
+}
+
+func (p *pool) end(c *call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.calls[c] && c.silent() {
+		p.suspected = true
+	}
+	delete(p.calls, c)
+}
+
+// suspects reports, once, whether a connection fell silent. It looks at the calls under way itself,
+// since the next call may begin at the moment at which the ctx of one ends, and some drivers wait on.
+func (p *pool) suspects() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	suspected := p.suspected
+	p.suspected = false
+	for c := range p.calls {
+		if c.silent() {
+			suspected = true
+			delete(p.calls, c)
+		}
+	}
+	return suspected
 }
 
 // sift closes the idle connections that do not answer, if a connection fell silent. Calls that come
 // meanwhile do not wait for it.
 func (p *pool) sift() {
-	p.mu.Lock()
-	suspected := p.suspected
-	p.suspected = false
-	p.mu.Unlock()
-	if !suspected {
+	if !p.suspects() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerTime)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // asked is a driver whose connections count how often they had to answer.
@@ -48,7 +50,7 @@ func TestAfterASilenceEachIdleConnectionHasToAnswerOnce(t *testing.T) {
 	for _, done := range ends {
 		done()
 	}
-	p.suspect()
+	p.suspected = true
 	_, done, err := p.take(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +66,36 @@ func TestAfterASilenceEachIdleConnectionHasToAnswerOnce(t *testing.T) {
 	}
 }
 
+func TestACallThatBeginsWhenAnotherHasHadNoAnswerAsksTheIdleConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var server asked
+		db := sql.OpenDB(&server)
+		defer db.Close()
+		p := &pool{DB: db}
+		_, done, err := p.take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		_, never, err := p.take(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer never()
+		done() // now its connection is idle
+		time.Sleep(silence)
+		cancel()
+		_, done, err = p.take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		done()
+		if asked := server.conns[0].pings.Load(); asked != 1 {
+			t.Errorf("the idle connection was asked %d times", asked)
+		}
+	})
+}
+
 func TestACallDoesNotWaitUntilSilentConnectionsAreAsked(t *testing.T) {
 	server := silent{asked: make(chan bool, 1), answer: make(chan bool)}
 	db := sql.OpenDB(server)
@@ -74,7 +106,7 @@ func TestACallDoesNotWaitUntilSilentConnectionsAreAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	done()
-	p.suspect()
+	p.suspected = true
 	asking := make(chan bool)
 	go func() {
 		defer close(asking)

@@ -69,7 +69,6 @@ func TestClientOverEcho(t *testing.T) {
 	pages := map[string]*tab{}
 	for _, name := range []string{"alice", "bob"} {
 		page := newUser(t, name).newTab(server.URL, a.http.URL)
-		page.pardon("WebSocket is closed")
 		page.visit(server.URL + "/" + name)
 		page.wait(`window.delivery?.state === 'connected' && room.loaded`)
 		page.listens("private-conv-team=3A42")
