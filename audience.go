@@ -17,14 +17,15 @@ type Audience struct {
 	// sender are dropped. A message for nobody has a list that is empty, and not nil.
 	Recipients []string
 
-	// Untracked and HideRead name those of the Recipients of whom others see less, for this message
-	// and for good. Others see nothing of who is untracked, and of who hides reads no more than
-	// that the message was delivered; what these users mark beyond that, they alone know. Neither
-	// is waited for: see Quorum. Who is in both lists is untracked. Users who are no recipients,
-	// the sender among them, may be named too, without effect on this message.
+	// Untracked and HideRead name those of the Recipients whose marks others see less of, for this
+	// message and for good. Others see no mark of an untracked user, and no more than delivered of
+	// a user who hides reads. The users alone know what they mark beyond that. A quorum waits for
+	// neither: see Quorum. A user in both lists is untracked. Naming a user who is no recipient,
+	// such as the sender, has no effect.
 	//
-	// That a user is untracked or hides reads can be seen by all who see the message
-	// ([Tracker.Receipts]). It must not depend on the sender, or it tells who blocks whom.
+	// Everyone who sees the message can see that a user is untracked or hides reads
+	// ([Tracker.Receipts]). Whether a user is named must not depend on the sender, or it tells who
+	// blocks whom.
 	Untracked, HideRead []string
 
 	// Roster names the users who may mark the message by a key of the app's.

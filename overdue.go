@@ -15,8 +15,8 @@ type OverdueRule struct {
 	// give it the same fields. A rule that changes takes a new name, and so begins anew.
 	Name string
 
-	// Status is what a recipient must have reached, Delivered or Read, and After how much time there
-	// is for it, from when the message was stored. After is at least a microsecond.
+	// Status is what a recipient must have reached, Delivered or Read, and After how much time
+	// there is for it, from when the message was stored. After is at least a microsecond.
 	Status Status
 	After  time.Duration
 
@@ -37,8 +37,8 @@ type OverdueRule struct {
 type OverdueFor uint8
 
 const (
-	// ForRecipient is for what the app tells the recipient alone, such as a mail or a push. It goes by
-	// what the recipient knows: private marks count, and so does what was dismissed. Untracked
+	// ForRecipient is for what the app tells the recipient alone, such as a mail or a push. It goes
+	// by what the recipient knows: private marks count, and so does what was dismissed. Untracked
 	// recipients are returned too. Never show such an answer, or what follows from it, to anybody
 	// else: who is missing from it has perhaps read the message privately.
 	ForRecipient OverdueFor = iota + 1
@@ -165,8 +165,8 @@ func (r *OverdueRule) check() error {
 }
 
 // Judge returns how far the message has come with a recipient, as far as the rule may look, and
-// whether that is too little. It is how every [OverdueStore] decides. Limit is the highest status of
-// the recipient that others may ever see.
+// whether that is too little. It is how every [OverdueStore] decides. Limit is the highest status
+// of the recipient that others may ever see.
 func (r OverdueRule) Judge(s OwnState, recipient string, limit Status) (at Status, overdue bool) {
 	if at = s.Own(recipient); at != 0 && r.For == ForSender {
 		at = s.Receipt.Status
@@ -181,10 +181,10 @@ func (r OverdueRule) Judge(s OwnState, recipient string, limit Status) (at Statu
 type OverdueStore interface {
 	Store
 
-	// Overdue puts up to limit recipients who are overdue by the rule under the lease, and counts an
-	// attempt for each. The rule has all its fields. The store's own clock decides when a message
-	// was stored, and what time it is. The first call with the rule's name returns nobody, and no
-	// call looks at messages that were stored before it.
+	// Overdue puts up to limit recipients who are overdue by the rule under the lease, and counts
+	// an attempt for each. The rule has all its fields. The store's own clock decides when a
+	// message was stored, and what time it is. The first call with the rule's name returns nobody,
+	// and no call looks at messages that were stored before it.
 	//
 	// A recipient of a frozen message is judged by [OverdueRule.Judge], once, when the rule's After
 	// has passed since the message was stored. If the recipient is overdue, each call returns it,
@@ -193,8 +193,8 @@ type OverdueStore interface {
 	// call may find somebody now.
 	Overdue(ctx context.Context, rule OverdueRule, limit int, lease Lease) (OverdueResult, error)
 
-	// SettleOverdue ends claims for good, and returns how many of them were there to settle. A lease
-	// that ran out is still the claim's until another call takes it.
+	// SettleOverdue ends claims for good, and returns how many of them were there to settle. A
+	// lease that ran out is still the claim's until another call takes it.
 	SettleOverdue(ctx context.Context, claims []OverdueClaim) (settled int, err error)
 }
 

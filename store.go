@@ -250,8 +250,8 @@ type Outbox interface {
 	// Dead returns up to limit dead letters with ids greater than after, in order of id.
 	Dead(ctx context.Context, after int64, limit int) ([]DeadLetter, error)
 
-	// Backlog counts the outbox. It leaves the fields that are this process's own. A store without a clock that can
-	// be set back leaves Ahead at 0.
+	// Backlog counts the outbox. It leaves the fields that are this process's own. A store without
+	// a clock that can be set back leaves Ahead at 0.
 	Backlog(ctx context.Context) (Backlog, error)
 }
 

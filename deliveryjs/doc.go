@@ -40,13 +40,13 @@
 // It marks a message as delivered when it arrives: by an event, with a list, or with the changes
 // after a reconnection. It marks a message as read when the user saw it: when the element that the
 // page named was on the screen for 500 ms, in a visible page that has the focus, unless the page
-// itself scrolled it there, and if the user moved, clicked or typed in the last 60 s. It never marks
-// the user's own messages.
+// itself scrolled it there, and if the user moved, clicked or typed in the last 60 s. It never
+// marks the user's own messages.
 //
 // Marks and messages wait in the browser's storage until the server has confirmed them. They
-// survive a reload. If the storage is full, they wait as long as the page is open. Marks are sent in batches, one
-// request at a time, and the last ones when the page is hidden or closed. After failures the client
-// waits for 0.5 s to 15 s, with jitter.
+// survive a reload. If the storage is full, they wait as long as the page is open. Marks are sent
+// in batches, one request at a time, and the last ones when the page is hidden or closed. After
+// failures the client waits for 0.5 s to 15 s, with jitter.
 //
 // The client applies events by their versions, notices what is missing, and catches up: after a
 // gap, a reconnection, a minute in the background, a freeze, the way back from the back/forward

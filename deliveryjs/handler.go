@@ -132,7 +132,7 @@ func (f module) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) // of a HEAD request the server drops it
 }
 
-// takesGzip reports whether a client accepts gzip. One that gives it the weight 0 does not.
+// takesGzip reports whether a client accepts gzip. A client that gives gzip the weight 0 does not.
 func takesGzip(accepted []string) bool {
 	for _, header := range accepted {
 		for each := range strings.SplitSeq(header, ",") {

@@ -12,8 +12,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// labels are the labels of a measurement. Those that are empty are left out. There are few
-// different ones, since none has an id.
+// labels are the labels of a measurement. Empty labels are left out. No label has an id, so there
+// are few different sets of them.
 type labels struct{ result, status, upTo, inTx, batch, breaker string }
 
 // sets are the labels that were used so far, as OpenTelemetry wants them. To make a set takes

@@ -260,8 +260,8 @@ var capOverdueCases = []storeCase{
 	}},
 }
 
-// capped is a message to all but its sender of alice, bob, who is untracked, carol, who hides reads,
-// and dan, who must all reach a status.
+// capped is a message to all but its sender of alice, bob, who is untracked, carol, who hides
+// reads, and dan, who must all reach a status.
 func capped(conversation, id, sender string) delivery.NewMessage {
 	m := frozen(conversation, id, sender, "alice", "bob", "carol", "dan")
 	m.Roster, m.Caps = "capped", []delivery.Status{delivery.Read, delivery.Sent, delivery.Delivered, delivery.Read}

@@ -129,8 +129,8 @@ func (r *Recorder) keep(in *ring, facts ...fact) {
 	}
 }
 
-// about returns what is known of a message, or with "" the trouble of the process, the newest first.
-// Without a Recorder that is nothing.
+// about returns what is known of a message, or with "" the trouble of the process, the newest
+// first. Without a Recorder that is nothing.
 func (r *Recorder) about(message string) (facts []fact) {
 	if r == nil {
 		return nil

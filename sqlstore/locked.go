@@ -35,8 +35,8 @@ type locked struct {
 	duplicate   func(err error) bool // whether addMessages failed because an id is taken
 
 	// Marking. Rows that ask how things stand are [index, key, seq, roster, name], the roster NULL
-	// for an open message. A relation is: whether the name is a reader, its cap if it is a member of
-	// the roster, and the receipt without its ids; the flag of the name's place comes second.
+	// for an open message. A relation is: whether the name is a reader, its cap if it is a member
+	// of the roster, and the receipt without its ids; the flag of the name's place comes second.
 	headers     string               // [message] → key, roster, number of recipients, header…; tombstones too
 	lockFree    string               // the same, of those that nobody else has locked
 	standing    string               // [index, key, seq, roster, name] → index, conversation's version, tally…, relation…

@@ -75,7 +75,8 @@ func (p *pool) end(c *call) {
 }
 
 // suspects reports, once, whether a connection fell silent. It looks at the calls under way itself,
-// since the next call may begin at the moment at which the ctx of one ends, and some drivers wait on.
+// since the next call may begin at the moment at which the ctx of one ends, and some drivers wait
+// on.
 func (p *pool) suspects() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -16,10 +16,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestCrowd makes random calls in groups of many members. Of these 10 % hide that they read and 10 %
-// hide everything, by their marks, and of the messages 5 % of the recipients are untracked, and in
-// every other edition of a group 10 % hide reads. With -full it makes 100,000 calls in a group of 1,000 members and two smaller
-// ones.
+// TestCrowd makes random calls in groups of many members. By their marks, 10 % of the members hide
+// that they read, and 10 % hide everything. By the messages, 5 % of the recipients are untracked,
+// and in every other edition of a group 10 % hide reads. With -full it makes 100,000 calls in a
+// group of 1,000 members and two smaller ones.
 func TestCrowd(t *testing.T) {
 	each(t, func(t *testing.T, s subject) {
 		size, calls := 60, 1500

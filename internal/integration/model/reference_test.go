@@ -184,8 +184,8 @@ func (r *reference) keep(user, id string, status delivery.Status) (changed bool)
 	return changed
 }
 
-// mark advances a receipt if that is a step, and keeps what is hidden of it. It returns the receipt,
-// or if that shows less than the mark, what the user knows then.
+// mark advances a receipt if that is a step, and keeps what is hidden of it. It returns the
+// receipt, or if that shows less than the mark, what the user knows then.
 func (r *reference) mark(actor delivery.Actor, id string, to delivery.Status, at time.Time) (delivery.Receipt, bool) {
 	receipt, changed := r.advance(actor, id, r.shown(actor.User, id, to), at)
 	kept := r.keep(actor.User, id, to)

@@ -1,8 +1,8 @@
 // Package observer tests that what a user keeps private stays private: alice looks at everything
 // that bob's marks could show in, and must not be able to tell them from what they are to look
 // like. Marks with HideAll are to look like nothing. Marks with HideRead are to look like marks as
-// delivered at the same moments. So are the marks of a recipient who is untracked or hides reads, as
-// the messages said when they were sent.
+// delivered at the same moments. So are the marks of a recipient who is untracked or hides reads,
+// as the messages said when they were sent.
 //
 // The first half compares everything but time. Random sequences of calls by several users run
 // twice, once with bob's hidden marks and once with what they are to look like. All answers that

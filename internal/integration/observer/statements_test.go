@@ -15,8 +15,8 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// A statement more in an answer to alice takes time, and so do its rows. How much is for the machine
-// to say, so the statements themselves are compared.
+// A statement more in an answer to alice takes time, and so do its rows. How much is for the
+// machine to say, so the statements themselves are compared.
 func TestAnswersTakeNoOtherStatementsForWhatIsHidden(t *testing.T) {
 	engines.Each(t, func(t *testing.T, e engines.Engine) {
 		for _, name := range told(t, e, func(s *sqlstore.Store, _ *sql.DB) delivery.Store { return s }) {

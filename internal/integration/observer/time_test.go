@@ -25,15 +25,15 @@ import (
 //
 // Alice times her own calls of seven kinds while bob and bert mark the message that carol has just
 // sent: the same message that alice's call is about, where it is about one. They flag it as unread
-// and mark it again while alice's call takes, so that their writes overlap with it. There are
-// two conversations of the same members and messages. In the first, bob and bert hide their marks.
-// In the second they do what that is to look like, and put the load of their hidden marks on a third
+// and mark it again while alice's call takes, so that their writes overlap with it. There are two
+// conversations of the same members and messages. In the first, bob and bert hide their marks. In
+// the second they do what that is to look like, and put the load of their hidden marks on a third
 // conversation, where alice does nothing. Alice's calls come in pairs, one in each of the first two
 // conversations, in an order that is drawn anew for each pair. So whatever else the machine does
 // meets both alike, and if nothing leaks, the two samples of a kind have the same distribution.
 //
-// Calls that only read are made several times in a row, and the shortest time counts: a busy machine
-// makes calls longer, and none shorter.
+// Calls that only read are made several times in a row, and the shortest time counts: a busy
+// machine makes calls longer, and none shorter.
 //
 // A sample is told apart if the Mann-Whitney test says p < alpha. A leak is reported if the samples
 // of one kind are told apart in three measurements in a row, each with fresh conversations. Without
