@@ -29,7 +29,7 @@ export class Api {
 
   messages = (conversation, range) => this.#get('messages', { conversation, ...range });
   changes = (conversation, cursor) => this.#get('changes', { conversation, ...cursor });
-  unread = async (conversation) => (await this.#get('unread', { conversation })).unread[0];
+  unread = async (conversations) => (await this.#get('unread', conversations.map((id) => ['conversation', id]))).unread;
   receipts = (message, after) => this.#get('receipts', { message, after, limit: 500 });
   send = (draft) => this.#post('messages', draft);
   remove = (deletion) => this.#post('messages/delete', deletion);

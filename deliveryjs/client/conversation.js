@@ -42,7 +42,8 @@ export class Conversation extends EventTarget {
   #floor = 0; // the seq up to which messages were removed
   #starts = 0; // how often the page started over
   #place = NOWHERE; // where the user stands
-  #before = 0; // how many messages before the first one here are unread; null if that has to be counted
+  #before = 0; // how many messages before the first one here are unread
+  #counted = false; // whether that is still so
   #sync = new Task(() => this.#catchUp().catch((error) => this.#refused(error)));
 
   /** Conversations are made by Delivery.conversation. */
@@ -63,7 +64,7 @@ export class Conversation extends EventTarget {
 
   /** How many messages are unread, loaded or not: Infinity if they are too many for the server to count. */
   get unread() {
-    return (this.#before ?? 0) + this.#unreadHere().length;
+    return this.#before + this.#unreadHere().length;
   }
 
   /** The messages in order. Those that are not sent yet come last. */
@@ -130,8 +131,10 @@ export class Conversation extends EventTarget {
    */
   async earlier(from) {
     do {
+      const { unread } = this;
       if (!(await this.#load({ before: this.#first(), limit: from === undefined ? 50 : LONG_PAGE }))) return;
-      this.#before = null;
+      this.#before = Math.max(0, unread - this.#unreadHere().length);
+      this.#counted = false;
     } while (this.more && from < this.#first());
     this.sync(); // which counts
   }
@@ -148,7 +151,7 @@ export class Conversation extends EventTarget {
 
   /** Asks the server how much is unread, after a delay in milliseconds. */
   recount(delay) {
-    this.#before = null;
+    this.#counted = false;
     this.sync(delay); // which counts
   }
 
@@ -175,7 +178,7 @@ export class Conversation extends EventTarget {
       const tally = { version, status, delivered, read, total, readers: total - hiding };
       if (kind === 'pruned') {
         this.#prune(u.floor);
-        if (this.#before === null) this.sync(); // which counts
+        if (!this.#counted) this.sync(); // which counts
       } else if (kind === 'deleted') {
         this.#deleted(id);
       } else if (kind === 'message') {
@@ -191,6 +194,11 @@ export class Conversation extends EventTarget {
     }
     this.learned(from, to);
     this.#updated();
+  }
+
+  /** Takes where the user stands by now, and asks for what the page missed. */
+  behind(place) {
+    if (place?.rev > this.#place.rev) this.recount();
   }
 
   /** Records that the page knows the changes of these versions, and checks whether any before are missing. */
@@ -224,7 +232,7 @@ export class Conversation extends EventTarget {
 
   /** Returns the last message if the user has read everything up to it, and the page knows that. */
   allRead() {
-    if (!this.loaded || this.#before !== 0 || this.#unreadHere().length) return undefined;
+    if (!this.loaded || !this.#counted || this.unread) return undefined;
     return this.sorted().findLast(({ seq }) => seq <= this.#version);
   }
 
@@ -239,6 +247,7 @@ export class Conversation extends EventTarget {
     this.#place = NOWHERE;
     this.loaded = this.more = false;
     this.#before = 0;
+    this.#counted = false;
     this.sync();
   }
 
@@ -253,7 +262,7 @@ export class Conversation extends EventTarget {
   // Takes an event's place. A rev beyond the next one says that other devices of the user's did what no event told.
   #moved(place) {
     const { rev, badge } = this.#place;
-    if (place.rev > rev + 1) return this.recount();
+    if (place.rev > rev + 1) return this.recount(GAP_PATIENCE);
     this.#stands(place);
     if (place.badge > badge && this.#before) this.recount();
   }
@@ -321,23 +330,31 @@ export class Conversation extends EventTarget {
   // Counts the unread messages before the first one here. The server's count has the ones here as well, without the marks
   // that it does not know yet.
   async #count() {
-    if (this.loaded && this.#before !== null) return;
+    if (this.loaded && this.#counted) return;
     const starts = this.#starts;
     const start = this.#first();
-    const { count, more, first, version, place } = await this.#deps.api.unread(this.id);
+    const { count, more, first, version, place = this.#place } = (await this.#deps.api.unread([this.id]))[0];
     if (starts !== this.#starts) return;
     const missed = this.loaded && place.rev > this.#place.rev;
     this.#stands(place);
-    if (missed && !(await this.#load({ limit: Math.min(LONG_PAGE, this.messages.size) }))) return;
+    if (missed) {
+      await this.#reload(start - 1);
+      return this.sync(); // which counts
+    }
     const pending = new Set(this.#deps.marks.pending('read', this.id));
     const here = [...this.messages.values()].filter(({ id, own }) => own && (own !== 'read' || pending.has(id))).length;
     this.firstUnread = first;
-    this.#before = 0;
-    if (!this.more || !(first?.seq < start)) return;
-    this.#before = more ? Infinity : Math.max(1, count - here);
-    if (version <= this.#version) return;
-    this.#before = null; // the counts are of different moments
-    this.sync(GAP_PATIENCE);
+    const before = this.more && first?.seq < start;
+    this.#before = !before ? 0 : more ? Infinity : Math.max(1, count - here);
+    this.#counted = !before || version <= this.#version;
+    if (!this.#counted) this.sync(GAP_PATIENCE); // the counts are of different moments
+  }
+
+  // Loads all messages after a seq once more.
+  async #reload(after) {
+    const { more } = this;
+    for (let page = { more: true }; page?.more; after = page?.messages.at(-1)?.seq) page = await this.#load({ after, limit: LONG_PAGE });
+    this.more = more;
   }
 
   // Takes a message that came from the server.
@@ -371,7 +388,7 @@ export class Conversation extends EventTarget {
   #prune(floor = 0) {
     if (floor <= this.#floor) return;
     this.#floor = floor;
-    if (this.#before) this.#before = null;
+    if (this.#before) this.#counted = false;
     for (const { id, seq } of this.messages.values()) if (seq <= this.#floor) this.#drop(id);
   }
 

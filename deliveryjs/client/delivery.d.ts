@@ -74,7 +74,7 @@ export declare class Conversation extends EventTarget {
   readonly more: boolean;
   /** How many messages are unread, loaded or not. Infinity if there are more than the server counts, 1,000. */
   readonly unread: number;
-  /** The first unread message when the conversation was loaded. It may not be loaded itself. */
+  /** The first unread message as of the last count. It may not be loaded itself. */
   readonly firstUnread?: { id: string; seq: number };
   /** The messages in order. Those that are not sent yet come last. */
   sorted(): Message[];
@@ -154,8 +154,8 @@ export interface Hub {
    */
   live(conversation: string, jitter?: number, from?: Position): void;
   /**
-   * The events of the user's own devices, of the kind 'own', come from now on. The page asks for what it missed, but for
-   * the first time.
+   * Call it each time the events for the user's own devices, of the kind 'own', start to come. The page then asks for what it
+   * missed.
    */
   mine(): void;
   /** The page has to start over with a conversation. */

@@ -5,10 +5,12 @@ import { Conversation } from './conversation.js';
 import { Marks } from './marks.js';
 import { Outbox } from './outbox.js';
 import { Screen } from './screen.js';
+import { Task } from './task.js';
 
 export { Refusal } from './api.js';
 
 const JITTER = 5_000; // ms over which the pages that lost a server spread their return
+const MOST = 200; // conversations in a request
 const LONG_HIDDEN = 60_000; // ms after which a page that was hidden catches up
 
 /**
@@ -28,7 +30,7 @@ export class Delivery extends EventTarget {
   #screen;
   #rooms = new Map();
   #lived = new Set(); // conversations whose events have come before
-  #heard = false; // whether the user's own events have come before
+  #missed = new Task(() => this.#ask());
   #hidden = 0; // since when, in ms
   #abort = new AbortController();
 
@@ -50,7 +52,7 @@ export class Delivery extends EventTarget {
       event: (kind, payload) => this.#rooms.get(payload.conversation)?.event(kind, payload),
       live: (id, jitter, from) => this.#live(id, jitter, from),
       reset: (id) => this.#rooms.get(id)?.reset(),
-      mine: () => this.#mine(),
+      mine: () => this.#missed.request(Math.random() * JITTER),
       state: (state) => this.#became(state),
       position: (id) => this.#rooms.get(id)?.position,
     });
@@ -86,7 +88,7 @@ export class Delivery extends EventTarget {
   /** Ends everything. What is queued stays for the next page. */
   stop() {
     for (const id of [...this.#rooms.keys()]) this.leave(id);
-    for (const part of [this.#marks, this.#outbox, this.#screen]) part?.stop();
+    for (const part of [this.#marks, this.#outbox, this.#missed, this.#screen]) part?.stop();
     this.#abort.abort();
     this.#options.transport.stop?.();
   }
@@ -103,16 +105,16 @@ export class Delivery extends EventTarget {
   }
 
   // What other devices of the user's did meanwhile may have taken no version, so that the changes don't tell it.
-  #mine() {
-    if (this.#heard) for (const room of this.#rooms.values()) if (room.loaded) room.recount(Math.random() * JITTER);
-    this.#heard = true;
+  async #ask() {
+    const ids = [...this.#rooms.values()].filter((room) => room.loaded).map(({ id }) => id);
+    while (ids.length) for (const { conversation, place } of await this.#api.unread(ids.splice(0, MOST))) this.#rooms.get(conversation)?.behind(place);
   }
 
   #became(state) {
     if (state === this.state) return;
     this.state = state;
     if (state === 'connected') this.#hurry(); // the server is probably back
-    if (state === 'unavailable') console.info('delivery: no events come, since the transport does not connect');
+    if (state === 'unavailable') console.info('delivery: the transport does not connect');
     this.dispatchEvent(new Event('state'));
   }
 

@@ -10,7 +10,7 @@ import { KINDS, privateChannel, userChannel } from './channel.js';
  * @param {import('./pusher.js').ChannelOptions} [options] which name private channels
  * @returns {import('./delivery.js').Transport}
  */
-export function echo(echo, { channel: nameOf = privateChannel, userChannel: userOf = userChannel } = {}) {
+export function echo(echo, { channel: nameOf = privateChannel, userChannel: userOf = nameOf === privateChannel ? userChannel : null } = {}) {
   const short = (name) => name.replace(/^private-/, ''); // which Echo prepends
   const connection = echo.connector.pusher.connection;
   let hub;
@@ -34,6 +34,9 @@ export function echo(echo, { channel: nameOf = privateChannel, userChannel: user
 
     join: (conversation) => join(nameOf(conversation), () => hub.live(conversation)),
     leave: (conversation) => echo.leave(short(nameOf(conversation))),
-    stop: () => echo.disconnect(),
+    stop() {
+      if (userOf) echo.leave(short(userOf(hub.user)));
+      echo.disconnect();
+    },
   };
 }

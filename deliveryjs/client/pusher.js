@@ -12,7 +12,7 @@ import { backoff } from './task.js';
  * @param {import('./pusher.js').ChannelOptions} [options]
  * @returns {import('./delivery.js').Transport}
  */
-export function pusher(client, { channel: nameOf = privateChannel, userChannel: userOf = userChannel } = {}) {
+export function pusher(client, { channel: nameOf = privateChannel, userChannel: userOf = nameOf === privateChannel ? userChannel : null } = {}) {
   const retries = new Map(); // channel → timer
   const leaves = new Map(); // channel → what ends the listening
   let hub;
@@ -64,6 +64,7 @@ export function pusher(client, { channel: nameOf = privateChannel, userChannel: 
     leave: (conversation) => leave(nameOf(conversation)),
 
     stop() {
+      [...leaves.keys()].forEach(leave);
       client.disconnect();
     },
   };

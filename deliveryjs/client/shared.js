@@ -64,6 +64,7 @@ export function shared(name, open) {
     const tell = (name) => (...args) => post({ tell: name, args });
     stream = open();
     stream.start({
+      user: hub.user,
       event: tell('event'),
       live: tell('live'),
       reset: tell('reset'),

@@ -390,6 +390,21 @@ test('what the devices of the user alone are told counts as read, loaded or not'
   assert.equal(server.requests.filter(([path, { status }]) => path.startsWith('marks/') && status === 'read').length, 0);
 });
 
+test('the count stays as it is until a newer one is there', async () => {
+  const server = new Server();
+  for (let i = 0; i < 120; i++) server.say(`m${i}`);
+  const { room } = await open(server);
+  await pass(500);
+  room.recount(5000);
+  await pass(100);
+  assert.equal(room.unread, 120);
+  room.earlier();
+  await pass(20);
+  assert.equal(room.unread, 120);
+  await pass(6000, 500);
+  assert.equal(room.unread, 120);
+});
+
 test('what another device dismisses is unread no more, loaded or not', async () => {
   const server = new Server();
   for (let i = 0; i < 60; i++) server.say(`m${i}`);
@@ -409,19 +424,23 @@ test('what other devices did is learned from the next event that tells of them, 
   const server = new Server();
   for (let i = 0; i < 60; i++) server.say(`m${i}`);
   const { room, wire } = await open(server);
-  wire.hub.mine();
   await pass(500);
   const before = server.requests.length;
   server.own('m55');
   server.own('m5');
   wire.bring(server.own('m50'));
-  await pass(500);
+  await pass(1000);
   assert.deepEqual([room.messages.get('m55').own, room.messages.get('m50').own, room.unread], ['read', 'read', 57]);
-  assert.deepEqual(server.requests.slice(before).map(([path]) => path), ['changes', 'unread', 'messages']);
-  server.own('m56');
+  assert.deepEqual(server.requests.slice(before).map(([path]) => path), ['changes', 'unread', 'messages', 'changes', 'unread']);
+  assert.equal(room.more, true);
+  server.own('m56'); // before the user's events came for the first time
   wire.hub.mine();
-  await pass(5500, 500);
+  await pass(6000, 500);
   assert.deepEqual([room.messages.get('m56').own, room.unread], ['read', 56]);
+  const settled = server.requests.length;
+  wire.hub.mine();
+  await pass(6000, 500);
+  assert.deepEqual(server.requests.slice(settled).map(([path]) => path), ['unread']); // and nothing was missed
   wire.bring({ kind: 'own', payload: { conversation: 'c', from: 0, to: 0, place: { rev: 1, delivered: 60, badge: 60 }, updates: [{}] } });
   await pass(500);
   assert.equal(room.unread, 56); // that event was late

@@ -35,7 +35,9 @@ const listeners = [];
 globalThis.addEventListener = (name, handler) => listeners.push([name, handler]);
 
 class Hub {
+  user = 'bob';
   told = [];
+  mine = () => this.told.push(['mine']);
   event = (kind, payload) => this.told.push([kind, payload.conversation, payload.n]);
   live = (...args) => this.told.push(['live', ...args]);
   reset = (id) => this.told.push(['reset', id]);
@@ -80,6 +82,10 @@ test('the first tab has the stream, and every tab hears what it follows', async 
   assert.deepEqual(one.hub.take(), [['connecting'], ['connected'], ['live', 'a', undefined, { version: 7, epoch: '1' }]]);
   assert.deepEqual(two.hub.take(), [['connected'], ['connected']]);
   assert.deepEqual(streams[0].joined, ['a', 'b']);
+  assert.equal(streams[0].hub.user, 'bob');
+  streams[0].hub.mine();
+  await settle();
+  assert.deepEqual([one.hub.take(), two.hub.take()], [[['mine']], [['mine']]]);
 
   two.transport.join('a'); // whose subscription is older than what the tab has loaded
   await settle();

@@ -150,9 +150,9 @@ export class Server {
           return tell(this.find(fields.id));
         }
         {
-          const before = there.filter((m) => m.seq < (fields.before ?? Infinity));
+          const found = there.filter((m) => m.seq < (fields.before ?? Infinity) && m.seq > (fields.after ?? 0));
           const limit = Number(fields.limit ?? 50);
-          return { messages: before.slice(-limit).map(tell), more: before.length > limit, ...cursor };
+          return { messages: (fields.after ? found.slice(0, limit) : found.slice(-limit)).map(tell), more: found.length > limit, ...cursor };
         }
       case 'changes': {
         const since = Number(fields.since);
