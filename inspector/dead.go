@@ -144,7 +144,11 @@ func (h *Handler) resolve(q *request, verb string, move func(id int64) error) (*
 		h.report(q.Request, err)
 		p := problemOf(err)
 		status = p.status
-		all = append(all, done{Event: id, Became: "was not " + verb, Error: p.text})
+		became := "was not " + verb
+		if errors.Is(err, delivery.ErrOutcomeUnknown) {
+			became = "may have been " + verb
+		}
+		all = append(all, done{Event: id, Became: became, Error: p.text})
 		break
 	}
 	return &answer{status: status, page: "done", title: fmt.Sprintf("%d of %s %s", moved, count(len(ids), "dead letter"), verb), data: all}, nil

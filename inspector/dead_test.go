@@ -77,13 +77,15 @@ func TestDeadLetters(t *testing.T) {
 		if _, err := other.MarkRead(t.Context(), delivery.Actor{User: "bob", Hide: delivery.HideAll}, "m1"); err != nil {
 			t.Fatal(err)
 		}
-		d.flush() // whose notifier takes no such events
+		if err := other.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		if dead := d.dead(); len(dead) != 1 {
 			t.Fatalf("dead letters %v", dead)
 		}
 		for _, page := range []string{"/dead", "/confirm?do=replay&event=2"} {
 			status, text := d.get("actor", page)
-			d.want(page, status, text, 200, "Event 2", ">own<")
+			d.want(page, status, text, 200, "Event 2", ">own<", "The reason is not shown")
 			for _, secret := range []string{"bob", "m1", "room"} {
 				if strings.Contains(text, secret) {
 					t.Errorf("%s tells of %s:\n%s", page, secret, text)
@@ -241,6 +243,19 @@ func TestDeadLetters(t *testing.T) {
 		d.want("a replay", status, text, 200, "Replay 0 dead letters?", "1 of the chosen are left out", "can only be discarded")
 		status, text = d.get("actor", "/confirm?do=discard&event=1")
 		d.want("a discard", status, text, 200, "Discard 1 dead letter?")
+	})
+
+	t.Run("an unknown outcome is not called a failure", func(t *testing.T) {
+		d := newDesk(t, &away{Store: memstore.New()}, actions)
+		d.bury("room", "m1")
+		d.store.(*away).err = fmt.Errorf("no answer: %w", delivery.ErrOutcomeUnknown)
+		for page, became := range map[string]string{"/discard": "discarded", "/replay": "replayed"} {
+			status, text := d.post("actor", page, form(1))
+			d.want(page, status, text, 503, "Event 1 may have been "+became+".", "no answer")
+			if strings.Contains(text, "was not") {
+				t.Errorf("%s says that nothing happened:\n%s", page, text)
+			}
+		}
 	})
 
 	t.Run("a failure of the store ends it, and is said", func(t *testing.T) {

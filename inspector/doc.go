@@ -19,17 +19,17 @@
 //	POST /discard    event= …                discards up to 50 dead letters
 //	GET  /message    ?id= &status= &after=   one message, its receipts, and what this process knows of it
 //
-// All links are relative, so the pages work under any prefix that is stripped from the path. A
-// replay or a discard comes from a confirmation of the same origin, says what became of each dead
-// letter, and is told to [delivery.Observer.Resolved] with the request's ctx.
+// All links are relative, so the pages work under any prefix that is stripped from the path. An
+// operator confirms each replay and discard. The answer lists what became of each dead letter.
+// [delivery.Observer.Resolved] is called with the request's ctx.
 //
 // # What is shown
 //
-// Bodies never are, and neither is what only one user may know: private marks
-// ([delivery.Actor.Hide]), own statuses, and whose a dead event for one user's devices is. Ids are
-// shown, unless [Options.Redact] changes them; ids with characters that cannot be seen are quoted.
-// A message's page makes at most 5 statements, and none that grows with the history. The dead
-// letters of its conversation are those among the oldest 100.
+// The pages never show bodies, private marks ([delivery.Actor.Hide]) or own statuses. For an event
+// for one user's devices, they do not show the user, nor the reason for which it was refused. Ids
+// are shown, unless [Options.Redact] changes them; ids with characters that cannot be seen are
+// quoted. A message's page makes at most 5 statements, and none that grows with the history. The
+// dead letters of its conversation are those among the oldest 100.
 //
 // A [Recorder] knows what happened in its own process since that started. Behind a load balancer,
 // another request may reach another process: each page names the one that made it.

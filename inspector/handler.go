@@ -35,10 +35,10 @@ type Options struct {
 	// tracker's Observer: see [Recorder.Observer].
 	Recorder *Recorder
 
-	// Redact returns what pages show in place of an id, or of a text that may contain ids. An id
-	// that it changes is no link, and the receipts of a message end at the first page if a link to
-	// the next would tell a user's id. The id that somebody searches for is shown as it is. Redact
-	// may be called concurrently. By default everything is shown as it is.
+	// Redact returns what pages show in place of an id, or of a text that may contain ids. A
+	// changed id is not linked. If Redact changes the id in the link to the next page of receipts,
+	// the page has no such link. The id that somebody searches for is shown as it is. Redact may be
+	// called concurrently. By default everything is shown as it is.
 	Redact func(kind Kind, text string) string
 
 	// Process names this process on each page. Defaults to the host's name and the process's id.
@@ -151,7 +151,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.report(r, fmt.Errorf("asking the gate: %w", err))
 		http.Error(w, "Something went wrong here.", http.StatusInternalServerError)
 		return
-	case access != MayLook && access != MayAct: // who learns nothing, not even which pages there are
+	case access != MayLook && access != MayAct: // Such a person must not learn which pages exist.
 		http.Error(w, "You may not look at this.", http.StatusForbidden)
 		return
 	}

@@ -202,7 +202,8 @@ func TestRedact(t *testing.T) {
 	mask := func(kind inspector.Kind, text string) string {
 		return map[inspector.Kind]string{inspector.UserID: "a user", inspector.ConversationID: "a conversation", inspector.MessageID: "a message", inspector.FreeText: "a text"}[kind]
 	}
-	d := newDesk(t, memstore.New(), inspector.Options{Actions: true, Redact: mask})
+	store := &away{Store: memstore.New()}
+	d := newDesk(t, store, inspector.Options{Actions: true, Redact: mask})
 	d.bury("room-secret", "message-secret")
 	d.bury("room-secret", "other-secret")
 	var everyone []string
@@ -216,13 +217,40 @@ func TestRedact(t *testing.T) {
 	d.tracker.MarkRead(t.Context(), delivery.Actor{User: "user-secret-01"}, "searched")
 	d.refusal = func(delivery.Event) error { return errors.New("refused: reason-secret") }
 	d.flush()
-	for _, at := range []string{"/", "/dead", "/confirm?do=replay&event=1", page("searched"), page("searched", "status", "sent")} {
+	redacted := func(at string) func(status int, text string) {
+		return func(status int, text string) {
+			t.Helper()
+			if strings.Contains(text, "secret") || strings.Contains(text, "too long") {
+				t.Errorf("%s, status %d: it is not redacted:\n%s", at, status, text)
+			}
+		}
+	}
+	all := []string{"/", "/dead", "/confirm?do=replay&event=1", page("searched"), page("searched", "status", "sent")}
+	for _, at := range all {
 		status, text := d.get("actor", at)
 		d.want(at, status, text, 200)
-		if strings.Contains(text, "secret") || strings.Contains(text, "too long") {
-			t.Errorf("%s is not redacted:\n%s", at, text)
-		}
+		redacted(at)(status, text)
 	}
 	status, text := d.get("actor", page("searched"))
 	d.want("the page of a message", status, text, 200, "searched", "<code>a user</code>", "<code>a conversation</code>", "<code>a message</code>", "a text", "the app redacts those")
+
+	store.err = fmt.Errorf("no connection for user-secret-01: %w", delivery.ErrUnavailable)
+	for _, at := range all {
+		status, text := d.get("actor", at)
+		d.want(at+" of a store that is away", status, text, 503, "a text")
+		redacted(at)(status, text)
+	}
+	for _, at := range []string{"/replay", "/discard"} {
+		status, text := d.post("actor", at, form(1))
+		d.want(at+" of a store that is away", status, text, 503, "Event 1 was not", "a text")
+		redacted(at)(status, text)
+	}
+	store.err = nil
+	d.refusal = func(delivery.Event) error { return delivery.Permanent(errors.New("refused: reason-secret")) }
+	for _, at := range []string{"/replay", "/discard"} {
+		status, text := d.post("actor", at, form(1, 2))
+		d.want(at, status, text, 200)
+		redacted(at)(status, text)
+		d.flush() // and dead again
+	}
 }

@@ -21,7 +21,8 @@ const (
 // accepted or refused, 10,000 marks that were refused, and the last 20 failures of the
 // notifier's endpoint and of the database. They are facts of this process alone, and are gone when
 // it ends. It keeps no bodies, no private marks ([delivery.Actor.Hide]), and no events for one
-// user's devices. It takes up to 6 MB of memory with ids of 36 bytes, and 20 MB with the longest.
+// user's devices. Of an error it keeps the first 500 bytes. It takes up to 6 MB of memory with ids
+// of 36 bytes and short errors, and up to 20 MB with the longest ids and errors.
 //
 // Make one with [NewRecorder]. It is safe for concurrent use.
 type Recorder struct {
@@ -34,8 +35,8 @@ func NewRecorder() *Recorder {
 	return &Recorder{events: ring{most: mostFacts}, refusals: ring{most: mostFacts}, trouble: ring{most: mostTroubles}}
 }
 
-// Observer returns what [delivery.Options.Observer] takes. All that it is told, it tells next as
-// well, which may be nil.
+// Observer returns what [delivery.Options.Observer] takes. The Observer calls the functions of next
+// too. next may be nil.
 func (r *Recorder) Observer(next *delivery.Observer) *delivery.Observer {
 	var o delivery.Observer
 	if next != nil {
@@ -123,8 +124,9 @@ func (r *Recorder) keep(in *ring, facts ...fact) {
 	defer r.mu.Unlock()
 	for _, f := range facts {
 		f.At, f.Times = now, 1
-		f.User, f.message = strings.Clone(f.User), strings.Clone(f.message) // they may be parts of whole requests
-		f.Text = strings.ToValidUTF8(f.Text[:min(len(f.Text), mostText)], "")
+		// They may be parts of whole requests and of long errors, which a part would keep in memory.
+		f.User, f.message = strings.Clone(f.User), strings.Clone(f.message)
+		f.Text = strings.Clone(strings.ToValidUTF8(f.Text[:min(len(f.Text), mostText)], ""))
 		in.add(f)
 	}
 }

@@ -126,11 +126,13 @@ func TestRecorderIsBounded(t *testing.T) {
 		o := r.Observer(nil)
 		for i := range int64(25_000) {
 			id := fmt.Sprintf("%0*d", length, i)
-			o.Notified(t.Context(), delivery.NotifiedInfo{Events: 1, Batch: []delivery.Event{told(i, id, id)}})
+			var refused error
 			err := error(delivery.ErrNotRecipient)
 			if length == delivery.MaxID {
 				err = fmt.Errorf("%s: %w", id+strings.Repeat("x", 1000), err)
+				refused = delivery.Refused(map[int]error{0: delivery.Permanent(err)})
 			}
+			o.Notified(t.Context(), delivery.NotifiedInfo{Events: 1, Err: refused, Batch: []delivery.Event{told(i, id, id)}})
 			o.Marked(t.Context(), delivery.MarkedInfo{Message: id, User: id, Err: err})
 		}
 		runtime.GC()
@@ -141,6 +143,32 @@ func TestRecorderIsBounded(t *testing.T) {
 		if took > most {
 			t.Errorf("with ids of %d bytes it takes %d bytes", length, took)
 		}
+	}
+}
+
+// A fact keeps the beginning of an error, and nothing of the rest.
+func TestRecorderKeepsNoLongErrors(t *testing.T) {
+	const facts = 500
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	r := inspector.NewRecorder()
+	o := r.Observer(nil)
+	long := func(i int64) error {
+		return fmt.Errorf("%d %s: %w", i, strings.Repeat("x", 100<<10), delivery.ErrForbidden)
+	}
+	for i := range int64(facts) {
+		o.Marked(t.Context(), delivery.MarkedInfo{Message: "m1", User: "eve", Err: long(i)})
+		refused := delivery.Refused(map[int]error{0: delivery.Permanent(long(i))})
+		o.Notified(t.Context(), delivery.NotifiedInfo{Events: 1, Err: refused, Batch: []delivery.Event{told(i, "m1", "bob")}})
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	took := after.HeapAlloc - before.HeapAlloc
+	runtime.KeepAlive(r)
+	t.Logf("%d bytes a fact", took/(2*facts))
+	if took > 2*facts*1000 {
+		t.Errorf("%d facts take %d bytes", 2*facts, took)
 	}
 }
 

@@ -2,15 +2,23 @@ package inspector_test
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/msgdelivery/delivery"
 )
 
-// takesOwn is a notifier of another process, which takes events for one user's devices.
+// takesOwn is a notifier of another process, which takes events for one user's devices, and refuses
+// them for a reason that names the user.
 type takesOwn struct{}
 
-func (takesOwn) Notify(context.Context, []delivery.Event) error { return nil }
-func (takesOwn) TakesOwn() bool                                 { return true }
+func (takesOwn) TakesOwn() bool { return true }
+func (takesOwn) Notify(_ context.Context, events []delivery.Event) error {
+	refused := map[int]error{}
+	for i, e := range events {
+		refused[i] = delivery.Permanent(fmt.Errorf("%s has no channel", e.User))
+	}
+	return delivery.Refused(refused)
+}
 
 // unreadable is a store whose dead letters cannot be decoded.
 type unreadable struct{ delivery.Store }

@@ -53,6 +53,7 @@ func (h *Handler) parse() map[string]*template.Template {
 		"user":     h.user, "message": h.messageLink, "messages": messagesOf, "shape": shape, "visible": visible,
 		"conversation": func(id string) string { return visible(h.opts.Redact(ConversationID, id)) },
 		"text":         func(text string) string { return h.opts.Redact(FreeText, text) },
+		"own":          func(e delivery.Event) bool { return e.Kind == delivery.OwnChanged },
 		"count":        count, "span": span, "ago": func(at time.Time) string { return span(time.Since(at)) + " ago" },
 		"stamp":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05.000 UTC") },
 		"machine": func(at time.Time) string { return at.UTC().Format(time.RFC3339Nano) },
