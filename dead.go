@@ -30,8 +30,8 @@ func (t *Tracker) DeadLetters(ctx context.Context, q DeadQuery) ([]DeadLetter, e
 // Replay puts up to [MaxBatch] dead letters back into the outbox, due at once and with no attempts
 // counted. Each event is brought up to date first, so that it shows nobody an old status or a
 // deleted message. An event with nothing left to tell is dropped, and counts as replayed. If an id
-// is not among the dead letters, the error is [ErrNotFound], and the others are replayed all the
-// same.
+// is not among the dead letters, the error is [ErrNotFound], and a dead letter that cannot be read
+// is an error, too. The others are replayed all the same.
 func (t *Tracker) Replay(ctx context.Context, ids ...int64) error {
 	err := t.resolve(ctx, ids, false, t.requeue)
 	t.Wake()
@@ -58,9 +58,10 @@ func (t *Tracker) resolve(ctx context.Context, ids []int64, discard bool, plan f
 	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
 	settlements, err := plan(ctx, ids)
 	settled := 0
-	if len(settlements) > 0 && err == nil {
-		if settled, err = t.store.Settle(ctx, settlements); err != nil {
-			err = fmt.Errorf("delivery: moving dead letters: %w", err)
+	if len(settlements) > 0 {
+		var failed error
+		if settled, failed = t.store.Settle(ctx, settlements); failed != nil {
+			err = fmt.Errorf("delivery: moving dead letters: %w", failed)
 		}
 	}
 	if settled < len(ids) && err == nil {
@@ -70,8 +71,9 @@ func (t *Tracker) resolve(ctx context.Context, ids []int64, discard bool, plan f
 	return err
 }
 
-// requeue is the plan of a replay. It leaves out what is no dead letter.
-func (t *Tracker) requeue(ctx context.Context, ids []int64) (settlements []Settlement, err error) {
+// requeue is the plan of a replay. It leaves out what is no dead letter, and with an error what
+// cannot be read.
+func (t *Tracker) requeue(ctx context.Context, ids []int64) (settlements []Settlement, unreadable error) {
 	for _, id := range ids {
 		dead, err := t.store.Dead(ctx, id-1, 1)
 		if err != nil {
@@ -81,7 +83,8 @@ func (t *Tracker) requeue(ctx context.Context, ids []int64) (settlements []Settl
 			continue
 		}
 		if !dead[0].Event.Kind.Valid() {
-			return nil, fmt.Errorf("delivery: dead letter %d cannot be read", id)
+			unreadable = errors.Join(unreadable, fmt.Errorf("delivery: dead letter %d cannot be read", id))
+			continue
 		}
 		event, err := t.refresh(ctx, dead[0].Event)
 		if err != nil {
@@ -93,7 +96,7 @@ func (t *Tracker) requeue(ctx context.Context, ids []int64) (settlements []Settl
 		}
 		settlements = append(settlements, Settlement{ID: id, Outcome: outcome, Event: event})
 	}
-	return settlements, nil
+	return settlements, unreadable
 }
 
 // refresh returns the event with the present state of its messages and receipts, and without those

@@ -70,7 +70,7 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 	}
 	ids := distinctIDs(messages)
 	shown := actor.Hide.shown(status)
-	m := marking{t: t, tx: tx, status: status, marks: make([]Mark, len(ids)), results: make([]MarkResult, len(ids)), conversations: make([]string, len(ids)), sentAt: make([]time.Time, len(ids))}
+	m := marking{t: t, tx: tx, status: status, marks: make([]Mark, len(ids)), results: make([]MarkResult, len(ids)), conversations: make([]string, len(ids)), sentAt: make([]time.Time, len(ids)), capped: make([]bool, len(ids))}
 	todo := make([]int, 0, len(ids))
 	at, trace := now(), t.trace(ctx)
 	for i, id := range ids {
@@ -89,7 +89,7 @@ func (t *Tracker) mark(ctx context.Context, tx Store, actor Actor, status Status
 		err = m.writePrivate(ctx)
 	}
 	for i, id := range ids {
-		info := MarkedInfo{Conversation: m.conversations[i], Message: id, User: actor.User, Status: status, Private: shown != status, InTx: tx != nil, Err: cmp.Or(m.results[i].Err, err)}
+		info := MarkedInfo{Conversation: m.conversations[i], Message: id, User: actor.User, Status: status, Private: shown != status || m.capped[i], InTx: tx != nil, Err: cmp.Or(m.results[i].Err, err)}
 		if m.results[i].Changed {
 			info.Changed = 1
 		}

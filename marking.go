@@ -23,6 +23,7 @@ type marking struct {
 
 	status  Status // what the user claims, of which the marks may show less
 	private []int  // those that change what the user alone may know
+	capped  []bool // of each, whether the message has others see less of the user than the mark says
 }
 
 // markKind is what gather knows of marks. As one mark implies others, a batch writes no receipt
@@ -120,6 +121,7 @@ func (m *marking) write(ctx context.Context, todo []int) error {
 				if m.tx == nil {
 					m.t.places.put(m.marks[i].User, out.Header.Conversation)
 				}
+				m.capped[i] = out.Receipt.Status < m.marks[i].Status
 				if out.Receipt.Status < m.status || m.status == Read && out.Flag > 0 && out.Flag <= out.Header.Seq {
 					m.private = append(m.private, i)
 				}
@@ -154,7 +156,7 @@ func (m *marking) writePrivate(ctx context.Context) error {
 	outs, errs, err := m.t.advanceOwn(ctx, m.tx, marks)
 	met := 0
 	for k, i := range m.private {
-		if errs[k] == err && !m.results[i].Own.Status.Valid() {
+		if errs[k] == err && !m.results[i].Changed {
 			met++
 		}
 	}

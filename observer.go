@@ -41,7 +41,8 @@ type Observer struct {
 	// Buried is called for each event that goes to the dead letters.
 	Buried func(context.Context, BuriedInfo)
 
-	// Resolved is called after each Replay and each Discard of dead letters, with the caller's ctx.
+	// Resolved is called after each Replay and each Discard of at most MaxBatch dead letters, with
+	// the caller's ctx.
 	Resolved func(context.Context, ResolvedInfo)
 
 	// BreakerChanged is called when the relay stops or starts trusting the endpoint.

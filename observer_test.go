@@ -113,6 +113,15 @@ func TestObserver(t *testing.T) {
 		if got, want := strings.Join(told, ", "), "delivered false, read false, delivered false, read true, delivered true, read true"; got != want {
 			t.Errorf("told %q, want %q", got, want)
 		}
+		told = nil
+		d.send(t, delivery.Draft{Conversation: "d", ID: "n", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "carol"}, Untracked: []string{"bob"}, HideRead: []string{"carol"}}})
+		for _, user := range []string{"bob", "carol"} {
+			d.MarkDelivered(ctx, delivery.Actor{User: user}, "n")
+			d.MarkUpTo(ctx, delivery.Actor{User: user}, delivery.Read, delivery.MessageRef{Conversation: "d", ID: "n"})
+		}
+		if got, want := strings.Join(told, ", "), "delivered true, read true, delivered false, read true"; got != want {
+			t.Errorf("of who is untracked or hides reads it was told %q, want %q", got, want)
+		}
 	})
 
 	t.Run("every write of a batch is told, with what it wrote", func(t *testing.T) {

@@ -356,6 +356,36 @@ func TestHide(t *testing.T) {
 			t.Errorf("told %v", kinds)
 		}
 	})
+	t.Run("a read up to a message that is for others empties the badge, hidden or not, and clears the flag", func(t *testing.T) {
+		for _, hide := range []delivery.Hide{delivery.HideNothing, delivery.HideRead, delivery.HideAll} {
+			d := ownDesk(t, nil)
+			d.three(t)
+			others := delivery.MessageRef{Conversation: "c", ID: "m4"}
+			d.send(t, delivery.Draft{ID: others.ID, Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"dan"}}})
+			if _, err := d.MarkUpTo(t.Context(), bob, delivery.Delivered, through); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the second time nothing else is left to do
+				if _, err := d.MarkUnread(t.Context(), bob, "m3"); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := d.MarkUpTo(t.Context(), hidden(hide), delivery.Read, others); err != nil {
+					t.Errorf("with %v: %v", hide, err)
+				}
+				if u := d.badge(t, "bob"); u.Count != 0 || u.Flagged {
+					t.Errorf("with %v: %+v", hide, u)
+				}
+			}
+			stranger := delivery.Actor{User: "mallory", Hide: hide}
+			if _, err := d.MarkUpTo(t.Context(), stranger, delivery.Read, others); !errors.Is(err, delivery.ErrNotRecipient) {
+				t.Errorf("a stranger with %v: %v", hide, err)
+			}
+			others.ID = "nothing"
+			if _, err := d.MarkUpTo(t.Context(), stranger, delivery.Read, others); !errors.Is(err, delivery.ErrNotFound) {
+				t.Errorf("up to a message that does not exist, with %v: %v", hide, err)
+			}
+		}
+	})
 	t.Run("a later public up-to mark shows all that it covers, as if it were the first", func(t *testing.T) {
 		d := ownDesk(t, nil)
 		d.three(t)
@@ -388,6 +418,10 @@ func TestHide(t *testing.T) {
 		}
 		if results, err = broken(hidden(delivery.HideAll), "m3"); !errors.Is(err, delivery.ErrUnavailable) {
 			t.Errorf("where all is hidden: %+v, %v", results, err)
+		}
+		d.send(t, delivery.Draft{ID: "m4", Conversation: "c", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}, Untracked: []string{"bob"}}})
+		if results, err = broken(bob, "m4"); !errors.Is(err, delivery.ErrUnavailable) {
+			t.Errorf("where bob is untracked: %+v, %v", results, err)
 		}
 	})
 	t.Run("an up-to mark passes over no open message that the rule keeps from the user", func(t *testing.T) {

@@ -753,8 +753,23 @@ func TestRelayUnderStrain(t *testing.T) {
 		if err != nil || len(dead) != 1 || dead[0].Reason != "cannot be read" {
 			t.Fatalf("dead %+v, %v", dead, err)
 		}
-		if err := tracker.Replay(t.Context(), dead[0].Event.ID); err == nil {
+		e.set(func(_ context.Context, events []delivery.Event) error {
+			return delivery.Refused(map[int]error{0: delivery.Permanent(errors.New("not this one"))})
+		})
+		sendAs(t, tracker, "m3")
+		if err := tracker.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		e.set(nil)
+		other, err := tracker.DeadLetters(t.Context(), delivery.DeadQuery{After: dead[0].Event.ID})
+		if err != nil || len(other) != 1 {
+			t.Fatalf("dead %+v, %v", other, err)
+		}
+		if err := tracker.Replay(t.Context(), dead[0].Event.ID, other[0].Event.ID); err == nil {
 			t.Error("it was replayed")
+		}
+		if err := tracker.Flush(t.Context()); err != nil || !slices.Contains(e.accepted(), "m3") {
+			t.Errorf("beside it was accepted %v, %v", e.accepted(), err)
 		}
 	})
 }

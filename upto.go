@@ -91,9 +91,10 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 		Conversation: message.Conversation, Message: message.ID, User: actor.User, Socket: actor.Socket,
 		Status: shown, At: now(), Admitted: t.opts.Authorize == nil, Covered: true, Trace: t.trace(ctx),
 	}
+	passed, capped := true, false // all so far, and more than the user's caps show
 	defer func() {
 		t.opts.Observer.Marked(ctx, MarkedInfo{
-			Conversation: message.Conversation, Message: message.ID, User: actor.User, Status: status, UpTo: true, Private: shown != status, InTx: tx != nil, Changed: sum.Changed, Err: err,
+			Conversation: message.Conversation, Message: message.ID, User: actor.User, Status: status, UpTo: true, Private: shown != status || capped, InTx: tx != nil, Changed: sum.Changed, Err: err,
 		})
 	}()
 	own := OwnMark{Act: OwnMarkedUpTo, Conversation: message.Conversation, Message: message.ID, Status: status}
@@ -127,13 +128,15 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 			return sum, err
 		}
 	}
-	passed, capped := true, false // all so far, and more than the user's caps show
 	for {
 		r, err := advance(u)
 		if err != nil {
 			return sum, outcome("marking up to a message", err)
 		}
 		if r.Header.ID == "" {
+			if shown < status { // it takes as long as for a message of others
+				return sum, t.markOwn(ctx, tx, actor, own)
+			}
 			return sum, ErrNotFound
 		}
 		if r.Header.ID != message.ID {
@@ -159,7 +162,10 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 			u.After, u.Covered = r.Reached, passed && !capped
 			continue
 		}
-		if sum.Changed == 0 && !capped && r.Header.Sender != actor.User && !r.Receipt.Status.Valid() {
+		// Who has something to hide, or a flag to clear, may have it without a change that others see.
+		flagged := status == Read && r.Flag > 0 && r.Flag <= r.Header.Seq
+		private := shown < status || capped
+		if sum.Changed == 0 && !capped && !(passed && (private || flagged)) && r.Header.Sender != actor.User && !r.Receipt.Status.Valid() {
 			if r.Header.deleted() && !asked { // deleted, and nobody knows whose it was
 				if err := ask(); err != nil {
 					return sum, err
@@ -169,8 +175,7 @@ func (t *Tracker) markUpTo(ctx context.Context, tx Store, advance func(UpTo) (Ma
 				return sum, refusal
 			}
 		}
-		flagged := status == Read && r.Flag > 0 && r.Flag <= r.Header.Seq
-		if private := shown < status || capped; private || flagged {
+		if private || flagged {
 			received := r.Receipt.Status.Valid()
 			if !passed && !received {
 				return sum, nil

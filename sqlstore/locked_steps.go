@@ -71,7 +71,6 @@ func take(upTo []delivery.UpTo, looks []*look, receipts []*standing, limit int) 
 		}
 		shown := r.shown(u.Status)
 		inside := r.header.Seq > k.begin && r.header.Seq <= k.till
-		k.capped = k.capped || inside && r.receipt.Status.Valid() && shown < u.Status
 		switch {
 		case !inside || r.receipt.Status.Reaches(shown):
 		case r.header.Open && !u.Admitted:
@@ -87,6 +86,7 @@ func take(upTo []delivery.UpTo, looks []*look, receipts []*standing, limit int) 
 			limit--
 			k.steps = append(k.steps, r)
 		}
+		k.capped = k.capped || inside && r.header.Seq <= k.till && r.receipt.Status.Valid() && shown < u.Status
 	}
 	return exceeded
 }

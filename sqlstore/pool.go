@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"container/list"
 	"context"
 	"database/sql"
 	"sync"
@@ -18,14 +19,15 @@ type pool struct {
 	local bool // no network is in between
 
 	mu        sync.Mutex
-	calls     map[*call]bool // under way
-	suspected bool           // a connection fell silent
+	calls     list.List // under way, in the order in which they began
+	suspected bool      // a connection fell silent
 }
 
 // call has a connection, or waits for one.
 type call struct {
 	ctx   context.Context
 	began time.Time
+	told  bool // that it met a silent connection
 }
 
 const (
@@ -33,7 +35,15 @@ const (
 	answerTime = 200 * time.Millisecond // that an idle connection has to answer
 )
 
-func (c *call) silent() bool { return c.ctx.Err() != nil && time.Since(c.began) >= silence }
+// old reports whether the call began so long ago that it can have met a silent connection.
+func (c *call) old() bool { return time.Since(c.began) >= silence }
+
+// tells reports, once, that the call has had no answer until its ctx ended.
+func (c *call) tells() bool {
+	silent := !c.told && c.old() && c.ctx.Err() != nil
+	c.told = c.told || silent
+	return silent
+}
 
 // take takes a connection. Whoever has it calls done.
 func (p *pool) take(ctx context.Context) (conn *sql.Conn, done func(), err error) {
@@ -44,34 +54,29 @@ func (p *pool) take(ctx context.Context) (conn *sql.Conn, done func(), err error
 		return conn, func() { conn.Close() }, nil
 	}
 	p.sift()
-	c := &call{ctx, time.Now()}
-	p.begin(c)
+	end := p.begin(ctx)
 	if conn, err = p.Conn(ctx); err != nil {
-		p.end(c)
+		end()
 		return nil, nil, err
 	}
 	return conn, func() {
-		p.end(c)
+		end()
 		conn.Close()
 	}, nil
 }
 
-func (p *pool) begin(c *call) {
+// begin notes a call until it ends.
+func (p *pool) begin(ctx context.Context) (end func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.calls == nil {
-		p.calls = make(map[*call]bool)
+	c := &call{ctx: ctx, began: time.Now()}
+	at := p.calls.PushBack(c)
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.suspected = p.suspected || c.tells()
+		p.calls.Remove(at)
 	}
-	p.calls[c] = true
-}
-
-func (p *pool) end(c *call) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.calls[c] && c.silent() {
-		p.suspected = true
-	}
-	delete(p.calls, c)
 }
 
 // suspects reports, once, whether a connection fell silent. It looks at the calls under way itself,
@@ -82,11 +87,8 @@ func (p *pool) suspects() bool {
 	defer p.mu.Unlock()
 	suspected := p.suspected
 	p.suspected = false
-	for c := range p.calls {
-		if c.silent() {
-			suspected = true
-			delete(p.calls, c)
-		}
+	for at := p.calls.Front(); at != nil && at.Value.(*call).old(); at = at.Next() {
+		suspected = at.Value.(*call).tells() || suspected
 	}
 	return suspected
 }

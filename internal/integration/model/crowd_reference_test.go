@@ -114,6 +114,13 @@ func (p *post) refusal(user string) error {
 	return nil
 }
 
+// knows reports whether a user has sent a message that is there, is a recipient of one, or has a
+// place of their own.
+func (g *group) knows(user string) bool {
+	r := g.reader(user)
+	return r.delivered > 0 || r.flag > 0 || slices.ContainsFunc(g.messages, func(p *post) bool { return p.concerns(user) || !p.deleted && p.author == user })
+}
+
 // shows is what others see of a mark.
 func shows(hide delivery.Hide, status delivery.Status) delivery.Status {
 	switch hide {
@@ -166,7 +173,8 @@ func (p *post) upTo(user string, hide delivery.Hide, status delivery.Status) (ch
 			changed++
 		}
 	}
-	if to != 0 && changed == 0 && !capped && !p.deleted && p.refusal(user) == delivery.ErrNotRecipient {
+	hidden := to < status || status == delivery.Read && r.flag > 0 && r.flag <= p.Seq
+	if to != 0 && changed == 0 && !capped && !p.deleted && (!hidden || r.erased) && p.refusal(user) == delivery.ErrNotRecipient {
 		return 0, delivery.ErrNotRecipient
 	}
 	passed := !capped && (changed > 0 || p.concerns(user) || !p.deleted && p.author == user)

@@ -196,8 +196,8 @@ func (m *market) call() {
 		}
 	case n < 620:
 		what = "mark up to"
-		if p.group.reader(user).erased || refusal == delivery.ErrNotRecipient && (p.deleted || actor.Hide == delivery.HideAll) {
-			return // depends on whether the user is known there
+		if p.group.reader(user).erased || refusal == delivery.ErrNotRecipient && (p.deleted || actor.Hide != delivery.HideNothing && !p.group.knows(user)) {
+			return // depends on whether the user was known there
 		}
 		changed, refusal := p.upTo(user, actor.Hide, status)
 		got, err := m.tracker.MarkUpTo(m.ctx, actor, status, ref)
