@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"net/smtp"
 	"strings"
 	"time"
 
@@ -28,16 +27,21 @@ func main() {
 var rule = delivery.OverdueRule{Name: "mail-unread", Status: delivery.Read, After: time.Second, For: delivery.ForRecipient}
 
 func run(ctx context.Context) error {
-	server, err := listen()
+	sink, err := listen(func(mail []string) {
+		for _, line := range mail {
+			fmt.Println(strings.TrimRight("  "+line, " "))
+		}
+	})
 	if err != nil {
 		return err
 	}
-	defer server.Close()
+	defer sink.Close()
 	tracker, err := delivery.New(memstore.New(), new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		return err
 	}
-	if _, err := remind(ctx, tracker, server.Addr().String()); err != nil { // the rule begins here
+	server := mailServer{sink.Addr().String(), 10 * time.Second}
+	if _, err := remind(ctx, tracker, server); err != nil { // the rule begins here
 		return err
 	}
 
@@ -60,7 +64,7 @@ func run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if mails, err = remind(ctx, tracker, server.Addr().String()); err != nil {
+		if mails, err = remind(ctx, tracker, server); err != nil {
 			return err
 		}
 	}
@@ -68,16 +72,16 @@ func run(ctx context.Context) error {
 }
 
 // remind mails everybody who is overdue now. If a mail fails, its recipient comes again after the
-// rule's lease, and holds up nobody else.
-func remind(ctx context.Context, tracker *delivery.Tracker, server string) (mails int, err error) {
+// rule's lease. The others wait no longer for it than the server's patience.
+func remind(ctx context.Context, tracker *delivery.Tracker, server mailServer) (mails int, err error) {
 	for {
 		due, err := tracker.Overdue(ctx, rule, 50)
 		if err != nil || len(due) == 0 {
 			return mails, err
 		}
 		for _, d := range due {
-			if err := mail(server, d); err != nil {
-				log.Printf("mail to %s, attempt %d: %v", d.Recipient, d.Attempts, err)
+			if err := server.remind(ctx, d); err != nil {
+				log.Printf("mail to %q, attempt %d: %v", d.Recipient, d.Attempts, err)
 				continue
 			}
 			mails++
@@ -86,17 +90,4 @@ func remind(ctx context.Context, tracker *delivery.Tracker, server string) (mail
 			}
 		}
 	}
-}
-
-// mail sends one mail. A repeated one has the same Message-ID, by which many mail programs show it
-// once.
-func mail(server string, d delivery.Due) error {
-	to := d.Recipient + "@app.example" // a real app looks the address up, by the user
-	text := strings.Join([]string{
-		"From: app@app.example", "To: " + to,
-		"Message-ID: <" + d.Message.ID + "." + d.Recipient + "@app.example>",
-		"Subject: " + d.Message.Sender + " wrote to you in " + d.Message.Conversation,
-		"", "You have not read it yet.", "",
-	}, "\r\n")
-	return smtp.SendMail(server, nil, "app@app.example", []string{to}, []byte(text))
 }

@@ -1,14 +1,14 @@
 package main
 
 import (
-	"fmt"
 	"net"
 	"net/textproto"
 	"strings"
 )
 
-// listen starts a mail server that prints the mails it gets. It ends when the listener is closed.
-func listen() (net.Listener, error) {
+// listen starts a mail server that hands over the lines of each mail that it gets. It ends when the
+// listener is closed.
+func listen(take func(mail []string)) (net.Listener, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -19,14 +19,14 @@ func listen() (net.Listener, error) {
 			if err != nil {
 				return
 			}
-			serve(textproto.NewConn(conn))
+			serve(textproto.NewConn(conn), take)
 		}
 	}()
 	return listener, nil
 }
 
 // serve answers one client, in the words of RFC 5321.
-func serve(conn *textproto.Conn) {
+func serve(conn *textproto.Conn, take func(mail []string)) {
 	defer conn.Close()
 	conn.PrintfLine("220 sink")
 	for {
@@ -42,9 +42,7 @@ func serve(conn *textproto.Conn) {
 			if err != nil {
 				return
 			}
-			for _, line := range mail {
-				fmt.Println(strings.TrimRight("  "+line, " "))
-			}
+			take(mail)
 			conn.PrintfLine("250 taken")
 		case "QUIT":
 			conn.PrintfLine("221 bye")
