@@ -1,10 +1,10 @@
-// Pusher is a small chat with ticks to copy from: this file and page.html are the whole program. It
+// Pusher is a small chat with ticks to copy from: this file and page.html are the whole app. It
 // tells browsers of changes through Pusher Channels, or through the server that PUSHER_URL names.
 //
 //	go run ./examples/pusher
 //
-// Without PUSHER_URL, the file standin.go starts a stand-in for Pusher at 127.0.0.1:6001. Sign in
-// as alice in a browser, and as bob in a private window.
+// Without PUSHER_URL, the file standin.go starts a stand-in for Pusher at 127.0.0.1:6001, with a
+// new secret at each start. Sign in as alice in a browser, and as bob in a private window.
 package main
 
 import (
@@ -107,11 +107,12 @@ func newApp(ctx context.Context, db *sql.DB, config pusheradapter.Config) (http.
 // socketServer is where browsers connect to: as options of pusher-js, which protocol.js has too.
 func socketServer(config pusheradapter.Config) map[string]any {
 	at := url.URL{Host: config.Host}
-	host, port, tls := at.Hostname(), at.Port(), config.Scheme == "https"
-	if cluster, ok := strings.CutPrefix(host, "api-"); ok && strings.HasSuffix(host, ".pusher.com") {
-		host = "ws-" + cluster // api-eu.pusher.com is for the calls of the app
+	port := at.Port()
+	host := strings.TrimSuffix(config.Host, ":"+port) // an IPv6 address keeps its brackets
+	if cluster, ok := strings.CutPrefix(host, "api"); ok && strings.HasSuffix(host, ".com") && strings.Contains(host, ".pusher") {
+		host = "ws" + cluster // api-eu.pusher.com is for the calls of the app, and ws-eu.pusher.com for browsers
 	}
-	server := map[string]any{"cluster": "-", "wsHost": host, "forceTLS": tls, "enabledTransports": []string{"ws", "wss"}}
+	server := map[string]any{"cluster": "-", "wsHost": host, "forceTLS": config.Scheme == "https", "enabledTransports": []string{"ws", "wss"}}
 	if port != "" {
 		server["wsPort"], server["wssPort"] = port, port
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliverywire"
 	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
@@ -122,6 +123,9 @@ func TestSocketServer(t *testing.T) {
 	for pusherURL, want := range map[string]string{
 		"https://k:s@api-eu.pusher.com/apps/1":  `{"cluster":"-","enabledTransports":["ws","wss"],"forceTLS":true,"wsHost":"ws-eu.pusher.com"}`,
 		"https://k:s@push.example.com/apps/1":   `{"cluster":"-","enabledTransports":["ws","wss"],"forceTLS":true,"wsHost":"push.example.com"}`,
+		"https://k:s@api.pusherapp.com/apps/1":  `{"cluster":"-","enabledTransports":["ws","wss"],"forceTLS":true,"wsHost":"ws.pusherapp.com"}`,
+		"http://k:s@[::1]:6001/apps/1":          `{"cluster":"-","enabledTransports":["ws","wss"],"forceTLS":false,"wsHost":"[::1]","wsPort":"6001","wssPort":"6001"}`,
+		"https://k:s@[2001:db8::1]/apps/1":      `{"cluster":"-","enabledTransports":["ws","wss"],"forceTLS":true,"wsHost":"[2001:db8::1]"}`,
 		"http://k:s@127.0.0.1:6001/apps/1":      `{"cluster":"-","enabledTransports":["ws","wss"],"forceTLS":false,"wsHost":"127.0.0.1","wsPort":"6001","wssPort":"6001"}`,
 		"https://k:s@push.example.com:1/apps/1": `{"cluster":"-","enabledTransports":["ws","wss"],"forceTLS":true,"wsHost":"push.example.com","wsPort":"1","wssPort":"1"}`,
 	} {
@@ -132,6 +136,34 @@ func TestSocketServer(t *testing.T) {
 		if got, err := json.Marshal(socketServer(config)); err != nil || string(got) != want {
 			t.Errorf("%s: %s, %v; want %s", pusherURL, got, err, want)
 		}
+	}
+}
+
+// A page of any site can make requests of this machine. None may publish events.
+func TestStandInHasASecret(t *testing.T) {
+	pusherURL, err := standIn("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := pusheradapter.ParseURL(pusherURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish := func(config pusheradapter.Config) error {
+		notifier, err := pusheradapter.New(config, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return notifier.Notify(t.Context(), []delivery.Event{{
+			ID: 1, Kind: delivery.MessageSent, Conversation: "lunch", Updates: []delivery.Update{{Message: "m1", Version: 1, Status: delivery.Sent}},
+		}})
+	}
+	if err := publish(config); err != nil {
+		t.Errorf("with the secret: %v", err)
+	}
+	config.Secret = pushertest.NewServer(t).Secret
+	if err := publish(config); err == nil {
+		t.Error("the secret is the one that everybody knows")
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,10 +13,11 @@ import (
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
 )
 
-// standIn starts a server that speaks Pusher's protocol, for local work, and returns its URL. It
-// takes connections from pages of this machine only.
+// standIn starts a server that speaks Pusher's protocol, for local work, and returns its URL, which
+// has the server's secret: a new one each time, so that no page can publish events here. It takes
+// WebSockets of pages from this machine only.
 func standIn(addr string) (pusherURL string, err error) {
-	pusher, err := pushertest.New(nil)
+	pusher, err := pushertest.New(&pushertest.Options{Secret: rand.Text()})
 	if err != nil {
 		return "", err
 	}
