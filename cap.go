@@ -1,13 +1,14 @@
 package delivery
 
-// A cap is the highest status of a user that others may ever see of a message, frozen at its send:
-// [Sent] of who is untracked, [Delivered] of who hides reads, [Read] of all others. It belongs to
-// the member of a roster; of an open message every user's is Read.
+// A cap is the highest status of a user that others may ever see of a message. It is frozen when the
+// message is sent: [Sent] for an untracked user, [Delivered] for a user who hides reads, [Read] for
+// everybody else. It belongs to the member of a roster. For an open message, every user's cap is
+// Read.
 
 // Shown returns what others see of a status that a user with that cap has reached.
 func Shown(own, cap Status) Status { return min(own, cap) }
 
-// Reason says why a receipt shows no more than it does.
+// Reason says why others will see no further progress of a recipient.
 type Reason string
 
 const (
@@ -29,15 +30,15 @@ func ReasonFor(shown, cap Status) Reason {
 	return ""
 }
 
-// On reports whether a page of receipts has this one: under no status all are there, and under one
-// those that are at exactly that status, if no [Reason] says that they are to stay there.
+// On reports whether a receipt belongs on the page. Without a Status every receipt does. With one,
+// only receipts at exactly that status and without a [Reason] do.
 func (q ReceiptList) On(r Receipt) bool {
 	return q.Status == 0 || r.Status == q.Status && r.Reason == ""
 }
 
-// QuorumFor returns how many recipients must reach a status before the message has it: the Quorum,
-// but no more than may be seen to read. If nobody may be seen to reach the status, the message
-// never does.
+// QuorumFor returns how many recipients must reach a status before the message has it: the smaller
+// of Quorum and the number of recipients who may be seen to reach it. If nobody may be seen to reach
+// the status, the message never does.
 func (h Header) QuorumFor(status Status) int {
 	if status == Read && h.Readers > 0 {
 		return min(h.Quorum, h.Readers)
@@ -63,8 +64,8 @@ func (m NewMessage) Sizes() (tracked, readers int) {
 	return tracked, readers
 }
 
-// SizedFrom is [NewMessage.Sized] for a roster of these [NewMessage.Sizes], in which the sender has
-// that cap, 0 if it is no member.
+// SizedFrom returns the stored header, given the [NewMessage.Sizes] of the roster and the sender's
+// cap in it, 0 if the sender is no member.
 func (m NewMessage) SizedFrom(tracked, readers int, sender Status) Header {
 	return m.Sized(tracked-seen(sender, Delivered), readers-seen(sender, Read))
 }

@@ -46,7 +46,7 @@ type OwnMark struct {
 	User         string
 	Socket       string // not told of the change, if set
 	Status       Status // Delivered or Read; of OwnDismissed it is Read, of OwnFlagged 0
-	Reach        Status // of OwnMarkedUpTo: up to the message nothing is left to show of the user at this status; 0 if that is not known
+	Reach        Status // of OwnMarkedUpTo: others already see all they may of the user up to the message, at this status; 0 if not known
 	Admitted     bool   // the app's rule lets the user mark open messages here
 	Tell         bool   // an event tells the user's devices
 	Trace        string // of the call; see [Event.AddTrace]

@@ -317,11 +317,10 @@ type NewMessage struct {
 	Trace     string   // of the call; see [Event.AddTrace]
 }
 
-// Sized returns the header of the message with that many recipients who are tracked, which is the
-// [Header.Total], and that many of them who do not hide reads, the [Header.Readers]. A frozen
-// message's quorum is the one asked for, if that is neither 0 nor more than the total, and else the
-// total. It is at least 1. It is how every [Store] that computes in Go makes the header of a new
-// message.
+// Sized returns the stored header. Total is the number of tracked recipients, and Readers the number
+// of those who do not hide reads. A frozen message's quorum is the one asked for, if that is neither
+// 0 nor more than the total, and else the total. It is at least 1. It is how every [Store] that
+// computes in Go makes the header of a new message.
 func (m NewMessage) Sized(total, readers int) Header {
 	h := m.Header
 	if !h.Open {
@@ -399,7 +398,7 @@ type MarkedUpTo struct {
 	From    int64   // the versions they took, both inclusive; 0 if none did
 	To      int64
 	LeftOut int   // messages left out for want of admission, among those looked at
-	Capped  bool  // one of those looked at shows less of the user than the mark says
+	Capped  bool  // others may see less of the user than the mark says, for at least one message looked at
 	Reached int64 // all messages at or before this seq are done or in LeftOut; at most the seq of the named one
 	More    bool  // Reached is before the named message
 	Flag    int64 // of the user's [Place]

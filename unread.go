@@ -53,8 +53,8 @@ type Position struct {
 }
 
 // Unread counts what the actor has not read yet in each of 1 to [MaxConversations] conversations,
-// none of them named twice, in the order of the call: what a list of conversations with their
-// badges wants to know. A message of somebody else's counts if the user is a recipient or it is
+// none of them named twice. The answers are in the order of the call. A list of conversations with
+// badges needs one call. A message of somebody else's counts if the user is a recipient or it is
 // open, as long as the user has neither read nor dismissed it. A conversation that does not exist
 // has nothing unread. Like the other reads it asks no rule.
 //

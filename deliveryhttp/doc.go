@@ -14,6 +14,8 @@
 //	mux.Handle("GET /api/messages", routes)
 //	mux.Handle("POST /api/marks", routes)
 //
+// The app's own route begins with [Handler.User], which refuses what the other routes refuse.
+//
 // # Routes
 //
 //	POST /messages       {conversation, body, id?, socket?}           sends          201 message

@@ -153,20 +153,35 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (endpoint, strin
 		w.Header().Set("Allow", at.allow())
 		return endpoint{}, "", methodNotAllowed
 	}
+	user, err := h.user(r)
+	return e, user, err
+}
+
+// User returns the user of a request to a route of the app's own, under the rules of the Handler's
+// routes. It refuses a request from another origin, one of nobody who is signed in, and one whose
+// header [UserHeader] names another user. It has then answered with the problem, and ok is false.
+func (h *Handler) User(w http.ResponseWriter, r *http.Request) (user string, ok bool) {
+	user, err := h.user(r)
+	if err != nil {
+		h.refuse(w, r, err)
+		return "", false
+	}
+	return user, true
+}
+
+// user returns the user of a request, or why it is refused.
+func (h *Handler) user(r *http.Request) (string, error) {
 	if err := h.opts.CrossOrigin.Check(r); err != nil {
-		return endpoint{}, "", crossOrigin
+		return "", crossOrigin
 	}
 	user, err := h.identify(r)
 	if err != nil {
-		return endpoint{}, "", fmt.Errorf("%w: identifying the user: %w", internal, err)
+		return "", fmt.Errorf("%w: identifying the user: %w", internal, err)
 	}
 	if user == "" {
-		return endpoint{}, "", signedOut
+		return "", signedOut
 	}
-	if err := checkUser(r, user); err != nil {
-		return endpoint{}, "", err
-	}
-	return e, user, nil
+	return user, checkUser(r, user)
 }
 
 // checkUser refuses a request whose client takes its user for another one than the app does. That

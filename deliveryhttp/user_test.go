@@ -1,7 +1,9 @@
 package deliveryhttp_test
 
 import (
+	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/msgdelivery/delivery/deliveryhttp"
@@ -46,6 +48,39 @@ func TestWhomThePageWasMadeFor(t *testing.T) {
 		answer, _ = d.do(q)
 		if p := refused(t, q, answer, http.StatusBadRequest, "invalid"); p.Field != deliveryhttp.UserHeader {
 			t.Errorf("the field is %q", p.Field)
+		}
+	})
+	t.Run("a route of the app's own has the same rules", func(t *testing.T) {
+		d := newDesk(t, nil)
+		for _, c := range []struct {
+			session, page, site string
+			status              int
+			code                string
+		}{
+			{"bob", "bob", "same-origin", http.StatusOK, ""},
+			{"bob", "", "same-origin", http.StatusOK, ""},
+			{"bob", "alice", "same-origin", http.StatusConflict, "other_user"},
+			{"bob", "bob%", "same-origin", http.StatusBadRequest, "invalid"},
+			{"bob", "bob", "cross-site", http.StatusForbidden, "cross_origin"},
+			{"", "bob", "same-origin", http.StatusUnauthorized, "signed_out"},
+		} {
+			r := httptest.NewRequestWithContext(t.Context(), "POST", "/orders", nil)
+			r.Header.Set("X-User", c.session)
+			r.Header.Set("Sec-Fetch-Site", c.site)
+			if c.page != "" {
+				r.Header.Set(deliveryhttp.UserHeader, c.page)
+			}
+			answer := httptest.NewRecorder()
+			user, ok := d.User(answer, r)
+			var problem struct{ Code string }
+			if !ok {
+				if err := json.Unmarshal(answer.Body.Bytes(), &problem); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if ok != (c.code == "") || ok && user != c.session || !ok && user != "" || answer.Code != c.status || problem.Code != c.code {
+				t.Errorf("%+v: %q, %v, answered %d %s", c, user, ok, answer.Code, answer.Body)
+			}
 		}
 	})
 	t.Run("who is signed out is told that, whatever the page says", func(t *testing.T) {

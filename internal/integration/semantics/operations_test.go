@@ -91,7 +91,7 @@ var operations = []operation{
 	},
 	{
 		name: "MarkDelivered", messages: one, call: mark(delivery.Delivered, delivery.HideNothing),
-		says: "The user marks m1 as delivered. A mark that hides nothing looks at no hidden one, so its answer can be less than what the user sees.",
+		says: "The user marks m1 as delivered. A mark without Hide does not look at private marks. Its answer can therefore be lower than what the user sees.",
 	},
 	{
 		name: "MarkRead", messages: one, call: mark(delivery.Read, delivery.HideNothing),
@@ -115,7 +115,8 @@ var operations = []operation{
 	},
 	{
 		name: "MarkUpTo with HideAll", messages: both, call: upTo(delivery.HideAll),
-		says: "The user marks all messages up to m2 as read, and others see nothing. The answer counts what others may see, which is nothing.",
+		says: "The user marks all messages up to m2 as read, and others see nothing. The answer counts what others may see, which is nothing. " +
+			"If the app's rule does not let a recipient in, m2 alone is marked.",
 	},
 	{
 		name: "Dismiss", messages: both,

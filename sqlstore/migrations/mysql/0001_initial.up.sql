@@ -41,7 +41,8 @@ CREATE TABLE IF NOT EXISTS delivery_readers (
 
 -- The sets of readers that a conversation's messages are for, by their keys. None ever changes. A member's cap is
 -- the highest status of it that others may ever see. Members at cap 1 are untracked, those at cap 2 hide that they read.
--- Of as many members as size says, tracked are at cap 2 or more, and readers at cap 3. A roster is gone with its last message.
+-- size is the number of members, tracked the number with cap 2 or more, readers the number with cap 3. A roster is gone with its
+-- last message.
 CREATE TABLE IF NOT EXISTS delivery_rosters (
 	conv      BIGINT NOT NULL,
 	name      VARBINARY(160) NOT NULL,

@@ -37,7 +37,8 @@ CREATE INDEX delivery_readers_name ON delivery_readers (name, conv);
 
 -- The sets of users that a conversation's messages were sent to, by the key of each. They never change. A member's cap is
 -- the highest status of it that others may ever see. Members at cap 1 are untracked, those at cap 2 hide that they read.
--- Of as many members as size says, tracked are at cap 2 or more, and readers at cap 3. A roster is gone with its last message.
+-- size is the number of members, tracked the number with cap 2 or more, readers the number with cap 3. A roster is gone with its
+-- last message.
 CREATE TABLE delivery_rosters (
 	roster    BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	conv      BIGINT NOT NULL,
