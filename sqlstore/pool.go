@@ -13,10 +13,11 @@ import (
 // A network can drop a connection without telling either end. Such a connection looks like any
 // other until it is used, and then takes all the time that the call has. Such connections seldom
 // come alone. So after a call had no answer for a second until its ctx ended, all idle connections
-// are asked at the same time before the next call. Those that do not answer are closed.
+// are asked at the same time before any other call takes one. Those that do not answer are closed.
 type pool struct {
 	*sql.DB
-	local bool // no network is in between
+	local   bool          // no network is in between
+	sifting chan struct{} // has room for the one call that asks
 
 	mu        sync.Mutex
 	calls     list.List // under way, in the order in which they began
@@ -45,6 +46,10 @@ func (c *call) tells() bool {
 	return silent
 }
 
+func newPool(db *sql.DB, local bool) *pool {
+	return &pool{DB: db, local: local, sifting: make(chan struct{}, 1)}
+}
+
 // take takes a connection. Whoever has it calls done.
 func (p *pool) take(ctx context.Context) (conn *sql.Conn, done func(), err error) {
 	if p.local {
@@ -53,7 +58,9 @@ func (p *pool) take(ctx context.Context) (conn *sql.Conn, done func(), err error
 		}
 		return conn, func() { conn.Close() }, nil
 	}
-	p.sift()
+	if err = p.sift(ctx); err != nil {
+		return nil, nil, err
+	}
 	end := p.begin(ctx)
 	if conn, err = p.Conn(ctx); err != nil {
 		end()
@@ -94,11 +101,22 @@ func (p *pool) suspects() bool {
 }
 
 // sift closes the idle connections that do not answer, if a connection fell silent. Calls that come
-// meanwhile do not wait for it.
-func (p *pool) sift() {
-	if !p.suspects() {
-		return
+// meanwhile wait for it: they would take the connections that are about to be asked.
+func (p *pool) sift(ctx context.Context) error {
+	select {
+	case p.sifting <- struct{}{}:
+		defer func() { <-p.sifting }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
+	if p.suspects() {
+		p.askIdle()
+	}
+	return nil
+}
+
+// askIdle closes the idle connections that do not answer in time.
+func (p *pool) askIdle() {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 	defer cancel()
 	idle := p.Stats().Idle

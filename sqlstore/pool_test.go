@@ -38,7 +38,7 @@ func TestAfterASilenceEachIdleConnectionHasToAnswerOnce(t *testing.T) {
 	db := sql.OpenDB(&server)
 	defer db.Close()
 	db.SetMaxIdleConns(n)
-	p := &pool{DB: db}
+	p := newPool(db, false)
 	var ends []func()
 	for range n {
 		_, done, err := p.take(t.Context())
@@ -71,7 +71,7 @@ func TestACallThatBeginsWhenAnotherHasHadNoAnswerAsksTheIdleConnections(t *testi
 		var server asked
 		db := sql.OpenDB(&server)
 		defer db.Close()
-		p := &pool{DB: db}
+		p := newPool(db, false)
 		_, done, err := p.take(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -96,37 +96,47 @@ func TestACallThatBeginsWhenAnotherHasHadNoAnswerAsksTheIdleConnections(t *testi
 	})
 }
 
-func TestACallDoesNotWaitUntilSilentConnectionsAreAsked(t *testing.T) {
-	server := silent{asked: make(chan bool, 1), answer: make(chan bool)}
-	db := sql.OpenDB(server)
-	defer db.Close()
-	p := &pool{DB: db}
-	_, done, err := p.take(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	done()
-	p.suspected = true
-	asking := make(chan bool)
-	go func() {
-		defer close(asking)
-		if _, done, err := p.take(context.Background()); err == nil {
-			done()
+func TestACallTakesNoConnectionThatIsAboutToBeAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := silent{asked: make(chan bool, 1), answer: make(chan bool)}
+		db := sql.OpenDB(server)
+		defer db.Close()
+		p := newPool(db, false)
+		_, done, err := p.take(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	<-server.asked
-	_, done, err = p.take(t.Context()) // on another connection
-	if err != nil {
-		t.Fatal(err)
-	}
-	done()
-	select {
-	case <-asking:
-		t.Error("the silent connection had answered: this tests nothing")
-	default:
-	}
-	close(server.answer)
-	<-asking
+		done()
+		p.suspected = true
+		go func() {
+			if _, done, err := p.take(t.Context()); err == nil {
+				done()
+			}
+		}()
+		<-server.asked
+		began := time.Now()
+		_, done, err = p.take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		done()
+		if waited := time.Since(began); waited != answerTime {
+			t.Errorf("it waited for %v, want the %v that a connection has to answer", waited, answerTime)
+		}
+		close(server.answer)
+	})
+}
+
+func TestACallWaitsNoLongerThanItsTimeForConnectionsToBeAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(nil, false)
+		p.sifting <- struct{}{}
+		ctx, cancel := context.WithTimeout(t.Context(), answerTime/2)
+		defer cancel()
+		if _, _, err := p.take(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	})
 }
 
 // silent is a driver whose connections answer when they are told to.

@@ -175,7 +175,7 @@ func New(db *sql.DB, dialect Dialect) (*Store, error) {
 }
 
 func newSession(db *sql.DB, impl *dialect) *session {
-	s := &session{dialect: impl, db: &pool{DB: db, local: impl.serial}, checked: new(checked)}
+	s := &session{dialect: impl, db: newPool(db, impl.serial), checked: new(checked)}
 	if impl.writes != nil {
 		s.writes = impl.writes()
 	}
