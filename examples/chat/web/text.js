@@ -44,12 +44,12 @@ export function drawText(element, text) {
 }
 
 /** Says what the ticks of the user's own message mean. */
-export function describe({ status, delivered, read, total, reason, kept }) {
+export function describe({ status, delivered, read, total, readers, reason, kept }) {
   if (status === 'sending') return kept === false ? 'Sending. Keep this page open, your browser has no room left' : 'Sending';
   if (status === 'failed') return `Not sent: ${reason}`;
   if (total === 1) return { sent: 'Sent', delivered: 'Delivered', read: 'Read' }[status];
-  if (read === total) return 'Read by everyone';
-  if (read > 0) return `Read by ${read} of ${total}`;
-  if (delivered === total) return 'Delivered to everyone';
-  return delivered > 0 ? `Delivered to ${delivered} of ${total}` : 'Sent';
+  // Of the total, only the readers may be seen to read.
+  if (read > 0) return read === total ? 'Read by everyone' : `Read by ${read} of ${readers}`;
+  if (delivered > 0) return delivered === total ? 'Delivered to everyone' : `Delivered to ${delivered} of ${total}`;
+  return 'Sent';
 }

@@ -53,6 +53,24 @@ func TestChatPage(t *testing.T) {
 		alice.pressEnter()
 		alice.waitTicks("half a sentence", "read")
 	})
+	t.Run("only who may be seen to read counts in Read by", func(t *testing.T) {
+		const words = `import('/web/text.js').then(({ describe }) => describe(%s))`
+		for _, c := range []struct {
+			message map[string]any
+			want    string
+		}{
+			{map[string]any{"status": "read", "delivered": 3, "read": 3, "total": 3, "readers": 3}, "Read by everyone"},
+			{map[string]any{"status": "delivered", "delivered": 3, "read": 1, "total": 3, "readers": 2}, "Read by 1 of 2"},
+			{map[string]any{"status": "read", "delivered": 3, "read": 2, "total": 3, "readers": 2}, "Read by 2 of 2"},
+			{map[string]any{"status": "delivered", "delivered": 3, "read": 0, "total": 3, "readers": 0}, "Delivered to everyone"},
+			{map[string]any{"status": "sent", "delivered": 2, "read": 0, "total": 3, "readers": 3}, "Delivered to 2 of 3"},
+			{map[string]any{"status": "sent", "delivered": 0, "read": 0, "total": 0, "readers": 0}, "Sent"},
+		} {
+			if got := eval[string](alice, words, c.message); got != c.want {
+				t.Errorf("%v: %q, want %q", c.message, got, c.want)
+			}
+		}
+	})
 	t.Run("the list has the last message, its time and its ticks", func(t *testing.T) {
 		const link = `document.querySelector('a[data-conversation-id="direct:alice:bob"]')`
 		alice.wait(link + `.querySelector('.last').textContent === 'You: half a sentence' && ` + link + `.dataset.status === 'read'`)

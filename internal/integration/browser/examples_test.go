@@ -36,6 +36,25 @@ func talk(t *testing.T, alice, bob *tab) {
 	alice.shoot("sent")
 	eval[any](bob, `void document.querySelector('button[value=bob]').click()`)
 	alice.wait(shows, "alice: noon? ✓✓ read|bob: yes|alice: at the corner ✓✓ read")
+	takeOver(alice, bob)
+	alice.shoot("taken-over")
+}
+
+// takeOver has bob send messages whose ids are those of elements of alice's page, and delete one.
+func takeOver(alice, bob *tab) {
+	alice.t.Helper()
+	const send = `fetch('/api/messages', {method: 'POST', headers: {'Content-Type': 'application/json'},
+		body: JSON.stringify({id: %s, conversation: 'lunch', body: 'I am the ' + %s})}).then((answer) => answer.status === 201)`
+	const shows = `[...log.children].some((line) => line.textContent.trim() === 'bob: I am the ' + %s)`
+	for _, id := range []string{"composer", "log", "notice"} {
+		bob.wait(send, id, id)
+		alice.wait(shows, id)
+	}
+	const remove = `fetch('/api/messages/delete', {method: 'POST', headers: {'Content-Type': 'application/json'},
+		body: JSON.stringify({message: %s})}).then((answer) => answer.status === 200)`
+	bob.wait(remove, "composer")
+	alice.wait(`!(`+shows+`)`, "composer")
+	alice.wait(`composer.tagName === 'FORM' && log.tagName === 'OL' && notice.tagName === 'P' && notice.textContent === ''`)
 }
 
 func TestSSEExample(t *testing.T) {

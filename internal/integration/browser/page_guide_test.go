@@ -119,6 +119,7 @@ func TestPageIn20Lines(t *testing.T) {
 		}
 		alice.wait(shows, "alice: noon? ✓✓ read|alice: hello? ✓✓ read|bob: yes|bob: after that|bob: to|bob: to alice")
 	})
+	t.Run("no id of a message is that of another element", func(t *testing.T) { takeOver(alice, bob) })
 	t.Run("it says that its user may not read the conversation", func(t *testing.T) {
 		mallory := app.open(t, "mallory")
 		mallory.pardon("403")
