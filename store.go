@@ -106,9 +106,9 @@ type Store interface {
 
 	// List returns a page of one conversation, from one snapshot. An unknown conversation is an
 	// empty page at version 0. Changes after a version that the conversation has not reached are an
-	// empty page at the version that it has. All pages have the same Epoch, a random number that is
-	// made with the data, until the store loses what it has acknowledged. List never sets Reset:
-	// the Tracker does.
+	// empty page at the version that it has. All pages have the same Epoch, a random number other
+	// than 0 that is made with the data, until the store loses what it has acknowledged. List never
+	// sets Reset: the Tracker does.
 	List(ctx context.Context, list List) (Page, error)
 
 	// Unread counts, for each of these distinct conversations and in their order, up to limit

@@ -374,6 +374,11 @@ var breakages = []struct {
 			pages := int64(0)
 			return &broken{Store: sound, page: func(page *delivery.Page) { pages++; page.Epoch = pages }}
 		}},
+	{"it has no epoch",
+		[]string{"all pages have one epoch"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, page: func(page *delivery.Page) { page.Epoch = 0 }}
+		}},
 	{"it says itself that a client is to start over",
 		[]string{"all pages have one epoch"},
 		func(sound delivery.Store) delivery.Store {
@@ -612,6 +617,20 @@ var breakages = []struct {
 		[]string{"the backlog counts"},
 		func(sound delivery.Store) delivery.Store {
 			return &broken{Store: sound, backlog: func(backlog *delivery.Backlog) { backlog.Oldest = 0 }}
+		}},
+	{"a dead letter that is due again is as old as it was",
+		[]string{"a dead letter that is due again"},
+		func(sound delivery.Store) delivery.Store {
+			began, again := time.Now(), false
+			return &broken{Store: sound,
+				settlements: func(settlements []delivery.Settlement) {
+					again = slices.ContainsFunc(settlements, func(s delivery.Settlement) bool { return s.Outcome == delivery.SettleRequeue })
+				},
+				backlog: func(backlog *delivery.Backlog) {
+					if again && backlog.Waiting == 1 {
+						backlog.Oldest = time.Since(began)
+					}
+				}}
 		}},
 	{"it counts only what is due",
 		[]string{"the backlog counts"},

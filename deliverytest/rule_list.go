@@ -73,8 +73,9 @@ var listCases = []storeCase{
 		p.changes(8, 10, "", 7, false)
 		p.changes(delivery.Latest, 10, "", 7, false)
 	}},
-	{"all pages have one epoch, and are no resets", func(p *probe) {
+	{"all pages have one epoch, which is not 0, and are no resets", func(p *probe) {
 		epoch := p.nothing(0).Epoch
+		p.same("whether there is an epoch", epoch != 0, true)
 		p.seven()
 		p.mark(delivered("2", "bob", noon))
 		for _, conversation := range []string{"c", "nowhere"} {

@@ -206,6 +206,17 @@ var settleCases = []storeCase{
 			p.Errorf("the oldest event is %v old, want %v to %v", oldest, atLeast, atMost)
 		}
 	}},
+	{"a dead letter that is due again counts as old from then on", func(p *probe) {
+		p.create(open("c", "m1", "alice"))
+		created := time.Now()
+		letter := p.bury("too large")
+		p.until("the event was some time old", func() bool { return time.Since(created) > short })
+		before := time.Now()
+		p.same("Settle", p.settle(delivery.Settlement{ID: letter.ID, Outcome: delivery.SettleRequeue, Event: letter}), 1)
+		if oldest, atMost := p.backlog().Oldest, time.Since(before); oldest > atMost+grain {
+			p.Errorf("the oldest event is %v old, want at most %v", oldest, atMost)
+		}
+	}},
 }
 
 // counts is the backlog without the age, which must be 0 if nothing waits.
