@@ -14,32 +14,32 @@ import (
 // The zero Audience is an error, so that a list which is nil by mistake does not let everyone in.
 type Audience struct {
 	// Recipients are the users who may mark the message, at most [MaxRecipients]. Repeats and the
-	// sender are dropped. A message for nobody has a list that is empty, and not nil.
+	// sender are dropped. For a message to nobody, set an empty list that is not nil.
 	Recipients []string
 
 	// Untracked and HideRead name those of the Recipients whose marks others see less of, for this
 	// message and for good. Others see no mark of an untracked user, and no more than delivered of
-	// a user who hides reads. The users alone know what they mark beyond that. A quorum waits for
-	// neither: see Quorum. A user in both lists is untracked. Naming a user who is no recipient,
-	// such as the sender, has no effect.
+	// a user who hides reads. Only these users themselves know what else they have marked. The
+	// quorum for Delivered does not wait for untracked users, and that for Read for neither: see
+	// Quorum. A user in both lists is untracked. Naming a user who is no recipient, such as the
+	// sender, has no effect.
 	//
 	// Everyone who sees the message can see that a user is untracked or hides reads
-	// ([Tracker.Receipts]). Whether a user is named must not depend on the sender, or it tells who
-	// blocks whom.
+	// ([Tracker.Receipts]). Whether a user is named must not depend on the sender, or the lists
+	// show who blocks whom.
 	Untracked, HideRead []string
 
-	// Roster names the users who may mark the message by a key of the app's.
+	// Roster is a key of the app's for the set of users who may mark the message.
 	Roster Roster
 
-	// Open says that every user but the sender may mark the message whom [Options.Authorize] lets
-	// mark in the conversation.
+	// Open says that every user whom [Options.Authorize] lets mark in the conversation may mark the
+	// message, except the sender.
 	Open bool
 
 	// Quorum is the number of recipients who must reach a status before the message has it. The
-	// default, and the largest value that counts, is the number of recipients who may be seen to
-	// reach it: [Header.Total] for Delivered, [Header.Readers] for Read. If that is 0, the message
-	// never has the status. For an open message the default is 1, and the largest value is
-	// [MaxRecipients].
+	// default and the maximum is the number of recipients whom others may see reach it:
+	// [Header.Total] for Delivered, [Header.Readers] for Read. If that is 0, the message never has
+	// the status. For an open message the default is 1, and the largest value is [MaxRecipients].
 	Quorum int
 }
 
@@ -47,8 +47,8 @@ type Audience struct {
 // Sending to a roster that the conversation has had before costs the same whatever its size, and
 // the app need not read its members.
 //
-// The set of a key, and who of it is untracked or hides reads, must never change. The first use of
-// a key in a conversation decides; other conversations are independent of it.
+// The users of a key, and which of them are untracked or hide reads, must never change. The first
+// use of a key in a conversation decides; other conversations are independent of it.
 type Roster struct {
 	// Key is a string of 1 to [MaxID] bytes of UTF-8 without NUL. Empty means no roster.
 	Key string

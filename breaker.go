@@ -13,7 +13,7 @@ type BreakerState uint8
 const (
 	BreakerClosed   BreakerState = iota // the endpoint answers
 	BreakerOpen                         // it failed several times: nothing is published for a while
-	BreakerHalfOpen                     // the while is over: one event tries it
+	BreakerHalfOpen                     // the pause is over: one event tests the endpoint
 )
 
 // String returns "closed", "open" or "half-open".

@@ -8,13 +8,13 @@ import (
 // Bus carries events from the process whose relay publishes them to every process that clients are
 // connected to. An app needs one if its notifier pushes to connections of its own process, such as
 // server-sent events or WebSockets. [LocalBus] is the bus of a single process; redisadapter and
-// natsadapter have those for several.
+// natsadapter have buses for several.
 //
 //	tracker, err := delivery.New(store, delivery.OwnNotifierFunc(bus.Publish), opts)
 //
 // A bus carries the whole event, [Event.Except] and [Event.User] included, and so is for servers
-// only. Whoever subscribes tells an event of the kind [OwnChanged] to the devices of its User
-// alone. Clients get the form of deliverywire, which is made where the client is connected.
+// only. A subscriber must tell an event of the kind [OwnChanged] to the devices of its User only.
+// The process that a client is connected to encodes events for it, in the form of deliverywire.
 //
 // A bus may lose events, deliver them twice, and let them overtake each other. After a break in its
 // own connection it must say that it may have lost some, as Subscribe describes. If it loses single
@@ -30,7 +30,7 @@ type Bus interface {
 	// Subscribe first calls hear with the zero Event. From then on hear gets every event whose
 	// Publish begins later. If the bus may have lost events, it either calls hear with the zero
 	// Event again once it has recovered, or returns an error, so that the caller subscribes again.
-	// So whenever hear gets the zero Event, its clients have to catch up.
+	// So whenever hear gets the zero Event, the clients of this subscriber have to catch up.
 	//
 	// One call of hear at a time is under way, and none after Subscribe has returned. hear must
 	// return soon, since the bus may hold up publishers meanwhile. It may neither change nor keep

@@ -5,7 +5,8 @@ package delivery
 // everybody else. It belongs to the member of a roster. For an open message, every user's cap is
 // Read.
 
-// Shown returns what others see of a status that a user with that cap has reached.
+// Shown returns the status that others see of a user who has reached own: at most cap, the highest
+// status that they may see.
 func Shown(own, cap Status) Status { return min(own, cap) }
 
 // Reason says why others will see no further progress of a recipient.
@@ -46,7 +47,8 @@ func (h Header) QuorumFor(status Status) int {
 	return h.Quorum
 }
 
-// CapOf returns the cap of the message's i-th member.
+// CapOf returns the cap of the message's i-th member: the highest status of the member that others
+// may see.
 func (m NewMessage) CapOf(i int) Status {
 	if m.Caps == nil {
 		return Read
@@ -54,8 +56,8 @@ func (m NewMessage) CapOf(i int) Status {
 	return m.Caps[i]
 }
 
-// Sizes returns how many of the message's members may be seen to receive it, and how many of these
-// may be seen to read it, whoever sends it.
+// Sizes returns how many of the members others may see receive the message, and how many of these
+// they may see read it. The sender counts, too.
 func (m NewMessage) Sizes() (tracked, readers int) {
 	for i := range m.Members {
 		tracked += seen(m.CapOf(i), Delivered)

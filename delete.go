@@ -9,15 +9,15 @@ import (
 	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
-// Delete deletes up to [MaxBatch] messages for everyone, and announces that. It returns when both
-// are committed, with the number of messages that this call deleted. Messages that were deleted
-// before are passed over. An id that no message ever had is [ErrNotFound]; the other messages are
-// deleted all the same.
+// Delete deletes up to [MaxBatch] messages for everyone, and announces that. It returns when the
+// deletions and their events are committed, with the number of messages that this call deleted.
+// Messages that were deleted before are passed over. An id that no message ever had is
+// [ErrNotFound]; the other messages are deleted all the same.
 //
 // Whether the actor may delete a message is for the app to decide, before the call. The actor's
 // socket is not told.
 //
-// Of a deleted message nothing is left but its id, its conversation and its place. The id stays
+// Of a deleted message nothing is left but its id, its conversation and its Seq. The id stays
 // taken: a send with it is [ErrGone]. Marks of it are [ErrNotFound], but [Tracker.MarkUpTo] may
 // name it. [Tracker.Changes] tells clients that were away ([Message.Deleted]); no other list has
 // it. Its body is gone from waiting events and dead letters too. An event that a relay holds at

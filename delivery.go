@@ -56,11 +56,11 @@ type Options struct {
 	// [DefaultLease]; from one second to an hour.
 	Lease time.Duration
 
-	// NotifyCalls is how many calls of the Notifier one process has under way at most. How many it
-	// has follows what waits and what the endpoint bears: see [Tracker.Run]. When a process dies,
-	// up to NotifyCalls × NotifyEvents events may be published twice. Up to 5 × NotifyCalls ×
-	// NotifyEvents + 2,000 events are in its memory. Defaults to [DefaultNotifyCalls]; from 1 to
-	// 10,000.
+	// NotifyCalls is how many calls of the Notifier one process has under way at most. The actual
+	// number adapts to the backlog and to what the endpoint can take: see [Tracker.Run]. When a
+	// process dies, up to NotifyCalls × NotifyEvents events may be published twice. Up to 5 ×
+	// NotifyCalls × NotifyEvents + 2,000 events are in its memory. Defaults to
+	// [DefaultNotifyCalls]; from 1 to 10,000.
 	NotifyCalls int
 
 	// NotifyEvents and NotifyBytes are how many events one call of the Notifier brings at most, and
@@ -87,8 +87,8 @@ type Options struct {
 	// time for which clients retry a send. Defaults to [DefaultPruneAge]; at least an hour.
 	PruneAge time.Duration
 
-	// Logger is told what needs a person: events that nobody publishes, a failing endpoint, dead
-	// letters. It never sees a body. Defaults to [slog.Default].
+	// Logger gets what an operator must act on: events that nobody publishes, a failing endpoint,
+	// dead letters. It never sees a body. Defaults to [slog.Default].
 	Logger *slog.Logger
 
 	// Observer is told what happens, for metrics and tracing. Defaults to nobody.

@@ -18,38 +18,41 @@
 // An app uses these:
 //
 //   - to start: [New], [Options], [Tracker], and [Observer] for metrics
-//   - to send: [Draft], [Audience], [Message]
+//   - to send: [Draft], [Audience], [Roster], [Message]
 //   - to mark: [Actor], [Hide], [MessageRef], [Status], [Receipt], [Own], [MarkResult],
 //     [UpToResult], [Place]
-//   - to read: [Query], [Page], [Cursor], [Unread], [Position]
+//   - to read: [Query], [Page], [Cursor], [ReceiptQuery], [ReceiptPage], [Unread], [Position]
+//   - to remind: [OverdueRule], [Due]
 //   - to say who may do what: [Action]
 //   - to publish: [Notifier], [NotifierFunc], [OwnNotifierFunc], [Notifiers], [Bus], [LocalBus],
 //     [Event], [Update]; [RetryAfter], [Permanent], [Refused]
-//   - to operate: [Backlog], [DeadLetter], [DeadQuery]
+//   - to operate: [Backlog], [DeadLetter], [DeadQuery], [Drift]
+//   - to tell failures apart: [InvalidError], and the variables whose names begin with Err
 //
-// All other types are for a [Store] of your own.
+// An app meets a few more as arguments and results of these. All others are for a [Store] of your own.
 //
 // # What is promised
 //
-//   - Only non-senders may mark a message. A sender's own mark is refused: [ErrOwnMessage].
-//   - The socket that triggered a change is not told of it; everyone else is.
-//   - Statuses only move forward, whatever the order, repetition or race of the marks.
+//   - Only others may mark a message: its sender gets [ErrOwnMessage], and nothing changes.
+//   - The socket that triggered a change is not told of it; all others are, unless the change is
+//     private.
+//   - Statuses only move forward, in whatever order marks arrive, and even if they repeat or race.
 //   - No committed change goes unannounced. For every committed status of a recipient, the Notifier
-//     accepts at least one event that carries that status or a later one, within seconds after the
-//     last fault ends; or the event is among the dead letters, listed ([Tracker.DeadLetters]) and
-//     replayable ([Tracker.Replay]).
+//     accepts an event with that status or a later one within seconds after the last fault ends.
+//     Otherwise the event is a dead letter, which the app can list ([Tracker.DeadLetters]) and
+//     replay ([Tracker.Replay]).
 //   - A client that missed events can catch up exactly: [Tracker.Changes] returns all that changed
 //     since the version it holds.
 //   - What a user keeps private ([Actor.Hide]) stays private. A private mark empties the user's own
 //     badge and is told to the user's own devices. Nobody else can tell that it was made: no count,
-//     list, event, version or lock shows it, and no duration beyond what any write in another
-//     conversation costs. (SQLite has one writer at a time, so there every write can be noticed.)
+//     list, event, version or lock shows it, and it delays others no more than any write in another
+//     conversation does. (SQLite has one writer at a time, so there every write can be noticed.)
 //
 // docs/semantics.md in the repository has a table for each operation: what others and the user see
-// of it, what is sent, and what is answered, whoever makes the call.
+// of it, what is sent, and what each caller is answered.
 //
-// The promise ends where the Notifier accepts an event. Pusher does not promise to bring it to
-// every browser, so clients catch up after each connection.
+// The promise that no change goes unannounced ends when the Notifier accepts the event. Pusher does
+// not promise to bring it to every browser, so clients catch up after each connection.
 //
 // # How a change travels
 //
@@ -57,21 +60,22 @@
 //	                      one commit:    at least
 //	                      state + event  once
 //
-// The Store commits a change together with the event that tells of it: the outbox. The relay,
-// [Tracker.Run], publishes the outbox outside of every transaction. It publishes at once what its
-// own process commits. What a crashed process left it publishes when the lease of that process has
-// ended. What happens when something fails:
+// The Store commits each change together with an event that announces it. The events that wait to
+// be published are the outbox. The relay, [Tracker.Run], publishes the outbox outside of every
+// transaction. It publishes at once what its own process commits. If a process crashes, another
+// relay publishes what is left when that process's lease (Options.Lease) has ended. What happens
+// when something fails:
 //
 //	a crash before the commit                nothing happened
 //	a crash after the commit                 another relay publishes, after the lease
 //	a crash between publishing and settling  the event is published again
-//	the endpoint fails                       all events are kept; a breaker spares the endpoint
+//	the endpoint fails                       all events are kept; a circuit breaker pauses the calls
 //	the endpoint refuses an event            three tries, then the dead letters
-//	the caller's context ends                ErrOutcomeUnknown; repeat the call and see
+//	the caller's context ends                ErrOutcomeUnknown; repeating the call is safe, and tells the outcome
 //
-// Events may therefore come twice, and overtake each other. They carry versions: a receiver keeps,
-// for each message, what has the greatest version, and asks for Changes when it sees a gap. The
-// documentation of deliverywire says step by step what a page does, whatever carries the events.
+// Events may therefore come twice, and overtake each other. They carry versions: a receiver keeps
+// the newest state of each message, and asks for Changes when it sees a gap. The documentation of
+// deliverywire says step by step what a page does, whatever carries the events.
 //
 // # Audiences
 //
@@ -79,23 +83,23 @@
 // those users may mark it, whoever joins or leaves the conversation later. An Open message may be
 // marked by every user whom the app's rule, [Options.Authorize], lets mark in the conversation,
 // except for its sender. Quorum is the number of recipients who must reach a status before the
-// message has it. That a recipient is Untracked or hides reads (HideRead) is said at the send and
-// can be seen by all who see the message; what such a recipient does with the message cannot.
+// message has it. Untracked and HideRead name recipients who share less. All who see the message
+// can see who is named, but not what the named recipients do beyond that.
 //
 // A message without an audience is an error. So is a Tracker without a rule, unless
 // [Options.OpenConversations] says that everyone may do everything.
 //
 // # Transactions
 //
-// [Tracker.SendTx], [Tracker.MarkTx] and [Tracker.MarkUpToTx] write inside the app's own *sql.Tx,
-// so that the app's rows and the message exist together or not at all. Call them last, since they
-// hold the conversation's row until the commit. Call [Tracker.Wake] after it.
+// The methods of Tracker that end in Tx, such as [Tracker.SendTx], write inside the app's own
+// *sql.Tx, so that the app's rows and the message exist together or not at all. Call them last,
+// since they hold the conversation's row until the commit. After the commit, call [Tracker.Wake].
 //
 // # Packages
 //
-// Stores: memstore for tests, sqlstore for Postgres, MySQL/MariaDB and SQLite. Notifiers:
-// pusheradapter, sseadapter for server-sent events, or a [NotifierFunc] of your own, which sends
-// clients the events in the form of deliverywire. deliveryhttp mounts all of it as HTTP handlers.
-// inspector has pages for operators.
-// deliverytest is the executable contract for stores and notifiers of your own.
+// Stores: memstore for tests, sqlstore for Postgres, MySQL/MariaDB and SQLite. To reach browsers:
+// pusheradapter, sseadapter (with a Bus as the Notifier), or a Notifier of your own that sends
+// clients the events in the form of deliverywire. deliveryhttp serves a Tracker as HTTP routes;
+// deliveryjs is the client for pages. inspector has pages for operators. deliverytest is the
+// executable contract for stores and notifiers of your own.
 package delivery

@@ -18,7 +18,7 @@ const eraseLimit = 20
 // new user of that name, who has no part in the older messages. An event that a relay holds at that
 // moment may still be published with the name, within [Options.Lease]. Bodies stay, and so do the
 // ids that the app has chosen for messages and conversations: to remove the messages, call
-// [Tracker.Delete] before.
+// [Tracker.Delete] first.
 //
 // The database still shows which receipts and messages in a conversation are of the same erased
 // user. In a conversation of two, everybody knows who that is.

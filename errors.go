@@ -10,8 +10,8 @@ var (
 	// ErrOwnMessage refuses a mark by the message's sender.
 	ErrOwnMessage = errors.New("delivery: a sender may not mark its own message")
 
-	// ErrNotRecipient refuses a mark by someone who is not among the frozen recipients.
-	// To a stranger it should look like ErrNotFound, as deliveryhttp makes it.
+	// ErrNotRecipient refuses a mark by someone who is not among the frozen recipients. Show it to
+	// strangers as ErrNotFound, as deliveryhttp does.
 	ErrNotRecipient = errors.New("delivery: not a recipient of this message")
 
 	// ErrForbidden says that the app's own rule, [Options.Authorize], said no.
@@ -28,16 +28,16 @@ var (
 
 	// ErrOutcomeUnknown says that the call ended before it was known whether its write committed:
 	// its ctx ended, the connection broke, or the store panicked. Repeating the call is safe and
-	// tells.
+	// shows the outcome.
 	ErrOutcomeUnknown = errors.New("delivery: not known whether the write committed")
 
-	// ErrTxConflict says that a Tx form met another transaction. Roll back and run the whole
-	// transaction again, from its first statement.
+	// ErrTxConflict says that a method that ends in Tx conflicted with another transaction. Roll
+	// back and run the whole transaction again, from its first statement.
 	ErrTxConflict = errors.New("delivery: the transaction is to be run again")
 
 	// ErrUnavailable says that the store cannot work now, for a reason that passes or that an
-	// administrator removes: the database is away, has no connection left, its disk is full, or it
-	// only lets itself be read. Nothing was written. Repeating the call later is safe.
+	// administrator removes: the database is down, out of connections, out of disk space or
+	// read-only. Nothing was written. Repeating the call later is safe.
 	ErrUnavailable = errors.New("delivery: the store is not available now")
 
 	// ErrRunning refuses a second [Tracker.Run] at the same time.

@@ -57,8 +57,8 @@ func (k *Kind) UnmarshalText(text []byte) error {
 
 var errKind = &InvalidError{Field: "kind", Reason: "is not message, status, deleted, own or pruned"}
 
-// Event is what a [Notifier] is told: changes of one conversation that were committed together.
-// It may be told more than once and out of order; versions let a receiver tell.
+// Event is what a [Notifier] is told: changes of one conversation that were committed together. An
+// event may come more than once and out of order; a receiver sees this by the versions.
 //
 // An event of the kind [OwnChanged] is for the devices of its User and for nobody else. It covers
 // no versions: Conversation, From and To are zero, and each update has its Own.
@@ -77,13 +77,13 @@ type Event struct {
 	To   int64 `json:"to"`
 
 	// Except, if set, is the socket that made the change and is not told of it. It is for the
-	// Notifier to compare, and not for clients: who knows the socket of someone else can hide
+	// Notifier to compare, and not for clients: a client that knows another's socket can hide
 	// events from it.
 	Except string `json:"except,omitempty"`
 
-	// Trace are the traces of the calls that made the changes, if [Options.Trace] gives them any:
-	// each once, in order, byte for byte, and at most [MaxTraces] of them. They are for the app's
-	// own servers, and not for clients.
+	// Trace holds the traces that [Options.Trace] gave the calls that made the changes: each once,
+	// sorted by bytes, at most [MaxTraces]. They are for the app's own servers, and not for
+	// clients.
 	Trace []string `json:"trace,omitempty"`
 
 	// Updates stand in order of Version; there is at least one. After a [Tracker.Replay] they tell
@@ -91,9 +91,9 @@ type Event struct {
 	Updates []Update `json:"updates"`
 }
 
-// AddTrace adds the trace of one more call to the event, unless it is empty. Of more than
-// [MaxTraces] it keeps the first in order. It is how every [Store] that computes in Go keeps the
-// traces of the changes that share an event.
+// AddTrace adds the trace of one more call to the event, unless it is empty. If there are more than
+// [MaxTraces], AddTrace keeps those that sort first. It is how every [Store] that computes in Go
+// keeps the traces of the changes that share an event.
 func (e *Event) AddTrace(trace string) {
 	at, known := slices.BinarySearch(e.Trace, trace)
 	if trace == "" || known || at == MaxTraces {

@@ -9,13 +9,13 @@ import (
 // MarkDelivered says that the message reached the actor, and returns the actor's receipt. Repeated
 // and backward marks are no errors: they change nothing and tell nobody. Others see as much of the
 // mark as [Actor.Hide] and the message's [Audience] say, and the actor alone knows the rest. A mark
-// that hides nothing looks at no hidden one: if the actor has read the message in private before,
-// MarkDelivered returns a receipt at [Delivered]. [Message.Own] tells the whole.
+// that hides nothing ignores earlier hidden marks: if the actor has read the message in private,
+// MarkDelivered returns a receipt at [Delivered]. [Message.Own] includes the hidden marks.
 //
-// The sender gets [ErrOwnMessage], someone who is not among the frozen recipients
-// [ErrNotRecipient], someone whom the app's rule keeps out of an open conversation [ErrForbidden].
-// Marks by frozen recipients never ask that rule. When ctx ends while the write is under way the
-// error wraps [ErrOutcomeUnknown]; when it ends before, nothing was written.
+// The sender gets [ErrOwnMessage], a user who is not among the frozen recipients gets
+// [ErrNotRecipient], and a user whom the app's rule does not let mark an open message gets
+// [ErrForbidden]. Marks by frozen recipients never ask that rule. When ctx ends while the write is
+// under way the error wraps [ErrOutcomeUnknown]; when it ends before, nothing was written.
 func (t *Tracker) MarkDelivered(ctx context.Context, actor Actor, message string) (Own, error) {
 	return only(t.mark(ctx, nil, actor, Delivered, message))
 }
@@ -38,14 +38,14 @@ func only(results []MarkResult, err error) (Own, error) {
 type MarkResult struct {
 	Message string
 	Own     Own   // the actor's receipt, after the mark; zero with an Err
-	Changed bool  // this mark advanced it; with an Err, what others may see is committed and the private rest has failed
-	Err     error // a refusal as of [Tracker.MarkDelivered], or a failure that met only some
+	Changed bool  // this mark advanced the receipt; with an Err, the part that others may see is committed, and the private part has failed
+	Err     error // a refusal as in [Tracker.MarkDelivered], or a failure of some of the messages only
 }
 
 // Mark marks up to [MaxBatch] messages, of any conversations, for one actor and returns a result
 // for each in the same order. A message that is named more than once has one result, where it was
 // named first. A refused message never fails the rest. The error is for the call as a whole:
-// invalid arguments, or a failure that met all of it.
+// invalid arguments, or a failure of all marks.
 func (t *Tracker) Mark(ctx context.Context, actor Actor, status Status, messages ...string) ([]MarkResult, error) {
 	return t.mark(ctx, nil, actor, status, messages...)
 }

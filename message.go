@@ -2,7 +2,8 @@ package delivery
 
 import "time"
 
-// Limits on what a caller may hand in. Longer input gets an [*InvalidError].
+// Limits on what a caller may hand in. Input over a limit gets an [*InvalidError], except for
+// traces, which are dropped.
 const (
 	MaxID         = 128      // bytes in an id of a message, conversation, user or socket
 	MaxBody       = 64 << 10 // bytes in a message's body
@@ -40,7 +41,7 @@ type Header struct {
 	ID           string    `json:"id"`
 	Conversation string    `json:"conversation"`
 	Sender       string    `json:"sender"` // "" if the user was erased
-	Seq          int64     `json:"seq"`    // the version it was sent at: its place in the conversation
+	Seq          int64     `json:"seq"`    // the version that its send took, and so its position in the conversation
 	Open         bool      `json:"open"`
 	Total        int       `json:"total"`   // frozen recipients that are tracked; 0 for an open audience
 	Readers      int       `json:"readers"` // those of them who do not hide reads; 0 for an open audience
@@ -58,8 +59,8 @@ type Message struct {
 	Body string `json:"body"`
 	Tally
 
-	// Own is how far the message has come to the viewer's own knowledge, where a [Query] named a
-	// viewer who may mark it.
+	// Own is the viewer's receipt, private marks included, if a [Query] named a viewer who may mark
+	// the message.
 	Own *Own `json:"own,omitempty"`
 
 	// Deleted says that the message was deleted. Only [Tracker.Changes] tells of such messages. All
@@ -82,8 +83,8 @@ type Tally struct {
 // leaves Version to the store.
 //
 // DeliveredAt and ReadAt are copied from the receipt that completes the quorum, in that step and
-// never again. If the quorum of Read is completed first, as recipients who hide reads do not count
-// for it, the message is delivered in the same step. ReadAt is never before DeliveredAt.
+// never again. The quorum of Read may be complete first, because recipients who hide reads do not
+// count for it. Then the message is delivered in the same step. ReadAt is never before DeliveredAt.
 func (t *Tally) Count(h Header, from Status, now Receipt) {
 	if !from.Reaches(Delivered) && now.Status.Reaches(Delivered) {
 		if t.Delivered++; t.Delivered == h.QuorumFor(Delivered) && !t.Status.Reaches(Delivered) {
@@ -119,13 +120,13 @@ type Receipt struct {
 	DeliveredAt time.Time `json:"delivered_at,omitzero"`
 	ReadAt      time.Time `json:"read_at,omitzero"`
 
-	// Reason says why others see no more of the recipient, where that was said at the send. Only
-	// [Tracker.Receipts] tells it.
+	// Reason says why others see no more of the recipient, if the message's audience is the reason.
+	// Only [Tracker.Receipts] tells it.
 	Reason Reason `json:"reason,omitempty"`
 }
 
-// Advance moves a receipt of the message with that header forward to the status, which is a shown
-// one ([Shown]), and reports whether that was a step forward. It leaves Version to the store. A
+// Advance moves a receipt of the message with that header forward to the status, which must be a
+// result of [Shown], and reports whether the receipt advanced. It leaves Version to the store. A
 // receipt that does not exist yet is the zero Receipt.
 //
 // A time is stamped in the step that reaches its status, and at no other. It is never before
@@ -146,9 +147,10 @@ func (r *Receipt) Advance(h Header, to Status, at time.Time) bool {
 }
 
 // Own is a receipt as its recipient knows it: its status is the furthest that the recipient has
-// marked, or [Read] after [Tracker.Dismiss], whether others may see that or not. The version and
-// the times are those of what others may see, and zero if that is nothing. It is a type of its own
-// so that nobody is given it by mistake.
+// marked, or [Read] after [Tracker.Dismiss], hidden marks included. A public mark alone may return
+// less: see [Tracker.MarkDelivered]. The version and the times are those of what others may see,
+// and zero if that is nothing. It is a separate type so that it is not shown to other users by
+// mistake.
 type Own Receipt
 
 // Query asks for messages of one conversation, in order of seq. With a Conversation alone it asks
@@ -191,8 +193,8 @@ type ReceiptPage struct {
 	// Receipts are ordered by recipient, byte for byte. Those of erased users come last.
 	Receipts []Receipt `json:"receipts"`
 
-	// More says that there may be more, from Next on. With a [ReceiptQuery.Status], a page may have
-	// fewer receipts than the Limit, or none, and yet say that there are more.
+	// More says that there may be more receipts, after Next. With a [ReceiptQuery.Status], a page
+	// may have fewer receipts than the Limit, or none, and yet say that there are more.
 	More bool   `json:"more"`
 	Next string `json:"next,omitempty"`
 }
@@ -213,15 +215,15 @@ type Page struct {
 	// Messages stand in order of Seq, or of Version where changes were asked for.
 	Messages []Message `json:"messages"`
 
-	// Cursor is what to hand to [Tracker.Changes] next: the conversation's version at that
-	// moment, or, where More changes wait, that of the last one here.
+	// Cursor is what to pass to [Tracker.Changes] next: the conversation's version at that moment
+	// or, if there are more changes, the version of the page's last message.
 	Cursor
 
 	// More says that the page was cut, at its limit or at [MaxPage].
 	More bool `json:"more"`
 
 	// Floor is the Seq up to which all messages of the conversation were removed ([Tracker.Prune]),
-	// 0 if none were. A client drops what it has at or below.
+	// 0 if none were. A client drops the messages that it has at or below Floor.
 	Floor int64 `json:"floor,omitempty"`
 
 	// Reset says that the store cannot tell what changed, since it is behind the client or was

@@ -6,30 +6,32 @@ import (
 	"time"
 )
 
-// Notifier tells the outside world of committed changes: [pusheradapter] speaks to browsers, an app
-// may plug in its own. Only the relay calls it, after the commit, outside every transaction.
+// Notifier tells the outside world of committed changes: [pusheradapter] tells browsers, and an app
+// may plug in a Notifier of its own. Only the relay calls it, after the commit, outside every
+// transaction.
 //
 // The promise to the Notifier is at-least-once: an event may come again, after a crash or after an
-// unclear answer, and events of one conversation may overtake each other. What the Notifier
-// accepts is its own from then on.
+// unclear answer, and events of one conversation may overtake each other. Once the Notifier has
+// accepted an event, it alone is responsible for it.
 //
 // # Each event goes to one relay of one process
 //
 // Any number of processes may run a relay over one store. Each event is told to the Notifier of one
-// of them, and to no other. This suits a Notifier that hands events to something all processes
-// share, as Pusher and brokers are. A Notifier that pushes to connections of its own process, such
-// as server-sent events or WebSockets, would reach the clients of that process alone, and the
-// others would hear nothing. Between several processes it needs a [Bus]: sseadapter takes one.
+// of them, and to that of another only after a crash. This suits a Notifier that hands events to
+// something all processes share, such as Pusher or a broker. A Notifier that pushes to connections
+// of its own process, such as server-sent events or WebSockets, would reach the clients of that
+// process alone, and the others would hear nothing. Between several processes it needs a [Bus]:
+// sseadapter takes one.
 //
 // [pusheradapter]: https://pkg.go.dev/github.com/msgdelivery/delivery/pusheradapter
 type Notifier interface {
 	// Notify publishes the events, at least one, and returns nil if all were accepted.
 	//
 	// A plain error means that the endpoint failed and that nothing is known of any event: all of
-	// them are kept and come again, and none is blamed. [RetryAfter] adds when. An error made by
-	// [Refused] names the events that the endpoint examined and refused; all others were accepted.
-	// A refused event comes again, until it has been claimed three times; claims of processes that
-	// crashed count. The refusal after that moves it to the dead letters. One whose error was
+	// them are kept and come again, and none is blamed. [RetryAfter] adds how long to wait. An
+	// error made by [Refused] names the events that the endpoint examined and refused; all others
+	// were accepted. A refused event comes again. Claims by processes that crashed count as tries.
+	// A refusal at its third claim or later moves it to the dead letters. One whose error was
 	// marked [Permanent] goes there at once.
 	//
 	// Notify must return soon after ctx ends. It may be called by several goroutines at the same
@@ -39,8 +41,8 @@ type Notifier interface {
 
 // CheckingNotifier is a [Notifier] that cannot publish the events of every conversation: it may
 // make channel names from the ids, and such names are limited in length. A send to a conversation
-// that it refuses fails, and nothing is stored. Otherwise the events would end as dead letters, and
-// any user who chooses a conversation's id could fill these.
+// that it refuses fails, and nothing is stored. Without this check the events would become dead
+// letters, and a user who chooses conversation ids could make any number of them.
 type CheckingNotifier interface {
 	Notifier
 
@@ -51,9 +53,9 @@ type CheckingNotifier interface {
 }
 
 // OwnNotifier is a [Notifier] that can tell one user's devices alone. No other Notifier is given
-// events of the kind [OwnChanged]: one that goes by the conversation would tell everybody there. If
-// the Tracker's Notifier takes no such events, the Tracker makes none, and a user's other devices
-// learn of a private change when they next ask [Tracker.Unread].
+// events of the kind [OwnChanged]: a Notifier that publishes to conversations would tell everybody
+// there. If the Tracker's Notifier takes no such events, the Tracker makes none, and a user's other
+// devices learn of a private change when they next ask [Tracker.Unread].
 type OwnNotifier interface {
 	Notifier
 
@@ -125,8 +127,8 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
-// RetryAfter adds to an error how long the endpoint asked to be left alone. The relay honours it
-// between one second and ten minutes. RetryAfter(nil, d) is nil.
+// RetryAfter adds to an error how long the endpoint asked to be left alone. The relay raises it to
+// at least one second and cuts it to ten minutes. RetryAfter(nil, d) is nil.
 func RetryAfter(err error, d time.Duration) error {
 	if err == nil {
 		return nil

@@ -13,7 +13,7 @@ import (
 //
 // Fields that name users, conversations and messages have too many values for the labels of a
 // metric. Their comments say "an id". All other fields are numbers, or have few values. An error's
-// text may contain ids: the metric of an error should be labelled by what errors.Is says of it.
+// text may contain ids: label metrics of errors by what errors.Is says.
 type Observer struct {
 	// Sent is called after each Send and SendTx whose draft was valid.
 	Sent func(context.Context, SentInfo)
@@ -26,9 +26,9 @@ type Observer struct {
 	Deleted func(context.Context, DeletedInfo)
 
 	// Wrote is called after each write of a batch of sends, marks, up-to marks or deletions, with
-	// the ctx of the batch. Several callers may share it. A batch that the database refuses is
-	// written again in parts, each of which counts. Writes in a transaction of the app's are not
-	// told of.
+	// the ctx of the batch. Several callers may share it. If the database refuses a batch, the
+	// batch is written again in parts, and Wrote is called for each. Wrote is not called for writes
+	// in a transaction of the app's.
 	Wrote func(context.Context, WroteInfo)
 
 	// Notified is called after each call of the Notifier.
@@ -70,8 +70,8 @@ type MarkedInfo struct {
 	Changed int   // receipts that advanced; at most 1 unless UpTo
 	Err     error // nil, a refusal such as [ErrOwnMessage], or a failure
 
-	// SentAt is when the message was sent, and Receipt the user's after the mark, which has ids.
-	// Both are zero with an Err, and for up-to marks.
+	// SentAt is when the message was sent, and Receipt is the user's after the mark; it contains
+	// ids. Both are zero with an Err, and for up-to marks.
 	SentAt  time.Time
 	Receipt Receipt
 }

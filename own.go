@@ -1,6 +1,6 @@
 package delivery
 
-// Place is where a user stands in one conversation, to the user's own knowledge: all of the user's
+// Place is where a user stands in one conversation, private marks included: all of the user's
 // devices show the same, and nobody else is told. Its zero value is that of a user who has done
 // nothing there.
 type Place struct {
@@ -46,7 +46,7 @@ type OwnMark struct {
 	User         string
 	Socket       string // not told of the change, if set
 	Status       Status // Delivered or Read; of OwnDismissed it is Read, of OwnFlagged 0
-	Reach        Status // of OwnMarkedUpTo: others already see all they may of the user up to the message, at this status; 0 if not known
+	Reach        Status // for OwnMarkedUpTo: at this status, others already see all they may see of the user up to the message; 0 if not known
 	Admitted     bool   // the app's rule lets the user mark open messages here
 	Tell         bool   // an event tells the user's devices
 	Trace        string // of the call; see [Event.AddTrace]
@@ -137,8 +137,8 @@ func (m OwnMark) Apply(s OwnState) (out MarkedOwn, keep bool) {
 	return out, keep
 }
 
-// OwnEvents returns the events that tell a user's devices of changes: one for each conversation in
-// which some were made and are to be told. It is how every [Store] makes them.
+// OwnEvents returns the events that tell a user's devices of changes: one for each conversation
+// with changes to tell. It is how every [Store] makes them.
 func OwnEvents(marks []OwnMark, results []MarkedOwn) (events []Event) {
 	at := make(map[string]int)
 	for i, m := range marks {

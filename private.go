@@ -8,12 +8,12 @@ import (
 )
 
 // Dismiss says that no message at or before the named one is to count as unread for the actor, and
-// returns the actor's place. No receipt changes: others learn nothing of it. Whoever joins a
-// conversation with a history begins like this, with its newest message.
+// returns the actor's place. No receipt changes: others learn nothing of it. When a user joins a
+// conversation with a history, call Dismiss with its newest message.
 //
 // The named message must be one that the actor could mark, or a deleted one, which stands for its
-// seq. It is refused like a mark otherwise: see [Tracker.MarkDelivered]. Dismiss looks at no other
-// message, so it costs the same whatever lies before.
+// seq. Otherwise the call is refused as a mark is: see [Tracker.MarkDelivered]. Dismiss looks at no
+// other message, so it costs the same whatever lies before.
 func (t *Tracker) Dismiss(ctx context.Context, actor Actor, through MessageRef) (Place, error) {
 	if err := checkID("conversation", through.Conversation); err != nil {
 		return Place{}, err
@@ -26,8 +26,8 @@ func (t *Tracker) Dismiss(ctx context.Context, actor Actor, through MessageRef) 
 // that one as read, or dismisses it. No count and no receipt changes, and others learn nothing of
 // it. An earlier MarkUnread in the conversation is forgotten.
 //
-// The message must be one that the actor could mark, or a deleted one. It is refused like a mark
-// otherwise: see [Tracker.MarkDelivered].
+// The message must be one that the actor could mark, or a deleted one. Otherwise the call is
+// refused as a mark is: see [Tracker.MarkDelivered].
 func (t *Tracker) MarkUnread(ctx context.Context, actor Actor, message string) (Place, error) {
 	return t.place(ctx, OwnMark{Act: OwnFlagged, Message: message}, actor)
 }

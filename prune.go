@@ -15,14 +15,14 @@ const (
 
 // Prune removes old messages from every conversation, announces that, and returns the number of
 // messages that it removed. In each conversation it stops at the first message that was sent at the
-// time before, or later. Nothing is left of a pruned message, and a message that is sent with its
-// id is a new one. So before must be older than any send that a client may still retry: if it is
-// not at least [Options.PruneAge] ago, the error is an [InvalidError].
+// given time or later. Nothing is left of a pruned message, and a message that is sent with its id
+// is a new one. So the given time must be earlier than any send that a client may still retry: if
+// it is less than [Options.PruneAge] ago, the error is an [InvalidError].
 //
-// Prune works in transactions of up to 100 messages, one conversation after the other, and rests
-// for 2/3 of the time between them, so that other calls wait little. If Prune returns an error, a
-// further call goes on from there. Every page has the floor up to which messages were removed
-// ([Page.Floor]), and so has the event ([Pruned]): clients drop messages at or below it.
+// Prune works in transactions of up to 100 messages, one conversation after the other, and pauses
+// after each for twice as long as it took, so that other calls wait little. If Prune returns an
+// error, a further call goes on from there. Every page has the floor up to which messages were
+// removed ([Page.Floor]), and so has the event ([Pruned]): clients drop messages at or below it.
 //
 // Prune needs a [Keeper]; with any other store it returns [errors.ErrUnsupported].
 func (t *Tracker) Prune(ctx context.Context, before time.Time) (removed int, err error) {
@@ -56,8 +56,8 @@ func (t *Tracker) Prune(ctx context.Context, before time.Time) (removed int, err
 // DeleteConversation is under way may or may not be removed.
 //
 // The conversation's id, its version and its floor stay, and later sends go on from that version.
-// If the version started again at 0, new messages could bring it to what a page knows already, and
-// the page would keep the old messages and take the new ones for known.
+// If the version started again at 0, new messages could raise it to a version that a page knows
+// already. The page would keep the old messages and ignore the new ones.
 func (t *Tracker) DeleteConversation(ctx context.Context, conversation string) error {
 	if err := checkID("conversation", conversation); err != nil {
 		return err

@@ -21,8 +21,8 @@ func (t *Tracker) Message(ctx context.Context, id string) (Message, error) {
 	return found[0], nil
 }
 
-// Load returns those of up to [MaxBatch] messages that exist, in the order of their ids in the
-// call: for an inbox that shows the latest message of each conversation with its ticks, say.
+// Load returns up to [MaxBatch] messages in the order of the ids, without those that do not exist:
+// for an inbox that shows the latest message of each conversation with its ticks, say.
 func (t *Tracker) Load(ctx context.Context, ids ...string) ([]Message, error) {
 	if len(ids) > MaxBatch {
 		return nil, tooMany("messages", MaxBatch)
@@ -126,9 +126,9 @@ func (t *Tracker) list(ctx context.Context, list List) (Page, error) {
 	return page, nil
 }
 
-// Receipts returns a page of who got the message and who read it, and when. Frozen recipients are
-// all there, those of an open audience once they marked. A message that does not exist is
-// [ErrNotFound].
+// Receipts returns a page of who got the message and who read it, and when. It has all frozen
+// recipients, and users of an open audience once they have marked the message. A message that does
+// not exist is [ErrNotFound].
 func (t *Tracker) Receipts(ctx context.Context, q ReceiptQuery) (ReceiptPage, error) {
 	if err := checkID("message", q.Message); err != nil {
 		return ReceiptPage{}, err

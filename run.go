@@ -7,17 +7,17 @@ import "context"
 // another publishes when the lease has run out. A second Run of the same Tracker at the same time
 // is [ErrRunning].
 //
-// How many calls of the Notifier are under way follows what waits and what the endpoint bears, by
-// CUBIC, the congestion control of TCP (RFC 9438). It begins with 10 calls, and doubles in the time
-// of a call while events wait. When calls fail, or take much longer than one call at a time does,
-// their number is cut by 30 %. It then grows slowly towards the number that was too much the last
-// time. [Options.NotifyCalls] bounds it. After 5 failures in a row, or when the endpoint asks for a
-// pause ([RetryAfter]), nothing is published for a while, and then one event, before all others
-// follow.
+// CUBIC, the congestion control of TCP (RFC 9438), adapts the number of concurrent calls of the
+// Notifier to the backlog and to what the endpoint can take. The number begins at 10, and doubles
+// within the time of one call while events wait. When calls fail, or take much longer than one call
+// at a time does, their number is cut by 30 %. It then grows slowly towards the number that was too
+// much the last time. [Options.NotifyCalls] bounds it. After 5 failures in a row, or when the
+// endpoint asks for a pause ([RetryAfter]), nothing is published for a while, and then one event,
+// before all others follow.
 //
 // Conversations take turns, so that an event does not wait for another conversation's backlog.
-// Events that this process committed are published beside those that it finds in the outbox, which
-// come in the order in which they fell due: only the latter wait for the backlog of all.
+// Events from the outbox are published in the order in which they fell due, and wait for the
+// backlog of all processes. Events that this process committed do not wait for that backlog.
 //
 // When ctx ends, Run takes on nothing new, gives back for others what it has not begun to publish,
 // and finishes what is in flight. It returns within [Options.Lease]: calls of the Notifier have 1/3

@@ -11,7 +11,7 @@ import (
 	"github.com/msgdelivery/delivery/internal/packet"
 )
 
-// Send stores a message and announces it. It returns when both are committed.
+// Send stores a message and announces it. It returns when the message and its event are committed.
 //
 // With an id of the caller's, sending the same content again changes and announces nothing and
 // returns what is stored; other content under the same id is [ErrConflict]. Without one, every call
@@ -36,12 +36,12 @@ func (t *Tracker) Send(ctx context.Context, draft Draft) (Message, error) {
 // SendTx is [Tracker.Send] inside the caller's transaction: the message, its receipts and its event
 // exist if and only if the caller commits. It needs a [TxStore].
 //
-// The conversation's row stays locked until the caller commits, so call it last. Transactions that
-// call Tx forms in several conversations must go through these in the same order everywhere, or
-// deadlocks end some of them with [ErrTxConflict]. Within one [Tracker.MarkTx] the order is taken
-// care of. The event is due at the commit: call [Tracker.Wake] then, or wait for the next poll.
-// Without Wake, the event of a transaction that commits more than 10 s after the call can take up
-// to 30 s to be published.
+// The conversation's row stays locked until the caller commits, so call SendTx last. Transactions
+// that write to several conversations must do so in the same order everywhere, or deadlocks end
+// some transactions with [ErrTxConflict]. Within one [Tracker.MarkTx] the order is taken care of.
+// The event is due at the commit: call [Tracker.Wake] then, or wait for the next poll. Without
+// Wake, the event of a transaction that commits more than 10 s after the call can take up to 30 s
+// to be published.
 func (t *Tracker) SendTx(ctx context.Context, tx DBTX, draft Draft) (Message, error) {
 	store, err := t.inTx(tx)
 	if err != nil {

@@ -3,8 +3,8 @@ package delivery
 import "unicode/utf8"
 
 // MaxPage is the largest number of bytes that the messages of one page take as JSON, by
-// [Message.Size]. A page that would take more ends earlier, with More set. It is larger than the
-// largest message, so that a page which has More holds at least one.
+// [Message.Size]. A page that would take more ends earlier, with More set. MaxPage is larger than
+// the largest message, so a page with More holds at least one message.
 const MaxPage = 1 << 20
 
 const (

@@ -26,22 +26,23 @@ import (
 //   - Times are kept to the microsecond and come back in UTC.
 //   - Slices handed in and handed out belong to the caller: a store copies what it keeps.
 //   - It may be called by any number of goroutines and processes at the same time.
-//   - "Missing" is a result, not an error; errors are for the system. After an error nothing was
-//     changed, unless it wraps [ErrOutcomeUnknown]; repeating a call is safe in both cases.
+//   - "Missing" is a result, not an error; errors are failures of the system. After an error
+//     nothing was changed, unless it wraps [ErrOutcomeUnknown]; repeating a call is safe in both
+//     cases.
 //   - A conflict with another writer (deadlock, serialization, busy) is retried inside, as a whole
 //     transaction. When ctx ends, so does the call.
 //   - Create, Advance and AdvanceUpTo need not wait for a conversation that another transaction has
 //     locked. The items of such a conversation come back Blocked: nothing was changed for them, the
-//     items beside them are not hindered, and the caller tries them again. The caller may try the
-//     first time without a pause, since some stores also answer Blocked when the conversation
-//     changed during the call. A conversation that nobody else writes to is never Blocked. A store
-//     may wait instead of answering Blocked, if a call that waits holds nothing that other calls
-//     need, such as a connection.
+//     items beside them are not hindered, and the caller tries them again. The caller may retry
+//     once without a pause, since some stores also answer Blocked when the conversation changed
+//     during the call. A conversation that nobody else writes to is never Blocked. A store may wait
+//     instead of answering Blocked, if a call that waits holds nothing that other calls need, such
+//     as a connection.
 type Store interface {
 	Outbox
 
-	// Create stores new messages of distinct ids, with one [MessageSent] event each; the results
-	// stand in the order of the argument, and in each conversation so do the seqs. A message whose
+	// Create stores new messages of distinct ids, with one [MessageSent] event each. The results
+	// are in the order of the argument, as are the seqs within each conversation. A message whose
 	// id is taken, in whatever conversation, is not stored: its result holds what is there, or, if
 	// that cannot be read, an error that fails no other message. The events are stored under the
 	// lease and returned, or are due at once if the lease is zero.
@@ -50,33 +51,33 @@ type Store interface {
 	// changes. If the conversation has none of that key, Create makes it of the Members. If there
 	// are none either, the message is not stored, and its result says NoRoster. The recipients of a
 	// message are its roster without its sender. Each has a receipt from the start, at [Sent] with
-	// the message's seq as its version: a store need not write it before the first mark. A member's
-	// cap is the roster's for good.
+	// the message's seq as its version: a store need not write it before the first mark. The roster
+	// fixes each member's cap for good.
 	Create(ctx context.Context, messages []NewMessage, lease Lease) ([]Created, []Claimed, error)
 
 	// Advance applies marks, no two of them of the same message and user, and returns one result
-	// each in the order of the argument. A mark of a message that exists advances a receipt, by the
-	// rules of [Receipt.Advance], if the user is not the sender, and either has a receipt because
-	// the audience is frozen, or is [Mark.AdmittedTo] the conversation because it is open: then a
-	// receipt that does not exist yet is made. No other mark does. The receipt advances to what is
-	// [Shown] of the mark's status, by the cap of the user in the message's roster. Each advance
-	// takes a version of its own, which becomes the receipt's and the message's, and is counted by
-	// [Tally.Count].
+	// each in the order of the argument. A mark advances the user's receipt, by the rules of
+	// [Receipt.Advance], if the message exists, the user is not its sender, and the user is a
+	// frozen recipient or, for an open message, is [Mark.AdmittedTo] its conversation. For an open
+	// message, Advance makes a missing receipt. No other mark changes anything. The receipt
+	// advances to what is [Shown] of the mark's status, by the cap of the user in the message's
+	// roster. Each advance takes a version of its own, which becomes the receipt's and the
+	// message's, and is counted by [Tally.Count].
 	//
 	// Advances of one conversation and one socket make one [StatusChanged] event, so their versions
-	// follow each other without a gap. Different sockets never share an event. The events are born
-	// under the lease and returned, or due at once if it is zero.
+	// follow each other without a gap. Different sockets never share an event. The events are
+	// stored under the lease and returned, or are due at once if the lease is zero.
 	Advance(ctx context.Context, marks []Mark, lease Lease) ([]Marked, []Claimed, error)
 
 	// AdvanceUpTo applies up-to marks, no two of them of the same user and conversation, and
-	// returns one result each in the order of the argument. An up-to mark is an Advance, in order
-	// of seq, of those messages of its conversation at or before the named one whose receipt the
-	// user may advance and which have not come that far. Messages that only lack admission are left
-	// out and counted. The versions that one up-to mark takes are contiguous. It also moves the
-	// user's [Place]: Delivered, and as Read the Badge too, to [MarkedUpTo.Reached], if nothing was
-	// left out ([UpTo.Covered]), and no message that it looked at shows less of the user than the
-	// mark says ([MarkedUpTo.Capped]). A store should remember up to where it has looked, so that
-	// the work is proportional to what is new.
+	// returns one result each in the order of the argument. An up-to mark advances, in order of
+	// seq, the user's receipts of all messages at or before the named one, as far as Advance would
+	// and they are below the status. Messages that only lack admission are left out and counted.
+	// The versions that one up-to mark takes are contiguous. It also moves the user's
+	// Place.Delivered, and as Read also Place.Badge, to [MarkedUpTo.Reached]. It leaves the [Place]
+	// if a message was left out ([UpTo.Covered]) or shows less of the user than the mark says
+	// ([MarkedUpTo.Capped]). A store should remember up to where it has looked, so that the work is
+	// proportional to what is new.
 	//
 	// The whole call advances at most limit receipts, and looks at a bounded number of messages for
 	// each up-to mark, such as 5,000. What is beyond either bound is left for a later call
@@ -91,8 +92,8 @@ type Store interface {
 	// the same message, and returns one result each in the order of the argument. What becomes of
 	// each is said by [OwnMark.Apply]; [Place.Rev] rises by one in each conversation in which the
 	// call changed something. A private mark need not be kept once the place has reached its
-	// message. A mark with an [OwnMark.Reach] that changes something also moves what AdvanceUpTo
-	// remembers.
+	// message. If a mark with an [OwnMark.Reach] changes something, it also advances the seq up to
+	// which AdvanceUpTo has looked.
 	//
 	// It changes no receipt, count or version. What it changes shows in Unread, in the Own of List
 	// for its Viewer, and in the Flag of later marks of the user. The events of [OwnEvents] are
@@ -107,24 +108,24 @@ type Store interface {
 	// List returns a page of one conversation, from one snapshot. An unknown conversation is an
 	// empty page at version 0. Changes after a version that the conversation has not reached are an
 	// empty page at the version that it has. All pages have the same Epoch, a random number other
-	// than 0 that is made with the data, until the store loses what it has acknowledged. List never
-	// sets Reset: the Tracker does.
+	// than 0. Only a store that has lost what it acknowledged gets a new one. List never sets
+	// Reset: the Tracker does.
 	List(ctx context.Context, list List) (Page, error)
 
-	// Unread counts, for each of these distinct conversations and in their order, up to limit
-	// messages that the user has not read, finds the first of them, and returns the conversation's
-	// newest message with the user's receipt in Own and its body cut by [Preview], each
-	// conversation from one snapshot. A message counts if it is open or the user is a recipient,
-	// the user is not its sender, and the user's own status of it ([OwnState.Own]) is below [Read].
-	// Flagged says that there is a message at or after the [Place.Flag]. First is the earlier of
-	// that message and the first unread one. The result for an unknown conversation has its name
-	// alone. No message at or before the [Place.Badge] counts, so a store begins to look after it.
+	// For each of these distinct conversations, in their order and each from one snapshot, Unread
+	// counts up to limit messages that the user has not read, finds the first of them, and returns
+	// the newest message, with the user's receipt in Own and its body cut by [Preview]. A message
+	// counts if it is open or the user is a recipient, the user is not its sender, and the user's
+	// own status of it ([OwnState.Own]) is below [Read]. Flagged says that there is a message at or
+	// after the [Place.Flag]. First is the earlier of that message and the first unread one. The
+	// result for an unknown conversation has its name alone. No message at or before the
+	// [Place.Badge] counts, so a store begins to look after it.
 	Unread(ctx context.Context, user string, conversations []string, limit int) ([]Unread, error)
 
-	// Receipts returns a page of the receipts of one message, ordered by recipient, byte for byte,
-	// each with its Reason ([ReasonFor]), as far as they are [ReceiptList.On] it. Those of a
-	// message that does not exist are none. A page may be cut before its Limit, with More and Next
-	// set, if the store has looked at many receipts that are not on it.
+	// Receipts returns a page of the receipts of one message for which [ReceiptList.On] is true,
+	// ordered by recipient, byte for byte, each with its Reason ([ReasonFor]). A message that does
+	// not exist has none. A page may be cut before its Limit, with More and Next set, if the store
+	// has looked at many receipts that are not on it.
 	Receipts(ctx context.Context, list ReceiptList) (ReceiptPage, error)
 
 	// ReceiptsOf returns those of these distinct receipts that exist, in any order, without a
@@ -132,53 +133,56 @@ type Store interface {
 	ReceiptsOf(ctx context.Context, keys []ReceiptKey) ([]Receipt, error)
 }
 
-// Keeper is a [Store] that can also delete, prune, erase and verify. [Tracker.Delete] and the other
-// calls for the end of messages need it.
+// Keeper is a [Store] that can also delete, prune, erase and verify. [Tracker.Delete],
+// [Tracker.Prune], [Tracker.Erase] and [Tracker.Verify] need it.
 //
 // A deleted message leaves a tombstone: its id, its conversation, its seq, and the version of its
-// deletion. The id stays taken, and Create answers Gone. For Load, Receipts, Advance, Unread and
-// lists by seq the message is as if it had never been. AdvanceUpTo passes it over. An up-to mark
+// deletion. The id stays taken, and Create answers Gone. Load, Receipts, Advance, Unread and lists
+// by seq treat the message as if it had never existed. AdvanceUpTo passes it over. An up-to mark
 // may name it, and the Header of the result then has the ID, the Conversation and the Seq alone. A
 // list of changes after a version other than 0 has it, with [Message.Deleted] and what the
-// tombstone holds; a list of changes after 0 has not.
+// tombstone holds; a list of changes after 0 leaves it out.
 type Keeper interface {
 	Store
 
 	// Delete deletes messages, no two of them the same, and returns one result each in the order of
 	// the argument. Each deletion takes a version of its own. Deletions of one conversation and one
 	// socket make one [MessageDeleted] event; different sockets never share one. An update of it
-	// has the message's id and the version alone. The events are born under the lease and returned,
-	// or due at once if it is zero.
+	// has the message's id and the version alone. The events are stored under the lease and
+	// returned, or are due at once if the lease is zero.
 	//
-	// What Claim and Dead return after the deletion has no body of the message. A roster is gone
-	// with its last message. The rules for Create and the other writes hold for Delete too.
+	// After the deletion, Claim and Dead return no body of the message. A roster is removed with
+	// its last message; in a caller's transaction it may stay. The rules for Create and the other
+	// writes hold for Delete too.
 	Delete(ctx context.Context, deletions []Deletion, lease Lease) ([]Deleted, []Claimed, error)
 
 	// Conversations returns up to limit ids of conversations greater than after, in order, byte for
 	// byte.
 	Conversations(ctx context.Context, after string, limit int) ([]string, error)
 
-	// Prune removes the oldest messages of a conversation, up to the first that was sent at Before
-	// or later, and the tombstones among them. Nothing is left of either. The conversation's floor
-	// becomes the seq of the last one, and is in each Page from then on. Prune takes one version,
-	// and makes one [Pruned] event, due at once, with one update that has the version and the floor
-	// alone. Without a message to remove it takes no version and makes no event. A call that leaves
-	// no more also drops the users' private marks and flags ([Place.Flag]) at or below the floor.
+	// Prune removes the oldest messages of a conversation and the tombstones among them, and stops
+	// before the first message that was sent at Before or later. Nothing is left of either. The
+	// conversation's floor becomes the seq of the last message removed, and is in each Page from
+	// then on. Prune takes one version, and makes one [Pruned] event, due at once, with one update
+	// that has the version and the floor alone. Without a message to remove it takes no version and
+	// makes no event. The call that finishes the prune also drops the users' private marks and
+	// flags ([Place.Flag]) at or below the floor.
 	//
 	// A call removes at most Limit messages, and fewer if they have many receipts, but at least
-	// one. With All, the time of a message does not matter, and once there is none, all else of the
-	// conversation is removed but its version and its floor.
+	// one. With All, the time of a message does not matter, and once no message is left, everything
+	// else of the conversation is removed but its version and its floor.
 	Prune(ctx context.Context, p Pruning) (PruningResult, error)
 
 	// Erase takes the name of a user out of up to limit conversations, and says whether there are
 	// More. In place of the name others see "": as the Sender of messages, also in events that are
 	// made later, and as the Recipient of receipts, which come last in a page of Receipts. All else
 	// stays, without a new version. For every other call the conversation has no such user, and a
-	// message that names the user again makes a new user of that name. The next message to the key
-	// of a roster that the user was in makes a new roster. What only the user may know is dropped.
+	// message that names the user again makes a new user of that name. When a message is next sent
+	// to the key of a roster with the user, the key gets a new roster. What only the user may know
+	// is dropped.
 	//
-	// The call that leaves no more takes the name out of the outbox and the dead letters as well:
-	// events for the user alone are dropped, others have "" in its place.
+	// The last call also takes the name out of the outbox and the dead letters: events for the user
+	// alone are dropped, and others have "" in place of the name.
 	Erase(ctx context.Context, user string, limit int) (ErasureResult, error)
 
 	// Verify counts the receipts of the first limit messages of a conversation after a seq, all at
@@ -199,7 +203,7 @@ type Verification struct {
 type ErasureResult struct {
 	Erased  int  // conversations
 	More    bool // a further call has more to do
-	Blocked bool // there is More because other transactions have conversations of the user's
+	Blocked bool // More is true because other transactions have locked conversations of the user
 }
 
 // Pruning is what [Keeper.Prune] applies.
@@ -207,7 +211,7 @@ type Pruning struct {
 	Conversation string
 	Before       time.Time
 	Limit        int
-	All          bool // of any time, and all else
+	All          bool // removes messages of any time, and then all else
 }
 
 // PruningResult is what [Keeper.Prune] made of a [Pruning].
@@ -229,7 +233,7 @@ type Deletion struct {
 type Deleted struct {
 	Header  Header // the ID, the Conversation and the Seq alone; zero if no message ever had the id
 	Changed bool   // this call deleted it
-	Blocked bool   // not tried: another transaction has the conversation; of the rest only Header is set, if it was found
+	Blocked bool   // not tried: another transaction has locked the conversation; only Header is set too, if the message was found
 }
 
 // Outbox is the part of a [Store] that publishing needs: the committed events that the Notifier has
@@ -243,15 +247,15 @@ type Outbox interface {
 	Claim(ctx context.Context, limit int, lease Lease) ([]Claimed, error)
 
 	// Settle ends claims and moves dead letters, and returns how many of the settlements took
-	// effect. A settlement whose lease is not, or no longer, the event's changes nothing. A lease
-	// that ran out is still the event's until another claim takes it.
+	// effect. A settlement changes nothing if its lease is not, or no longer, that of the event. A
+	// lease that ran out is still the event's until another claim takes it.
 	Settle(ctx context.Context, settlements []Settlement) (settled int, err error)
 
 	// Dead returns up to limit dead letters with ids greater than after, in order of id.
 	Dead(ctx context.Context, after int64, limit int) ([]DeadLetter, error)
 
-	// Backlog counts the outbox. It leaves the fields that are this process's own. A store without
-	// a clock that can be set back leaves Ahead at 0.
+	// Backlog counts the outbox. It does not set the fields about this process. A store without a
+	// clock that can be set back leaves Ahead at 0.
 	Backlog(ctx context.Context) (Backlog, error)
 }
 
@@ -271,9 +275,9 @@ type TxStore interface {
 	InTx(tx DBTX) Store
 }
 
-// ParallelStore is a [Store] that works on several batches of sends or marks at a time, and gets
-// them so when there are many; a few share one batch. Any other store gets one batch after the
-// other. The longer a batch takes, the larger is the next.
+// ParallelStore is a [Store] that can work on several batches of sends or marks at a time. It gets
+// several when many sends or marks wait; a few share one batch. Any other store gets one batch
+// after the other. The longer a batch takes, the larger is the next.
 type ParallelStore interface {
 	Store
 
@@ -305,7 +309,7 @@ var (
 	_ DBTX = (*sql.Conn)(nil)
 )
 
-// NewMessage is what [Store.Create] stores: a validated message. Its Seq is the store's to give.
+// NewMessage is what [Store.Create] stores: a validated message. The store assigns its Seq.
 type NewMessage struct {
 	Header    // without Seq, Total and Readers, and with the Quorum asked for: Sized makes it the stored Header
 	Body      string
@@ -317,9 +321,9 @@ type NewMessage struct {
 	Trace     string   // of the call; see [Event.AddTrace]
 }
 
-// Sized returns the stored header. Total is the number of tracked recipients, and Readers the number
-// of those who do not hide reads. A frozen message's quorum is the one asked for, if that is neither
-// 0 nor more than the total, and else the total. It is at least 1. It is how every [Store] that
+// Sized returns the stored header. Total is the number of tracked recipients, and Readers the
+// number of those who do not hide reads. A frozen message's quorum is the one asked for, or the
+// total if that is smaller or none was asked for. It is at least 1. It is how every [Store] that
 // computes in Go makes the header of a new message.
 func (m NewMessage) Sized(total, readers int) Header {
 	h := m.Header
@@ -355,8 +359,8 @@ type Mark struct {
 	Conversation string // in which Admitted holds; "" is everywhere
 }
 
-// AdmittedTo reports whether the app's rule lets the user mark open messages of a conversation. A
-// message's id may come back in another conversation, once the message was pruned.
+// AdmittedTo reports whether the app's rule lets the user mark open messages of a conversation.
+// This matters because the id of a pruned message may be used again in another conversation.
 func (m Mark) AdmittedTo(conversation string) bool {
 	return m.Admitted && (m.Conversation == "" || m.Conversation == conversation)
 }
@@ -367,7 +371,7 @@ type Marked struct {
 	Receipt Receipt // the user's, after the mark; zero if there is none
 	Changed bool    // this mark advanced it
 	Flag    int64   // of the user's [Place]
-	Blocked bool    // not tried: another transaction has the conversation; of the rest only Header is set, if it was found
+	Blocked bool    // not tried: another transaction has locked the conversation; only Header is set too, if the message was found
 }
 
 // UpTo is what [Store.AdvanceUpTo] applies: a validated claim of one user to have received or seen
@@ -384,7 +388,7 @@ type UpTo struct {
 
 	// After is 0 in the first call of a mark. If the mark takes several, After is the
 	// [MarkedUpTo.Reached] of the one before, and the call looks at no message at or before it.
-	// Covered says that no message at or before After was left out, as it is in the first call.
+	// Covered says that no message at or before After was left out. It is true in the first call.
 	// Without it the store leaves the user's place where it is.
 	After   int64
 	Covered bool
@@ -402,7 +406,7 @@ type MarkedUpTo struct {
 	Reached int64 // all messages at or before this seq are done or in LeftOut; at most the seq of the named one
 	More    bool  // Reached is before the named message
 	Flag    int64 // of the user's [Place]
-	Blocked bool  // not tried: another transaction has the conversation; of the rest only Header is set, if it was found
+	Blocked bool  // not tried: another transaction has locked the conversation; only Header is set too, if the message was found
 }
 
 // List is what [Store.List] is asked for: a validated [Query], or changes.
@@ -411,7 +415,7 @@ type List struct {
 
 	// Changes asks for messages by version: those greater than After, in order. Otherwise it asks
 	// for those with seq > After and, if Before is not 0, seq < Before: the first Limit of them, or
-	// with a Before the last. The page is in order of seq in both cases.
+	// with a Before the last. By seq, the page is always in ascending order.
 	Changes       bool
 	After, Before int64
 
@@ -487,8 +491,8 @@ type DeadLetter struct {
 // Backlog is the state of the outbox.
 type Backlog struct {
 	Waiting int           // events committed and not accepted yet
-	Oldest  time.Duration // how long ago the oldest of them was committed, or a dead letter replayed; 0 if there is none
-	Ahead   time.Duration // by how much the newest of them is ahead of the store's clock; above 0 only after that was set back
+	Oldest  time.Duration // how long ago the oldest of them was committed or replayed; 0 if there is none
+	Ahead   time.Duration // by how much the newest of them is ahead of the store's clock; above 0 only after the clock was set back
 	Dead    int           // dead letters
 
 	// Of this process's relay, and filled by [Tracker.Backlog]:

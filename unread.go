@@ -8,7 +8,7 @@ import (
 
 // Limits of [Tracker.Unread].
 const (
-	MaxUnread        = 1000 // the most it counts: a badge shows "1000+" for more
+	MaxUnread        = 1000 // the most messages that Tracker.Unread counts: a badge shows "1000+" for more
 	MaxConversations = 200  // in one call
 	MaxPreview       = 256  // characters of the newest message's body
 )
@@ -27,8 +27,8 @@ type Unread struct {
 	// [Place.Flag] on were deleted.
 	Flagged bool `json:"flagged"`
 
-	// First is the first message that is unread or marked as unread, zero if there is none. With a
-	// [Query.After] of its Seq less one a page begins with it.
+	// First is the first message that is unread or marked as unread, zero if there is none. A page
+	// with [Query.After] = First.Seq − 1 begins with it.
 	First Position `json:"first,omitzero"`
 
 	// Newest is the conversation's newest message, whoever sent it, with the user's own receipt and
@@ -36,7 +36,8 @@ type Unread struct {
 	// to mark up to, so that nothing is unread. It is nil in an empty conversation.
 	Newest *Message `json:"newest,omitempty"`
 
-	// Version is the conversation's: what [Tracker.Changes] after it returns is not counted here.
+	// Version is the conversation's: what [Tracker.Changes] returns after that version is not
+	// counted here.
 	Version int64 `json:"version"`
 
 	// Floor is the Seq up to which the messages of the conversation were removed, as in a [Page].
@@ -56,11 +57,11 @@ type Position struct {
 // none of them named twice. The answers are in the order of the call. A list of conversations with
 // badges needs one call. A message of somebody else's counts if the user is a recipient or it is
 // open, as long as the user has neither read nor dismissed it. A conversation that does not exist
-// has nothing unread. Like the other reads it asks no rule.
+// has nothing unread. Like the other reads it does not check permissions.
 //
 // It looks at the messages after the place that the user's last [Tracker.MarkUpTo] or
 // [Tracker.Dismiss] reached, until it has found more than [MaxUnread], and at none before. Marks of
-// single messages move no place: what was read so is looked at each time.
+// single messages do not move it: messages that were read one by one are looked at each time.
 func (t *Tracker) Unread(ctx context.Context, actor Actor, conversations ...string) ([]Unread, error) {
 	if err := actor.check(); err != nil {
 		return nil, err
@@ -89,8 +90,8 @@ func (t *Tracker) Unread(ctx context.Context, actor Actor, conversations ...stri
 	return unread, nil
 }
 
-// Preview returns the beginning of a message's body, of at most [MaxPreview] characters. It is how
-// every [Store] that computes in Go cuts the body of [Unread.Newest].
+// Preview returns the beginning of a message's body, of at most [MaxPreview] characters. Stores
+// that do not cut the body of [Unread.Newest] in SQL use Preview.
 func Preview(body string) string {
 	n := 0
 	for i := range body {

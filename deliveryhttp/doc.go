@@ -28,7 +28,7 @@
 //	GET  /receipts       ?message= &after= &limit= &status=           who got it     200 {receipts, more, next?}
 //	POST /marks          {message, status, socket?}                   marks one      200 receipt
 //	POST /marks/batch    {messages, status, socket?}                  marks many     200 {results}
-//	POST /marks/up-to    {conversation, message, status, socket?}     marks all to   200 {changed, from, to}
+//	POST /marks/up-to    {conversation, message, status, socket?}     marks up to    200 {changed, from, to}
 //
 // openapi.json describes the routes in OpenAPI 3.1: [OpenAPI] has its text, and [Options.OpenAPI]
 // serves it.
@@ -78,8 +78,8 @@
 // says, up to 500. A recipient who was untracked when the message was sent has the "reason"
 // "untracked", and one who hid reads and has the message "capped". With a "status" it returns the
 // receipts at exactly that status, but for those with a reason: "sent" are the recipients whom the
-// message has not reached. If "more" is true, the next page is the one with
-// "next" as its "after". Such a page may have few receipts, or none.
+// message has not reached. If "more" is true, the next page is the one with "next" as its "after".
+// A page with a "status" may have few receipts, or none, although "more" is true.
 //
 // A page of messages or changes ends before it exceeds 1 MiB ([delivery.MaxPage]), and may
 // therefore have fewer items than asked for. If "more" is true, there are more, and the client asks
@@ -88,8 +88,8 @@
 // GET /unread tells what the user has not read in each of up to 200 conversations, as a list of
 // {conversation, count, more, flagged, first?, newest?, version, floor?, place} in the order of the
 // query: a list of conversations with their badges is one request. It counts up to 1,000 messages;
-// "more" is true if there are more. A page after the seq of "first" less 1 begins with the first
-// unread message. "newest" is the newest message, with the first 256 characters of its body. POST
+// "more" is true if there are more. GET /messages with "after" = seq of "first" − 1 begins with
+// that message. "newest" is the newest message, with the first 256 characters of its body. POST
 // /marks/up-to with its id empties the badge. Conversations that the user may not view are left
 // out.
 //
@@ -133,9 +133,9 @@
 // [Options.Audience].
 //
 // Requests other than GET are refused if they come from another origin (see
-// [http.CrossOriginProtection]) or if their body is not application/json. A browser that is too old
-// to say where a request comes from cannot be told from another program. For such browsers, set
-// SameSite on session cookies.
+// [http.CrossOriginProtection]) or if their body is not application/json. A request from a browser
+// that is too old to say where the request comes from looks like one from a program that is no
+// browser. For such browsers, set SameSite on session cookies.
 //
 // # Pages that outlive a sign-out
 //
@@ -152,9 +152,9 @@
 // member "code" is one of the words below. A batch uses the same words in "error". The member
 // "field" names the field of the request that is at fault. No answer quotes the request.
 //
-//	400 invalid              the field says which, the detail why
+//	400 invalid              "field" names what is not acceptable, and "detail" says why
 //	401 signed_out           there is no user
-//	403 forbidden            the app's rule said no, or the conversation does not exist
+//	403 forbidden            the app's rule said no, as it should for a conversation that does not exist
 //	403 own_message          the user sent this message, and so may not mark it
 //	403 cross_origin         the request comes from another site
 //	404 not_found            there is no such message, or it does not concern this user

@@ -15,9 +15,9 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// UserHeader is the header by which a client says whom it takes its user for, percent-encoded. It
-// is compared with the user that the app's identify function returns, and gives no right to
-// anything.
+// UserHeader is the header in which a client names the user that its page was made for,
+// percent-encoded. It is compared with the user that the app's identify function returns, and gives
+// no right to anything.
 const UserHeader = "Delivery-User"
 
 // Handler serves a tracker's messages and marks. Make it with [New]. It is safe for concurrent use.
@@ -55,9 +55,9 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// New returns a Handler that serves the tracker to the users whom identify names: it returns the
-// user of a request by the app's own sign-in, or "" if nobody is signed in. Its error is a failure
-// and answered with a 500. It may be called concurrently.
+// New returns a Handler that serves the tracker to the users whom identify names. Identify returns
+// the user of a request by the app's own sign-in, or "" if nobody is signed in. Its error is a
+// failure and answered with a 500. It may be called concurrently.
 //
 // It is an error if the tracker, identify or [Options.Audience] is nil.
 func New(tracker *delivery.Tracker, identify func(r *http.Request) (user string, err error), opts *Options) (*Handler, error) {
@@ -158,8 +158,9 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (endpoint, strin
 }
 
 // User returns the user of a request to a route of the app's own, under the rules of the Handler's
-// routes. It refuses a request from another origin, one of nobody who is signed in, and one whose
-// header [UserHeader] names another user. It has then answered with the problem, and ok is false.
+// routes. It refuses a request from another origin, a request without a signed-in user, and one
+// whose header [UserHeader] names another user. It has then answered with the problem, and ok is
+// false.
 func (h *Handler) User(w http.ResponseWriter, r *http.Request) (user string, ok bool) {
 	user, err := h.user(r)
 	if err != nil {

@@ -19,7 +19,7 @@
 //	form.onsubmit = () => room.send(form.elements.body.value)
 //	</script>
 //
-// docs/guides/page.md in the repository is the guide to it.
+// docs/guides/page.md in the repository is the guide to the client.
 //
 // # Modules
 //
@@ -38,10 +38,10 @@
 // # What the client does
 //
 // It marks a message as delivered when it arrives: by an event, with a list, or with the changes
-// after a reconnection. It marks a message as read when the user saw it: when the element that the
-// page named was on the screen for 500 ms, in a visible page that has the focus, unless the page
-// itself scrolled it there, and if the user moved, clicked or typed in the last 60 s. It never
-// marks the user's own messages.
+// after a reconnection. It marks a message as read when the user saw it. The element that the page
+// named must have been on the screen for 500 ms, in a visible page that has the focus, and not
+// because the page itself scrolled it there; and the user must have moved, clicked or typed in the
+// last 60 s. It never marks the user's own messages.
 //
 // Marks and messages wait in the browser's storage until the server has confirmed them. They
 // survive a reload. If the storage is full, they wait as long as the page is open. Marks are sent
@@ -49,9 +49,9 @@
 // failures the client waits for 0.5 s to 15 s, with jitter.
 //
 // The client applies events by their versions, notices what is missing, and catches up: after a
-// gap, a reconnection, a minute in the background, a freeze, the way back from the back/forward
-// cache, and when the network is back. It starts over when the server says so, and a deleted or
-// pruned message stays away.
+// gap, a reconnection, a minute in the background, a freeze, a return from the back/forward cache,
+// and a loss of the network. It starts over when the server says so, and a deleted or pruned
+// message stays away.
 //
 // What the user reads or dismisses on another device counts as read here too, and so do marks that
 // others may not see (delivery.HideRead). Over Pusher and Echo the client therefore listens to the

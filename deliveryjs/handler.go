@@ -19,7 +19,7 @@ import (
 var served embed.FS
 
 // Version returns the version of the modules, which is part of their URLs: 12 hex digits that
-// change whenever one of them does.
+// change whenever a module changes.
 func Version() string { return load().version }
 
 // Handler returns the handler that serves the modules to GET and HEAD requests. It is safe for
@@ -28,9 +28,9 @@ func Version() string { return load().version }
 //	/delivery.js          redirects to /VERSION/delivery.js, with status 302
 //	/VERSION/delivery.js  is the module, which browsers keep for a year
 //
-// So a page names modules without a version, and a new version of the app reaches it at once. The
-// path of another version redirects as well. A page that a template makes can save the redirection
-// by naming [Version]. Mount the handler under a prefix that is stripped from the path.
+// So a page names modules without a version, and gets a new version of them at once. The path of
+// another version redirects as well. A page that a template makes can save the redirection by
+// naming [Version]. Mount the handler under a prefix that is stripped from the path.
 func Handler() http.Handler { return load() }
 
 // modules are the modules, made once.

@@ -13,7 +13,7 @@ import (
 	"github.com/msgdelivery/delivery/internal/clone"
 )
 
-// BusEnds is a bus under test as two processes have it, and what its test can do to it.
+// BusEnds is a bus under test as two processes see it, and ways to disturb it.
 type BusEnds struct {
 	// Here and There are the bus in two processes: what is published at one is heard at both. They
 	// may be the same value.

@@ -30,15 +30,15 @@
 //
 // # A notifier of your own
 //
-// [TestNotifier] is the contract of [delivery.Notifier]; it can test as much of it as the
-// [Endpoint] has means for. [TestBus] is the contract of [delivery.Bus], by which a notifier
+// [TestNotifier] is the contract of [delivery.Notifier]. It leaves out the rules for which the
+// [Endpoint] lacks a function. [TestBus] is the contract of [delivery.Bus], by which a notifier
 // reaches the clients of other processes.
 //
 // # An app
 //
 // A [Recorder] is a notifier that remembers what it was told, to be used with memstore and, where
-// time matters, testing/synctest. Faults are small wrappers around a real store or notifier, and
-// can be put around each other. They are [FailingStore], [LosingStore], [FailingNotifier],
-// [LosingNotifier], [RefusingNotifier] and [SlowNotifier]. A store with a fault around it keeps its
-// optional abilities, such as Tx forms.
+// time matters, testing/synctest. Small wrappers add faults to a real store or notifier, and can be
+// nested. They are [FailingStore], [LosingStore], [FailingNotifier], [LosingNotifier],
+// [RefusingNotifier] and [SlowNotifier]. A store with a fault around it keeps its optional
+// abilities, such as Tx forms.
 package deliverytest

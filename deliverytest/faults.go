@@ -216,7 +216,8 @@ func (s *faultyStore) Backlog(ctx context.Context) (delivery.Backlog, error) {
 	return call1(s, "Backlog", func() (delivery.Backlog, error) { return s.store.Backlog(ctx) })
 }
 
-// FailingNotifier returns a notifier that, where the fault says, fails without telling anyone.
+// FailingNotifier returns a notifier whose calls fail where the fault says, and then publish
+// nothing.
 func FailingNotifier(notifier delivery.Notifier, fault Fault) delivery.Notifier {
 	return delivery.NotifierFunc(func(ctx context.Context, events []delivery.Event) error {
 		if err := fault("Notify"); err != nil {
@@ -226,8 +227,8 @@ func FailingNotifier(notifier delivery.Notifier, fault Fault) delivery.Notifier 
 	})
 }
 
-// LosingNotifier returns a notifier that tells the events and then, where the fault says, loses the
-// answer: "perhaps delivered". The fault is not asked about calls that failed by themselves.
+// LosingNotifier returns a notifier that publishes the events and then, where the fault says, loses
+// the answer. The fault is not asked about calls that failed by themselves.
 func LosingNotifier(notifier delivery.Notifier, fault Fault) delivery.Notifier {
 	return delivery.NotifierFunc(func(ctx context.Context, events []delivery.Event) error {
 		if err := notifier.Notify(ctx, events); err != nil {
@@ -268,7 +269,7 @@ func RefusingNotifier(notifier delivery.Notifier, refuse func(delivery.Event) er
 	})
 }
 
-// SlowNotifier returns a notifier that waits before each call, or until ctx ends and then fails.
+// SlowNotifier returns a notifier that waits before each call, and fails if ctx ends first.
 func SlowNotifier(notifier delivery.Notifier, wait time.Duration) delivery.Notifier {
 	return delivery.NotifierFunc(func(ctx context.Context, events []delivery.Event) error {
 		timer := time.NewTimer(wait)

@@ -6,7 +6,7 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Endpoint is a notifier under test, and what its test can see of and do to the other side.
+// Endpoint is a notifier under test, and the means to watch and disturb the other side.
 type Endpoint struct {
 	// Notifier is the one under test.
 	Notifier delivery.Notifier
@@ -15,8 +15,8 @@ type Endpoint struct {
 	// differ in the messages they tell of.
 	Accepted func(event delivery.Event) bool
 
-	// Refusable is an event that the other side always refuses, for what is in it. Without an id
-	// there is none, and the test of refusals is skipped.
+	// Refusable is an event that the other side always refuses, for what is in it. If its ID is 0,
+	// the test of refusals is left out.
 	Refusable delivery.Event
 
 	// Fail makes the other side fail from now on, and Hang makes it give no answer from now on.

@@ -9,8 +9,8 @@ import (
 
 // TestStore tests that a store keeps the contract of [delivery.Store]. Each subtest is one rule of
 // it, and gets a store of its own from open, which must be empty. Open should close it in a
-// t.Cleanup. The subtests run one after the other, and wait for short leases in real time, so not
-// in a bubble of testing/synctest. Options may be nil.
+// t.Cleanup. The subtests run one after the other, and wait for short leases in real time, so do
+// not run them in a bubble of testing/synctest. Options may be nil.
 func TestStore(t *testing.T, open func(t *testing.T) delivery.Store, opts *StoreOptions) {
 	if opts == nil {
 		opts = new(StoreOptions)
@@ -35,13 +35,13 @@ func TestStore(t *testing.T, open func(t *testing.T) delivery.Store, opts *Store
 // StoreOptions says what else [TestStore] may ask of a store.
 type StoreOptions struct {
 	// Reopen closes a store that open has returned, and opens its data again, as a process does
-	// that starts anew. Nil says that the data does not outlast the store, and leaves out the rules
-	// of data that does.
+	// that starts anew. Nil says that the data does not outlast the store: the rules about reopened
+	// data are left out.
 	Reopen func(t *testing.T, store delivery.Store) delivery.Store
 
 	// Second opens the data of a store that open has returned once more, as another process does.
-	// Both handles stay in use. Nil says that the data has one handle at a time, and leaves out the
-	// rules of data that has several.
+	// Both handles stay in use. Nil says that the data has one handle at a time: the rules about
+	// several handles are left out.
 	Second func(t *testing.T, store delivery.Store) delivery.Store
 }
 

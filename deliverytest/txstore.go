@@ -11,8 +11,8 @@ import (
 // TestTxStore tests what a [delivery.TxStore] promises beyond a [delivery.Store]: what its calls
 // inside a transaction of the caller's do. [TestStore] is to be run as well. Each subtest gets an
 // empty store from open, and the database whose transactions the store can join. The rules about
-// what others commit beside a transaction are tested at each isolation of the options, the others
-// at the driver's default.
+// what other transactions commit meanwhile are tested at each isolation of the options, and all
+// other rules at the driver's default.
 func TestTxStore(t *testing.T, open func(t *testing.T) (delivery.TxStore, *sql.DB), opts *TxOptions) {
 	if opts == nil {
 		opts = new(TxOptions)
@@ -35,7 +35,7 @@ func TestTxStore(t *testing.T, open func(t *testing.T) (delivery.TxStore, *sql.D
 	}
 }
 
-// TxOptions says where [TestTxStore] tests a store.
+// TxOptions says at which isolations [TestTxStore] tests a store, and which errors are conflicts.
 type TxOptions struct {
 	// Isolations are the isolation levels of callers' transactions. Nil is the driver's default
 	// alone.

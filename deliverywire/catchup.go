@@ -3,16 +3,16 @@ package deliverywire
 import "github.com/msgdelivery/delivery"
 
 // CatchUp returns the events that bring a client to the version of a page, in order. The page is
-// what [delivery.Tracker.Changes] returned with the parameter from as its cursor's version. It must
-// be no Reset, and of the client's epoch. The events cover the versions after from, up to the
-// page's. There are none if nothing changed.
+// what [delivery.Tracker.Changes] returned with the parameter from as its cursor's version. The
+// page must not be a Reset, and must have the client's epoch. The events cover the versions after
+// from, up to the page's. There are none if nothing changed.
 //
 // The parameter held is the client's version when it began to catch up: equal to from for the first
 // page, and below it for the others. A message that was sent after held is in an event of the kind
 // message, with its body, and one that was deleted in an event of the kind deleted. All others are
 // in events of the kind status. If messages of the conversation were ever pruned, the last event is
 // of the kind pruned. The updates say where the messages stand, and not who brought them there.
-// Their only receipts are the client's own, of a page that has them
+// They have no receipts but those of the client's user, if the page has these
 // ([delivery.Tracker.ChangesFor]): what the user's other devices have marked.
 func CatchUp(conversation string, held, from int64, page delivery.Page) []delivery.Event {
 	var events []delivery.Event

@@ -1,6 +1,5 @@
-// Package deliverywire has the form in which clients hear of events: one JSON form, whatever
-// carries it. pusheradapter sends it through Pusher Channels. A notifier of your own gets it from
-// [Split]:
+// Package deliverywire defines the JSON form in which clients get events, over any transport.
+// pusheradapter sends it through Pusher Channels. A notifier of your own gets it from [Split]:
 //
 //	payloads, err := deliverywire.Split(event, 10_000) // bytes that the carrier allows at most
 //	for _, data := range payloads {
@@ -27,7 +26,7 @@
 //
 //	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, hiding: 0, ...data.shared, ...u}))
 //
-// "hiding" says how many of the total hide reads, so that "read" never comes to more than the rest.
+// "hiding" says how many of the total hide reads, so "read" is at most total − hiding.
 //
 // The updates of a "deleted" event have the message and the version alone. The update of a "pruned"
 // event has the version and "floor" alone: all messages whose seq is at or below the floor were
@@ -42,8 +41,8 @@
 //	}
 //
 // A page that shows badges takes its user's place from it, unless it knows a higher "rev" of the
-// conversation. If the "rev" is more than 1 above the one that it knows, it missed something, and
-// asks for what is unread. It never answers such an event with a mark.
+// conversation. If the "rev" is more than 1 above the one that the page knows, the page missed
+// something, and asks for what is unread. It never answers such an event with a mark.
 //
 // Nothing else about an event reaches a client. Above all, the socket that made the change
 // ([delivery.Event.Except]) is for the notifier to compare: a client that knows the socket of
@@ -51,15 +50,15 @@
 //
 // # A page
 //
-// The client of package deliveryjs does the following. So does any other that shows a conversation,
-// whatever carries the events:
+// The client of package deliveryjs does the following. Any other client that shows a conversation
+// must do the same, over any transport:
 //
 //  1. It loads the messages, and keeps the version and the epoch that came with them.
 //  2. It applies an update to its message if the update's version is higher than that of the
-//     message. So repeated and late events do no harm. It removes the message of a "deleted" event,
-//     and one that the changes call deleted. From then on it ignores that id, because a late event
-//     or answer may still bring the message. It removes the messages at or below the floor of a
-//     "pruned" event, and of every answer that has a floor.
+//     message. So repeated and late events do no harm. It removes a message that a "deleted" event
+//     names, or that an answer with changes shows as deleted. From then on it ignores that id,
+//     because a late event or answer may still bring the message. It removes the messages at or
+//     below the floor of a "pruned" event, and of every answer that has a floor.
 //  3. It then looks at the event's range. If "from" is at most the page's version + 1, the page
 //     raises its version to "to". Otherwise it missed something: it reads the changes since its
 //     version and epoch, and keeps the version and epoch of the answer. If the answer says "reset",
@@ -72,10 +71,10 @@
 //     shows how far the messages of others came reads the changes after its own marks.
 //  6. It reads the changes whenever its connection is open again, because it may have missed events
 //     in between. It first waits for a random part of 5 s, because all pages reconnect at the same
-//     moment.
+//     moment. A stream of sseadapter catches up by itself.
 //  7. It fetches a new message whose update has no "body" or says "body_omitted".
-//  8. It takes "own" of an "own" event for its user's own status of the message. By the event's place
-//     all messages at or before "badge" are read, too, and those at or before "delivered" have
-//     arrived. A "rev" more than 1 above the one that it knows says that it missed such events. It
-//     then asks for what is unread, and loads its messages again.
+//  8. It takes "own" of an "own" event for its user's own status of the message. By the event's
+//     place all messages at or before "badge" are read, too, and those at or before "delivered" have
+//     arrived. If the "rev" is more than 1 above the one that the page knows, the page missed such
+//     events. It then asks for what is unread, and loads its messages again.
 package deliverywire

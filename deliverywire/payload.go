@@ -11,7 +11,7 @@ import (
 // string, a zero, false or no time. Fields that are the same in all updates are in Shared only, so
 // that the 1,000 receipts of a catch-up take less than 70 KB. A browser gets whole updates by
 //
-//	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, ...data.shared, ...u}))
+//	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, hiding: 0, ...data.shared, ...u}))
 //
 // and a Go program by [Payload.Expand]. The package comment says what to do with them.
 type Payload struct {
@@ -51,8 +51,8 @@ type Update struct {
 	DeliveredAt     time.Time       `json:"delivered_at,omitzero"` // RFC 3339, UTC, up to microseconds
 	ReadAt          time.Time       `json:"read_at,omitzero"`
 
-	// Own is how far the message has come to the user's own knowledge, in an "own" event. It may be
-	// absent there, and is absent in all other events.
+	// Own is the user's own status of the message, hidden marks included, in an "own" event. It may
+	// be absent there, and is absent in all other events.
 	Own delivery.Status `json:"own,omitempty"`
 
 	// Body is the body of a new message, if events carry bodies. If the body is too long for a
@@ -60,7 +60,7 @@ type Update struct {
 	Body        string `json:"body,omitempty"`
 	BodyOmitted bool   `json:"body_omitted,omitempty"`
 
-	// Floor is the place up to which the messages were removed, in a "pruned" event.
+	// Floor is the seq up to which the messages were removed, in a "pruned" event.
 	Floor int64 `json:"floor,omitempty"`
 }
 

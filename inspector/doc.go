@@ -28,9 +28,9 @@
 // The pages never show bodies, private marks ([delivery.Actor.Hide]) or own statuses. For an event
 // for one user's devices, they do not show the user, nor the reason for which it was refused. Ids
 // are shown, unless [Options.Redact] changes them; ids with characters that cannot be seen are
-// quoted. A message's page makes at most 5 statements, and none that grows with the history. The
-// dead letters of its conversation are those among the oldest 100.
+// quoted. A message's page makes at most 5 statements, and none that grows with the history. It
+// shows only those dead letters of its conversation that are among the oldest 100 of all.
 //
-// A [Recorder] knows what happened in its own process since that started. Behind a load balancer,
-// another request may reach another process: each page names the one that made it.
+// A [Recorder] knows what happened in its own process since the process started. Behind a load
+// balancer, another request may reach another process: each page names the one that made it.
 package inspector

@@ -30,13 +30,13 @@ type Recorder struct {
 	events, refusals, trouble ring
 }
 
-// NewRecorder returns a Recorder without facts.
+// NewRecorder returns an empty Recorder.
 func NewRecorder() *Recorder {
 	return &Recorder{events: ring{most: mostFacts}, refusals: ring{most: mostFacts}, trouble: ring{most: mostTroubles}}
 }
 
-// Observer returns what [delivery.Options.Observer] takes. The Observer calls the functions of next
-// too. next may be nil.
+// Observer returns the delivery.Observer that feeds the Recorder, for [delivery.Options.Observer].
+// The Observer calls the functions of next too. next may be nil.
 func (r *Recorder) Observer(next *delivery.Observer) *delivery.Observer {
 	var o delivery.Observer
 	if next != nil {

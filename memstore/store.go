@@ -5,11 +5,11 @@
 //
 // It keeps the whole contract of [delivery.Keeper], and nothing survives the process. It is made
 // for tests, examples and trying things out. Its clock is [time.Now], so in a bubble of
-// testing/synctest leases run on fake time; and it has no Tx forms, for which see sqlstore.
+// testing/synctest leases run on fake time. It has no Tx methods; sqlstore has them.
 //
 // Memory grows with the messages and receipts until they are deleted or pruned. One lock guards
-// everything. The author of another store may read it beside the contract: it is the shortest
-// complete one.
+// everything. If you write a store, read memstore beside the contract: it is the shortest complete
+// store.
 package memstore
 
 import (
@@ -122,7 +122,8 @@ func (s *Store) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 	return results, s.outbox.add(events, lease), nil
 }
 
-// AdvanceUpTo applies marks up to messages, as [delivery.Store] says. It never answers Blocked.
+// AdvanceUpTo marks all messages up to a named one, as [delivery.Store] says. It never answers
+// Blocked.
 func (s *Store) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, nil, err
@@ -216,7 +217,7 @@ func (s *Store) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]d
 }
 
 // Settle ends claims and moves dead letters, as [delivery.Store] says. A lease that has run out
-// settles its event still, as long as nobody else has claimed it.
+// still settles its event, as long as nobody else has claimed the event.
 func (s *Store) Settle(ctx context.Context, settlements []delivery.Settlement) (settled int, err error) {
 	if err := s.enter(ctx); err != nil {
 		return 0, err

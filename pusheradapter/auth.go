@@ -60,8 +60,8 @@ const MaxMember = 1_024
 // channels are not supported.
 //
 // A request without a channel_name asks to sign in, as pusher.signin() does. The endpoint then
-// signs the user's id and user_info for that socket. So one handler serves the paths that the
-// clients ask by default, those of pusher-js and those of Laravel Echo:
+// signs the user's id and user_info for that socket. So one handler serves the default paths of
+// pusher-js and of Laravel Echo:
 //
 //	mux.Handle("/pusher/auth", auth)
 //	mux.Handle("/pusher/user-auth", auth)

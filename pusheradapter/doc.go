@@ -37,15 +37,14 @@
 //
 // An event is named "message", "status", "deleted", "pruned" or "own", and its data is a
 // [deliverywire.Payload] of up to [MaxData] bytes. The documentation of deliverywire says step by
-// step what a page does with it.
-// With pusher-js this comes to it:
+// step what a page does with it. With pusher-js, three things are added:
 //
 //   - The page reads the changes after every pusher:subscription_succeeded, which comes again with
 //     each reconnect.
 //
-//   - After a pusher:subscription_error with status 401 it does not sign the user out. pusher-js
-//     8.6.0 sends a late authorization on the next connection too, where it is refused although the
-//     channel works (findings/pusher-js-late-auth.sh).
+//   - After a pusher:subscription_error with status 401 the page must not sign the user out.
+//     pusher-js 8.6.0 sends a late authorization on the next connection too, where it is refused
+//     although the channel works (findings/pusher-js-late-auth.sh).
 //
 //   - After a reconnect pusher-js asks the auth endpoint for all its channels at the same moment,
 //     and so do all other pages if the server was restarted. A channelAuthorization.customHandler
@@ -64,8 +63,8 @@
 // # Large groups
 //
 // By default the receipt of each member is an event of its own on the conversation's channel,
-// because each excludes another socket. If 1,000 members acknowledge a message, Pusher gets 1,000
-// events and delivers each to 1,000 members, which it counts as a million messages.
+// because each excludes a different socket. If 1,000 members acknowledge a message, Pusher gets
+// 1,000 events and delivers each to 1,000 members, which it counts as a million messages.
 //
 // If only authors see ticks, set [Options.AuthorsOnly]. Receipts are then told on the author's
 // [UserChannel] only, and about ten of them share an event when they come fast. In a browser the
@@ -77,11 +76,12 @@
 //   - A "status" event covers no versions: its "from" and "to" are 0, and a page's version stays as
 //     it is. An author who missed one gets its counts with the next event about the message, or by
 //     reading the changes.
-//   - A "message" event covers its version as always. Before most of them a page finds a gap,
-//     because it was not told of the receipts in between. It reads the changes and has everything.
+//   - A "message" event covers its version as always. Most of them leave a gap in the versions for
+//     a page, because it was not told of the receipts in between. It reads the changes and has
+//     everything.
 //   - An author whose id is too long for a channel's name gets no live events. An event for such
-//     authors alone becomes a dead letter. An event for other users too is published to those, and
-//     no dead letter is made.
+//     authors alone becomes a dead letter. An event that is also for other users is published to
+//     them, without a dead letter.
 //   - Authors hear of their messages in all conversations, even if they may no longer view one.
 //
 // # Trust
@@ -104,7 +104,8 @@
 // errors in the body of a 200. Every request has an X-Idempotency-Key, which is the same when the
 // same events are sent again; Sockudo publishes such a request once.
 //
-// This package makes one attempt for each event, and says whether the endpoint or the event is at
-// fault ([Notifier.Notify] says how). The relay decides when to try again. The clock of the app's
-// server must be right to within 10 minutes, or Pusher answers every call with 401.
+// Except after a 400, 413, 422 or 429, this package makes one attempt for each event. It says
+// whether the endpoint or the event is at fault ([Notifier.Notify] says how). The relay decides
+// when to try again. The clock of the app's server must be right to within 10 minutes, or Pusher
+// answers every call with 401.
 package pusheradapter

@@ -20,7 +20,7 @@ type Trigger struct {
 	// it gets, and so turns a bare "123" into a number.
 	Data []byte
 
-	// Except is the socket id of the connection that is not told. If it has not the form of a
+	// Except is the socket id of the connection that is not told. If it does not have the form of a
 	// socket id, every connection is told.
 	Except string
 }

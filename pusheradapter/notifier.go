@@ -43,8 +43,8 @@ type Options struct {
 	Timeout time.Duration
 
 	// Calls is how many calls to the endpoint are under way at a time at most. One Notify makes one
-	// call for every ten triggers. Defaults to [delivery.DefaultNotifyCalls]; where
-	// [delivery.Options] have more, it should follow them.
+	// call for every ten triggers. Defaults to [delivery.DefaultNotifyCalls]. If
+	// delivery.Options.NotifyCalls is larger, set Calls to the same number.
 	Calls int
 
 	// Transport makes the calls. Redirects are not followed. Defaults to a transport of the
@@ -146,7 +146,7 @@ func (n *Notifier) TakesOwn() bool { return !n.ownChannels }
 func (n *Notifier) Format(state fmt.State, verb rune) { n.config.Format(state, verb) }
 
 // Notify implements [delivery.Notifier]. It sends up to ten triggers per call. Triggers of the same
-// channel are sent one after another, so that they arrive in order as long as Pusher keeps it.
+// channel are sent one after another, so they arrive in order if Pusher keeps the order.
 //
 // After a 413 Notify sends the same events in smaller requests, down to one update each, and
 // remembers for ten minutes what the endpoint takes. After a 429 it waits as long as the answer
@@ -154,10 +154,10 @@ func (n *Notifier) Format(state fmt.State, verb rune) { n.config.Format(state, v
 // for it.
 //
 // The endpoint's answer decides whether an event or the endpoint is at fault. After a 400, 413 or
-// 422 an event is: Notify sends the events of that call again, each by itself, and refuses those
-// that fail again, permanently if they are too large. After any other answer but a 2xx, or after
-// none, the endpoint is at fault: Notify returns an error that wraps an [*Error] and says nothing
-// about any single event, even if some were accepted or refused before.
+// 422, an event is at fault: Notify sends the events of that call again, each by itself, and
+// refuses those that fail again, permanently if they are too large. After any other answer but a
+// 2xx, or after none, the endpoint is at fault: Notify returns an error that wraps an [*Error] and
+// says nothing about any single event, even if some were accepted or refused before.
 func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 	p := publication{notifier: n, events: events, refused: make(map[int]error)}
 	defer p.end()

@@ -93,8 +93,8 @@ func Migrate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 	return nil
 }
 
-// Validate reports as an error what is missing in the database for a [Store] to work: call it when
-// the app starts, where something other than [Migrate] takes care of the tables.
+// Validate returns an error that says what a [Store] lacks in the database. Call it when the app
+// starts, if something other than [Migrate] makes the tables.
 func Validate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 	s, all, err := schema(db, dialect)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"math/rand/v2"
 )
 
-// Restored makes every [delivery.Cursor] invalid that was handed out before. The next
+// Restored invalidates every [delivery.Cursor] that was handed out before. The next
 // [delivery.Tracker.Changes] with such a cursor is a reset, and the client starts over.
 //
 // Call it once after the database was restored from a backup, or after a take-over by a standby

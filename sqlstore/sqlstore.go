@@ -58,14 +58,14 @@
 // On MariaDB and MySQL a transaction is at REPEATABLE READ by default. Writes of the store in it
 // still see what was committed last. They lock rows and no gaps between rows, with three
 // exceptions, in which sends of other callers may wait until the transaction ends: a mark or a
-// deletion of a message that does not exist, a mark of a message that was sent after the
-// transaction's first read by a user who is no recipient, and an erasure. A deletion fails with a
-// conflict if the message was sent or marked after the transaction's first read. A send fails with
-// one if the last message to the same roster was deleted since. A deletion of the last message to a
-// roster leaves the roster stored. At READ COMMITTED there are neither such waits nor such
+// deletion of a message that does not exist, a non-recipient's mark of a message that was sent
+// after the transaction's first read, and an erasure. A deletion fails with a conflict if the
+// message was sent or marked after the transaction's first read. A send fails with a conflict if
+// the last message to the same roster was deleted after that read. A deletion of the last message
+// to a roster leaves the roster stored. At READ COMMITTED there are neither such waits nor such
 // conflicts. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write fails
-// with a conflict if somebody changed the conversation after the transaction's first read. A
-// transaction at [sql.LevelReadCommitted] has no such conflicts.
+// with a conflict if somebody changed the conversation after the transaction's first read. At READ
+// COMMITTED it does not.
 //
 // # Postgres
 //
@@ -99,10 +99,10 @@
 //
 // SQLite has one writer at a time. The store's writers queue up in the process, and a transaction
 // of the caller's delays all of them. SQLite itself has no queue: a connection that waits for the
-// lock tries again from time to time. The store therefore leaves the database alone for 100 ms
-// after every second of writing, for which its own writes wait. So the app's transactions get the
-// lock before their busy_timeout. If several processes write all the time, a transaction of the
-// caller's may still wait for seconds.
+// lock tries again from time to time. The store therefore stops writing for 100 ms after every
+// second of writes, and its own writes wait. So the app's transactions get the lock before their
+// busy_timeout. If several processes write all the time, a transaction of the caller's may still
+// wait for seconds.
 //
 // If the ctx of one of the app's own statements ends inside a transaction, SQLite rolls back the
 // whole transaction, but every driver lets the next statements of the same [sql.Tx] run and commit
@@ -162,7 +162,7 @@ var (
 )
 
 // New returns a store in the database, whose tables [Migrate] has made. It does not connect: ask
-// [Validate] whether the tables are there. The pool stays the caller's, who closes it.
+// [Validate] whether the tables are there. The caller keeps the pool and closes it.
 func New(db *sql.DB, dialect Dialect) (*Store, error) {
 	impl, err := dialect.impl()
 	if err != nil {
@@ -188,7 +188,7 @@ func newSession(db *sql.DB, impl *dialect) *session {
 // InTx returns a [delivery.Keeper] that works inside the caller's transaction, as
 // [delivery.TxStore] says: a transaction of [database/sql] or of a library around it, or a
 // [*sql.Conn] on which one was begun. After an error the caller must roll back, to a savepoint or
-// as a whole. Prune has no form in a transaction.
+// as a whole. Its Prune returns errors.ErrUnsupported.
 func (s *Store) InTx(tx delivery.DBTX) delivery.Store {
 	inner := *s.session
 	inner.tx, inner.writes = tx, inner.dialect.writes() // whose claims may be rolled back
@@ -246,7 +246,7 @@ func (s *Store) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 	return marked, claimed, nil
 }
 
-// AdvanceUpTo applies marks to all messages up to one, as [delivery.Store] says.
+// AdvanceUpTo marks all messages up to a named one, as [delivery.Store] says.
 func (s *Store) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
 	if len(upTo) == 0 {
 		return nil, nil, nil
@@ -330,7 +330,7 @@ func (s *Store) Receipts(ctx context.Context, list delivery.ReceiptList) (delive
 	return page, nil
 }
 
-// ReceiptsOf returns receipts by their names, as [delivery.Store] says.
+// ReceiptsOf returns receipts by their keys, as [delivery.Store] says.
 func (s *Store) ReceiptsOf(ctx context.Context, keys []delivery.ReceiptKey) ([]delivery.Receipt, error) {
 	if len(keys) == 0 {
 		return nil, nil

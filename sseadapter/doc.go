@@ -49,15 +49,15 @@
 //
 // # Catching up
 //
-// The id of every event says up to which version the stream has told each conversation. When an
+// The id of every event says which version of each conversation the stream has reached. When an
 // EventSource connects again, it sends the last id as Last-Event-ID, and the stream begins with all
 // that changed since. So the page misses nothing, and need not read the changes itself. The same
 // happens without a new connection if events were lost between the processes: the stream reads the
 // changes when the bus says so, or when an event has been missing for 1 s.
 //
-// "own" events are not among what is caught up: a page that shows badges asks for what is unread
-// whenever its stream says hello. Such events come if the tracker's notifier is a
-// [delivery.OwnNotifier], as above.
+// Catching up leaves out "own" events: a page that shows badges asks for what is unread whenever
+// its stream says hello. Such events come if the tracker's notifier is a [delivery.OwnNotifier], as
+// above.
 //
 // A page that has loaded its messages passes the version and the epoch that came with them in the
 // parameter "since" of the URL. "since" has the form of an event's id: the epoch, and the version

@@ -41,8 +41,9 @@ type Options struct {
 	// A slower client is cut off. Defaults to [DefaultWriteTimeout].
 	WriteTimeout time.Duration
 
-	// Lifetime is the age at which a stream ends, give or take 10 %. The browser opens the next
-	// one, for which the user's sign-in and rights are asked again. Defaults to [DefaultLifetime].
+	// Lifetime is the age at which a stream ends, give or take 10 %. The browser then opens the
+	// next one, for which the user's sign-in and rights are checked again. Defaults to
+	// [DefaultLifetime].
 	Lifetime time.Duration
 
 	// Streams is how many streams a user may have at a time in this process. Defaults to
@@ -70,7 +71,7 @@ func (e *ConfigError) Error() string { return "sseadapter: " + e.Field + " " + e
 var ErrRunning = errors.New("sseadapter: this handler is already running")
 
 // Handler serves streams of server-sent events. It may be used by several goroutines at the same
-// time. It needs a [Handler.Run].
+// time. It serves streams only while [Handler.Run] runs.
 type Handler struct {
 	source   Source
 	bus      delivery.Bus
@@ -129,9 +130,9 @@ func New(source Source, bus delivery.Bus, identify func(*http.Request) (user str
 //
 // The status is 400 if the request is malformed, 401 if nobody is signed in, 403 if the user may
 // hear none of the conversations, and 405 for another method. An EventSource gives up for good at
-// any status but 200. So what passes by itself is answered with status 200 and a stream that ends
-// at once and says when to come again: a failure of identify or of the source, a user with too many
-// streams, and a process that has not begun its Run or is shutting down.
+// any status but 200. So temporary failures are answered with status 200 and a stream that ends at
+// once and says when to come again. They are a failure of identify or of the source, a user with
+// too many streams, and a process that has not begun its Run or is shutting down.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := newWriter(w, h.opts.WriteTimeout)
 	if r.Method != http.MethodGet {
