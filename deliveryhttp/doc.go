@@ -31,7 +31,7 @@
 //	POST /marks/up-to    {conversation, message, status, socket?}     marks up to    200 {changed, from, to}
 //
 // openapi.json describes the routes in OpenAPI 3.1: [OpenAPI] has its text, and [Options.OpenAPI]
-// serves it.
+// serves it. docs/guides/typescript.md has a client that is made from it.
 //
 // An id is any string of 1 to 128 bytes of UTF-8 without NUL, "a/b" and ".." included. Browsers and
 // proxies rewrite such paths, so ids are never part of the path. They are in the query,

@@ -16,6 +16,7 @@
 //   - streams: does every client's view become the store's, over server-sent events of several
 //     processes?
 //   - client: does the JavaScript of package deliveryjs keep its promises, without a page?
+//   - typescript: do clients compile that are made from the description of the HTTP routes?
 //   - watchers, browser: does a client that misses events catch up, as a program and as a page?
 //   - fleet: do three processes behind nginx do what one does, while one of them is killed?
 //   - orm, routers: does the library work with the transactions and handlers of other libraries?
