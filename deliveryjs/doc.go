@@ -57,8 +57,11 @@
 // others may not see (delivery.HideRead). Over Pusher and Echo the client therefore listens to the
 // user's own channel, which pusheradapter's endpoint signs. An app whose own endpoint does not sign
 // it gives the transport the option userChannel: null. The page then learns of such marks when it
-// is loaded again. The client has no calls for Tracker.Dismiss and Tracker.MarkUnread, and does not
-// show what the latter did.
+// is loaded again.
+//
+// The client has no calls for Tracker.Dismiss and Tracker.MarkUnread. A page calls the routes of
+// deliveryhttp itself, and Conversation.recount afterwards. What they did, on whatever device, is
+// in Conversation.place.
 //
 // Every request says by the header Delivery-User whom the page was made for, and deliveryhttp
 // refuses it if the browser's session is another user's by then. So a tab that outlived a sign-out

@@ -14,7 +14,7 @@ const RANK = { sent: 1, delivered: 2, read: 3 };
 
 const further = (a, b) => ((RANK[b] ?? 0) > (RANK[a] ?? 0) ? b : a);
 
-const NOWHERE = { rev: -1, delivered: 0, badge: 0 };
+const NOWHERE = { rev: -1, delivered: 0, badge: 0, flag: 0 };
 
 /**
  * A conversation that the page follows. It emits:
@@ -23,7 +23,7 @@ const NOWHERE = { rev: -1, delivered: 0, badge: 0 };
  * - 'removed', with the id of a message that was deleted, discarded or forgotten;
  * - 'refused', with a Refusal as its detail, when the server does not let the user read the conversation; the page asks
  *   again when the connection or the user comes back;
- * - 'update' when anything else may have changed: loaded, more, unread, firstUnread.
+ * - 'update' when anything else may have changed: loaded, more, unread, firstUnread, place.
  */
 export class Conversation extends EventTarget {
   /** Messages by id, not in order. The type Message in delivery.d.ts describes them. */
@@ -34,6 +34,8 @@ export class Conversation extends EventTarget {
   more = false;
   /** The id and seq of the first unread message as of the last count, or undefined. */
   firstUnread;
+  /** Where the user stands, for all devices: {rev, delivered, badge, flag}, as delivery.d.ts describes it. */
+  place = NOWHERE;
   #deps;
   #version = -1; // the version up to which everything is known; -1 if nothing is
   #epoch = '0'; // the epoch of the version
@@ -41,7 +43,6 @@ export class Conversation extends EventTarget {
   #gone = new Set(); // the ids of messages that were deleted
   #floor = 0; // the seq up to which messages were removed
   #starts = 0; // how often the page started over
-  #place = NOWHERE; // where the user stands
   #before = 0; // how many messages before the first one here are unread
   #counted = false; // whether that is still so
   #sync = new Task(() => this.#catchUp().catch((error) => this.#refused(error)));
@@ -198,7 +199,7 @@ export class Conversation extends EventTarget {
 
   /** Takes where the user stands by now, and asks for what the page missed. */
   behind(place) {
-    if (place?.rev > this.#place.rev) this.recount();
+    if (place?.rev > this.place.rev) this.recount();
   }
 
   /** Records that the page knows the changes of these versions, and checks whether any before are missing. */
@@ -244,7 +245,7 @@ export class Conversation extends EventTarget {
     this.#ahead = [];
     this.#gone.clear();
     this.#floor = 0;
-    this.#place = NOWHERE;
+    this.place = NOWHERE;
     this.loaded = this.more = false;
     this.#before = 0;
     this.#counted = false;
@@ -261,7 +262,7 @@ export class Conversation extends EventTarget {
 
   // Takes an event's place. A rev beyond the next one says that other devices of the user's did what no event told.
   #moved(place) {
-    const { rev, badge } = this.#place;
+    const { rev, badge } = this.place;
     if (place.rev > rev + 1) return this.recount(GAP_PATIENCE);
     this.#stands(place);
     if (place.badge > badge && this.#before) this.recount();
@@ -269,8 +270,8 @@ export class Conversation extends EventTarget {
 
   // Takes where the user stands: everything up to the badge is read or dismissed, and more may be delivered.
   #stands(place) {
-    if (place.rev < this.#place.rev) return;
-    this.#place = place;
+    if (place.rev < this.place.rev) return;
+    this.place = place;
     for (const { id, seq, own } of this.messages.values()) {
       const status = seq <= place.badge ? 'read' : seq <= place.delivered ? 'delivered' : own;
       if (own && further(own, status) !== own) this.#merge({ id, own: status });
@@ -333,9 +334,9 @@ export class Conversation extends EventTarget {
     if (this.loaded && this.#counted) return;
     const starts = this.#starts;
     const start = this.#first();
-    const { count, more, first, version, place = this.#place } = (await this.#deps.api.unread([this.id]))[0];
+    const { count, more, first, version, place = this.place } = (await this.#deps.api.unread([this.id]))[0];
     if (starts !== this.#starts) return;
-    const missed = this.loaded && place.rev > this.#place.rev;
+    const missed = this.loaded && place.rev > this.place.rev;
     this.#stands(place);
     if (missed) {
       await this.#reload(start - 1);

@@ -53,6 +53,18 @@ export interface Receipt {
   reason?: 'untracked' | 'capped';
 }
 
+/** Where the user stands in a conversation, on all devices. Each is a seq, but for rev. */
+export interface Place {
+  /** Counts the user's private changes. */
+  rev: number;
+  /** Everything up to here has come to the user. */
+  delivered: number;
+  /** Nothing up to here counts as unread. */
+  badge: number;
+  /** From here on the user has marked the conversation as unread, 0 if nowhere. The page is not told of its own marks that clear it. */
+  flag: number;
+}
+
 interface ConversationEvents {
   /** A message is new or has changed. */
   message: CustomEvent<Message>;
@@ -60,7 +72,7 @@ interface ConversationEvents {
   removed: CustomEvent<string>;
   /** The server does not let the user read the conversation. It is asked again when the connection or the user comes back. */
   refused: CustomEvent<Refusal>;
-  /** Something else may have changed: loaded, more, unread, firstUnread. */
+  /** Something else may have changed: loaded, more, unread, firstUnread, place. */
   update: Event;
 }
 
@@ -76,6 +88,8 @@ export declare class Conversation extends EventTarget {
   readonly unread: number;
   /** The first unread message as of the last count. It may not be loaded itself. */
   readonly firstUnread?: { id: string; seq: number };
+  /** Where the user stands, as far as the page knows. Its rev is -1 until the messages are loaded. */
+  readonly place: Place;
   /** The messages in order. Those that are not sent yet come last. */
   sorted(): Message[];
   /** Queues a message and returns its id. The queue survives a reload. */

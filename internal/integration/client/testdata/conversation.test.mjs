@@ -446,6 +446,24 @@ test('what other devices did is learned from the next event that tells of them, 
   assert.equal(room.unread, 56); // that event was late
 });
 
+test('where the user stands is known from the first count, from events, and after a count that was asked for', async () => {
+  const server = new Server();
+  server.say('m');
+  server.place = { rev: 1, delivered: 0, badge: 0, flag: 1 };
+  const { room, wire } = await open(server);
+  await pass(500);
+  assert.equal(room.place.flag, 1);
+  let updates = 0;
+  room.addEventListener('update', () => updates++);
+  wire.bring({ kind: 'own', payload: { conversation: 'c', from: 0, to: 0, place: { rev: 2, delivered: 0, badge: 1, flag: 0 }, updates: [{}] } });
+  assert.deepEqual([room.place.flag, updates], [0, 1]);
+  server.place = { rev: 3, delivered: 0, badge: 1, flag: 1 };
+  room.recount();
+  await pass(500);
+  assert.equal(room.place.flag, 1);
+  assert.ok(updates > 1);
+});
+
 test('pruned messages are not counted as unread, loaded or not', async () => {
   const server = new Server();
   for (let i = 0; i < 120; i++) server.say(`m${i}`);
