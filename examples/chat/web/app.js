@@ -3,6 +3,7 @@
 import { Delivery } from '/delivery/delivery.js';
 import { Pusher as OwnPusher } from '/delivery/protocol.js';
 import { pusher } from '/delivery/pusher.js';
+import { Api } from './api.js';
 import { Composer } from './composer.js';
 import { Log } from './log.js';
 import { Rooms } from './rooms.js';
@@ -24,9 +25,11 @@ const connection = new Pusher(config.pusher.key, {
 });
 const delivery = new Delivery({ user: config.user, transport: pusher(connection) });
 
+const api = new Api(config.user);
+
 const panes = config.conversations.map((each) => {
   const room = delivery.conversation(each.id);
-  return { ...each, room, log: new Log(room, config.user, each) };
+  return { ...each, room, log: new Log(room, config.user, api, each) };
 });
 const rooms = new Rooms(panes, config.user);
 const composer = new Composer(config.user, (body) => selected.log.send(body));

@@ -1,6 +1,7 @@
 // The messages of a conversation.
 
 import * as receipts from './receipts.js';
+import { SeenBy } from './seen.js';
 import { clone, countOf, dayOf, describe, drawAvatar, drawText, nameOf, timeOf } from './text.js';
 
 const GROUP_PAUSE = 5 * 60_000; // ms between messages of one sender that are shown as one group
@@ -12,6 +13,8 @@ export class Log {
   onedit = (body) => {};
   #room;
   #me;
+  #api;
+  #seen; // in groups alone
   #log = clone('log');
   #list = this.#log.querySelector('ol');
   #line = clone('line');
@@ -23,9 +26,11 @@ export class Log {
   #newest = 0; // the highest seq here
   #opened = false;
 
-  constructor(room, me, { id, title, members }) {
+  constructor(room, me, api, { id, title, members }) {
     this.#room = room;
     this.#me = me;
+    this.#api = api;
+    if (members.length > 2) this.#seen = new SeenBy(api);
     const log = this.#log;
     log.dataset.conversationId = id;
     log.hidden = true;
@@ -109,6 +114,7 @@ export class Log {
         const next = this.#items.get(id).nextElementSibling;
         this.#items.get(id).remove();
         this.#items.delete(id);
+        receipts.close(id);
         if (next) this.#group(next);
       }
     }
@@ -202,16 +208,20 @@ export class Log {
   }
 
   #fillOwn(item, message) {
-    const { id, seq, status, total, kept } = message;
+    const { id, seq, status, kept } = message;
     const room = this.#room;
     const words = describe(message);
-    const ticks = item.querySelector('.ticks');
-    ticks.hidden = false;
+    const who = item.querySelector('.who');
+    who.hidden = false;
+    who.disabled = seq === Infinity;
+    who.onclick = () => receipts.open(this.#api, room.messages.get(id), who);
+    const inWords = this.#seen || status === 'failed' || kept === false;
+    who.querySelector('.count').textContent = inWords ? words : '';
+    const ticks = who.querySelector('.ticks');
     ticks.ariaLabel = words;
+    ticks.ariaHidden = Boolean(inWords);
     ticks.title = words;
-    ticks.disabled = seq === Infinity;
-    ticks.onclick = () => receipts.open(room, id, ticks);
-    item.querySelector('.count').textContent = total > 1 || status === 'failed' || kept === false ? words : '';
+    this.#seen?.show(who.querySelector('.seen'), message);
     const remove = item.querySelector('.remove');
     remove.hidden = seq === Infinity;
     remove.onclick = async () => {

@@ -1,48 +1,68 @@
-// The small window that shows who got a message, who read it, and when.
+// The window that shows who got a message and who read it, when, and why some show no more than that.
 
-import { clone, drawAvatar, nameOf } from './text.js';
+import { openBeside } from './popup.js';
+import { clone, describeReceipt, drawAvatar, nameOf } from './text.js';
+
+const PAGE = 50; // recipients in a request
+const PATIENCE = 200; // ms in which changes of the message are collected
 
 const box = document.getElementById('receipts');
-const whenFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit', second: '2-digit' });
+const list = box.querySelector('ul');
+const more = box.querySelector('.more');
+const note = box.querySelector('.note');
 
-let asked = {}; // the message that was asked for last, and its room
+let asked = {}; // {api, id, open, count}: the message that was asked for last, and how many receipts are shown
+let timer;
 
-/** Opens the window beside the ticks of a message. */
-export async function open(room, id, ticks) {
-  asked = { room, id };
-  await load(asked);
-  box.showPopover();
-  const at = ticks.getBoundingClientRect();
-  const { offsetWidth: width, offsetHeight: height } = box;
-  const below = at.bottom + 8;
-  box.style.left = `${Math.max(8, Math.min(at.right - width, innerWidth - width - 8))}px`;
-  box.style.top = `${below + height < innerHeight - 8 ? below : Math.max(8, at.top - height - 8)}px`;
+more.onclick = () => load(asked, asked.count + 1);
+box.querySelector('.close').onclick = () => box.hidePopover();
+
+/** Opens the window beside a button. */
+export async function open(api, { id, total }, button) {
+  asked = { api, id, open: total === 0, count: 0 };
+  if (await load(asked)) openBeside(box, button);
 }
 
-/** Redraws the window if it shows that message. */
+/** Redraws the window if it shows that message, which has changed. */
 export function refresh(id) {
-  if (id === asked.id && box.matches(':popover-open')) load(asked);
+  if (id === asked.id && box.matches(':popover-open')) timer ??= setTimeout(() => load(asked), PATIENCE);
 }
 
-async function load(question) {
-  const receipts = await question.room.receipts(question.id).catch(() => []); // no answer: nothing to show
-  if (question === asked) box.querySelector('ul').replaceChildren(...receipts.map(draw));
+/** Closes the window if it shows that message, which is gone. */
+export function close(id) {
+  if (id === asked.id) box.hidePopover();
 }
 
-function draw({ recipient, status, delivered_at, read_at }) {
+// Shows at least that many receipts, if there are as many. It returns whether they are still what is asked for.
+async function load(question, count = question.count) {
+  timer = clearTimeout(timer);
+  const receipts = [];
+  let page = { more: true };
+  try {
+    do {
+      page = await question.api.receipts(question.id, { limit: PAGE, ...(page.next && { after: page.next }) });
+      receipts.push(...page.receipts);
+    } while (page.more && receipts.length < count);
+    question.problem = '';
+  } catch {
+    question.problem = 'This cannot be loaded now. Try again later.';
+  }
+  if (question !== asked) return false;
+  const { problem, open } = question;
+  note.textContent = problem || (open ? 'Everybody who may read this conversation gets it. These have got it:' : '');
+  if (problem && question.count > 0) return true; // what is shown stays
+  question.count = receipts.length;
+  list.replaceChildren(...receipts.map(draw));
+  if (more === document.activeElement && !page.more) box.focus(); // or Escape would not lead back to the button
+  more.hidden = Boolean(problem) || !page.more;
+  return true;
+}
+
+function draw(receipt) {
   const item = clone('receipt');
-  item.dataset.recipient = recipient;
-  item.dataset.status = status;
-  drawAvatar(item.querySelector('.avatar'), recipient);
-  item.querySelector('.name').textContent = nameOf(recipient);
-  const when = (at) => whenFormat.format(new Date(at));
-  const words = {
-    sent: () => 'Not on a device yet',
-    delivered: () => `Delivered ${when(delivered_at)}, not read yet`,
-    read: () => `Read ${when(read_at)}`,
-  };
-  const line = item.querySelector('.when');
-  line.textContent = words[status]();
-  if (status === 'read') line.title = `Delivered ${when(delivered_at)}`;
+  Object.assign(item.dataset, { recipient: receipt.recipient, status: receipt.status });
+  drawAvatar(item.querySelector('.avatar'), receipt.recipient);
+  item.querySelector('.name').textContent = nameOf(receipt.recipient);
+  item.querySelector('.when').textContent = describeReceipt(receipt);
   return item;
 }

@@ -2,6 +2,8 @@
 
 const dayFormat = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
 const timeFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
+const secondFormat = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
+const momentFormat = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 const dateFormat = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 
 const LINK = /\bhttps?:\/\/[^\s<>"]*[^\s<>"'.,;:!?)\]]/g;
@@ -11,6 +13,9 @@ export const dayOf = (date) => dayFormat.format(date);
 
 /** The time of a date today, or the day of another date. */
 export const whenOf = (date) => (date.toDateString() === new Date().toDateString() ? timeFormat : dateFormat).format(date);
+
+/** The second of a date today, or the day and minute of another date. */
+const momentOf = (date) => (date.toDateString() === new Date().toDateString() ? secondFormat : momentFormat).format(date);
 
 /** A number for a badge: beyond 1,000 nobody counts. */
 export const countOf = (n) => (n > 1000 ? '1000+' : String(n));
@@ -48,8 +53,17 @@ export function describe({ status, delivered, read, total, readers, reason, kept
   if (status === 'sending') return kept === false ? 'Sending. Keep this page open, your browser has no room left' : 'Sending';
   if (status === 'failed') return `Not sent: ${reason}`;
   if (total === 1) return { sent: 'Sent', delivered: 'Delivered', read: 'Read' }[status];
+  if (total === 0) return read > 0 ? `Read by ${read}` : delivered > 0 ? `Delivered to ${delivered}` : 'Sent'; // for everybody
   // Of the total, only the readers may be seen to read.
   if (read > 0) return read === total ? 'Read by everyone' : `Read by ${read} of ${readers}`;
   if (delivered > 0) return delivered === total ? 'Delivered to everyone' : `Delivered to ${delivered} of ${total}`;
   return 'Sent';
+}
+
+/** Says what became of a message for one recipient, and why nothing more will be shown. */
+export function describeReceipt({ status, delivered_at, read_at, reason }) {
+  if (reason === 'untracked') return 'Shares nothing of what arrives or is read';
+  if (status === 'sent') return 'Not on a device yet';
+  if (status === 'read') return `Read ${momentOf(new Date(read_at))}`;
+  return `Delivered ${momentOf(new Date(delivered_at))}${reason === 'capped' ? ', hides what is read' : ''}`;
 }

@@ -64,6 +64,8 @@ func TestPagesForEverybody(t *testing.T) {
 	alice.write("Noon it is.")
 	alice.waitCount("Noon it is.", "delivered", "Read by 1 of 2")
 
+	alice.wait(`document.querySelectorAll('.seen .avatar').length === 3`)
+
 	look := func(stage string) {
 		t.Helper()
 		for _, fault := range alice.axe() {
@@ -80,14 +82,19 @@ func TestPagesForEverybody(t *testing.T) {
 		look(colours[0])
 		alice.size(320, 640)
 		look(colours[0] + " 320")
+		alice.click(`.message.own:last-child .who`)
+		alice.wait(`document.querySelectorAll('#receipts:popover-open li').length === 2`)
+		look(colours[0] + " 320 receipts")
+		alice.pressEscape()
 	}
 	alice.media("forced-colors", "none", "prefers-color-scheme", "light")
 	alice.size(960, 600)
+	alice.do(chromedp.Focus(chromedp.CSS("#composer textarea")))
 	alice.shoot("picture of the README")
 	alice.click(`.message.own:last-child .ticks`)
 	alice.wait(`document.querySelectorAll('#receipts:popover-open li').length === 2`)
 	look("receipts")
-	eval[any](alice, `document.querySelector('#receipts').hidePopover()`)
+	alice.pressEscape()
 	alice.choose(direct)
 	alice.wait(`watch.message('The figures are at https://example.com/figures?week=48 – can you have a look?')?.dataset.own === 'read'`)
 	if got := eval[string](alice, `document.querySelector('.log:not([hidden]) .body a').href`); !strings.HasSuffix(got, "?week=48") {

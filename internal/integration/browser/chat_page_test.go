@@ -65,6 +65,8 @@ func TestChatPage(t *testing.T) {
 			{map[string]any{"status": "delivered", "delivered": 3, "read": 0, "total": 3, "readers": 0}, "Delivered to everyone"},
 			{map[string]any{"status": "sent", "delivered": 2, "read": 0, "total": 3, "readers": 3}, "Delivered to 2 of 3"},
 			{map[string]any{"status": "sent", "delivered": 0, "read": 0, "total": 0, "readers": 0}, "Sent"},
+			{map[string]any{"status": "read", "delivered": 2, "read": 1, "total": 0, "readers": 0}, "Read by 1"},
+			{map[string]any{"status": "delivered", "delivered": 2, "read": 0, "total": 0, "readers": 0}, "Delivered to 2"},
 		} {
 			if got := eval[string](alice, words, c.message); got != c.want {
 				t.Errorf("%v: %q, want %q", c.message, got, c.want)
