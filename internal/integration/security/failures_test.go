@@ -108,6 +108,7 @@ var failures = map[string]func(t *testing.T, a *app){
 		}
 	},
 	"a relay whose endpoint fails": func(t *testing.T, a *app) {
+		a.with(t, a.options) // with a closed breaker
 		a.pusher.FaultFunc(func(pushertest.Request) pushertest.Fault { return tattle(500) })
 		defer a.pusher.FaultFunc(nil)
 		ctx, cancel := context.WithCancel(t.Context())
