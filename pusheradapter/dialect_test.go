@@ -53,20 +53,29 @@ func TestACatchUpReachesEveryServer(t *testing.T) {
 	for name, most := range map[string]struct{ first, after int }{"Pusher": {1, 1}, "Sockudo": {1, 1}, "soketi": {1, 1}, "Reverb": {12, 9}} {
 		t.Run(name, func(t *testing.T) {
 			srv, opts := newServer(t, profiles[name])
+			taken := int64(0) // bytes of requests
+			opts.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+				answer, err := srv.RoundTrip(r)
+				if err == nil && answer.StatusCode == http.StatusOK {
+					taken += r.ContentLength
+				}
+				return answer, err
+			})
 			notifier := newNotifier(t, srv, opts)
 			event := catchUp(1000, func(i int) string { return fmt.Sprintf("0195526f-0000-7000-8000-%012d", i) })
 			for _, most := range []int{most.first, most.after} {
 				before := len(srv.Requests())
+				taken = 0
 				if err := notifier.Notify(t.Context(), []delivery.Event{event}); err != nil {
 					t.Fatal(err)
 				}
 				if !accepted(t, srv, event) {
 					t.Error("not all of it was accepted")
 				}
-				if n := len(srv.Requests()) - before; n > most {
-					t.Errorf("%d requests, want at most %d", n, most)
-				} else {
-					t.Logf("%d requests", n)
+				n := len(srv.Requests()) - before
+				t.Logf("%d requests, %d bytes in those that were taken", n, taken)
+				if n > most || taken > 80_000 {
+					t.Errorf("%d requests, %d bytes, want at most %d of 80,000", n, taken, most)
 				}
 				event.ID++
 			}
