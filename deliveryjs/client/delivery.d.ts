@@ -163,7 +163,7 @@ export interface Hub {
   event(kind: 'message' | 'status' | 'deleted' | 'pruned' | 'own', payload: { conversation: string; from: number; to: number; shared?: object; updates: object[] }): void;
   /**
    * The events of a conversation come from now on. The page then asks for what it missed: at once the first time, and
-   * later within a random part of jitter, in ms (default 5,000). A transport that itself brings all after a version says
+   * later within a random part of jitter, in ms (default 6,000). A transport that itself brings all after a version says
    * from which one, and the page asks for nothing if it knows that one.
    */
   live(conversation: string, jitter?: number, from?: Position): void;

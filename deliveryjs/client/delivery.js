@@ -9,7 +9,7 @@ import { Task } from './task.js';
 
 export { Refusal } from './api.js';
 
-const JITTER = 5_000; // ms over which the pages that lost a server spread their return
+const JITTER = 6_000; // ms over which the pages that lost a server spread their return
 const MOST = 200; // conversations in a request
 const LONG_HIDDEN = 60_000; // ms after which a page that was hidden catches up
 

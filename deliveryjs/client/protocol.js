@@ -49,7 +49,7 @@ class Connection extends Emitter {
 /**
  * Connects to a Pusher server. It has the names and the behaviour of those parts of pusher-js that transports use, and
  * can be replaced by it. In two ways it is gentler on a server that comes back: it reconnects with growing pauses, and it
- * spreads the authorization of its channels after that over 5 s.
+ * spreads the authorization of its channels after that over 6 s.
  */
 export class Pusher {
   connection = new Connection();
@@ -84,7 +84,7 @@ export class Pusher {
    * @param {string} key of the app
    * @param {import('./protocol.js').PusherOptions} options as pusher-js has them
    */
-  constructor(key, { wsHost, wsPort = 80, wssPort = 443, forceTLS = true, channelAuthorization = {}, spread = 5_000 }) {
+  constructor(key, { wsHost, wsPort = 80, wssPort = 443, forceTLS = true, channelAuthorization = {}, spread = 6_000 }) {
     const origin = forceTLS ? `wss://${wsHost}:${wssPort}` : `ws://${wsHost}:${wsPort}`;
     this.#url = `${origin}/app/${key}?protocol=7&client=delivery&version=1.0`;
     this.#auth = channelAuthorization;
