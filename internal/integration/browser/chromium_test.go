@@ -31,7 +31,8 @@ func openChromium(t testing.TB) context.Context {
 	}
 	chromium.once.Do(func() {
 		options := append(chromedp.DefaultExecAllocatorOptions[:], // headless, quiet, with a new profile that is removed again
-			chromedp.ExecPath(path), chromedp.WindowSize(1100, 760), chromedp.Flag("force-prefers-reduced-motion", true))
+			chromedp.ExecPath(path), chromedp.WindowSize(1100, 760), chromedp.Flag("force-prefers-reduced-motion", true),
+			chromedp.Flag("ignore-certificate-errors-spki-list", certifiedKey()))
 		if os.Geteuid() == 0 {
 			options = append(options, chromedp.NoSandbox) // which root can't have
 		}

@@ -5,9 +5,11 @@
 //	go test ./internal/integration/browser
 //	DELIVERY_SCREENSHOTS=/tmp/shots go test ./internal/integration/browser -count=1 # keeps pictures of the pages
 //
-// TestRandomSessions runs a few sessions, and as many as its flag says:
+// TestRandomSessions runs a few sessions and TestClosedAfterReading closes a few pages, or as many
+// as their flags say:
 //
 //	go test ./internal/integration/browser -run TestRandomSessions -count=1 -sessions 1000
+//	go test ./internal/integration/browser -run TestClosedAfterReading -count=1 -closings 100 -timeout 60m
 //
 // The picture in the README, docs/chat.png, is one of these: "picture of the README".
 //

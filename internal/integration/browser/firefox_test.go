@@ -89,7 +89,7 @@ func openFirefox(t *testing.T) *firefox {
 	conn.SetReadLimit(-1)
 	f := &firefox{t: t, conn: conn}
 	t.Cleanup(func() { conn.CloseNow() })
-	f.call("session.new", map[string]any{"capabilities": map[string]any{}}, nil)
+	f.call("session.new", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{"acceptInsecureCerts": true}}}, nil)
 	var tree struct{ Contexts []struct{ Context string } }
 	f.call("browsingContext.getTree", map[string]any{}, &tree)
 	f.page = tree.Contexts[0].Context

@@ -41,7 +41,7 @@ func openWebKit(t *testing.T) *webKit {
 	w := &webKit{t: t, session: loopback(port) + "/session"}
 	options := map[string]any{"binary": browsers[0], "args": []string{"--automation"}}
 	var session struct{ SessionID string }
-	w.call("POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{"webkitgtk:browserOptions": options}}}, &session)
+	w.call("POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{"webkitgtk:browserOptions": options, "acceptInsecureCerts": true}}}, &session)
 	w.session += "/" + session.SessionID
 	t.Cleanup(func() { w.call("DELETE", "", nil, nil) })
 	w.call("GET", "/window", nil, &w.window)
