@@ -31,6 +31,12 @@ func startChat(t *testing.T, pusherJS string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
+	return serve(t, db, pusherJS)
+}
+
+// serve serves a chat with that database until the test ends, and returns its URL.
+func serve(t *testing.T, db *demo.DB, pusherJS string) string {
+	t.Helper()
 	pusher, err := demo.OpenPusher("")
 	if err != nil {
 		t.Fatal(err)

@@ -6,8 +6,9 @@
 // Pusher Channels server in its own process. Sign in as alice, bob and carol in three browsers. The
 // password is "password". Carol is also its operator: /inspect shows her what the library does.
 //
-// server.go wires the library up. rooms.go decides who may do what in which conversation. The page
-// in web/ shows what the library's client in package deliveryjs knows.
+// server.go wires the library up. rooms.go decides who may do what in which conversation, and
+// settings.go what others see of a user. The page in web/ shows what the library's client in
+// package deliveryjs knows.
 package main
 
 import (

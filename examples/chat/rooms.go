@@ -40,14 +40,16 @@ func authorize(_ context.Context, user string, _ delivery.Action, conversation s
 	return ok, nil
 }
 
-// members returns the members of a message's room. They are the recipients of a message that is
-// sent now, and stay its recipients if somebody joins the room later.
-func members(_ context.Context, draft delivery.Draft) (delivery.Audience, error) {
+// audience returns the members of a message's room. They are the recipients of a message that is
+// sent now, and stay its recipients if somebody joins the room later. Nobody waits until those who
+// hide what they read have read it.
+func (s *server) audience(ctx context.Context, draft delivery.Draft) (delivery.Audience, error) {
 	r, ok := find(draft.Conversation, draft.Sender)
 	if !ok {
 		return delivery.Audience{}, delivery.ErrForbidden
 	}
-	return delivery.Audience{Recipients: r.members}, nil
+	hiding, err := s.settings.HidingReads(ctx)
+	return delivery.Audience{Recipients: r.members, HideRead: hiding}, err
 }
 
 // operators lets carol inspect what the library does, and replay dead letters.

@@ -30,10 +30,11 @@ var pages = template.Must(template.ParseFS(templates, "web/*.html"))
 type server struct {
 	db       *demo.DB
 	tracker  *delivery.Tracker
-	api      http.Handler // the library's routes
-	auth     http.Handler // the library's endpoint that lets browsers into channels
-	inspect  http.Handler // the library's pages for operators
+	api      *deliveryhttp.Handler // the library's routes
+	auth     http.Handler          // the library's endpoint that lets browsers into channels
+	inspect  http.Handler          // the library's pages for operators
 	accounts *demo.Accounts
+	settings demo.Settings
 	pusher   *demo.Pusher
 	pusherJS string
 }
@@ -56,19 +57,17 @@ func newServer(db *demo.DB, pusher *demo.Pusher, pusherJS string, https bool) (*
 		return nil, err
 	}
 	accounts := demo.NewAccounts(db, "chat_session", https)
-	api, err := deliveryhttp.New(tracker, accounts.Identify, &deliveryhttp.Options{Audience: members})
-	if err != nil {
+	s := &server{db: db, tracker: tracker, accounts: accounts, settings: demo.NewSettings(db), pusher: pusher, pusherJS: pusherJS}
+	if s.api, err = deliveryhttp.New(tracker, accounts.Identify, &deliveryhttp.Options{Audience: s.audience, Hide: s.hide}); err != nil {
 		return nil, err
 	}
-	auth, err := notifier.AuthHandler(tracker, accounts.Identify, nil)
-	if err != nil {
+	if s.auth, err = notifier.AuthHandler(tracker, accounts.Identify, nil); err != nil {
 		return nil, err
 	}
-	inspect, err := inspector.New(tracker, operators(accounts), &inspector.Options{Recorder: recorder, Actions: true})
-	if err != nil {
+	if s.inspect, err = inspector.New(tracker, operators(accounts), &inspector.Options{Recorder: recorder, Actions: true}); err != nil {
 		return nil, err
 	}
-	return &server{db, tracker, api, auth, inspect, accounts, pusher, pusherJS}, nil
+	return s, nil
 }
 
 // handler returns the chat's routes.
@@ -78,6 +77,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /login", s.showLogin)
 	mux.HandleFunc("POST /login", s.signIn)
 	mux.HandleFunc("POST /logout", s.signOut)
+	mux.HandleFunc("POST /settings", s.saveSettings)
 	mux.Handle("/api/", http.StripPrefix("/api", s.api))
 	mux.Handle("POST /pusher/auth", s.auth)
 	mux.Handle("/inspect/", http.StripPrefix("/inspect", s.inspect))
@@ -104,8 +104,14 @@ func (s *server) showChat(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
 		return
 	}
+	hides, err := s.hidesReads(r.Context(), user)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
 	config, err := json.Marshal(map[string]any{
 		"user":          user,
+		"hideReads":     hides,
 		"conversations": roomsOf(user),
 		"pusher":        map[string]string{"key": s.pusher.Config.Key, "origin": s.pusher.Origin},
 	})

@@ -1,4 +1,4 @@
-// The routes that the page calls by itself, because the library's client has no calls for them.
+// The routes that the page calls by itself: the library's that its client has no calls for, and the app's own.
 
 /** Makes requests as the page's user. The server refuses them if the browser's session is another user's by then. */
 export class Api {
@@ -11,6 +11,21 @@ export class Api {
   /** Returns a page of who got a message: {receipts, more, next}. Its fields are those of the query: after, limit, status. */
   receipts(message, fields) {
     return this.#call(`/api/receipts?${new URLSearchParams({ message, ...fields })}`);
+  }
+
+  /** Marks a conversation as unread from a message on. Others do not learn of it. */
+  markUnread(message) {
+    return this.#call('/api/unread', { message });
+  }
+
+  /** Has nothing up to a message count as unread. Others do not learn of it. */
+  dismiss(conversation, message) {
+    return this.#call('/api/dismiss', { conversation, message });
+  }
+
+  /** Says whether others may see what the user reads. */
+  hideReads(hide) {
+    return this.#call('/settings', { hide_reads: hide });
   }
 
   async #call(url, body) {

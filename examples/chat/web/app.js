@@ -7,6 +7,7 @@ import { Api } from './api.js';
 import { Composer } from './composer.js';
 import { Log } from './log.js';
 import { Rooms } from './rooms.js';
+import { Settings } from './settings.js';
 import { drawAvatar } from './text.js';
 
 const config = JSON.parse(document.body.dataset.config);
@@ -31,9 +32,10 @@ const panes = config.conversations.map((each) => {
   const room = delivery.conversation(each.id);
   return { ...each, room, log: new Log(room, config.user, api, each) };
 });
-const rooms = new Rooms(panes, config.user);
+const rooms = new Rooms(panes, config.user, api);
 const composer = new Composer(config.user, (body) => selected.log.send(body));
 for (const { log } of panes) log.onedit = (body) => composer.edit(body);
+new Settings(api, config.hideReads);
 drawAvatar(document.querySelector('.me .avatar'), config.user);
 
 let selected;

@@ -1,13 +1,28 @@
 // The small windows that open beside a button.
 
-/** Shows a popover beside a button. When Escape closes it, the button has the focus again. */
-export function openBeside(box, button) {
+let last = {}; // {box, button}: what was opened last
+let again; // the button of the open window, if it is what was pressed last: the browser closes the window
+
+addEventListener('pointerdown', ({ target }) => {
+  again = last.box?.matches(':popover-open') && last.button.contains(target) ? last.button : undefined;
+}, { capture: true });
+
+/** Shows a popover beside a button once it is ready. When Escape closes it, the button has the focus again. */
+export async function openBeside(box, button, ready = () => true) {
+  const closed = button === again;
+  again = undefined;
+  if (closed || !(await ready())) return;
   box.hidePopover();
   button.focus(); // some browsers do not focus what is clicked, and would return elsewhere
   box.showPopover();
-  const at = button.getBoundingClientRect();
-  const { offsetWidth: width, offsetHeight: height } = box;
-  const below = at.bottom + 8;
-  box.style.left = `${Math.max(8, Math.min(at.right - width, innerWidth - width - 8))}px`;
-  box.style.top = `${below + height < innerHeight - 8 ? below : Math.max(8, at.top - height - 8)}px`;
+  last = { box, button };
+  const place = () => {
+    const at = button.getBoundingClientRect();
+    const { offsetWidth: width, offsetHeight: height } = box;
+    const below = at.bottom + 8;
+    box.style.left = `${Math.max(8, Math.min(at.right - width, innerWidth - width - 8))}px`;
+    box.style.top = `${below + height < innerHeight - 8 ? below : Math.max(8, at.top - height - 8)}px`;
+  };
+  place();
+  window.onresize = () => requestAnimationFrame(place);
 }

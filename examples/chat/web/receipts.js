@@ -18,9 +18,11 @@ more.onclick = () => load(asked, asked.count + 1);
 box.querySelector('.close').onclick = () => box.hidePopover();
 
 /** Opens the window beside a button. */
-export async function open(api, { id, total }, button) {
-  asked = { api, id, open: total === 0, count: 0 };
-  if (await load(asked)) openBeside(box, button);
+export function open(api, { id, total }, button) {
+  openBeside(box, button, () => {
+    asked = { api, id, open: total === 0, count: 0 };
+    return load(asked);
+  });
 }
 
 /** Redraws the window if it shows that message, which has changed. */

@@ -1,5 +1,6 @@
 // The list of conversations: each with its last message, and how many are unread.
 
+import * as actions from './actions.js';
 import { clone, countOf, describe, drawAvatar, nameOf, whenOf } from './text.js';
 
 export class Rooms {
@@ -7,16 +8,20 @@ export class Rooms {
   #me;
   #links = new Map();
 
-  constructor(panes, me) {
+  constructor(panes, me, api) {
     this.#panes = panes;
     this.#me = me;
     for (const pane of panes) {
-      const link = clone('conversation');
+      const entry = clone('conversation');
+      const [link, more] = entry.children;
+      more.ariaLabel = `Actions: ${pane.title}`;
+      more.onclick = () => actions.open(api, pane, more);
+      link.onclick = () => actions.visit(api, pane.room);
       link.href = `#${encodeURIComponent(pane.id)}`;
       link.dataset.conversationId = pane.id;
       link.querySelector('.name').textContent = pane.title;
       drawAvatar(link.querySelector('.avatar'), pane.title);
-      document.getElementById('conversations').append(link);
+      document.getElementById('conversations').append(entry);
       this.#links.set(pane, link);
       let drawn = false; // many messages change at the same moment, and are drawn once
       const draw = () => {
@@ -50,9 +55,11 @@ export class Rooms {
     link.querySelector('time').textContent = last ? whenOf(last.sentAt) : '';
 
     const badge = link.querySelector('.unread');
-    badge.hidden = room.unread === 0;
-    badge.textContent = countOf(room.unread);
-    badge.ariaLabel = `${countOf(room.unread)} unread`;
+    const { unread } = room;
+    badge.hidden = unread === 0 && !actions.flagged(room);
+    badge.textContent = unread > 0 ? countOf(unread) : '';
+    badge.ariaLabel = unread > 0 ? `${countOf(unread)} unread` : 'Marked as unread';
+    link.nextElementSibling.hidden = !actions.possible(room);
     const all = this.#panes.reduce((sum, pane) => sum + pane.room.unread, 0);
     document.title = all > 0 ? `(${countOf(all)}) Chat` : 'Chat';
   }

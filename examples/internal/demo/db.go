@@ -63,7 +63,7 @@ func sqliteDSN(file string) string {
 	}.Encode()
 }
 
-// migrate makes the library's tables, and the one of the app's own.
+// migrate makes the library's tables, and the app's own.
 func (db *DB) migrate(ctx context.Context) error {
 	if err := sqlstore.Migrate(ctx, db.DB, db.Dialect); err != nil {
 		return err
@@ -73,6 +73,10 @@ func (db *DB) migrate(ctx context.Context) error {
 		data    TEXT NOT NULL,
 		expires BIGINT NOT NULL
 	)`)
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS demo_hiding_reads (name VARCHAR(64) PRIMARY KEY)`)
 	return err
 }
 

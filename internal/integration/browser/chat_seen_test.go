@@ -63,6 +63,16 @@ func TestSeenBy(t *testing.T) {
 		alice.wait(names + ` === '' && document.activeElement === document.querySelector('.message .who')`)
 		alice.wait(seen + ` === 'bob,carol'`)
 	})
+	t.Run("pressing the button again closes the window", func(t *testing.T) {
+		alice.click(".message .who")
+		alice.wait(names + ` === 'bob read'`)
+		before := eval[int](alice, `asked.length`)
+		alice.click(".message .who")
+		alice.wait(names + ` === ''`)
+		if n := eval[int](alice, `asked.length`); n != before {
+			t.Error("it opens again")
+		}
+	})
 	t.Run("a direct message has no avatars, and asks for none", func(t *testing.T) {
 		alice.choose(direct)
 		bob.choose(direct)

@@ -9,7 +9,7 @@ import (
 // signOut presses the button of the page's.
 func (p *tab) signOut() {
 	p.t.Helper()
-	p.do(chromedp.Click(chromedp.CSS(".me button")))
+	p.do(chromedp.Click(chromedp.CSS(".me form button")))
 	p.wait(`document.querySelector('input[name=username]')`)
 }
 

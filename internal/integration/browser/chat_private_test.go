@@ -1,0 +1,166 @@
+package browser
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// act opens the window with the actions on a conversation by the keyboard, and presses a button in
+// it.
+func (p *tab) act(conversation, button string) {
+	p.t.Helper()
+	more := script(`a[data-conversation-id=%s] + .more`, conversation)
+	p.do(chromedp.Focus(chromedp.CSS(more)))
+	p.pressEnter()
+	p.wait(`document.querySelector('#actions').matches(':popover-open')`)
+	p.click("#actions " + button)
+	p.wait(`document.activeElement === document.querySelector(%s)`, more)
+}
+
+// waitFlag waits until a conversation shows, or does not, that it was marked as unread.
+func (p *tab) waitFlag(conversation string, shown bool) {
+	p.t.Helper()
+	p.wait(`((badge) => (badge.checkVisibility() && badge.textContent === '' && badge.ariaLabel === 'Marked as unread') === %s)(document.querySelector('a[data-conversation-id=%s] .unread'))`,
+		shown, conversation)
+}
+
+// What users do with conversations in the list shows on all their pages, also later, and others
+// learn only what they should.
+func TestMarkUnreadAndDismiss(t *testing.T) {
+	eachClient(t, func(t *testing.T, flags ...string) {
+		chat := runExample(t, "chat", flags...)
+		alice, bob := openChat(t, chat, "alice"), openChat(t, chat, "bob")
+		second := bob.newTab(chat.url)
+		second.visit(chat.url + "/#" + direct)
+		second.wait(`document.querySelectorAll('.log[data-synced]').length === 2`)
+		second.listens("private-user-bob")
+		if eval[bool](bob, `[...document.querySelectorAll('.entry .more')].some((more) => more.checkVisibility())`) {
+			t.Error("actions are offered where there is nothing to mark")
+		}
+		bob.look()
+		alice.choose(everyone)
+		both := []*tab{bob, second}
+
+		alice.write("one")
+		for _, p := range both {
+			p.waitBadge(everyone, "1")
+		}
+		bob.act(everyone, ".dismiss")
+		for _, p := range both {
+			p.waitBadge(everyone, "")
+		}
+		alice.write("two")
+		for _, p := range both {
+			p.waitBadge(everyone, "1")
+		}
+		bob.act(everyone, ".read")
+		for _, p := range both {
+			p.waitBadge(everyone, "")
+		}
+		alice.waitCount("two", "sent", "Read by 1 of 2") // and up to it, what is not read is read by it
+		alice.waitCount("one", "sent", "Read by 1 of 2")
+
+		bob.act(everyone, ".flag")
+		for _, p := range both {
+			p.waitFlag(everyone, true)
+			p.waitBadge(everyone, "")
+		}
+		bob.shoot("marked as unread")
+		bob.reload()
+		bob.waitFlag(everyone, true)
+		bob.act(everyone, ".unflag")
+		for _, p := range both {
+			p.waitFlag(everyone, false)
+		}
+		bob.act(everyone, ".flag")
+		for _, p := range both {
+			p.waitFlag(everyone, true)
+		}
+		bob.choose(everyone)
+		for _, p := range both {
+			p.waitFlag(everyone, false)
+		}
+		bob.act(everyone, ".flag")
+		second.waitFlag(everyone, true)
+		alice.write("three")
+		alice.waitCount("three", "sent", "Read by 1 of 2")
+		for _, p := range both {
+			p.waitFlag(everyone, false)
+		}
+		bob.reload()
+		bob.wait(`document.querySelectorAll('.log[data-synced]').length === 2`)
+		bob.waitFlag(everyone, false)
+	})
+}
+
+// A dismissal tells nobody that anything was read.
+func TestDismissedIsNotRead(t *testing.T) {
+	t.Parallel()
+	chat := runExample(t, "chat")
+	alice, bob, carol := openChat(t, chat, "alice"), openChat(t, chat, "bob"), openChat(t, chat, "carol")
+	alice.choose(everyone)
+	carol.choose(everyone)
+	carol.lookAway()
+	alice.write("one")
+	bob.waitBadge(everyone, "1")
+	bob.act(everyone, ".dismiss")
+	bob.waitBadge(everyone, "")
+	carol.look() // whose mark comes after it
+	alice.waitCount("one", "delivered", "Read by 1 of 2")
+	alice.wait(`fetch('/api/receipts?message=' + watch.message('one').dataset.messageId).then((r) => r.json()).then((r) => r.receipts.map((each) => each.status).join() === 'delivered,read')`)
+}
+
+func TestHideReadReceipts(t *testing.T) {
+	t.Parallel()
+	chat := runExample(t, "chat")
+	alice, bob, carol := openChat(t, chat, "alice"), openChat(t, chat, "bob"), openChat(t, chat, "carol")
+	alice.choose(everyone)
+	carol.choose(everyone)
+	set := func(want bool) {
+		t.Helper()
+		bob.click(".me .settings")
+		bob.click("#settings input")
+		bob.wait(`fetch('/').then((r) => r.text()).then((page) => page.includes('&#34;hideReads&#34;:' + %s))`, want)
+		bob.pressEscape()
+		bob.wait(`document.activeElement === document.querySelector('.me .settings')`)
+	}
+	alice.write("before")
+	alice.waitCount("before", "delivered", "Read by 1 of 2")
+	alice.wait(`document.querySelectorAll('.seen .avatar').length === 1`)
+
+	set(true)
+	bob.choose(everyone)
+	bob.waitBadge(everyone, "")
+	bob.wait(`watch.message('before').dataset.own === 'read'`)
+	alice.write("meanwhile")
+	alice.waitCount("meanwhile", "read", "Read by 1 of 1") // for whom nobody waits
+	bob.wait(`watch.message('meanwhile').dataset.own === 'read'`)
+	bob.wait(`fetch('/api/unread?conversation=everyone').then((r) => r.json()).then((r) => r.unread[0].count === 0)`)
+	const line = `document.querySelector('#receipts:popover-open li[data-recipient=bob] .when').textContent`
+	alice.click(".log:not([hidden]) .message:last-child .who")
+	alice.wait(line + `.endsWith(', hides what is read')`)
+	alice.shoot("hides")
+	alice.pressEscape()
+	alice.click(".log:not([hidden]) .message:first-child .who")
+	alice.wait(line + `.startsWith('Delivered') && !` + line + `.includes('hides')`)
+	alice.pressEscape()
+
+	bob.reload()
+	bob.wait(`document.querySelector('#settings input').checked`)
+	set(false)
+	bob.look()
+	alice.write("after")
+	alice.waitCount("after", "read", "Read by everyone")
+	alice.waitCount("before", "read", "Read by everyone") // a mark up to what is shown covers it
+	alice.waitCount("meanwhile", "read", "Read by 1 of 1")
+
+	eval[any](bob, `void (window.realFetch = fetch, window.fetch = (url, init) => url === '/settings' ? Promise.reject(new Error('away')) : realFetch(url, init))`)
+	bob.click(".me .settings")
+	bob.click("#settings input")
+	bob.wait(`document.querySelector('#settings .problem').checkVisibility() && !document.querySelector('#settings input').checked`)
+	bob.shoot("not saved")
+	eval[any](bob, `void (window.fetch = realFetch)`)
+	bob.click("#settings input")
+	bob.wait(`!document.querySelector('#settings .problem').checkVisibility() && document.querySelector('#settings input').checked`)
+}
