@@ -63,6 +63,12 @@ func TestSSEExample(t *testing.T) {
 	talk(t, openSmall(t, example, "alice"), openSmall(t, example, "bob"))
 }
 
+func TestCentrifugeExample(t *testing.T) {
+	t.Parallel()
+	example := runExample(t, "centrifuge", "-centrifuge-js", npmFile(t, "centrifuge", "dist/centrifuge.js"))
+	talk(t, openSmall(t, example, "alice"), openSmall(t, example, "bob"))
+}
+
 func TestPusherExample(t *testing.T) {
 	t.Setenv("PUSHER_URL", "")
 	port := freePort(t)

@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -19,19 +20,23 @@ import (
 func (p *tab) heard(event any) {
 	switch e := event.(type) {
 	case *network.EventWebSocketFrameReceived:
-		var f struct {
-			Event, Channel string
-			Data           json.RawMessage
+		var frames []frame
+		for values := json.NewDecoder(bytes.NewReader(e.Response.PayloadData)); values.More(); { // centrifuge has several in a frame
+			var f struct {
+				Event, Channel string
+				Data           json.RawMessage
+			}
+			if err := values.Decode(&f); err != nil {
+				p.trouble("a frame that is not JSON: %v", err)
+				return
+			}
+			data := string(f.Data)
+			json.Unmarshal(f.Data, &data) // Pusher's protocol encodes it twice
+			frames = append(frames, frame{f.Event, f.Channel, data})
 		}
-		if err := json.Unmarshal(e.Response.PayloadData, &f); err != nil {
-			p.trouble("a frame that is not JSON: %v", err)
-			return
-		}
-		data := string(f.Data)
-		json.Unmarshal(f.Data, &data) // the protocol encodes it twice
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.frames = append(p.frames, frame{f.Event, f.Channel, data})
+		p.frames = append(p.frames, frames...)
 		close(p.more)
 		p.more = make(chan struct{})
 	case *network.EventRequestWillBeSent:
