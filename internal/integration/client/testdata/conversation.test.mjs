@@ -435,11 +435,11 @@ test('what other devices did is learned from the next event that tells of them, 
   assert.equal(room.more, true);
   server.own('m56'); // before the user's events came for the first time
   wire.hub.mine();
-  await pass(6000, 500);
+  await pass(9000, 500);
   assert.deepEqual([room.messages.get('m56').own, room.unread], ['read', 56]);
   const settled = server.requests.length;
   wire.hub.mine();
-  await pass(6000, 500);
+  await pass(9000, 500);
   assert.deepEqual(server.requests.slice(settled).map(([path]) => path), ['unread']); // and nothing was missed
   wire.bring({ kind: 'own', payload: { conversation: 'c', from: 0, to: 0, place: { rev: 1, delivered: 60, badge: 60 }, updates: [{}] } });
   await pass(500);

@@ -18,7 +18,7 @@ test('messages are delivered when they are listed, when an event brings them, an
   assert.equal(server.find('told').own, 'delivered');
   server.say('missed');
   wire.hub.live('c');
-  await pass(6000);
+  await pass(7000);
   assert.equal(server.find('missed').own, 'delivered');
   assert.equal(room.unread, 3);
   assert.equal(marked(server, 'read').length, 0);
