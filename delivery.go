@@ -70,10 +70,10 @@ type Options struct {
 	NotifyEvents int
 	NotifyBytes  int
 
-	// WriteTimeout bounds the write of a send or a mark if the caller's ctx has no deadline. A
-	// caller with a deadline waits until then. Calls that overlap are written together: such a
-	// write is cancelled when its last caller has left. Defaults to [DefaultWriteTimeout]; from one
-	// second to an hour.
+	// WriteTimeout bounds the write of a send, a mark or a reminder if the caller's ctx has no
+	// deadline. A caller with a deadline waits until then. Calls that overlap are written together:
+	// such a write is cancelled when its last caller has left. Defaults to [DefaultWriteTimeout];
+	// from one second to an hour.
 	WriteTimeout time.Duration
 
 	// Trace returns a string that identifies the request of a call, such as a traceparent, from the

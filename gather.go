@@ -98,11 +98,9 @@ func (g *gather[In, Key, Out]) do(ctx context.Context, user string, items []In, 
 		if !waits {
 			continue
 		}
-		if _, limited := ctx.Deadline(); !limited {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, g.limit)
-			defer cancel()
-		}
+		var cancel context.CancelFunc
+		ctx, cancel = limited(ctx, g.limit)
+		defer cancel()
 		if err := sleep(ctx, pause); err != nil {
 			for _, i := range todo {
 				results[i].Err = fmt.Errorf("%w: %w", errBlocked, err)
@@ -238,4 +236,12 @@ func pick[T any](items []T, at []int) []T {
 		out[i] = items[j]
 	}
 	return out
+}
+
+// limited returns a ctx that ends after the limit, unless ctx has a deadline.
+func limited(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if _, limited := ctx.Deadline(); limited {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, limit)
 }

@@ -49,10 +49,11 @@ const (
 	ForSender
 )
 
-// The defaults of an [OverdueRule].
+// The defaults of an [OverdueRule], and the most that After, Within and Lease may be.
 const (
 	DefaultWithin       = 7 * 24 * time.Hour
 	DefaultOverdueLease = 5 * time.Minute
+	MaxOverdue          = 10 * 365 * 24 * time.Hour
 )
 
 // Due is a recipient who is overdue by a rule.
@@ -100,12 +101,7 @@ func (t *Tracker) Overdue(ctx context.Context, rule OverdueRule, limit int) ([]D
 		return nil, err
 	}
 	for {
-		result, err := patient(ctx, func() (OverdueResult, bool, error) {
-			lease := t.relay.newLease()
-			lease.For = rule.Lease
-			r, err := store.Overdue(ctx, rule, limit, lease)
-			return r, r.Blocked, err
-		})
+		result, err := t.overdue(ctx, store, rule, limit)
 		if err != nil {
 			return nil, outcome("looking for who is overdue", err)
 		}
@@ -115,9 +111,26 @@ func (t *Tracker) Overdue(ctx context.Context, rule OverdueRule, limit int) ([]D
 	}
 }
 
+// overdue is one call of the store that is not blocked.
+func (t *Tracker) overdue(ctx context.Context, store OverdueStore, rule OverdueRule, limit int) (OverdueResult, error) {
+	ctx, cancel := limited(ctx, t.opts.WriteTimeout)
+	defer cancel()
+	return patient(ctx, func() (OverdueResult, bool, error) {
+		lease := t.relay.newLease()
+		lease.For = rule.Lease
+		r, err := store.Overdue(ctx, rule, limit, lease)
+		return r, r.Blocked, err
+	})
+}
+
 // OverdueDone says that the app has dealt with recipients that [Tracker.Overdue] returned, up to
 // [MaxBatch] of them, and returns how many were still reserved for it. A recipient who is not
 // among these was returned to another call meanwhile, or is done already.
+//
+// OverdueDone returns an [*InvalidError] of the field "due" if there are more than MaxBatch. If ctx
+// has no deadline, it takes at most [Options.WriteTimeout]. If the error wraps [ErrOutcomeUnknown],
+// either all of the recipients are done or none is. The call may be repeated: it returns 0 if they
+// were done.
 func (t *Tracker) OverdueDone(ctx context.Context, due ...Due) (done int, err error) {
 	if len(due) > MaxBatch {
 		return 0, tooMany("due", MaxBatch)
@@ -130,6 +143,8 @@ func (t *Tracker) OverdueDone(ctx context.Context, due ...Due) (done int, err er
 	for i, d := range due {
 		claims[i] = d.Claim
 	}
+	ctx, cancel := limited(ctx, t.opts.WriteTimeout)
+	defer cancel()
 	if done, err = store.SettleOverdue(ctx, claims); err != nil {
 		return 0, outcome("settling who was overdue", err)
 	}
@@ -159,6 +174,9 @@ func (r *OverdueRule) check() error {
 	}{{"after", r.After}, {"within", r.Within}, {"lease", r.Lease}} {
 		if d.Duration < time.Microsecond {
 			return &InvalidError{Field: d.field, Reason: "is less than a microsecond"}
+		}
+		if d.Duration > MaxOverdue {
+			return &InvalidError{Field: d.field, Reason: fmt.Sprintf("is more than %v", MaxOverdue)}
 		}
 	}
 	return nil

@@ -1,9 +1,11 @@
 package delivery_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -87,7 +89,11 @@ func TestOverdueRefusesBadRules(t *testing.T) {
 		{"after", func(r *delivery.OverdueRule) { r.After = -time.Hour }},
 		{"after", func(r *delivery.OverdueRule) { r.After = time.Nanosecond }},
 		{"within", func(r *delivery.OverdueRule) { r.Within = -1 }},
+		{"after", func(r *delivery.OverdueRule) { r.After = delivery.MaxOverdue + 1 }},
+		{"within", func(r *delivery.OverdueRule) { r.Within = delivery.MaxOverdue + 1 }},
+		{"within", func(r *delivery.OverdueRule) { r.Within = math.MaxInt64 }},
 		{"lease", func(r *delivery.OverdueRule) { r.Lease = -1 }},
+		{"lease", func(r *delivery.OverdueRule) { r.Lease = delivery.MaxOverdue + 1 }},
 		{"for", func(r *delivery.OverdueRule) { r.For = 0 }},
 		{"for", func(r *delivery.OverdueRule) { r.For = delivery.ForSender + 1 }},
 	} {
@@ -144,6 +150,41 @@ func TestOverdueGoesOnUntilItHasSomebody(t *testing.T) {
 		store.answers = []delivery.OverdueResult{{Blocked: true}}
 		if _, err := tracker.Overdue(ctx, reminder, 0); !errors.Is(err, context.Canceled) {
 			t.Errorf("without time it returned %v", err)
+		}
+	})
+}
+
+// stuck is a store whose rule another call has for good, and that settles nothing.
+type stuck struct{ *memstore.Store }
+
+func (stuck) Overdue(context.Context, delivery.OverdueRule, int, delivery.Lease) (delivery.OverdueResult, error) {
+	return delivery.OverdueResult{Blocked: true}, nil
+}
+
+func (stuck) SettleOverdue(ctx context.Context, _ []delivery.OverdueClaim) (int, error) {
+	<-ctx.Done()
+	return 0, fmt.Errorf("%w: %w", delivery.ErrOutcomeUnknown, ctx.Err())
+}
+
+func TestRemindersTakeNoLongerThanTheWriteTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tracker := overdueTracker(t, stuck{memstore.New()})
+		for name, call := range map[string]func(context.Context) error{
+			"Overdue":     func(ctx context.Context) error { _, err := tracker.Overdue(ctx, reminder, 0); return err },
+			"OverdueDone": func(ctx context.Context) error { _, err := tracker.OverdueDone(ctx, delivery.Due{}); return err },
+		} {
+			for _, deadline := range []time.Duration{0, time.Second, 2 * delivery.DefaultWriteTimeout} {
+				ctx, cancel := context.WithTimeout(t.Context(), cmp.Or(deadline, time.Hour))
+				if deadline == 0 {
+					ctx = context.WithoutCancel(ctx)
+				}
+				began := time.Now()
+				err := call(ctx)
+				if took, want := time.Since(began), cmp.Or(deadline, delivery.DefaultWriteTimeout); took != want || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%s with a deadline of %v returned %v after %v", name, deadline, err, took)
+				}
+				cancel()
+			}
 		}
 	})
 }

@@ -97,11 +97,8 @@ func (t *Tracker) writeOwn(ctx context.Context, tx Store, marks []OwnMark) (outs
 	if tx != nil {
 		outs, _, err = tx.AdvanceOwn(ctx, marks, Lease{})
 	} else {
-		if _, limited := ctx.Deadline(); !limited {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, t.opts.WriteTimeout)
-			defer cancel()
-		}
+		ctx, cancel := limited(ctx, t.opts.WriteTimeout)
+		defer cancel()
 		var claimed []Claimed
 		began := time.Now()
 		outs, claimed, err = t.store.AdvanceOwn(ctx, marks, t.relay.lease())
