@@ -52,7 +52,7 @@ type dialect struct {
 	// numbered says that the arguments of statements are $1, $2, … and not all ?.
 	numbered bool
 
-	// ifFree, behind a SELECT of one row, locks it, and passes over it if it is locked.
+	// ifFree, behind a SELECT, locks its rows, and passes over those that are locked.
 	ifFree string
 
 	// tell puts an event into the outbox, due at once: its payload is the one argument.
@@ -61,7 +61,7 @@ type dialect struct {
 	// clock is the time of the database, in microseconds since 1970.
 	clock string
 
-	// addRule makes a rule of the name, unless there is one.
+	// addRule makes a rule of a name, a status and whom it is for, unless there is one.
 	addRule string
 
 	// serial says that the database lets in one writer at a time.

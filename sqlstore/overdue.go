@@ -112,13 +112,16 @@ func (l *looker) look(ctx context.Context) (more, blocked bool, err error) {
 	return !done || len(l.due) == l.limit, false, err
 }
 
-// take locks the rule, and reports whether it did. The first call with a rule's name makes the
-// rule, and has nothing to look at. The rule has an id if another call has it.
+// take locks the rule, and reports whether it did. The first call by a rule makes its row, and has
+// nothing to look at. The rule has an id if another call has it.
 func (l *looker) take(ctx context.Context) (locked bool, err error) {
-	const text = "SELECT rule, since, head, tail, %s FROM delivery_rules /*! FORCE INDEX (delivery_rules_name) */ WHERE name = ?%s"
+	const text = `
+SELECT rule, since, head, tail, %s FROM delivery_rules /*! FORCE INDEX (delivery_rules_name) */
+WHERE name = ? AND status = ? AND whose = ?%s`
+	key := []any{l.rule.Name, int64(l.rule.Status), int64(l.rule.For)}
 	columns := func(r *looker) []any { return []any{&r.id, &r.since, &r.head, &r.tail, &r.now} }
 	for _, lock := range []string{l.ifFree, ""} {
-		rules, err := queryInto(ctx, l.q, 1, columns, l.say(fmt.Sprintf(text, l.clock, lock)), l.rule.Name)
+		rules, err := queryInto(ctx, l.q, 1, columns, l.say(fmt.Sprintf(text, l.clock, lock)), key...)
 		if err != nil {
 			return false, err
 		}
@@ -128,12 +131,12 @@ func (l *looker) take(ctx context.Context) (locked bool, err error) {
 			return lock == l.ifFree, nil
 		}
 	}
-	return false, l.exec(ctx, l.q, l.addRule, l.rule.Name)
+	return false, l.exec(ctx, l.q, l.addRule, key...)
 }
 
 // addRule returns the text of [dialect.addRule].
 func addRule(now, keep string) string {
-	return "INSERT INTO delivery_rules (name, since, head, tail) SELECT ?, n, n, n FROM (SELECT " + now + " AS n) now" + keep
+	return "INSERT INTO delivery_rules (name, status, whose, since, head, tail) SELECT ?, ?, ?, n, n, n FROM (SELECT " + now + " AS n) now" + keep
 }
 
 // again claims those whose leases have run out, and forgets those who are overdue no more.

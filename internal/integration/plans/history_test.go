@@ -27,7 +27,7 @@ type history struct {
 	newest        int // seq of the newest message in c1
 	deleted       int // messages of c1
 	visits        int // so far
-	rules         []overdueRule
+	rules         map[delivery.OverdueFor][]overdueRule
 }
 
 // oldest is how many messages come before those that are deleted. The bodies of those behind it are
@@ -38,7 +38,7 @@ const oldest = 300
 // has done everything on the empty tables: what a server remembers from then, it keeps.
 func newHistory(t testing.TB, conversations int, of ...engines.Engine) (*history, []*visitor) {
 	database := of[0].Database(t)
-	h := &history{TB: t, kind: database.Kind, admin: database.Open(t), conversations: conversations}
+	h := &history{TB: t, kind: database.Kind, admin: database.Open(t), conversations: conversations, rules: map[delivery.OverdueFor][]overdueRule{}}
 	h.admin.SetMaxOpenConns(1)
 	stores.Migrate(t, database.Engine, h.admin)
 	switch h.kind {
@@ -69,7 +69,7 @@ func newHistory(t testing.TB, conversations int, of ...engines.Engine) (*history
 	h.exec("INSERT INTO delivery_conversations (id, version) " + series(1, 3000) + "SELECT CONCAT('other', n), 0 FROM s")
 	h.exec("INSERT INTO delivery_rosters (conv, name, size, tracked, readers) SELECT conv, 'other', 1, 1, 1 FROM delivery_conversations WHERE id LIKE 'other%'")
 	h.exec("INSERT INTO delivery_members (roster, reader) SELECT roster, roster FROM delivery_rosters WHERE name = 'other'")
-	h.exec("INSERT INTO delivery_rules (name, since, head, tail) " + series(1, 3000) + "SELECT CONCAT('other', n), 0, 0, 0 FROM s")
+	h.exec("INSERT INTO delivery_rules (name, status, whose, since, head, tail) " + series(1, 3000) + "SELECT CONCAT('other', n), 3, 1, 0, 0, 0 FROM s")
 	h.exec("INSERT INTO delivery_looked (conv, rule, seq, reader) SELECT conv, conv, 1, 0 FROM delivery_conversations WHERE id LIKE 'other%'")
 	h.exec("INSERT INTO delivery_overdue (lease, number, rule, conv, seq, reader, attempts, ready_at) SELECT -conv, 0, conv, conv, 1, 1, 1, 0" +
 		" FROM delivery_conversations WHERE id LIKE 'other%'")

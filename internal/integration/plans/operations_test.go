@@ -5,6 +5,7 @@ package plans
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -112,18 +113,21 @@ var operations = []operation{
 	}},
 	{"Delete", func(ctx context.Context, v visit) error { return v.delete(ctx, 1) }},
 	{"Delete of 5", func(ctx context.Context, v visit) error { return v.delete(ctx, 5) }},
-	{"the first Overdue by a rule, and a send", func(ctx context.Context, v visit) error {
-		if _, err := v.overdue(ctx, overdueRule{name: fmt.Sprint("rule", v.n)}, delivery.ForRecipient); err != nil {
-			return err
+	{"the first Overdue by two rules, and a send", func(ctx context.Context, v visit) error {
+		for _, who := range []delivery.OverdueFor{delivery.ForRecipient, delivery.ForSender} {
+			if _, err := v.overdue(ctx, overdueRule{name: fmt.Sprint("rule", v.n)}, who); err != nil {
+				return err
+			}
 		}
 		time.Sleep(tick)
 		return v.send(ctx, v.draft("i", v.conversation()))
 	}},
 	{"Overdue for the recipient", func(ctx context.Context, v visit) error { return v.overdueOf(ctx, delivery.ForRecipient) }},
+	{"Overdue for the sender", func(ctx context.Context, v visit) error { return v.overdueOf(ctx, delivery.ForSender) }},
+	{"Overdue for the recipient, after the leases", func(ctx context.Context, v visit) error { return v.overdueOf(ctx, delivery.ForRecipient) }},
 	{"Overdue for the sender, after the leases", func(ctx context.Context, v visit) error { return v.overdueOf(ctx, delivery.ForSender) }},
 	{"OverdueDone", func(ctx context.Context, v visit) error {
-		claims := v.rules[0].claims
-		v.rules = v.rules[1:]
+		claims := slices.Concat(v.oldestRule(delivery.ForRecipient).claims, v.oldestRule(delivery.ForSender).claims)
 		_, err := v.Store.(delivery.OverdueStore).SettleOverdue(ctx, claims)
 		return err
 	}},
@@ -261,9 +265,7 @@ const tick = 3 * time.Millisecond
 // overdueOf looks for two recipients by the rule that was longest not used.
 func (v visit) overdueOf(ctx context.Context, who delivery.OverdueFor) error {
 	time.Sleep(tick)
-	rule := v.rules[0]
-	v.rules = v.rules[1:]
-	n, err := v.overdue(ctx, rule, who)
+	n, err := v.overdue(ctx, v.oldestRule(who), who)
 	if err == nil && n < 2 && v.messages > 0 {
 		return fmt.Errorf("%d are overdue", n)
 	}
@@ -278,6 +280,13 @@ func (v visit) overdue(ctx context.Context, rule overdueRule, who delivery.Overd
 	for _, d := range result.Due {
 		rule.claims = append(rule.claims, d.Claim)
 	}
-	v.rules = append(v.rules, rule)
+	v.rules[who] = append(v.rules[who], rule)
 	return len(result.Due), err
+}
+
+// oldestRule takes the rule that was longest not used.
+func (v visit) oldestRule(who delivery.OverdueFor) overdueRule {
+	rule := v.rules[who][0]
+	v.rules[who] = v.rules[who][1:]
+	return rule
 }

@@ -145,16 +145,18 @@ CREATE TABLE IF NOT EXISTS delivery_dead (
 	payload  MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL
 ) ENGINE=InnoDB;
 
--- Rules that look for overdue recipients. A rule looks at messages that were stored after since. It has come to head, and
--- looks again behind it, for what was committed late: there it has come to tail. All are microseconds since 1970, on the
--- clock of the database.
+-- Rules that look for overdue recipients. A recipient is to reach status. The rule is whose: 1 the recipient's, 2 the sender's.
+-- It looks at messages that were stored after since. It has come to head, and looks again behind it, for what was committed
+-- late: there it has come to tail. All three are microseconds since 1970, on the clock of the database.
 CREATE TABLE IF NOT EXISTS delivery_rules (
-	rule  BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
-	name  VARBINARY(128) NOT NULL,
-	since BIGINT NOT NULL,
-	head  BIGINT NOT NULL,
-	tail  BIGINT NOT NULL,
-	UNIQUE KEY delivery_rules_name (name)
+	rule   BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+	name   VARBINARY(128) NOT NULL,
+	status TINYINT NOT NULL CHECK (status BETWEEN 2 AND 3),
+	whose  TINYINT NOT NULL CHECK (whose BETWEEN 1 AND 2),
+	since  BIGINT NOT NULL,
+	head   BIGINT NOT NULL,
+	tail   BIGINT NOT NULL,
+	UNIQUE KEY delivery_rules_name (name, status, whose)
 ) ENGINE=InnoDB;
 
 -- How far a rule has come in a conversation: to the message seq, and if reader is not 0, only up to that recipient of it.

@@ -148,15 +148,18 @@ CREATE TABLE delivery_dead (
 	payload  TEXT NOT NULL
 );
 
--- Rules that look for overdue recipients. A rule looks at messages that were stored after since. It has come to head, and
--- looks again behind it, for what was committed late: there it has come to tail. All are microseconds since 1970, on the
--- clock of the database.
+-- Rules that look for overdue recipients. A recipient is to reach status. The rule is whose: 1 the recipient's, 2 the sender's.
+-- It looks at messages that were stored after since. It has come to head, and looks again behind it, for what was committed
+-- late: there it has come to tail. All three are microseconds since 1970, on the clock of the database.
 CREATE TABLE delivery_rules (
-	rule  BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	name  TEXT COLLATE "C" NOT NULL UNIQUE,
-	since BIGINT NOT NULL,
-	head  BIGINT NOT NULL,
-	tail  BIGINT NOT NULL
+	rule   BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	name   TEXT COLLATE "C" NOT NULL,
+	status SMALLINT NOT NULL CHECK (status BETWEEN 2 AND 3),
+	whose  SMALLINT NOT NULL CHECK (whose BETWEEN 1 AND 2),
+	since  BIGINT NOT NULL,
+	head   BIGINT NOT NULL,
+	tail   BIGINT NOT NULL,
+	UNIQUE (name, status, whose)
 );
 
 -- How far a rule has come in a conversation: to the message seq, and if reader is not 0, only up to that recipient of it.
