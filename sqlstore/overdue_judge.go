@@ -34,7 +34,7 @@ func (l *looker) concerns(m *sentMessage) bool {
 	if l.rule.Status == delivery.Read {
 		reached = m.Tally.Read
 	}
-	until := m.stored + (l.rule.After + l.rule.Within).Microseconds()
+	until := m.stored + l.rule.After.Microseconds() + l.rule.Within.Microseconds()
 	return m.roster != 0 && until >= l.now && reached < m.recipients
 }
 

@@ -48,14 +48,14 @@ func lookup(table, key string) string {
 	return " LATERAL (SELECT * FROM " + table + " WHERE " + key + " LIMIT 1) " + alias
 }
 
-// earlier returns the condition of a conversation's messages before a seq, and its arguments. By
-// the columns one by one, Postgres might read all of them and sort, where the last one is wanted.
-// MySQL compares pairs without an index.
-func (d *dialect) earlier(conv, seq int64) (condition string, args []any) {
+// between returns the condition of a conversation's messages between two seqs, and its arguments.
+// By the columns one by one, Postgres might read all of them and sort, where the last one is
+// wanted. MySQL compares pairs without an index.
+func (d *dialect) between(conv, after, before int64) (condition string, args []any) {
 	if d.numbered {
-		return "(conv, seq) > (?, 0) AND (conv, seq) < (?, ?)", []any{conv, conv, seq}
+		return "(conv, seq) > (?, ?) AND (conv, seq) < (?, ?)", []any{conv, after, conv, before}
 	}
-	return "conv = ? AND seq < ?", []any{conv, seq}
+	return "conv = ? AND seq > ? AND seq < ?", []any{conv, after, before}
 }
 
 // exec executes a statement that is written once for all dialects.
