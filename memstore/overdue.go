@@ -12,17 +12,34 @@ import (
 
 var _ delivery.OverdueStore = (*Store)(nil)
 
-// mostLooked is how many messages one call of Overdue looks at.
-const mostLooked = 500
+// How much one call of Overdue looks at.
+const (
+	mostMessages = 500
+	mostMembers  = 2000
+)
 
-// rule is how far the calls with a rule's name have come.
-type rule struct {
-	since  time.Time        // messages that are not newer are none of the rule's
-	looked map[string]int64 // by conversation: the seq of the last message whose recipients were judged
-	waits  []overdue        // those whose claims are not settled, in the order in which they were found
+// ruleKey tells rules apart.
+type ruleKey struct {
+	name   string
+	status delivery.Status
+	whose  delivery.OverdueFor
 }
 
-// overdue is a recipient of a message.
+// rule is how far the calls by a rule have come.
+type rule struct {
+	since  time.Time         // messages that are not newer are none of the rule's
+	looked map[string]looked // by conversation
+	waits  []overdue         // recipients who were returned and are not settled
+}
+
+// looked is how far a rule has come in a conversation: up to a recipient of a message, or if that
+// is empty, to its last one.
+type looked struct {
+	seq       int64
+	recipient string
+}
+
+// overdue is a recipient of a message who was claimed.
 type overdue struct {
 	conversation string
 	seq          int64
@@ -32,78 +49,135 @@ type overdue struct {
 	until        time.Time // the end of the lease
 }
 
+// looker is one call of Overdue.
+type looker struct {
+	*Store
+	*rule
+	by       delivery.OverdueRule
+	lease    delivery.Lease
+	limit    int
+	now      time.Time
+	due      []delivery.Due
+	messages int // that the call may still look at
+	members  int
+}
+
 // Overdue finds who is overdue, as [delivery.OverdueStore] says. It never answers Blocked.
-func (s *Store) Overdue(ctx context.Context, by delivery.OverdueRule, limit int, lease delivery.Lease) (result delivery.OverdueResult, err error) {
+func (s *Store) Overdue(ctx context.Context, by delivery.OverdueRule, limit int, lease delivery.Lease) (delivery.OverdueResult, error) {
 	if err := s.enter(ctx); err != nil {
-		return result, err
+		return delivery.OverdueResult{}, err
 	}
 	defer s.mu.Unlock()
-	now := time.Now()
-	r := s.rules[by.Name]
-	if r == nil {
-		r = &rule{since: now, looked: map[string]int64{}}
-		s.rules[by.Name] = r
+	l := looker{Store: s, by: by, lease: lease, limit: limit, now: time.Now(), messages: mostMessages, members: mostMembers}
+	key := ruleKey{by.Name, by.Status, by.For}
+	if l.rule = s.rules[key]; l.rule == nil {
+		l.rule = &rule{since: l.now, looked: map[string]looked{}}
+		s.rules[key] = l.rule
 	}
-	result.More = s.find(r, by, now)
-	var waits []overdue
-	for _, w := range r.waits {
-		ready := !w.until.After(now)
-		if ready && len(result.Due) < limit {
-			due, still := s.judge(w, by, now)
-			if !still {
-				continue
-			}
-			w.attempts++
-			w.claim = delivery.OverdueClaim{Lease: lease.Token, Number: len(result.Due)}
-			w.until = now.Add(lease.For)
-			due.Attempts, due.Claim = w.attempts, w.claim
-			result.Due = append(result.Due, due)
-		} else if ready {
-			result.More = true
-		}
-		waits = append(waits, w)
+	// Recipients who wait for their first time have at least half of the limit.
+	waiting := l.again(limit / 2)
+	done := l.find()
+	if waiting && !l.full() {
+		waiting = l.again(limit - len(l.due))
 	}
-	r.waits = waits
-	return result, nil
+	return delivery.OverdueResult{Due: l.due, More: waiting || !done}, nil
 }
 
-// find lets the recipients of messages that have become due wait to be judged, and reports whether
-// it has left some.
-func (s *Store) find(r *rule, by delivery.OverdueRule, now time.Time) (more bool) {
-	looked := 0
-	for _, id := range slices.Sorted(maps.Keys(s.conversations)) {
-		c := s.conversations[id]
-		for _, m := range c.messages[c.search(r.looked[id]+1):] {
-			if m.stored.Add(by.After).After(now) {
-				break
-			}
-			if looked == mostLooked {
-				return true
-			}
-			looked++
-			r.looked[id] = m.Seq
-			for _, recipient := range m.roster.members {
-				w := overdue{conversation: id, seq: m.Seq, recipient: recipient}
-				if _, still := s.judge(w, by, now); still && m.stored.After(r.since) {
-					r.waits = append(r.waits, w)
-				}
-			}
+// full reports whether the call has found, or looked at, as much as it may.
+func (l *looker) full() bool { return len(l.due) == l.limit || l.members <= 0 }
+
+// again claims up to n recipients whose leases have run out, and forgets those among them who are
+// overdue no more. It reports whether others are ready.
+func (l *looker) again(n int) (more bool) {
+	waits := l.waits
+	slices.SortStableFunc(waits, func(a, b overdue) int { return a.until.Compare(b.until) })
+	l.waits = nil
+	for _, w := range waits {
+		switch ready := !w.until.After(l.now); {
+		case !ready:
+			l.waits = append(l.waits, w)
+		case n == 0:
+			l.waits, more = append(l.waits, w), true
+		default:
+			n--
+			l.claim(w)
 		}
 	}
-	return false
+	return more
 }
 
-// judge returns the recipient as the rule sees it, and whether it is overdue.
-func (s *Store) judge(w overdue, by delivery.OverdueRule, now time.Time) (due delivery.Due, still bool) {
-	c := s.conversations[w.conversation]
+// find claims recipients of messages that have become due. Done says that this is all there is.
+func (l *looker) find() (done bool) {
+	for _, id := range slices.Sorted(maps.Keys(l.conversations)) {
+		if !l.walk(id) {
+			return false
+		}
+	}
+	return true
+}
+
+// walk claims the recipients of a conversation's messages that have become due, and reports whether
+// it came to the last one.
+func (l *looker) walk(id string) (whole bool) {
+	c, from := l.conversations[id], l.looked[id]
+	at := c.search(from.seq)
+	if at < len(c.messages) && c.messages[at].Seq == from.seq && from.recipient == "" {
+		at++
+	}
+	for _, m := range c.messages[at:] {
+		switch {
+		case m.stored.Add(l.by.After).After(l.now):
+			return true
+		case !m.stored.After(l.since) || l.late(m):
+			l.looked[id] = looked{seq: m.Seq}
+			continue
+		case l.full() || l.messages == 0:
+			return false
+		}
+		l.messages--
+		members := m.roster.members
+		if m.Seq == from.seq {
+			at, found := slices.BinarySearch(members, from.recipient)
+			if found {
+				at++
+			}
+			members = members[at:]
+		}
+		for _, recipient := range members {
+			if l.full() {
+				return false
+			}
+			l.claim(overdue{conversation: id, seq: m.Seq, recipient: recipient})
+			l.looked[id] = looked{m.Seq, recipient}
+		}
+		l.looked[id] = looked{seq: m.Seq}
+	}
+	return true
+}
+
+// late reports whether the rule has given a message up.
+func (l *looker) late(m *message) bool {
+	return m.stored.Add(l.by.After).Add(l.by.Within).Before(l.now)
+}
+
+// claim claims a recipient who is overdue.
+func (l *looker) claim(w overdue) {
+	l.members--
+	c := l.conversations[w.conversation]
 	at := c.search(w.seq)
 	if at == len(c.messages) || c.messages[at].Seq != w.seq || nameless.Shown(w.recipient) == "" {
-		return due, false
+		return
 	}
 	m := c.messages[at]
-	status, still := by.Judge(c.state(m, w.recipient), w.recipient, m.cap(w.recipient))
-	gone := m.stored.Add(by.After).Add(by.Within).Before(now)
-	return delivery.Due{Message: m.Header, Recipient: w.recipient, Status: status}, still && !gone
+	status, still := l.by.Judge(c.state(m, w.recipient), w.recipient, m.cap(w.recipient))
+	if !still || l.late(m) {
+		return
+	}
+	w.attempts++
+	w.claim = delivery.OverdueClaim{Lease: l.lease.Token, Number: len(l.due)}
+	w.until = l.now.Add(l.lease.For)
+	l.waits = append(l.waits, w)
+	l.due = append(l.due, delivery.Due{Message: m.Header, Recipient: w.recipient, Status: status, Attempts: w.attempts, Claim: w.claim})
 }
 
 // SettleOverdue ends claims, as [delivery.OverdueStore] says.
@@ -114,7 +188,7 @@ func (s *Store) SettleOverdue(ctx context.Context, claims []delivery.OverdueClai
 	defer s.mu.Unlock()
 	for _, r := range s.rules {
 		r.waits = slices.DeleteFunc(r.waits, func(w overdue) bool {
-			done := w.attempts > 0 && slices.Contains(claims, w.claim)
+			done := slices.Contains(claims, w.claim)
 			if done {
 				settled++
 			}

@@ -30,8 +30,8 @@ type Store struct {
 	conversations map[string]*conversation // by id
 	messages      map[string]*message      // by id
 	outbox        outbox
-	rules         map[string]*rule // by name
-	erased        int64            // numbers of those without a name
+	rules         map[ruleKey]*rule
+	erased        int64 // numbers of those without a name
 }
 
 // New returns an empty store.
@@ -40,7 +40,7 @@ func New() *Store {
 		epoch:         rand.Int64N(1<<53-1) + 1, // #nosec G404 -- nothing to guess
 		conversations: map[string]*conversation{},
 		messages:      map[string]*message{},
-		rules:         map[string]*rule{},
+		rules:         map[ruleKey]*rule{},
 	}
 	s.outbox = newOutbox(func(conversation, message string) string {
 		if m := s.messages[message]; m != nil && m.Conversation == conversation {

@@ -1,6 +1,7 @@
 package memstore_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,5 +91,40 @@ func TestStoreIsAKeeper(t *testing.T) {
 }
 
 func TestStoreFindsWhoIsOverdue(t *testing.T) {
-	deliverytest.TestOverdueStore(t, func(*testing.T) delivery.OverdueStore { return memstore.New() })
+	t.Run("a keeper", func(t *testing.T) {
+		deliverytest.TestOverdueStore(t, func(*testing.T) delivery.OverdueStore { return memstore.New() })
+	})
+	t.Run("no keeper", func(t *testing.T) {
+		deliverytest.TestOverdueStore(t, func(*testing.T) delivery.OverdueStore {
+			return struct{ delivery.OverdueStore }{memstore.New()}
+		})
+	})
+}
+
+func TestOverdueLooksAtSoManyRecipientsAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New()
+		rule := delivery.OverdueRule{Name: "mail", Status: delivery.Read, After: time.Second, Within: time.Hour, For: delivery.ForSender}
+		look := func(want int, more bool) {
+			t.Helper()
+			result, err := store.Overdue(t.Context(), rule, 10, delivery.Lease{Token: 1, For: time.Hour})
+			if err != nil || len(result.Due) != want || result.More != more {
+				t.Errorf("Overdue returned %d, %v, %v; want %d, %v", len(result.Due), result.More, err, want, more)
+			}
+		}
+		look(0, false)
+		time.Sleep(time.Nanosecond)
+		m := delivery.NewMessage{Header: delivery.Header{ID: "m", Conversation: "c", Sender: "ann", SentAt: time.Now()}, Roster: "many"}
+		for i := range 5000 {
+			m.Members, m.Caps = append(m.Members, fmt.Sprintf("u%04d", i)), append(m.Caps, delivery.Sent)
+		}
+		m.Caps[len(m.Caps)-1] = delivery.Read
+		if _, _, err := store.Create(t.Context(), []delivery.NewMessage{m}, delivery.Lease{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(rule.After)
+		look(0, true)
+		look(0, true)
+		look(1, false)
+	})
 }
