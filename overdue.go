@@ -10,26 +10,27 @@ import (
 // OverdueRule says whom [Tracker.Overdue] returns: the recipients whom a message has not reached
 // some time after it was sent.
 type OverdueRule struct {
-	// Name is what the store keeps the rule's progress by: up to [MaxID] bytes. The rule looks at
-	// messages that were sent after the first call with this name. Processes that work on one rule
-	// give it the same fields. A rule that changes takes a new name, and so begins anew.
+	// Name has 1 to [MaxID] bytes. The store keeps the rule's progress by Name, Status and For: a
+	// rule that differs in one of them is another rule. The rule looks at messages that were stored
+	// after its first call. Processes that work on one rule give it the same fields.
 	Name string
 
-	// Status is what a recipient must have reached, Delivered or Read, and After how much time
-	// there is for it, from when the message was stored. After is at least a microsecond.
+	// Status is the status that a recipient must reach: Delivered or Read. After is the time that
+	// the recipient has for it, counted from when the message was stored. It is at least 1 µs and at
+	// most [MaxOverdue].
 	Status Status
 	After  time.Duration
 
-	// Within is for how long a recipient is still returned, after that time. Defaults to
-	// [DefaultWithin].
+	// Within is the time after that in which a recipient is still returned. Then the rule gives up.
+	// It is at most [MaxOverdue], and defaults to [DefaultWithin].
 	Within time.Duration
 
 	// For says whose rule it is, and so what counts as reached. It must be set.
 	For OverdueFor
 
 	// Lease is for how long a recipient is returned to nobody else. The app acts on all that one
-	// call returned, and calls [Tracker.OverdueDone], within that time. Defaults to
-	// [DefaultOverdueLease].
+	// call returned, and calls [Tracker.OverdueDone], within that time. It is at most
+	// [MaxOverdue], and defaults to [DefaultOverdueLease].
 	Lease time.Duration
 }
 
@@ -67,7 +68,7 @@ type Due struct {
 
 // OverdueClaim names what one call of [Tracker.Overdue] has returned.
 type OverdueClaim struct {
-	Lease  int64 // the call's
+	Lease  int64 // the token of the call's lease
 	Number int   // which of the call's
 }
 
@@ -81,13 +82,21 @@ type OverdueClaim struct {
 // message was read, deleted or pruned meanwhile. A recipient who reads the message after the call
 // may still get the mail.
 //
-// The database's clock decides, whatever the clocks of the processes say. So nobody is returned
-// early. A message of a transaction that commits late is looked at when it is there: within an hour
-// after its time the next calls find it, and later it is returned together with the next message of
-// its conversation. Open messages have no recipients, so rules pass over them. Erased users are
-// passed over too.
+// Recipients who are returned again take at most 1/2 of the limit while others wait for their first
+// time. So mails that always fail do not hold up the others.
 //
-// Overdue needs an [OverdueStore]; with any other store it returns [errors.ErrUnsupported].
+// The database's clock decides, whatever the clocks of the processes say. So nobody is returned
+// early. If a transaction commits after its message was due, one of the next calls finds the
+// message, as long as the transaction was open for at most an hour. After that the message is found
+// with the next one of its conversation. Open messages have no recipients, so rules pass over them.
+// Erased users are passed over too.
+//
+// Overdue returns an [*InvalidError] that names the field of the rule, or "limit", if that is out
+// of bounds. It needs an [OverdueStore]; with any other store it returns [errors.ErrUnsupported].
+// If there is much to pass over, it looks in several transactions. If ctx has no deadline, each may
+// take [Options.WriteTimeout]. If Overdue returns another error, such as one that wraps
+// [ErrOutcomeUnknown], some recipients may be reserved although no call has returned them. A later
+// call returns them when the Lease has ended.
 func (t *Tracker) Overdue(ctx context.Context, rule OverdueRule, limit int) ([]Due, error) {
 	if err := rule.check(); err != nil {
 		return nil, err
@@ -183,8 +192,8 @@ func (r *OverdueRule) check() error {
 }
 
 // Judge returns how far the message has come with a recipient, as far as the rule may look, and
-// whether that is too little. It is how every [OverdueStore] decides. Limit is the highest status
-// of the recipient that others may ever see.
+// whether that is too little. Every [OverdueStore] decides by it. Limit is the recipient's cap: the
+// highest status of the recipient that others may ever see.
 func (r OverdueRule) Judge(s OwnState, recipient string, limit Status) (at Status, overdue bool) {
 	if at = s.Own(recipient); at != 0 && r.For == ForSender {
 		at = s.Receipt.Status
@@ -200,15 +209,18 @@ type OverdueStore interface {
 	Store
 
 	// Overdue puts up to limit recipients who are overdue by the rule under the lease, and counts
-	// an attempt for each. The rule has all its fields. The store's own clock decides when a
-	// message was stored, and what time it is. The first call with the rule's name returns nobody,
-	// and no call looks at messages that were stored before it.
+	// an attempt for each. The rule has all its fields, within their bounds. The store's own clock
+	// decides when a message was stored, and what time it is. Rules that differ in Name, Status or
+	// For share nothing. The first call by a rule returns nobody, and no call by it looks at
+	// messages that were stored before that.
 	//
 	// A recipient of a frozen message is judged by [OverdueRule.Judge], once, when the rule's After
 	// has passed since the message was stored. If the recipient is overdue, each call returns it,
 	// as long as it is not under a lease, not settled, still overdue, and the rule's Within has not
-	// passed. A call looks at a bounded number of messages and recipients; More says that a further
-	// call may find somebody now.
+	// passed. A recipient who is being settled at the same time is either settled or returned.
+	// Recipients that an earlier call has returned take at most 1/2 of the limit, rounded down, and
+	// what new ones leave of it. A call looks at a bounded number of messages and recipients; More
+	// says that a further call may find somebody now.
 	Overdue(ctx context.Context, rule OverdueRule, limit int, lease Lease) (OverdueResult, error)
 
 	// SettleOverdue ends claims for good, and returns how many of them were there to settle. A

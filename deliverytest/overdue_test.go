@@ -47,7 +47,7 @@ func TestStoresThatMissWhoIsOverdueFailByName(t *testing.T) {
 	}{
 		{"its rule begins with the store", []string{"a rule does not look at", "each rule has a progress"}, func(f *forgetful) {
 			f.rule = func(r *delivery.OverdueRule) { r.Name = "any" }
-			f.Overdue(context.Background(), delivery.OverdueRule{}, 1, delivery.Lease{})
+			f.Overdue(context.Background(), unread, 1, delivery.Lease{})
 			f.rule = func(r *delivery.OverdueRule) { r.Name = "any" }
 			time.Sleep(2 * grain)
 		}},
@@ -67,6 +67,19 @@ func TestStoresThatMissWhoIsOverdueFailByName(t *testing.T) {
 					r.Due = r.Due[:n-1]
 				}
 			}
+		}},
+		{"it knows rules by their names alone", []string{"rules with one name"}, func(f *forgetful) {
+			f.rule = func(r *delivery.OverdueRule) { r.Status, r.For = unread.Status, unread.For }
+		}},
+		{"who comes again comes first", []string{"those who come again leave 1/2"}, func(f *forgetful) {
+			f.found = func(r *delivery.OverdueResult) {
+				if slices.ContainsFunc(r.Due, func(d delivery.Due) bool { return d.Attempts > 1 }) {
+					r.Due = slices.DeleteFunc(r.Due, func(d delivery.Due) bool { return d.Attempts == 1 })
+				}
+			}
+		}},
+		{"who has read hides others", []string{"who has read is not returned again"}, func(f *forgetful) {
+			f.found = func(r *delivery.OverdueResult) { r.More = r.More && len(r.Due) > 0 }
 		}},
 		{"its leases do not end", []string{"who is not settled"}, func(f *forgetful) {
 			f.lease = func(l *delivery.Lease) { l.For = long }

@@ -62,21 +62,6 @@ var overdueCases = []storeCase{
 		p.same("the claims", len(claims), 9)
 		p.overdue(unread)
 	}},
-	{"a message whose recipients need many calls may go meanwhile", func(p *probe) {
-		p.begin(unread)
-		for _, end := range []func(){
-			func() { p.delete("m1") },
-			func() { p.prune(delivery.Pruning{Conversation: "c", Before: minute(1), Limit: 1}) },
-		} {
-			p.create(frozen("c", "m1", "alice", "r1", "r2", "r3"))
-			p.until("one was returned", func() bool { return len(p.look(unread, 1)) == 1 })
-			p.create(frozen("c", "m2", "alice", "r1", "r2", "r3"))
-			end()
-			p.overdue(unread, "r1 m2 sent 1", "r2 m2 sent 1", "r3 m2 sent 1")
-			p.prune(delivery.Pruning{Conversation: "c", All: true, Limit: 10})
-			p.unaudited()
-		}
-	}},
 	{"who is not settled is returned again after the lease, and counts every attempt", func(p *probe) {
 		brief := unread
 		brief.Lease = 2 * short
@@ -129,18 +114,72 @@ var overdueCases = []storeCase{
 		p.same("settling late", p.settleOverdue(found...), 1)
 		p.overdue(brief)
 	}},
-	{"who has read, and what was deleted, pruned or erased, is not returned again", func(p *probe) {
+	{"who has read is not returned again, and does not hide who waits behind", func(p *probe) {
 		brief := unread
 		brief.Lease = 4 * short
 		p.begin(brief)
-		p.create(frozen("c", "m1", "alice", "bob"), frozen("c", "m2", "alice", "bob", "carol", "erin"), frozen("c", "m3", "alice", "bob"), frozen("d", "n1", "alice", "bob"))
+		p.create(frozen("c", "m", "alice", "r1", "r2", "r3", "r4", "r5"))
+		p.wait(brief, 5)
+		for _, r := range []string{"r1", "r2", "r3", "r4"} {
+			p.mark(read("m", r, noon))
+		}
+		time.Sleep(brief.Lease + 2*grain)
+		var got []string
+		for _, d := range p.look(brief, 2) {
+			got = append(got, named(d))
+		}
+		p.same("who is returned again", got, []string{"r5 m sent 2"})
+	}},
+	{"those who come again leave 1/2 of the limit to those who come for the first time, and take what these leave", func(p *probe) {
+		brief := unread
+		brief.Lease = 4 * short
+		p.begin(brief)
+		p.create(frozen("c", "m1", "alice", "r1", "r2", "r3", "r4", "r5", "r6"))
 		p.wait(brief, 6)
-		p.mark(read("m2", "bob", noon))
-		p.delete("m3")
-		p.prune(delivery.Pruning{Conversation: "d", All: true, Limit: 10})
-		p.erase("erin", 10)
-		p.overdue(brief, "bob m1 sent 2", "carol m2 sent 2")
-		p.unaudited()
+		p.create(frozen("c", "m2", "alice", "r1", "r2", "r3"))
+		time.Sleep(brief.Lease + brief.After + 2*grain)
+		for _, want := range [][]int{{1, 1, 2, 2}, {1, 2, 2, 2}} {
+			var attempts []int
+			for _, d := range p.look(brief, 4) {
+				attempts = append(attempts, d.Attempts)
+			}
+			slices.Sort(attempts)
+			p.same("the attempts", attempts, want)
+		}
+	}},
+	{"who is settled late is not returned to a call at the same time", func(p *probe) {
+		brief := unread
+		brief.Lease = short
+		p.begin(brief)
+		recipients := make([]string, 40)
+		for i := range recipients {
+			recipients[i] = fmt.Sprintf("r%02d", i)
+		}
+		for round := range 5 {
+			p.create(frozen("c", fmt.Sprint("m", round), "alice", recipients...))
+			var first, again []delivery.Due
+			p.until("they were returned", func() bool {
+				first = p.look(brief, 100)
+				return len(first) > 0
+			})
+			time.Sleep(brief.Lease + 2*grain)
+			settled := 0
+			p.together(2, func(worker int) (err error) {
+				if worker == 0 {
+					again, err = p.lookOnce(brief, 100)
+					return err
+				}
+				for _, d := range first {
+					n, err := p.store.(delivery.OverdueStore).SettleOverdue(p.ctx, []delivery.OverdueClaim{d.Claim})
+					if settled += n; err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			p.same("how many were settled, and returned again", settled+len(again), len(recipients))
+			p.settleOverdue(again...)
+		}
 	}},
 	{"a rule for the recipient goes by what the recipient knows, and one for the sender by what others see", func(p *probe) {
 		others := unread
@@ -165,7 +204,7 @@ var overdueCases = []storeCase{
 		time.Sleep(9 * short)
 		p.overdue(hasty)
 	}},
-	{"each rule has a progress of its own, by its name", func(p *probe) {
+	{"each rule has a progress of its own", func(p *probe) {
 		second := unread
 		second.Name = "Unread"
 		p.begin(unread)
@@ -174,6 +213,21 @@ var overdueCases = []storeCase{
 		p.create(frozen("c", "m2", "alice", "bob"))
 		p.overdue(unread, "bob m1 sent 1", "bob m2 sent 1")
 		p.overdue(second, "bob m2 sent 1")
+	}},
+	{"rules with one name share no progress if they are about another status, or for somebody else", func(p *probe) {
+		others, arrival := unread, unread
+		others.For, arrival.Status = delivery.ForSender, delivery.Delivered
+		p.begin(unread, others, arrival)
+		p.create(frozen("c", "m", "alice", "bob", "carol"))
+		p.ownMark(private("m", "bob", delivery.Read))
+		p.mark(delivered("m", "carol", noon))
+		p.overdue(unread, "carol m delivered 1")
+		p.overdue(others, "bob m sent 1", "carol m delivered 1")
+		p.overdue(arrival)
+		p.create(frozen("c", "n", "alice", "bob"))
+		p.overdue(arrival, "bob n sent 1")
+		p.overdue(others, "bob n sent 1")
+		p.overdue(unread, "bob n sent 1")
 	}},
 	{"many messages that everybody has read are passed over", func(p *probe) {
 		p.begin(unread)

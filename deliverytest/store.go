@@ -53,10 +53,16 @@ func TestKeeper(t *testing.T, open func(t *testing.T) delivery.Keeper) {
 	}
 }
 
-// TestOverdueStore tests what a [delivery.OverdueStore] promises beyond a [delivery.Keeper], as
-// TestKeeper does for a keeper. It waits for short times in real time.
+// TestOverdueStore tests what a [delivery.OverdueStore] promises beyond a [delivery.Store], as
+// TestKeeper does for a keeper. If what open returns is a [delivery.Keeper] too, the rules about
+// recipients of messages that are deleted or pruned, and about erased ones, are tested as well.
+// TestOverdueStore waits for short times in real time.
 func TestOverdueStore(t *testing.T, open func(t *testing.T) delivery.OverdueStore) {
-	for _, c := range allOverdueCases {
+	cases := allOverdueCases
+	if _, keeps := open(t).(delivery.Keeper); keeps {
+		cases = slices.Concat(cases, overdueKeeperCases)
+	}
+	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t), nil) })
 	}
 }

@@ -130,8 +130,8 @@ func TestWhoIsBeingSettledIsNotReturned(t *testing.T) {
 }
 
 // The clock was an hour fast when the first messages of two conversations were stored, and is right
-// since. What follows in one of them was stored later, so the first one is due as well. The other is
-// due at the time that the clock said.
+// since. The messages that follow in one of them were stored later, so its first one is due as
+// well. The other conversation's message is due at the time that the clock said.
 func TestAMessageFromTheFutureHoldsUpNoCall(t *testing.T) {
 	const n = delivery.MaxBatch + 1
 	eachReminders(t, func(r *reminders) {
