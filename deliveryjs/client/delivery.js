@@ -41,6 +41,7 @@ export class Delivery extends EventTarget {
     this.#api = new Api(api, user, fetch);
     this.#api.onUser = (code) => {
       this.stranger = code;
+      if (!code) this.#hurry(); // whatever request it was that found the user back
       this.dispatchEvent(new Event('user'));
     };
     const prefix = `delivery/${encodeURIComponent(user)}/`;

@@ -194,6 +194,22 @@ test('while the server takes the browser for somebody else nothing is sent, and 
   }
 });
 
+test('what waits for the user is sent as soon as any answer says that the user is back', async () => {
+  const server = new Server();
+  server.say('m');
+  const { room, delivery, wire } = await open(server);
+  server.answer = () => problem(401, 'signed_out');
+  room.read('m');
+  room.send('hello');
+  await pass(500);
+  server.answer = () => undefined;
+  wire.hub.mine(); // whose request is made within 6 s, and by nobody who comes to the page
+  await pass(7000);
+  assert.equal(delivery.stranger, undefined);
+  assert.equal(server.find('m').own, 'read');
+  assert.equal(server.messages.length, 2);
+});
+
 test('every request says whom the page was made for', async () => {
   const server = new Server();
   server.user = 'Zoë';
