@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// OverdueRule says whom [Tracker.Overdue] returns: the recipients whom a message has not reached
-// some time after it was sent.
+// OverdueRule says whom [Tracker.Overdue] returns: the recipients who have not received, or not
+// read, a message some time after it was sent.
 type OverdueRule struct {
 	// Name has 1 to [MaxID] bytes. The store keeps the rule's progress by Name, Status and For: a
 	// rule that differs in one of them is another rule. The rule looks at messages that were stored
@@ -25,7 +25,7 @@ type OverdueRule struct {
 	// It is at most [MaxOverdue], and defaults to [DefaultWithin].
 	Within time.Duration
 
-	// For says whose rule it is, and so what counts as reached. It must be set.
+	// For says whom the answers are for, and so what counts as reached. It must be set.
 	For OverdueFor
 
 	// Lease is for how long a recipient is returned to nobody else. The app acts on all that one
@@ -41,12 +41,12 @@ const (
 	// ForRecipient is for what the app tells the recipient alone, such as a mail or a push. It goes
 	// by what the recipient knows: private marks count, and so does what was dismissed. Untracked
 	// recipients are returned too. Never show such an answer, or what follows from it, to anybody
-	// else: who is missing from it has perhaps read the message privately.
+	// else: a recipient who is missing from it may have read the message privately.
 	ForRecipient OverdueFor = iota + 1
 
 	// ForSender is for what the app tells the sender or others. It goes by what they may see. A
-	// recipient who has read the message privately is returned, and a recipient whose reading they
-	// may never see is not.
+	// recipient who has read the message privately is returned. A recipient whose reads the sender
+	// and others may never see is not.
 	ForSender
 )
 
@@ -61,7 +61,7 @@ const (
 type Due struct {
 	Message   Header
 	Recipient string
-	Status    Status       // the recipient's, as far as the rule may look
+	Status    Status       // the recipient's, as far as the rule's For may know it
 	Attempts  int          // calls that returned the recipient, this one included
 	Claim     OverdueClaim // to hand back
 }
@@ -69,18 +69,18 @@ type Due struct {
 // OverdueClaim names what one call of [Tracker.Overdue] has returned.
 type OverdueClaim struct {
 	Lease  int64 // the token of the call's lease
-	Number int   // which of the call's
+	Number int   // the number of the claim in the call
 }
 
 // Overdue returns up to limit recipients who are overdue by the rule, and reserves them for the
 // rule's Lease. It returns none if nobody is overdue now. The limit is at most [MaxBatch], and 50
-// if it is 0. For each recipient that the app has dealt with, it calls [Tracker.OverdueDone]. Any
+// if it is 0. The app calls [Tracker.OverdueDone] for each recipient that it has dealt with. Any
 // number of processes may work on one rule.
 //
 // A recipient is returned at least once, and never again after OverdueDone. If the process dies
-// before that, another call returns the recipient again, once the Lease has ended, unless the
-// message was read, deleted or pruned meanwhile. A recipient who reads the message after the call
-// may still get the mail.
+// before it calls OverdueDone, another call returns the recipient again, once the Lease has ended,
+// unless the message was read, deleted or pruned meanwhile. A recipient who reads the message after
+// the call may still be reminded.
 //
 // Recipients who are returned again take at most 1/2 of the limit while others wait for their first
 // time. So mails that always fail do not hold up the others.
@@ -191,9 +191,9 @@ func (r *OverdueRule) check() error {
 	return nil
 }
 
-// Judge returns how far the message has come with a recipient, as far as the rule may look, and
-// whether that is too little. Every [OverdueStore] decides by it. Limit is the recipient's cap: the
-// highest status of the recipient that others may ever see.
+// Judge returns the recipient's status of the message, as far as the rule's For may know it, and
+// whether the recipient is overdue. Every [OverdueStore] decides by it. Limit is the recipient's
+// cap: the highest status of the recipient that others may ever see.
 func (r OverdueRule) Judge(s OwnState, recipient string, limit Status) (at Status, overdue bool) {
 	if at = s.Own(recipient); at != 0 && r.For == ForSender {
 		at = s.Receipt.Status
@@ -214,7 +214,7 @@ type OverdueStore interface {
 	// For share nothing. The first call by a rule returns nobody, and no call by it looks at
 	// messages that were stored before that.
 	//
-	// A recipient of a frozen message is judged by [OverdueRule.Judge], once, when the rule's After
+	// A recipient of a frozen message is first judged by [OverdueRule.Judge] when the rule's After
 	// has passed since the message was stored. If the recipient is overdue, each call returns it,
 	// as long as it is not under a lease, not settled, still overdue, and the rule's Within has not
 	// passed. A recipient who is being settled at the same time is either settled or returned.
