@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// cable is the way of a browser to a program. Unplugged, it breaks connections, and lets new ones
+// cable is the way of a browser to a server. Unplugged, it breaks connections, and lets new ones
 // wait until it is plugged in again, as a network does that is gone.
 type cable struct {
-	url      string // to use in place of the program's
+	url      string // to use in place of the server's
 	listener net.Listener
 	target   string
 
@@ -20,14 +20,14 @@ type cable struct {
 	conns map[net.Conn]struct{}
 }
 
-func newCable(t testing.TB, p *program) *cable {
+func newCable(t testing.TB, url string) *cable {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := &cable{
-		url: "http://" + listener.Addr().String(), listener: listener, target: strings.TrimPrefix(p.url, "http://"),
+		url: "http://" + listener.Addr().String(), listener: listener, target: strings.TrimPrefix(url, "http://"),
 		whole: make(chan struct{}), conns: map[net.Conn]struct{}{},
 	}
 	c.plug()
@@ -80,7 +80,7 @@ func (c *cable) plugged() bool {
 	}
 }
 
-// carry carries a connection from the browser on to the program, and ends with it.
+// carry carries a connection from the browser on to the server, and ends with it.
 func (c *cable) carry(browser net.Conn) {
 	defer browser.Close()
 	for !c.add(browser) {

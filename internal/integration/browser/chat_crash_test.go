@@ -74,7 +74,7 @@ func TestKilledServerLosesNothing(t *testing.T) {
 func TestPageThatWasAwayCatchesUp(t *testing.T) {
 	eachClient(t, func(t *testing.T, flags ...string) {
 		chat := runExample(t, "chat", flags...)
-		network := newCable(t, chat)
+		network := newCable(t, chat.url)
 		alice, bob := openChatAt(t, network.url, "alice"), openChat(t, chat, "bob")
 		alice.pardon("net::ERR_", "console: \"To be tried again")
 		alice.choose(direct)

@@ -101,7 +101,7 @@ func newStreamingApp(t *testing.T, heartbeat time.Duration) *streamingApp {
 	}
 	background(t, func(ctx context.Context) { _ = streams.Run(ctx) })
 	audience := func(context.Context, delivery.Draft) (delivery.Audience, error) {
-		return delivery.Audience{Open: true}, nil
+		return delivery.Audience{Recipients: []string{"alice", "bob"}}, nil
 	}
 	api, err := deliveryhttp.New(tracker, signedIn, &deliveryhttp.Options{Audience: audience})
 	if err != nil {
