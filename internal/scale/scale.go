@@ -32,8 +32,17 @@ var (
 	shared       = Unit{"statements per mark that calls of 256 callers share", 0.0118, internals, "| 26.6 ms ±\u00a053% | 0.0118 ±"}
 )
 
+// What the simulation takes besides.
+var (
+	markAnswer  = Unit{"a mark in the process, µs", 19, benchmarks, "µs of the database server and 19 µs of the app"}
+	aloneTime   = Unit{"a mark alone, µs", 355, benchmarks, "355 µs and 209 µs (inline"}
+	aloneAnswer = Unit{"a mark alone in the process, µs", 209, benchmarks, "355 µs and 209 µs (inline"}
+)
+
 // Units are all of them.
-var Units = []Unit{messageBytes, receiptBytes, markTime, publishTime, sendTime, pageTime, unreadTime, markLog, shared}
+var Units = []Unit{
+	messageBytes, receiptBytes, markTime, publishTime, sendTime, pageTime, unreadTime, markLog, shared, markAnswer, aloneTime, aloneAnswer,
+}
 
 // Use is what a user does in a day.
 type Use struct {

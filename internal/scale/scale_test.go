@@ -43,7 +43,7 @@ func TestScalePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := string(text)
-	for name, table := range map[string]string{"use": use(), "units": units(), "loads": loads(), "limits": limits()} {
+	for name, table := range map[string]string{"use": use(), "units": units(), "loads": loads(), "limits": limits(), "curve": curve()} {
 		begin, end := "<!-- "+name+" -->\n\n", "\n<!-- end -->"
 		before, rest, ok := strings.Cut(page, begin)
 		said, after, ends := strings.Cut(rest, end)
@@ -139,6 +139,15 @@ func limits() string {
 			line += " | " + times(limit.Of(scale.Usual.Of(users))/limit.Has)
 		}
 		lines = append(lines, line+" |")
+	}
+	return rows(lines...)
+}
+
+func curve() string {
+	lines := []string{"| marks a second | half of them wait at most | 99 % wait at most |", "|---:|---:|---:|"}
+	for _, rate := range []float64{100, 1000, 4000, 8000, 12_000, 16_000, 18_000, 20_000, 22_000, 24_000} {
+		w := scale.Measured().Open(rate, 100_000)
+		lines = append(lines, fmt.Sprintf("| %s | %s ms | %s ms |", number(rate), number(1000*w.P50.Seconds()), number(1000*w.P99.Seconds())))
 	}
 	return rows(lines...)
 }
