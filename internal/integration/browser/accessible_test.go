@@ -99,6 +99,20 @@ func TestPagesForEverybody(t *testing.T) {
 		alice.click("#settings input")
 		look(colours[0] + " settings")
 		alice.pressEscape()
+		ticks := eval[map[string]string](alice, `Object.fromEntries([...document.querySelectorAll('.message.own')].map((m) =>
+			[m.dataset.status, getComputedStyle(m.querySelector('.tick')).stroke + getComputedStyle(m.querySelector('.pill')).opacity]))`)
+		if len(ticks) != 2 || ticks["read"] == ticks["delivered"] {
+			t.Errorf("%s: ticks are drawn by %v", colours[0], ticks)
+		}
+	}
+	for motion, moves := range map[string]bool{"no-preference": true, "reduce": false} {
+		alice.media("prefers-reduced-motion", motion)
+		if got := eval[bool](alice, `[...document.querySelectorAll('*')].some((e) => ['', '::before', '::after'].some((part) => {
+			const { transitionDuration, animationName } = getComputedStyle(e, part);
+			return transitionDuration !== '0s' || animationName !== 'none';
+		}))`); got != moves {
+			t.Errorf("with motion %s parts of the page move: %t", motion, got)
+		}
 	}
 	alice.click(`.entry:last-child .more`)
 	alice.click("#actions .flag")

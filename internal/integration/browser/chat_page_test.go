@@ -130,8 +130,18 @@ func TestChatPage(t *testing.T) {
 		alice.write("from the tunnel")
 		alice.wait(`tries.length === 5`) // the next pause is at least 4 s
 		alice.waitTicks("from the tunnel", "sending")
+		eval[any](alice, `void (window.Date = class extends (window.realDate = Date) {
+			constructor(...at) { at.length ? super(...at) : super(realDate.now() - 3600_000) }
+			static now() { return realDate.now() - 3600_000 }
+		})`)
+		alice.write("when the clock had gone back")
+		eval[any](alice, `void (window.Date = realDate)`)
 		alice.offline(false)
 		alice.waitTicks("from the tunnel", "read")
+		alice.waitTicks("when the clock had gone back", "read")
+		for _, p := range []*tab{alice, bob} {
+			p.wait(`[...document.querySelectorAll('.log:not([hidden]) .body')].slice(-2).map((b) => b.textContent).join() === 'from the tunnel,when the clock had gone back'`)
+		}
 		if ms := eval[float64](alice, `tries.at(-1) - back`); ms > 1000 {
 			t.Errorf("it left after %.0f ms", ms)
 		}

@@ -75,6 +75,14 @@ func useChat(t *testing.T, e engine) {
 	alice.wait(`watch.message('hello, alice')`)
 	wait(`document.querySelector('.message.own').dataset.status === 'read'`)
 
+	// The composer grows with what is written, in WebKit by the page's script.
+	const height = `document.querySelector('#composer textarea').clientHeight`
+	low := e.eval(height)
+	e.eval(`document.execCommand('insertText', false, 'one\ntwo\nthree')`)
+	wait(height + ` > 2 * ` + low)
+	e.eval(`document.execCommand('selectAll'), document.execCommand('delete')`)
+	wait(height + ` === ` + low)
+
 	// The page is hidden.
 	show := e.hide()
 	wait(`document.visibilityState === 'hidden'`)
