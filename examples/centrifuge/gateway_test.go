@@ -324,3 +324,37 @@ func TestAClientThatMissedSomethingSubscribesAgain(t *testing.T) {
 		t.Errorf("she heard %v of what was lost", heard)
 	}
 }
+
+func TestEveryIDHasAChannel(t *testing.T) {
+	redis := redisserver.Start(t)
+	publisher := shared(t, redis, centrifuge.Config{})
+	open(t, publisher, everything)
+	_, url := open(t, shared(t, redis, centrifuge.Config{}), everything)
+	alice := connect(t, url, "alice")
+	ids := []string{
+		"a", "A", "a ", "a.b", "a:b", "user:alice", "$a", "#a", "&a", "a,b", "{a}", "*", "é", "e\u0301", "\u2028", "\r\n", "\"", "\\",
+		strings.Repeat("\x01", delivery.MaxID), strings.Repeat("\u20ac", delivery.MaxID/3), strings.Repeat("x", delivery.MaxID),
+	}
+	var events []delivery.Event
+	for i, id := range ids {
+		if _, err := alice.subscribe(t, "conversation:"+id); err != nil {
+			t.Fatalf("%q: %v", id, err)
+		}
+		events = append(events, delivery.Event{
+			Kind: delivery.StatusChanged, Conversation: id, From: 1, To: int64(i + 1),
+			Updates: []delivery.Update{{Message: id, Version: int64(i + 1), Status: delivery.Read}},
+		})
+	}
+	if err := (notifier{publisher}).Notify(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+	heard, _ := alice.hears(func(all []publication) bool { return len(all) >= len(ids) })
+	for _, p := range heard {
+		if p.channel != "conversation:"+p.Data.Conversation {
+			t.Errorf("what is about %q came on %q", p.Data.Conversation, p.channel)
+		}
+	}
+	if len(heard) != len(ids) {
+		t.Errorf("%d publications came of %d", len(heard), len(ids))
+	}
+}
