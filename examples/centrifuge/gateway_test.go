@@ -358,3 +358,36 @@ func TestEveryIDHasAChannel(t *testing.T) {
 		t.Errorf("%d publications came of %d", len(heard), len(ids))
 	}
 }
+
+func TestClientsSubscribeAgainAfterARestartOfRedis(t *testing.T) {
+	redis := redisserver.Start(t)
+	node := shared(t, redis, centrifuge.Config{ClientPresenceUpdateInterval: time.Second, ClientChannelPositionCheckDelay: time.Second})
+	_, url := open(t, node, everything)
+	alice := connect(t, url, "alice")
+	again, err := alice.subscribe(t, "conversation:lunch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	event := delivery.Event{
+		Kind: delivery.StatusChanged, Conversation: "lunch", From: 1, To: 1,
+		Updates: []delivery.Update{{Message: "m1", Version: 1, Status: delivery.Read}},
+	}
+	redis.Kill()
+	if err := (notifier{node}).Notify(t.Context(), []delivery.Event{event}); err == nil {
+		t.Error("an event was accepted while Redis was away")
+	}
+	redis.Restart(t)
+	if err := await(t, again); err != nil {
+		t.Errorf("the subscription ended with %v", err)
+	}
+	for limit := time.Now().Add(patience); ; { // the client of Redis takes its time to connect again
+		err := (notifier{node}).Notify(t.Context(), []delivery.Event{event})
+		if err == nil {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatal(err)
+		}
+	}
+	alice.wants(t, "alice", "status m1")
+}
