@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,7 +44,8 @@ type client struct {
 	socket    string
 	lastID    string                     // of the last event, which an EventSource sends when it connects again
 	views     map[string]map[string]view // by conversation and message
-	versions  map[string]int64           // by conversation
+	versions  map[string]int64           // by conversation: all up to there is known
+	ahead     map[string][][2]int64      // by conversation: ranges that are known beyond that
 	backwards []string
 }
 
@@ -54,7 +56,7 @@ func newClient(user string, conversations, nodes []string) *client {
 	c := &client{
 		user: user, conversations: conversations, nodes: nodes, hangUp: func() {},
 		http:  &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2}},
-		views: make(map[string]map[string]view), versions: make(map[string]int64),
+		views: make(map[string]map[string]view), versions: make(map[string]int64), ahead: make(map[string][][2]int64),
 	}
 	for _, name := range conversations {
 		c.views[name] = make(map[string]view)
@@ -166,10 +168,19 @@ func (c *client) apply(ctx context.Context, name, data string) {
 		for _, u := range p.Expand() {
 			c.show(p.Conversation, u.Message, view{u.Version, u.Status, u.Delivered, u.Read})
 		}
-		if p.From <= c.versions[p.Conversation]+1 {
-			c.versions[p.Conversation] = max(c.versions[p.Conversation], p.To)
-		}
+		c.learn(p.Conversation, p.From, p.To)
 	}
+}
+
+// learn takes down that a range of versions is known. Ranges come in any order.
+func (c *client) learn(conversation string, from, to int64) {
+	ahead := append(c.ahead[conversation], [2]int64{from, to})
+	slices.SortFunc(ahead, func(a, b [2]int64) int { return cmp.Compare(a[0], b[0]) })
+	for len(ahead) > 0 && ahead[0][0] <= c.versions[conversation]+1 {
+		c.versions[conversation] = max(c.versions[conversation], ahead[0][1])
+		ahead = ahead[1:]
+	}
+	c.ahead[conversation] = ahead
 }
 
 func (c *client) version(conversation string) int64 {
@@ -213,7 +224,7 @@ func (c *client) refetch(ctx context.Context, conversation string) {
 		for _, m := range page.Messages {
 			c.show(conversation, m.ID, view{m.Version, m.Status, m.Delivered, m.Read})
 		}
-		c.versions[conversation] = max(c.versions[conversation], page.Version)
+		c.learn(conversation, 0, page.Version)
 		c.mu.Unlock()
 		epoch, more = page.Epoch, page.More
 	}
