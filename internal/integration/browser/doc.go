@@ -11,7 +11,8 @@
 //	go test ./internal/integration/browser -run TestRandomSessions -count=1 -sessions 1000
 //	go test ./internal/integration/browser -run TestClosedAfterReading -count=1 -closings 100 -timeout 60m
 //
-// The picture in the README, docs/chat.png, is one of these: "picture of the README".
+// The picture in the README, docs/chat.png, is one of these: "picture of the README". docs/chat has
+// others.
 //
 // The examples run as processes of their own, built once, and are killed where a test says so.
 // Nothing here waits for time to pass: tests wait until a page shows something, and what must not
