@@ -96,7 +96,9 @@ func TestPagesForEverybody(t *testing.T) {
 		alice.wait(`document.querySelector('#settings input').checked`)
 		look(colours[0] + " 320 settings on")
 		alice.size(1100, 760)
+		alice.wait(`Math.abs(document.querySelector('.me .settings').getBoundingClientRect().top - document.querySelector('#settings').getBoundingClientRect().bottom - 8) < 1`)
 		alice.click("#settings input")
+		alice.wait(`!document.querySelector('#settings input').checked`)
 		look(colours[0] + " settings")
 		alice.pressEscape()
 		ticks := eval[map[string]string](alice, `Object.fromEntries([...document.querySelectorAll('.message.own')].map((m) =>

@@ -163,6 +163,7 @@ func TestHideReadReceipts(t *testing.T) {
 	bob.click(".me .settings")
 	bob.click("#settings input")
 	bob.wait(`document.querySelector('#settings .problem').checkVisibility() && !document.querySelector('#settings input').checked`)
+	bob.wait(`document.querySelector('#settings').getBoundingClientRect().bottom <= innerHeight`) // it has grown
 	bob.shoot("not saved")
 	eval[any](bob, `void (window.fetch = realFetch)`)
 	bob.click("#settings input")
