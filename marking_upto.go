@@ -58,22 +58,20 @@ func (m *upToMarking) hidden(ctx context.Context) error {
 		return err
 	}
 	if m.mark.Admitted {
-		return m.markOwn(ctx, OwnMarkedUpTo)
+		return m.markOwn(ctx, OwnMarkedUpTo, 0)
 	}
-	err := m.markOwn(ctx, OwnMarked)
+	err := m.markOwn(ctx, OwnMarked, 0)
 	if errors.Is(err, ErrOwnMessage) {
 		err = nil // up to its own message is no refusal
 	}
 	return err
 }
 
-// markOwn makes what others may not see of the mark.
-func (m *upToMarking) markOwn(ctx context.Context, act OwnAct) error {
-	own := OwnMark{Act: act, Conversation: m.mark.Conversation, Message: m.mark.Message, Status: m.status, Admitted: m.mark.Admitted}
-	if act == OwnMarkedUpTo {
-		own.Reach = m.mark.Status
-	}
-	return m.t.markOwn(ctx, m.tx, m.actor, own)
+// markOwn makes what others may not see of the mark. Reach is 0 unless they see all they may.
+func (m *upToMarking) markOwn(ctx context.Context, act OwnAct, reach Status) error {
+	return m.t.markOwn(ctx, m.tx, m.actor, OwnMark{
+		Act: act, Conversation: m.mark.Conversation, Message: m.mark.Message, Status: m.status, Reach: reach, Admitted: m.mark.Admitted,
+	})
 }
 
 // advance makes what others may see of the mark, stretch by stretch, and returns what the last call
@@ -131,7 +129,7 @@ func (m *upToMarking) finish(ctx context.Context, last MarkedUpTo) error {
 	hides := m.mark.Status < m.status || m.capped
 	if h.ID == "" {
 		if hides { // it takes as long as for a message of others
-			return m.markOwn(ctx, OwnMarkedUpTo)
+			return m.markOwn(ctx, OwnMarkedUpTo, 0)
 		}
 		return ErrNotFound
 	}
@@ -153,11 +151,11 @@ func (m *upToMarking) finish(ctx context.Context, last MarkedUpTo) error {
 	if !hides && !unflags || !m.passed && !received {
 		return nil
 	}
-	act := OwnMarkedUpTo
+	act, reach := OwnMarkedUpTo, m.mark.Status
 	if !m.passed || !hides && received {
-		act = OwnMarked // which passes over nothing that was left out
+		act, reach = OwnMarked, 0 // which passes over nothing that was left out
 	}
-	err := m.markOwn(ctx, act)
+	err := m.markOwn(ctx, act, reach)
 	if m.mark.Status == m.status && errors.Is(err, ErrForbidden) {
 		err = nil // what the rule keeps from the actor is passed over
 	}

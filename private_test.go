@@ -326,6 +326,17 @@ func TestHide(t *testing.T) {
 			t.Errorf("receipts %+v", page)
 		}
 	})
+	t.Run("a mark up to a message that is there a moment later leaves what others may see to the next one", func(t *testing.T) {
+		d := ownDesk(t, nil)
+		d.three(t)
+		early := newTracker(t, &early{Store: d.store}, d, nil)
+		for _, want := range []int{0, 3} {
+			upTo, err := early.MarkUpTo(t.Context(), hidden(delivery.HideRead), delivery.Read, through)
+			if err != nil || upTo.Changed != want {
+				t.Errorf("got %+v, %v, want %d changes", upTo, err, want)
+			}
+		}
+	})
 	t.Run("marks that hide reads show delivery, and are read for the user", func(t *testing.T) {
 		d := ownDesk(t, nil)
 		d.three(t)
@@ -483,4 +494,18 @@ func TestHide(t *testing.T) {
 			t.Errorf("others see %+v", m)
 		}
 	})
+}
+
+// early is a store in which the first up-to mark comes before the message that it names.
+type early struct {
+	*memstore.Store
+	late bool
+}
+
+func (e *early) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+	if !e.late {
+		e.late = true
+		return make([]delivery.MarkedUpTo, len(upTo)), nil, nil
+	}
+	return e.Store.AdvanceUpTo(ctx, upTo, limit, lease)
 }

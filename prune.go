@@ -86,13 +86,16 @@ func (t *Tracker) prune(ctx context.Context, keeper Keeper, p Pruning) (removed 
 		if removed += pruning.Removed; err != nil {
 			return removed, outcome("pruning", err)
 		}
-		if !pruning.More {
+		if !pruning.More && pruning.Removed == 0 {
 			return removed, nil
 		}
 		select {
 		case <-ctx.Done():
 			return removed, outcome("pruning", ctx.Err())
 		case <-time.After(pruneRest * time.Since(began)):
+		}
+		if !pruning.More {
+			return removed, nil
 		}
 	}
 }

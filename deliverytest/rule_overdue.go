@@ -147,6 +147,28 @@ var overdueCases = []storeCase{
 			p.same("the attempts", attempts, want)
 		}
 	}},
+	{"those who come again leave 1/2 of the limit as long as there is more to look at", func(p *probe) {
+		brief := unread
+		brief.Lease = 4 * short
+		p.begin(brief)
+		p.create(frozen("c", "m", "alice", "r1", "r2", "r3", "r4", "r5", "r6"))
+		p.wait(brief, 6)
+		for batch := range 3 {
+			var messages []delivery.NewMessage
+			var marks []delivery.Mark
+			for i := range delivery.MaxBatch {
+				m := frozen("c", fmt.Sprint("m", batch, "-", i), "alice", "bob")
+				messages, marks = append(messages, m), append(marks, read(m.ID, "bob", noon))
+			}
+			p.create(messages...)
+			p.mark(marks...)
+		}
+		p.create(frozen("c", "last", "alice", "bob"))
+		time.Sleep(brief.Lease + brief.After + 2*grain)
+		due, err := p.lookOnce(brief, 4)
+		p.same("an error", err, error(nil))
+		p.same("how many are returned", len(due), 2)
+	}},
 	{"who is settled late is not returned to a call at the same time", func(p *probe) {
 		brief := unread
 		brief.Lease = short

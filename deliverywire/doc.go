@@ -70,7 +70,7 @@
 //  5. The answer to a mark has the user's receipt, and not the new state of the message. A page that
 //     shows how far the messages of others came reads the changes after its own marks.
 //  6. It reads the changes whenever its connection is open again, because it may have missed events
-//     in between. It first waits for a random part of 5 s, because all pages reconnect at the same
+//     in between. It first waits for a random part of 6 s, because all pages reconnect at the same
 //     moment. A stream of sseadapter catches up by itself.
 //  7. It fetches a new message whose update has no "body" or says "body_omitted".
 //  8. It takes "own" of an "own" event for its user's own status of the message. By the event's

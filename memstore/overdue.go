@@ -77,7 +77,7 @@ func (s *Store) Overdue(ctx context.Context, by delivery.OverdueRule, limit int,
 	// Recipients who wait for their first time have at least half of the limit.
 	waiting := l.again(limit / 2)
 	done := l.find()
-	if waiting && !l.full() {
+	if waiting && done && !l.full() {
 		waiting = l.again(limit - len(l.due))
 	}
 	return delivery.OverdueResult{Due: l.due, More: waiting || !done}, nil

@@ -49,10 +49,11 @@ func (s *Store) SettleOverdue(ctx context.Context, claims []delivery.OverdueClai
 	return settled, nil
 }
 
-// How much one call of Overdue looks at, beside [delivery.MaxBatch] messages to judge.
+// How much one call of Overdue looks at. The head and the tail each judge the recipients of up to
+// [delivery.MaxBatch] messages.
 const (
 	mostMembers = 2000   // recipients
-	mostStored  = 10_000 // messages, by the index alone
+	mostStored  = 10_000 // messages, by the index alone, for the head and for the tail
 )
 
 // lag is how far behind the head the tail begins, and so how long a transaction may be open without
@@ -97,7 +98,7 @@ func (l *looker) look(ctx context.Context) (more, blocked bool, err error) {
 	if err != nil {
 		return false, false, err
 	}
-	if waiting && !l.full() {
+	if waiting && done && !l.full() {
 		waiting, err = l.again(ctx, l.limit-len(l.due))
 	}
 	return waiting || !done, false, err

@@ -226,6 +226,9 @@ func (s *session) removeRest(ctx context.Context, q delivery.DBTX, conv int64) (
 	if err != nil || len(readers) == 0 {
 		return false, err
 	}
+	if err := s.exec(ctx, q, "DELETE FROM delivery_looked WHERE conv = ?", conv); err != nil {
+		return false, err
+	}
 	for _, text := range []string{"DELETE FROM delivery_readers WHERE reader IN (%s)", "DELETE FROM delivery_own WHERE reader IN (%s)"} {
 		if err := s.exec(ctx, q, fmt.Sprintf(text, strings.Join(readers, ", "))); err != nil {
 			return false, err

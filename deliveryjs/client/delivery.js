@@ -120,7 +120,7 @@ export class Delivery extends EventTarget {
   }
 
   #hurry() {
-    for (const part of [this.#outbox, this.#marks, ...this.#rooms.values()]) part.hurry();
+    for (const part of [this.#missed, this.#outbox, this.#marks, ...this.#rooms.values()]) part.hurry();
   }
 
   #catchUp() {

@@ -165,7 +165,7 @@ func main() {
 	db, err := sql.Open("sqlite", dsn(*file))
 	check(err)
 	defer db.Close()
-	node, err := newNode(centrifuge.Config{}, *redis)
+	node, err := newNode(centrifuge.Config{UserConnectionLimit: 20}, *redis)
 	check(err)
 	app, run, err := newApp(ctx, db, node)
 	check(err)

@@ -26,8 +26,15 @@ export class SeenBy {
 
   async #load(element) {
     this.#screen.unobserve(element);
+    const receipts = [];
     const fields = { status: 'read', limit: MOST };
-    const { receipts } = await this.#api.receipts(this.#ids.get(element), fields).catch(() => ({ receipts: [] })); // asked for again at the next change
+    try {
+      for (let page = { more: true }; page.more && receipts.length < MOST; fields.after = page.next) {
+        page = await this.#api.receipts(this.#ids.get(element), fields);
+        receipts.push(...page.receipts); // in a large group, a page may have fewer than there are
+      }
+    } catch {} // asked for again at the next change
+    receipts.splice(MOST);
     if (receipts.length > element.childElementCount) element.replaceChildren(...receipts.map(avatarOf)); // or it is an old answer
   }
 }

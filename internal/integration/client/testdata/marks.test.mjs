@@ -210,6 +210,23 @@ test('what waits for the user is sent as soon as any answer says that the user i
   assert.equal(server.messages.length, 2);
 });
 
+test('what other devices did meanwhile is asked for once the user is back', async () => {
+  const server = new Server();
+  server.say('m');
+  const { wire } = await open(server);
+  const asked = () => server.requests.filter(([path]) => path.startsWith('unread')).length;
+  server.answer = () => problem(401, 'signed_out');
+  wire.hub.mine();
+  await pass(7000);
+  const before = asked();
+  server.answer = () => undefined;
+  wire.hub.state('unavailable');
+  wire.hub.state('connected');
+  wire.hub.mine();
+  await pass(7000);
+  assert.equal(asked(), before + 1);
+});
+
 test('every request says whom the page was made for', async () => {
   const server = new Server();
   server.user = 'Zoë';
