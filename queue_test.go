@@ -122,5 +122,8 @@ func TestQueue(t *testing.T) {
 		if got := w.limit(); got != leastWindow {
 			t.Errorf("%d calls may be under way", got)
 		}
+		if w.slow < 70 {
+			t.Errorf("it grows fast to %v calls only, want the 70 of the cut before", w.slow)
+		}
 	})
 }

@@ -98,5 +98,5 @@ func (r *relay) watchBacklog(running context.Context) {
 	if !r.running.Load() {
 		hint = "call Tracker.Run in some process"
 	}
-	r.log.Warn("delivery: committed events are not being published; "+hint, "waiting", b.Waiting, "oldest", b.Oldest.Round(time.Second))
+	r.log.Warn("delivery: committed events are not being published; "+hint, "waiting", b.Waiting, "oldest", b.Oldest.Round(time.Second).String())
 }

@@ -99,8 +99,12 @@ func (w *window) end(f flight, v verdict) {
 	defer w.mu.Unlock()
 	w.calls--
 	switch {
-	case v == brokeDown:
+	case v == brokeDown && f.began.After(w.cut):
 		w.shrink(leastWindow)
+		return
+	case v == brokeDown: // the same failures had the window cut just now
+		w.size, w.cut = min(leastWindow, w.most), time.Now()
+		w.round()
 		return
 	case v == nothing || v == failed && f.calls == 1 || !f.began.After(w.cut):
 		return // one that failed alone, as a probe of the breaker's does, was not one too many

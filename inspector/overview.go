@@ -1,6 +1,7 @@
 package inspector
 
 import (
+	"slices"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -9,6 +10,7 @@ import (
 const (
 	longWait = 30 * time.Second // of the oldest event, that is worth a look
 	setBack  = time.Minute      // of the database's clock, likewise
+	lately   = time.Minute      // for how long a write that failed counts
 )
 
 // overview is the state of the outbox, and the troubles of this process.
@@ -28,13 +30,16 @@ func (h *Handler) overview(q *request) (*answer, error) {
 		p := problemOf(err)
 		a.status, o.Failure = p.status, p.text
 	}
-	o.Findings = findings(o.Backlog)
+	o.Findings = findings(o.Backlog, o.Trouble)
 	a.data = o
 	return a, nil
 }
 
 // findings says what is wrong, and what to do, as docs/operations.md has it.
-func findings(b delivery.Backlog) (all []string) {
+func findings(b delivery.Backlog, trouble []fact) (all []string) {
+	if slices.ContainsFunc(trouble, func(f fact) bool { return f.away && time.Since(f.At) < lately }) {
+		all = append(all, "The database took no writes from this process within the last minute. The last error is below.")
+	}
 	switch late := b.Oldest > longWait; {
 	case b.Breaker != delivery.BreakerClosed:
 		all = append(all, "The notifier’s endpoint fails. Events are kept, and published when it answers. Its last error, or the log, says what to check.")

@@ -3,6 +3,7 @@ package inspector_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -44,6 +45,24 @@ func TestOverview(t *testing.T) {
 		d.want("a short wait", status, text, 200, "All is well", "29 s")
 	})
 
+	t.Run("a database that takes no writes is seen, for a minute", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk(t, readOnly{memstore.New()}, inspector.Options{})
+			if _, err := d.tracker.Send(t.Context(), delivery.Draft{Conversation: "room", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}}); !errors.Is(err, delivery.ErrUnavailable) {
+				t.Fatal(err)
+			}
+			time.Sleep(59 * time.Second)
+			status, text := d.get("reader", "/")
+			d.want("a failure", status, text, 200, "The database took no writes", "cannot execute INSERT")
+			if strings.Contains(text, "All is well") {
+				t.Error("all is well")
+			}
+			time.Sleep(time.Second)
+			status, text = d.get("reader", "/")
+			d.want("later", status, text, 200, "All is well")
+		})
+	})
+
 	t.Run("a relay that runs is seen, and so is its endpoint that fails or is slow", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk(t, memstore.New(), inspector.Options{})
@@ -73,6 +92,13 @@ func TestOverview(t *testing.T) {
 			running.Wait()
 		})
 	})
+}
+
+// readOnly is a store that takes no messages.
+type readOnly struct{ delivery.Store }
+
+func (readOnly) Create(context.Context, []delivery.NewMessage, delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	return nil, nil, fmt.Errorf("%w: cannot execute INSERT in a read-only transaction", delivery.ErrUnavailable)
 }
 
 // counting is a store whose outbox is said to be a certain one.

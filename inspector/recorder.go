@@ -69,6 +69,7 @@ type fact struct {
 	Times   int    // in a row that it happened, the last time At
 
 	message string
+	away    bool // the database was, or took no writes
 }
 
 func (r *Recorder) marked(i delivery.MarkedInfo) {
@@ -86,7 +87,7 @@ func refused(err error) bool {
 
 func (r *Recorder) wrote(i delivery.WroteInfo) {
 	if i.Err != nil {
-		r.keep(&r.trouble, fact{What: "Writing " + i.What.String() + " failed", Text: i.Err.Error()})
+		r.keep(&r.trouble, fact{What: "Writing " + i.What.String() + " failed", Text: i.Err.Error(), away: errors.Is(i.Err, delivery.ErrUnavailable)})
 	}
 }
 
