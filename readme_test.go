@@ -54,6 +54,7 @@ import (
 	"context"
 	"database/sql"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -65,7 +66,7 @@ import (
 func main() { _ = serve }
 
 `+functions.String()+`
-func serve(ctx context.Context, db *sql.DB, config pusheradapter.Config, mux *http.ServeMux) error {
+func serve(ctx context.Context, db *sql.DB, mux *http.ServeMux) error {
 	err := sqlstore.Migrate`+snippet+`
 	return err
 }

@@ -30,6 +30,7 @@
 //	delivery.outbox.ahead         gauge             s
 //	delivery.outbox.dead          gauge             {event}
 //	delivery.breaker.state        gauge             {state}    delivery.breaker
+//	delivery.relay.running        gauge             {relay}
 //
 // delivery.receipts counts the receipts that advanced, by all marks. The two times are those of
 // single marks: from the sending of a message to the step of a recipient. An up-to mark has no
@@ -37,8 +38,9 @@
 //
 // The gauges are read from the tracker by [Telemetry.Watch], with one call of
 // [delivery.Tracker.Backlog] at each collection. The outbox is shared by all processes, so take the
-// greatest of their values, and not the sum. The breaker is the process's own: the state that holds
-// has the value 1, the others 0.
+// greatest of their values, and not the sum. The breaker and the relay are the process's own: the
+// state that holds has the value 1, the others 0, and delivery.relay.running is 1 in a process that
+// calls [delivery.Tracker.Run].
 //
 // grafana.json is a dashboard of these metrics as the Prometheus exporter names them, and
 // alerts.yaml has alerts. docs/operations.md says what to do at each.

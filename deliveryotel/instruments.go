@@ -19,8 +19,8 @@ type instruments struct {
 
 // gauges are what is read from a tracker.
 type gauges struct {
-	waiting, dead, breaker metric.Int64ObservableGauge
-	age, ahead             metric.Float64ObservableGauge
+	waiting, dead, breaker, running metric.Int64ObservableGauge
+	age, ahead                      metric.Float64ObservableGauge
 }
 
 // Bounds of histograms.
@@ -82,6 +82,7 @@ func makeGauges(m metric.Meter) (g gauges, err error) {
 	g.waiting = whole("delivery.outbox.waiting", "{event}", "Committed events that the notifier has not accepted yet.")
 	g.dead = whole("delivery.outbox.dead", "{event}", "Dead letters.")
 	g.breaker = whole("delivery.breaker.state", "{state}", "1 for the state that the breaker of this process is in, 0 for the others.")
+	g.running = whole("delivery.relay.running", "{relay}", "1 if this process runs the relay, 0 if not.")
 	g.age = seconds("delivery.outbox.age", "How long ago the oldest waiting event was committed.")
 	g.ahead = seconds("delivery.outbox.ahead", "By how much the newest waiting event is ahead of the store's clock, which was set back.")
 	return g, errors.Join(errs...)

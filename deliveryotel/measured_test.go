@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"runtime"
 	"testing"
 
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -87,6 +88,18 @@ func TestTheOutboxAndTheBreakerAreRead(t *testing.T) {
 		if is := label.AsString() == "closed"; is != (p.Value == 1) {
 			t.Errorf("the breaker's state %s is %d", label.AsString(), p.Value)
 		}
+	}
+	if n := value("delivery.relay.running"); n != 0 {
+		t.Errorf("the relay is %d before Run", n)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- tracker.Run(ctx) }()
+	for value("delivery.relay.running") != 1 {
+		runtime.Gosched() // a relay that is not seen ends the test by its time
+	}
+	if end(); <-ended != nil {
+		t.Error("Run failed")
 	}
 	if err := stop(); err != nil {
 		t.Fatal(err)

@@ -95,7 +95,7 @@ func (t *Telemetry) marked(ctx context.Context, m delivery.MarkedInfo) {
 	}
 }
 
-// Watch measures the tracker's outbox and breaker at each collection, until stop is called. A
+// Watch measures the tracker's outbox, breaker and relay at each collection, until stop is called. A
 // collection waits for the store.
 func (t *Telemetry) Watch(tracker *delivery.Tracker) (stop func() error, err error) {
 	g, err := makeGauges(t.meter)
@@ -118,8 +118,13 @@ func (t *Telemetry) Watch(tracker *delivery.Tracker) (stop func() error, err err
 			}
 			o.ObserveInt64(g.breaker, is, labels{breaker: state.String()}.set())
 		}
+		running := int64(0)
+		if b.Running {
+			running = 1
+		}
+		o.ObserveInt64(g.running, running)
 		return nil
-	}, g.waiting, g.dead, g.age, g.ahead, g.breaker)
+	}, g.waiting, g.dead, g.age, g.ahead, g.breaker, g.running)
 	if err != nil {
 		return nil, err
 	}

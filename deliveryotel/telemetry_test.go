@@ -198,6 +198,7 @@ var pinned = []string{
 	"delivery.outbox.dead gauge {event} ",
 	"delivery.outbox.waiting gauge {event} ",
 	"delivery.receipts counter {receipt} delivery.status",
+	"delivery.relay.running gauge {relay} ",
 	"delivery.sends counter {message} delivery.in_tx,delivery.result",
 	"delivery.time_to_delivered histogram s ",
 	"delivery.time_to_read histogram s ",

@@ -9,6 +9,7 @@ import (
 
 const (
 	longWait = 30 * time.Second // of the oldest event, that is worth a look
+	idleWait = 10 * time.Second // likewise, if this process does not run the relay
 	setBack  = time.Minute      // of the database's clock, likewise
 	lately   = time.Minute      // for how long a write that failed counts
 )
@@ -40,15 +41,15 @@ func findings(b delivery.Backlog, trouble []fact) (all []string) {
 	if slices.ContainsFunc(trouble, func(f fact) bool { return f.away && time.Since(f.At) < lately }) {
 		all = append(all, "The database took no writes from this process within the last minute. The last error is below.")
 	}
-	switch late := b.Oldest > longWait; {
+	switch late, idle := b.Oldest > longWait, !b.Running && b.Oldest > idleWait; {
 	case b.Breaker != delivery.BreakerClosed:
 		all = append(all, "The notifier’s endpoint fails. Events are kept, and published when it answers. Its last error, or the log, says what to check.")
 	case late && b.Calls > 0:
 		all = append(all, "Events wait although calls are under way: the notifier’s endpoint is slow.")
 	case late && b.Running:
 		all = append(all, "Events wait although this process runs the relay: its log says what it cannot do.")
-	case late:
-		all = append(all, "Events wait, and this process does not run the relay. Some process must call Tracker.Run.")
+	case idle:
+		all = append(all, "Events wait, and this process does not run the relay. If no other process does, call Tracker.Run.")
 	}
 	if b.Ahead > setBack {
 		all = append(all, "The database’s clock was set back by "+span(b.Ahead)+". Let it run, and do not set it back by steps.")

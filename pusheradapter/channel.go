@@ -56,10 +56,11 @@ func channelName(prefix, field, id string) (string, error) {
 		}
 	}
 	if name.Len() > MaxChannel {
-		return "", &delivery.InvalidError{
-			Field:  field,
-			Reason: fmt.Sprintf("makes a channel name of %d characters, and Pusher allows %d", name.Len(), MaxChannel),
+		reason := fmt.Sprintf("makes a channel name of %d characters, and Pusher allows %d", name.Len(), MaxChannel)
+		if prefix == userPrefix {
+			reason += "; users have channels of their own for AuthorsOnly and for private marks"
 		}
+		return "", &delivery.InvalidError{Field: field, Reason: reason}
 	}
 	return name.String(), nil
 }

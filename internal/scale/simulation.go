@@ -44,7 +44,7 @@ type Wait struct {
 
 // Open simulates so many marks that come at random moments, so many a second, whoever waits.
 func (m Machine) Open(rate float64, marks int) Wait {
-	s, random := simulation{machine: m, left: marks}, rand.New(rand.NewPCG(1, 2))
+	s, random := simulation{machine: m, left: marks}, rand.New(rand.NewPCG(1, 2)) // #nosec G404 -- the same at each run
 	s.after = func(time.Duration) {}
 	at := time.Duration(0)
 	for range marks {
