@@ -69,10 +69,10 @@ func TestPagesOfAnotherOrigin(t *testing.T) {
 	guide := openGuide(t, "origins.md")
 	guide.isIn("origins_test.go")
 	script := strings.Join(guide.blocks("js"), "\n")
-	if !strings.Contains(script, "5000 *") {
+	if !strings.Contains(script, "6000 *") {
 		t.Fatal("the guide spreads requests over another time")
 	}
-	script = strings.Replace(script, "5000 *", "1500 *", 1)
+	script = strings.Replace(script, "6000 *", "1500 *", 1)
 	pusher, err := os.ReadFile(pusherJS(t, "web/pusher.min.js"))
 	if err != nil {
 		t.Fatal(err)
