@@ -33,6 +33,44 @@ func TestREADME(t *testing.T) {
 	}
 }
 
+// TestREADMEStartsAnApp runs the commands by which the README starts an app of one's own, up to the
+// last, which would serve it.
+func TestREADMEStartsAnApp(t *testing.T) {
+	_, rest, _ := strings.Cut(readme(t), "Start your own with a small program")
+	var commands []string
+	for line := range strings.Lines(rest) {
+		if command, ok := strings.CutPrefix(line, "    "); ok {
+			commands = append(commands, strings.TrimSpace(command))
+		} else if len(commands) > 0 {
+			break
+		}
+	}
+	last := len(commands) - 1
+	if last < 1 || commands[last] != "go run ." {
+		t.Fatalf("the README says %q", commands)
+	}
+	commands[last] = "go build -o " + os.DevNull + " ."
+	repository, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules, err := os.ReadFile("examples/go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, driver, _ := strings.Cut(string(modules), "modernc.org/sqlite ")
+	driver, _, _ = strings.Cut(driver, "\n") // and not the newest one, which is the network's to say
+	script := strings.NewReplacer(
+		"../delivery", repository, "../myapp", filepath.Join(t.TempDir(), "myapp"),
+		"go mod tidy", "go mod edit -require modernc.org/sqlite@"+driver+" && go mod tidy",
+	).Replace(strings.Join(commands, "\n"))
+	shell := exec.CommandContext(t.Context(), "sh", "-ec", script)
+	shell.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-buildvcs=false")
+	if out, err := shell.CombinedOutput(); err != nil {
+		t.Errorf("%v:\n%s", err, out)
+	}
+}
+
 // TestREADMEInARealApp compiles what the README shows of a real app.
 func TestREADMEInARealApp(t *testing.T) {
 	_, rest, ok := strings.Cut(readme(t), "```go\nerr := sqlstore.Migrate")

@@ -1,9 +1,10 @@
-// Pusher is a small chat with ticks to copy from: this file and page.html are the whole app. It
-// tells browsers of changes through Pusher Channels, or through the server that PUSHER_URL names.
+// Pusher is a small chat with ticks to copy from: the files main.go, standin.go and page.html are
+// the whole app. It tells browsers of changes through Pusher Channels, or through the server that
+// PUSHER_URL names.
 //
 //	go run ./examples/pusher
 //
-// Without PUSHER_URL, the file standin.go starts a stand-in for Pusher at 127.0.0.1:6001, with a
+// Without PUSHER_URL, standin.go starts a stand-in for Pusher at 127.0.0.1:6001, with a
 // new secret at each start. Sign in as alice in a browser, and as bob in a private window.
 package main
 
