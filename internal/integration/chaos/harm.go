@@ -26,7 +26,7 @@ const (
 	dawdling  = "dawdling"  // its transactions stay open for long after their last statement
 )
 
-const dawdle = time.Second // is how long
+const dawdle = 2 * time.Second // is how long
 
 // die is a crash.
 func die() {
