@@ -153,7 +153,7 @@ var overdueCases = []storeCase{
 		p.begin(brief)
 		p.create(frozen("c", "m", "alice", "r1", "r2", "r3", "r4", "r5", "r6"))
 		p.wait(brief, 6)
-		for batch := range 3 {
+		for batch := range 2 {
 			var messages []delivery.NewMessage
 			var marks []delivery.Mark
 			for i := range delivery.MaxBatch {
