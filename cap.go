@@ -1,9 +1,9 @@
 package delivery
 
-// A cap is the highest status of a user that others may ever see of a message. It is frozen when the
-// message is sent: [Sent] for an untracked user, [Delivered] for a user who hides reads, [Read] for
-// everybody else. It belongs to the member of a roster. For an open message, every user's cap is
-// Read.
+// A cap is the highest status of a user that others may ever see of a message. It is frozen when
+// the message is sent: [Sent] for an untracked user, [Delivered] for a user who hides reads, [Read]
+// for everybody else. It belongs to the member of a roster. For an open message, every user's cap
+// is Read.
 
 // Shown returns the status that others see of a user who has reached own: at most cap, the highest
 // status that they may see.
@@ -38,8 +38,8 @@ func (q ReceiptList) On(r Receipt) bool {
 }
 
 // QuorumFor returns how many recipients must reach a status before the message has it: the smaller
-// of Quorum and the number of recipients who may be seen to reach it. If nobody may be seen to reach
-// the status, the message never does.
+// of Quorum and the number of recipients who may be seen to reach it. If nobody may be seen to
+// reach the status, the message never does.
 func (h Header) QuorumFor(status Status) int {
 	if status == Read && h.Readers > 0 {
 		return min(h.Quorum, h.Readers)

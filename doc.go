@@ -29,7 +29,8 @@
 //   - to operate: [Backlog], [DeadLetter], [DeadQuery], [Drift]
 //   - to tell failures apart: [InvalidError], and the variables whose names begin with Err
 //
-// An app meets a few more as arguments and results of these. All others are for a [Store] of your own.
+// An app meets a few more as arguments and results of these. All others are for a [Store] of your
+// own.
 //
 // # What is promised
 //

@@ -105,7 +105,7 @@ func TestAPanicThatTakesLongToIsolateGivesTheOthersBack(t *testing.T) {
 			return nil
 		})
 		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Lease: 3 * time.Second})
-		sendAs(t, tracker, "a", "b", "c", "d") // two of them before a third of the lease is gone
+		sendAs(t, tracker, "a", "b", "c", "d") // two of them before 1/3 of the lease is gone
 		if err := tracker.Flush(t.Context()); err != nil || len(e.accepted()) != 4 {
 			t.Errorf("accepted %v, %v", e.accepted(), err)
 		}

@@ -72,8 +72,9 @@ func (m *marking) foresee(ctx context.Context, i int) bool {
 	if judge(m.marks[i], h, Receipt{}) != errUnadmitted {
 		return true
 	}
-	// What the rule refuses goes to the store all the same, to be refused there: if the answer came
-	// sooner than for a message that does not exist, it would tell a stranger that this one does.
+	// A mark that the rule refuses goes to the store all the same, to be refused there: if the
+	// answer came sooner than for a message that does not exist, it would tell a stranger that this
+	// one does.
 	return m.admit(ctx, i, h.Conversation) || errors.Is(m.results[i].Err, ErrForbidden)
 }
 

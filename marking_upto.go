@@ -134,7 +134,7 @@ func (m *upToMarking) finish(ctx context.Context, last MarkedUpTo) error {
 		return ErrNotFound
 	}
 	unflags := m.status == Read && last.Flag > 0 && last.Flag <= h.Seq
-	// Who has something to hide, or a flag to clear, may have it without a change that others see.
+	// A user may have something to hide, or a flag to clear, without a change that others see.
 	concerned := m.sum.Changed > 0 || m.capped || m.passed && (hides || unflags)
 	if !concerned && !received && h.Sender != m.actor.User {
 		if !h.deleted() {

@@ -16,8 +16,8 @@ type OverdueRule struct {
 	Name string
 
 	// Status is the status that a recipient must reach: Delivered or Read. After is the time that
-	// the recipient has for it, counted from when the message was stored. It is at least 1 µs and at
-	// most [MaxOverdue].
+	// the recipient has for it, counted from when the message was stored. It is at least 1 µs and
+	// at most [MaxOverdue].
 	Status Status
 	After  time.Duration
 

@@ -30,7 +30,7 @@ func TestQueue(t *testing.T) {
 		t.Error("it was not taken in 10 batches")
 	})
 
-	t.Run("a claim is made for a quarter of the goal at least, and a full batch at most", func(t *testing.T) {
+	t.Run("a claim is made for 1/4 of the goal at least, and a full batch at most", func(t *testing.T) {
 		for _, c := range []struct {
 			open               bool
 			claimed, own, goal int

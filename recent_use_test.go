@@ -11,8 +11,8 @@ import (
 	"github.com/msgdelivery/delivery/memstore"
 )
 
-// What a process remembers of messages saves those whom they concern a round trip: for a mark of an
-// open message the app's rule is asked before the first try.
+// A process remembers headers of messages, which saves a round trip: for a mark of an open message
+// the app's rule is asked before the first try.
 func TestStrangersPushNoHeadersOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 20 * delivery.MaxBatch

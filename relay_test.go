@@ -390,7 +390,7 @@ func TestRun(t *testing.T) {
 		}
 	})
 
-	bubble("a hanging notifier is given up within a third of the lease, and the event comes again", func(t *testing.T) {
+	bubble("a hanging notifier is given up within 1/3 of the lease, and the event comes again", func(t *testing.T) {
 		e := new(endpoint)
 		var hung time.Duration
 		e.set(func(ctx context.Context, _ []delivery.Event) error {
@@ -438,7 +438,7 @@ func TestRun(t *testing.T) {
 		}
 	})
 
-	bubble("a notifier that hangs at the end delays it by a third of the lease at most", func(t *testing.T) {
+	bubble("a notifier that hangs at the end delays it by 1/3 of the lease at most", func(t *testing.T) {
 		e := new(endpoint)
 		e.set(func(ctx context.Context, _ []delivery.Event) error { <-ctx.Done(); return ctx.Err() })
 		tracker := newTracker(t, memstore.New(), e, &delivery.Options{Lease: 3 * time.Second})

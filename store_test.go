@@ -350,7 +350,7 @@ func TestMarkTxFailsAsAWhole(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// What the rule lets in once the store has asked for it is a write of its own.
+	// Marks that the rule lets in once the store has asked for it are a write of their own.
 	tracker := newTracker(t, store, new(endpoint), &delivery.Options{
 		Authorize: func(context.Context, string, delivery.Action, string) (bool, error) { return true, nil },
 	})

@@ -48,7 +48,8 @@ func (t *Tracker) MarkUpToTx(ctx context.Context, tx DBTX, actor Actor, status S
 	return t.markUpTo(ctx, store, actor, status, message)
 }
 
-// markUpTo runs an upToMarking: through the shared batches, or, if tx is not nil, inside that store.
+// markUpTo runs an upToMarking: through the shared batches, or, if tx is not nil, inside that
+// store.
 func (t *Tracker) markUpTo(ctx context.Context, tx Store, actor Actor, status Status, message MessageRef) (UpToResult, error) {
 	if err := cmp.Or(actor.check(), checkMarking(status), checkID("conversation", message.Conversation), checkID("message", message.ID)); err != nil {
 		return UpToResult{}, err

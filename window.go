@@ -11,13 +11,13 @@ import (
 //
 //   - It starts at 10 calls (RFC 6928) and grows by one with each call that is accepted, which
 //     doubles it in the time of a call (slow start).
-//   - It is cut to 7/10 when more than 2 % of a round of calls have failed, or more than half of
+//   - It is cut to 7/10 when more than 2 % of a round of calls have failed, or more than 50 % of
 //     them took over twice as long as a call does while the window is small, and 20 ms more.
 //   - After a cut it grows by CUBIC's curve: fast at first, slowly where it was cut the last time,
 //     and then faster again. So a limit of the endpoint's is touched once in some seconds only.
 //   - When the breaker opens it starts over from 4 calls, the least, up to where a cut would be.
 //
-// It grows only while it is used: in slow start by half, and later in full. Calls that began before
+// It grows only while it is used: in slow start by 1/2, and later in full. Calls that began before
 // the last cut are not counted.
 type window struct {
 	mu    sync.Mutex

@@ -185,7 +185,7 @@ func TestStrangersCannotTellWhatExists(t *testing.T) {
 	}
 }
 
-// What a user may not view is left out of the answer, as what does not exist is.
+// A conversation that a user may not view is left out of the answer, as one that does not exist is.
 func TestUnreadTellsOfWhatTheUserMayView(t *testing.T) {
 	for user, want := range map[string]string{"alice": "room", "bob": "room", "dan": "", "mallory": "den", "eve": ""} {
 		d := newDesk(t, nil)

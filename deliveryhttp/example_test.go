@@ -145,7 +145,7 @@ func Example_catchUp() {
 }
 
 // In a public channel anyone may mark who may enter it; in other conversations those who are
-// members when the message is sent, and it is read once half of them have read it.
+// members when the message is sent, and it is read once 50 % of them have read it.
 func ExampleOptions_audience() {
 	audience := func(_ context.Context, draft delivery.Draft) (delivery.Audience, error) {
 		if strings.HasPrefix(draft.Conversation, "channel-") {

@@ -122,7 +122,7 @@ func TestMarkBatch(t *testing.T) {
 			}
 			return errors.New("disk full")
 		}
-		// What the rule lets in once the store has asked for it is a write of its own.
+		// Marks that the rule lets in once the store has asked for it are a write of their own.
 		q := request{"bob", "POST", "/marks/batch", `{"messages": ["frozen", "", "opened"], "status": "read"}`, nil}
 		got := good[results](t, d, q, http.StatusOK).Results
 		if len(got) != 3 || !got[0].Changed || got[1].Error != "invalid" || got[2].Error != "internal" || strings.Count(d.logged(), "disk full") != 1 {

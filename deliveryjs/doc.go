@@ -53,11 +53,11 @@
 // and a loss of the network. It starts over when the server says so, and a deleted or pruned
 // message stays away.
 //
-// What the user reads or dismisses on another device counts as read here too, and so do marks that
-// others may not see (delivery.HideRead). Over Pusher and Echo the client therefore listens to the
-// user's own channel, which pusheradapter's endpoint signs. An app whose own endpoint does not sign
-// it gives the transport the option userChannel: null. The page then learns of such marks when it
-// is loaded again.
+// Messages that the user reads or dismisses on another device count as read here too, and so do
+// those of marks that others may not see (delivery.HideRead). Over Pusher and Echo the client
+// therefore listens to the user's own channel, which pusheradapter's endpoint signs. An app whose
+// own endpoint does not sign it gives the transport the option userChannel: null. The page then
+// learns of such marks when it is loaded again.
 //
 // The client has no calls for Tracker.Dismiss and Tracker.MarkUnread. A page calls the routes of
 // deliveryhttp itself, and Conversation.recount afterwards. What they did, on whatever device, is

@@ -95,8 +95,8 @@ func (t *Telemetry) marked(ctx context.Context, m delivery.MarkedInfo) {
 	}
 }
 
-// Watch measures the tracker's outbox, breaker and relay at each collection, until stop is called. A
-// collection waits for the store.
+// Watch measures the tracker's outbox, breaker and relay at each collection, until stop is called.
+// A collection waits for the store.
 func (t *Telemetry) Watch(tracker *delivery.Tracker) (stop func() error, err error) {
 	g, err := makeGauges(t.meter)
 	if err != nil {

@@ -125,7 +125,8 @@ func (r *Recorder) keep(in *ring, facts ...fact) {
 	defer r.mu.Unlock()
 	for _, f := range facts {
 		f.At, f.Times = now, 1
-		// They may be parts of whole requests and of long errors, which a part would keep in memory.
+		// They may be parts of whole requests and of long errors, which a part would keep in
+		// memory.
 		f.User, f.message = strings.Clone(f.User), strings.Clone(f.message)
 		f.Text = strings.Clone(strings.ToValidUTF8(f.Text[:min(len(f.Text), mostText)], ""))
 		in.add(f)

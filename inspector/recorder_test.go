@@ -116,7 +116,7 @@ func TestRecorder(t *testing.T) {
 	})
 }
 
-// What is kept of 20,000 facts takes at most the memory that the documentation says.
+// A Recorder of 20,000 facts takes at most the memory that the documentation says.
 func TestRecorderIsBounded(t *testing.T) {
 	for length, most := range map[int]uint64{36: 6 << 20, delivery.MaxID: 20 << 20} {
 		var before, after runtime.MemStats

@@ -29,7 +29,7 @@ func (s *Store) Delete(ctx context.Context, deletions []delivery.Deletion, lease
 			}
 		}
 	}
-	// What shares an event goes together, and in the order of the argument.
+	// Deletions that share an event go together, and in the order of the argument.
 	slices.SortStableFunc(changed, func(i, j int) int {
 		return cmp.Or(cmp.Compare(results[i].Header.Conversation, results[j].Header.Conversation), cmp.Compare(deletions[i].Socket, deletions[j].Socket))
 	})

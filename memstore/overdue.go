@@ -74,7 +74,7 @@ func (s *Store) Overdue(ctx context.Context, by delivery.OverdueRule, limit int,
 		l.rule = &rule{since: l.now, looked: map[string]looked{}}
 		s.rules[key] = l.rule
 	}
-	// Recipients who wait for their first time have at least half of the limit.
+	// Recipients who wait for their first time have at least 1/2 of the limit.
 	waiting := l.again(limit / 2)
 	done := l.find()
 	if waiting && done && !l.full() {

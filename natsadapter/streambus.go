@@ -148,7 +148,8 @@ func (f *follower) follow(ctx context.Context) (began bool, err error) {
 	whole := ctx // of Subscribe: a message is told of whole, or not at all
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	// What was on its way on a connection that broke is not sent again to the same consumer.
+	// Events that were on their way on a connection that broke are not sent again to the same
+	// consumer.
 	defer whenBroken(f.js.Conn(), func() { cancel(errBroke) }, nats.CONNECTED, nats.CLOSED)()
 	s, _, err := f.look(ctx)
 	if err != nil {

@@ -42,7 +42,7 @@ func (p *pace) tooMany(events int) int {
 	return p.batch
 }
 
-// goSlowly waits until no other Notify goes slowly. It reports false if half of the time that ctx
+// goSlowly waits until no other Notify goes slowly. It reports false if 1/2 of the time that ctx
 // leaves has passed before: with less, some events would be accepted and come again all the same.
 func (p *publication) goSlowly(ctx context.Context) bool {
 	p.gate.Lock()

@@ -124,7 +124,8 @@ func TestClientsCatchUpWithWhatGoRedisLosesFromTheMiddle(t *testing.T) {
 	for i := range messages {
 		send(fmt.Sprint("m", i))
 	}
-	// What comes once the subscriber has time again shows that something is missing before it.
+	// The next event, once the subscriber has time again, shows that something is missing before
+	// it.
 	later := time.AfterFunc(2*time.Second, func() { send("the next") })
 	defer later.Stop()
 	told := make(map[string]bool)

@@ -73,7 +73,7 @@ func (l *locked) remove(ctx context.Context, q delivery.DBTX, s *session, messag
 	if err := l.removeReceipts(ctx, q, s, messages); err != nil {
 		return nil, err
 	}
-	// What shares an event goes together, and in the order of the deletions.
+	// Deletions that share an event go together, and in their order.
 	slices.SortFunc(messages, func(a, b *standing) int {
 		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(deletions[a.mark].Socket, deletions[b.mark].Socket), cmp.Compare(a.mark, b.mark))
 	})

@@ -64,7 +64,7 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 	if err != nil {
 		return nil, nil, err
 	}
-	// What shares an event goes together, and in the order of the marks.
+	// Marks that share an event go together, and in their order.
 	slices.SortFunc(receipts, func(a, b *standing) int {
 		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(marks[a.mark].Socket, marks[b.mark].Socket), cmp.Compare(a.mark, b.mark))
 	})

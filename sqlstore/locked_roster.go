@@ -37,8 +37,8 @@ type audience struct {
 // address finds the rosters of the drafts, and makes those that are new. It makes readers of the
 // senders. It returns the drafts that are addressed so, and whether something was made.
 func (l *locked) address(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft) (addressed []*draft, made bool, err error) {
-	// What was found before the lock is what is there, as long as nothing is dropped. Of the rest,
-	// some may have been made meanwhile.
+	// A roster that was found before the lock is still there, as long as nothing is dropped. The
+	// others may have been made meanwhile.
 	unsure := slices.DeleteFunc(slices.Clone(drafts), func(d *draft) bool { return !d.lacks() && !d.outdated() })
 	if err := l.findAudiences(ctx, q, l.audiences, unsure); err != nil {
 		return nil, false, err

@@ -170,7 +170,7 @@ func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, 
 		}
 		free = func(k *look) bool { _, free := there[k.named.key]; return free }
 	}
-	// What shares an event goes together, and in the order of the marks.
+	// Steps that share an event go together, and in the order of the marks.
 	looks = slices.SortedFunc(slices.Values(looks), func(a, b *look) int {
 		return cmp.Or(cmp.Compare(a.named.key, b.named.key), cmp.Compare(upTo[a.mark].Socket, upTo[b.mark].Socket), cmp.Compare(a.mark, b.mark))
 	})

@@ -89,7 +89,7 @@ func (l *looker) look(ctx context.Context) (more, blocked bool, err error) {
 	if err != nil || !locked {
 		return false, !locked && l.id != 0, err
 	}
-	// Recipients who wait for their first time have at least half of the limit.
+	// Recipients who wait for their first time have at least 1/2 of the limit.
 	waiting, err := l.again(ctx, l.limit/2)
 	if err != nil {
 		return false, false, err

@@ -9,7 +9,7 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// What a user alone knows is in the user's own row of a conversation's readers, and in
+// Private state of a user is in the user's own row of a conversation's readers, and in
 // delivery_own. To change it takes no lock of the conversation, so nobody else can tell from a wait
 // that it was changed. All writes of it only go forward, or say by themselves what they expect: so
 // they are right whatever other devices of the user write at the same time. The rows of the

@@ -11,7 +11,7 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// What a user alone knows can show in nothing that others are told, as long as no statement that
+// Private state of a user shows in nothing that others are told, as long as no statement that
 // answers them reads it.
 func TestNoStatementThatAnswersOthersNamesTheTableOfPrivateMarks(t *testing.T) {
 	const table = "delivery_own"

@@ -8,7 +8,7 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// What is rare, and need not be one statement, is written once for all dialects: in statements
+// Rare operations that need not be one statement are written once for all dialects: in statements
 // about one key or one range of keys, whose arguments are ?.
 
 // say returns a statement as the dialect writes its arguments.

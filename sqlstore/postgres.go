@@ -52,7 +52,7 @@ type postgresWrites struct{ sweep sweep }
 //   - unnest((SELECT $1::text[]), …): an array that it cannot see counts as few, too
 //   - INSERT … ON CONFLICT DO UPDATE, also where the row is known to exist: it looks into the index
 
-// What the statements look up of a message m, once they have its row.
+// These texts look up more of a message m, once a statement has its row.
 var (
 	// pgAuthor is the name of the sender, empty if the user was erased.
 	pgAuthor = `(SELECT CASE WHEN octet_length(name) > ` + strconv.Itoa(delivery.MaxID) + ` THEN '' ELSE name END FROM delivery_readers WHERE reader = m.sender)`

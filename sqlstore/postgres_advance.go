@@ -11,13 +11,13 @@ import (
 
 // Why marks are exact.
 //
-// Whatever changes in a conversation holds its row until the commit and moves its version. An
-// advance is one statement, and all of a statement reads one snapshot, which may be older than the
-// lock the statement takes: the last holder may have committed in between, so that receipts and
-// counters in the snapshot are stale. Therefore the statement takes the row only if it is free and,
-// in its newest version (which is what a locking read checks under READ COMMITTED), still at the
-// version and the drops that the snapshot shows: then nothing in the conversation has changed since
-// the snapshot, and nobody was erased, nor can that happen now. Otherwise nothing is done for that
+// Every change in a conversation holds its row until the commit and moves its version. An advance
+// is one statement, and all of a statement reads one snapshot, which may be older than the lock the
+// statement takes: the last holder may have committed in between, so that receipts and counters in
+// the snapshot are stale. Therefore the statement takes the row only if it is free and, in its
+// newest version (which is what a locking read checks under READ COMMITTED), still at the version
+// and the drops that the snapshot shows: then nothing in the conversation has changed since the
+// snapshot, and nobody was erased, nor can that happen now. Otherwise nothing is done for that
 // conversation: no version is taken that could become a gap.
 //
 // Such marks are blocked. A call inside a caller's transaction first waits for the rows and then

@@ -19,7 +19,7 @@ var (
 
 	// A search for messages takes them in the order of the index, and a limit ends it. Ranges over
 	// both columns, and conditions of CASE, make the planner expect many, whatever its statistics:
-	// it would sort few. Of a limit that it cannot see it expects that a tenth of them is wanted.
+	// it would sort few. Of a limit that it cannot see it expects that 1/10 of them is wanted.
 
 	// pgStands is whether a message was not deleted.
 	pgStands = `CASE WHEN sender IS NULL THEN false ELSE true END`

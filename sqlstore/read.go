@@ -31,7 +31,7 @@ type reads struct {
 
 	// Lists: conversation's version, epoch, floor, the revision of the viewer's place, message…,
 	// own receipt…, as a LEFT JOIN makes them: for an empty page, one row with both and NULLs.
-	// Those by seq have no tombstones.
+	// Lists by seq have no tombstones.
 	after   string // conversation, after, before, limit, viewer; the first ones in order of seq
 	before  string // the same; the last ones, in descending order of seq
 	changes string // conversation, after, limit, viewer; in order of version

@@ -43,9 +43,9 @@
 // where the stream begins in each conversation. Conversations that the user may not hear are in
 // "refused".
 //
-// What a page does with payloads is described in the documentation of deliverywire. After a reset
-// it forgets the conversation's messages and loads them again. It may ignore pings. A page may take
-// a connection for broken after three heartbeats without an event.
+// The documentation of deliverywire says what a page does with payloads. After a reset the page
+// forgets the conversation's messages and loads them again. It may ignore pings. A page may take a
+// connection for broken after three heartbeats without an event.
 //
 // # Catching up
 //

@@ -59,7 +59,8 @@ func TestTheSocketThatMadeAChangeIsNotTold(t *testing.T) {
 		if got := names(t, other.next()); got != "status m1 status m2" {
 			t.Errorf("the other socket heard %s", got)
 		}
-		// What it was not told counts as told: its client knows by the answer.
+		// The stream was not told of its own change, which counts as told: its client knows by the
+		// answer.
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		for _, e := range mine.next() {

@@ -40,7 +40,8 @@ func (n notifier) Notify(_ context.Context, events []delivery.Event) error {
 	return delivery.Refused(refused)
 }
 
-// admit lets clients subscribe to conversations that they may view, and to the channel of their user.
+// admit lets clients subscribe to conversations that they may view, and to the channel of their
+// user.
 func admit(tracker *delivery.Tracker, client *centrifuge.Client, channel string) (reply centrifuge.SubscribeReply, err error) {
 	reply.Options.ServerTagsFilter = &centrifuge.FilterNode{Key: "except", Cmp: "neq", Val: hash(client.ID())}
 	reply.Options.EnablePositioning = true // a client that missed something has to subscribe again

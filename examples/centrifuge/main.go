@@ -5,8 +5,8 @@
 //	npm install centrifuge
 //	go run ./examples/centrifuge -centrifuge-js node_modules/centrifuge/dist/centrifuge.js
 //
-// Sign in as alice in a browser, and as bob in a private window. To run several processes, give each
-// of them the same Redis server by -redis.
+// Sign in as alice in a browser, and as bob in a private window. To run several processes, give
+// each of them the same Redis server by -redis.
 package main
 
 import (

@@ -32,7 +32,7 @@ var (
 	shared       = Unit{"statements per mark that calls of 256 callers share", 0.0118, internals, "| 26.6 ms ±\u00a053% | 0.0118 ±"}
 )
 
-// What the simulation takes besides.
+// The simulation takes these costs besides.
 var (
 	markAnswer  = Unit{"a mark in the process, µs", 19, benchmarks, "µs of the database server and 19 µs of the app"}
 	aloneTime   = Unit{"a mark alone, µs", 355, benchmarks, "355 µs and 209 µs (inline"}

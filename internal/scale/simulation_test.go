@@ -12,8 +12,8 @@ import (
 )
 
 // TestTheSimulationComesNearTheRun compares callers who mark without a pause with those of the
-// benchmark, whose table is in docs/internals/benchmarks.md. The simulation knows no checkpoints and
-// no garbage collection, and marks of few callers never wait for them there.
+// benchmark, whose table is in docs/internals/benchmarks.md. The simulation knows no checkpoints
+// and no garbage collection, and marks of few callers never wait for them there.
 func TestTheSimulationComesNearTheRun(t *testing.T) {
 	text, err := os.ReadFile(root + "/docs/internals/benchmarks.md")
 	if err != nil {

@@ -48,8 +48,8 @@ func (c *listConn) Write(_ context.Context, message []byte) error {
 	return nil
 }
 
-// Whatever a client says, the server answers the next ping or has ended the
-// connection for a reason, and it forgets the client when it leaves.
+// The server answers the next ping after anything that a client says, or has ended the connection
+// for a reason. It forgets the client when it leaves.
 func FuzzMessages(f *testing.F) {
 	for _, message := range []string{
 		``, `null`, `7`, `{"event":"pusher:subscribe","data":{"channel":"presence-cache-x","auth":"a","channel_data":"{}"}}`,

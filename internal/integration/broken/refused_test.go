@@ -32,8 +32,8 @@ var refusals = map[engines.Kind][]string{
 	},
 }
 
-// What the app's own database refuses of one caller's does not fail the calls of others that share
-// the batch.
+// A refusal of one caller's item by the app's own database does not fail the calls of others that
+// share the batch.
 func TestWhatATriggerRefusesFailsAlone(t *testing.T) {
 	stores.Each(t, func(t *testing.T, e engines.Engine) {
 		db, store := stores.Migrated(t, e)

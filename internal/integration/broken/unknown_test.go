@@ -71,7 +71,8 @@ func TestSQLStoreSaysWhenAnOutcomeIsUnknown(t *testing.T) {
 	}
 }
 
-// What breaks before the commit has changed nothing, and the store does not leave that open.
+// A connection that breaks before the commit has changed nothing, and the store does not leave that
+// open.
 func TestSQLStoreKnowsThatNothingWasCommitted(t *testing.T) {
 	for _, e := range engines.All {
 		if e.Kind == engines.Postgres {

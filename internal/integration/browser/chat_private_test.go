@@ -25,8 +25,8 @@ func (p *tab) waitFlag(conversation string, shown bool) {
 		shown, conversation)
 }
 
-// What users do with conversations in the list shows on all their pages, also later, and others
-// learn only what they should.
+// Actions on conversations in the list show on all pages of the user, also later, and others learn
+// only what they should.
 func TestMarkUnreadAndDismiss(t *testing.T) {
 	eachClient(t, func(t *testing.T, flags ...string) {
 		chat := runExample(t, "chat", flags...)
@@ -40,58 +40,50 @@ func TestMarkUnreadAndDismiss(t *testing.T) {
 		}
 		bob.look()
 		alice.choose(everyone)
-		both := []*tab{bob, second}
+		badge := func(want string) {
+			t.Helper()
+			for _, p := range []*tab{bob, second} {
+				p.waitBadge(everyone, want)
+			}
+		}
+		flag := func(want bool) {
+			t.Helper()
+			for _, p := range []*tab{bob, second} {
+				p.waitFlag(everyone, want)
+			}
+		}
 
 		alice.write("one")
-		for _, p := range both {
-			p.waitBadge(everyone, "1")
-		}
+		badge("1")
 		bob.act(everyone, ".dismiss")
-		for _, p := range both {
-			p.waitBadge(everyone, "")
-		}
+		badge("")
 		alice.write("two")
-		for _, p := range both {
-			p.waitBadge(everyone, "1")
-		}
+		badge("1")
 		bob.act(everyone, ".read")
-		for _, p := range both {
-			p.waitBadge(everyone, "")
-		}
+		badge("")
 		alice.waitCount("two", "sent", "Read by 1 of 2") // and up to it, what is not read is read by it
 		alice.waitCount("one", "sent", "Read by 1 of 2")
 
 		bob.act(everyone, ".flag")
-		for _, p := range both {
-			p.waitFlag(everyone, true)
-			p.waitBadge(everyone, "")
-		}
+		flag(true)
+		badge("")
 		bob.shoot("marked as unread")
 		bob.reload()
 		bob.waitFlag(everyone, true)
 		bob.act(everyone, ".unflag")
-		for _, p := range both {
-			p.waitFlag(everyone, false)
-		}
+		flag(false)
 		bob.act(everyone, ".flag")
-		for _, p := range both {
-			p.waitFlag(everyone, true)
-		}
+		flag(true)
 		bob.choose(everyone)
-		for _, p := range both {
-			p.waitFlag(everyone, false)
-		}
-		// The page has asked what it missed at its start, so that no answer tells it of its own mark below.
+		flag(false)
+		// The page has asked what it missed at its start, so that no answer tells it of its own
+		// mark below.
 		bob.wait(`performance.getEntriesByType('resource').some(({name}) => name.includes('/unread?') && name.includes('&conversation=everyone'))`)
 		bob.act(everyone, ".flag")
-		for _, p := range both {
-			p.waitFlag(everyone, true)
-		}
+		flag(true)
 		alice.write("three")
 		alice.waitCount("three", "sent", "Read by 1 of 2")
-		for _, p := range both {
-			p.waitFlag(everyone, false)
-		}
+		flag(false)
 		bob.reload()
 		bob.wait(`document.querySelectorAll('.log[data-synced]').length === 2`)
 		bob.waitFlag(everyone, false)

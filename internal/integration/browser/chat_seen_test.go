@@ -15,7 +15,8 @@ func (p *tab) pressEscape() {
 	}
 }
 
-// Who has read a message, and the window with everybody who got it. Each page of receipts has one.
+// The page shows who has read a message, and a window with everybody who got it. Each page of
+// receipts has one recipient.
 func TestSeenBy(t *testing.T) {
 	t.Parallel()
 	chat := runExample(t, "chat")

@@ -14,7 +14,7 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// What befalls the database, and the ways to it.
+// These scenarios harm the database, and the ways to it.
 var databaseScenarios = []Scenario{
 	{
 		Row: "M4", Name: "the database is killed", Engines: servers, Setup: ownServer,

@@ -9,7 +9,7 @@ import (
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
 )
 
-// What befalls the endpoint.
+// These scenarios harm the endpoint.
 var endpointScenarios = []Scenario{
 	{
 		Row: "M9", Name: "the endpoint is down", Engines: everyEngine,

@@ -12,8 +12,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// What a node can do to itself, at one of these points: before or after a call of its store or
-// notifier, or before or after a statement of its store's.
+// A node can kill itself at one of these points: before or after a call of its store or notifier,
+// or before or after a statement of its store's.
 var killPoints = []string{
 	"before Create", "after Create", "before Advance", "after Advance", "before AdvanceUpTo", "after AdvanceUpTo",
 	"before Claim", "after Claim", "before Notify", "after Notify", "before Settle", "after Settle",

@@ -45,7 +45,7 @@ func (j *Journal) close() error { return j.file.Close() }
 // Now is the time in a journal, in microseconds.
 func now() int64 { return time.Now().UnixMicro() }
 
-// What a line of a node's journal tells of.
+// The kinds of lines of a node's journal.
 const (
 	asks       = "asks"       // is about to mark or send
 	acked      = "acked"      // was told that it is done

@@ -97,7 +97,7 @@ func kill(r *Run) {
 	}
 }
 
-// What the checker can find.
+// The faults that the checker can find.
 func lost(_ *Run, v *Verdict) int        { return v.Lost.Count }
 func unexpected(_ *Run, v *Verdict) int  { return v.Unexpected.Count }
 func backwards(_ *Run, v *Verdict) int   { return v.Backwards.Count }

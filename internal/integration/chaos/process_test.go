@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// What befalls the nodes.
+// These scenarios harm the nodes.
 var processScenarios = []Scenario{
 	{
 		Row: "M1", Name: "nodes are killed", Engines: everyEngine,

@@ -9,7 +9,7 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// What befalls databases on more than one machine.
+// These scenarios harm databases on more than one machine.
 var replicaScenarios = []Scenario{
 	{
 		Row: "M40", Name: "a node of a Galera cluster is killed", Engines: []string{"mysql"}, OnlyFull: true,

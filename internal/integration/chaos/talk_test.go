@@ -2,7 +2,7 @@ package chaos
 
 import "github.com/msgdelivery/delivery/internal/integration/engines"
 
-// What callers do in transactions of their own.
+// In these scenarios callers write in transactions of their own.
 var talkScenarios = []Scenario{
 	{
 		Row: "M32", Name: "callers reply and mark in transactions, nodes and the database are killed", Engines: everyEngine, Setup: ownServer,

@@ -14,7 +14,7 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// What those who look after a database do to it, or forget to do.
+// In these scenarios administrators do something to a database, or forget to.
 var upkeepScenarios = []Scenario{
 	{
 		Row: "M8", Name: "the database takes no writes", Engines: everyEngine, Setup: ownServer,

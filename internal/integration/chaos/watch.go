@@ -113,7 +113,7 @@ func (c *watchedConn) exec(ctx context.Context, query string, args []driver.Name
 	return stmt.(driver.StmtExecContext).ExecContext(ctx, args)
 }
 
-// query is exec for statements with rows. What was prepared for them ends with the connection.
+// query is exec for statements with rows. Prepared statements end with the connection.
 func (c *watchedConn) query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	rows, err := c.fullConn.QueryContext(ctx, query, args)
 	if err != driver.ErrSkip {

@@ -4,5 +4,5 @@
 //
 //	go test ./internal/integration/client
 //
-// What needs a page is tested in Chromium, by package browser.
+// Behaviour that needs a page is tested in Chromium, by package browser.
 package client

@@ -64,8 +64,8 @@ func TestAMarkInALockedConversationComesBackBlocked(t *testing.T) {
 	})
 }
 
-// Whoever has nothing to advance, or has seen all of it, needs no lock to find that out: an up-to
-// mark of theirs is answered while a transaction has the conversation, and on SQLite the whole
+// A user who has nothing to advance, or has seen all of it, needs no lock to find that out: the
+// user's up-to mark is answered while a transaction has the conversation, and on SQLite the whole
 // database, locked.
 func TestAnUpToMarkFindsOutWithoutALockThatThereIsNothingToDo(t *testing.T) {
 	stores.Each(t, func(t *testing.T, e engines.Engine) {

@@ -176,9 +176,9 @@ func TestMySQLWritesInATransactionPassOverWhatWasDeletedSince(t *testing.T) {
 	wantVersions(t, store, "c", 11)
 }
 
-// What a deletion in a caller's transaction locks is its conversation, and not what lies between:
-// here the receipts, the events and the dead letters of others, even if its message is the last one
-// of all. The same holds for a mark of what was deleted since.
+// A deletion in a caller's transaction locks its conversation, and none of the receipts, events and
+// dead letters of others, even if its message is the last one of all. The same holds for a mark of
+// a message that was deleted since.
 func TestMySQLDeletionsInTransactionsHoldTheirConversationsOnly(t *testing.T) {
 	db, store := stores.Migrated(t, mysqlEngine)
 	message := func(id, conversation string) delivery.NewMessage {

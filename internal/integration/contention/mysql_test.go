@@ -78,7 +78,7 @@ func TestMySQLReportsAConflictForAnIDTakenAfterTheSnapshot(t *testing.T) {
 	wantVersions(t, store, "d", 0)
 }
 
-// What a caller's transaction locks is its conversations, and not what lies between.
+// A caller's transaction locks its conversations, and no gaps between them.
 func TestMySQLTransactionsHoldTheirConversationsOnly(t *testing.T) {
 	db, store := stores.Migrated(t, mysqlEngine)
 	openMessage(t, store, "old", "m0")

@@ -155,7 +155,7 @@ func TestPostgresStoresNothingOfABatchThatFails(t *testing.T) {
 	})
 }
 
-// What a send that is refused would have needed is not made.
+// A send that is refused leaves no roster and no reader behind.
 func TestPostgresMakesNothingForMessagesThatAreNotStored(t *testing.T) {
 	stores.EachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
 		sendTo(t.Context(), t, store, frozen("m1", "c", "ann", "r", "bob"))

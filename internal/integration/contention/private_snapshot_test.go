@@ -10,7 +10,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/stores"
 )
 
-// What others did since a transaction first read stays, whatever the transaction's snapshot shows.
+// Changes that others made since a transaction first read stay, whatever the transaction's snapshot
+// shows.
 func TestPrivateMarksWithOldSnapshots(t *testing.T) {
 	for _, e := range engines.All {
 		if e.Kind == engines.SQLite {

@@ -152,7 +152,7 @@ func TestMySQLSendsToRostersThatTheSnapshotLacks(t *testing.T) {
 	wantVersions(t, store, "c", 6)
 }
 
-// Whoever finds out late that the id is taken leaves no roster, and no reader, behind.
+// A send that finds out late that the id is taken leaves no roster, and no reader, behind.
 func TestMySQLMakesNoRosterForAnIDThatIsTakenMeanwhile(t *testing.T) {
 	for _, inTx := range []bool{false, true} {
 		t.Run(fmt.Sprintf("in a transaction of the caller's: %v", inTx), func(t *testing.T) {

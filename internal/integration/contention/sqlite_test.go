@@ -72,8 +72,8 @@ func sendAndMarkInTx(ctx context.Context, db *sql.DB, store delivery.TxStore, id
 	return tx.Commit()
 }
 
-// What the settings in the package's documentation are for: once a caller's transaction has read,
-// it can't get the lock if someone else wrote, so it wants to have it before.
+// This is why the package's documentation recommends its settings: once a caller's transaction has
+// read, it can't get the lock if someone else wrote, so it has to take the lock first.
 func TestSQLiteTransactionsThatReadFirstNeedTheLockAtBegin(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, e engines.Engine) {
 		for txlock, busy := range map[string]bool{"deferred": true, "immediate": false} {

@@ -11,7 +11,7 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/stores"
 )
 
-// What the README says of messages that are deleted by hand, while no process of the app runs.
+// Messages may be deleted by hand while no process of the app runs.
 func TestMessagesMayBeDeletedWhileNothingRuns(t *testing.T) {
 	engines.Each(t, func(t *testing.T, e engines.Engine) {
 		db, store := stores.Migrated(t, e)

@@ -187,7 +187,7 @@ func (s *Server) Start() error {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		// What is left of a killed server may stop its successor for a moment.
+		// Remains of a killed server may stop its successor for a moment.
 		time.Sleep(100 * time.Millisecond)
 	}
 	return fmt.Errorf("it ends by itself: %w", s.process.err)

@@ -37,7 +37,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	})
 }
 
-// What a round of calls is about.
+// The size of a round of calls.
 const (
 	rounders  = 8  // workers
 	perWorker = 14 // calls

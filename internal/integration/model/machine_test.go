@@ -14,8 +14,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What the sequences are about: names that a careless database takes for the same, and few of them,
-// so that they meet.
+// The sequences are about few names, so that they meet, and about names that a careless database
+// takes for the same.
 var (
 	conversations = rapid.SampledFrom([]string{"c", "C", "c "})
 	users         = rapid.SampledFrom([]string{"alice", "bob", "Bob", "bob ", "zoë", "'; --"})

@@ -21,7 +21,7 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/stores"
 )
 
-// What a measurement of times is like.
+// A measurement of times goes like this.
 //
 // Alice times her own calls of seven kinds while bob and bert mark the message that carol has just
 // sent: the same message that alice's call is about, where it is about one. They flag it as unread

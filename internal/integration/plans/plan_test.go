@@ -10,9 +10,9 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// What an operation looks at is what it needs, however long the conversation is that it is about,
-// and whatever the server knows of the tables. It may know them as they were when they were made,
-// or when a few rows were in them.
+// An operation looks at no more rows than it needs, however long its conversation is, and whatever
+// the server knows of the tables. It may know them as they were when they were made, or when a few
+// rows were in them.
 func TestPlansStayFlatHoweverLongAConversationIs(t *testing.T) {
 	const short, long = 2_000, 50_000
 	for _, kind := range []engines.Kind{engines.SQLite, engines.Postgres, engines.MySQL} {

@@ -143,8 +143,7 @@ func TestUsersOfOneBatchDoNotMix(t *testing.T) {
 	})
 }
 
-// Who receives a message is the app's decision, whatever a client says; and what the app says is
-// checked.
+// The app decides who receives a message, whatever a client says, and its answer is checked.
 func TestClientsDoNotChooseRecipients(t *testing.T) {
 	var audience delivery.Audience
 	a := newApp(t, engines.All[0], options{http: deliveryhttp.Options{

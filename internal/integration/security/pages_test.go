@@ -16,7 +16,7 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// Whatever was sent, eight of the largest pages at once keep the process under 150 MB, even if
+// Eight of the largest pages at once keep the process under 150 MB, whatever was sent, and even if
 // nothing were ever collected.
 func TestTheLargestPagesTakeLittleMemory(t *testing.T) {
 	const atOnce, most, messages = 8, 150 << 20, 160 // of 60 MB as JSON

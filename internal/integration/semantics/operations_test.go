@@ -218,10 +218,10 @@ var operations = []operation{
 	},
 	{
 		name: "Overdue, for the recipient", messages: one, but: []string{"recipient's second device"}, first: begin(delivery.ForRecipient), call: overdue(delivery.ForRecipient),
-		says: "The app asks who has not read m1, to tell those recipients alone. What they did in private counts.",
+		says: "The app asks who has not read m1, to tell those recipients alone. Private marks of theirs count.",
 	},
 	{
 		name: "Overdue, for the sender", messages: one, but: []string{"recipient's second device"}, first: begin(delivery.ForSender), call: overdue(delivery.ForSender),
-		says: "The app asks who has not read m1, to tell the sender. What recipients did in private does not count.",
+		says: "The app asks who has not read m1, to tell the sender. Private marks of recipients do not count.",
 	},
 }

@@ -61,7 +61,7 @@ CREATE TABLE IF NOT EXISTS delivery_members (
 	PRIMARY KEY (roster, reader)
 ) ENGINE=InnoDB;
 
--- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
+-- A message's row changes only if it is deleted. Its place in the conversation (seq) is the version it was sent at. Its recipients
 -- are its roster without its sender. A message without a roster is open. A deleted message has no sender: of such a row,
 -- only the id, the place and the version count. Of a message's recipients, total are tracked, and readers of these do not
 -- hide that they read. sent_at is by the clock of the app. stored_at is by the clock of the database, in microseconds since
@@ -85,7 +85,7 @@ CREATE TABLE IF NOT EXISTS delivery_messages (
 	KEY delivery_messages_stored (stored_at)
 ) ENGINE=InnoDB;
 
--- What its receipts change about a message, apart from the wide row that never does. A deleted message is at status 0.
+-- The state of a message, which its receipts change, is apart from its wide row. A deleted message is at status 0.
 CREATE TABLE IF NOT EXISTS delivery_states (
 	conv            BIGINT NOT NULL,
 	seq             BIGINT NOT NULL,

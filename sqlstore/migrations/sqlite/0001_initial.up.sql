@@ -56,7 +56,7 @@ CREATE TABLE delivery_members (
 	PRIMARY KEY (roster, reader)
 ) WITHOUT ROWID;
 
--- What never changes about a message. Its place in the conversation (seq) is the version it was sent at. Its recipients
+-- A message's row changes only if it is deleted. Its place in the conversation (seq) is the version it was sent at. Its recipients
 -- are its roster without its sender. A message without a roster is open. A deleted message has no sender: of such a row,
 -- only the id, the place and the version count. Of a message's recipients, total are tracked, and readers of these do not
 -- hide that they read. sent_at is by the clock of the app. stored_at is by the clock of the database, in microseconds since
@@ -81,7 +81,7 @@ CREATE INDEX delivery_messages_roster ON delivery_messages (roster) WHERE roster
 
 CREATE INDEX delivery_messages_stored ON delivery_messages (stored_at);
 
--- What its receipts change about a message, apart from the wide row that never does. A deleted message is at status 0.
+-- The state of a message, which its receipts change, is apart from its wide row. A deleted message is at status 0.
 CREATE TABLE delivery_states (
 	conv            INTEGER NOT NULL,
 	seq             INTEGER NOT NULL,

@@ -1,0 +1,109 @@
+package delivery
+
+import (
+	"context"
+	"time"
+)
+
+// Keeper is a [Store] that can also delete, prune, erase and verify. [Tracker.Delete],
+// [Tracker.Prune], [Tracker.Erase] and [Tracker.Verify] need it.
+//
+// A deleted message leaves a tombstone: its id, its conversation, its seq, and the version of its
+// deletion. The id stays taken, and Create answers Gone. Load, Receipts, Advance, Unread and lists
+// by seq treat the message as if it had never existed. AdvanceUpTo passes it over. An up-to mark
+// may name it, and the Header of the result then has the ID, the Conversation and the Seq alone. A
+// list of changes after a version other than 0 has it, with [Message.Deleted] and what the
+// tombstone holds; a list of changes after 0 leaves it out.
+type Keeper interface {
+	Store
+
+	// Delete deletes messages, no two of them the same, and returns one result each in the order of
+	// the argument. Each deletion takes a version of its own. Deletions of one conversation and one
+	// socket make one [MessageDeleted] event; different sockets never share one. An update of it
+	// has the message's id and the version alone. The events are stored under the lease and
+	// returned, or are due at once if the lease is zero.
+	//
+	// After the deletion, Claim and Dead return no body of the message. A roster is removed with
+	// its last message; in a caller's transaction it may stay. The rules for Create and the other
+	// writes hold for Delete too.
+	Delete(ctx context.Context, deletions []Deletion, lease Lease) ([]Deleted, []Claimed, error)
+
+	// Conversations returns up to limit ids of conversations greater than after, in order, byte for
+	// byte.
+	Conversations(ctx context.Context, after string, limit int) ([]string, error)
+
+	// Prune removes the oldest messages of a conversation and the tombstones among them, and stops
+	// before the first message that was sent at Before or later. Nothing is left of either. The
+	// conversation's floor becomes the seq of the last message removed, and is in each Page from
+	// then on. Prune takes one version, and makes one [Pruned] event, due at once, with one update
+	// that has the version and the floor alone. Without a message to remove it takes no version and
+	// makes no event. The call that finishes the prune also drops the users' private marks and
+	// flags ([Place.Flag]) at or below the floor.
+	//
+	// A call removes at most Limit messages, and fewer if they have many receipts, but at least
+	// one. With All, the time of a message does not matter, and once no message is left, everything
+	// else of the conversation is removed but its version and its floor.
+	Prune(ctx context.Context, p Pruning) (PruningResult, error)
+
+	// Erase takes the name of a user out of up to limit conversations, and says whether there are
+	// More. In place of the name others see "": as the Sender of messages, also in events that are
+	// made later, and as the Recipient of receipts, which come last in a page of Receipts. All else
+	// stays, without a new version. For every other call the conversation has no such user, and a
+	// message that names the user again makes a new user of that name. When a message is next sent
+	// to the key of a roster with the user, the key gets a new roster. What only the user may know
+	// is dropped.
+	//
+	// The last call also takes the name out of the outbox and the dead letters: events for the user
+	// alone are dropped, and others have "" in place of the name.
+	Erase(ctx context.Context, user string, limit int) (ErasureResult, error)
+
+	// Verify counts the receipts of the first limit messages of a conversation after a seq, all at
+	// one moment, and compares them with the counters. No receipt counts for more than its
+	// recipient's cap. Tombstones are passed over. It changes nothing.
+	Verify(ctx context.Context, conversation string, after int64, limit int) (Verification, error)
+}
+
+// Verification is what [Keeper.Verify] has found.
+type Verification struct {
+	Messages int     // looked at, tombstones included
+	Drifts   []Drift // in order of seq
+	Last     int64   // the seq of the last one looked at
+	More     bool    // there may be more after it
+}
+
+// ErasureResult is what [Keeper.Erase] has done.
+type ErasureResult struct {
+	Erased  int  // conversations
+	More    bool // a further call has more to do
+	Blocked bool // More is true because other transactions have locked conversations of the user
+}
+
+// Pruning is what [Keeper.Prune] applies.
+type Pruning struct {
+	Conversation string
+	Before       time.Time
+	Limit        int
+	All          bool // removes messages of any time, and then all else
+}
+
+// PruningResult is what [Keeper.Prune] made of a [Pruning].
+type PruningResult struct {
+	Removed int   // messages and tombstones
+	Floor   int64 // of the conversation, after it
+	More    bool  // a further call may have more to do
+	Blocked bool  // not tried: another transaction has the conversation; all else is zero
+}
+
+// Deletion is what [Keeper.Delete] applies.
+type Deletion struct {
+	Message string
+	Socket  string // not told of the change, if set
+	Trace   string // of the call; see [Event.AddTrace]
+}
+
+// Deleted is what [Keeper.Delete] made of a [Deletion].
+type Deleted struct {
+	Header  Header // the ID, the Conversation and the Seq alone; zero if no message ever had the id
+	Changed bool   // this call deleted it
+	Blocked bool   // not tried: another transaction has locked the conversation; only Header is set too, if the message was found
+}

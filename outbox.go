@@ -1,0 +1,86 @@
+package delivery
+
+import (
+	"context"
+	"time"
+)
+
+// Outbox is the part of a [Store] that publishing needs: the committed events that the Notifier has
+// not accepted yet, and the dead letters. The rules for every method of a Store hold for it.
+type Outbox interface {
+	// Claim puts up to limit due events under the lease, those due longest first, and counts an
+	// attempt for each. An event that is stored under a lease starts with one attempt, so a process
+	// that dies while it holds the event has used one. No event is under two leases at a time. The
+	// store's own clock decides what is due. If an event cannot be decoded, Claim and Dead return
+	// its id alone, and the Tracker moves it to the dead letters.
+	Claim(ctx context.Context, limit int, lease Lease) ([]Claimed, error)
+
+	// Settle ends claims and moves dead letters, and returns how many of the settlements took
+	// effect. A settlement changes nothing if its lease is not, or no longer, that of the event. A
+	// lease that ran out is still the event's until another claim takes it.
+	Settle(ctx context.Context, settlements []Settlement) (settled int, err error)
+
+	// Dead returns up to limit dead letters with ids greater than after, in order of id.
+	Dead(ctx context.Context, after int64, limit int) ([]DeadLetter, error)
+
+	// Backlog counts the outbox. It does not set the fields about this process. A store without a
+	// clock that can be set back leaves Ahead at 0.
+	Backlog(ctx context.Context) (Backlog, error)
+}
+
+// Lease reserves events of a [Store] for one holder and for a while.
+type Lease struct {
+	Token int64         // random, fresh for every call; zero is no lease
+	For   time.Duration // from now, by the store's clock
+}
+
+// Claimed is what [Outbox.Claim] returns: an event under a lease.
+type Claimed struct {
+	Event    Event
+	Lease    int64 // the lease's token
+	Attempts int   // claims so far, this one included
+}
+
+// Outcome is how [Outbox.Settle] ends a claim or moves a dead letter.
+type Outcome uint8
+
+const (
+	SettleDone    Outcome = iota + 1 // accepted: the event is gone
+	SettleRetry                      // due again After
+	SettleRelease                    // due again After, and the attempt does not count
+	SettleBury                       // to the dead letters, with Reason
+	SettleRequeue                    // a dead letter becomes due at once, as Event, with its id and no attempts
+	SettleDiscard                    // a dead letter is gone
+)
+
+// Settlement is what [Outbox.Settle] applies: the end of a claim, or the move of a dead letter
+// ([SettleRequeue], [SettleDiscard]), which has no lease.
+type Settlement struct {
+	ID      int64 // of the event
+	Lease   int64 // the token it was claimed with
+	Outcome Outcome
+	After   time.Duration
+	Reason  string
+	Event   Event // with SettleRequeue: what the event is to say now
+}
+
+// DeadLetter is an event that the Notifier can never accept.
+type DeadLetter struct {
+	Event    Event
+	Attempts int
+	Reason   string // the last refusal
+	At       time.Time
+}
+
+// Backlog is the state of the outbox.
+type Backlog struct {
+	Waiting int           // events committed and not accepted yet
+	Oldest  time.Duration // how long ago the oldest of them was committed or replayed; 0 if there is none
+	Ahead   time.Duration // by how much the newest of them is ahead of the store's clock; above 0 only after the clock was set back
+	Dead    int           // dead letters
+
+	// Of this process's relay, and filled by [Tracker.Backlog]:
+	Breaker BreakerState // whether it trusts the Notifier's endpoint
+	Running bool         // [Tracker.Run] is on
+	Calls   int          // calls of the Notifier that Run has under way
+}
