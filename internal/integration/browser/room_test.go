@@ -82,8 +82,7 @@ func TestClientOverSoketi(t *testing.T) {
 		"with the small client": {transport: `import { Pusher } from '/delivery/protocol.js'`},
 		"with pusher-js":        {scripts: "<script>" + string(pusher) + "</script>"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		t.Run(name, func(t *testing.T) { // one after the other: each has a store of its own, and the channel is the same
 			tracker, err := delivery.New(memstore.New(), notifier, &delivery.Options{OpenConversations: true})
 			if err != nil {
 				t.Fatal(err)
