@@ -205,4 +205,5 @@ func (l *looker) dueSince() int64 { return l.now - (l.rule.After + tick).Microse
 // oldest returns up to when messages were stored that are none of the rule's, or no longer.
 func (l *looker) oldest() int64 { return max(l.since, l.dueSince()-l.rule.Within.Microseconds()) }
 
-func (l *looker) until() int64 { return l.now + l.lease.For.Microseconds() }
+// until returns when a lease that begins now has ended, however long ago the clock ticked.
+func (l *looker) until() int64 { return l.now + (l.lease.For + tick).Microseconds() }

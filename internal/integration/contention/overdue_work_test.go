@@ -28,6 +28,7 @@ func eachReminders(t *testing.T, test func(r *reminders)) {
 		}}
 		r.db, r.store = stores.Migrated(t, e)
 		r.look()
+		time.Sleep(5 * time.Millisecond) // until the clock ticks: SQLite's does in milliseconds
 		r.exec("UPDATE delivery_rules SET since = since - %d", (24 * time.Hour).Microseconds())
 		test(r)
 	})
