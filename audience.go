@@ -17,19 +17,19 @@ type Audience struct {
 	// sender are dropped. For a message to nobody, set an empty list that is not nil.
 	Recipients []string
 
-	// Untracked and HideRead name those of the Recipients whose marks others see less of, for this
-	// message and for good. Others see no mark of an untracked user, and no more than delivered of
-	// a user who hides reads. Only these users themselves know what else they have marked. The
-	// quorum for Delivered does not wait for untracked users, and that for Read for neither: see
-	// Quorum. A user in both lists is untracked. Naming a user who is no recipient, such as the
-	// sender, has no effect.
+	// Untracked and HideRead name Recipients of whom others see less, for this message and for
+	// good. Others see no mark of an untracked user, and no more than delivered of a user who hides
+	// reads. Only these users themselves know what else they have marked. The quorum for Delivered
+	// does not wait for untracked users. The quorum for Read waits for neither: see Quorum. A user
+	// in both lists is untracked. Naming a user who is no recipient, such as the sender, has no
+	// effect.
 	//
 	// Everyone who sees the message can see that a user is untracked or hides reads
 	// ([Tracker.Receipts]). Whether a user is named must not depend on the sender, or the lists
 	// show who blocks whom.
 	Untracked, HideRead []string
 
-	// Roster is a key of the app's for the set of users who may mark the message.
+	// Roster is the set of users who may mark the message, named by a key of the app's.
 	Roster Roster
 
 	// Open says that every user whom [Options.Authorize] lets mark in the conversation may mark the
@@ -37,7 +37,7 @@ type Audience struct {
 	Open bool
 
 	// Quorum is the number of recipients who must reach a status before the message has it. The
-	// default and the maximum is the number of recipients whom others may see reach it:
+	// default, and the maximum, is the number of recipients who share that status with others:
 	// [Header.Total] for Delivered, [Header.Readers] for Read. If that is 0, the message never has
 	// the status. For an open message the default is 1, and the largest value is [MaxRecipients].
 	Quorum int

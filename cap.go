@@ -56,8 +56,8 @@ func (m NewMessage) CapOf(i int) Status {
 	return m.Caps[i]
 }
 
-// Sizes returns how many of the members others may see receive the message, and how many of these
-// they may see read it. The sender counts, too.
+// Sizes returns how many of the members others may see at Delivered, and how many at Read. The
+// sender counts, too.
 func (m NewMessage) Sizes() (tracked, readers int) {
 	for i := range m.Members {
 		tracked += seen(m.CapOf(i), Delivered)

@@ -12,8 +12,9 @@ import (
 )
 
 // Tracker follows what becomes of messages: it takes sends and marks, keeps them in a [Store] and
-// tells a [Notifier] of every change. It is safe for concurrent use. Without [Tracker.Run] it has
-// goroutines only while calls are under way, and a timer for a log line if nobody runs a relay.
+// tells a [Notifier] of every change. It is safe for concurrent use. Without [Tracker.Run] it
+// starts goroutines only during calls. One of them may outlast a call: it counts the waiting
+// events, and logs a warning if nobody publishes them.
 type Tracker struct {
 	store Store
 	opts  Options
@@ -43,37 +44,37 @@ type Options struct {
 	// the pool, or waits for ever.
 	Authorize func(ctx context.Context, user string, to Action, conversation string) (bool, error)
 
-	// OpenConversations says that every user may view, send and mark in every conversation. It must
-	// be set exactly if there is no Authorize.
+	// OpenConversations says that every user may view, send and mark in every conversation. Either
+	// OpenConversations or Authorize must be set, and not both.
 	OpenConversations bool
 
 	// EventBodies makes the events of new messages carry their bodies. By default they carry ids
 	// only, and whoever may view a conversation fetches the body.
 	EventBodies bool
 
-	// Lease is for how long one process may hold an event before others may publish it: the time
-	// that a crash delays what the process held. A publish is given up after 1/3 of it. Defaults to
+	// Lease is how long one process may hold an event before others may publish it. A crash of the
+	// process delays its events by that time. A publish is given up after 1/3 of it. Defaults to
 	// [DefaultLease]; from one second to an hour.
 	Lease time.Duration
 
 	// NotifyCalls is how many calls of the Notifier one process has under way at most. The actual
 	// number adapts to the backlog and to what the endpoint can take: see [Tracker.Run]. When a
-	// process dies, up to NotifyCalls × NotifyEvents events may be published twice. Up to 5 ×
-	// NotifyCalls × NotifyEvents + 2,000 events are in its memory. Defaults to
+	// process dies, up to NotifyCalls × NotifyEvents events may be published twice. A process holds
+	// up to 5 × NotifyCalls × NotifyEvents + 2,000 events in memory. Defaults to
 	// [DefaultNotifyCalls]; from 1 to 10,000.
 	NotifyCalls int
 
-	// NotifyEvents and NotifyBytes are how many events one call of the Notifier brings at most, and
-	// how many bytes they take as JSON; a larger event comes alone. They default to
+	// NotifyEvents and NotifyBytes limit one call of the Notifier: the number of its events, and
+	// the bytes that these take as JSON. A larger event comes alone. They default to
 	// [DefaultNotifyEvents], as many as one call of Pusher takes, and [DefaultNotifyBytes].
 	// NotifyEvents is from 1 to [MaxBatch].
 	NotifyEvents int
 	NotifyBytes  int
 
 	// WriteTimeout bounds the write of a send, a mark or a reminder if the caller's ctx has no
-	// deadline. A caller with a deadline waits until then. Calls that overlap are written together:
-	// such a write is cancelled when its last caller has left. Defaults to [DefaultWriteTimeout];
-	// from one second to an hour.
+	// deadline. A caller with a deadline waits until then. Calls that overlap share one write. It
+	// is cancelled once the ctx of each of these callers has ended. Defaults to
+	// [DefaultWriteTimeout]; from one second to an hour.
 	WriteTimeout time.Duration
 
 	// Trace returns a string that identifies the request of a call, such as a traceparent, from the

@@ -38,10 +38,10 @@
 //   - The socket that triggered a change is not told of it; all others are, unless the change is
 //     private.
 //   - Statuses only move forward, in whatever order marks arrive, and even if they repeat or race.
-//   - No committed change goes unannounced. For every committed status of a recipient, the Notifier
-//     accepts an event with that status or a later one within seconds after the last fault ends.
-//     Otherwise the event is a dead letter, which the app can list ([Tracker.DeadLetters]) and
-//     replay ([Tracker.Replay]).
+//   - No committed change goes unannounced. Within seconds after the last fault ends, the Notifier
+//     has accepted an event for every committed status of a recipient, with that status or a later
+//     one. An event that it refuses for good becomes a dead letter, which the app can list
+//     ([Tracker.DeadLetters]) and replay ([Tracker.Replay]).
 //   - A client that missed events can catch up exactly: [Tracker.Changes] returns all that changed
 //     since the version it holds.
 //   - What a user keeps private ([Actor.Hide]) stays private. A private mark empties the user's own
@@ -69,7 +69,7 @@
 //
 //	a crash before the commit                nothing happened
 //	a crash after the commit                 another relay publishes, after the lease
-//	a crash between publishing and settling  the event is published again
+//	a crash before a publish is recorded     the event is published again
 //	the endpoint fails                       all events are kept; a circuit breaker pauses the calls
 //	the endpoint refuses an event            three tries, then the dead letters
 //	the caller's context ends                ErrOutcomeUnknown; repeating the call is safe, and tells the outcome
@@ -84,8 +84,8 @@
 // those users may mark it, whoever joins or leaves the conversation later. An Open message may be
 // marked by every user whom the app's rule, [Options.Authorize], lets mark in the conversation,
 // except for its sender. Quorum is the number of recipients who must reach a status before the
-// message has it. Untracked and HideRead name recipients who share less. All who see the message
-// can see who is named, but not what the named recipients do beyond that.
+// message has it. Untracked and HideRead name recipients of whom others see less. Everyone who sees
+// the message can see who is named there, but not what these recipients have marked in private.
 //
 // A message without an audience is an error. So is a Tracker without a rule, unless
 // [Options.OpenConversations] says that everyone may do everything.

@@ -9,16 +9,16 @@ const eraseLimit = 20
 
 // Erase takes a user's name out of all conversations, in small transactions, and then out of
 // waiting events and dead letters. The user's messages and receipts keep their statuses, counts and
-// quorums, but their sender or recipient is "". Lists of recipients have nameless ones last. If
+// quorums, but their sender or recipient is "". Erased users come last in lists of recipients. If
 // Erase returns an error, a further call goes on from there. Once the name is gone, a call changes
 // nothing.
 //
-// First take the user out of the app's own lists of members, and sign the user out. A mark by the
-// erased user is [ErrNotRecipient] from then on, and a message that names the user again makes a
-// new user of that name, who has no part in the older messages. An event that a relay holds at that
-// moment may still be published with the name, within [Options.Lease]. Bodies stay, and so do the
-// ids that the app has chosen for messages and conversations: to remove the messages, call
-// [Tracker.Delete] first.
+// First take the user out of the app's own lists of members, and sign the user out. From then on a
+// mark by the erased user is [ErrNotRecipient]. If a later message names the user again, that is a
+// new user, who has no part in the older messages. An event that a relay holds at that moment may
+// still be published with the name, within [Options.Lease]. Bodies stay, and so do the ids that the
+// app has chosen for messages and conversations: to remove the messages, call [Tracker.Delete]
+// first.
 //
 // The database still shows which receipts and messages in a conversation are of the same erased
 // user. In a conversation of two, everybody knows who that is.

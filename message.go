@@ -20,7 +20,8 @@ type Draft struct {
 	// repeated send is idempotent.
 	ID string
 
-	// Conversation is the scope of order, versions and channels; same form as ID.
+	// Conversation is the id of the message's conversation, in the same form as ID. Each
+	// conversation has its own order, versions and channel.
 	Conversation string
 
 	// Sender is the user who sends, and who may never mark the message; same form as ID.
@@ -78,9 +79,9 @@ type Tally struct {
 	ReadAt      time.Time `json:"read_at,omitzero"`
 }
 
-// Count adds a step of one receipt, from the status it had to what it is now, to the tally of the
-// message with that header. It is how every [Store] that computes in Go keeps its counters. It
-// leaves Version to the store.
+// Count updates the tally of the message with header h for one receipt that advanced: from is the
+// receipt's status before, and now is the receipt after. It is how every [Store] that computes in
+// Go keeps its counters. It leaves Version to the store.
 //
 // DeliveredAt and ReadAt are copied from the receipt that completes the quorum, in that step and
 // never again. The quorum of Read may be complete first, because recipients who hide reads do not
@@ -125,9 +126,9 @@ type Receipt struct {
 	Reason Reason `json:"reason,omitempty"`
 }
 
-// Advance moves a receipt of the message with that header forward to the status, which must be a
-// result of [Shown], and reports whether the receipt advanced. It leaves Version to the store. A
-// receipt that does not exist yet is the zero Receipt.
+// Advance moves the receipt forward to a status, and reports whether it advanced. The header is
+// that of the receipt's message, and the status must be a result of [Shown]. It leaves Version to
+// the store. A receipt that does not exist yet is the zero Receipt.
 //
 // A time is stamped in the step that reaches its status, and at no other. It is never before
 // SentAt, nor before the time of the status below it.
@@ -146,11 +147,11 @@ func (r *Receipt) Advance(h Header, to Status, at time.Time) bool {
 	return true
 }
 
-// Own is a receipt as its recipient knows it: its status is the furthest that the recipient has
-// marked, or [Read] after [Tracker.Dismiss], hidden marks included. A public mark alone may return
-// less: see [Tracker.MarkDelivered]. The version and the times are those of what others may see,
-// and zero if that is nothing. It is a separate type so that it is not shown to other users by
-// mistake.
+// Own is a receipt as its recipient knows it. Its status is the highest that the recipient has
+// marked, hidden marks included, or [Read] after [Tracker.Dismiss]. The result of a mark that hides
+// nothing leaves earlier hidden marks out: see [Tracker.MarkDelivered]. The version and the times
+// are those that others may see, and zero if others see nothing. It is a separate type so that it
+// is not shown to other users by mistake.
 type Own Receipt
 
 // Query asks for messages of one conversation, in order of seq. With a Conversation alone it asks
@@ -158,9 +159,9 @@ type Own Receipt
 type Query struct {
 	Conversation string
 
-	// After and Before bound the places (Seq), both exclusive. With Before unset the page is
-	// the first Limit messages after After; with Before set it is the last Limit messages before
-	// Before. [Latest] as Before asks for the newest page.
+	// After and Before bound the Seq of the messages; both are exclusive. With Before unset the
+	// page is the first Limit messages after After; with Before set it is the last Limit messages
+	// before Before. [Latest] as Before asks for the newest page.
 	After, Before int64
 
 	// Limit is how many messages at most. Defaults to 50; at most [MaxBatch]. Large messages fill a
@@ -183,8 +184,8 @@ type ReceiptQuery struct {
 
 	// Status, if set, leaves out all receipts but those at exactly this status: [Sent] are the
 	// recipients whom the message has not reached, [Delivered] those who have it and have not read
-	// it. Recipients who are untracked are under no status, and those who hide reads are not under
-	// Delivered: nobody waits for more of them.
+	// it. Untracked recipients are listed under no status, and recipients who hide reads not under
+	// Delivered, because others will never see more of them.
 	Status Status
 }
 

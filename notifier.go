@@ -30,9 +30,9 @@ type Notifier interface {
 	// A plain error means that the endpoint failed and that nothing is known of any event: all of
 	// them are kept and come again, and none is blamed. [RetryAfter] adds how long to wait. An
 	// error made by [Refused] names the events that the endpoint examined and refused; all others
-	// were accepted. A refused event comes again. Claims by processes that crashed count as tries.
-	// A refusal at its third claim or later moves it to the dead letters. One whose error was
-	// marked [Permanent] goes there at once.
+	// were accepted. A refused event comes again. If it is refused at its third claim or later, it
+	// goes to the dead letters. Claims by processes that crashed count, too. An event whose error
+	// was marked [Permanent] goes there at once.
 	//
 	// Notify must return soon after ctx ends. It may be called by several goroutines at the same
 	// time. It may keep neither the slice nor what is in it.
@@ -64,8 +64,8 @@ type OwnNotifier interface {
 	TakesOwn() bool
 }
 
-// OwnNotifierFunc is a function as an [OwnNotifier] that takes OwnChanged events: a [Bus]'s
-// Publish.
+// OwnNotifierFunc makes a function, such as the Publish of a [Bus], an [OwnNotifier] that takes
+// OwnChanged events.
 type OwnNotifierFunc func(ctx context.Context, events []Event) error
 
 // Notify calls f.
@@ -74,7 +74,7 @@ func (f OwnNotifierFunc) Notify(ctx context.Context, events []Event) error { ret
 // TakesOwn returns true.
 func (f OwnNotifierFunc) TakesOwn() bool { return true }
 
-// NotifierFunc is a function as a [Notifier].
+// NotifierFunc makes a function a [Notifier].
 type NotifierFunc func(ctx context.Context, events []Event) error
 
 // Notify calls f.
@@ -127,8 +127,8 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
-// RetryAfter adds to an error how long the endpoint asked to be left alone. The relay raises it to
-// at least one second and cuts it to ten minutes. RetryAfter(nil, d) is nil.
+// RetryAfter adds to an error how long the endpoint asked to be left alone. The relay takes less
+// than 1 s as 1 s, and more than 10 min as 10 min. RetryAfter(nil, d) is nil.
 func RetryAfter(err error, d time.Duration) error {
 	if err == nil {
 		return nil

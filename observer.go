@@ -125,7 +125,7 @@ type NotifiedInfo struct {
 	Events int
 	Took   time.Duration
 	Err    error   // what the Notifier returned: a [RefusedError] says which events it refused, and it accepted the others
-	Batch  []Event // what the Notifier was told; they have ids, and are not to be changed
+	Batch  []Event // what the Notifier was told; contains ids, and is not to be changed
 }
 
 // LeaseLostInfo says how many events had lost their lease.

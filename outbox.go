@@ -16,15 +16,15 @@ type Outbox interface {
 	Claim(ctx context.Context, limit int, lease Lease) ([]Claimed, error)
 
 	// Settle ends claims and moves dead letters, and returns how many of the settlements took
-	// effect. A settlement changes nothing if its lease is not, or no longer, that of the event. A
-	// lease that ran out is still the event's until another claim takes it.
+	// effect. A settlement changes nothing if the event does not have, or no longer has, the
+	// settlement's lease. An event keeps a lease that ran out until another claim takes the event.
 	Settle(ctx context.Context, settlements []Settlement) (settled int, err error)
 
 	// Dead returns up to limit dead letters with ids greater than after, in order of id.
 	Dead(ctx context.Context, after int64, limit int) ([]DeadLetter, error)
 
-	// Backlog counts the outbox. It does not set the fields about this process. A store without a
-	// clock that can be set back leaves Ahead at 0.
+	// Backlog counts the outbox. It does not set the fields about this process. A store whose clock
+	// cannot be set back leaves Ahead at 0.
 	Backlog(ctx context.Context) (Backlog, error)
 }
 

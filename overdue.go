@@ -21,8 +21,8 @@ type OverdueRule struct {
 	Status Status
 	After  time.Duration
 
-	// Within is the time after that in which a recipient is still returned. Then the rule gives up.
-	// It is at most [MaxOverdue], and defaults to [DefaultWithin].
+	// Within is how long a recipient is still returned once After has passed. Then the rule gives
+	// up. It is at most [MaxOverdue], and defaults to [DefaultWithin].
 	Within time.Duration
 
 	// For says whom the answers are for, and so what counts as reached. It must be set.
@@ -224,7 +224,7 @@ type OverdueStore interface {
 	Overdue(ctx context.Context, rule OverdueRule, limit int, lease Lease) (OverdueResult, error)
 
 	// SettleOverdue ends claims for good, and returns how many of them were there to settle. A
-	// lease that ran out is still the claim's until another call takes it.
+	// claim whose lease ran out can still be settled until another call claims the recipient.
 	SettleOverdue(ctx context.Context, claims []OverdueClaim) (settled int, err error)
 }
 

@@ -46,7 +46,7 @@ type OwnMark struct {
 	User         string
 	Socket       string // not told of the change, if set
 	Status       Status // Delivered or Read; of OwnDismissed it is Read, of OwnFlagged 0
-	Reach        Status // for OwnMarkedUpTo: at this status, others already see all they may see of the user up to the message; 0 if not known
+	Reach        Status // for OwnMarkedUpTo: up to the message, AdvanceUpTo has nothing left to advance to this status; 0 if not known
 	Admitted     bool   // the app's rule lets the user mark open messages here
 	Tell         bool   // an event tells the user's devices
 	Trace        string // of the call; see [Event.AddTrace]

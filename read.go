@@ -85,7 +85,7 @@ func (t *Tracker) Messages(ctx context.Context, q Query) (Page, error) {
 // The page is a [Page.Reset] if the conversation's version is below the cursor's, or if the store
 // was restored since the client got its cursor. The client then forgets what it knows of the
 // conversation, and begins with [Tracker.Messages] or the zero Cursor. A store that reads from a
-// server which is behind resets clients too.
+// lagging replica resets clients too.
 func (t *Tracker) Changes(ctx context.Context, conversation string, since Cursor, limit int) (Page, error) {
 	return t.changes(ctx, "", conversation, since, limit)
 }

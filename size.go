@@ -14,8 +14,8 @@ const (
 	updateFrame  = 256 // bytes of an update's JSON that are neither texts nor the receipt, at most
 )
 
-// Size returns how many bytes the message takes as JSON, with its receipt in Own. It never says too
-// few, and at most 768 too many: numbers and times count as their longest forms.
+// Size returns how many bytes the message takes as JSON, with its receipt in Own. It is an upper
+// bound, at most 768 bytes too high: numbers and times count as their longest forms.
 func (m Message) Size() int {
 	size := messageFrame + jsonSize(m.ID) + jsonSize(m.Conversation) + jsonSize(m.Sender) + jsonSize(m.Body)
 	if m.Own != nil {
@@ -24,8 +24,8 @@ func (m Message) Size() int {
 	return size
 }
 
-// Size returns how many bytes the receipt takes as JSON. It never says too few, and at most 256 too
-// many.
+// Size returns how many bytes the receipt takes as JSON. It is an upper bound, at most 256 bytes
+// too high.
 func (r Receipt) Size() int { return receiptFrame + jsonSize(r.Message) + jsonSize(r.Recipient) }
 
 // size returns how many bytes the event takes as JSON, by the same rules.

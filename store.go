@@ -60,9 +60,9 @@ type Store interface {
 	// [Receipt.Advance], if the message exists, the user is not its sender, and the user is a
 	// frozen recipient or, for an open message, is [Mark.AdmittedTo] its conversation. For an open
 	// message, Advance makes a missing receipt. No other mark changes anything. The receipt
-	// advances to what is [Shown] of the mark's status, by the cap of the user in the message's
-	// roster. Each advance takes a version of its own, which becomes the receipt's and the
-	// message's, and is counted by [Tally.Count].
+	// advances to the status that [Shown] returns for the mark's status and the user's cap in the
+	// message's roster. Each advance takes a version of its own, which becomes the receipt's and
+	// the message's, and is counted by [Tally.Count].
 	//
 	// Advances of one conversation and one socket make one [StatusChanged] event, so their versions
 	// follow each other without a gap. Different sockets never share an event. The events are
@@ -71,13 +71,13 @@ type Store interface {
 
 	// AdvanceUpTo applies up-to marks, no two of them of the same user and conversation, and
 	// returns one result each in the order of the argument. An up-to mark advances, in order of
-	// seq, the user's receipts of all messages at or before the named one, as far as Advance would
-	// and they are below the status. Messages that only lack admission are left out and counted.
+	// seq, those of the user's receipts at or before the named message that are below the status
+	// and that Advance would advance. Messages that only lack admission are left out and counted.
 	// The versions that one up-to mark takes are contiguous. It also moves the user's
 	// Place.Delivered, and as Read also Place.Badge, to [MarkedUpTo.Reached]. It leaves the [Place]
-	// if a message was left out ([UpTo.Covered]) or shows less of the user than the mark says
-	// ([MarkedUpTo.Capped]). A store should remember up to where it has looked, so that the work is
-	// proportional to what is new.
+	// as it is if a message was left out ([UpTo.Covered]) or shows less of the user than the mark
+	// says ([MarkedUpTo.Capped]). A store should remember up to where it has looked, so that the
+	// work is proportional to what is new.
 	//
 	// The whole call advances at most limit receipts, and looks at a bounded number of messages for
 	// each up-to mark, such as 5,000. What is beyond either bound is left for a later call
@@ -97,9 +97,10 @@ type Store interface {
 	//
 	// It changes no receipt, count or version. What it changes shows in Unread, in the Own of List
 	// for its Viewer, and in the Flag of later marks of the user. The events of [OwnEvents] are
-	// born under the lease and returned, or due at once if it is zero. AdvanceOwn neither waits for
-	// a conversation that another transaction has locked nor makes others wait for one, unless the
-	// store lets in one writer at a time. It may wait for another change of the same user's.
+	// stored under the lease and returned, or are due at once if the lease is zero. AdvanceOwn
+	// neither waits for a conversation that another transaction has locked nor makes others wait
+	// for one, unless the store lets in one writer at a time. It may wait for another change of the
+	// same user's.
 	AdvanceOwn(ctx context.Context, marks []OwnMark, lease Lease) ([]MarkedOwn, []Claimed, error)
 
 	// Load returns the messages with these ids that exist, each once, in any order.
@@ -112,14 +113,14 @@ type Store interface {
 	// Reset: the Tracker does.
 	List(ctx context.Context, list List) (Page, error)
 
-	// For each of these distinct conversations, in their order and each from one snapshot, Unread
-	// counts up to limit messages that the user has not read, finds the first of them, and returns
-	// the newest message, with the user's receipt in Own and its body cut by [Preview]. A message
-	// counts if it is open or the user is a recipient, the user is not its sender, and the user's
-	// own status of it ([OwnState.Own]) is below [Read]. Flagged says that there is a message at or
-	// after the [Place.Flag]. First is the earlier of that message and the first unread one. The
-	// result for an unknown conversation has its name alone. No message at or before the
-	// [Place.Badge] counts, so a store begins to look after it.
+	// Unread returns one result for each of these distinct conversations, in their order, each from
+	// one snapshot. It counts up to limit messages that the user has not read, finds the first of
+	// them, and returns the newest message, with the user's receipt in Own and its body cut by
+	// [Preview]. A message counts if it is open or the user is a recipient, the user is not its
+	// sender, and the user's own status of it ([OwnState.Own]) is below [Read]. Flagged says that
+	// there is a message at or after the [Place.Flag]. First is the earlier of that message and the
+	// first unread one. The result for an unknown conversation has its name alone. No message at or
+	// before the [Place.Badge] counts, so a store begins to look after it.
 	Unread(ctx context.Context, user string, conversations []string, limit int) ([]Unread, error)
 
 	// Receipts returns a page of the receipts of one message for which [ReceiptList.On] is true,
@@ -150,8 +151,8 @@ type TxStore interface {
 }
 
 // ParallelStore is a [Store] that can work on several batches of sends or marks at a time. It gets
-// several when many sends or marks wait; a few share one batch. Any other store gets one batch
-// after the other. The longer a batch takes, the larger is the next.
+// several batches if many sends or marks wait, and one batch if few do. Any other store gets one
+// batch after the other. The longer a batch takes, the larger is the next.
 type ParallelStore interface {
 	Store
 
@@ -197,8 +198,8 @@ type NewMessage struct {
 
 // Sized returns the stored header. Total is the number of tracked recipients, and Readers the
 // number of those who do not hide reads. A frozen message's quorum is the one asked for, or the
-// total if that is smaller or none was asked for. It is at least 1. It is how every [Store] that
-// computes in Go makes the header of a new message.
+// total if that is smaller or none was asked for. That quorum is at least 1. Every [Store] that
+// computes in Go makes the header of a new message with Sized.
 func (m NewMessage) Sized(total, readers int) Header {
 	h := m.Header
 	if !h.Open {
@@ -252,7 +253,7 @@ type Marked struct {
 // all up to a message.
 type UpTo struct {
 	Conversation string
-	Message      string // the last one that is meant
+	Message      string // the last message to mark
 	User         string
 	Socket       string
 	Status       Status

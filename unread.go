@@ -22,8 +22,8 @@ type Unread struct {
 	Count int  `json:"count"`
 	More  bool `json:"more"`
 
-	// Flagged says that the user has marked the conversation as unread, by [Tracker.MarkUnread]: a
-	// badge without a number, if nothing is counted. It is false once all messages from the
+	// Flagged says that the user has marked the conversation as unread, by [Tracker.MarkUnread]. If
+	// Count is 0, show a badge without a number. Flagged is false once all messages from the
 	// [Place.Flag] on were deleted.
 	Flagged bool `json:"flagged"`
 
@@ -32,18 +32,19 @@ type Unread struct {
 	First Position `json:"first,omitzero"`
 
 	// Newest is the conversation's newest message, whoever sent it, with the user's own receipt and
-	// the first [MaxPreview] characters of its body: what a list of conversations shows, and what
-	// to mark up to, so that nothing is unread. It is nil in an empty conversation.
+	// the first [MaxPreview] characters of its body. A list of conversations shows Newest, and
+	// a [Tracker.MarkUpTo] that names it leaves nothing unread. Newest is nil in an empty
+	// conversation.
 	Newest *Message `json:"newest,omitempty"`
 
-	// Version is the conversation's: what [Tracker.Changes] returns after that version is not
+	// Version is the version of the conversation. What [Tracker.Changes] returns after it is not
 	// counted here.
 	Version int64 `json:"version"`
 
 	// Floor is the Seq up to which the messages of the conversation were removed, as in a [Page].
 	Floor int64 `json:"floor,omitempty"`
 
-	// Place is the user's.
+	// Place is where the user stands in the conversation.
 	Place Place `json:"place"`
 }
 
@@ -59,9 +60,10 @@ type Position struct {
 // open, as long as the user has neither read nor dismissed it. A conversation that does not exist
 // has nothing unread. Like the other reads it does not check permissions.
 //
-// It looks at the messages after the place that the user's last [Tracker.MarkUpTo] or
-// [Tracker.Dismiss] reached, until it has found more than [MaxUnread], and at none before. Marks of
-// single messages do not move it: messages that were read one by one are looked at each time.
+// Unread looks only at messages after the one that the user's last [Tracker.MarkUpTo] or
+// [Tracker.Dismiss] reached, and stops once it has found more than [MaxUnread]. Marks of single
+// messages do not move that starting point: messages that were read one by one are looked at each
+// time.
 func (t *Tracker) Unread(ctx context.Context, actor Actor, conversations ...string) ([]Unread, error) {
 	if err := actor.check(); err != nil {
 		return nil, err

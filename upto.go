@@ -6,8 +6,9 @@ import (
 )
 
 // UpToResult is what an up-to mark changed. The versions from From to To are all its own if To -
-// From + 1 equals Changed. If the range is larger, others' changes lie in it, as may happen when
-// the mark took several transactions: clients that count versions then read [Tracker.Changes].
+// From + 1 equals Changed. If the range is larger, it contains changes of others, which can happen
+// if the mark took several transactions. A client that counts versions then reads
+// [Tracker.Changes].
 type UpToResult struct {
 	Changed int   `json:"changed"` // receipts that advanced, as far as others may see it
 	From    int64 `json:"from"`    // the first and the last version they took; 0 if none did
@@ -21,16 +22,16 @@ type MessageRef struct {
 }
 
 // MarkUpTo marks all messages of the conversation up to and including the named one, as far as the
-// actor is a recipient: what a user who comes back does once, instead of marking each. The actor's
-// own messages, and those with other frozen recipients only, are passed over; the named message may
-// be one of them.
+// actor is a recipient. A user who comes back needs one call, and not one for each message. The
+// actor's own messages, and those with other frozen recipients only, are passed over; the named
+// message may be one of them.
 //
 // A message that is not in the conversation is [ErrNotFound]. When nothing could be marked and the
 // actor neither sent nor received the named message, it is [ErrNotRecipient] or [ErrForbidden].
-// What [Actor.Hide] or an [Audience] hides takes one step, however many messages there are: the
-// actor's own Place moves up to the named message. If the app's rule does not let the actor mark
-// open messages there, the Place does not move, and the only hidden mark is that of the named
-// message. With [HideAll] the rule is asked before the write.
+// The part of a mark that [Actor.Hide] or an [Audience] hides is one step, however many messages
+// there are: the actor's own [Place] moves up to the named message. If the app's rule does not let
+// the actor mark open messages there, the Place does not move, and only the named message gets the
+// hidden mark. With [HideAll] the rule is asked before the write.
 //
 // Long stretches are marked in several transactions, oldest first, so after an error a part may be
 // done; repeating the call does the rest.
