@@ -133,9 +133,9 @@
 // [Options.Audience].
 //
 // Requests other than GET are refused if they come from another origin (see
-// [http.CrossOriginProtection]) or if their body is not application/json. A request from a browser
-// that is too old to say where the request comes from looks like one from a program that is no
-// browser. For such browsers, set SameSite on session cookies.
+// [http.CrossOriginProtection]) or if their body is not application/json. A request with neither a
+// Sec-Fetch-Site nor an Origin header is accepted, because programs that are not browsers
+// send neither. Very old browsers may send neither, too: for them, set SameSite on session cookies.
 //
 // # Pages that outlive a sign-out
 //

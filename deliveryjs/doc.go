@@ -39,8 +39,8 @@
 //
 // It marks a message as delivered when it arrives: by an event, with a list, or with the changes
 // after a reconnection. It marks a message as read when the user saw it. The element that the page
-// named must have been on the screen for 500 ms, in a visible page that has the focus, and not
-// because the page itself scrolled it there; and the user must have moved, clicked or typed in the
+// named must have been on the screen for 500 ms, in a visible page that has the focus. The page
+// itself must not have scrolled it there, and the user must have moved, clicked or typed in the
 // last 60 s. It never marks the user's own messages.
 //
 // Marks and messages wait in the browser's storage until the server has confirmed them. They
@@ -53,18 +53,18 @@
 // and a loss of the network. It starts over when the server says so, and a deleted or pruned
 // message stays away.
 //
-// Messages that the user reads or dismisses on another device count as read here too, and so do
-// those of marks that others may not see (delivery.HideRead). Over Pusher and Echo the client
-// therefore listens to the user's own channel, which pusheradapter's endpoint signs. An app whose
-// own endpoint does not sign it gives the transport the option userChannel: null. The page then
-// learns of such marks when it is loaded again.
+// Messages that the user reads or dismisses on another device count as read here too, even if
+// others may not see the mark (delivery.HideRead). Over Pusher and Echo the client therefore
+// listens to the user's own channel, which pusheradapter's endpoint signs. An app whose own
+// endpoint does not sign it gives the transport the option userChannel: null. The page then learns
+// of such marks when it is loaded again.
 //
 // The client has no calls for Tracker.Dismiss and Tracker.MarkUnread. A page calls the routes of
-// deliveryhttp itself, and Conversation.recount afterwards. What they did, on whatever device, is
-// in Conversation.place.
+// deliveryhttp itself, and Conversation.recount afterwards. Conversation.place has the result,
+// whichever device made the call.
 //
-// Every request says by the header Delivery-User whom the page was made for, and deliveryhttp
-// refuses it if the browser's session is another user's by then. So a tab that outlived a sign-out
+// Every request names in the header Delivery-User the user that the page was made for. deliveryhttp
+// refuses it if the browser's session is now another user's. So a tab that outlived a sign-out
 // sends and marks nothing as somebody else.
 //
 // # Browsers

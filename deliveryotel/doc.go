@@ -32,9 +32,10 @@
 //	delivery.breaker.state        gauge             {state}    delivery.breaker
 //	delivery.relay.running        gauge             {relay}
 //
-// delivery.receipts counts the receipts that advanced, by all marks. The two times are those of
-// single marks: from the sending of a message to the step of a recipient. An up-to mark has no
-// time. What others may not see of a mark ([delivery.Actor.Hide]) is in delivery.marks only.
+// delivery.receipts counts the receipts that advanced, by all marks. delivery.time_to_delivered and
+// delivery.time_to_read are measured for single marks, from the sending of a message to the step of
+// a recipient, and not for up-to marks. What others may not see of a mark ([delivery.Actor.Hide])
+// is in delivery.marks only.
 //
 // The gauges are read from the tracker by [Telemetry.Watch], with one call of
 // [delivery.Tracker.Backlog] at each collection. The outbox is shared by all processes, so take the
@@ -57,6 +58,6 @@
 // # Traces
 //
 // Each call of the notifier is a span, delivery.notify. It is linked to the spans in whose contexts
-// the changes were sent or marked, in whatever process that was: [Trace] puts those into the
-// outbox. Only sampled spans are put there. A span has at most 128 links.
+// the changes were sent or marked, in whatever process that was: [Trace] puts these spans into the
+// outbox, if they are sampled. A span has at most 128 links.
 package deliveryotel

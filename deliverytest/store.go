@@ -39,9 +39,9 @@ type StoreOptions struct {
 	// data are left out.
 	Reopen func(t *testing.T, store delivery.Store) delivery.Store
 
-	// Second opens the data of a store that open has returned once more, as another process does.
-	// Both handles stay in use. Nil says that the data has one handle at a time: the rules about
-	// several handles are left out.
+	// Second opens the data of a store that open has returned a second time, as another process
+	// does. Both handles stay in use. Nil says that the data has one handle at a time: the rules
+	// about several handles are left out.
 	Second func(t *testing.T, store delivery.Store) delivery.Store
 }
 

@@ -18,13 +18,12 @@ const DefaultSubject = "delivery.events"
 
 // BusOptions adjust a [Bus] or a [StreamBus]. The zero value of each field means its default.
 type BusOptions struct {
-	// Subject carries the events. All processes of an app have the same, and no other app in the
-	// same account of the server has it. Defaults to [DefaultSubject].
+	// Subject carries the events. All processes of an app use the same subject. Another app in the
+	// same account of the server needs another subject. Defaults to [DefaultSubject].
 	Subject string
 
-	// Ping is the time between two looks whether the server still answers. A connection that gave
-	// no answer for three times as long is broken off, and the client connects again. Defaults to 5
-	// s.
+	// Ping is the time between two pings of the server. A connection that gave no answer for three
+	// times as long is broken off, and the client connects again. Defaults to 5 s.
 	Ping time.Duration
 }
 
@@ -47,7 +46,8 @@ type Bus struct {
 var _ delivery.Bus = (*Bus)(nil)
 
 // NewBus returns a [Bus] that uses the connection. A nil opts means all defaults. It does not
-// contact the server. The error is a [*delivery.InvalidError] if the subject is none to publish on.
+// contact the server. The error is a [*delivery.InvalidError] if nothing can be published on the
+// subject.
 func NewBus(conn *nats.Conn, opts *BusOptions) (*Bus, error) {
 	whole, err := opts.whole()
 	if err != nil {
@@ -57,9 +57,9 @@ func NewBus(conn *nats.Conn, opts *BusOptions) (*Bus, error) {
 }
 
 // Publish implements [delivery.Bus]. It returns nil once the server has taken the events, whether
-// or not anybody subscribes. An event with a body that is larger than the server's limit for
-// messages (max_payload, 1 MB by default) is published without it, and one that is too large all
-// the same, or has no JSON form, is refused for good.
+// or not anybody subscribes. An event whose body exceeds the server's limit for messages
+// (max_payload, 1 MB by default) is published without the body. An event that is too large even so,
+// or has no JSON form, is refused for good.
 func (b *Bus) Publish(ctx context.Context, events []delivery.Event) error {
 	return publish(ctx, core{b.conn}, b.opts.Subject, events)
 }

@@ -29,8 +29,8 @@ type NotifierOptions struct {
 }
 
 // Message is what a [Notifier] publishes, as JSON: for a gateway of the app's own, in any language,
-// that has the connections of clients and subscribes to their conversations' subjects. It hands on
-// Event and Data to each of them but the connection named in Except.
+// that has the connections of clients and subscribes to their conversations' subjects. The gateway
+// passes Event and Data on to each connection but the one named in Except.
 type Message struct {
 	Event string `json:"event"` // a [delivery.Kind], as text: "message", "status", "deleted" or "pruned"
 
@@ -54,7 +54,7 @@ var _ delivery.Notifier = (*Notifier)(nil)
 // NewNotifier returns a [Notifier] over core NATS. An event counts as accepted once the server has
 // taken it, whether or not anybody subscribes; clients catch up as after any other loss. A nil opts
 // means all defaults. NewNotifier does not contact the server. The error is a
-// [*delivery.InvalidError] if the prefix is none of subjects.
+// [*delivery.InvalidError] if no subject can begin with the prefix.
 func NewNotifier(conn *nats.Conn, opts *NotifierOptions) (*Notifier, error) {
 	return newNotifier(core{conn}, opts)
 }
@@ -63,8 +63,8 @@ func NewNotifier(conn *nats.Conn, opts *NotifierOptions) (*Notifier, error) {
 // stream has stored it. The app makes a stream with the subjects "delivery.conversation.*".
 //
 // An event that is published again, after an unclear answer, is stored once within the stream's
-// window for duplicates (2 minutes by default). It is stored again if the message was removed from
-// a stream that keeps its messages by limits, by a purge for example. It is otherwise like
+// window for duplicates (2 minutes by default). It is stored again if the stream has the retention
+// LimitsPolicy and no longer has the message, after a purge for example. It is otherwise like
 // [NewNotifier].
 func NewStreamNotifier(js jetstream.JetStream, opts *NotifierOptions) (*Notifier, error) {
 	return newNotifier(stream{js: js, dedup: true}, opts)

@@ -76,8 +76,8 @@
 //   - A "status" event covers no versions: its "from" and "to" are 0, and a page's version stays as
 //     it is. An author who missed one gets its counts with the next event about the message, or by
 //     reading the changes.
-//   - A "message" event covers its version as always. Most of them leave a gap in the versions for
-//     a page, because it was not told of the receipts in between. It reads the changes and has
+//   - A "message" event covers its version as always. The page was not told of the receipts
+//     in between, so it mostly sees a gap in the versions. It then reads the changes, and has
 //     everything.
 //   - An author whose id is too long for a channel's name gets no live events. An event for such
 //     authors alone becomes a dead letter. An event that is also for other users is published to
@@ -104,8 +104,8 @@
 // errors in the body of a 200. Every request has an X-Idempotency-Key, which is the same when the
 // same events are sent again; Sockudo publishes such a request once.
 //
-// Except after a 400, 413, 422 or 429, this package makes one attempt for each event. It says
-// whether the endpoint or the event is at fault ([Notifier.Notify] says how). The relay decides
-// when to try again. The clock of the app's server must be right to within 10 minutes, or Pusher
-// answers every call with 401.
+// Except after a 400, 413, 422 or 429, this package makes one attempt for each event. Its error
+// says whether the endpoint or the event is at fault ([Notifier.Notify] says how). The relay
+// decides when to try again. The clock of the app's server must be right to within 10 minutes, or
+// Pusher answers every call with 401.
 package pusheradapter

@@ -19,9 +19,9 @@ const DefaultChannel = "delivery:events"
 
 // BusOptions adjust a [Bus]. The zero value of each field means its default.
 type BusOptions struct {
-	// Channel is the Redis channel that carries the events. All processes of an app have the same,
-	// and no other app that uses the same Redis has it, whatever its database number. Defaults to
-	// [DefaultChannel].
+	// Channel is the Redis channel that carries the events. All processes of an app use the same
+	// channel. Another app on the same Redis needs another channel, even with another database
+	// number. Defaults to [DefaultChannel].
 	Channel string
 
 	// Ping is the time between two pings of a subscription. A connection on which nothing came for

@@ -25,8 +25,8 @@ type NotifierOptions struct {
 }
 
 // Message is what a [Notifier] publishes, as JSON: for a gateway of the app's own, in any language,
-// that has the connections of clients and subscribes to their conversations' channels. It hands on
-// Event and Data to each of them but the connection named in Except.
+// that has the connections of clients and subscribes to their conversations' channels. The gateway
+// passes Event and Data on to each connection but the one named in Except.
 type Message struct {
 	Event string `json:"event"` // a [delivery.Kind], as text: "message", "status", "deleted" or "pruned"
 

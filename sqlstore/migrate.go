@@ -17,10 +17,10 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// Migrations returns the files that make the dialect's tables, for those who apply them by a tool
-// of their own: plain SQL, named and marked as golang-migrate (0001_initial.up.sql) and goose (--
-// +goose Up) want it, to be applied in order, each once. A statement ends with a semicolon at the
-// end of a line.
+// Migrations returns the SQL files that make the dialect's tables, for apps that use a migration
+// tool of their own. Their names (0001_initial.up.sql) are those of golang-migrate, and their marks
+// (-- +goose Up) those of goose. Apply them in order, each once. A statement ends with a semicolon
+// at the end of a line.
 //
 // The last statement of each file records it in delivery_migrations, so that [Migrate] and
 // [Validate] know of it whatever tool applied it. For an unknown dialect the FS is empty.

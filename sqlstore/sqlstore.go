@@ -17,7 +17,7 @@
 //
 //   - Postgres: an encoding of the database or the client other than UTF8; a DateStyle that the
 //     driver cannot parse (pgx in its simple protocol parses ISO only); a sequence that is behind
-//     the ids in its table, as after a take-over by logical replication.
+//     the ids in its table, as after a failover by logical replication.
 //   - MariaDB, MySQL: a character set of the connection other than utf8mb4; autocommit=0;
 //     sql_safe_updates=1; the sql_mode ORACLE; binlog_format=STATEMENT with a binary log;
 //     max_allowed_packet below 16 MiB, its default.
@@ -56,8 +56,8 @@
 // store in that transaction fails too, until a ROLLBACK TO SAVEPOINT to a point before the failure.
 //
 // On MariaDB and MySQL a transaction is at REPEATABLE READ by default. Writes of the store in it
-// still see what was committed last. They lock rows and no gaps between rows, with three
-// exceptions, in which sends of other callers may wait until the transaction ends: a mark or a
+// still see what was committed last. They lock rows, but not the gaps between rows. There are three
+// exceptions, after which sends of other callers may wait until the transaction ends: a mark or a
 // deletion of a message that does not exist, a non-recipient's mark of a message that was sent
 // after the transaction's first read, and an erasure. A deletion fails with a conflict if the
 // message was sent or marked after the transaction's first read. A send fails with a conflict if
@@ -117,7 +117,7 @@
 // costs another round trip for each.
 //
 // The driver's own limit, maxAllowedPacket in the DSN, is 64 MiB by default and is not checked.
-// With a smaller one the store works too, since the driver sends what exceeds it in pieces. But
+// The store works with a smaller limit too, because the driver sends longer packets in pieces. But
 // with interpolateParams=true and less than 16 MiB, messages of a few lengths are refused as too
 // large (findings/mysql-interpolated-too-large.sh).
 //

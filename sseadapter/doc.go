@@ -70,8 +70,9 @@
 // malformed id counts as none.
 //
 // The stream sends a reset if the store cannot tell what changed, or if more than 5,000 messages
-// did. What it sends to catch up says where messages stand, and how far the user's own devices have
-// marked them. It has no receipts of others; a page that shows who has read a message loads them.
+// did. The events of a catch-up say where messages stand, and how far the user's own devices have
+// marked them. They have no receipts of other users; a page that shows who has read a message loads
+// these.
 //
 // # Load
 //
