@@ -48,10 +48,10 @@ type Keeper interface {
 	// Erase takes the name of a user out of up to limit conversations, and says whether there are
 	// More. In place of the name others see "": as the Sender of messages, also in events that are
 	// made later, and as the Recipient of receipts, which come last in a page of Receipts. All else
-	// stays, without a new version. For every other call the conversation has no such user, and a
-	// message that names the user again makes a new user of that name. When a message is next sent
-	// to the key of a roster with the user, the key gets a new roster. What only the user may know
-	// is dropped.
+	// stays, without a new version. For every other call the conversation has no such user, and if
+	// a later message names the user again, that is a new user. When a message is next sent to the
+	// key of a roster with the user, the key gets a new roster. What only the user may know is
+	// dropped.
 	//
 	// The last call also takes the name out of the outbox and the dead letters: events for the user
 	// alone are dropped, and others have "" in place of the name.

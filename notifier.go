@@ -17,11 +17,11 @@ import (
 // # Each event goes to one relay of one process
 //
 // Any number of processes may run a relay over one store. Each event is told to the Notifier of one
-// of them, and to that of another only after a crash. This suits a Notifier that hands events to
-// something all processes share, such as Pusher or a broker. A Notifier that pushes to connections
-// of its own process, such as server-sent events or WebSockets, would reach the clients of that
-// process alone, and the others would hear nothing. Between several processes it needs a [Bus]:
-// sseadapter takes one.
+// process, and to the Notifier of another only after a crash. This suits a Notifier that hands
+// events to something all processes share, such as Pusher or a broker. A Notifier that pushes to
+// connections of its own process, such as server-sent events or WebSockets, would reach the clients
+// of that process alone, and the others would hear nothing. Between several processes it needs a
+// [Bus]: sseadapter takes one.
 //
 // [pusheradapter]: https://pkg.go.dev/github.com/msgdelivery/delivery/pusheradapter
 type Notifier interface {

@@ -21,8 +21,8 @@ func (t *Tracker) Message(ctx context.Context, id string) (Message, error) {
 	return found[0], nil
 }
 
-// Load returns up to [MaxBatch] messages in the order of the ids, without those that do not exist:
-// for an inbox that shows the latest message of each conversation with its ticks, say.
+// Load returns up to [MaxBatch] messages in the order of the ids, without those that do not exist.
+// An inbox can load the latest message of each conversation by it.
 func (t *Tracker) Load(ctx context.Context, ids ...string) ([]Message, error) {
 	if len(ids) > MaxBatch {
 		return nil, tooMany("messages", MaxBatch)
@@ -78,9 +78,9 @@ func (t *Tracker) Messages(ctx context.Context, q Query) (Page, error) {
 }
 
 // Changes returns the present state of every message of the conversation that was sent or changed
-// after the cursor, in order of their versions: what a client that holds that cursor has missed,
-// exactly. Call it again with the page's Cursor while there is More. A limit of 0 is 50.
-// Like every page, it holds at most [MaxPage] bytes.
+// after the cursor, in order of their versions. That is exactly what a client with that cursor has
+// missed. Call it again with the page's Cursor while there is More. A limit of 0 is 50. Like every
+// page, it holds at most [MaxPage] bytes.
 //
 // The page is a [Page.Reset] if the conversation's version is below the cursor's, or if the store
 // was restored since the client got its cursor. The client then forgets what it knows of the

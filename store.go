@@ -89,11 +89,11 @@ type Store interface {
 	AdvanceUpTo(ctx context.Context, upTo []UpTo, limit int, lease Lease) ([]MarkedUpTo, []Claimed, error)
 
 	// AdvanceOwn applies what one user alone may know: marks of one user and one socket, no two of
-	// the same message, and returns one result each in the order of the argument. What becomes of
-	// each is said by [OwnMark.Apply]; [Place.Rev] rises by one in each conversation in which the
-	// call changed something. A private mark need not be kept once the place has reached its
-	// message. If a mark with an [OwnMark.Reach] changes something, it also advances the seq up to
-	// which AdvanceUpTo has looked.
+	// the same message, and returns one result each in the order of the argument. [OwnMark.Apply]
+	// says what becomes of each. [Place.Rev] rises by one in each conversation in which the call
+	// changed something. A private mark need not be kept once the place has reached its message. If
+	// a mark with an [OwnMark.Reach] changes something, it also advances the seq up to which
+	// AdvanceUpTo has looked.
 	//
 	// It changes no receipt, count or version. What it changes shows in Unread, in the Own of List
 	// for its Viewer, and in the Flag of later marks of the user. The events of [OwnEvents] are

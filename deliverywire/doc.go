@@ -40,9 +40,9 @@
 //		"updates": [{"message": "m1", "own": "read"}]
 //	}
 //
-// A page that shows badges takes its user's place from it, unless it knows a higher "rev" of the
-// conversation. If the "rev" is more than 1 above the one that the page knows, the page missed
-// something, and asks for what is unread. It never answers such an event with a mark.
+// A page that shows badges takes its user's place from the event, unless the page knows a higher
+// "rev" of the conversation. If the "rev" is more than 1 above the one that the page knows, the
+// page missed something, and asks for what is unread. It never answers such an event with a mark.
 //
 // Nothing else about an event reaches a client. Above all, the socket that made the change
 // ([delivery.Event.Except]) is for the notifier to compare: a client that knows the socket of

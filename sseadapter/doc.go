@@ -56,8 +56,8 @@
 // changes when the bus says so, or when an event has been missing for 1 s.
 //
 // Catching up leaves out "own" events: a page that shows badges asks for what is unread whenever
-// its stream says hello. Such events come if the tracker's notifier is a [delivery.OwnNotifier], as
-// above.
+// its stream says hello. There are "own" events if the tracker's notifier is a
+// [delivery.OwnNotifier], as above.
 //
 // A page that has loaded its messages passes the version and the epoch that came with them in the
 // parameter "since" of the URL. "since" has the form of an event's id: the epoch, and the version
