@@ -19,8 +19,8 @@ const (
 	Capped Reason = "capped"
 )
 
-// ReasonFor returns why a receipt shows no more than this status, if the recipient's cap is the
-// reason. It is how every [Store] fills [Receipt.Reason].
+// ReasonFor returns the [Reason] of a receipt that shows the status, if the recipient's cap keeps
+// others from ever seeing more, and "" otherwise. It is how every [Store] fills [Receipt.Reason].
 func ReasonFor(shown, cap Status) Reason {
 	switch {
 	case cap == Sent:

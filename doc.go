@@ -38,9 +38,9 @@
 //   - The socket that triggered a change is not told of it; all others are, unless the change is
 //     private.
 //   - Statuses only move forward, in whatever order marks arrive, and even if they repeat or race.
-//   - No committed change goes unannounced. Within seconds after the last fault ends, the Notifier
-//     has accepted an event for every committed status of a recipient, with that status or a later
-//     one. An event that it refuses for good becomes a dead letter, which the app can list
+//   - No committed change goes unannounced. For every committed status of a recipient, the Notifier
+//     accepts an event that has this status or a later one, within seconds after the last fault
+//     ends. An event that it refuses for good becomes a dead letter, which the app can list
 //     ([Tracker.DeadLetters]) and replay ([Tracker.Replay]).
 //   - A client that missed events can catch up exactly: [Tracker.Changes] returns all that changed
 //     since the version it holds.
@@ -64,7 +64,7 @@
 // The Store commits each change together with an event that announces it. The events that wait to
 // be published are the outbox. The relay, [Tracker.Run], publishes the outbox outside of every
 // transaction. It publishes at once what its own process commits. If a process crashes, another
-// relay publishes what is left when that process's lease (Options.Lease) has ended. What happens
+// relay publishes its remaining events once their lease (Options.Lease) has ended. What happens
 // when something fails:
 //
 //	a crash before the commit                nothing happened

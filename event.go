@@ -63,7 +63,7 @@ var errKind = &InvalidError{Field: "kind", Reason: "is not message, status, dele
 // An event of the kind [OwnChanged] is for the devices of its User and for nobody else. It covers
 // no versions: Conversation, From and To are zero, and each update has its Own.
 type Event struct {
-	ID           int64  `json:"id"` // the outbox's own, the same at every attempt
+	ID           int64  `json:"id"` // given by the outbox; the same at every attempt
 	Kind         Kind   `json:"kind"`
 	Conversation string `json:"conversation"`
 
@@ -133,6 +133,6 @@ type Update struct {
 // device that knows a higher [Place.Rev] of the conversation ignores the place.
 type OwnUpdate struct {
 	Conversation string `json:"conversation"`
-	Status       Status `json:"status,omitzero"` // the user's own of the update's message, if the user may mark it
+	Status       Status `json:"status,omitzero"` // the user's own status of the update's message, if the user may mark it
 	Place        Place  `json:"place"`
 }

@@ -49,9 +49,9 @@ type Keeper interface {
 	// More. In place of the name others see "": as the Sender of messages, also in events that are
 	// made later, and as the Recipient of receipts, which come last in a page of Receipts. All else
 	// stays, without a new version. For every other call the conversation has no such user, and if
-	// a later message names the user again, that is a new user. When a message is next sent to the
-	// key of a roster with the user, the key gets a new roster. What only the user may know is
-	// dropped.
+	// a later message names the user again, that is a new user. A roster that contains the user is
+	// no longer found by its key: the next message to that key makes a new roster. What only the
+	// user may know is dropped.
 	//
 	// The last call also takes the name out of the outbox and the dead letters: events for the user
 	// alone are dropped, and others have "" in place of the name.
@@ -105,5 +105,5 @@ type Deletion struct {
 type Deleted struct {
 	Header  Header // the ID, the Conversation and the Seq alone; zero if no message ever had the id
 	Changed bool   // this call deleted it
-	Blocked bool   // not tried: another transaction has locked the conversation; only Header is set too, if the message was found
+	Blocked bool   // not tried: another transaction has locked the conversation; all else is zero, except Header if the message was found
 }

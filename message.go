@@ -121,8 +121,8 @@ type Receipt struct {
 	DeliveredAt time.Time `json:"delivered_at,omitzero"`
 	ReadAt      time.Time `json:"read_at,omitzero"`
 
-	// Reason says why others see no more of the recipient, if the message's audience is the reason.
-	// Only [Tracker.Receipts] tells it.
+	// Reason is set if the message's audience keeps others from ever seeing more of the recipient
+	// than Status. Only [Tracker.Receipts] sets it.
 	Reason Reason `json:"reason,omitempty"`
 }
 
@@ -148,10 +148,10 @@ func (r *Receipt) Advance(h Header, to Status, at time.Time) bool {
 }
 
 // Own is a receipt as its recipient knows it. Its status is the highest that the recipient has
-// marked, hidden marks included, or [Read] after [Tracker.Dismiss]. The result of a mark that hides
-// nothing leaves earlier hidden marks out: see [Tracker.MarkDelivered]. The version and the times
-// are those that others may see, and zero if others see nothing. It is a separate type so that it
-// is not shown to other users by mistake.
+// marked, hidden marks included, or [Read] after [Tracker.Dismiss]. The one exception is the result
+// of a mark that hides nothing, which ignores earlier hidden marks: see [Tracker.MarkDelivered].
+// The version and the times are those that others may see, and zero if others see nothing. It is a
+// separate type so that it is not shown to other users by mistake.
 type Own Receipt
 
 // Query asks for messages of one conversation, in order of seq. With a Conversation alone it asks
@@ -184,8 +184,8 @@ type ReceiptQuery struct {
 
 	// Status, if set, leaves out all receipts but those at exactly this status: [Sent] are the
 	// recipients whom the message has not reached, [Delivered] those who have it and have not read
-	// it. Untracked recipients are listed under no status, and recipients who hide reads not under
-	// Delivered, because others will never see more of them.
+	// it. Untracked recipients are listed under no status, and recipients who hide reads are not
+	// listed under Delivered, because others will never see more of them.
 	Status Status
 }
 

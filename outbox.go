@@ -49,7 +49,7 @@ const (
 	SettleRetry                      // due again After
 	SettleRelease                    // due again After, and the attempt does not count
 	SettleBury                       // to the dead letters, with Reason
-	SettleRequeue                    // a dead letter becomes due at once, as Event, with its id and no attempts
+	SettleRequeue                    // a dead letter is due again at once: Event replaces it, with the same id and no attempts
 	SettleDiscard                    // a dead letter is gone
 )
 

@@ -87,9 +87,9 @@ type OverdueClaim struct {
 //
 // The database's clock decides, whatever the clocks of the processes say. So nobody is returned
 // early. If a transaction commits after its message was due, one of the next calls finds the
-// message, as long as the transaction was open for at most an hour. After that the message is found
-// with the next one of its conversation. Open messages have no recipients, so rules pass over them.
-// Erased users are passed over too.
+// message, if the transaction was open for at most an hour. If it was open for longer, the message
+// is found when the next message of its conversation is due. Open messages have no recipients, so
+// rules pass over them. Erased users are passed over too.
 //
 // Overdue returns an [*InvalidError] that names the field of the rule, or "limit", if that is out
 // of bounds. It needs an [OverdueStore]; with any other store it returns [errors.ErrUnsupported].
@@ -133,8 +133,8 @@ func (t *Tracker) overdue(ctx context.Context, store OverdueStore, rule OverdueR
 }
 
 // OverdueDone says that the app has dealt with recipients that [Tracker.Overdue] returned, up to
-// [MaxBatch] of them, and returns how many were still reserved for it. A recipient who is not
-// among these was returned to another call meanwhile, or is done already.
+// [MaxBatch] of them, and returns how many of them were still reserved by the call that returned
+// them. The others were returned by another call meanwhile, or are done already.
 //
 // OverdueDone returns an [*InvalidError] of the field "due" if there are more than MaxBatch. If ctx
 // has no deadline, it takes at most [Options.WriteTimeout]. If the error wraps [ErrOutcomeUnknown],
@@ -218,9 +218,9 @@ type OverdueStore interface {
 	// has passed since the message was stored. If the recipient is overdue, each call returns it,
 	// as long as it is not under a lease, not settled, still overdue, and the rule's Within has not
 	// passed. A recipient who is being settled at the same time is either settled or returned.
-	// Recipients that an earlier call has returned take at most 1/2 of the limit, rounded down, and
-	// what new ones leave of it. A call looks at a bounded number of messages and recipients; More
-	// says that a further call may find somebody now.
+	// Recipients that an earlier call has returned take at most 1/2 of the limit, rounded down,
+	// unless there are too few new recipients to fill the rest. A call looks at a bounded number of
+	// messages and recipients; More says that a further call may find somebody now.
 	Overdue(ctx context.Context, rule OverdueRule, limit int, lease Lease) (OverdueResult, error)
 
 	// SettleOverdue ends claims for good, and returns how many of them were there to settle. A

@@ -46,7 +46,7 @@ type OwnMark struct {
 	User         string
 	Socket       string // not told of the change, if set
 	Status       Status // Delivered or Read; of OwnDismissed it is Read, of OwnFlagged 0
-	Reach        Status // for OwnMarkedUpTo: up to the message, AdvanceUpTo has nothing left to advance to this status; 0 if not known
+	Reach        Status // for OwnMarkedUpTo: AdvanceUpTo has done all that it can for this status up to the message; 0 if not known
 	Admitted     bool   // the app's rule lets the user mark open messages here
 	Tell         bool   // an event tells the user's devices
 	Trace        string // of the call; see [Event.AddTrace]
@@ -57,7 +57,7 @@ type MarkedOwn struct {
 	Header  Header // of the message; zero if there is none in that conversation
 	May     bool   // the user may make the mark
 	Changed bool   // it changed something
-	Status  Status // the user's own of the message, after the mark; 0 if there is none
+	Status  Status // the user's own status of the message, after the mark; 0 if there is none
 	Place   Place  // after all marks of the call
 }
 

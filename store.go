@@ -14,10 +14,9 @@ import (
 // Words. Every conversation has a version, a counter that starts at 0. A change is a new message,
 // one receipt's advance, or a [Keeper]'s deletion or prune; it takes the next version of its
 // conversation under a lock that is held until the commit, so that versions become visible in order
-// and without gaps. A message's
-// seq is the version of its sending; its version is that of its last change. Committed events that
-// the Notifier has not accepted yet are the outbox. An event is due when its time has come and
-// nobody holds it.
+// and without gaps. A message's seq is the version of its sending; its version is that of its last
+// change. Committed events that the Notifier has not accepted yet are the outbox. An event is due
+// when its time has come and nobody holds it.
 //
 // For every method:
 //
@@ -58,8 +57,8 @@ type Store interface {
 	// Advance applies marks, no two of them of the same message and user, and returns one result
 	// each in the order of the argument. A mark advances the user's receipt, by the rules of
 	// [Receipt.Advance], if the message exists, the user is not its sender, and the user is a
-	// frozen recipient or, for an open message, is [Mark.AdmittedTo] its conversation. For an open
-	// message, Advance makes a missing receipt. No other mark changes anything. The receipt
+	// frozen recipient or, for an open message, [Mark.AdmittedTo] is true for its conversation. For
+	// an open message, Advance makes a missing receipt. No other mark changes anything. The receipt
 	// advances to the status that [Shown] returns for the mark's status and the user's cap in the
 	// message's roster. Each advance takes a version of its own, which becomes the receipt's and
 	// the message's, and is counted by [Tally.Count].
@@ -74,10 +73,10 @@ type Store interface {
 	// seq, those of the user's receipts at or before the named message that are below the status
 	// and that Advance would advance. Messages that only lack admission are left out and counted.
 	// The versions that one up-to mark takes are contiguous. It also moves the user's
-	// Place.Delivered, and as Read also Place.Badge, to [MarkedUpTo.Reached]. It leaves the [Place]
-	// as it is if a message was left out ([UpTo.Covered]) or shows less of the user than the mark
-	// says ([MarkedUpTo.Capped]). A store should remember up to where it has looked, so that the
-	// work is proportional to what is new.
+	// Place.Delivered to [MarkedUpTo.Reached], and with the status Read it moves Place.Badge there
+	// too. The [Place] stays as it is if a message was left out ([UpTo.Covered]), or if others may
+	// see less of the user than the mark says ([MarkedUpTo.Capped]). A store should remember up to
+	// where it has looked, so that the work is proportional to what is new.
 	//
 	// The whole call advances at most limit receipts, and looks at a bounded number of messages for
 	// each up-to mark, such as 5,000. What is beyond either bound is left for a later call
@@ -186,7 +185,7 @@ var (
 
 // NewMessage is what [Store.Create] stores: a validated message. The store assigns its Seq.
 type NewMessage struct {
-	Header    // without Seq, Total and Readers, and with the Quorum asked for: Sized makes it the stored Header
+	Header    // its Quorum is the one asked for; Seq, Total and Readers are not set: Sized returns the stored Header
 	Body      string
 	Roster    string   // the roster's key, up to [MaxID] + 1 bytes; "" exactly if Open
 	Members   []string // of the roster: distinct, sorted; nil if they are known from an earlier message
@@ -246,7 +245,7 @@ type Marked struct {
 	Receipt Receipt // the user's, after the mark; zero if there is none
 	Changed bool    // this mark advanced it
 	Flag    int64   // of the user's [Place]
-	Blocked bool    // not tried: another transaction has locked the conversation; only Header is set too, if the message was found
+	Blocked bool    // not tried: another transaction has locked the conversation; all else is zero, except Header if the message was found
 }
 
 // UpTo is what [Store.AdvanceUpTo] applies: a validated claim of one user to have received or seen
@@ -281,7 +280,7 @@ type MarkedUpTo struct {
 	Reached int64 // all messages at or before this seq are done or in LeftOut; at most the seq of the named one
 	More    bool  // Reached is before the named message
 	Flag    int64 // of the user's [Place]
-	Blocked bool  // not tried: another transaction has locked the conversation; only Header is set too, if the message was found
+	Blocked bool  // not tried: another transaction has locked the conversation; all else is zero, except Header if the message was found
 }
 
 // List is what [Store.List] is asked for: a validated [Query], or changes.

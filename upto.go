@@ -5,8 +5,8 @@ import (
 	"context"
 )
 
-// UpToResult is what an up-to mark changed. The versions from From to To are all its own if To -
-// From + 1 equals Changed. If the range is larger, it contains changes of others, which can happen
+// UpToResult is what an up-to mark changed. If To - From + 1 equals Changed, the mark took all
+// versions from From to To. If the range is larger, it contains changes of others, which can happen
 // if the mark took several transactions. A client that counts versions then reads
 // [Tracker.Changes].
 type UpToResult struct {
@@ -22,16 +22,16 @@ type MessageRef struct {
 }
 
 // MarkUpTo marks all messages of the conversation up to and including the named one, as far as the
-// actor is a recipient. A user who comes back needs one call, and not one for each message. The
-// actor's own messages, and those with other frozen recipients only, are passed over; the named
-// message may be one of them.
+// actor is a recipient. A user who comes back needs one call, and not one for each message.
+// MarkUpTo passes over the actor's own messages, and frozen messages of which the actor is no
+// recipient. The named message may be such a message.
 //
-// A message that is not in the conversation is [ErrNotFound]. When nothing could be marked and the
-// actor neither sent nor received the named message, it is [ErrNotRecipient] or [ErrForbidden].
-// The part of a mark that [Actor.Hide] or an [Audience] hides is one step, however many messages
-// there are: the actor's own [Place] moves up to the named message. If the app's rule does not let
-// the actor mark open messages there, the Place does not move, and only the named message gets the
-// hidden mark. With [HideAll] the rule is asked before the write.
+// A message that is not in the conversation is [ErrNotFound]. If nothing could be marked, and the
+// actor neither sent the named message nor has a receipt of it, the error is [ErrNotRecipient] or
+// [ErrForbidden]. What [Actor.Hide] or an [Audience] hides of the mark is stored as one change,
+// however many messages there are: the actor's own [Place] moves up to the named message. If the
+// app's rule does not let the actor mark open messages there, the Place does not move, and only the
+// named message gets the hidden mark. With [HideAll] the rule is asked before the write.
 //
 // Long stretches are marked in several transactions, oldest first, so after an error a part may be
 // done; repeating the call does the rest.
