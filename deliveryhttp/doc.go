@@ -75,11 +75,12 @@
 // with neither the newest ones. It returns 50 messages, or as many as "limit" says, up to 500.
 //
 // GET /receipts orders receipts by recipient, byte for byte. It returns 50, or as many as "limit"
-// says, up to 500. A recipient who was untracked when the message was sent has the "reason"
-// "untracked", and one who hid reads and has the message "capped". With a "status" it returns the
-// receipts at exactly that status, but for those with a reason: "sent" are the recipients whom the
-// message has not reached. If "more" is true, the next page is the one with "next" as its "after".
-// A page with a "status" may have few receipts, or none, although "more" is true.
+// says, up to 500. If the recipient was untracked when the message was sent, the "reason" is
+// "untracked". If the recipient hid reads and has the message, it is "capped". With a "status" it
+// returns only the receipts that are at exactly that status and have no reason. Those at "sent" are
+// of recipients whom the message has not reached. If "more" is true, the next page is the one with
+// "next" as its "after". A page with a "status" may have few receipts, or none, although "more" is
+// true.
 //
 // A page of messages or changes ends before it exceeds 1 MiB ([delivery.MaxPage]), and may
 // therefore have fewer items than asked for. If "more" is true, there are more, and the client asks
@@ -88,10 +89,10 @@
 // GET /unread tells what the user has not read in each of up to 200 conversations, as a list of
 // {conversation, count, more, flagged, first?, newest?, version, floor?, place} in the order of the
 // query: a list of conversations with their badges is one request. It counts up to 1,000 messages;
-// "more" is true if there are more. GET /messages with "after" = seq of "first" − 1 begins with
-// that message. "newest" is the newest message, with the first 256 characters of its body. POST
-// /marks/up-to with its id empties the badge. Conversations that the user may not view are left
-// out.
+// "more" is true if there are more. A page of GET /messages begins with the message in "first" if
+// "after" is the seq of that message, minus 1. "newest" is the newest message, with the first 256
+// characters of its body. POST /marks/up-to with its id empties the badge. Conversations that the
+// user may not view are left out.
 //
 // A server with untrusted clients also needs a write deadline ([http.Server] WriteTimeout).
 // Otherwise a client that reads nothing keeps its answer in the server's memory.

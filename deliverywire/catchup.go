@@ -3,7 +3,7 @@ package deliverywire
 import "github.com/msgdelivery/delivery"
 
 // CatchUp returns the events that bring a client to the version of a page, in order. The page is
-// what [delivery.Tracker.Changes] returned with the parameter from as its cursor's version. The
+// what [delivery.Tracker.Changes] returned for a cursor whose version is the parameter from. The
 // page must not be a Reset, and must have the client's epoch. The events cover the versions after
 // from, up to the page's. There are none if nothing changed.
 //

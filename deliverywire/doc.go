@@ -67,14 +67,14 @@
 //     events of these exclude its socket. An up-to mark of more than 1,000 messages takes several
 //     transactions. If to − from + 1 > changed in its answer, other users made changes in between,
 //     and the page reads the changes.
-//  5. The answer to a mark has the user's receipt, and not the new state of the message. A page
-//     that shows how far the messages of others have got reads the changes after its own marks.
+//  5. The answer to a mark has the user's receipt, and not the new state of the message. If a page
+//     shows the statuses of other users' messages, it reads the changes after its own marks.
 //  6. It reads the changes whenever its connection is open again, because it may have missed events
 //     in between. It first waits for a random part of 6 s, because all pages reconnect at the same
 //     moment. A stream of sseadapter catches up by itself.
 //  7. It fetches a new message whose update has no "body" or says "body_omitted".
-//  8. It takes "own" of an "own" event for its user's own status of the message. By the event's
-//     place all messages at or before "badge" are read, too, and those at or before "delivered"
-//     have arrived. If the "rev" is more than 1 above the one that the page knows, the page missed
-//     such events. It then asks for what is unread, and loads its messages again.
+//  8. The "own" in an "own" event is the user's own status of the message. By the event's place,
+//     all messages at or before "badge" count as read by the user too, and all at or before
+//     "delivered" as delivered. If the "rev" is more than 1 above the one that the page knows, the
+//     page missed such events. It then asks for what is unread, and loads its messages again.
 package deliverywire

@@ -44,8 +44,8 @@ type Update struct {
 	Total     int             `json:"total,omitempty"`  // frozen recipients that are tracked; 0 for an open audience
 	Hiding    int             `json:"hiding,omitempty"` // those of them who hide reads
 
-	// These four are the receipt that advanced, as of Version, or in a catch-up the user's own.
-	// They are absent in the "message" event of a new message.
+	// These four are the receipt that advanced, at Version. In a catch-up they are the receipt of
+	// the client's own user. They are absent in the "message" event of a new message.
 	Recipient       string          `json:"recipient,omitempty"`
 	RecipientStatus delivery.Status `json:"recipient_status,omitempty"`
 	DeliveredAt     time.Time       `json:"delivered_at,omitzero"` // RFC 3339, UTC, up to microseconds

@@ -23,8 +23,8 @@ const MaxData = 64 << 10
 
 // NotifierOptions adjust a [Notifier]. The zero value of each field means its default.
 type NotifierOptions struct {
-	// Prefix and the [Token] of the conversation's id are the subject of the conversation. It ends
-	// with a dot. Defaults to [DefaultPrefix].
+	// Prefix begins the subject of each conversation, and the [Token] of the conversation's id
+	// follows. Prefix must end with a dot. Defaults to [DefaultPrefix].
 	Prefix string
 }
 

@@ -1,8 +1,8 @@
 // Package redisadapter connects the processes of an app through Redis. It is a module of its own,
 // and uses go-redis.
 //
-// A [Bus] brings events from the process whose relay publishes them to all that clients are
-// connected to. With it, sseadapter works with any number of processes:
+// A [Bus] brings events from the process whose relay publishes them to every process that has
+// clients connected. With it, sseadapter works with any number of processes:
 //
 //	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
 //	bus := redisadapter.NewBus(client, nil)
