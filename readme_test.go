@@ -33,8 +33,8 @@ func TestREADME(t *testing.T) {
 	}
 }
 
-// TestREADMEStartsAnApp runs the commands by which the README starts an app of one's own, up to the
-// last, which would serve it.
+// TestREADMEStartsAnApp runs the commands by which the README starts an app of one's own, with
+// either example, up to the last, which would serve it.
 func TestREADMEStartsAnApp(t *testing.T) {
 	_, rest, _ := strings.Cut(readme(t), "Start your own with a small program")
 	var commands []string
@@ -58,15 +58,67 @@ func TestREADMEStartsAnApp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, driver, _ := strings.Cut(string(modules), "modernc.org/sqlite ")
-	driver, _, _ = strings.Cut(driver, "\n") // and not the newest one, which is the network's to say
-	script := strings.NewReplacer(
-		"../delivery", repository, "../myapp", filepath.Join(t.TempDir(), "myapp"),
-		"go mod tidy", "go mod edit -require modernc.org/sqlite@"+driver+" && go mod tidy",
-	).Replace(strings.Join(commands, "\n"))
-	shell := exec.CommandContext(t.Context(), "sh", "-ec", script)
-	shell.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-buildvcs=false")
-	if out, err := shell.CombinedOutput(); err != nil {
+	var pins string // of the modules that the apps need, and not the newest ones, which are the network's to say
+	for _, module := range []string{"modernc.org/sqlite", "github.com/coder/websocket"} {
+		_, version, _ := strings.Cut(string(modules), module+" ")
+		version, _, _ = strings.Cut(version, "\n")
+		pins += "go mod edit -require " + module + "@" + version + " && "
+	}
+	for _, example := range []string{"examples/sse", "examples/pusher"} {
+		script := strings.NewReplacer(
+			"../delivery", repository, "../myapp", filepath.Join(t.TempDir(), "myapp"), "examples/sse", example, "go mod tidy", pins+"go mod tidy",
+		).Replace(strings.Join(commands, "\n"))
+		shell := exec.CommandContext(t.Context(), "sh", "-ec", script)
+		shell.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-buildvcs=false")
+		if out, err := shell.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v:\n%s", example, err, out)
+		}
+	}
+}
+
+// TestREADMEAddsTheLibraryToAnApp compiles the lines that an app needs beside the file that it
+// copies from an example.
+func TestREADMEAddsTheLibraryToAnApp(t *testing.T) {
+	_, rest, ok := strings.Cut(readme(t), "```go\nfunc currentUser")
+	function, rest, ok2 := strings.Cut(rest, "\n\n")
+	lines, _, ok3 := strings.Cut(rest, "```\n")
+	if !ok || !ok2 || !ok3 {
+		t.Fatal("the README adds the library to no app")
+	}
+	copied, err := os.ReadFile("examples/sse/delivery.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"delivery.go": string(copied), "main.go": `package main
+
+import (
+	"context"
+	"database/sql"
+	"net/http"
+)
+
+var members []string
+
+func main() {}
+
+func userOf(*http.Request) string { return "" }
+
+func check(error) {}
+
+func currentUser` + function + `
+
+func serve(ctx context.Context, mux *http.ServeMux) {
+	` + lines + `
+}
+`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, filepath.Join(dir, "main.go"), filepath.Join(dir, "delivery.go"))
+	build.Dir = "examples" // whose module has the driver
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Errorf("%v:\n%s", err, out)
 	}
 }

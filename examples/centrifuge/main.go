@@ -69,7 +69,7 @@ func signIn(w http.ResponseWriter, r *http.Request) {
 func home(w http.ResponseWriter, r *http.Request) {
 	user, _ := currentUser(r)
 	w.Header().Set("Cache-Control", "no-store") // or the Back button shows the page of a user who has signed out
-	page.Execute(w, map[string]string{"User": user})
+	page.Execute(w, map[string]any{"User": user, "Members": members})
 }
 
 // newNode returns a node that does not run yet. If redis is set, the node shares its channels with

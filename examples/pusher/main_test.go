@@ -29,13 +29,13 @@ func newServer(t *testing.T, pusher *pushertest.Server) string {
 	}
 	t.Cleanup(func() { db.Close() })
 	config := pusheradapter.Config{AppID: pusher.AppID, Key: pusher.Key, Secret: pusher.Secret, Host: pusher.Host()}
-	app, tracker, err := newApp(t.Context(), db, config)
+	app, run, err := newApp(t.Context(), db, config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error)
-	go func() { ended <- tracker.Run(ctx) }()
+	go func() { ended <- run(ctx) }()
 	server := httptest.NewServer(app)
 	t.Cleanup(func() {
 		server.Close()

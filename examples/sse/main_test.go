@@ -32,7 +32,9 @@ func newServer(t *testing.T) string {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		run(ctx)
+		if err := run(ctx); err != nil {
+			t.Error(err)
+		}
 	}()
 	server := httptest.NewServer(app)
 	t.Cleanup(func() {

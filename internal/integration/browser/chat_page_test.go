@@ -93,6 +93,17 @@ func TestChatPage(t *testing.T) {
 		alice.pressEnter()
 		alice.waitTicks("refuse me not", "read")
 	})
+	t.Run("the composer grows with its text in a browser without field-sizing, too", func(t *testing.T) {
+		const height = `document.querySelector('#composer textarea').clientHeight`
+		eval[any](alice, `void (CSS.supports = () => false, document.querySelector('#composer textarea').style.fieldSizing = 'fixed')`)
+		low := eval[int](alice, height)
+		alice.typeInto("#composer textarea", "one\ntwo\nthree")
+		alice.wait(height+` > 2 * %s`, low)
+		alice.pressEnter()
+		alice.waitTicks("one\ntwo\nthree", "read")
+		alice.wait(height+` === %s`, low)
+		alice.reload()
+	})
 	t.Run("a growing composer and a phone's keyboard hide no new message, and it is read", func(t *testing.T) {
 		for i := range 8 {
 			alice.write(strings.Repeat("fill the screen ", i+1))
