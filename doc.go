@@ -26,7 +26,7 @@
 //   - to say who may do what: [Action]
 //   - to publish: [Notifier], [NotifierFunc], [OwnNotifierFunc], [Notifiers], [Bus], [LocalBus],
 //     [Event], [Update]; [RetryAfter], [Permanent], [Refused]
-//   - to operate: [Backlog], [DeadLetter], [DeadQuery], [Drift]
+//   - to operate: [Backlog], [DeadLetter], [DeadQuery], [Drift], [Hour]
 //   - to tell failures apart: [InvalidError], and the variables whose names begin with Err
 //
 // An app meets a few more as arguments and results of these. All others are for a [Store] of your

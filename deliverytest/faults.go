@@ -43,9 +43,9 @@ func LosingStore(store delivery.Store, fault Fault) delivery.Store {
 	return faulty(&faultyStore{store: store, after: fault})
 }
 
-// faultyStore is a [delivery.ParallelStore], a [delivery.SweepStore], a [delivery.Keeper] and a
-// [delivery.OverdueStore] over any store: over one that is none of them, it does what the Tracker
-// does with such a store.
+// faultyStore is a [delivery.ParallelStore], a [delivery.SweepStore], a [delivery.Keeper], a
+// [delivery.OverdueStore] and a [delivery.HourStore] over any store: over one that is none of them,
+// it does what the Tracker does with such a store.
 type faultyStore struct {
 	store         delivery.Store
 	before, after Fault
@@ -59,6 +59,7 @@ var (
 	_ delivery.SweepStore    = (*faultyStore)(nil)
 	_ delivery.Keeper        = (*faultyStore)(nil)
 	_ delivery.OverdueStore  = (*faultyStore)(nil)
+	_ delivery.HourStore     = (*faultyStore)(nil)
 	_ delivery.TxStore       = faultyTxStore{}
 )
 
@@ -121,6 +122,14 @@ func (s *faultyStore) Overdue(ctx context.Context, rule delivery.OverdueRule, li
 
 func (s *faultyStore) SettleOverdue(ctx context.Context, claims []delivery.OverdueClaim) (int, error) {
 	return keep(s, "SettleOverdue", func(o delivery.OverdueStore) (int, error) { return o.SettleOverdue(ctx, claims) })
+}
+
+func (s *faultyStore) CountHour(ctx context.Context) (bool, error) {
+	return keep(s, "CountHour", func(h delivery.HourStore) (bool, error) { return h.CountHour(ctx) })
+}
+
+func (s *faultyStore) Hours(ctx context.Context, from time.Time, limit int) ([]delivery.Hour, error) {
+	return keep(s, "Hours", func(h delivery.HourStore) ([]delivery.Hour, error) { return h.Hours(ctx, from, limit) })
 }
 
 // keep is call1 for what not every store can do.

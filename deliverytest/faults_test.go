@@ -37,6 +37,8 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	overdue, err := store.(delivery.OverdueStore).Overdue(ctx, unread, 1, lease(long))
 	errs["Overdue"] = err
 	_, errs["SettleOverdue"] = store.(delivery.OverdueStore).SettleOverdue(ctx, nil)
+	_, errs["CountHour"] = store.(delivery.HourStore).CountHour(ctx)
+	_, errs["Hours"] = store.(delivery.HourStore).Hours(ctx, noon, 1)
 	_, errs["Claim"] = store.Claim(ctx, 1, lease(long))
 	_, errs["Settle"] = store.Settle(ctx, nil)
 	_, errs["Dead"] = store.Dead(ctx, 0, 1)

@@ -67,6 +67,19 @@ func TestOverdueStore(t *testing.T, open func(t *testing.T) delivery.OverdueStor
 	}
 }
 
+// TestHourStore tests what a [delivery.HourStore] promises beyond a [delivery.Store], as TestKeeper
+// does for a keeper, but for when an hour is due. If what open returns is a [delivery.Keeper] too,
+// the rule about messages that are deleted and users who are erased is tested as well.
+func TestHourStore(t *testing.T, open func(t *testing.T) delivery.HourStore) {
+	cases := hourCases
+	if _, keeps := open(t).(delivery.Keeper); keeps {
+		cases = slices.Concat(cases, hourKeeperCases)
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t), nil) })
+	}
+}
+
 var allOverdueCases = slices.Concat(overdueCases, capOverdueCases)
 
 var allKeeperCases = slices.Concat(keeperCases, pruneCases, eraseCases, verifyCases, capKeeperCases)

@@ -1,5 +1,6 @@
 // Package inspector serves pages on which an app's operators see what a [delivery.Tracker] does:
-// the outbox, the dead letters, and what became of one message. The pages need no script.
+// the outbox, the dead letters, what became of one message, and of all messages hour by hour. The
+// pages need no script.
 //
 //	recorder := inspector.NewRecorder()
 //	tracker, err := delivery.New(store, notifier, &delivery.Options{Authorize: mayDo, Observer: recorder.Observer(nil)})
@@ -13,6 +14,7 @@
 // # Pages
 //
 //	GET  /                                   the outbox, and the relay and failures of this process
+//	GET  /funnel     ?days=                  how many messages were delivered and read, hour by hour, of 1 day or 7
 //	GET  /dead       ?after= &all=           dead letters, 50 a page, in order of their events' ids
 //	GET  /confirm    ?do= &event= &event= …  asks whether to replay or discard these
 //	POST /replay     event= …                replays up to 50 dead letters
@@ -30,6 +32,10 @@
 // are shown, unless [Options.Redact] changes them; ids with characters that cannot be seen are
 // quoted. A message's page makes at most 5 statements, and none that grows with the history. It
 // shows only those dead letters of its conversation that are among the oldest 100 of all.
+//
+// The funnel shows what the app has counted. It is empty unless some process calls
+// [delivery.Tracker.CountHours] about once a minute, or the store is that of package memstore. The
+// page makes one statement, by the key of a small table with a row for each hour.
 //
 // A [Recorder] knows what happened in its own process since the process started. Behind a load
 // balancer, another request may reach another process: each page names the one that made it.

@@ -118,6 +118,7 @@ func New(tracker *delivery.Tracker, gate func(*http.Request) (Access, error), op
 		"/":          {http.MethodGet, h.overview},
 		"/dead":      {http.MethodGet, h.deadLetters},
 		"/message":   {http.MethodGet, h.message},
+		"/funnel":    {http.MethodGet, h.funnel},
 		"/confirm":   {http.MethodGet, h.confirm},
 		"/replay":    {http.MethodPost, h.replay},
 		"/discard":   {http.MethodPost, h.discard},

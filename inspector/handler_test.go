@@ -27,7 +27,7 @@ func TestNew(t *testing.T) {
 }
 
 func TestHandler(t *testing.T) {
-	paths := []string{"/", "/dead", "/message?id=m1", "/confirm?do=replay&event=1", "/replay", "/discard", "/style.css", "/icon.svg", "/nowhere", ""}
+	paths := []string{"/", "/funnel", "/dead", "/message?id=m1", "/confirm?do=replay&event=1", "/replay", "/discard", "/style.css", "/icon.svg", "/nowhere", ""}
 
 	t.Run("who may not look learns nothing, not even which pages there are", func(t *testing.T) {
 		d := newDesk(t, memstore.New(), inspector.Options{Actions: true})
@@ -75,11 +75,11 @@ func TestHandler(t *testing.T) {
 
 	t.Run("unknown pages are 404, and other methods 405", func(t *testing.T) {
 		d := newDesk(t, memstore.New(), inspector.Options{Actions: true})
-		for _, at := range []string{"/nowhere", "/dead/", "/Dead", "/%64ead", "//", "/./dead", "/layout.html", "/dead.html", "/web/style.css"} {
+		for _, at := range []string{"/nowhere", "/dead/", "/Dead", "/%64ead", "//", "/./dead", "/funnel/", "/funnel.html", "/layout.html", "/dead.html", "/web/style.css"} {
 			status, text := d.get("reader", at)
 			d.want(at, status, text, 404, "There is no such page.")
 		}
-		for _, at := range paths[:8] {
+		for _, at := range paths[:9] {
 			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "get"} {
 				post := at == "/replay" || at == "/discard"
 				if post == (method == "POST") && (post || method == "GET" || method == "HEAD") {

@@ -54,12 +54,12 @@ func (h *Handler) parse() map[string]*template.Template {
 		"conversation": func(id string) string { return visible(h.opts.Redact(ConversationID, id)) },
 		"text":         func(text string) string { return h.opts.Redact(FreeText, text) },
 		"own":          func(e delivery.Event) bool { return e.Kind == delivery.OwnChanged },
-		"count":        count, "span": span, "ago": func(at time.Time) string { return span(time.Since(at)) + " ago" },
+		"count":        count, "number": number, "share": share, "span": span, "ago": func(at time.Time) string { return span(time.Since(at)) + " ago" },
 		"stamp":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05.000 UTC") },
 		"machine": func(at time.Time) string { return at.UTC().Format(time.RFC3339Nano) },
 	}).ParseFS(web, "web/layout.html"))
 	all := make(map[string]*template.Template)
-	for _, page := range []string{"overview", "dead", "confirm", "done", "message", "problem"} {
+	for _, page := range []string{"overview", "dead", "confirm", "done", "message", "funnel", "problem"} {
 		all[page] = template.Must(template.Must(layout.Clone()).ParseFS(web, "web/"+page+".html"))
 	}
 	return all

@@ -101,6 +101,10 @@ func TestStoreFindsWhoIsOverdue(t *testing.T) {
 	})
 }
 
+func TestStoreCountsHours(t *testing.T) {
+	deliverytest.TestHourStore(t, func(*testing.T) delivery.HourStore { return memstore.New() })
+}
+
 func TestOverdueLooksAtSoManyRecipientsAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memstore.New()

@@ -61,8 +61,9 @@ type dialect struct {
 	// clock is the time of the database, in microseconds since 1970.
 	clock string
 
-	// addRule makes a rule of a name, a status and whom it is for, unless there is one.
-	addRule string
+	// keep, behind an INSERT … SELECT, leaves a row as it is that is there already. The column is the
+	// first one of the key.
+	keep func(column string) string
 
 	// serial says that the database lets in one writer at a time.
 	serial bool

@@ -21,7 +21,7 @@ var mysql = dialect{
 	ifFree:   " FOR UPDATE SKIP LOCKED",
 	tell:     lockedTell(mysqlNow),
 	clock:    mysqlNow,
-	addRule:  addRule(mysqlNow, "\nON DUPLICATE KEY UPDATE name = delivery_rules.name"),
+	keep:     func(column string) string { return "\nON DUPLICATE KEY UPDATE " + column + " = VALUES(" + column + ")" },
 	classify: mysqlFate,
 	settings: mysqlSettings,
 	lost:     func(err error) bool { return err.Error() == "invalid connection" }, // the driver keeps the cause to its log

@@ -147,12 +147,9 @@ WHERE name = ? AND status = ? AND whose = ?%s`
 			return lock == l.ifFree, nil
 		}
 	}
-	return false, l.exec(ctx, l.q, l.addRule, key...)
-}
-
-// addRule returns the text of [dialect.addRule].
-func addRule(now, keep string) string {
-	return "INSERT INTO delivery_rules (name, status, whose, since, head, tail) SELECT ?, ?, ?, n, n, n FROM (SELECT " + now + " AS n) now" + keep
+	return false, l.exec(ctx, l.q, `
+INSERT INTO delivery_rules (name, status, whose, since, head, tail)
+SELECT ?, ?, ?, n, n, n FROM (SELECT `+l.clock+` AS n) now`+l.keep("name"), key...)
 }
 
 // again claims up to n recipients whose leases have run out, and forgets those among them who are

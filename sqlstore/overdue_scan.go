@@ -18,14 +18,10 @@ func (l *looker) scan(ctx context.Context, from, to int64) (at int64, done bool,
 	if from >= to {
 		return to, true, nil
 	}
-	const stored = " FROM delivery_messages m /*! FORCE INDEX (delivery_messages_stored) */"
-	const between = " WHERE m.stored_at > ? AND m.stored_at <= ?"
-	const inOrder = " ORDER BY m.stored_at LIMIT "
-	far, err := query(ctx, l.q, scanInt, l.say("SELECT m.stored_at"+stored+between+inOrder+"1 OFFSET ?"), from, to, mostStored-1)
+	end, err := l.storedUpTo(ctx, l.q, from, to, mostStored)
 	if err != nil {
 		return 0, false, err
 	}
-	end := append(far, to)[0]
 	type candidate struct {
 		stored, conv, seq int64
 		seen, reader      int64
@@ -34,9 +30,9 @@ func (l *looker) scan(ctx context.Context, from, to int64) (at int64, done bool,
 		return []any{&c.stored, &c.conv, &c.seq, orZero[int64]{&c.seen}, orZero[int64]{&c.reader}}
 	}
 	found, err := queryInto(ctx, l.q, delivery.MaxBatch, columns, l.say(`
-SELECT /*! STRAIGHT_JOIN */ m.stored_at, m.conv, m.seq, u.seq, u.reader`+stored+
-		l.orNone("delivery_looked u", "PRIMARY", "u.conv = m.conv AND u.rule = ?")+between+`
-AND (u.seq IS NULL OR u.seq < m.seq OR u.seq = m.seq AND u.reader > 0)`+inOrder+"?"), l.id, from, end, delivery.MaxBatch)
+SELECT /*! STRAIGHT_JOIN */ m.stored_at, m.conv, m.seq, u.seq, u.reader`+fromStored+
+		l.orNone("delivery_looked u", "PRIMARY", "u.conv = m.conv AND u.rule = ?")+whereStored+`
+AND (u.seq IS NULL OR u.seq < m.seq OR u.seq = m.seq AND u.reader > 0) ORDER BY m.stored_at LIMIT ?`), l.id, from, end, delivery.MaxBatch)
 	if err != nil {
 		return 0, false, err
 	}

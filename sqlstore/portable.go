@@ -58,6 +58,24 @@ func (d *dialect) between(conv, after, before int64) (condition string, args []a
 	return "conv = ? AND seq > ? AND seq < ?", []any{conv, after, before}
 }
 
+// fromStored and whereStored are the parts of a statement about the messages m that were stored
+// after one time, and not after another.
+const (
+	fromStored  = " FROM delivery_messages m /*! FORCE INDEX (delivery_messages_stored) */"
+	whereStored = " WHERE m.stored_at > ? AND m.stored_at <= ?"
+)
+
+// storedUpTo returns when the last of the first n of these messages was stored, or if there are
+// fewer, the time to.
+func (d *dialect) storedUpTo(ctx context.Context, q delivery.DBTX, from, to int64, n int) (int64, error) {
+	last, err := query(ctx, q, scanInt, d.say("SELECT m.stored_at"+fromStored+whereStored+" ORDER BY m.stored_at LIMIT 1 OFFSET ?"), from, to, n-1)
+	return append(last, to)[0], err
+}
+
+// keepOnConflict is [dialect.keep] of Postgres and SQLite, which wants the WHERE to tell this ON from
+// that of a join.
+func keepOnConflict(string) string { return " WHERE true\nON CONFLICT DO NOTHING" }
+
 // exec executes a statement that is written once for all dialects.
 func (d *dialect) exec(ctx context.Context, q delivery.DBTX, text string, args ...any) error {
 	_, err := q.ExecContext(ctx, d.say(text), args...)

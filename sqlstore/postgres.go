@@ -17,7 +17,7 @@ var postgres = dialect{
 	ifFree:   " FOR UPDATE SKIP LOCKED",
 	tell:     "INSERT INTO delivery_outbox (ready_at, lease, attempts, payload) VALUES (clock_timestamp(), 0, 0, ?)",
 	clock:    pgClock,
-	addRule:  addRule(pgClock, " WHERE true\nON CONFLICT (name, status, whose) DO NOTHING"),
+	keep:     keepOnConflict,
 	begin:    begin("BEGIN ISOLATION LEVEL READ COMMITTED"),
 	inTx:     guard{enter: pgEnter, fail: pgFail},
 	classify: pgClassify,

@@ -19,7 +19,7 @@ var sqlite = dialect{
 	serial:   true,
 	tell:     lockedTell(sqliteNow),
 	clock:    sqliteNow,
-	addRule:  addRule(sqliteNow, " WHERE true\nON CONFLICT (name, status, whose) DO NOTHING"),
+	keep:     keepOnConflict,
 	turns:    func() func(context.Context) (func(), error) { return newTurns().enter },
 	classify: sqliteFate,
 	settings: sqliteSettings,

@@ -147,8 +147,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Store is a [delivery.TxStore], a [delivery.Keeper] and a [delivery.OverdueStore] in an SQL
-// database. Make it with [New]. It is safe for concurrent use.
+// Store is a [delivery.TxStore], a [delivery.Keeper], a [delivery.OverdueStore] and a
+// [delivery.HourStore] in an SQL database. Make it with [New]. It is safe for concurrent use.
 type Store struct {
 	session *session
 }
@@ -157,6 +157,7 @@ var (
 	_ delivery.TxStore       = (*Store)(nil)
 	_ delivery.Keeper        = (*Store)(nil)
 	_ delivery.OverdueStore  = (*Store)(nil)
+	_ delivery.HourStore     = (*Store)(nil)
 	_ delivery.ParallelStore = (*Store)(nil)
 	_ delivery.SweepStore    = (*Store)(nil)
 )
@@ -188,7 +189,7 @@ func newSession(db *sql.DB, impl *dialect) *session {
 // InTx returns a [delivery.Keeper] that works inside the caller's transaction, as
 // [delivery.TxStore] says. Tx is a transaction of [database/sql] or of a library around it, or a
 // [*sql.Conn] on which the caller has begun one. After an error the caller must roll back, to a
-// savepoint or as a whole. Its Prune returns errors.ErrUnsupported.
+// savepoint or as a whole. Its Prune and its CountHour return errors.ErrUnsupported.
 func (s *Store) InTx(tx delivery.DBTX) delivery.Store {
 	inner := *s.session
 	inner.tx, inner.writes = tx, inner.dialect.writes() // whose claims may be rolled back

@@ -198,7 +198,7 @@ func TestChatKeepsOut(t *testing.T) {
 		}
 	})
 	t.Run("carol alone inspects what the library does, without a body", func(t *testing.T) {
-		for path, want := range map[string]string{"/inspect/": "All is well", "/inspect/dead": "There are no dead letters.", "/inspect/message?id=m1": "delivered to 0 of 1"} {
+		for path, want := range map[string]string{"/inspect/": "All is well", "/inspect/dead": "There are no dead letters.", "/inspect/funnel": "Last 24 hours", "/inspect/message?id=m1": "delivered to 0 of 1"} {
 			if status, page := carol.get(path); status != http.StatusOK || !strings.Contains(page, want) || strings.Contains(page, "a secret") {
 				t.Errorf("%s: status %d:\n%s", path, status, page)
 			}

@@ -13,7 +13,10 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
+	"sync"
+	"time"
 
 	"github.com/msgdelivery/delivery/examples/internal/demo"
 )
@@ -21,11 +24,30 @@ import (
 func main() { demo.Main("chat", build) }
 
 // build makes the chat's handler, and the relay that publishes what was committed. The relay runs
-// beside the server and ends after it.
+// beside the server and ends after it. Beside the relay, messages are counted for /inspect/funnel.
 func build(db *demo.DB, pusher *demo.Pusher, flags demo.Flags) (handler http.Handler, relay func(context.Context) error, err error) {
 	s, err := newServer(db, pusher, flags.PusherJS, flags.HTTPS)
 	if err != nil {
 		return nil, nil, err
 	}
-	return s.handler(), s.tracker.Run, nil
+	relay = func(ctx context.Context) error {
+		var counting sync.WaitGroup
+		counting.Go(func() { s.count(ctx) })
+		defer counting.Wait()
+		return s.tracker.Run(ctx)
+	}
+	return s.handler(), relay, nil
+}
+
+// count counts what has become of the messages, each minute until ctx ends.
+func (s *server) count(ctx context.Context) {
+	for ctx.Err() == nil {
+		if _, err := s.tracker.CountHours(ctx); err != nil && ctx.Err() == nil {
+			slog.Error("chat: counting hours", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Minute):
+		}
+	}
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -42,7 +44,7 @@ func inspect(t *testing.T, theme string, width int64) {
 		return delivery.Refused(refused)
 	})
 	recorder := inspector.NewRecorder()
-	tracker, err := delivery.New(memstore.New(), refusing, &delivery.Options{
+	tracker, err := delivery.New(busyWeek{memstore.New()}, refusing, &delivery.Options{
 		OpenConversations: true, Observer: recorder.Observer(nil), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -103,6 +105,9 @@ func inspect(t *testing.T, theme string, width int64) {
 
 	at("Overview")
 	has("3 events went to the dead letters.")
+	funnel(p, at, has)
+	p.click(`header nav a:first-child`)
+	at("Overview")
 	p.click(`.finding a`)
 	at("Dead letters")
 	has("the channel's name is longer than 164 characters")
@@ -157,4 +162,56 @@ func inspect(t *testing.T, theme string, width int64) {
 	p.click(`.brand`)
 	has("All is well.")
 	at("Overview")
+}
+
+// funnel looks at the hours of a day and of a week, and at their numbers.
+func funnel(p *tab, at, has func(string)) {
+	p.t.Helper()
+	p.click(`header nav a:nth-child(2)`)
+	at("Funnel")
+	has("Last 24 hours")
+	bars := func(want int) {
+		p.t.Helper()
+		p.wait(`document.querySelectorAll('.chart.wide rect').length === %s && [...document.querySelectorAll('.chart rect')].every(r => r.getBoundingClientRect().height > 0)`, want)
+	}
+	bars(3 * 24)
+	p.click(`.filters a:last-child`)
+	p.wait(`document.querySelector('.filters a:last-child').getAttribute('aria-current') === 'true'`)
+	at("Funnel")
+	p.shoot("week")
+	bars(3 * 7 * 24)
+	for i := range 3 {
+		p.click(fmt.Sprintf(`details:nth-of-type(%d) summary`, i+1))
+	}
+	p.wait(`[...document.querySelectorAll('details')].every(d => d.open)`)
+	at("Funnel")
+	eval[any](p, `document.querySelector('#times0').scrollIntoView()`)
+	p.shoot("times")
+	eval[any](p, `document.querySelector('#hours').scrollIntoView()`)
+	p.shoot("numbers")
+}
+
+// busyWeek is a store that has counted a week: fewer messages at night, and fewer read lately.
+type busyWeek struct{ *memstore.Store }
+
+func (busyWeek) Hours(_ context.Context, from time.Time, _ int) (hours []delivery.Hour, err error) {
+	now := time.Now().UTC()
+	for at := from.Truncate(time.Hour); !at.After(now); at = at.Add(time.Hour) {
+		age := now.Sub(at)
+		sent := 200 + int(1800*math.Pow(math.Sin(math.Pi*float64(at.Hour())/24), 2))
+		h := delivery.Hour{Start: at, AsOf: now.Add(-age / 4), Messages: delivery.Funnel{Sent: sent, Delivered: sent * 97 / 100, Read: sent * 80 / 100}, Deleted: sent / 200}
+		if age < 8*time.Hour {
+			h.Messages.Read = int(float64(h.Messages.Read) * age.Hours() / 8)
+			h.Messages.Read += 1
+		}
+		h.Recipients = delivery.Funnel{Sent: 3 * sent, Delivered: 3 * h.Messages.Delivered, Read: 2 * h.Messages.Read}
+		for i, percent := range []int{55, 20, 8, 4, 3, 3, 2, 2, 1, 2} {
+			h.ToDelivered[i] = h.Messages.Delivered * percent / 100
+		}
+		for i, percent := range []int{2, 9, 18, 14, 16, 15, 12, 8, 4, 2} {
+			h.ToRead[i] = h.Messages.Read * percent / 100
+		}
+		hours = append(hours, h)
+	}
+	return hours, nil
 }

@@ -53,6 +53,15 @@ func TestSQLStoreFindsWhoIsOverdue(t *testing.T) {
 	})
 }
 
+func TestSQLStoreCountsHours(t *testing.T) {
+	stores.Each(t, func(t *testing.T, e engines.Engine) {
+		deliverytest.TestHourStore(t, func(t *testing.T) delivery.HourStore {
+			_, store := stores.Migrated(t, e)
+			return store
+		})
+	})
+}
+
 func TestSQLStoreKeepsTheContractOfTransactions(t *testing.T) {
 	stores.Each(t, func(t *testing.T, e engines.Engine) {
 		deliverytest.TestTxStore(t, func(t *testing.T) (delivery.TxStore, *sql.DB) {

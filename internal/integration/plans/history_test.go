@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
@@ -28,6 +29,7 @@ type history struct {
 	deleted       int // messages of c1
 	visits        int // so far
 	rules         map[delivery.OverdueFor][]overdueRule
+	hour          time.Time // the beginning of one that has 40 messages of each conversation
 }
 
 // oldest is how many messages come before those that are deleted. The bodies of those behind it are
@@ -38,7 +40,8 @@ const oldest = 300
 // has done everything on the empty tables: what a server remembers from then, it keeps.
 func newHistory(t testing.TB, conversations int, of ...engines.Engine) (*history, []*visitor) {
 	database := of[0].Database(t)
-	h := &history{TB: t, kind: database.Kind, admin: database.Open(t), conversations: conversations, rules: map[delivery.OverdueFor][]overdueRule{}}
+	h := &history{TB: t, kind: database.Kind, admin: database.Open(t), conversations: conversations, rules: map[delivery.OverdueFor][]overdueRule{},
+		hour: time.Now().Truncate(time.Hour).Add(-24 * time.Hour)}
 	h.admin.SetMaxOpenConns(1)
 	stores.Migrate(t, database.Engine, h.admin)
 	switch h.kind {
@@ -73,6 +76,9 @@ func newHistory(t testing.TB, conversations int, of ...engines.Engine) (*history
 	h.exec("INSERT INTO delivery_looked (conv, rule, seq, reader) SELECT conv, conv, 1, 0 FROM delivery_conversations WHERE id LIKE 'other%'")
 	h.exec("INSERT INTO delivery_overdue (lease, number, rule, conv, seq, reader, attempts, ready_at) SELECT -conv, 0, conv, conv, 1, 1, 1, 0" +
 		" FROM delivery_conversations WHERE id LIKE 'other%'")
+	h.exec("DELETE FROM delivery_hours") // and none but the one that a visit names is due
+	h.exec("INSERT INTO delivery_hours (began_at, ready_at) " + series(-9000, 24) +
+		fmt.Sprintf("SELECT %d + n * %d, 9000000000000000 FROM s", time.Now().Truncate(time.Hour).UnixMicro(), time.Hour.Microseconds()))
 	h.exec("INSERT INTO delivery_conversations (id, version) " + series(1, conversations) + "SELECT CONCAT('c', n), 0 FROM s")
 	const in = " FROM delivery_conversations c, (SELECT 'ann' AS u UNION SELECT 'bob' UNION SELECT 'cem' UNION SELECT 'dan') u WHERE id > 'c0' AND id < 'd'"
 	h.exec("INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq) SELECT conv, u, 0, 0" + in)
@@ -124,6 +130,9 @@ func (h *history) grow(messages int) {
 		h.exec("ANALYZE delivery_outbox, delivery_dead")
 		h.exec("SELECT pg_stat_force_next_flush()") // what it counted is not what visitors did
 	}
+	if h.messages == 0 { // those of one hour
+		h.exec(fmt.Sprintf("UPDATE delivery_messages SET stored_at = %d WHERE seq <= 40", h.hour.UnixMicro()))
+	}
 	h.messages = messages
 }
 
@@ -147,7 +156,7 @@ func (h *history) analyze() {
 // each executes a statement about each table.
 func (h *history) each(statement string) {
 	h.Helper()
-	for _, table := range []string{"conversations", "messages", "states", "receipts", "readers", "rosters", "members", "outbox", "dead", "rules", "looked", "overdue"} {
+	for _, table := range []string{"conversations", "messages", "states", "receipts", "readers", "rosters", "members", "outbox", "dead", "rules", "looked", "overdue", "hours"} {
 		h.exec(fmt.Sprintf(statement, "delivery_"+table))
 	}
 }

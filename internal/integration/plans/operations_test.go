@@ -4,6 +4,7 @@ package plans
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -129,6 +130,28 @@ var operations = []operation{
 	{"OverdueDone", func(ctx context.Context, v visit) error {
 		claims := slices.Concat(v.oldestRule(delivery.ForRecipient).claims, v.oldestRule(delivery.ForSender).claims)
 		_, err := v.Store.(delivery.OverdueStore).SettleOverdue(ctx, claims)
+		return err
+	}},
+	{"CountHour", func(ctx context.Context, v visit) error {
+		counted, err := v.Store.(delivery.HourStore).CountHour(ctx)
+		if errors.Is(err, errors.ErrUnsupported) { // in a transaction
+			return nil
+		}
+		if err != nil || counted && v.messages > 0 {
+			return fmt.Errorf("counted %t, %w", counted, err)
+		}
+		v.exec(fmt.Sprintf("UPDATE delivery_hours SET ready_at = 1 WHERE began_at = %d", v.hour.UnixMicro()))
+		counted, err = v.Store.(delivery.HourStore).CountHour(ctx)
+		if !counted && err == nil && v.messages > 0 {
+			return errors.New("no hour was counted")
+		}
+		return err
+	}},
+	{"Hours", func(ctx context.Context, v visit) error {
+		hours, err := v.Store.(delivery.HourStore).Hours(ctx, v.hour.Add(-6*24*time.Hour), delivery.MaxBatch)
+		if err == nil && v.messages > 0 && (len(hours) != 1 || hours[0].Messages.Sent == 0) {
+			return fmt.Errorf("the hours are %+v", hours)
+		}
 		return err
 	}},
 	{"settling what was accepted", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleDone) }},

@@ -70,7 +70,7 @@ func TestTheInspectorShowsAndDoesNothingForOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		form := fmt.Sprintf("event=%d", id)
-		paths := []string{"/", "/dead", "/message?id=direct", "/confirm?do=discard&" + form, "/replay", "/discard", "/style.css", "/replay?" + form}
+		paths := []string{"/", "/funnel", "/dead", "/message?id=direct", "/confirm?do=discard&" + form, "/replay", "/discard", "/style.css", "/replay?" + form}
 		people := []string{"", "forged", "broken", "OPERATOR", "operator "}
 		for session := range sessions {
 			people = append(people, session)
@@ -129,7 +129,7 @@ func TestAPageOfTheInspectorTakesFewStatements(t *testing.T) {
 		}})
 		for path, most := range map[string]int{
 			"/": 1, "/dead": 1, fmt.Sprintf("/confirm?do=replay&event=%d", id): 1, "/message": 0, "/style.css": 0,
-			"/message?id=direct": 5, "/message?id=direct&status=sent": 5, "/message?id=nowhere": 5,
+			"/message?id=direct": 5, "/message?id=direct&status=sent": 5, "/funnel": 1, "/funnel?days=7": 1, "/message?id=nowhere": 5,
 		} {
 			said.Take()
 			answer := asked(pages, "GET", path, "operator", "")

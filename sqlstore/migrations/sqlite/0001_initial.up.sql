@@ -182,6 +182,25 @@ CREATE TABLE delivery_overdue (
 
 CREATE INDEX delivery_overdue_ready ON delivery_overdue (rule, ready_at);
 
+-- What has become of the messages that were stored within an hour, as others may see it. made_at is when they were counted,
+-- or 0. ready_at is when they are to be counted again, and the end of the lease of a process that is counting. All three times are
+-- microseconds since 1970, on the clock of the database. to_delivered and to_read count messages by how long it took: up to 1 s,
+-- 5 s, 30 s, 1 min, 5 min, 30 min, 2 h, 8 h and 1 day, and longer.
+CREATE TABLE delivery_hours (
+	began_at             INTEGER PRIMARY KEY,
+	ready_at             INTEGER NOT NULL,
+	made_at              INTEGER NOT NULL DEFAULT 0,
+	messages             INTEGER NOT NULL DEFAULT 0,
+	messages_delivered   INTEGER NOT NULL DEFAULT 0,
+	messages_read        INTEGER NOT NULL DEFAULT 0,
+	messages_deleted     INTEGER NOT NULL DEFAULT 0,
+	recipients           INTEGER NOT NULL DEFAULT 0,
+	recipients_delivered INTEGER NOT NULL DEFAULT 0,
+	recipients_read      INTEGER NOT NULL DEFAULT 0,
+	to_delivered         TEXT NOT NULL DEFAULT '[]',
+	to_read              TEXT NOT NULL DEFAULT '[]'
+);
+
 -- One row: a number that clients hand back, and that changes when the database was restored.
 CREATE TABLE delivery_epoch (
 	id    INTEGER PRIMARY KEY CHECK (id = 1),
