@@ -35,8 +35,9 @@ type locked struct {
 	duplicate   func(err error) bool // whether addMessages failed because an id is taken
 
 	// Marking. Rows that ask how things stand are [index, key, seq, roster, name], the roster NULL
-	// for an open message. A relation is: whether the name is a reader, its cap if it is a member
-	// of the roster, and the receipt without its ids; the flag of the name's place comes second.
+	// for an open message. A relation is: whether the name is a reader, the flag of its place, its
+	// delivered and read place, its cap if it is a member of the roster, and the receipt without
+	// its ids.
 	headers     string               // [message] → key, roster, number of recipients, header…; tombstones too
 	lockFree    string               // the same, of those that nobody else has locked
 	standing    string               // [index, key, seq, roster, name] → index, conversation's version, tally…, relation…
@@ -48,7 +49,7 @@ type locked struct {
 	putVersions string               // [key, version]
 
 	// Marking up to a message.
-	readers    string // [index, key, seq, roster, name] → index, conversation's version and drops, delivered place, read place, relation…
+	readers    string // [index, key, seq, roster, name] → index, conversation's version and drops, relation…
 	receipts   string // [index, key, seq, roster, name] → index, relation…; of members, and of those who have a receipt
 	putReaders string // [key, name, delivered place, read place]: moved forward to these
 
@@ -116,12 +117,13 @@ func (s *standing) gone() bool { return s.header.Quorum == 0 }
 type relation struct {
 	reader  bool            // whether the user is one
 	flag    int64           // of the user's place
+	reach   places          // of the user
 	cap     delivery.Status // of the user in the message's roster; 0 if it is no member
 	receipt delivery.Receipt
 }
 
 func (r *relation) columns() []any {
-	return append([]any{&r.reader, orZero[int64]{&r.flag}, status{&r.cap}}, progressColumns(&r.receipt)...)
+	return append([]any{&r.reader, orZero[int64]{&r.flag}, orZero[int64]{&r.reach[delivery.Delivered]}, orZero[int64]{&r.reach[delivery.Read]}, status{&r.cap}}, progressColumns(&r.receipt)...)
 }
 
 // stand fills in how the message stands, in a conversation at that version.
@@ -138,13 +140,13 @@ func tombstone(h delivery.Header) delivery.Header {
 	return stripped(h)
 }
 
-// relate fills in the user's receipt. Members have one before there is a row of it.
+// relate fills in the user's receipt. Members have one without a row of it.
 func (s *standing) relate(r relation) {
 	s.reader, s.flag, s.cap, s.receipt = r.reader, r.flag, r.cap, r.receipt
 	if s.receipt.Version == 0 { // there is no row, or one that was reserved
 		s.receipt = delivery.Receipt{}
 		if s.cap != 0 && !s.gone() && s.user != s.header.Sender {
-			s.receipt = delivery.Receipt{Status: delivery.Sent, Version: s.header.Seq}
+			s.receipt = delivery.Receipt{Status: r.reach.absent(s.header.Seq, s.cap), Version: s.header.Seq}
 		}
 	}
 	if s.receipt.Version != 0 {

@@ -116,7 +116,9 @@ func (l *locked) removeRosters(ctx context.Context, q delivery.DBTX, s *session,
 }
 
 // removeReceipts drops the receipts of the messages. In a session that reads by newest it looks up
-// those that the snapshot shows. If these are not all, the transaction has to start anew.
+// those that the snapshot shows. If these are not all, the transaction has to start anew. They are
+// all if there are as many as the counters say, or else if the snapshot shows the receipts without
+// rows, too, and all of them as far as they are.
 func (l *locked) removeReceipts(ctx context.Context, q delivery.DBTX, s *session, messages []*standing) error {
 	rows := make([]row, len(messages))
 	for i, m := range messages {
@@ -134,15 +136,31 @@ func (l *locked) removeReceipts(ctx context.Context, q delivery.DBTX, s *session
 		return err
 	}
 	seen := make([]int, len(messages))
-	rows = nil
+	var known, some []row
 	for _, m := range marks {
 		seen[m.i]++
-		rows = append(rows, row{messages[m.i].key, messages[m.i].header.Seq, m.name})
+		known = append(known, row{messages[m.i].key, messages[m.i].header.Seq, m.name})
 	}
 	for i, m := range messages {
-		if m.hidden || seen[i] != m.tally.Delivered {
+		if m.hidden {
+			return errSnapshot
+		}
+		if seen[i] != m.tally.Delivered {
+			some = append(some, rows[i])
+		}
+	}
+	if len(some) > 0 {
+		type counted struct{ i, delivered, read int }
+		counts, err := queryInto(ctx, q, len(some), func(c *counted) []any { return []any{&c.i, &c.delivered, &c.read} }, l.newest.counted, toJSON(some))
+		if err != nil {
+			return err
+		}
+		counts = slices.DeleteFunc(counts, func(c counted) bool {
+			return c.delivered != messages[c.i].tally.Delivered || c.read != messages[c.i].tally.Read
+		})
+		if len(counts) < len(some) {
 			return errSnapshot
 		}
 	}
-	return execAll(ctx, q, batch{l.newest.unmark, rows})
+	return execAll(ctx, q, batch{l.newest.unmark, known})
 }

@@ -33,6 +33,7 @@ type newest struct {
 	members string // [index, key, seq, roster, name] → index; of members of the roster, with that lock
 	reserve string // [key, seq, name]: makes the receipts of readers that do not exist, at version 0
 	marked  string // [index, key, seq] → index, name: of the readers who have marked the messages
+	counted string // [index, key, seq] → index, and how many recipients have a frozen message and have read it
 	unmark  string // [key, seq, name]: drops receipts
 	stretch string // key, from seq, before seq, limit → key, roster, header…, in order of seq; with that lock
 }

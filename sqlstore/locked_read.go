@@ -5,7 +5,7 @@ const (
 	headerCols   = "m.id, c.id, s.name, m.seq, m.roster IS NULL, m.total, m.readers, m.quorum, m.sent_at"
 	tallyCols    = "t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at"
 	progressCols = "r.status, r.version, r.delivered_at, r.read_at"
-	relationCols = "p.reader IS NOT NULL, p.flag, b.cap, " + progressCols
+	relationCols = "p.reader IS NOT NULL, p.flag, p.delivered_seq, p.read_seq, b.cap, " + progressCols
 	messageCols  = headerCols + ", m.body, " + tallyCols
 )
 
@@ -54,9 +54,11 @@ LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = j.conv AND
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = j.roster AND b.reader = p.reader
 LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = j.conv AND r.seq = j.seq AND r.reader = p.reader`
 
-// lockedOwn are the columns of a receipt r, or of the one that the member b of a message's roster
-// has from the start, without its ids.
-var lockedOwn = `COALESCE(r.status, CASE WHEN b.reader <> m.sender THEN ` + sqlSent + ` END), COALESCE(r.version, m.seq), r.delivered_at, r.read_at`
+// lockedOwn returns the columns of a receipt r, or of the one that the member b of a message's
+// roster has without a row, without its ids.
+func lockedOwn(reader string) string {
+	return `COALESCE(r.status, CASE WHEN b.reader <> m.sender THEN ` + absent(reader) + ` END), COALESCE(r.version, m.seq), r.delivered_at, r.read_at`
+}
 
 // lockedStretch reads messages of one conversation, and is a part of a UNION, with its number in
 // the text: key, after seq, up to seq, limit → the number, key, roster, header…, tally…. MariaDB
@@ -83,7 +85,7 @@ func lockedReads(t *tongue, unread unread) reads {
 		return `
 WITH c AS (SELECT conv, id, version, floor FROM delivery_conversations /*! FORCE INDEX (delivery_conversations_id) */ WHERE id = ?)
 SELECT /*! STRAIGHT_JOIN */ COALESCE(c.version, 0), e.epoch, c.floor, v.rev, ` + messageCols + `,
-	m.id, v.name, ` + lockedOwn + `
+	m.id, v.name, ` + lockedOwn("v") + `
 FROM delivery_epoch e
 LEFT JOIN c ON true
 LEFT JOIN (
@@ -108,7 +110,7 @@ CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND
 		// Of a frozen message, the members of its roster, with a receipt (r) or without. Of an open
 		// one, the receipts (o). Nothing is looked for where a NULL is compared.
 		receipts: `
-SELECT /*! STRAIGHT_JOIN */ m.id, p.name, COALESCE(r.status, o.status, ` + sqlSent + `), COALESCE(r.version, o.version, m.seq),
+SELECT /*! STRAIGHT_JOIN */ m.id, p.name, COALESCE(r.status, o.status, ` + absent("p") + `), COALESCE(r.version, o.version, m.seq),
 	COALESCE(r.delivered_at, o.delivered_at), COALESCE(r.read_at, o.read_at), b.cap` + lockedByID(ids) + `
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader <> m.sender
 LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = b.reader AND r.version > 0
@@ -118,7 +120,7 @@ ORDER BY p.name`,
 
 		// The message is found first, since MariaDB then knows both ends of the range of readers.
 		readers: `
-SELECT /*! STRAIGHT_JOIN */ p.name, ` + lockedOwn + `, b.cap
+SELECT /*! STRAIGHT_JOIN */ p.name, ` + lockedOwn("p") + `, b.cap
 FROM delivery_messages m /*! FORCE INDEX (delivery_messages_id) */
 CROSS JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = p.reader
@@ -126,7 +128,7 @@ LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AN
 WHERE m.id = ? AND m.sender IS NOT NULL AND p.conv = m.conv AND p.name > ? ORDER BY p.name LIMIT ?`,
 
 		receiptsOf: `
-SELECT /*! STRAIGHT_JOIN */ m.id, p.name, ` + lockedOwn + `
+SELECT /*! STRAIGHT_JOIN */ m.id, p.name, ` + lockedOwn("p") + `
 FROM ` + pairs + `
 CROSS JOIN delivery_messages m /*! FORCE INDEX (delivery_messages_id) */ ON m.id = j.id
 CROSS JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = m.conv AND p.name = j.name

@@ -20,7 +20,7 @@ type unread struct {
 func lockedUnread(ids string, u unread) string {
 	return `
 SELECT /*! STRAIGHT_JOIN */ c.version, c.floor, ` + u.count + `, f.id, f.seq, g.id, g.seq, ` + placeCols + `, o.status, ` + headerCols + `, SUBSTR(m.body, 1, ` + fmt.Sprint(delivery.MaxPreview) + `), ` + tallyCols + `,
-	m.id, p.name, COALESCE(r.status, CASE WHEN b.reader <> m.sender THEN ` + sqlSent + ` END), COALESCE(r.version, m.seq), r.delivered_at, r.read_at
+	m.id, p.name, ` + lockedOwn("p") + `
 FROM ` + ids + ` j
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (delivery_conversations_id) */ ON c.id = j.id
 LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = c.conv AND p.name = ?

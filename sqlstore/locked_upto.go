@@ -145,15 +145,14 @@ func (l *locked) findPlaces(ctx context.Context, q delivery.DBTX, looks []*look)
 	}
 	type found struct {
 		i, version, drops int64
-		places            places
 		relation          relation
 	}
 	all, err := queryInto(ctx, q, len(looks), func(f *found) []any {
-		return append([]any{&f.i, &f.version, &f.drops, orZero[int64]{&f.places[delivery.Delivered]}, orZero[int64]{&f.places[delivery.Read]}}, f.relation.columns()...)
+		return append([]any{&f.i, &f.version, &f.drops}, f.relation.columns()...)
 	}, l.readers, toJSON(rows))
 	for _, f := range all {
 		k := looks[f.i]
-		k.version, k.drops, k.places, k.named.version = f.version, f.drops, f.places, f.version
+		k.version, k.drops, k.places, k.named.version = f.version, f.drops, f.relation.reach, f.version
 		k.named.relate(f.relation)
 	}
 	return err

@@ -105,7 +105,7 @@ FROM ` + t.rows("conv BIGINT, seq BIGINT, name ID, status TINYINT, version BIGIN
 			t.over("conv, seq, reader", again("status", "version", "delivered_at", "read_at")),
 
 		readers: `
-SELECT /*! STRAIGHT_JOIN */ j.i, c.version, c.drops, p.delivered_seq, p.read_seq, ` + relationCols + `
+SELECT /*! STRAIGHT_JOIN */ j.i, c.version, c.drops, ` + relationCols + `
 FROM ` + wanted + `
 CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = j.conv` + lockedRelation,
 		receipts: `

@@ -129,6 +129,16 @@ FROM ` + mysqlTable(columns("i BIGINT, conv BIGINT, seq BIGINT")) + `
 JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq
 JOIN delivery_readers p FORCE INDEX (delivery_readers_reader) ON p.reader = r.reader
 WHERE r.version > 0`,
+		counted: `
+SELECT i, COUNT(*), COUNT(CASE WHEN status = ` + sqlRead + ` THEN 1 END) FROM (
+	SELECT STRAIGHT_JOIN j.i, COALESCE(r.status, ` + absent("p") + `) AS status
+	FROM ` + mysqlTable(columns("i BIGINT, conv BIGINT, seq BIGINT")) + `
+	JOIN delivery_messages m FORCE INDEX (PRIMARY) ON m.conv = j.conv AND m.seq = j.seq
+	JOIN delivery_members b FORCE INDEX (PRIMARY) ON b.roster = m.roster AND b.reader <> m.sender
+	JOIN delivery_readers p FORCE INDEX (delivery_readers_reader) ON p.reader = b.reader
+	LEFT JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = m.conv AND r.seq = m.seq AND r.reader = b.reader AND r.version > 0
+) receipts
+WHERE status >= ` + sqlDelivered + ` GROUP BY i`,
 		unmark: `
 DELETE r FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, name ID")) + `
 STRAIGHT_JOIN delivery_readers p FORCE INDEX (PRIMARY) ON p.conv = j.conv AND p.name = j.name

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/msgdelivery/delivery"
@@ -103,10 +104,12 @@ func (l *looker) judge(ctx context.Context, m *sentMessage, after int64, n int) 
 		name         string
 		limit        delivery.Status
 		shown, alone delivery.Status
+		reach        places
 		place        ownPlace
 	}
 	columns := func(b *member) []any {
-		return append([]any{&b.reader, shown{&b.name}, status{&b.limit}, status{&b.shown}, status{&b.alone}}, b.place.columns()...)
+		return append([]any{&b.reader, shown{&b.name}, status{&b.limit}, status{&b.shown},
+			orZero[int64]{&b.reach[delivery.Delivered]}, orZero[int64]{&b.reach[delivery.Read]}, status{&b.alone}}, b.place.columns()...)
 	}
 	args := []any{m.roster, after, n, m.conv, m.Seq}
 	if l.rule.For == delivery.ForRecipient {
@@ -115,7 +118,7 @@ func (l *looker) judge(ctx context.Context, m *sentMessage, after int64, n int) 
 	err = each(ctx, l.q, into(columns), func(b member) bool {
 		l.members--
 		state := delivery.OwnState{Header: m.Header, Private: b.alone, Place: b.place.place()}
-		state.Receipt.Status = max(b.shown, delivery.Sent)
+		state.Receipt.Status = cmp.Or(b.shown, b.reach.absent(m.Seq, b.limit))
 		at, overdue := l.rule.Judge(state, b.name, b.limit)
 		all = append(all, judged{b.reader, b.name, at, overdue && b.name != ""})
 		return true
@@ -125,14 +128,15 @@ func (l *looker) judge(ctx context.Context, m *sentMessage, after int64, n int) 
 
 // judgeText returns the text that finds members of a roster, the sender too: roster, after which
 // member, how many, key, seq, and the seq again for the recipient → number, name, cap, shown
-// status, private status, place. What is not for others is only in the text for the recipient.
+// status, delivered place, read place, private status, place. What is not for others is only in the
+// text for the recipient.
 func (d *dialect) judgeText(who delivery.OverdueFor) string {
 	alone, join := "NULL, 0, 0, 0, 0, 0, 0", ""
 	if who == delivery.ForRecipient {
 		alone, join = d.alone()
 	}
 	return `
-SELECT /*! STRAIGHT_JOIN */ b.reader, p.name, b.cap, r.status, ` + alone + `
+SELECT /*! STRAIGHT_JOIN */ b.reader, p.name, b.cap, r.status, p.delivered_seq, p.read_seq, ` + alone + `
 FROM (
 	SELECT reader, cap FROM delivery_members /*! FORCE INDEX (PRIMARY) */
 	WHERE roster = ? AND reader > ? ORDER BY reader LIMIT ?

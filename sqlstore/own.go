@@ -256,7 +256,7 @@ func lockedOwnTexts(t *tongue, hold, move, forget string) own {
 	}, ", "))
 	return own{
 		look: `
-SELECT /*! STRAIGHT_JOIN */ c.conv, ` + headerCols + `, p.reader IS NOT NULL, ` + placeCols + `, ` + lockedOwn + `, o.status` +
+SELECT /*! STRAIGHT_JOIN */ c.conv, ` + headerCols + `, p.reader IS NOT NULL, ` + placeCols + `, ` + lockedOwn("p") + `, o.status` +
 			lockedByID(t.ids) + lockedConversation + lockedMaybeSender + `
 LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = m.conv AND p.name = ?
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = p.reader

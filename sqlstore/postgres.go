@@ -64,19 +64,20 @@ var (
 		WHERE conv = m.conv AND seq = m.seq AND reader = p.reader LIMIT 1
 	) r ON true`
 
-	// pgStanding is the status that p has: r's, or else Sent if p is a recipient, 0 if the message
-	// is open, and NULL if it is not for p.
+	// pgStanding is the status that p has: r's, or else what a recipient has without one, 0 if the
+	// message is open, and NULL if it is not for p.
 	pgStanding = `CASE WHEN r.status IS NOT NULL THEN r.status WHEN m.roster IS NULL THEN 0 ELSE (
-		SELECT ` + sqlSent + ` FROM delivery_members WHERE roster = m.roster AND reader = p.reader AND reader <> m.sender
+		SELECT ` + absent("p") + ` FROM delivery_members b WHERE b.roster = m.roster AND b.reader = p.reader AND b.reader <> m.sender
 	) END`
 
 	// pgCap is the cap that p has. It is looked up only if a recipient has one.
 	pgCap = `CASE WHEN m.readers < m.recipients THEN (SELECT cap FROM delivery_members WHERE roster = m.roster AND reader = p.reader) ELSE ` + sqlRead + ` END`
 )
 
-// pgVersion is the version of a receipt with that standing.
+// pgVersion is the version of a receipt with that standing, if there is a receipt: without a row it
+// is that of the message's sending.
 func pgVersion(standing, seq, version string) string {
-	return `CASE WHEN ` + standing + ` = ` + sqlSent + ` THEN ` + seq + ` ELSE ` + version + ` END`
+	return `CASE WHEN ` + standing + ` >= ` + sqlSent + ` THEN coalesce(` + version + `, ` + seq + `) END`
 }
 
 // pgReader is a join with p, the conversation's reader of that name.

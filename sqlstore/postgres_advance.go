@@ -104,7 +104,7 @@ WITH mark AS MATERIALIZED (
 	SELECT m.id, m.conv, m.seq, m.roster, m.total, m.readers, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag,
 		$6::boolean AND $10::text IN ('', c.id) AND m.sender <> p.reader OR m.roster IS NOT NULL AS may,
 		greatest($5::timestamptz, m.sent_at) AS at, least($4::int, b.cap) AS shown,
-		CASE WHEN r.status IS NOT NULL THEN r.status WHEN m.roster IS NULL THEN 0 WHEN b.cap IS NOT NULL THEN ` + sqlSent + ` END AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
+		CASE WHEN r.status IS NOT NULL THEN r.status WHEN m.roster IS NULL THEN 0 WHEN b.cap IS NOT NULL THEN ` + absent("p") + ` END AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
 	FROM delivery_messages m
 	JOIN delivery_conversations c ON c.conv = m.conv
 	CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t` + pgReader("m.conv", "$2::text") + pgReceipt + `

@@ -60,12 +60,12 @@ LEFT JOIN LATERAL (SELECT name FROM delivery_rosters WHERE roster = m.roster LIM
 	// marked it. An array counts as few: joins of so many rows as there may be are so dear to the
 	// planner that it has the statement compiled first, which takes seconds.
 	receipts: `
-SELECT m.id, p.name, coalesce(r.status, ` + sqlSent + `), coalesce(r.version, m.seq), r.delivered_at, r.read_at, ` + pgCap + pgNamed + `
+SELECT m.id, p.name, ` + pgStanding + `, coalesce(r.version, m.seq), r.delivered_at, r.read_at, ` + pgCap + pgNamed + `
 CROSS JOIN LATERAL unnest(CASE
 	WHEN m.roster IS NULL THEN ARRAY(SELECT reader FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq)
 	ELSE ARRAY(SELECT reader FROM delivery_members WHERE roster = m.roster AND reader <> m.sender)
 END) AS own(reader)
-CROSS JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE reader = own.reader LIMIT 1) p
+CROSS JOIN LATERAL (SELECT * FROM delivery_readers WHERE reader = own.reader LIMIT 1) p
 LEFT JOIN LATERAL (SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND reader = own.reader LIMIT 1) r ON true
 ORDER BY p.name`,
 
@@ -73,7 +73,7 @@ ORDER BY p.name`,
 SELECT p.name, ` + pgStanding + `, coalesce(r.version, m.seq), r.delivered_at, r.read_at, ` + pgCap + `
 FROM (SELECT * FROM delivery_messages WHERE id = $1::text AND sender IS NOT NULL LIMIT 1) m
 CROSS JOIN LATERAL (
-	SELECT reader, name FROM delivery_readers WHERE conv = m.conv AND name > $2::text ORDER BY name LIMIT $3::bigint
+	SELECT * FROM delivery_readers WHERE conv = m.conv AND name > $2::text ORDER BY name LIMIT $3::bigint
 ) p` + pgReceipt + `
 ORDER BY p.name`,
 
@@ -81,7 +81,7 @@ ORDER BY p.name`,
 SELECT ` + pgOwn + `
 FROM json_array_elements($1::json) AS j(pair)
 CROSS JOIN LATERAL (SELECT * FROM delivery_messages WHERE id = j.pair->>0 AND sender IS NOT NULL LIMIT 1) m
-CROSS JOIN LATERAL (SELECT reader, name FROM delivery_readers WHERE conv = m.conv AND name = j.pair->>1 LIMIT 1) p` + pgReceipt + `
+CROSS JOIN LATERAL (SELECT * FROM delivery_readers WHERE conv = m.conv AND name = j.pair->>1 LIMIT 1) p` + pgReceipt + `
 WHERE ` + pgStanding + ` > 0`,
 
 	after:   fmt.Sprintf(pgPageBySeq, pgReader("c.conv", "$5::text"), "ASC"),

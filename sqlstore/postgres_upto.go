@@ -25,7 +25,7 @@ room AS MATERIALIZED (
 	SELECT conv, id AS conversation, version AS seen, drops FROM delivery_conversations WHERE conv = ANY (ARRAY(SELECT DISTINCT conv FROM asked))
 ),
 mark AS MATERIALIZED (
-	SELECT m.*, m.seq AS named, c.seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag, ` + pgStanding + ` AS was, r.version AS last,
+	SELECT m.*, m.seq AS named, c.seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag, p.delivered_seq, p.read_seq, ` + pgStanding + ` AS was, r.version AS last,
 		r.delivered_at, r.read_at, coalesce(CASE WHEN m.status = ` + sqlRead + ` THEN p.read_seq ELSE p.delivered_seq END, 0) AS place
 	FROM asked m
 	CROSS JOIN LATERAL (SELECT seen, drops FROM room WHERE conv = m.conv AND conversation = m.conversation LIMIT 1) c` + pgReader("m.conv", `m."user"`) + pgReceipt + `
@@ -53,7 +53,7 @@ needed AS MATERIALIZED (
 				SELECT * FROM delivery_messages WHERE conv = look.conv AND seq > look.beginning AND seq <= look.till
 				ORDER BY conv, seq LIMIT $11::bigint
 			) m
-			CROSS JOIN LATERAL (SELECT look.reader) p` + pgReceipt + `
+			CROSS JOIN LATERAL (SELECT look.reader, look.delivered_seq, look.read_seq) p` + pgReceipt + `
 			OFFSET 0
 		) m
 		WHERE sender IS NOT NULL AND sender IS DISTINCT FROM look.reader AND (status > was OR was > 0 AND status < look.status)

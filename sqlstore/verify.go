@@ -20,13 +20,14 @@ func (s *Store) Verify(ctx context.Context, conversation string, after int64, li
 	return v, nil
 }
 
-// textVerify counts in one statement, which sees one moment: key, after seq, limit → id, seq,
+// verifyText counts in one statement, which sees one moment: key, after seq, limit → id, seq,
 // whether it is a tombstone, quorum, readers, status, delivered, read, receipts delivered, receipts
 // read, whether a roster is missing. Caps are looked up where a recipient has one.
-var textVerify = `
+func (d *dialect) verifyText() string {
+	return `
 SELECT m.id, m.seq, m.sender IS NULL, m.quorum, m.readers, t.status, t.delivered_count, t.read_count,
-	` + countReceipts(sqlDelivered) + `,
-	` + countReceipts(sqlRead) + `,
+	` + d.countReceipts(sqlDelivered) + `,
+	` + d.countReceipts(sqlRead) + `,
 	m.roster IS NOT NULL AND g.roster IS NULL
 FROM (
 	SELECT conv, seq, id, sender, roster, quorum, recipients, readers FROM delivery_messages /*! FORCE INDEX (PRIMARY) */
@@ -35,13 +36,18 @@ FROM (
 JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq
 LEFT JOIN delivery_rosters g /*! FORCE INDEX (delivery_rosters_roster) */ ON g.roster = m.roster
 ORDER BY m.seq`
+}
 
-// countReceipts counts the receipts that show at least this status.
-func countReceipts(status string) string {
+// countReceipts counts the receipts that show at least this status, with a row or without.
+func (d *dialect) countReceipts(status string) string {
 	return `(
 	SELECT COUNT(*) FROM delivery_receipts r /*! FORCE INDEX (PRIMARY) */
 	LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = CASE WHEN m.readers < m.recipients THEN m.roster END AND b.reader = r.reader
-	WHERE r.conv = m.conv AND r.seq = m.seq AND r.version > 0 AND r.status >= ` + status + ` AND COALESCE(b.cap, ` + sqlRead + `) >= ` + status + `)`
+	WHERE r.conv = m.conv AND r.seq = m.seq AND r.version > 0 AND r.status >= ` + status + ` AND COALESCE(b.cap, ` + sqlRead + `) >= ` + status + `) + (
+	SELECT /*! STRAIGHT_JOIN */ COUNT(*) FROM delivery_members b /*! FORCE INDEX (PRIMARY) */` +
+		d.one("delivery_readers p", "delivery_readers_reader", "p.reader = b.reader") +
+		d.orNone("delivery_receipts r", "PRIMARY", "r.conv = m.conv AND r.seq = m.seq AND r.reader = b.reader AND r.version > 0") + `
+	WHERE b.roster = m.roster AND b.reader <> m.sender AND r.reader IS NULL AND ` + absent("p") + ` >= ` + status + `)`
 }
 
 func (s *session) verify(ctx context.Context, q delivery.DBTX, conversation string, after int64, limit int) (v delivery.Verification, err error) {
@@ -65,7 +71,7 @@ func (s *session) verify(ctx context.Context, q delivery.DBTX, conversation stri
 			v.Drifts = append(v.Drifts, d)
 		}
 		return true
-	}, s.say(textVerify), keys[0], after, limit)
+	}, s.say(s.verifyText()), keys[0], after, limit)
 	v.More = v.Messages == limit
 	return v, err
 }
