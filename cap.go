@@ -9,7 +9,7 @@ package delivery
 // status that they may see.
 func Shown(own, cap Status) Status { return min(own, cap) }
 
-// Reason says why others will see no further progress of a recipient.
+// Reason says why others see no more of a recipient.
 type Reason string
 
 const (
@@ -17,24 +17,29 @@ const (
 	Untracked Reason = "untracked"
 	// Capped says that others learn no more of the recipient than that the message was delivered.
 	Capped Reason = "capped"
+	// Expired says that a time of the receipt is gone: see [Tracker.Compact].
+	Expired Reason = "expired"
 )
 
-// ReasonFor returns the [Reason] of a receipt that shows the status, if the recipient's cap keeps
-// others from ever seeing more, and "" otherwise. It is how every [Store] fills [Receipt.Reason].
-func ReasonFor(shown, cap Status) Reason {
+// ReasonFor returns the [Reason] of a receipt: the recipient's cap keeps others from ever seeing
+// more, or a time is gone. If neither is so, it is "". It is how every [Store] fills
+// [Receipt.Reason].
+func ReasonFor(r Receipt, cap Status) Reason {
 	switch {
 	case cap == Sent:
 		return Untracked
-	case cap == Delivered && shown == Delivered:
+	case cap == Delivered && r.Status == Delivered:
 		return Capped
+	case r.Status.Reaches(Delivered) && r.DeliveredAt.IsZero(), r.Status.Reaches(Read) && r.ReadAt.IsZero():
+		return Expired
 	}
 	return ""
 }
 
 // On reports whether a receipt belongs on the page. Without a Status every receipt does. With one,
-// only receipts at exactly that status and without a [Reason] do.
+// only receipts at exactly that status do, and none whose recipient's cap is the [Reason] for it.
 func (q ReceiptList) On(r Receipt) bool {
-	return q.Status == 0 || r.Status == q.Status && r.Reason == ""
+	return q.Status == 0 || r.Status == q.Status && r.Reason != Untracked && r.Reason != Capped
 }
 
 // QuorumFor returns how many recipients must reach a status before the message has it: the smaller

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Keeper is a [Store] that can also delete, prune, erase and verify. [Tracker.Delete],
-// [Tracker.Prune], [Tracker.Erase] and [Tracker.Verify] need it.
+// Keeper is a [Store] that can also delete, prune, compact, erase and verify. [Tracker.Delete],
+// [Tracker.Prune], [Tracker.Compact], [Tracker.Erase] and [Tracker.Verify] need it.
 //
 // A deleted message leaves a tombstone: its id, its conversation, its seq, and the version of its
 // deletion. The id stays taken, and Create answers Gone. Load, Receipts, Advance, Unread and lists
@@ -44,6 +44,21 @@ type Keeper interface {
 	// one. With All, the time of a message does not matter, and once no message is left, everything
 	// else of the conversation is removed but its version and its floor.
 	Prune(ctx context.Context, p Pruning) (PruningResult, error)
+
+	// Compact forgets when receipts of a conversation changed. It goes through messages and
+	// tombstones in order of version, from where the call before it has stopped, and stops before
+	// the first one that was sent at Before or later. The times of each message's [Tally] and of
+	// its receipts become zero, and the Version of each receipt becomes the message's seq. All else
+	// stays as it is: Compact takes no version and makes no event. A message that changes
+	// afterwards has a new version, so that a later call goes through it again.
+	//
+	// A store may keep no more of a frozen message's receipt than its status, and nothing at all if
+	// the status follows from what it remembers of the user's up-to marks. Of private marks it may
+	// drop those that the [Place] has reached.
+	//
+	// A call goes through at most Limit messages, and fewer if they have many receipts, but at
+	// least one.
+	Compact(ctx context.Context, c Compaction) (CompactionResult, error)
 
 	// Erase takes the name of a user out of up to limit conversations, and says whether there are
 	// More. In place of the name others see "": as the Sender of messages, also in events that are
@@ -92,6 +107,20 @@ type PruningResult struct {
 	Floor   int64 // of the conversation, after it
 	More    bool  // a further call may have more to do
 	Blocked bool  // not tried: another transaction has the conversation; all else is zero
+}
+
+// Compaction is what [Keeper.Compact] applies.
+type Compaction struct {
+	Conversation string
+	Before       time.Time
+	Limit        int
+}
+
+// CompactionResult is what [Keeper.Compact] made of a [Compaction].
+type CompactionResult struct {
+	Compacted int  // messages and tombstones
+	More      bool // a further call may have more to do
+	Blocked   bool // not tried: another transaction has the conversation; all else is zero
 }
 
 // Deletion is what [Keeper.Delete] applies.

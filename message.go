@@ -117,12 +117,12 @@ type Receipt struct {
 	Message     string    `json:"message"`
 	Recipient   string    `json:"recipient"` // "" if the user was erased
 	Status      Status    `json:"status"`
-	Version     int64     `json:"version"` // of its last change, in the conversation
+	Version     int64     `json:"version"` // of its last change, in the conversation, or the message's Seq: see [Tracker.Compact]
 	DeliveredAt time.Time `json:"delivered_at,omitzero"`
 	ReadAt      time.Time `json:"read_at,omitzero"`
 
 	// Reason is set if the message's audience keeps others from ever seeing more of the recipient
-	// than Status. Only [Tracker.Receipts] sets it.
+	// than Status, or if a time is gone. Only [Tracker.Receipts] sets it.
 	Reason Reason `json:"reason,omitempty"`
 }
 

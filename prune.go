@@ -2,16 +2,11 @@ package delivery
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
-// pruneLimit is how many messages go in one transaction. After each, pruning rests pruneRest times
-// as long as it took, and leaves the database to the others.
-const (
-	pruneLimit = 100
-	pruneRest  = 2
-)
+// pruneLimit is how many messages go in one transaction.
+const pruneLimit = 100
 
 // Prune removes old messages from every conversation, announces that, and returns the number of
 // messages that it removed. In each conversation it stops at the first message that was sent at the
@@ -26,28 +21,9 @@ const (
 //
 // Prune needs a [Keeper]; with any other store it returns [errors.ErrUnsupported].
 func (t *Tracker) Prune(ctx context.Context, before time.Time) (removed int, err error) {
-	if before.IsZero() || time.Since(before) < t.opts.PruneAge {
-		return 0, &InvalidError{Field: "before", Reason: "is not at least " + t.opts.PruneAge.String() + " ago"}
-	}
-	keeper, err := keeperOf(t.store)
-	if err != nil {
-		return 0, err
-	}
-	for after, more := "", true; more; {
-		conversations, err := keeper.Conversations(ctx, after, MaxBatch)
-		if err != nil {
-			return removed, fmt.Errorf("delivery: listing conversations: %w", err)
-		}
-		for _, c := range conversations {
-			n, err := t.prune(ctx, keeper, Pruning{Conversation: c, Before: before, Limit: pruneLimit})
-			if removed += n; err != nil {
-				return removed, err
-			}
-			after = c
-		}
-		more = len(conversations) == MaxBatch
-	}
-	return removed, nil
+	return t.everywhere(ctx, before, func(keeper Keeper, conversation string) (int, error) {
+		return t.prune(ctx, keeper, Pruning{Conversation: conversation, Before: before, Limit: pruneLimit})
+	})
 }
 
 // DeleteConversation removes all messages of a conversation, announces that as [Tracker.Prune]
@@ -77,38 +53,8 @@ func (t *Tracker) prune(ctx context.Context, keeper Keeper, p Pruning) (removed 
 			t.Wake()
 		}
 	}()
-	for {
-		began := time.Now()
-		pruning, err := patient(ctx, func() (PruningResult, bool, error) {
-			r, err := keeper.Prune(ctx, p)
-			return r, r.Blocked, err
-		})
-		if removed += pruning.Removed; err != nil {
-			return removed, outcome("pruning", err)
-		}
-		if !pruning.More && pruning.Removed == 0 {
-			return removed, nil
-		}
-		select {
-		case <-ctx.Done():
-			return removed, outcome("pruning", ctx.Err())
-		case <-time.After(pruneRest * time.Since(began)):
-		}
-		if !pruning.More {
-			return removed, nil
-		}
-	}
-}
-
-// patient calls again, after a pause, as long as another transaction is in the way.
-func patient[T any](ctx context.Context, call func() (result T, blocked bool, err error)) (T, error) {
-	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
-		result, blocked, err := call()
-		if !blocked || err != nil {
-			return result, err
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return result, err
-		}
-	}
+	return unhurried(ctx, "pruning", func() (portion, bool, error) {
+		r, err := keeper.Prune(ctx, p)
+		return portion{r.Removed, r.More}, r.Blocked, err
+	})
 }

@@ -76,11 +76,12 @@
 //
 // GET /receipts orders receipts by recipient, byte for byte. It returns 50, or as many as "limit"
 // says, up to 500. If the recipient was untracked when the message was sent, the "reason" is
-// "untracked". If the recipient hid reads and has the message, it is "capped". With a "status" it
-// returns only the receipts that are at exactly that status and have no reason. Those at "sent" are
-// of recipients whom the message has not reached. If "more" is true, the next page is the one with
-// "next" as its "after". A page with a "status" may have few receipts, or none, although "more" is
-// true.
+// "untracked". If the recipient hid reads and has the message, it is "capped". If a time of the
+// receipt is gone because the message is old ([delivery.Tracker.Compact]), it is "expired". With a
+// "status" it returns only the receipts that are at exactly that status and neither untracked nor
+// capped. Those at "sent" are of recipients whom the message has not reached. If "more" is true,
+// the next page is the one with "next" as its "after". A page with a "status" may have few
+// receipts, or none, although "more" is true.
 //
 // A page of messages or changes ends before it exceeds 1 MiB ([delivery.MaxPage]), and may
 // therefore have fewer items than asked for. If "more" is true, there are more, and the client asks

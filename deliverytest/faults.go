@@ -104,6 +104,10 @@ func (s *faultyStore) Prune(ctx context.Context, p delivery.Pruning) (delivery.P
 	return keep(s, "Prune", func(k delivery.Keeper) (delivery.PruningResult, error) { return k.Prune(ctx, p) })
 }
 
+func (s *faultyStore) Compact(ctx context.Context, c delivery.Compaction) (delivery.CompactionResult, error) {
+	return keep(s, "Compact", func(k delivery.Keeper) (delivery.CompactionResult, error) { return k.Compact(ctx, c) })
+}
+
 func (s *faultyStore) Erase(ctx context.Context, user string, limit int) (delivery.ErasureResult, error) {
 	return keep(s, "Erase", func(k delivery.Keeper) (delivery.ErasureResult, error) { return k.Erase(ctx, user, limit) })
 }

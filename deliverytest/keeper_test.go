@@ -20,6 +20,8 @@ type careless struct {
 	prune      func(*delivery.Pruning)
 	pruned     func(*delivery.PruningResult)
 	rooms      func([]string)
+	compact    func(*delivery.Compaction)
+	compacted  func()
 	erase      func(string) string
 	verified   func(*delivery.Verification)
 	eraseLimit func(int) int
@@ -46,6 +48,15 @@ func (c *careless) Prune(ctx context.Context, p delivery.Pruning) (delivery.Prun
 	apply(c.prune, &p)
 	r, err := c.Store.(delivery.Keeper).Prune(ctx, p)
 	apply(c.pruned, &r)
+	return r, err
+}
+
+func (c *careless) Compact(ctx context.Context, x delivery.Compaction) (delivery.CompactionResult, error) {
+	apply(c.compact, &x)
+	r, err := c.Store.(delivery.Keeper).Compact(ctx, x)
+	if c.compacted != nil {
+		c.compacted()
+	}
 	return r, err
 }
 
@@ -204,6 +215,41 @@ var lapses = []struct {
 	}},
 	{"it keeps the conversation", []string{"a conversation is removed"}, func(c *careless) {
 		c.prune = func(p *delivery.Pruning) { p.All, p.Before = false, noon.Add(time.Hour) }
+	}},
+	{"it keeps all times", []string{
+		"the times of old receipts", "a mark that goes on", "a compaction goes through", "a receipt without its time", "whatever races with compactions",
+	}, func(c *careless) {
+		c.compact = func(x *delivery.Compaction) { x.Before = time.Time{} }
+	}},
+	{"it compacts what is younger", []string{"a compaction goes through", "where there is nothing to compact"}, func(c *careless) {
+		c.compact = func(x *delivery.Compaction) { x.Before = x.Before.Add(time.Hour) }
+	}},
+	{"it compacts all at once", []string{"a compaction goes through"}, func(c *careless) {
+		c.compact = func(x *delivery.Compaction) { x.Limit = 100 }
+	}},
+	{"it takes a version to compact", []string{"a compaction takes no version"}, func(c *careless) {
+		taken := int64(0)
+		c.compacted = func() { taken = 1 }
+		c.page = func(p *delivery.Page) { p.Version += taken }
+	}},
+	{"a mark of what it compacted counts as the first", []string{"a mark of what was compacted"}, func(c *careless) {
+		again := false
+		c.compacted = func() { again = true }
+		c.marked = func(_ []delivery.Mark, marked []delivery.Marked) {
+			for i := range marked {
+				marked[i].Changed = marked[i].Changed || again
+			}
+		}
+	}},
+	{"it forgets whose receipts it compacted", []string{"the times of old receipts", "a long list of receipts", "a receipt without its time"}, func(c *careless) {
+		c.receiptPage = func(p *delivery.ReceiptPage) {
+			p.Receipts = slices.DeleteFunc(p.Receipts, func(r delivery.Receipt) bool { return r.Reason == delivery.Expired })
+		}
+	}},
+	{"its counts drift when it compacts", []string{"what was compacted can be deleted"}, func(c *careless) {
+		drifts := 0
+		c.compacted = func() { drifts = 1 }
+		c.verified = func(v *delivery.Verification) { v.Drifts = make([]delivery.Drift, drifts) }
 	}},
 	{"it lists conversations in any order", []string{"conversations are listed"}, func(c *careless) { c.rooms = slices.Reverse[[]string] }},
 	{"it erases nobody", []string{"an erased user's receipts", "an erased user is nobody", "a user of an erased name", "no roster that an erased", "waiting events and dead"}, func(c *careless) {

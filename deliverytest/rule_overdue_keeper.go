@@ -19,6 +19,19 @@ var overdueKeeperCases = []storeCase{
 			p.unaudited()
 		}
 	}},
+	{"whose receipts were compacted is overdue as before", func(p *probe) {
+		others := unread
+		others.Name, others.For = "for the sender", delivery.ForSender
+		p.begin(unread, others)
+		p.create(frozen("c", "m1", "alice", "bob", "carol", "dan"), frozen("c", "m2", "alice", "bob", "carol", "dan"))
+		carol, dan := upTo("m2", delivery.Delivered), upTo("m2", delivery.Read)
+		carol.User, dan.User = "carol", "dan"
+		p.markAllUpTo(plenty, upTo("m1", delivery.Read), carol, dan)
+		p.compact(minute(1))
+		for _, rule := range []delivery.OverdueRule{unread, others} {
+			p.overdue(rule, "bob m2 sent 1", "carol m1 delivered 1", "carol m2 delivered 1")
+		}
+	}},
 	{"what was deleted, pruned or erased is not returned again", func(p *probe) {
 		brief := unread
 		brief.Lease = 4 * short

@@ -82,7 +82,7 @@ func TestHourStore(t *testing.T, open func(t *testing.T) delivery.HourStore) {
 
 var allOverdueCases = slices.Concat(overdueCases, capOverdueCases)
 
-var allKeeperCases = slices.Concat(keeperCases, pruneCases, eraseCases, verifyCases, capKeeperCases)
+var allKeeperCases = slices.Concat(keeperCases, pruneCases, compactCases, eraseCases, verifyCases, capKeeperCases)
 
 // storeCase is one rule, and the test that a store keeps it.
 type storeCase struct {

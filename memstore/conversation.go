@@ -12,12 +12,13 @@ import (
 
 // conversation is the unit of order: all that one version counter counts.
 type conversation struct {
-	version  int64
-	floor    int64
-	messages []*message        // in order of seq
-	rosters  map[string]roster // by key
-	places   map[string]place  // by user
-	own      map[string]*own   // by user
+	version   int64
+	floor     int64
+	compacted int64             // the version up to which messages were compacted
+	messages  []*message        // in order of seq
+	rosters   map[string]roster // by key
+	places    map[string]place  // by user
+	own       map[string]*own   // by user
 }
 
 // place is, for each status, the seq up to which a user has nothing left to advance to it.
@@ -125,6 +126,19 @@ func (c *conversation) prune(p delivery.Pruning) []*message {
 		}
 	}
 	return gone
+}
+
+// compact forgets the times of messages that have changed since the last time, in the order in which
+// they did, up to one that was sent later, and returns their number.
+func (c *conversation) compact(x delivery.Compaction) (n int) {
+	changed := slices.DeleteFunc(slices.Clone(c.messages), func(m *message) bool { return m.Version <= c.compacted })
+	slices.SortFunc(changed, func(a, b *message) int { return cmp.Compare(a.Version, b.Version) })
+	for n < min(x.Limit, len(changed)) && changed[n].sent.Before(x.Before) {
+		changed[n].expire()
+		c.compacted = changed[n].Version
+		n++
+	}
+	return n
 }
 
 // newest returns the newest message that is not deleted.

@@ -83,6 +83,20 @@ func (s *Store) Prune(ctx context.Context, p delivery.Pruning) (result delivery.
 	return result, nil
 }
 
+// Compact forgets when receipts of a conversation changed, as [delivery.Keeper] says. It never
+// answers Blocked, and it keeps the receipts.
+func (s *Store) Compact(ctx context.Context, x delivery.Compaction) (result delivery.CompactionResult, err error) {
+	if err := s.enter(ctx); err != nil {
+		return result, err
+	}
+	defer s.mu.Unlock()
+	if c := s.conversations[x.Conversation]; c != nil {
+		result.Compacted = c.compact(x)
+		result.More = result.Compacted == x.Limit
+	}
+	return result, nil
+}
+
 // Erase takes a user's name out of conversations, as [delivery.Keeper] says. It never answers
 // Blocked.
 func (s *Store) Erase(ctx context.Context, user string, limit int) (result delivery.ErasureResult, err error) {

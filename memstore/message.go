@@ -85,6 +85,15 @@ func (m *message) take(s step, version int64) delivery.Update {
 	return update
 }
 
+// expire forgets when the message's receipts changed.
+func (m *message) expire() {
+	m.DeliveredAt, m.ReadAt = time.Time{}, time.Time{}
+	for user, r := range m.receipts {
+		r.Version, r.DeliveredAt, r.ReadAt = m.Seq, time.Time{}, time.Time{}
+		m.receipts[user] = r
+	}
+}
+
 // update is where the message stands.
 func (m *message) update() delivery.Update {
 	return delivery.Update{
@@ -112,7 +121,7 @@ func (m *message) receiptsAfter(after string) iter.Seq[delivery.Receipt] {
 	return func(yield func(delivery.Receipt) bool) {
 		for _, user := range recipients[at:] {
 			if r, exists := m.receipt(user); exists {
-				r.Reason = delivery.ReasonFor(r.Status, m.cap(user))
+				r.Reason = delivery.ReasonFor(r, m.cap(user))
 				if !yield(r) {
 					return
 				}

@@ -18,14 +18,15 @@ import (
 // Each event's id stands in the row of its first deletion.
 var pgDelete = `
 WITH asked AS MATERIALIZED (
-	SELECT k.ord, k.socket, k.trace, m.id, m.conv, m.seq, m.roster, m.sender IS NOT NULL AS needed, c.id AS conversation, c.version AS seen
+	SELECT k.ord, k.socket, k.trace, m.id, m.conv, m.seq, m.roster, m.sender IS NOT NULL AS needed, c.id AS conversation, c.version AS seen, c.drops
 	FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $6::text[])) WITH ORDINALITY AS k(message, socket, trace, ord)
 	CROSS JOIN LATERAL (SELECT id, conv, seq, roster, sender FROM delivery_messages WHERE id = k.message LIMIT 1) m
-	CROSS JOIN LATERAL (SELECT id, version FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
+	CROSS JOIN LATERAL (SELECT id, version, drops FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
 ),
 turn AS MATERIALIZED (
 	SELECT c.conv, w.steps FROM delivery_conversations c
-	JOIN (SELECT conv, seen, count(*) AS steps FROM asked WHERE needed GROUP BY conv, seen) w ON c.conv = w.conv AND c.version = w.seen
+	JOIN (SELECT conv, seen, drops, count(*) AS steps FROM asked WHERE needed GROUP BY conv, seen, drops) w
+		ON c.conv = w.conv AND c.version = w.seen AND c.drops = w.drops
 	WHERE c.conv = ANY (ARRAY(SELECT conv FROM asked WHERE needed))
 	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),

@@ -123,7 +123,7 @@ func taken(c delivery.Created) delivery.Created {
 func scanReader(rows *sql.Rows) (r delivery.Receipt, err error) {
 	var cap delivery.Status
 	err = rows.Scan(append(append([]any{&r.Recipient}, progressColumns(&r)...), status{&cap})...)
-	r.Reason = delivery.ReasonFor(r.Status, cap)
+	r.Reason = delivery.ReasonFor(r, cap)
 	return r, err
 }
 
@@ -131,7 +131,7 @@ func scanReader(rows *sql.Rows) (r delivery.Receipt, err error) {
 func scanReasoned(rows *sql.Rows) (r delivery.Receipt, err error) {
 	var cap delivery.Status
 	err = rows.Scan(append(receiptColumns(&r), status{&cap})...)
-	r.Reason = delivery.ReasonFor(r.Status, cap)
+	r.Reason = delivery.ReasonFor(r, cap)
 	return r, err
 }
 

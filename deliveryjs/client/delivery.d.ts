@@ -49,8 +49,8 @@ export interface Receipt {
   version: number;
   delivered_at?: string;
   read_at?: string;
-  /** Why it will never show more: the recipient was untracked, or hid reads, when the message was sent. */
-  reason?: 'untracked' | 'capped';
+  /** Why it shows no more: the recipient was untracked, or hid reads, when the message was sent, or a time is gone. */
+  reason?: 'untracked' | 'capped' | 'expired';
 }
 
 /** Where the user stands in a conversation, on all devices. Each is a seq, but for rev. */

@@ -64,6 +64,7 @@ export function describe({ status, delivered, read, total, readers, reason, kept
 export function describeReceipt({ status, delivered_at, read_at, reason }) {
   if (reason === 'untracked') return 'Shares nothing of what arrives or is read';
   if (status === 'sent') return 'Not on a device yet';
-  if (status === 'read') return `Read ${momentOf(new Date(read_at))}`;
-  return `Delivered ${momentOf(new Date(delivered_at))}${reason === 'capped' ? ', hides what is read' : ''}`;
+  const when = (time) => (time ? ` ${momentOf(new Date(time))}` : ''); // that of an old message may be gone
+  if (status === 'read') return `Read${when(read_at)}`;
+  return `Delivered${when(delivered_at)}${reason === 'capped' ? ', hides what is read' : ''}`;
 }

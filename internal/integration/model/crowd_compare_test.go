@@ -9,6 +9,16 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
+// compact compacts up to n messages of a group. How many one call takes is the store's to choose.
+func (m *market) compact(g string, n int) {
+	m.Helper()
+	got, err := m.keeper.Compact(m.ctx, delivery.Compaction{Conversation: g, Before: time.Now().Add(time.Hour), Limit: n})
+	m.must(err)
+	if all := m.ref.groups[g].compact(got.Compacted); got.Compacted > n || got.Compacted != all || got.Compacted == 0 && m.ref.groups[g].compact(1) > 0 {
+		m.Errorf("Compact of up to %d messages of %s: %+v", n, g, got)
+	}
+}
+
 // unread compares a user's badges, and what the user's other devices know.
 func (m *market) unread(user string) {
 	m.Helper()

@@ -16,9 +16,10 @@ type crowd struct {
 
 // group is a conversation of a crowd.
 type group struct {
-	version  int64
-	messages []*post // in order of seq, deleted ones too
-	readers  map[string]*reader
+	version   int64
+	compacted int64   // the version up to which posts were compacted
+	messages  []*post // in order of seq, deleted ones too
+	readers   map[string]*reader
 }
 
 // post is a message.
@@ -30,6 +31,7 @@ type post struct {
 	members         map[string]bool // its roster
 	cap             func(user string) delivery.Status
 	shown           map[string]delivery.Status
+	expired         map[string]bool // whose receipts lack a time
 	delivered, read int
 	deleted         bool
 }
@@ -87,7 +89,7 @@ func (g *group) next() int64 {
 }
 
 func (g *group) send(id, sender string, members map[string]bool, cap func(user string) delivery.Status) *post {
-	p := &post{group: g, author: sender, members: members, cap: cap, shown: map[string]delivery.Status{}}
+	p := &post{group: g, author: sender, members: members, cap: cap, shown: map[string]delivery.Status{}, expired: map[string]bool{}}
 	p.version = g.next()
 	p.Header = delivery.Header{ID: id, Sender: sender, Seq: p.version}
 	for user := range members {
@@ -215,6 +217,20 @@ func (p *post) delete() {
 	p.deleted, p.version = true, p.group.next()
 }
 
+// compact compacts up to n posts, in order of their last changes, and returns their number.
+func (g *group) compact(n int) int {
+	posts := slices.DeleteFunc(slices.Clone(g.messages), func(p *post) bool { return p.version <= g.compacted })
+	slices.SortFunc(posts, func(a, b *post) int { return cmp.Compare(a.version, b.version) })
+	posts = posts[:min(n, len(posts))]
+	for _, p := range posts {
+		g.compacted = p.version
+		for user, status := range p.shown {
+			p.expired[user] = status >= delivery.Delivered
+		}
+	}
+	return len(posts)
+}
+
 // unread is what a user has not read.
 func (g *group) unread(user string) delivery.Unread {
 	u, r := delivery.Unread{Version: g.version}, g.reader(user)
@@ -261,6 +277,9 @@ func (p *post) receipts() (all []delivery.Receipt) {
 			return "untracked"
 		case cap == delivery.Delivered && p.seen(user) == delivery.Delivered:
 			return "capped"
+		}
+		if p.expired[user] {
+			return "expired"
 		}
 		return ""
 	}

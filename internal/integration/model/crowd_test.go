@@ -39,6 +39,8 @@ func TestCrowdNoticesEveryBrokenStore(t *testing.T) {
 		"a private mark as read is one as delivered":     inMemory().over(func(s delivery.Keeper) delivery.Keeper { return unkept{s} }),
 		"who hides reads is seen to read":                inMemory().over(func(s delivery.Keeper) delivery.Keeper { return frank{s} }),
 		"an erasure leaves the name":                     inMemory().over(func(s delivery.Keeper) delivery.Keeper { return indelible{s} }),
+		"a compaction takes what is read for delivered":  inMemory().over(func(s delivery.Keeper) delivery.Keeper { return &lossy{Keeper: s} }),
+		"a compaction leaves the times":                  inMemory().over(func(s delivery.Keeper) delivery.Keeper { return eternal{s} }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var v verdict
@@ -71,12 +73,33 @@ func (indelible) Erase(context.Context, string, int) (delivery.ErasureResult, er
 	return delivery.ErasureResult{}, nil
 }
 
+// lossy shows what was read and compacted as delivered.
+type lossy struct{ delivery.Keeper }
+
+func (s *lossy) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
+	page, err := s.Keeper.Receipts(ctx, list)
+	for i := range page.Receipts {
+		if r := &page.Receipts[i]; r.Reason == delivery.Expired {
+			r.Status = delivery.Delivered
+		}
+	}
+	return page, err
+}
+
+// eternal compacts nothing, and says that it did.
+type eternal struct{ delivery.Keeper }
+
+func (eternal) Compact(_ context.Context, c delivery.Compaction) (delivery.CompactionResult, error) {
+	return delivery.CompactionResult{Compacted: 1}, nil
+}
+
 // market is a crowd under way, on a store and on the reference.
 type market struct {
 	rapid.TB
 	ctx     context.Context
 	rand    *rand.Rand
 	tracker *delivery.Tracker
+	keeper  delivery.Keeper
 	ref     crowd
 	members map[string]map[string]bool // of each group, now
 	edition map[string]int             // of each group's members
@@ -93,7 +116,7 @@ type market struct {
 
 func runCrowd(ctx context.Context, t rapid.TB, s subject, size, calls int, random *rand.Rand) {
 	m := &market{
-		TB: t, ctx: ctx, rand: random, ref: crowd{map[string]*group{}}, members: map[string]map[string]bool{}, edition: map[string]int{},
+		TB: t, ctx: ctx, rand: random, keeper: s.stores[0], ref: crowd{map[string]*group{}}, members: map[string]map[string]bool{}, edition: map[string]int{},
 		said: map[string]int{}, told: map[string]map[int64]int{}, last: map[string]delivery.Update{}, devices: map[delivery.Reader]delivery.Place{},
 		pages: map[string]map[string]delivery.Message{}, cursors: map[string]delivery.Cursor{}, counts: map[string]int{},
 	}
@@ -245,6 +268,9 @@ func (m *market) call() {
 		for g := range m.members {
 			m.join(g, user, false)
 		}
+	case n < 725:
+		what = "compact"
+		m.compact(m.aGroup(), 1+m.rand.IntN(50))
 	case n < 740:
 		what = "join or leave"
 		if !p.group.reader(user).erased {

@@ -7,8 +7,8 @@
 // has to be what the reference says.
 //
 // Another is for groups of many members, some of whom hide what they do: members join, leave, mark
-// one message or all up to one, in any order and repeatedly, dismiss, mark as unread, delete, and
-// are erased. Answers, counts, badges, lists, events and what a client that catches up holds have
+// one message or all up to one, in any order and repeatedly, dismiss, mark as unread, delete,
+// compact, and are erased. Answers, counts, badges, lists, events and what a client that catches up holds have
 // to be what the reference says, during the run and at its end.
 //
 // The third is for concurrency: workers mark and read the same receipts through two trackers, with

@@ -71,6 +71,7 @@ func runMachine(ctx context.Context, t *rapid.T, s subject) {
 		"mark more": func(t *rapid.T) { m.on(t).mark(m.process()) },
 		"mark up":   func(t *rapid.T) { m.on(t).markUpTo(m.process()) },
 		"delete":    func(t *rapid.T) { m.on(t).delete(m.process()) },
+		"compact":   func(t *rapid.T) { m.on(t).compact(m.process()) },
 		"transact":  func(t *rapid.T) { m.on(t).transact() },
 		"join":      func(t *rapid.T) { m.on(t).join(true) },
 		"leave":     func(t *rapid.T) { m.on(t).join(false) },
@@ -218,6 +219,15 @@ func (m *machine) delete(on calls) {
 	m.sameError("Delete", err, wantErr)
 }
 
+// compact compacts some messages. They are all old enough.
+func (m *machine) compact(on process) {
+	m.Helper()
+	conversation, n := m.conversation(), rapid.IntRange(1, 4).Draw(m.T, "messages")
+	got, err := on.store.Compact(m.ctx, delivery.Compaction{Conversation: conversation, Before: time.Now().Add(time.Hour), Limit: n})
+	m.sameError("Compact", err, nil)
+	m.same("how many messages Compact went through", got.Compacted, m.ref.compact(conversation, n))
+}
+
 // versions returns those of a user's receipts in a conversation, by message.
 func (m *machine) versions(on calls, user, conversation string) map[string]int64 {
 	m.Helper()
@@ -338,6 +348,8 @@ func (m *machine) lookAt(tracker *delivery.Tracker, id string) {
 			reason = "untracked"
 		case frozen && cap == delivery.Delivered && receipts[i].Status == delivery.Delivered:
 			reason = "capped"
+		case receipts[i].Status >= delivery.Delivered && receipts[i].DeliveredAt.IsZero(), receipts[i].Status == delivery.Read && receipts[i].ReadAt.IsZero():
+			reason = "expired"
 		}
 		m.same("a receipt's reason", receipts[i].Reason, reason)
 		receipts[i].Reason = ""

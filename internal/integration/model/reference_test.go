@@ -13,6 +13,7 @@ import (
 // its plainest. Nothing is kept that can be counted. Times are whatever its caller says.
 type reference struct {
 	versions map[string]int64                // by conversation
+	compacts map[string]int64                // the versions up to which messages were compacted, by conversation
 	messages map[string]delivery.Message     // by id
 	deleted  map[string]delivery.Message     // tombstones, by id
 	receipts map[receiptKey]delivery.Receipt // those that exist
@@ -42,6 +43,7 @@ type change struct {
 func newReference() *reference {
 	return &reference{
 		versions: map[string]int64{},
+		compacts: map[string]int64{},
 		messages: map[string]delivery.Message{},
 		deleted:  map[string]delivery.Message{},
 		receipts: map[receiptKey]delivery.Receipt{},
@@ -57,7 +59,7 @@ func newReference() *reference {
 // clone is the reference as a transaction sees it that may be rolled back. It shares the members.
 func (r *reference) clone() *reference {
 	return &reference{
-		maps.Clone(r.versions), maps.Clone(r.messages), maps.Clone(r.deleted), maps.Clone(r.receipts), maps.Clone(r.own), maps.Clone(r.caps), r.members,
+		maps.Clone(r.versions), maps.Clone(r.compacts), maps.Clone(r.messages), maps.Clone(r.deleted), maps.Clone(r.receipts), maps.Clone(r.own), maps.Clone(r.caps), r.members,
 		maps.Clone(r.pending), maps.Clone(r.replayed), maps.Clone(r.dead),
 	}
 }
@@ -133,6 +135,36 @@ func (r *reference) delete(actor delivery.Actor, id string) bool {
 	return true
 }
 
+// compact forgets the times of up to n messages, in order of their last changes, and returns their
+// number.
+func (r *reference) compact(conversation string, n int) int {
+	var all []delivery.Message
+	for _, of := range []map[string]delivery.Message{r.messages, r.deleted} {
+		for _, m := range of {
+			if m.Conversation == conversation && m.Version > r.compacts[conversation] {
+				all = append(all, m)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b delivery.Message) int { return cmp.Compare(a.Version, b.Version) })
+	all = all[:min(n, len(all))]
+	for _, m := range all {
+		r.compacts[conversation] = m.Version
+		if m.Deleted {
+			continue
+		}
+		m.DeliveredAt, m.ReadAt = time.Time{}, time.Time{}
+		r.messages[m.ID] = m
+		for key, receipt := range r.receipts {
+			if key.message == m.ID {
+				receipt.Version, receipt.DeliveredAt, receipt.ReadAt = m.Seq, time.Time{}, time.Time{}
+				r.receipts[key] = receipt
+			}
+		}
+	}
+	return len(all)
+}
+
 // refusal is why the user may not mark a message, or nil.
 func (r *reference) refusal(user, id string) error {
 	m, exists := r.messages[id]
@@ -203,11 +235,13 @@ func (r *reference) advance(actor delivery.Actor, id string, to delivery.Status,
 	}
 	m, receipt := r.messages[id], r.receipts[key]
 	version := r.next(m.Conversation)
-	receipt.Message, receipt.Recipient, receipt.Status, receipt.Version = id, actor.User, to, version
-	receipt.DeliveredAt = cmp.Or(receipt.DeliveredAt, at)
+	if receipt.Status < delivery.Delivered {
+		receipt.DeliveredAt = at
+	}
 	if to == delivery.Read {
 		receipt.ReadAt = at
 	}
+	receipt.Message, receipt.Recipient, receipt.Status, receipt.Version = id, actor.User, to, version
 	r.receipts[key] = receipt
 
 	m.Version = version

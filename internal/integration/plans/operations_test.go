@@ -114,6 +114,14 @@ var operations = []operation{
 	}},
 	{"Delete", func(ctx context.Context, v visit) error { return v.delete(ctx, 1) }},
 	{"Delete of 5", func(ctx context.Context, v visit) error { return v.delete(ctx, 5) }},
+	{"Compact of 10", func(ctx context.Context, v visit) error {
+		c := delivery.Compaction{Conversation: v.conversation(), Before: time.Now().Add(time.Hour), Limit: 10}
+		_, err := v.Store.(delivery.Keeper).Compact(ctx, c)
+		if errors.Is(err, errors.ErrUnsupported) { // in a transaction
+			return nil
+		}
+		return err
+	}},
 	{"the first Overdue by two rules, and a send", func(ctx context.Context, v visit) error {
 		for _, who := range []delivery.OverdueFor{delivery.ForRecipient, delivery.ForSender} {
 			if _, err := v.overdue(ctx, overdueRule{name: fmt.Sprint("rule", v.n)}, who); err != nil {

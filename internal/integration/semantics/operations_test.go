@@ -177,6 +177,16 @@ var operations = []operation{
 		},
 	},
 	{
+		name: "Compact", messages: both, but: []string{"recipient's second device"},
+		says: "The user has marked all messages up to m2 as read, if that is allowed, and then the app compacts the conversation. m1 and m2 are old enough. " +
+			"Statuses and counts stay. A receipt without its time has the reason *expired*.",
+		before: func(w *world, is delivery.Actor) error { return attempt(upTo(delivery.HideNothing)(w, is)) },
+		call: func(w *world, is delivery.Actor) (string, error) {
+			result, err := w.store.Compact(w.ctx, delivery.Compaction{Conversation: w.of("c"), Before: time.Now().Add(time.Hour), Limit: 100})
+			return fmt.Sprintf("compacted %d", result.Compacted), err
+		},
+	},
+	{
 		name: "DeleteConversation", messages: both, but: []string{"recipient's second device"},
 		says: "The app deletes the conversation. Its version and its floor stay.",
 		call: func(w *world, is delivery.Actor) (string, error) {

@@ -8,19 +8,21 @@ CREATE TABLE IF NOT EXISTS delivery_migrations (
 ) ENGINE=InnoDB;
 
 -- A conversation's row is the lock of all that changes in it, and its version counts the changes. Its messages up to the
--- floor are gone. drops counts the rosters that are gone, or have lost their keys.
+-- floor are gone. Those whose last change is up to the version compacted were compacted. drops counts the rosters that are
+-- gone, or have lost their keys, and the compactions.
 CREATE TABLE IF NOT EXISTS delivery_conversations (
-	conv    BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
-	id      VARBINARY(128) NOT NULL,
-	version BIGINT NOT NULL,
-	floor   BIGINT NOT NULL DEFAULT 0,
-	drops   BIGINT NOT NULL DEFAULT 0,
+	conv      BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+	id        VARBINARY(128) NOT NULL,
+	version   BIGINT NOT NULL,
+	floor     BIGINT NOT NULL DEFAULT 0,
+	compacted BIGINT NOT NULL DEFAULT 0,
+	drops     BIGINT NOT NULL DEFAULT 0,
 	UNIQUE KEY delivery_conversations_id (id)
 ) ENGINE=InnoDB;
 
 -- Who has sent, may receive or has marked in a conversation: a name has a number of its own in each. Up to delivered_seq
--- and read_seq nothing is left to show of the reader, so that marks up to a message look only at what is new. Up to
--- own_delivered and badge the reader has done all, whether others may see it or not. flag is the message from which on
+-- and read_seq nothing is left to show of the reader, so that marks up to a message look only at what is new, and a
+-- receipt there needs no row. Up to own_delivered and badge the reader has done all, whether others may see it or not. flag is the message from which on
 -- the reader has marked the conversation as unread, or 0. rev counts the reader's changes that take no version.
 --
 -- The names come first in the primary key, since an INSERT that finds its row there locks no gap between rows.
@@ -99,8 +101,9 @@ CREATE TABLE IF NOT EXISTS delivery_states (
 	UNIQUE KEY delivery_states_version (conv, version)
 ) ENGINE=InnoDB;
 
--- How far a message has come with each reader who has marked it. A recipient without a row is at the first status, at
--- the version of the sending. A row at version 0 is none yet.
+-- How far a message has come with each reader who has marked it. A recipient without a row is at the first status, or as
+-- far as delivered_seq and read_seq say, at the version of the sending. A row at version 0 is none yet. A time is NULL if
+-- its status was not reached, or if the message was compacted.
 CREATE TABLE IF NOT EXISTS delivery_receipts (
 	conv         BIGINT NOT NULL,
 	seq          BIGINT NOT NULL,

@@ -7,18 +7,20 @@ CREATE TABLE IF NOT EXISTS delivery_migrations (
 );
 
 -- A conversation's row is the lock of all that changes in it, and its version counts the changes. Its messages up to the
--- floor are gone. drops counts the rosters that are gone, or have lost their keys.
+-- floor are gone. Those whose last change is up to the version compacted were compacted. drops counts the rosters that are
+-- gone, or have lost their keys, and the compactions.
 CREATE TABLE delivery_conversations (
-	conv    BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	id      TEXT COLLATE "C" NOT NULL UNIQUE,
-	version BIGINT NOT NULL,
-	floor   BIGINT NOT NULL DEFAULT 0,
-	drops   BIGINT NOT NULL DEFAULT 0
+	conv      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	id        TEXT COLLATE "C" NOT NULL UNIQUE,
+	version   BIGINT NOT NULL,
+	floor     BIGINT NOT NULL DEFAULT 0,
+	compacted BIGINT NOT NULL DEFAULT 0,
+	drops     BIGINT NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
 -- The users of a conversation, by number. A number belongs to one conversation. Up to delivered_seq and read_seq nothing
--- is left to show of the reader: marks up to a message look only at what is new. Up to own_delivered and badge the
--- reader has done all, whether others may see it or not. flag is the message from which on the reader has marked the
+-- is left to show of the reader: marks up to a message look only at what is new, and a receipt there needs no row. Up to
+-- own_delivered and badge the reader has done all, whether others may see it or not. flag is the message from which on the reader has marked the
 -- conversation as unread, or 0. rev counts the reader's changes that take no version.
 CREATE TABLE delivery_readers (
 	reader        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -96,7 +98,8 @@ CREATE TABLE delivery_states (
 
 CREATE UNIQUE INDEX delivery_states_version ON delivery_states (conv, version);
 
--- How far a message has come with those who have marked it. A recipient without a row is where the message was sent.
+-- How far a message has come with those who have marked it. A recipient without a row is where the message was sent, or
+-- as far as delivered_seq and read_seq say. A time is NULL if its status was not reached, or if the message was compacted.
 CREATE TABLE delivery_receipts (
 	conv         BIGINT NOT NULL,
 	seq          BIGINT NOT NULL,

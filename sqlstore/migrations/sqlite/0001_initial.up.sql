@@ -6,19 +6,21 @@ CREATE TABLE IF NOT EXISTS delivery_migrations (
 	applied_at INTEGER NOT NULL
 );
 
--- A conversation's version counts the changes in it. Its messages up to the floor are gone. drops counts the rosters that
--- are gone, or have lost their keys.
+-- A conversation's version counts the changes in it. Its messages up to the floor are gone. Those whose last change is up
+-- to the version compacted were compacted. drops counts the rosters that are gone, or have lost their keys, and the
+-- compactions.
 CREATE TABLE delivery_conversations (
-	conv    INTEGER PRIMARY KEY AUTOINCREMENT,
-	id      TEXT NOT NULL UNIQUE,
-	version INTEGER NOT NULL,
-	floor   INTEGER NOT NULL DEFAULT 0,
-	drops   INTEGER NOT NULL DEFAULT 0
+	conv      INTEGER PRIMARY KEY AUTOINCREMENT,
+	id        TEXT NOT NULL UNIQUE,
+	version   INTEGER NOT NULL,
+	floor     INTEGER NOT NULL DEFAULT 0,
+	compacted INTEGER NOT NULL DEFAULT 0,
+	drops     INTEGER NOT NULL DEFAULT 0
 );
 
 -- Who has sent, may receive or has marked in a conversation: a name has a number of its own in each. Up to delivered_seq
--- and read_seq nothing is left to show of the reader, so that marks up to a message look only at what is new. Up to
--- own_delivered and badge the reader has done all, whether others may see it or not. flag is the message from which on
+-- and read_seq nothing is left to show of the reader, so that marks up to a message look only at what is new, and a
+-- receipt there needs no row. Up to own_delivered and badge the reader has done all, whether others may see it or not. flag is the message from which on
 -- the reader has marked the conversation as unread, or 0. rev counts the reader's changes that take no version.
 CREATE TABLE delivery_readers (
 	reader        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -96,8 +98,9 @@ CREATE TABLE delivery_states (
 
 CREATE UNIQUE INDEX delivery_states_version ON delivery_states (conv, version);
 
--- How far a message has come with each reader who has marked it. A recipient without a row is at the first status, at
--- the version of the sending.
+-- How far a message has come with each reader who has marked it. A recipient without a row is at the first status, or as
+-- far as delivered_seq and read_seq say, at the version of the sending. A time is NULL if its status was not reached, or
+-- if the message was compacted.
 CREATE TABLE delivery_receipts (
 	conv         INTEGER NOT NULL,
 	seq          INTEGER NOT NULL,

@@ -1,0 +1,38 @@
+package delivery
+
+import (
+	"context"
+	"time"
+)
+
+// compactLimit is how many messages are compacted in one transaction.
+const compactLimit = 100
+
+// Compact forgets when old messages were delivered and read, in every conversation, and returns the
+// number of messages that it went through. All statuses, counts, lists and badges stay as they are.
+// No version is taken, and nobody is told. A receipt without its time has the message's Seq as its
+// Version, since the order of versions would tell of the time, and [Tracker.Receipts] returns it
+// with the Reason [Expired]. Clients go by the status of a receipt, which never falls.
+//
+// In each conversation, Compact goes through the messages in order of their last changes, and stops
+// at the first one that was sent at the given time or later. So the times of a message that
+// somebody has read late are kept until the messages that were sent then are old, too. If the given
+// time is less than [Options.PruneAge] ago, the error is an [InvalidError].
+//
+// Receipts take most of the space in groups. sqlstore removes the rows of receipts that an up-to
+// mark ([Tracker.MarkUpTo]) has covered, because a user's row says up to where the user has read.
+// The receipts of open messages, and those of users who mark messages one by one, keep their rows.
+//
+// Compact works in transactions of up to 100 messages, and pauses after each, as [Tracker.Prune]
+// does. If Compact returns an error, a further call goes on from there. An event that waits, or is
+// a dead letter, keeps the times that it has.
+//
+// Compact needs a [Keeper]; with any other store it returns [errors.ErrUnsupported].
+func (t *Tracker) Compact(ctx context.Context, before time.Time) (compacted int, err error) {
+	return t.everywhere(ctx, before, func(keeper Keeper, conversation string) (int, error) {
+		return unhurried(ctx, "compacting", func() (portion, bool, error) {
+			r, err := keeper.Compact(ctx, Compaction{Conversation: conversation, Before: before, Limit: compactLimit})
+			return portion{r.Compacted, r.More}, r.Blocked, err
+		})
+	})
+}

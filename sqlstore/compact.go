@@ -1,0 +1,149 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// Compact forgets when receipts of a conversation changed, as [delivery.Keeper] says. It has no
+// form in a caller's transaction.
+func (s *Store) Compact(ctx context.Context, c delivery.Compaction) (result delivery.CompactionResult, err error) {
+	if s.session.tx != nil {
+		return result, errors.ErrUnsupported
+	}
+	if result, err = s.session.compact(ctx, c); err != nil {
+		return delivery.CompactionResult{}, fmt.Errorf("sqlstore: compacting: %w", err)
+	}
+	return result, nil
+}
+
+// mostCompacted is how many receipts one call of Compact looks at, if its messages have more than
+// one.
+const mostCompacted = 5000
+
+// changed is what is to be compacted of a conversation.
+type changed struct {
+	conv, compacted int64
+	seqs            []string // of messages, in order of version
+	more            bool
+	own             map[int64][]string // by reader's number: the seqs of private marks that its places have reached
+	marks           int                // so many
+}
+
+func (c *changed) none() bool { return len(c.seqs) == 0 && c.marks == 0 }
+
+func (s *session) compact(ctx context.Context, c delivery.Compaction) (result delivery.CompactionResult, err error) {
+	var found *changed
+	err = s.read(ctx, func(q delivery.DBTX) error { // mostly there is nothing to do, and to see that takes no lock
+		found, err = s.findChanged(ctx, q, c, "")
+		return err
+	})
+	if err != nil || found == nil || found.none() {
+		return result, err
+	}
+	err = s.write(ctx, func(q delivery.DBTX) error {
+		found, err := s.findChanged(ctx, q, c, s.ifFree)
+		switch {
+		case err != nil:
+			return err
+		case found == nil:
+			result = delivery.CompactionResult{Blocked: true}
+			return nil
+		}
+		result = delivery.CompactionResult{Compacted: len(found.seqs), More: found.more || found.marks == mostForgot}
+		return s.expire(ctx, q, found)
+	})
+	return result, err
+}
+
+// findChanged returns what is to be compacted, nil if the conversation is not there, or not free to
+// lock.
+func (s *session) findChanged(ctx context.Context, q delivery.DBTX, c delivery.Compaction, lock string) (*changed, error) {
+	all, err := queryInto(ctx, q, 1, func(c *changed) []any { return []any{&c.conv, &c.compacted} },
+		s.say("SELECT conv, compacted FROM delivery_conversations WHERE id = ?"+lock), c.Conversation)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	found := &all[0]
+	type message struct {
+		seq, version int64
+		receipts     int
+		sent         time.Time
+	}
+	columns := func(m *message) []any { return []any{&m.seq, &m.version, &m.receipts, timestamp{&m.sent}} }
+	rows := 0
+	err = each(ctx, q, into(columns), func(m message) bool {
+		rows += m.receipts
+		old := m.sent.Before(c.Before)
+		if !old || len(found.seqs) == c.Limit || rows > mostCompacted && len(found.seqs) > 0 {
+			found.more = old
+			return false
+		}
+		found.seqs = append(found.seqs, strconv.FormatInt(m.seq, 10))
+		found.compacted = m.version
+		return true
+	}, s.say(`
+SELECT /*! STRAIGHT_JOIN */ t.seq, t.version, t.delivered_count, m.sent_at
+FROM delivery_states t /*! FORCE INDEX (delivery_states_version) */`+
+		s.one("delivery_messages m", "PRIMARY", "m.conv = t.conv AND m.seq = t.seq")+`
+WHERE t.conv = ? AND t.version > ? ORDER BY t.version LIMIT ?`), found.conv, found.compacted, c.Limit+1)
+	if err != nil || found.more {
+		return found, err
+	}
+	found.own = map[int64][]string{}
+	type mark struct{ reader, seq int64 }
+	err = each(ctx, q, into(func(m *mark) []any { return []any{&m.reader, &m.seq} }), func(m mark) bool {
+		found.own[m.reader] = append(found.own[m.reader], strconv.FormatInt(m.seq, 10))
+		found.marks++
+		return true
+	}, s.say(`
+SELECT /*! STRAIGHT_JOIN */ o.reader, o.seq FROM delivery_readers p /*! FORCE INDEX (PRIMARY) */
+JOIN delivery_own o /*! FORCE INDEX (PRIMARY) */ ON o.reader = p.reader
+	AND (o.seq <= p.badge OR o.seq <= p.read_seq OR o.status = `+sqlDelivered+` AND (o.seq <= p.own_delivered OR o.seq <= p.delivered_seq))
+WHERE p.conv = ? AND p.rev > 0 LIMIT ?`), found.conv, mostForgot)
+	return found, err
+}
+
+// textExpire removes the receipts that are the same without a row: key, seqs.
+var textExpire = `
+DELETE /*! r */ FROM delivery_receipts AS r /*! FORCE INDEX (PRIMARY) */
+WHERE r.conv = ? AND r.seq IN (%s) AND (r.version = 0 OR r.status = (
+	SELECT ` + absent("p") + ` FROM delivery_messages m /*! FORCE INDEX (PRIMARY) */
+	JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = r.reader AND b.reader <> m.sender
+	JOIN delivery_readers p /*! FORCE INDEX (delivery_readers_reader) */ ON p.reader = b.reader
+	WHERE m.conv = r.conv AND m.seq = r.seq))`
+
+// expire compacts what was found, in a conversation that is locked. It counts as a drop: calls that
+// have seen a receipt's row start anew.
+func (s *session) expire(ctx context.Context, q delivery.DBTX, found *changed) error {
+	if len(found.seqs) > 0 {
+		seqs := strings.Join(found.seqs, ", ")
+		const timed = " WHERE conv = ? AND seq IN (%s) AND (delivered_at IS NOT NULL OR read_at IS NOT NULL)"
+		for _, text := range []string{
+			textExpire,
+			"UPDATE delivery_receipts /*! FORCE INDEX (PRIMARY) */ SET version = seq, delivered_at = NULL, read_at = NULL" + timed,
+			"UPDATE delivery_states /*! FORCE INDEX (PRIMARY) */ SET delivered_at = NULL, read_at = NULL" + timed,
+		} {
+			if err := s.exec(ctx, q, fmt.Sprintf(text, seqs), found.conv); err != nil {
+				return err
+			}
+		}
+		if err := s.exec(ctx, q, "UPDATE delivery_conversations SET compacted = ?, drops = drops + 1 WHERE conv = ?", found.compacted, found.conv); err != nil {
+			return err
+		}
+	}
+	for _, reader := range sortedKeys(found.own, cmp.Compare[int64]) {
+		text := "DELETE FROM delivery_own WHERE reader = ? AND seq IN (" + strings.Join(found.own[reader], ", ") + ")"
+		if err := s.exec(ctx, q, text, reader); err != nil {
+			return err
+		}
+	}
+	return nil
+}
