@@ -36,7 +36,7 @@ func TestREADME(t *testing.T) {
 // TestREADMEStartsAnApp runs the commands by which the README starts an app of one's own, with
 // either example, up to the last, which would serve it.
 func TestREADMEStartsAnApp(t *testing.T) {
-	_, rest, _ := strings.Cut(readme(t), "Start your own with a small program")
+	_, rest, _ := strings.Cut(readme(t), "Start an app of your own")
 	var commands []string
 	for line := range strings.Lines(rest) {
 		if command, ok := strings.CutPrefix(line, "    "); ok {
@@ -66,9 +66,10 @@ func TestREADMEStartsAnApp(t *testing.T) {
 	}
 	for _, example := range []string{"examples/sse", "examples/pusher"} {
 		script := strings.NewReplacer(
-			"../delivery", repository, "../myapp", filepath.Join(t.TempDir(), "myapp"), "examples/sse", example, "go mod tidy", pins+"go mod tidy",
+			"git clone https://github.com/msgdelivery/delivery", "ln -s "+repository+" delivery", "examples/sse", example, "go mod tidy", pins+"go mod tidy",
 		).Replace(strings.Join(commands, "\n"))
 		shell := exec.CommandContext(t.Context(), "sh", "-ec", script)
+		shell.Dir = t.TempDir()
 		shell.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-buildvcs=false")
 		if out, err := shell.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v:\n%s", example, err, out)

@@ -23,6 +23,7 @@ import (
 // newServer returns the URL of a running app that speaks to a Pusher server.
 func newServer(t *testing.T, pusher *pushertest.Server) string {
 	t.Helper()
+	members = []string{"alice", "bob"} // whoever they are in an app that began as a copy
 	db, err := sql.Open("sqlite", dsn(filepath.Join(t.TempDir(), "pusher.db")))
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 // newServer returns the URL of a running app.
 func newServer(t *testing.T) string {
 	t.Helper()
+	members = []string{"alice", "bob"} // whoever they are in an app that began as a copy
 	db, err := sql.Open("sqlite", dsn(filepath.Join(t.TempDir(), "sse.db")))
 	if err != nil {
 		t.Fatal(err)
