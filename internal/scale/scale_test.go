@@ -88,7 +88,7 @@ func use() string {
 		"| visits, each with the unread counts of 20 conversations and two pages of 50 messages | "+number(u.Visits)+" |",
 		"| members of a conversation who are connected while something happens there | "+percent(u.Listening)+" |",
 		"| users who are connected at the same time, at most | "+percent(u.Connected)+" |",
-		"| the busiest second, in averages of the day | "+number(u.Peak)+" |",
+		"| load of the busiest second, in multiples of the average | "+number(u.Peak)+" |",
 		"| days for which messages are kept | "+number(u.Days)+" |",
 	)
 }
