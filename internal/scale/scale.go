@@ -22,7 +22,7 @@ const (
 // The units are of Postgres 15. Times are of the database server's processors, under load.
 var (
 	messageBytes = Unit{"a message marked by 10 recipients, bytes", 1200, operations, "| … once it has been marked, by 1 to 10 recipients | 0.65 to 1.2 KB |"}
-	receiptBytes = Unit{"a receipt, bytes", 220, operations, "| a receipt of a recipient who has read it | 220 bytes |"}
+	receiptBytes = Unit{"a receipt, bytes", 220, operations, "| a receipt that is read | 220 bytes |"}
 	markTime     = Unit{"a mark, µs", 62, benchmarks, "takes 62 µs of the database server"}
 	publishTime  = Unit{"an event that is published and settled, µs", 11, internals, "22 µs of the process and 11 µs of the server per mark"}
 	sendTime     = Unit{"a send, µs", 50, internals, "| a send, 256 callers | 50 µs | 18 µs |"}
