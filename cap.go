@@ -38,7 +38,11 @@ func ReasonFor(r Receipt, cap Status) Reason {
 
 // On reports whether a receipt belongs on the page. Without a Status every receipt does. With one,
 // only receipts at exactly that status do, and none whose recipient's cap is the [Reason] for it.
+// With Failed, only receipts with a Failure do.
 func (q ReceiptList) On(r Receipt) bool {
+	if q.Failed {
+		return r.Failure != ""
+	}
 	return q.Status == 0 || r.Status == q.Status && r.Reason != Untracked && r.Reason != Capped
 }
 

@@ -135,7 +135,7 @@ func (t *Tracker) refresh(ctx context.Context, e Event) (Event, error) {
 	for i := range e.Updates {
 		u := &e.Updates[i]
 		tally := tallies[u.Message]
-		u.Version, u.Status, u.Delivered, u.Read = tally.Version, tally.Status, tally.Delivered, tally.Read
+		u.Version, u.Status, u.Delivered, u.Read, u.Failed = tally.Version, tally.Status, tally.Delivered, tally.Read, tally.Failed
 		if u.Receipt == nil {
 			continue
 		}

@@ -23,6 +23,7 @@
 //     [UpToResult], [Place]
 //   - to read: [Query], [Page], [Cursor], [ReceiptQuery], [ReceiptPage], [Unread], [Position]
 //   - to remind: [OverdueRule], [Due]
+//   - to record that a mail or an SMS with a message bounced: [Failure]
 //   - to say who may do what: [Action]
 //   - to publish: [Notifier], [NotifierFunc], [OwnNotifierFunc], [Notifiers], [Bus], [LocalBus],
 //     [Event], [Update]; [RetryAfter], [Permanent], [Refused]

@@ -11,7 +11,7 @@ type Kind uint8
 const (
 	// MessageSent tells of a new message.
 	MessageSent Kind = iota + 1
-	// StatusChanged tells of receipts that advanced.
+	// StatusChanged tells of receipts that advanced, and of failures ([Tracker.Fail]).
 	StatusChanged
 	// MessageDeleted tells of messages that were deleted.
 	MessageDeleted
@@ -113,10 +113,11 @@ type Update struct {
 	Status    Status `json:"status,omitzero"` // the message's, by its quorum
 	Delivered int    `json:"delivered"`       // recipients whom it reached, readers included
 	Read      int    `json:"read"`
-	Total     int    `json:"total"`   // frozen recipients that are tracked; 0 for an open audience
-	Readers   int    `json:"readers"` // those of them who do not hide reads
+	Failed    int    `json:"failed,omitempty"` // as in a [Tally]
+	Total     int    `json:"total"`            // frozen recipients that are tracked; 0 for an open audience
+	Readers   int    `json:"readers"`          // those of them who do not hide reads
 
-	// Receipt is the one that advanced; nil for a new message.
+	// Receipt is the one that advanced, or that has a Failure now; nil for a new message.
 	Receipt *Receipt `json:"receipt,omitempty"`
 
 	// Own is what an OwnChanged event tells; nil in all others.

@@ -71,29 +71,36 @@ type Message struct {
 
 // Tally is the part of a message that its receipts change.
 type Tally struct {
-	Version     int64     `json:"version"`         // of the last change, in the conversation
-	Status      Status    `json:"status,omitzero"` // what a quorum of recipients has reached
-	Delivered   int       `json:"delivered"`       // recipients whom it reached, readers included
-	Read        int       `json:"read"`            // recipients who saw it
+	Version     int64     `json:"version"`          // of the last change, in the conversation
+	Status      Status    `json:"status,omitzero"`  // what a quorum of recipients has reached
+	Delivered   int       `json:"delivered"`        // recipients whom it reached, readers included
+	Read        int       `json:"read"`             // recipients who saw it
+	Failed      int       `json:"failed,omitempty"` // recipients whom it has not reached, and of whom the app has recorded a failure
 	DeliveredAt time.Time `json:"delivered_at,omitzero"`
 	ReadAt      time.Time `json:"read_at,omitzero"`
 }
 
-// Count updates the tally of the message with header h for one receipt that advanced: from is the
-// receipt's status before, and now is the receipt after. It is how every [Store] that computes in
-// Go keeps its counters. It leaves Version to the store.
+// Count updates the tally of the message with header h for one receipt that changed: was is the
+// receipt before, and now is the receipt after. It is how every [Store] that computes in Go keeps
+// its counters. It leaves Version to the store.
 //
 // DeliveredAt and ReadAt are copied from the receipt that completes the quorum, in that step and
 // never again. The quorum of Read may be complete first, because recipients who hide reads do not
 // count for it. Then the message is delivered in the same step. ReadAt is never before DeliveredAt.
-func (t *Tally) Count(h Header, from Status, now Receipt) {
-	if !from.Reaches(Delivered) && now.Status.Reaches(Delivered) {
+func (t *Tally) Count(h Header, was, now Receipt) {
+	if was.Failure != "" && now.Failure == "" {
+		t.Failed--
+	}
+	if was.Failure == "" && now.Failure != "" {
+		t.Failed++
+	}
+	if !was.Status.Reaches(Delivered) && now.Status.Reaches(Delivered) {
 		if t.Delivered++; t.Delivered == h.QuorumFor(Delivered) && !t.Status.Reaches(Delivered) {
 			t.DeliveredAt = now.DeliveredAt
 			t.Status = Delivered
 		}
 	}
-	if !from.Reaches(Read) && now.Status.Reaches(Read) {
+	if !was.Status.Reaches(Read) && now.Status.Reaches(Read) {
 		if t.Read++; t.Read == h.QuorumFor(Read) {
 			if !t.Status.Reaches(Delivered) {
 				t.DeliveredAt = now.ReadAt
@@ -121,6 +128,10 @@ type Receipt struct {
 	DeliveredAt time.Time `json:"delivered_at,omitzero"`
 	ReadAt      time.Time `json:"read_at,omitzero"`
 
+	// Failure is the code of the last failure that the app has recorded ([Tracker.Fail]), as long as
+	// the Status is [Sent]. Otherwise it is empty, and so it is for untracked recipients.
+	Failure string `json:"failure,omitempty"`
+
 	// Reason is set if the message's audience keeps others from ever seeing more of the recipient
 	// than Status, or if a time is gone. Only [Tracker.Receipts] sets it.
 	Reason Reason `json:"reason,omitempty"`
@@ -131,7 +142,7 @@ type Receipt struct {
 // the store. A receipt that does not exist yet is the zero Receipt.
 //
 // A time is stamped in the step that reaches its status, and at no other. It is never before
-// SentAt, nor before the time of the status below it.
+// SentAt, nor before the time of the status below it. A receipt that advances loses its Failure.
 func (r *Receipt) Advance(h Header, to Status, at time.Time) bool {
 	if !to.Valid() || to <= r.Status {
 		return false
@@ -143,15 +154,16 @@ func (r *Receipt) Advance(h Header, to Status, at time.Time) bool {
 	if to.Reaches(Read) {
 		r.ReadAt = latest(at, r.DeliveredAt)
 	}
-	r.Status = to
+	r.Status, r.Failure = to, ""
 	return true
 }
 
 // Own is a receipt as its recipient knows it. Its status is the highest that the recipient has
 // marked, hidden marks included, or [Read] after [Tracker.Dismiss]. The one exception is the result
 // of a mark that hides nothing, which ignores earlier hidden marks: see [Tracker.MarkDelivered].
-// The version and the times are those that others may see, and zero if others see nothing. It is a
-// separate type so that it is not shown to other users by mistake.
+// The version and the times are those of the marks that others may see, and zero if others see
+// nothing. It has no Failure. It is a separate type so that it is not shown to other users by
+// mistake.
 type Own Receipt
 
 // Query asks for messages of one conversation, in order of seq. With a Conversation alone it asks
@@ -187,6 +199,10 @@ type ReceiptQuery struct {
 	// it. Untracked recipients are listed under no status, and recipients who hide reads are not
 	// listed under Delivered, because others will never see more of them.
 	Status Status
+
+	// Failed leaves out all receipts but those with a [Receipt.Failure]. These are at [Sent], so
+	// that a Status beside it is refused.
+	Failed bool
 }
 
 // ReceiptPage is an answer to [Tracker.Receipts], read at one moment.
@@ -194,8 +210,9 @@ type ReceiptPage struct {
 	// Receipts are ordered by recipient, byte for byte. Those of erased users come last.
 	Receipts []Receipt `json:"receipts"`
 
-	// More says that there may be more receipts, after Next. With a [ReceiptQuery.Status], a page
-	// may have fewer receipts than the Limit, or none, and yet say that there are more.
+	// More says that there may be more receipts, after Next. With a [ReceiptQuery.Status], or with
+	// Failed, a page may have fewer receipts than the Limit, or none, and yet say that there are
+	// more.
 	More bool   `json:"more"`
 	Next string `json:"next,omitempty"`
 }

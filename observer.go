@@ -8,7 +8,7 @@ import (
 
 // Observer holds functions that are called at certain moments, for metrics and tracing. Any of them
 // may be nil. They are called synchronously and concurrently, so they should be quick. The contexts
-// of Sent, Marked, Deleted and Resolved are those of the callers, with whatever an app or a tracing
+// of Sent, Marked, Deleted, Failed and Resolved are those of the callers, with whatever an app or a tracing
 // library keeps in them; the others are the relay's own.
 //
 // Fields that name users, conversations and messages have too many values for the labels of a
@@ -24,6 +24,9 @@ type Observer struct {
 
 	// Deleted is called for each message of a Delete, whatever became of it.
 	Deleted func(context.Context, DeletedInfo)
+
+	// Failed is called after each Fail whose arguments were valid.
+	Failed func(context.Context, FailedInfo)
 
 	// Wrote is called after each write of a batch of sends, marks, up-to marks or deletions, with
 	// the ctx of the batch. Several callers may share it. If the database refuses a batch, the
@@ -85,6 +88,17 @@ type DeletedInfo struct {
 	InTx    bool  // in a transaction of the app's, which may still be rolled back
 	Changed bool  // this call deleted it
 	Err     error // nil, [ErrNotFound], or a failure
+}
+
+// FailedInfo says what became of a failure.
+type FailedInfo struct {
+	Conversation string // an id; empty if the message was not found
+	Message      string // an id
+	Recipient    string // an id
+
+	Code    string // as the app has named it
+	Changed bool   // others see the failure, and did not see the same one before
+	Err     error  // nil, a refusal such as [ErrNotRecipient], or a failure of the call
 }
 
 // Written says what the items of a batch were.
@@ -158,7 +172,7 @@ func (o *Observer) whole() *Observer {
 		o = new(Observer)
 	}
 	return &Observer{
-		Sent: orNothing(o.Sent), Marked: orNothing(o.Marked), Deleted: orNothing(o.Deleted), Wrote: orNothing(o.Wrote), Notified: orNothing(o.Notified),
+		Sent: orNothing(o.Sent), Marked: orNothing(o.Marked), Deleted: orNothing(o.Deleted), Failed: orNothing(o.Failed), Wrote: orNothing(o.Wrote), Notified: orNothing(o.Notified),
 		LeaseLost: orNothing(o.LeaseLost), Buried: orNothing(o.Buried), Resolved: orNothing(o.Resolved), BreakerChanged: orNothing(o.BreakerChanged),
 	}
 }

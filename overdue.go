@@ -62,6 +62,7 @@ type Due struct {
 	Message   Header
 	Recipient string
 	Status    Status       // the recipient's, as far as the rule's For may know it
+	Failure   string       // the last code that [Tracker.Fail] recorded; for a rule ForSender, as far as others see it
 	Attempts  int          // calls that returned the recipient, this one included
 	Claim     OverdueClaim // to hand back
 }
@@ -80,7 +81,8 @@ type OverdueClaim struct {
 // A recipient is returned at least once, and never again after OverdueDone. If the process dies
 // before it calls OverdueDone, another call returns the recipient again, once the Lease has ended,
 // unless the message was read, deleted or pruned meanwhile. A recipient who reads the message after
-// the call may still be reminded.
+// the call may still be reminded. A recipient with a failure is overdue like any other, and
+// [Due.Failure] tells the app to try another way.
 //
 // Recipients who are returned again take at most 1/2 of the limit while others wait for their first
 // time. So mails that always fail do not hold up the others.

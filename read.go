@@ -141,11 +141,14 @@ func (t *Tracker) Receipts(ctx context.Context, q ReceiptQuery) (ReceiptPage, er
 	if q.Status != 0 && !q.Status.Valid() {
 		return ReceiptPage{}, &InvalidError{Field: "status", Reason: "is not sent, delivered or read"}
 	}
+	if q.Failed && q.Status != 0 {
+		return ReceiptPage{}, &InvalidError{Field: "failed", Reason: "is set beside a status"}
+	}
 	limit, err := checkLimit(q.Limit)
 	if err != nil {
 		return ReceiptPage{}, err
 	}
-	page, err := t.store.Receipts(ctx, ReceiptList{Message: q.Message, After: q.After, Limit: limit, Status: q.Status})
+	page, err := t.store.Receipts(ctx, ReceiptList{Message: q.Message, After: q.After, Limit: limit, Status: q.Status, Failed: q.Failed})
 	if err != nil {
 		return ReceiptPage{}, fmt.Errorf("delivery: loading receipts: %w", err)
 	}

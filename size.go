@@ -26,7 +26,9 @@ func (m Message) Size() int {
 
 // Size returns how many bytes the receipt takes as JSON. It is an upper bound, at most 256 bytes
 // too high.
-func (r Receipt) Size() int { return receiptFrame + jsonSize(r.Message) + jsonSize(r.Recipient) }
+func (r Receipt) Size() int {
+	return receiptFrame + jsonSize(r.Message) + jsonSize(r.Recipient) + len(r.Failure)
+}
 
 // size returns how many bytes the event takes as JSON, by the same rules.
 func (e Event) size() int {

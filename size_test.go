@@ -46,10 +46,10 @@ func FuzzSize(f *testing.F) {
 func TestSize(t *testing.T) {
 	t.Run("the longest numbers and times are within it", func(t *testing.T) {
 		at := time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.FixedZone("", -(23*60+59)*60))
-		r := delivery.Receipt{Status: delivery.Delivered, Version: math.MinInt64, DeliveredAt: at, ReadAt: at}
+		r := delivery.Receipt{Status: delivery.Delivered, Version: math.MinInt64, DeliveredAt: at, ReadAt: at, Failure: strings.Repeat("x", delivery.MaxCode), Reason: delivery.Untracked}
 		m := delivery.Message{
 			Header: delivery.Header{Seq: math.MinInt64, Total: math.MinInt64, Readers: math.MinInt64, Quorum: math.MinInt64, SentAt: at},
-			Tally:  delivery.Tally{Version: math.MinInt64, Status: delivery.Delivered, Delivered: math.MinInt64, Read: math.MinInt64, DeliveredAt: at, ReadAt: at},
+			Tally:  delivery.Tally{Version: math.MinInt64, Status: delivery.Delivered, Delivered: math.MinInt64, Read: math.MinInt64, Failed: math.MinInt64, DeliveredAt: at, ReadAt: at},
 		}
 		sized(t, r, r.Size())
 		sized(t, m, m.Size())

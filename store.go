@@ -12,11 +12,11 @@ import (
 // atomic, forward-only and exact. The executable form of this contract is deliverytest.TestStore.
 //
 // Words. Every conversation has a version, a counter that starts at 0. A change is a new message,
-// one receipt's advance, or a [Keeper]'s deletion or prune; it takes the next version of its
-// conversation under a lock that is held until the commit, so that versions become visible in order
-// and without gaps. A message's seq is the version of its sending; its version is that of its last
-// change. Committed events that the Notifier has not accepted yet are the outbox. An event is due
-// when its time has come and nobody holds it.
+// one receipt's advance, a failure that others see ([FailureStore]), or a [Keeper]'s deletion or
+// prune; it takes the next version of its conversation under a lock that is held until the commit,
+// so that versions become visible in order and without gaps. A message's seq is the version of its
+// sending; its version is that of its last change. Committed events that the Notifier has not
+// accepted yet are the outbox. An event is due when its time has come and nobody holds it.
 //
 // For every method:
 //
@@ -310,6 +310,7 @@ type ReceiptList struct {
 	After   string // the first Limit receipts of recipients greater than this
 	Limit   int
 	Status  Status // only receipts at this status, if set: see On
+	Failed  bool   // only receipts with a Failure
 }
 
 // ReceiptKey names a receipt.

@@ -10,7 +10,7 @@ import (
 type Drift struct {
 	Message         string
 	Conversation    string
-	Stored, Counted Tally // Status, Delivered and Read alone
+	Stored, Counted Tally // Status, Delivered, Read and Failed alone
 	NoRoster        bool  // the set of its recipients is not there
 }
 

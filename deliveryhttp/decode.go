@@ -118,6 +118,10 @@ func (f fields) decodeQuery(r *http.Request) error {
 				*to, err = strconv.ParseInt(value, 10, 64)
 			case *int:
 				*to, err = strconv.Atoi(value)
+			case *bool:
+				if *to = value == "true"; !*to && value != "false" {
+					return f.mistyped(name)
+				}
 			case *delivery.Status:
 				err = to.UnmarshalText([]byte(value))
 			}
@@ -149,6 +153,8 @@ func (f fields) mistyped(name string) error {
 		reason = "is not a whole number, or too large a one"
 	case *[]string:
 		reason = "is not a list of strings"
+	case *bool:
+		reason = "is not true or false"
 	case *delivery.Status:
 		reason = "is not sent, delivered or read"
 	}

@@ -25,7 +25,7 @@
 //	GET  /unread         ?conversation= &conversation= …              counts unread  200 {unread}
 //	POST /unread         {message, socket?}                           marks unread   200 place
 //	POST /dismiss        {conversation, message, socket?}             empties badge  200 place
-//	GET  /receipts       ?message= &after= &limit= &status=           who got it     200 {receipts, more, next?}
+//	GET  /receipts       ?message= &after= &limit= &status= &failed=  who got it     200 {receipts, more, next?}
 //	POST /marks          {message, status, socket?}                   marks one      200 receipt
 //	POST /marks/batch    {messages, status, socket?}                  marks many     200 {results}
 //	POST /marks/up-to    {conversation, message, status, socket?}     marks up to    200 {changed, from, to}
@@ -77,10 +77,14 @@
 // GET /receipts orders receipts by recipient, byte for byte. It returns 50, or as many as "limit"
 // says, up to 500. If the recipient was untracked when the message was sent, the "reason" is
 // "untracked". If the recipient hid reads and has the message, it is "capped". If a time of the
-// receipt is gone because the message is old ([delivery.Tracker.Compact]), it is "expired". With a
-// "status" it returns only the receipts that are at exactly that status and neither untracked nor
-// capped. Those at "sent" are of recipients whom the message has not reached. If "more" is true,
-// the next page is the one with "next" as its "after". A page with a "status" may have few
+// receipt is gone because the message is old ([delivery.Tracker.Compact]), it is "expired". If the
+// app has recorded a failure of the recipient ([delivery.Tracker.Fail]) and the status is "sent",
+// the code is in "failure".
+//
+// With a "status" GET /receipts returns only the receipts that are at exactly that status and
+// neither untracked nor capped. Those at "sent" are of recipients whom the message has not reached.
+// With "failed=true" it returns only receipts with a "failure". If "more" is true, the next page is
+// the one with "next" as its "after". A page with a "status" or with "failed=true" may have few
 // receipts, or none, although "more" is true.
 //
 // A page of messages or changes ends before it exceeds 1 MiB ([delivery.MaxPage]), and may

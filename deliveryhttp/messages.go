@@ -174,7 +174,7 @@ func (h *Handler) unread(r *http.Request, user string) (any, error) {
 // receipts answers GET /receipts.
 func (h *Handler) receipts(r *http.Request, user string) (any, error) {
 	var query delivery.ReceiptQuery
-	err := fields{"message": &query.Message, "after": &query.After, "limit": &query.Limit, "status": &query.Status}.decodeQuery(r)
+	err := fields{"message": &query.Message, "after": &query.After, "limit": &query.Limit, "status": &query.Status, "failed": &query.Failed}.decodeQuery(r)
 	if err != nil {
 		return nil, err
 	}

@@ -474,6 +474,39 @@ func TestReceipts(t *testing.T) {
 			t.Errorf("the page is %s", page.Body)
 		}
 	})
+	t.Run("who has a failure is listed with its code, and alone if that is asked for", func(t *testing.T) {
+		d.send(t, delivery.Draft{Conversation: "room", ID: "mailed", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "carol", "dan"}, Untracked: []string{"bob"}}})
+		for _, user := range []string{"bob", "carol"} {
+			if err := d.tracker.Fail(t.Context(), delivery.Failure{Message: "mailed", Recipient: user, Code: "mailbox_full"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for query, want := range map[string]string{
+			"": "bob , carol mailbox_full, dan ", "&failed=false": "bob , carol mailbox_full, dan ", "&status=sent": "carol mailbox_full, dan ", "&failed=true": "carol mailbox_full",
+		} {
+			q := about["receipts"]("carol", "mailed")
+			q.url += query
+			var listed []string
+			for _, r := range good[answer](t, d, q, http.StatusOK).Receipts {
+				listed = append(listed, r.Recipient+" "+r.Failure)
+			}
+			if got := strings.Join(listed, ", "); got != want {
+				t.Errorf("with %q: %q, want %q", query, got, want)
+			}
+		}
+		for _, query := range []string{"&failed=1", "&failed=", "&failed=true&status=sent"} {
+			q := about["receipts"]("carol", "mailed")
+			q.url += query
+			answer, _ := d.do(q)
+			if !strings.Contains(answer.Body.String(), `"field":"failed"`) || answer.Code != http.StatusBadRequest {
+				t.Errorf("with %q: %d %s", query, answer.Code, answer.Body)
+			}
+		}
+		page, _ := d.do(request{"carol", "GET", "/messages?conversation=room", "", nil})
+		if !strings.Contains(page.Body.String(), `"delivered":0,"read":0,"failed":1`) {
+			t.Errorf("the page is %s", page.Body)
+		}
+	})
 	t.Run("a page says where the next one begins", func(t *testing.T) {
 		q := about["receipts"]("carol", "frozen")
 		q.url += "&limit=1"

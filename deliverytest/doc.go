@@ -21,9 +21,10 @@
 //	}
 //
 // Give [StoreOptions] if the store's data outlasts the handle that open returned, or can be open
-// several times at once. [TestKeeper] tests what a [delivery.Keeper] adds. [TestTxStore] does the
-// same for what a [delivery.TxStore] adds, at the isolation levels that [TxOptions] names. Run both
-// with -race.
+// several times at once. [TestKeeper] tests what a [delivery.Keeper] adds,
+// [TestFailureStore] what a [delivery.FailureStore] adds, and [TestOverdueStore] what a
+// [delivery.OverdueStore] adds. [TestTxStore] does the same for a [delivery.TxStore], at the
+// isolation levels that [TxOptions] names. Run them with -race.
 //
 // A subtest that fails quotes its rule. The rules are in the files rule_*.go, word for word, and
 // what they call to probe a store is in the files probe*.go.

@@ -44,8 +44,8 @@ func LosingStore(store delivery.Store, fault Fault) delivery.Store {
 }
 
 // faultyStore is a [delivery.ParallelStore], a [delivery.SweepStore], a [delivery.Keeper], a
-// [delivery.OverdueStore] and a [delivery.HourStore] over any store: over one that is none of them,
-// it does what the Tracker does with such a store.
+// [delivery.FailureStore], a [delivery.OverdueStore] and a [delivery.HourStore] over any store: over
+// one that is none of them, it does what the Tracker does with such a store.
 type faultyStore struct {
 	store         delivery.Store
 	before, after Fault
@@ -58,6 +58,7 @@ var (
 	_ delivery.ParallelStore = (*faultyStore)(nil)
 	_ delivery.SweepStore    = (*faultyStore)(nil)
 	_ delivery.Keeper        = (*faultyStore)(nil)
+	_ delivery.FailureStore  = (*faultyStore)(nil)
 	_ delivery.OverdueStore  = (*faultyStore)(nil)
 	_ delivery.HourStore     = (*faultyStore)(nil)
 	_ delivery.TxStore       = faultyTxStore{}
@@ -116,6 +117,14 @@ func (s *faultyStore) Verify(ctx context.Context, conversation string, after int
 	return keep(s, "Verify", func(k delivery.Keeper) (delivery.Verification, error) {
 		return k.Verify(ctx, conversation, after, limit)
 	})
+}
+
+func (s *faultyStore) Fail(ctx context.Context, f delivery.NewFailure, lease delivery.Lease) (delivery.Failed, []delivery.Claimed, error) {
+	store, ok := s.store.(delivery.FailureStore)
+	if !ok {
+		return delivery.Failed{}, nil, errors.ErrUnsupported
+	}
+	return call2(s, "Fail", func() (delivery.Failed, []delivery.Claimed, error) { return store.Fail(ctx, f, lease) })
 }
 
 func (s *faultyStore) Overdue(ctx context.Context, rule delivery.OverdueRule, limit int, lease delivery.Lease) (delivery.OverdueResult, error) {

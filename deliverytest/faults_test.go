@@ -34,6 +34,8 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	errs["ReceiptsOf"] = err
 	deleted, gone, err := store.(delivery.Keeper).Delete(ctx, []delivery.Deletion{{Message: "m"}}, lease(long))
 	errs["Delete"] = err
+	failed, told, err := store.(delivery.FailureStore).Fail(ctx, delivery.NewFailure{Failure: delivery.Failure{Message: "m", Recipient: "bob", Code: "lost"}}, lease(long))
+	errs["Fail"] = err
 	overdue, err := store.(delivery.OverdueStore).Overdue(ctx, unread, 1, lease(long))
 	errs["Overdue"] = err
 	_, errs["SettleOverdue"] = store.(delivery.OverdueStore).SettleOverdue(ctx, nil)
@@ -43,7 +45,11 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	_, errs["Settle"] = store.Settle(ctx, nil)
 	_, errs["Dead"] = store.Dead(ctx, 0, 1)
 	_, errs["Backlog"] = store.Backlog(ctx)
+	if errs["Fail"] != nil && failed != (delivery.Failed{}) {
+		t.Error("Fail returned an error and a result too")
+	}
 	for method, results := range map[string]int{
+		"Fail":   len(told),
 		"Create": len(created) + len(claimed), "Advance": len(marked) + len(advanced), "AdvanceUpTo": len(upTo) + len(upped),
 		"Load": len(loaded), "List": len(page.Messages), "Unread": len(badges), "Receipts": len(receipts.Receipts), "ReceiptsOf": len(some), "Delete": len(deleted) + len(gone), "Overdue": len(overdue.Due),
 	} {

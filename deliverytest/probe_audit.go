@@ -116,10 +116,12 @@ func (l *ledger) enter(event delivery.Event) {
 			l.receipts[m.ID] = map[string]delivery.Receipt{}
 		case event.Kind == delivery.StatusChanged && receipt != nil && receipt.Message == m.ID && receipt.Version == update.Version:
 			before := l.receipts[m.ID][receipt.Recipient]
-			if receipt.Status <= before.Status {
-				l.Fatalf("event %d moves %s's receipt of message %q from %v to %v", event.ID, receipt.Recipient, m.ID, before.Status, receipt.Status)
+			failed := receipt.Status == delivery.Sent && before.Status <= delivery.Sent && receipt.Failure != before.Failure
+			if !failed && (receipt.Status <= max(before.Status, delivery.Sent) || receipt.Failure != "") {
+				l.Fatalf("event %d moves %s's receipt of message %q from %v to %v, and its failure from %q to %q",
+					event.ID, receipt.Recipient, m.ID, before.Status, receipt.Status, before.Failure, receipt.Failure)
 			}
-			m.Count(m.Header, before.Status, *receipt)
+			m.Count(m.Header, before, *receipt)
 			l.receipts[m.ID][receipt.Recipient] = *receipt
 		default:
 			l.Fatalf("event %d of kind %v has an update that does not fit: %+v with receipt %+v", event.ID, event.Kind, update, receipt)
@@ -128,7 +130,7 @@ func (l *ledger) enter(event delivery.Event) {
 		l.messages[m.ID] = m
 		l.same("an update of event", update, delivery.Update{
 			Message: m.ID, Sender: m.Sender, Version: m.Version,
-			Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total, Readers: m.Readers,
+			Status: m.Status, Delivered: m.Delivered, Read: m.Read, Failed: m.Failed, Total: m.Total, Readers: m.Readers,
 			Receipt: receipt, Body: update.Body,
 		})
 	}
@@ -141,10 +143,10 @@ func (l *ledger) told(message string) []delivery.Receipt {
 	})
 }
 
-// beyondSent returns the stored receipts that have advanced.
+// beyondSent returns the stored receipts that have advanced or failed.
 func (l *ledger) beyondSent(message string) []delivery.Receipt {
 	l.Helper()
-	receipts := slices.DeleteFunc(l.probe.receipts(message), func(r delivery.Receipt) bool { return r.Status == delivery.Sent })
+	receipts := slices.DeleteFunc(l.probe.receipts(message), func(r delivery.Receipt) bool { return r.Status == delivery.Sent && r.Failure == "" })
 	for i := range receipts {
 		receipts[i].Reason = "" // which no event tells
 	}

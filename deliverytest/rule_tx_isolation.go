@@ -117,7 +117,7 @@ func (s *scene) recount(marked map[string]int64) {
 		status, capped := map[string]delivery.Status{}, map[string]bool{}
 		for _, r := range s.receipts(m.ID) {
 			status[r.Recipient], capped[r.Recipient] = r.Status, r.Reason == delivery.Capped
-			counted.Count(m.Header, 0, r)
+			counted.Count(m.Header, delivery.Receipt{}, r)
 		}
 		s.same("deliveries and readers of "+m.ID+", and its status",
 			[]any{m.Delivered, m.Read, m.Status}, []any{counted.Delivered, counted.Read, max(counted.Status, delivery.Sent)})

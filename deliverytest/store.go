@@ -53,6 +53,22 @@ func TestKeeper(t *testing.T, open func(t *testing.T) delivery.Keeper) {
 	}
 }
 
+// TestFailureStore tests what a [delivery.FailureStore] promises beyond a [delivery.Store], as
+// TestKeeper does for a keeper. If what open returns is a [delivery.Keeper] or a
+// [delivery.OverdueStore] too, the rules about what these do with failures are tested as well.
+func TestFailureStore(t *testing.T, open func(t *testing.T) delivery.FailureStore) {
+	cases, store := failCases, open(t)
+	if _, keeps := store.(delivery.Keeper); keeps {
+		cases = slices.Concat(cases, failKeeperCases)
+	}
+	if _, finds := store.(delivery.OverdueStore); finds {
+		cases = slices.Concat(cases, failOverdueCases)
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t), nil) })
+	}
+}
+
 // TestOverdueStore tests what a [delivery.OverdueStore] promises beyond a [delivery.Store], as
 // TestKeeper does for a keeper. If what open returns is a [delivery.Keeper] too, the rules about
 // recipients of messages that are deleted or pruned, and about erased ones, are tested as well.

@@ -32,7 +32,7 @@ func CatchUp(conversation string, held, from int64, page delivery.Page) []delive
 		last.To, from = m.Version, m.Version
 		last.Updates = append(last.Updates, delivery.Update{
 			Message: m.ID, Sender: m.Sender, Version: m.Version,
-			Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total, Readers: m.Readers, Body: body,
+			Status: m.Status, Delivered: m.Delivered, Read: m.Read, Failed: m.Failed, Total: m.Total, Readers: m.Readers, Body: body,
 			Receipt: (*delivery.Receipt)(m.Own),
 		})
 	}

@@ -24,9 +24,12 @@
 // Fields that are the same in all updates are in "shared" only. An event with a single update has
 // no "shared". A page gets whole updates by
 //
-//	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, hiding: 0, ...data.shared, ...u}))
+//	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, hiding: 0, failed: 0, ...data.shared, ...u}))
 //
-// "hiding" says how many of the total hide reads, so "read" is at most total − hiding.
+// "hiding" says how many of the total hide reads, so "read" is at most total − hiding. "failed"
+// counts the recipients whom the message has not reached and of whom the app has recorded a failure.
+// It is the one count that can fall. The update that tells of a failure has the "recipient" at
+// "sent", and the code in "failure".
 //
 // The updates of a "deleted" event have the message and the version alone. The update of a "pruned"
 // event has the version and "floor" alone: all messages whose seq is at or below the floor were

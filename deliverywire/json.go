@@ -41,10 +41,12 @@ func (u *Update) appendJSON(b []byte) []byte {
 		number("read", int64(u.Read)).
 		number("total", int64(u.Total)).
 		number("hiding", int64(u.Hiding)).
+		number("failed", int64(u.Failed)).
 		text("recipient", u.Recipient).
 		status("recipient_status", u.RecipientStatus).
 		time("delivered_at", u.DeliveredAt).
 		time("read_at", u.ReadAt).
+		text("failure", u.Failure).
 		status("own", u.Own).
 		text("body", u.Body).
 		flag("body_omitted", u.BodyOmitted).

@@ -19,8 +19,8 @@ func FuzzJSON(f *testing.F) {
 		at := time.Unix(seconds, nanoseconds)
 		u := delivery.Update{
 			Message: message, Sender: sender, Version: version, Status: delivery.Status(status),
-			Delivered: count, Read: count / 2, Total: -count, Readers: count, Body: body,
-			Own: &delivery.OwnUpdate{Status: delivery.Status(status)}, Receipt: &delivery.Receipt{Recipient: body, Status: delivery.Status(status / 2), DeliveredAt: at},
+			Delivered: count, Read: count / 2, Total: -count, Readers: count, Failed: count / 3, Body: body,
+			Own: &delivery.OwnUpdate{Status: delivery.Status(status)}, Receipt: &delivery.Receipt{Recipient: body, Status: delivery.Status(status / 2), DeliveredAt: at, Failure: sender},
 		}
 		_, updates := hoist([]delivery.Update{u})
 		updates[0].BodyOmitted = omitted

@@ -11,7 +11,7 @@ import (
 // string, a zero, false or no time. Fields that are the same in all updates are in Shared only, so
 // that the 1,000 receipts of a catch-up take less than 70 KB. A browser gets whole updates by
 //
-//	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, hiding: 0, ...data.shared, ...u}))
+//	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, hiding: 0, failed: 0, ...data.shared, ...u}))
 //
 // and a Go program by [Payload.Expand]. The package comment says what to do with them.
 type Payload struct {
@@ -43,13 +43,15 @@ type Update struct {
 	Read      int             `json:"read,omitempty"`
 	Total     int             `json:"total,omitempty"`  // frozen recipients that are tracked; 0 for an open audience
 	Hiding    int             `json:"hiding,omitempty"` // those of them who hide reads
+	Failed    int             `json:"failed,omitempty"` // recipients whom it has not reached, and of whom the app has recorded a failure
 
-	// These four are the receipt that advanced, at Version. In a catch-up they are the receipt of
-	// the client's own user. They are absent in the "message" event of a new message.
+	// These five are the receipt that advanced or failed, at Version. In a catch-up they are the
+	// receipt of the client's own user. They are absent in the "message" event of a new message.
 	Recipient       string          `json:"recipient,omitempty"`
 	RecipientStatus delivery.Status `json:"recipient_status,omitempty"`
 	DeliveredAt     time.Time       `json:"delivered_at,omitzero"` // RFC 3339, UTC, up to microseconds
 	ReadAt          time.Time       `json:"read_at,omitzero"`
+	Failure         string          `json:"failure,omitempty"` // the code, if the app has recorded a failure of the recipient
 
 	// Own is the user's own status of the message, hidden marks included, in an "own" event. It may
 	// be absent there, and is absent in all other events.
@@ -78,6 +80,7 @@ func (p Payload) Expand() []delivery.Update {
 			Read:      cmp.Or(u.Read, p.Shared.Read),
 			Total:     cmp.Or(u.Total, p.Shared.Total),
 			Readers:   cmp.Or(u.Total, p.Shared.Total) - cmp.Or(u.Hiding, p.Shared.Hiding),
+			Failed:    cmp.Or(u.Failed, p.Shared.Failed),
 			Body:      u.Body,
 			Floor:     cmp.Or(u.Floor, p.Shared.Floor),
 		}
@@ -95,6 +98,7 @@ func (p Payload) Expand() []delivery.Update {
 			Version:     u.Version,
 			DeliveredAt: cmp.Or(u.DeliveredAt, p.Shared.DeliveredAt),
 			ReadAt:      cmp.Or(u.ReadAt, p.Shared.ReadAt),
+			Failure:     cmp.Or(u.Failure, p.Shared.Failure),
 		}
 	}
 	return updates

@@ -92,6 +92,38 @@ func TestBodies(t *testing.T) {
 	})
 }
 
+func TestFailures(t *testing.T) {
+	update := func(version int64, failed int, r delivery.Receipt) delivery.Update {
+		r.Message, r.Recipient, r.Version = "m1", "bob", version
+		return delivery.Update{Message: "m1", Sender: "alice", Version: version, Status: delivery.Sent, Failed: failed, Total: 2, Readers: 2, Receipt: &r}
+	}
+	failed := update(2, 1, delivery.Receipt{Status: delivery.Sent, Failure: "mailbox_full"})
+	arrived := update(3, 0, delivery.Receipt{Status: delivery.Delivered})
+	for _, test := range []struct {
+		name    string
+		updates []delivery.Update
+		want    string
+	}{
+		{
+			"a failure is told with its code and the count", []delivery.Update{failed},
+			`{"conversation":"c","from":2,"to":2,"updates":[{"message":"m1","version":2,"sender":"alice","status":"sent","total":2,"failed":1,"recipient":"bob","recipient_status":"sent","failure":"mailbox_full"}]}`,
+		},
+		{
+			"what takes it away has neither", []delivery.Update{failed, arrived},
+			`{"conversation":"c","from":2,"to":3,"shared":{"message":"m1","sender":"alice","status":"sent","total":2,"recipient":"bob"},` +
+				`"updates":[{"version":2,"failed":1,"recipient_status":"sent","failure":"mailbox_full"},{"version":3,"recipient_status":"delivered"}]}`,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			event := delivery.Event{Kind: delivery.StatusChanged, Conversation: "c", From: 2, To: 1 + int64(len(test.updates)), Updates: test.updates}
+			parts, _ := split(t, event, pusherLimit)
+			if got := string(parts[0]); got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
 func TestOwnEvents(t *testing.T) {
 	place := delivery.Place{Rev: 7, Delivered: 40, Badge: 38, Flag: 39}
 	event := delivery.Event{Kind: delivery.OwnChanged, User: "bob", Except: "1.1"}

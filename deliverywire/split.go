@@ -118,14 +118,14 @@ func hoist(updates []delivery.Update) (Update, []Update) {
 	for i, u := range updates {
 		rest[i] = Update{
 			Message: u.Message, Version: u.Version, Sender: u.Sender, Status: u.Status,
-			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Hiding: u.Total - u.Readers, Body: u.Body, Floor: u.Floor,
+			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Hiding: u.Total - u.Readers, Failed: u.Failed, Body: u.Body, Floor: u.Floor,
 		}
 		if u.Own != nil {
 			rest[i].Own = u.Own.Status
 		}
 		if r := u.Receipt; r != nil {
 			rest[i].Recipient, rest[i].RecipientStatus = r.Recipient, r.Status
-			rest[i].DeliveredAt, rest[i].ReadAt = r.DeliveredAt.UTC(), r.ReadAt.UTC()
+			rest[i].DeliveredAt, rest[i].ReadAt, rest[i].Failure = r.DeliveredAt.UTC(), r.ReadAt.UTC(), r.Failure
 		}
 	}
 	if len(rest) == 1 {
@@ -139,10 +139,12 @@ func hoist(updates []delivery.Update) (Update, []Update) {
 	move(&shared, rest, func(u *Update) *int { return &u.Read })
 	move(&shared, rest, func(u *Update) *int { return &u.Total })
 	move(&shared, rest, func(u *Update) *int { return &u.Hiding })
+	move(&shared, rest, func(u *Update) *int { return &u.Failed })
 	move(&shared, rest, func(u *Update) *string { return &u.Recipient })
 	move(&shared, rest, func(u *Update) *delivery.Status { return &u.RecipientStatus })
 	move(&shared, rest, func(u *Update) *time.Time { return &u.DeliveredAt })
 	move(&shared, rest, func(u *Update) *time.Time { return &u.ReadAt })
+	move(&shared, rest, func(u *Update) *string { return &u.Failure })
 	move(&shared, rest, func(u *Update) *delivery.Status { return &u.Own })
 	return shared, rest
 }

@@ -46,7 +46,7 @@ func randomEvent(r *rand.Rand, n, body, idLength int) delivery.Event {
 	for range n {
 		u := delivery.Update{
 			Message: fmt.Sprint(id, r.IntN(n)), Sender: fmt.Sprint("sender", r.IntN(senders)), Version: version,
-			Status: delivery.Sent + delivery.Status(r.IntN(statuses)), Delivered: r.IntN(statuses), Read: r.IntN(statuses), Total: r.IntN(statuses), Readers: r.IntN(statuses),
+			Status: delivery.Sent + delivery.Status(r.IntN(statuses)), Delivered: r.IntN(statuses), Read: r.IntN(statuses), Total: r.IntN(statuses), Readers: r.IntN(statuses), Failed: r.IntN(statuses),
 		}
 		if r.IntN(2) == 0 && body > 0 {
 			u.Body = text(r.IntN(body))
@@ -59,6 +59,9 @@ func randomEvent(r *rand.Rand, n, body, idLength int) delivery.Event {
 			}
 			if r.IntN(statuses) == 0 {
 				u.Receipt.ReadAt = at
+			}
+			if r.IntN(statuses) > 0 {
+				u.Receipt.Failure = fmt.Sprint("code", r.IntN(statuses))
 			}
 		}
 		event.Updates = append(event.Updates, u)

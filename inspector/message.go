@@ -64,10 +64,10 @@ func (h *Handler) message(q *request) (*answer, error) {
 
 func (h *Handler) receipts(q *request, s *story, query url.Values) (err error) {
 	ask := delivery.ReceiptQuery{Message: s.ID, After: query.Get("after")}
-	if s.Chosen = query.Get("status"); s.Chosen != "" {
-		if ask.Status.UnmarshalText([]byte(s.Chosen)) != nil {
-			return &problem{http.StatusBadRequest, "A status is sent, delivered or read."}
-		}
+	if s.Chosen = query.Get("status"); s.Chosen == "failed" {
+		ask.Failed = true
+	} else if s.Chosen != "" && ask.Status.UnmarshalText([]byte(s.Chosen)) != nil {
+		return &problem{http.StatusBadRequest, "A status is sent, delivered, read or failed."}
 	}
 	if s.Receipts, err = h.tracker.Receipts(q.Context(), ask); err != nil {
 		return err
@@ -75,7 +75,7 @@ func (h *Handler) receipts(q *request, s *story, query url.Values) (err error) {
 	to := func(status, after string) string {
 		return "message?" + url.Values{"id": {s.ID}, "status": {status}, "after": {after}}.Encode() + "#receipts"
 	}
-	for _, status := range []string{"", "sent", "delivered", "read"} {
+	for _, status := range []string{"", "sent", "failed", "delivered", "read"} {
 		s.Filters = append(s.Filters, link{status, to(status, "")})
 	}
 	if next := s.Receipts.Next; s.Receipts.More && h.opts.Redact(UserID, next) == next {

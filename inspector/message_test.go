@@ -80,7 +80,24 @@ func TestMessage(t *testing.T) {
 			}
 		}
 		status, text := d.get("reader", page("m/1", "status", "eaten"))
-		d.want("another status", status, text, 400, "A status is sent, delivered or read.")
+		d.want("another status", status, text, 400, "A status is sent, delivered, read or failed.")
+	})
+
+	t.Run("recipients with a failure are shown with its code, and alone", func(t *testing.T) {
+		d := newDesk(t, memstore.New(), inspector.Options{})
+		if _, err := d.tracker.Send(t.Context(), delivery.Draft{ID: "m1", Conversation: "room", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "carol"}}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.tracker.Fail(t.Context(), delivery.Failure{Message: "m1", Recipient: "bob", Code: "mailbox_full"}); err != nil {
+			t.Fatal(err)
+		}
+		for query, want := range map[string]int{"": 2, "sent": 2, "failed": 1, "delivered": 0} {
+			status, text := d.get("reader", page("m1", "status", query))
+			d.want(query, status, text, 200, ", failed for 1")
+			if n := strings.Count(text, `<th scope="row">`); n != want || strings.Contains(text, "failed: mailbox_full") != (want > 0) {
+				t.Errorf("%d receipts at %q, want %d:\n%s", n, query, want, text)
+			}
+		}
 	})
 
 	t.Run("the newest 200 facts are shown, and of the dead letters the oldest 100 are looked at", func(t *testing.T) {

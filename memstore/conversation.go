@@ -100,6 +100,10 @@ func (c *conversation) erase(user, name string) {
 			m.receipts[name] = r
 			delete(m.receipts, user)
 		}
+		if f, failed := m.failures[user]; failed {
+			m.failures[name] = f
+			delete(m.failures, user)
+		}
 	}
 	c.places[name] = c.places[user]
 	delete(c.places, user)

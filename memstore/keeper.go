@@ -139,7 +139,7 @@ func (s *Store) Verify(ctx context.Context, conversation string, after int64, li
 		if m.deleted {
 			continue
 		}
-		delivered, read := 0, 0
+		delivered, read, failed := 0, 0, 0
 		for user, r := range m.receipts {
 			switch delivery.Shown(r.Status, m.cap(user)) {
 			case delivery.Read:
@@ -149,7 +149,12 @@ func (s *Store) Verify(ctx context.Context, conversation string, after int64, li
 				delivered++
 			}
 		}
-		if d := drift.Of(m.Header, m.Tally, delivered, read, !m.Open && m.roster.members == nil); d != (delivery.Drift{}) {
+		for user := range m.failures {
+			if r, _ := m.shown(user); r.Failure != "" {
+				failed++
+			}
+		}
+		if d := drift.Of(m.Header, m.Tally, delivered, read, failed, !m.Open && m.roster.members == nil); d != (delivery.Drift{}) {
 			v.Drifts = append(v.Drifts, d)
 		}
 	}

@@ -20,6 +20,7 @@ type message struct {
 	key      string // of its roster
 	roster   roster
 	receipts map[string]delivery.Receipt // by recipient; those that have advanced
+	failures map[string]failure          // by recipient; nil if there are none
 }
 
 // receipt returns a user's receipt, if there is one.
@@ -78,7 +79,8 @@ func (m *message) judge(user string, to delivery.Status, at time.Time, admitted 
 func (m *message) take(s step, version int64) delivery.Update {
 	receipt := s.receipt
 	receipt.Version, m.Version = version, version
-	m.Count(m.Header, m.receipts[receipt.Recipient].Status, receipt)
+	was, _ := m.shown(receipt.Recipient)
+	m.Count(m.Header, was, receipt)
 	m.receipts[receipt.Recipient] = receipt
 	update := m.update()
 	update.Receipt = &receipt
@@ -92,13 +94,17 @@ func (m *message) expire() {
 		r.Version, r.DeliveredAt, r.ReadAt = m.Seq, time.Time{}, time.Time{}
 		m.receipts[user] = r
 	}
+	for user, f := range m.failures {
+		f.version = min(f.version, m.Seq)
+		m.failures[user] = f
+	}
 }
 
 // update is where the message stands.
 func (m *message) update() delivery.Update {
 	return delivery.Update{
 		Message: m.ID, Sender: m.Sender, Version: m.Version,
-		Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total, Readers: m.Readers,
+		Status: m.Status, Delivered: m.Delivered, Read: m.Read, Failed: m.Failed, Total: m.Total, Readers: m.Readers,
 	}
 }
 
@@ -120,7 +126,7 @@ func (m *message) receiptsAfter(after string) iter.Seq[delivery.Receipt] {
 	}
 	return func(yield func(delivery.Receipt) bool) {
 		for _, user := range recipients[at:] {
-			if r, exists := m.receipt(user); exists {
+			if r, exists := m.shown(user); exists {
 				r.Reason = delivery.ReasonFor(r, m.cap(user))
 				if !yield(r) {
 					return

@@ -177,7 +177,12 @@ func (l *looker) claim(w overdue) {
 	w.claim = delivery.OverdueClaim{Lease: l.lease.Token, Number: len(l.due)}
 	w.until = l.now.Add(l.lease.For)
 	l.waits = append(l.waits, w)
-	l.due = append(l.due, delivery.Due{Message: m.Header, Recipient: w.recipient, Status: status, Attempts: w.attempts, Claim: w.claim})
+	failure := m.failures[w.recipient].code
+	if l.by.For == delivery.ForSender {
+		r, _ := m.shown(w.recipient)
+		failure = r.Failure
+	}
+	l.due = append(l.due, delivery.Due{Message: m.Header, Recipient: w.recipient, Status: status, Failure: failure, Attempts: w.attempts, Claim: w.claim})
 }
 
 // SettleOverdue ends claims, as [delivery.OverdueStore] says.

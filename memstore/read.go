@@ -86,7 +86,7 @@ func (s *Store) ReceiptsOf(ctx context.Context, keys []delivery.ReceiptKey) ([]d
 	var receipts []delivery.Receipt
 	for _, key := range keys {
 		if m := s.messages[key.Message]; m != nil {
-			if r, exists := m.receipt(key.Recipient); exists {
+			if r, exists := m.shown(key.Recipient); exists {
 				receipts = append(receipts, r)
 			}
 		}

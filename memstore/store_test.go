@@ -90,6 +90,17 @@ func TestStoreIsAKeeper(t *testing.T) {
 	deliverytest.TestKeeper(t, func(*testing.T) delivery.Keeper { return memstore.New() })
 }
 
+func TestStoreKeepsFailures(t *testing.T) {
+	t.Run("all it can do", func(t *testing.T) {
+		deliverytest.TestFailureStore(t, func(*testing.T) delivery.FailureStore { return memstore.New() })
+	})
+	t.Run("failures alone", func(t *testing.T) {
+		deliverytest.TestFailureStore(t, func(*testing.T) delivery.FailureStore {
+			return struct{ delivery.FailureStore }{memstore.New()}
+		})
+	})
+}
+
 func TestStoreFindsWhoIsOverdue(t *testing.T) {
 	t.Run("a keeper", func(t *testing.T) {
 		deliverytest.TestOverdueStore(t, func(*testing.T) delivery.OverdueStore { return memstore.New() })

@@ -129,6 +129,7 @@ func (s *session) expire(ctx context.Context, q delivery.DBTX, found *changed) e
 		for _, text := range []string{
 			textExpire,
 			"UPDATE delivery_receipts /*! FORCE INDEX (PRIMARY) */ SET version = seq, delivered_at = NULL, read_at = NULL" + timed,
+			"UPDATE delivery_failures /*! FORCE INDEX (PRIMARY) */ SET version = seq WHERE conv = ? AND seq IN (%s) AND version > 0",
 			"UPDATE delivery_states /*! FORCE INDEX (PRIMARY) */ SET delivered_at = NULL, read_at = NULL" + timed,
 		} {
 			if err := s.exec(ctx, q, fmt.Sprintf(text, seqs), found.conv); err != nil {

@@ -45,8 +45,9 @@ type locked struct {
 	noWait      string               // the same, but it fails if anything of that is locked
 	isLocked    func(err error) bool // whether it did so
 	putReceipts string               // [key, seq, name, status, version, delivered at, read at]; the name is a reader
-	putStates   string               // [key, seq, version, status, delivered, read, delivered at, read at]
+	putStates   string               // [key, seq, version, status, delivered, read, delivered at, read at, failed]
 	putVersions string               // [key, version]
+	failures    string               // [index, key, seq, name] → index, code; of the failures that others see as long as the receipt is at Sent
 
 	// Marking up to a message.
 	readers    string // [index, key, seq, roster, name] → index, conversation's version and drops, relation…
@@ -58,6 +59,7 @@ type locked struct {
 	// Deleting.
 	tallies       string // [index, key, seq] → index, conversation's version, tally…; at no status if the message is deleted
 	dropReceipts  string // [index, key, seq]: all of the messages
+	dropFailures  string // [index, key, seq]: all of the messages
 	putTombstones string // [key, seq, id]: what is left of messages
 
 	// The outbox.
@@ -199,7 +201,7 @@ func execAll(ctx context.Context, q delivery.DBTX, batches ...batch) error {
 func updateOf(h delivery.Header, t delivery.Tally) delivery.Update {
 	return delivery.Update{
 		Message: h.ID, Sender: h.Sender, Version: t.Version, Status: t.Status,
-		Delivered: t.Delivered, Read: t.Read, Total: h.Total, Readers: h.Readers,
+		Delivered: t.Delivered, Read: t.Read, Failed: t.Failed, Total: h.Total, Readers: h.Readers,
 	}
 }
 

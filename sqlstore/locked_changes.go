@@ -26,7 +26,7 @@ type placed struct {
 // advance moves a receipt forward and reports whether that was a step. Steps that share a
 // conversation and a socket come one after the other: they make one event.
 func (c *changes) advance(s *standing, socket, trace string, to delivery.Status, at time.Time) bool {
-	from := s.receipt.Status
+	was := s.receipt
 	at = precise(at)
 	if !s.receipt.Advance(s.header, s.shown(to), at) {
 		return false
@@ -39,7 +39,7 @@ func (c *changes) advance(s *standing, socket, trace string, to delivery.Status,
 	}
 	tally := c.take(s)
 	s.receipt.Message, s.receipt.Recipient, s.receipt.Version = s.header.ID, s.user, tally.Version
-	tally.Count(s.header, from, s.receipt)
+	tally.Count(s.header, was, s.receipt)
 	c.receipts = append(c.receipts, placed{s.spot(), s.receipt})
 	receipt := s.receipt
 	update := updateOf(s.header, *tally)
@@ -97,7 +97,7 @@ func (l *locked) put(ctx context.Context, q delivery.DBTX, c *changes, lease del
 	}
 	for _, p := range sortedKeys(c.tallies, spot.compare) {
 		t := c.tallies[p]
-		states = append(states, row{p.key, p.seq, t.Version, uint8(t.Status), t.Delivered, t.Read, micros(t.DeliveredAt), micros(t.ReadAt)})
+		states = append(states, row{p.key, p.seq, t.Version, uint8(t.Status), t.Delivered, t.Read, micros(t.DeliveredAt), micros(t.ReadAt), t.Failed})
 	}
 	for _, key := range sortedKeys(c.versions, cmp.Compare[int64]) {
 		versions = append(versions, row{key, c.versions[key]})

@@ -115,17 +115,17 @@ func (l *locked) removeRosters(ctx context.Context, q delivery.DBTX, s *session,
 	return nil
 }
 
-// removeReceipts drops the receipts of the messages. In a session that reads by newest it looks up
-// those that the snapshot shows. If these are not all, the transaction has to start anew. They are
-// all if there are as many as the counters say, or else if the snapshot shows the receipts without
-// rows, too, and all of them as far as they are.
+// removeReceipts drops the receipts and the failures of the messages. In a session that reads by
+// newest it looks up the receipts that the snapshot shows. If these are not all, the transaction
+// has to start anew. They are all if there are as many as the counters say, or else if the snapshot
+// shows the receipts without rows, too, and all of them as far as they are.
 func (l *locked) removeReceipts(ctx context.Context, q delivery.DBTX, s *session, messages []*standing) error {
 	rows := make([]row, len(messages))
 	for i, m := range messages {
 		rows[i] = row{i, m.key, m.header.Seq}
 	}
 	if !l.newest.in(s) {
-		return execAll(ctx, q, batch{l.dropReceipts, rows})
+		return execAll(ctx, q, batch{l.dropReceipts, rows}, batch{l.dropFailures, rows})
 	}
 	type mark struct {
 		i    int
@@ -162,5 +162,5 @@ func (l *locked) removeReceipts(ctx context.Context, q delivery.DBTX, s *session
 			return errSnapshot
 		}
 	}
-	return execAll(ctx, q, batch{l.newest.unmark, known})
+	return execAll(ctx, q, batch{l.newest.unmark, known}, batch{l.dropFailures, rows})
 }

@@ -3,7 +3,7 @@ package sqlstore
 // Columns of the tables that SQLite and MySQL have alike, in the order in which they are scanned.
 const (
 	headerCols   = "m.id, c.id, s.name, m.seq, m.roster IS NULL, m.total, m.readers, m.quorum, m.sent_at"
-	tallyCols    = "t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at"
+	tallyCols    = "t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at, t.failed"
 	progressCols = "r.status, r.version, r.delivered_at, r.read_at"
 	relationCols = "p.reader IS NOT NULL, p.flag, p.delivered_seq, p.read_seq, b.cap, " + progressCols
 	messageCols  = headerCols + ", m.body, " + tallyCols
@@ -60,6 +60,11 @@ func lockedOwn(reader string) string {
 	return `COALESCE(r.status, CASE WHEN b.reader <> m.sender THEN ` + absent(reader) + ` END), COALESCE(r.version, m.seq), r.delivered_at, r.read_at`
 }
 
+// lockedFailure joins the failure of the reader p that others see as long as the reader's receipt
+// of the message m is at Sent.
+const lockedFailure = `
+LEFT JOIN delivery_failures f /*! FORCE INDEX (PRIMARY) */ ON f.conv = m.conv AND f.seq = m.seq AND f.reader = p.reader AND f.version > 0`
+
 // lockedStretch reads messages of one conversation, and is a part of a UNION, with its number in
 // the text: key, after seq, up to seq, limit → the number, key, roster, header…, tally…. MariaDB
 // finds the beginning of a range by an index only if it knows both ends before it starts.
@@ -111,29 +116,29 @@ CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND
 		// one, the receipts (o). Nothing is looked for where a NULL is compared.
 		receipts: `
 SELECT /*! STRAIGHT_JOIN */ m.id, p.name, COALESCE(r.status, o.status, ` + absent("p") + `), COALESCE(r.version, o.version, m.seq),
-	COALESCE(r.delivered_at, o.delivered_at), COALESCE(r.read_at, o.read_at), b.cap` + lockedByID(ids) + `
+	COALESCE(r.delivered_at, o.delivered_at), COALESCE(r.read_at, o.read_at), b.cap, f.code, f.version` + lockedByID(ids) + `
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader <> m.sender
 LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = b.reader AND r.version > 0
 LEFT JOIN delivery_receipts o /*! FORCE INDEX (PRIMARY) */ ON o.conv = CASE WHEN m.roster IS NULL AND m.sender IS NOT NULL THEN m.conv END AND o.seq = m.seq AND o.version > 0
-CROSS JOIN delivery_readers p /*! FORCE INDEX (delivery_readers_reader) */ ON p.reader = COALESCE(b.reader, o.reader)
+CROSS JOIN delivery_readers p /*! FORCE INDEX (delivery_readers_reader) */ ON p.reader = COALESCE(b.reader, o.reader)` + lockedFailure + `
 ORDER BY p.name`,
 
 		// The message is found first, since MariaDB then knows both ends of the range of readers.
 		readers: `
-SELECT /*! STRAIGHT_JOIN */ p.name, ` + lockedOwn("p") + `, b.cap
+SELECT /*! STRAIGHT_JOIN */ p.name, ` + lockedOwn("p") + `, b.cap, f.code, f.version
 FROM delivery_messages m /*! FORCE INDEX (delivery_messages_id) */
 CROSS JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = p.reader
-LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader AND r.version > 0
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader AND r.version > 0` + lockedFailure + `
 WHERE m.id = ? AND m.sender IS NOT NULL AND p.conv = m.conv AND p.name > ? ORDER BY p.name LIMIT ?`,
 
 		receiptsOf: `
-SELECT /*! STRAIGHT_JOIN */ m.id, p.name, ` + lockedOwn("p") + `
+SELECT /*! STRAIGHT_JOIN */ m.id, p.name, ` + lockedOwn("p") + `, f.code, f.version
 FROM ` + pairs + `
 CROSS JOIN delivery_messages m /*! FORCE INDEX (delivery_messages_id) */ ON m.id = j.id
 CROSS JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = m.conv AND p.name = j.name
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = p.reader
-LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader AND r.version > 0
+LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader AND r.version > 0` + lockedFailure + `
 WHERE r.status IS NOT NULL OR b.reader <> m.sender`,
 
 		after:   page("delivery_messages", "PRIMARY", bySeq, "p.seq") + "p.seq",

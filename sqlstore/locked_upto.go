@@ -173,6 +173,13 @@ func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, 
 	looks = slices.SortedFunc(slices.Values(looks), func(a, b *look) int {
 		return cmp.Or(cmp.Compare(a.named.key, b.named.key), cmp.Compare(upTo[a.mark].Socket, upTo[b.mark].Socket), cmp.Compare(a.mark, b.mark))
 	})
+	var steps []*standing
+	for _, k := range looks {
+		steps = append(steps, k.steps...)
+	}
+	if err := l.findFailures(ctx, q, s, steps); err != nil {
+		return nil, nil, err
+	}
 	marked := make([]delivery.MarkedUpTo, len(upTo))
 	var c changes
 	var moved []row

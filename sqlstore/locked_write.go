@@ -104,6 +104,12 @@ SELECT /*! STRAIGHT_JOIN */ j.conv, j.seq, p.reader, j.status, j.version, j.deli
 FROM ` + t.rows("conv BIGINT, seq BIGINT, name ID, status TINYINT, version BIGINT, delivered_at BIGINT, read_at BIGINT") + lockedReader +
 			t.over("conv, seq, reader", again("status", "version", "delivered_at", "read_at")),
 
+		failures: `
+SELECT /*! STRAIGHT_JOIN */ j.i, f.code
+FROM ` + t.rows("i BIGINT, conv BIGINT, seq BIGINT, name ID") + lockedReader + `
+CROSS JOIN delivery_failures f /*! FORCE INDEX (PRIMARY) */ ON f.conv = j.conv AND f.seq = j.seq AND f.reader = p.reader
+WHERE f.version > 0`,
+
 		readers: `
 SELECT /*! STRAIGHT_JOIN */ j.i, c.version, c.drops, ` + relationCols + `
 FROM ` + wanted + `

@@ -138,7 +138,7 @@ const migrationsTable = "delivery_migrations"
 // tables are what the migrations make.
 var tables = []string{
 	migrationsTable, "delivery_conversations", "delivery_messages", "delivery_states", "delivery_receipts",
-	"delivery_readers", "delivery_rosters", "delivery_members", "delivery_own", "delivery_outbox", "delivery_dead",
+	"delivery_readers", "delivery_rosters", "delivery_members", "delivery_failures", "delivery_own", "delivery_outbox", "delivery_dead",
 	"delivery_rules", "delivery_looked", "delivery_overdue", "delivery_hours", "delivery_epoch",
 }
 

@@ -96,17 +96,15 @@ var mysqlWrites = func() locked {
 	l.noWait = "\nFOR UPDATE NOWAIT"
 	l.isLocked = mysqlLocked
 	l.putStates = `
-UPDATE ` + mysqlTable(columns("conv BIGINT, seq BIGINT, version BIGINT, status TINYINT, delivered_count INT, read_count INT, delivered_at BIGINT, read_at BIGINT")) + `
+UPDATE ` + mysqlTable(columns("conv BIGINT, seq BIGINT, version BIGINT, status TINYINT, delivered_count INT, read_count INT, delivered_at BIGINT, read_at BIGINT, failed INT")) + `
 STRAIGHT_JOIN delivery_states t FORCE INDEX (PRIMARY) ON t.conv = j.conv AND t.seq = j.seq
 SET t.version = j.version, t.status = j.status, t.delivered_count = j.delivered_count, t.read_count = j.read_count,
-	t.delivered_at = j.delivered_at, t.read_at = j.read_at`
+	t.delivered_at = j.delivered_at, t.read_at = j.read_at, t.failed = j.failed`
 	l.putVersions = `
 UPDATE ` + mysqlTable(columns("conv BIGINT, version BIGINT")) + `
 STRAIGHT_JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 SET c.version = j.version`
-	l.dropReceipts = `
-DELETE r FROM ` + mysqlTable(columns("i BIGINT, conv BIGINT, seq BIGINT")) + `
-STRAIGHT_JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq`
+	l.dropReceipts, l.dropFailures = mysqlDrop("delivery_receipts"), mysqlDrop("delivery_failures")
 	l.newest = newest{
 		lock: mysqlShare,
 		load: lockedReads(&mysqlTongue, mysqlUnread).load + mysqlShare,
@@ -175,6 +173,13 @@ DELETE d FROM ` + mysqlTable(columns("id BIGINT")) + `
 STRAIGHT_JOIN delivery_dead d FORCE INDEX (PRIMARY) ON d.id = j.id`
 	return l
 }()
+
+// mysqlDrop returns a statement that drops the rows of messages: [index, key, seq].
+func mysqlDrop(table string) string {
+	return `
+DELETE r FROM ` + mysqlTable(columns("i BIGINT, conv BIGINT, seq BIGINT")) + `
+STRAIGHT_JOIN ` + table + ` r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq`
+}
 
 const mysqlVersions = `
 SELECT STRAIGHT_JOIN c.conv, c.version, c.drops

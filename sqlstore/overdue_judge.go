@@ -82,7 +82,7 @@ func (l *looker) claim(ctx context.Context, m *sentMessage, j judged) error {
 // add adds a recipient to what the call returns.
 func (l *looker) add(m *sentMessage, j judged, attempts int) delivery.Due {
 	d := delivery.Due{
-		Message: m.Header, Recipient: j.name, Status: j.at, Attempts: attempts,
+		Message: m.Header, Recipient: j.name, Status: j.at, Failure: j.failure, Attempts: attempts,
 		Claim: delivery.OverdueClaim{Lease: l.lease.Token, Number: len(l.due)},
 	}
 	l.due = append(l.due, d)
@@ -95,6 +95,7 @@ type judged struct {
 	name    string // empty if the user was erased
 	at      delivery.Status
 	overdue bool
+	failure string // that the rule may know
 }
 
 // judge judges up to n recipients of a message after one.
@@ -105,13 +106,14 @@ func (l *looker) judge(ctx context.Context, m *sentMessage, after int64, n int) 
 		limit        delivery.Status
 		shown, alone delivery.Status
 		reach        places
+		failure      failure
 		place        ownPlace
 	}
 	columns := func(b *member) []any {
-		return append([]any{&b.reader, shown{&b.name}, status{&b.limit}, status{&b.shown},
-			orZero[int64]{&b.reach[delivery.Delivered]}, orZero[int64]{&b.reach[delivery.Read]}, status{&b.alone}}, b.place.columns()...)
+		columns := []any{&b.reader, shown{&b.name}, status{&b.limit}, status{&b.shown}, orZero[int64]{&b.reach[delivery.Delivered]}, orZero[int64]{&b.reach[delivery.Read]}}
+		return append(append(append(columns, b.failure.columns()...), status{&b.alone}), b.place.columns()...)
 	}
-	args := []any{m.roster, after, n, m.conv, m.Seq}
+	args := []any{m.roster, after, n, m.conv, m.Seq, m.conv, m.Seq}
 	if l.rule.For == delivery.ForRecipient {
 		args = append(args, m.Seq)
 	}
@@ -120,15 +122,20 @@ func (l *looker) judge(ctx context.Context, m *sentMessage, after int64, n int) 
 		state := delivery.OwnState{Header: m.Header, Private: b.alone, Place: b.place.place()}
 		state.Receipt.Status = cmp.Or(b.shown, b.reach.absent(m.Seq, b.limit))
 		at, overdue := l.rule.Judge(state, b.name, b.limit)
-		all = append(all, judged{b.reader, b.name, at, overdue && b.name != ""})
+		code := b.failure.code
+		if l.rule.For == delivery.ForSender {
+			code = b.failure.shownBy(state.Receipt).Failure
+		}
+		all = append(all, judged{b.reader, b.name, at, overdue && b.name != "", code})
 		return true
 	}, l.say(l.judgeText(l.rule.For)), args...)
 	return all, err
 }
 
 // judgeText returns the text that finds members of a roster, the sender too: roster, after which
-// member, how many, key, seq, and the seq again for the recipient → number, name, cap, shown
-// status, delivered place, read place, private status, place. What is not for others is only in the
+// member, how many, key, seq, the same two again, and the seq again for the recipient → number,
+// name, cap, shown status, delivered place, read place, failure…, private status, place. What is
+// not for others is only in the
 // text for the recipient.
 func (d *dialect) judgeText(who delivery.OverdueFor) string {
 	alone, join := "NULL, 0, 0, 0, 0, 0, 0", ""
@@ -136,12 +143,13 @@ func (d *dialect) judgeText(who delivery.OverdueFor) string {
 		alone, join = d.alone()
 	}
 	return `
-SELECT /*! STRAIGHT_JOIN */ b.reader, p.name, b.cap, r.status, p.delivered_seq, p.read_seq, ` + alone + `
+SELECT /*! STRAIGHT_JOIN */ b.reader, p.name, b.cap, r.status, p.delivered_seq, p.read_seq, f.code, f.version, ` + alone + `
 FROM (
 	SELECT reader, cap FROM delivery_members /*! FORCE INDEX (PRIMARY) */
 	WHERE roster = ? AND reader > ? ORDER BY reader LIMIT ?
 ) b` +
 		d.one("delivery_readers p", "delivery_readers_reader", "p.reader = b.reader") +
-		d.orNone("delivery_receipts r", "PRIMARY", "r.conv = ? AND r.seq = ? AND r.reader = b.reader AND r.version > 0") + join + `
+		d.orNone("delivery_receipts r", "PRIMARY", "r.conv = ? AND r.seq = ? AND r.reader = b.reader AND r.version > 0") +
+		d.orNone("delivery_failures f", "PRIMARY", "f.conv = ? AND f.seq = ? AND f.reader = b.reader") + join + `
 ORDER BY b.reader`
 }

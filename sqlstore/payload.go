@@ -34,6 +34,7 @@ type payloadUpdate struct {
 	Read      int             `json:"r,omitempty"`
 	Total     int             `json:"n,omitempty"`
 	Hiding    int             `json:"h,omitempty"` // those of Total who hide reads
+	Failed    int             `json:"f,omitempty"`
 	Receipt   *payloadReceipt `json:"p,omitempty"`
 	Own       *payloadOwn     `json:"o,omitempty"`
 	Floor     int64           `json:"l,omitempty"`
@@ -57,6 +58,7 @@ type payloadReceipt struct {
 	Version     *int64 `json:"v,omitempty"`
 	DeliveredAt *int64 `json:"d,omitempty"`
 	ReadAt      *int64 `json:"r,omitempty"`
+	Failure     string `json:"f,omitempty"`
 }
 
 // encodeEvent returns the payload of an event.
@@ -68,7 +70,7 @@ func encodeEvent(e delivery.Event) (string, error) {
 	for i, u := range e.Updates {
 		p.Updates[i] = payloadUpdate{
 			Message: u.Message, Sender: u.Sender, Version: u.Version, Status: uint8(u.Status),
-			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Hiding: u.Total - u.Readers, Floor: u.Floor,
+			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Hiding: u.Total - u.Readers, Failed: u.Failed, Floor: u.Floor,
 		}
 		if o := u.Own; o != nil {
 			p.Updates[i].Own = &payloadOwn{o.Conversation, uint8(o.Status), o.Place.Rev, o.Place.Delivered, o.Place.Badge, o.Place.Flag}
@@ -78,7 +80,7 @@ func encodeEvent(e delivery.Event) (string, error) {
 			continue
 		}
 		p.Updates[i].Receipt = &payloadReceipt{
-			Recipient: r.Recipient, Status: uint8(r.Status), DeliveredAt: micros(r.DeliveredAt), ReadAt: micros(r.ReadAt),
+			Recipient: r.Recipient, Status: uint8(r.Status), DeliveredAt: micros(r.DeliveredAt), ReadAt: micros(r.ReadAt), Failure: r.Failure,
 		}
 		if r.Version != u.Version {
 			p.Updates[i].Receipt.Version = &r.Version
@@ -127,7 +129,7 @@ func decodeEvent(id int64, text []byte) (delivery.Event, error) {
 	for i, u := range p.Updates {
 		e.Updates[i] = delivery.Update{
 			Message: u.Message, Sender: u.Sender, Version: u.Version, Status: delivery.Status(u.Status),
-			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Readers: u.Total - u.Hiding, Floor: u.Floor,
+			Delivered: u.Delivered, Read: u.Read, Total: u.Total, Readers: u.Total - u.Hiding, Failed: u.Failed, Floor: u.Floor,
 		}
 		if o := u.Own; o != nil {
 			place := delivery.Place{Rev: o.Rev, Delivered: o.Delivered, Badge: o.Badge, Flag: o.Flag}
@@ -139,7 +141,7 @@ func decodeEvent(id int64, text []byte) (delivery.Event, error) {
 		}
 		receipt := &delivery.Receipt{
 			Message: u.Message, Recipient: r.Recipient, Status: delivery.Status(r.Status), Version: u.Version,
-			DeliveredAt: fromMicros(r.DeliveredAt), ReadAt: fromMicros(r.ReadAt),
+			DeliveredAt: fromMicros(r.DeliveredAt), ReadAt: fromMicros(r.ReadAt), Failure: r.Failure,
 		}
 		if r.Version != nil {
 			receipt.Version = *r.Version

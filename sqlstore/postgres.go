@@ -74,6 +74,14 @@ var (
 	pgCap = `CASE WHEN m.readers < m.recipients THEN (SELECT cap FROM delivery_members WHERE roster = m.roster AND reader = p.reader) ELSE ` + sqlRead + ` END`
 )
 
+// pgFailing is whether a reader of the message m has a failure that others see as long as the
+// reader's receipt is at Sent, or NULL. It is looked up only if the state t counts one.
+func pgFailing(reader string) string {
+	return `CASE WHEN t.failed > 0 THEN (
+		SELECT true FROM delivery_failures WHERE conv = m.conv AND seq = m.seq AND reader = ` + reader + ` AND version > 0
+	) END`
+}
+
 // pgVersion is the version of a receipt with that standing, if there is a receipt: without a row it
 // is that of the message's sending.
 func pgVersion(standing, seq, version string) string {
@@ -108,12 +116,12 @@ known AS (` + pgPutReceipt + ` WHERE was >= ` + sqlDelivered + pgOverReceipt + `
 `
 
 	pgState = `
-	INSERT INTO delivery_states AS t (conv, seq, version, status, delivered_count, read_count, delivered_at, read_at)`
+	INSERT INTO delivery_states AS t (conv, seq, version, status, delivered_count, read_count, delivered_at, read_at, failed)`
 
 	pgOverState = `
 	ON CONFLICT (conv, seq) DO UPDATE SET
 		version = excluded.version, status = excluded.status,
-		delivered_count = excluded.delivered_count, read_count = excluded.read_count,
+		delivered_count = excluded.delivered_count, read_count = excluded.read_count, failed = excluded.failed,
 		delivered_at = coalesce(excluded.delivered_at, t.delivered_at),
 		read_at = CASE WHEN excluded.read_at IS NULL THEN t.read_at ELSE greatest(excluded.read_at, excluded.delivered_at, t.delivered_at) END`
 )
@@ -132,13 +140,13 @@ var (
 
 	pgPutStates = pgState + `
 	SELECT conv, seq, max(version), max(` + pgStatus + `), max(delivered), max(read),
-		max(` + pgDeliveredAt + `), max(` + pgReadAt + `)
+		max(` + pgDeliveredAt + `), max(` + pgReadAt + `), min(failed)
 	FROM step u GROUP BY conv, seq ` + pgOverState
 
 	// pgUpdate is a step as a payloadUpdate. What makes JSON of objects by the server's functions
 	// takes several times as long. A time that is NULL leaves no trace in concat.
 	pgUpdate = `concat('{"i":', to_json(u.message), ',"s":', to_json(u.author), ',"v":', u.version, ',"m":', ` + pgStatus + `,
-		',"d":', u.delivered, ',"r":', u.read, ',"n":', u.total, ',"h":' || nullif(u.total - u.readers, 0), ',"p":{"u":', to_json(u."user"), ',"s":', u.status,
+		',"d":', u.delivered, ',"r":', u.read, ',"n":', u.total, ',"h":' || nullif(u.total - u.readers, 0), ',"f":' || nullif(u.failed, 0), ',"p":{"u":', to_json(u."user"), ',"s":', u.status,
 		',"d":' || (extract(epoch FROM u.delivered_at) * 1000000)::bigint, ',"r":' || (extract(epoch FROM u.read_at) * 1000000)::bigint, '}}')`
 
 	// pgEventOfSteps is the payload of an event of the steps of a group.

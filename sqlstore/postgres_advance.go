@@ -34,7 +34,7 @@ WITH mark AS MATERIALIZED (
 	FROM (
 		SELECT k.ord, k.message, k."user", k.socket, k.trace, least(k.status, ` + pgCap + `) AS shown, k.admitted AND k.within IN ('', c.id) AS admitted, greatest(k.at, m.sent_at) AS at, m.*,
 			c.id AS conversation, c.version AS seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag,
-			` + pgStanding + ` AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
+			` + pgStanding + ` AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count, t.failed, ` + pgFailing("p.reader") + ` AS failing
 		FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::int[]), (SELECT $5::timestamptz[]), (SELECT $6::boolean[]),
 				(SELECT $9::text[]), (SELECT $10::text[])) WITH ORDINALITY AS k(message, "user", socket, status, at, admitted, trace, within, ord)
 		CROSS JOIN LATERAL (
@@ -42,7 +42,7 @@ WITH mark AS MATERIALIZED (
 		) m
 		CROSS JOIN LATERAL (SELECT id, version, drops FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c
 		CROSS JOIN LATERAL (
-			SELECT delivered_count, read_count FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1
+			SELECT delivered_count, read_count, failed FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1
 		) t` + pgReader("m.conv", `k."user"`) + pgReceipt + `
 		OFFSET 0
 	) m
@@ -71,7 +71,8 @@ step AS MATERIALIZED (
 		shown AS status, ` + pgStamps("shown") + `,
 		seen + row_number() OVER (PARTITION BY mark.conv ORDER BY socket COLLATE "C", ord) AS version,
 		delivered_count + count(*) FILTER (WHERE was < ` + sqlDelivered + `) OVER earlier AS delivered,
-		read_count + count(*) FILTER (WHERE shown = ` + sqlRead + `) OVER earlier AS read
+		read_count + count(*) FILTER (WHERE shown = ` + sqlRead + `) OVER earlier AS read,
+		failed - count(*) FILTER (WHERE was < ` + sqlDelivered + ` AND failing) OVER earlier AS failed
 	FROM mark JOIN taken USING (conv) LEFT JOIN met ON met.conv = mark.conv AND name = "user"
 	WHERE needed
 	WINDOW earlier AS (PARTITION BY mark.conv, seq ORDER BY socket COLLATE "C", ord)
@@ -89,22 +90,22 @@ event AS (
 SELECT mark.ord, mark.id, conversation, mark.author, mark.seq, roster IS NULL, mark.total, mark.readers, mark.quorum, sent_at,
 	coalesce(step.status, was), coalesce(step.version, ` + pgVersion("was", "mark.seq", "mark.last") + `),
 	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at), mark.flag,
-	step.ord IS NOT NULL, needed AND step.ord IS NULL, false, step.delivered, step.read, told.id
+	step.ord IS NOT NULL, needed AND step.ord IS NULL, false, step.delivered, step.read, step.failed, told.id
 FROM mark
-LEFT JOIN (SELECT ord, status, version, delivered_at, read_at, delivered, read FROM step) step USING (ord)
+LEFT JOIN (SELECT ord, status, version, delivered_at, read_at, delivered, read, failed FROM step) step USING (ord)
 LEFT JOIN told ON told.conv = mark.conv AND told.first = step.version`
 
 // pgAdvanceOne is pgAdvance for one mark, in 0.5× the time and in few steps, as starting one costs
 // more than running it: $1 message, $2 user, $3 socket, $4 status, $5 at, $6 admitted, $7 the
 // lease's length, $8 its token, $9 the trace, $10 the conversation that it is admitted to. A mark
-// of an open message by a user whom the conversation does not know comes back untouched, as a
-// newcomer's.
+// of an open message by a user whom the conversation does not know comes back untouched, and so does
+// one of a message with failures: these are left to pgAdvance.
 var pgAdvanceOne = `
 WITH mark AS MATERIALIZED (
 	SELECT m.id, m.conv, m.seq, m.roster, m.total, m.readers, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag,
 		$6::boolean AND $10::text IN ('', c.id) AND m.sender <> p.reader OR m.roster IS NOT NULL AS may,
 		greatest($5::timestamptz, m.sent_at) AS at, least($4::int, b.cap) AS shown,
-		CASE WHEN r.status IS NOT NULL THEN r.status WHEN m.roster IS NULL THEN 0 WHEN b.cap IS NOT NULL THEN ` + absent("p") + ` END AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count
+		CASE WHEN r.status IS NOT NULL THEN r.status WHEN m.roster IS NULL THEN 0 WHEN b.cap IS NOT NULL THEN ` + absent("p") + ` END AS was, r.version AS last, r.delivered_at, r.read_at, t.delivered_count, t.read_count, t.failed
 	FROM delivery_messages m
 	JOIN delivery_conversations c ON c.conv = m.conv
 	CROSS JOIN LATERAL (SELECT * FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1) t` + pgReader("m.conv", "$2::text") + pgReceipt + `
@@ -115,7 +116,7 @@ WITH mark AS MATERIALIZED (
 ),
 turn AS MATERIALIZED (
 	SELECT c.conv FROM delivery_conversations c
-	WHERE c.conv = (SELECT conv FROM mark WHERE may AND shown > was) AND c.version = (SELECT seen FROM mark)
+	WHERE c.conv = (SELECT conv FROM mark WHERE may AND shown > was AND failed = 0) AND c.version = (SELECT seen FROM mark)
 		AND c.drops = (SELECT drops FROM mark)
 	FOR NO KEY UPDATE OF c SKIP LOCKED
 ),
@@ -127,14 +128,14 @@ step AS MATERIALIZED (
 	SELECT conv, seq, conversation, id AS message, author, total, readers, quorum, reader, "user",
 		was, shown AS status, taken.version,
 		` + pgStamps("shown") + `,
-		delivered_count + (was < ` + sqlDelivered + `)::int AS delivered, read_count + (shown = ` + sqlRead + `)::int AS read,
+		delivered_count + (was < ` + sqlDelivered + `)::int AS delivered, read_count + (shown = ` + sqlRead + `)::int AS read, failed,
 		nextval('delivery_outbox_id_seq') AS event
 	FROM (SELECT *, $2::text AS "user" FROM mark) mark, taken
 ),
 receipt AS (` + pgPutReceipt + pgOverReceipt + `),
 state AS (` + pgState + `
 	SELECT conv, seq, version, ` + pgStatus + `, delivered, read,
-		` + pgDeliveredAt + `, ` + pgReadAt + `
+		` + pgDeliveredAt + `, ` + pgReadAt + `, failed
 	FROM step u ` + pgOverState + `
 ),
 event AS (
@@ -146,7 +147,8 @@ event AS (
 SELECT 1, mark.id, mark.conversation, mark.author, mark.seq, roster IS NULL, mark.total, mark.readers, mark.quorum, sent_at,
 	coalesce(step.status, mark.was), coalesce(step.version, ` + pgVersion("mark.was", "mark.seq", "last") + `),
 	coalesce(step.delivered_at, mark.delivered_at), coalesce(step.read_at, mark.read_at), mark.flag,
-	step.version IS NOT NULL, may AND shown > mark.was AND step.version IS NULL, mark.roster IS NULL AND mark.reader IS NULL AND $6::boolean, step.delivered, step.read, event
+	step.version IS NOT NULL, may AND shown > mark.was AND step.version IS NULL,
+	mark.roster IS NULL AND mark.reader IS NULL AND $6::boolean OR may AND shown > mark.was AND mark.failed > 0, step.delivered, step.read, step.failed, event
 FROM mark LEFT JOIN step ON true`
 
 // pgLock waits for the rows of the conversations that these messages are in: $1 their ids.
@@ -191,7 +193,7 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 		rows, err = queryInto(ctx, q, len(marks), (*pgMarked).columns, pgAdvanceOne,
 			m.Message, m.User, m.Socket, uint8(m.Status), precise(m.At), m.Admitted, lease.For.Microseconds(), lease.Token, m.Trace, m.Conversation)
 	}
-	if err == nil && (len(marks) > 1 || len(rows) > 0 && rows[0].newcomer) {
+	if err == nil && (len(marks) > 1 || len(rows) > 0 && rows[0].left) {
 		var messages, users, sockets, statuses, times, admitted, traces, within pgArray
 		for i := range marks {
 			m := &marks[i]
@@ -232,16 +234,16 @@ func pgApply(ctx context.Context, q delivery.DBTX, marks []delivery.Mark, lease 
 type pgMarked struct {
 	ord int
 	delivery.Marked
-	newcomer        bool  // not tried: pgAdvance is to make the reader
-	delivered, read int   // counters of the message after the advance
-	event           int64 // id of the event that begins with this step
+	left                    bool  // not tried: pgAdvance is to make the reader, or to look for a failure
+	delivered, read, failed int   // counters of the message after the advance
+	event                   int64 // id of the event that begins with this step
 }
 
 func (m *pgMarked) columns() []any {
 	columns := append([]any{&m.ord}, headerColumns(&m.Header)...)
 	columns = append(columns, progressColumns(&m.Receipt)...)
-	return append(columns, orZero[int64]{&m.Flag}, orZero[bool]{&m.Changed}, orZero[bool]{&m.Blocked}, &m.newcomer,
-		orZero[int]{&m.delivered}, orZero[int]{&m.read}, orZero[int64]{&m.event})
+	return append(columns, orZero[int64]{&m.Flag}, orZero[bool]{&m.Changed}, orZero[bool]{&m.Blocked}, orZero[bool]{&m.left},
+		orZero[int]{&m.delivered}, orZero[int]{&m.read}, orZero[int]{&m.failed}, orZero[int64]{&m.event})
 }
 
 // pgClaims returns the events as they were born under the lease, in order of conversation and
@@ -278,7 +280,7 @@ func pgClaims(marks []delivery.Mark, rows []pgMarked, lease delivery.Lease) (cla
 
 // tally returns the message's counters and status after an advance.
 func (m *pgMarked) tally() delivery.Tally {
-	t := delivery.Tally{Version: m.Receipt.Version, Status: delivery.Sent, Delivered: m.delivered, Read: m.read}
+	t := delivery.Tally{Version: m.Receipt.Version, Status: delivery.Sent, Delivered: m.delivered, Read: m.read, Failed: m.failed}
 	if t.Delivered >= m.Header.Quorum {
 		t.Status = delivery.Delivered
 	}

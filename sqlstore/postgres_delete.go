@@ -12,8 +12,9 @@ import (
 // pgDelete deletes messages: $1 and $2 are columns of deletions, $3 is how many updates an event
 // may have, $4 the lease's length, $5 its token.
 //
-// It takes the rows of conversations as pgAdvance does: at the version that the snapshot shows, the
-// snapshot shows all receipts, and all messages of the rosters that lose one.
+// It takes the rows of conversations as pgAdvance does: at the version and the drops that the
+// snapshot shows, the snapshot shows all receipts and failures, and all messages of the rosters that
+// lose one.
 //
 // Each event's id stands in the row of its first deletion.
 var pgDelete = `
@@ -62,15 +63,21 @@ message AS (
 		sender = NULL, body = '', roster = NULL, total = 0, quorum = 0
 ),
 state AS (` + pgState + `
-	SELECT conv, seq, version, ` + sqlSent + `, 0, 0, NULL, NULL FROM step
+	SELECT conv, seq, version, ` + sqlSent + `, 0, 0, NULL, NULL, 0 FROM step
 	ON CONFLICT (conv, seq) DO UPDATE SET
-		version = excluded.version, status = excluded.status, delivered_count = 0, read_count = 0, delivered_at = NULL, read_at = NULL
+		version = excluded.version, status = excluded.status, delivered_count = 0, read_count = 0, delivered_at = NULL, read_at = NULL, failed = 0
 ),
 receipt AS (
 	DELETE FROM delivery_receipts WHERE ctid = ANY (ARRAY(
 		SELECT r.ctid FROM step CROSS JOIN LATERAL (
 			SELECT ctid FROM delivery_receipts WHERE conv = step.conv AND seq = step.seq ORDER BY conv, seq, reader OFFSET 0
 		) r))
+),
+failure AS (
+	DELETE FROM delivery_failures WHERE ctid = ANY (ARRAY(
+		SELECT f.ctid FROM step CROSS JOIN LATERAL (
+			SELECT ctid FROM delivery_failures WHERE conv = step.conv AND seq = step.seq ORDER BY conv, seq, reader OFFSET 0
+		) f))
 ),
 told AS MATERIALIZED (
 	SELECT nextval('delivery_outbox_id_seq') AS id, conv, min(version) AS first,

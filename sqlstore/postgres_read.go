@@ -15,7 +15,7 @@ CROSS JOIN LATERAL (SELECT * FROM delivery_messages WHERE id = named.id LIMIT 1)
 var (
 	pgMessage = pgHeader + `, m.body, ` + pgTally
 	pgHeader  = `m.id, c.id, ` + pgAuthor + `, m.seq, m.roster IS NULL, m.total, m.readers, m.quorum, m.sent_at`
-	pgTally   = `t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at`
+	pgTally   = `t.version, t.status, t.delivered_count, t.read_count, t.delivered_at, t.read_at, t.failed`
 
 	// A search for messages takes them in the order of the index, and a limit ends it. Ranges over
 	// both columns, and conditions of CASE, make the planner expect many, whatever its statistics:
@@ -25,6 +25,13 @@ var (
 	pgStands = `CASE WHEN sender IS NULL THEN false ELSE true END`
 
 	pgOwn = `m.id, p.name, ` + pgStanding + `, coalesce(r.version, m.seq), r.delivered_at, r.read_at`
+
+	// pgFailure is a join with f, the failure of the reader p that others see as long as the reader's
+	// receipt is at Sent.
+	pgFailure = `
+LEFT JOIN LATERAL (
+	SELECT code, version FROM delivery_failures WHERE conv = m.conv AND seq = m.seq AND reader = p.reader AND version > 0 LIMIT 1
+) f ON true`
 
 	// A page is found in one table and filled from the others.
 	pgPage = `
@@ -60,28 +67,28 @@ LEFT JOIN LATERAL (SELECT name FROM delivery_rosters WHERE roster = m.roster LIM
 	// marked it. An array counts as few: joins of so many rows as there may be are so dear to the
 	// planner that it has the statement compiled first, which takes seconds.
 	receipts: `
-SELECT m.id, p.name, ` + pgStanding + `, coalesce(r.version, m.seq), r.delivered_at, r.read_at, ` + pgCap + pgNamed + `
+SELECT m.id, p.name, ` + pgStanding + `, coalesce(r.version, m.seq), r.delivered_at, r.read_at, ` + pgCap + `, f.code, f.version` + pgNamed + `
 CROSS JOIN LATERAL unnest(CASE
 	WHEN m.roster IS NULL THEN ARRAY(SELECT reader FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq)
 	ELSE ARRAY(SELECT reader FROM delivery_members WHERE roster = m.roster AND reader <> m.sender)
 END) AS own(reader)
 CROSS JOIN LATERAL (SELECT * FROM delivery_readers WHERE reader = own.reader LIMIT 1) p
-LEFT JOIN LATERAL (SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND reader = own.reader LIMIT 1) r ON true
+LEFT JOIN LATERAL (SELECT * FROM delivery_receipts WHERE conv = m.conv AND seq = m.seq AND reader = own.reader LIMIT 1) r ON true` + pgFailure + `
 ORDER BY p.name`,
 
 	readers: `
-SELECT p.name, ` + pgStanding + `, coalesce(r.version, m.seq), r.delivered_at, r.read_at, ` + pgCap + `
+SELECT p.name, ` + pgStanding + `, coalesce(r.version, m.seq), r.delivered_at, r.read_at, ` + pgCap + `, f.code, f.version
 FROM (SELECT * FROM delivery_messages WHERE id = $1::text AND sender IS NOT NULL LIMIT 1) m
 CROSS JOIN LATERAL (
 	SELECT * FROM delivery_readers WHERE conv = m.conv AND name > $2::text ORDER BY name LIMIT $3::bigint
-) p` + pgReceipt + `
+) p` + pgReceipt + pgFailure + `
 ORDER BY p.name`,
 
 	receiptsOf: `
-SELECT ` + pgOwn + `
+SELECT ` + pgOwn + `, f.code, f.version
 FROM json_array_elements($1::json) AS j(pair)
 CROSS JOIN LATERAL (SELECT * FROM delivery_messages WHERE id = j.pair->>0 AND sender IS NOT NULL LIMIT 1) m
-CROSS JOIN LATERAL (SELECT * FROM delivery_readers WHERE conv = m.conv AND name = j.pair->>1 LIMIT 1) p` + pgReceipt + `
+CROSS JOIN LATERAL (SELECT * FROM delivery_readers WHERE conv = m.conv AND name = j.pair->>1 LIMIT 1) p` + pgReceipt + pgFailure + `
 WHERE ` + pgStanding + ` > 0`,
 
 	after:   fmt.Sprintf(pgPageBySeq, pgReader("c.conv", "$5::text"), "ASC"),

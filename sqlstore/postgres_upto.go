@@ -109,11 +109,12 @@ step AS MATERIALIZED (
 		seen + row_number() OVER (PARTITION BY m.conv ORDER BY socket COLLATE "C", ord, m.seq) AS version,
 		(row_number() OVER (PARTITION BY m.conv, socket COLLATE "C" ORDER BY ord, m.seq) - 1) / $12::bigint AS part,
 		t.delivered_count + count(*) FILTER (WHERE was < ` + sqlDelivered + `) OVER earlier AS delivered,
-		t.read_count + count(*) FILTER (WHERE status = ` + sqlRead + `) OVER earlier AS read
+		t.read_count + count(*) FILTER (WHERE status = ` + sqlRead + `) OVER earlier AS read,
+		t.failed - count(*) FILTER (WHERE was < ` + sqlDelivered + ` AND t.failing) OVER earlier AS failed
 	FROM found m
 	JOIN taken USING (conv)
 	CROSS JOIN LATERAL (
-		SELECT delivered_count, read_count FROM delivery_states WHERE conv = m.conv AND seq = m.seq LIMIT 1
+		SELECT delivered_count, read_count, failed, ` + pgFailing("m.reader") + ` AS failing FROM delivery_states t WHERE conv = m.conv AND seq = m.seq LIMIT 1
 	) t
 	LEFT JOIN place p ON p.conv = m.conv AND p.name = "user"
 	WHERE steps AND NOT lacking

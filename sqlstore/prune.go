@@ -147,7 +147,7 @@ func dropRange(table string) string {
 
 // removePrefix removes messages, whose conversation is locked, and tells of that.
 func (s *session) removePrefix(ctx context.Context, q delivery.DBTX, conversation string, found *prefix) error {
-	for _, table := range []string{"delivery_receipts", "delivery_states", "delivery_messages"} {
+	for _, table := range []string{"delivery_receipts", "delivery_failures", "delivery_states", "delivery_messages"} {
 		if err := s.exec(ctx, q, dropRange(table), found.conv, found.floor, found.last); err != nil {
 			return err
 		}

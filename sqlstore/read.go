@@ -16,17 +16,18 @@ import (
 // since 1970 or as the driver's [time.Time].
 //
 // A message is: id, conversation's id, sender, seq, open, total, readers, quorum, sent at, body,
-// version, status, delivered, read, delivered at, read at. A tombstone is a message whose sender is
+// version, status, delivered, read, delivered at, read at, failed. A tombstone is a message whose sender is
 // NULL: of the rest, only the ids, the seq and the version count. A receipt is: message's id,
-// recipient, status, version, delivered at, read at.
+// recipient, status, version, delivered at, read at. A failure is: code, version; NULLs if others
+// see none, whatever the receipt's status is.
 type reads struct {
 	load       string // ids → message…, the key of its roster (NULL if it is open), the number of recipients; tombstones too
-	receipts   string // [message] → receipt…, cap (or NULL, if that is of no matter), in order of the recipients
-	receiptsOf string // [message, name] → receipt…; of those that exist
+	receipts   string // [message] → receipt…, cap (or NULL, if that is of no matter), failure…, in order of the recipients
+	receiptsOf string // [message, name] → receipt…, failure…; of those that exist
 
 	// A row for each reader of the message's conversation, in order of the names: the name, and the
-	// receipt without its ids, with a status of NULL where there is none, and the cap as in
-	// receipts.
+	// receipt without its ids, with a status of NULL where there is none, and the cap and the failure
+	// as in receipts.
 	readers string // message, after, limit
 
 	// Lists: conversation's version, epoch, floor, the revision of the viewer's place, message…,

@@ -122,22 +122,25 @@ func taken(c delivery.Created) delivery.Created {
 // scanReader scans a reader of a conversation, with the receipt of a message and the cap.
 func scanReader(rows *sql.Rows) (r delivery.Receipt, err error) {
 	var cap delivery.Status
-	err = rows.Scan(append(append([]any{&r.Recipient}, progressColumns(&r)...), status{&cap})...)
+	var f failure
+	err = rows.Scan(slices.Concat([]any{&r.Recipient}, progressColumns(&r), []any{status{&cap}}, f.columns())...)
 	r.Reason = delivery.ReasonFor(r, cap)
-	return r, err
+	return f.shownBy(r), err
 }
 
 // scanReasoned scans a receipt with the recipient's cap.
 func scanReasoned(rows *sql.Rows) (r delivery.Receipt, err error) {
 	var cap delivery.Status
-	err = rows.Scan(append(receiptColumns(&r), status{&cap})...)
+	var f failure
+	err = rows.Scan(slices.Concat(receiptColumns(&r), []any{status{&cap}}, f.columns())...)
 	r.Reason = delivery.ReasonFor(r, cap)
-	return r, err
+	return f.shownBy(r), err
 }
 
 func scanReceipt(rows *sql.Rows) (r delivery.Receipt, err error) {
-	err = rows.Scan(receiptColumns(&r)...)
-	return r, err
+	var f failure
+	err = rows.Scan(append(receiptColumns(&r), f.columns()...)...)
+	return f.shownBy(r), err
 }
 
 func scanListed(rows *sql.Rows) (l listed, err error) {
@@ -197,7 +200,7 @@ func headerColumns(h *delivery.Header) []any {
 func tallyColumns(t *delivery.Tally) []any {
 	return []any{
 		orZero[int64]{&t.Version}, status{&t.Status}, orZero[int]{&t.Delivered}, orZero[int]{&t.Read},
-		timestamp{&t.DeliveredAt}, timestamp{&t.ReadAt},
+		timestamp{&t.DeliveredAt}, timestamp{&t.ReadAt}, orZero[int]{&t.Failed},
 	}
 }
 

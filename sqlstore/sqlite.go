@@ -172,19 +172,16 @@ var sqliteWrites = func() locked {
 	}
 	l.lock, l.lockFree = sqliteVersions, sqliteVersions
 	l.isLocked = func(error) bool { return false } // who writes has it all
-	l.putStates = sqliteTongue.insert("delivery_states", "conv, seq, version, status, delivered_count, read_count, delivered_at, read_at") + `
+	l.putStates = sqliteTongue.insert("delivery_states", "conv, seq, version, status, delivered_count, read_count, delivered_at, read_at, failed") + `
 WHERE true
 ON CONFLICT (conv, seq) DO UPDATE SET version = excluded.version, status = excluded.status,
 	delivered_count = excluded.delivered_count, read_count = excluded.read_count,
-	delivered_at = excluded.delivered_at, read_at = excluded.read_at`
+	delivered_at = excluded.delivered_at, read_at = excluded.read_at, failed = excluded.failed`
 	l.putVersions = `
 INSERT INTO delivery_conversations (conv, id, version)
 SELECT c.conv, c.id, j.version FROM ` + sqliteTongue.rows("conv, version") + ` CROSS JOIN delivery_conversations c ON c.conv = j.conv WHERE true
 ON CONFLICT (conv) DO UPDATE SET version = excluded.version`
-	l.dropReceipts = `
-WITH gone (conv, seq) AS MATERIALIZED (SELECT value->>1, value->>2 FROM json_each(?))
-DELETE FROM delivery_receipts
-WHERE (conv, seq) IN gone AND conv BETWEEN (SELECT min(conv) FROM gone) AND (SELECT max(conv) FROM gone)`
+	l.dropReceipts, l.dropFailures = sqliteDrop("delivery_receipts"), sqliteDrop("delivery_failures")
 	l.addEvents = `
 INSERT INTO delivery_outbox (ready_at, lease, attempts, created_at, payload, body_of)
 SELECT ` + sqliteNow + ` + ?, ?, ?, ` + sqliteNow + `, value->>0, value->>1 FROM json_each(?) ORDER BY key`
@@ -207,6 +204,14 @@ DELETE FROM delivery_dead
 ` + sqliteOfBatch
 	return l
 }()
+
+// sqliteDrop returns a statement that drops the rows of messages: [index, key, seq].
+func sqliteDrop(table string) string {
+	return `
+WITH gone (conv, seq) AS MATERIALIZED (SELECT value->>1, value->>2 FROM json_each(?))
+DELETE FROM ` + table + `
+WHERE (conv, seq) IN gone AND conv BETWEEN (SELECT min(conv) FROM gone) AND (SELECT max(conv) FROM gone)`
+}
 
 var sqliteTongue = tongue{
 	ids: sqliteIDs,

@@ -62,10 +62,11 @@
 // after the transaction's first read, and an erasure. A deletion fails with a conflict if the
 // message was sent or marked after the transaction's first read. A send fails with a conflict if
 // the last message to the same roster was deleted after that read. A deletion of the last message
-// to a roster leaves the roster stored. At READ COMMITTED there are neither such waits nor such
-// conflicts. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write fails
-// with a conflict if somebody changed the conversation after the transaction's first read. At READ
-// COMMITTED it does not.
+// to a roster leaves the roster stored. A deletion, and a mark of a message with failures, may have
+// calls of Fail wait, also those in other conversations, until the transaction ends. At READ
+// COMMITTED there are neither such waits nor such conflicts. With innodb_snapshot_isolation=ON, the
+// default since MariaDB 11.6.2, a write fails with a conflict if somebody changed the conversation
+// after the transaction's first read. At READ COMMITTED it does not.
 //
 // # Postgres
 //
@@ -147,8 +148,9 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Store is a [delivery.TxStore], a [delivery.Keeper], a [delivery.OverdueStore] and a
-// [delivery.HourStore] in an SQL database. Make it with [New]. It is safe for concurrent use.
+// Store is a [delivery.TxStore], a [delivery.Keeper], a [delivery.FailureStore], a
+// [delivery.OverdueStore] and a [delivery.HourStore] in an SQL database. Make it with [New]. It is
+// safe for concurrent use.
 type Store struct {
 	session *session
 }
@@ -156,6 +158,7 @@ type Store struct {
 var (
 	_ delivery.TxStore       = (*Store)(nil)
 	_ delivery.Keeper        = (*Store)(nil)
+	_ delivery.FailureStore  = (*Store)(nil)
 	_ delivery.OverdueStore  = (*Store)(nil)
 	_ delivery.HourStore     = (*Store)(nil)
 	_ delivery.ParallelStore = (*Store)(nil)
@@ -189,7 +192,7 @@ func newSession(db *sql.DB, impl *dialect) *session {
 // InTx returns a [delivery.Keeper] that works inside the caller's transaction, as
 // [delivery.TxStore] says. Tx is a transaction of [database/sql] or of a library around it, or a
 // [*sql.Conn] on which the caller has begun one. After an error the caller must roll back, to a
-// savepoint or as a whole. Its Prune and its CountHour return errors.ErrUnsupported.
+// savepoint or as a whole. Its Prune, its Fail and its CountHour return errors.ErrUnsupported.
 func (s *Store) InTx(tx delivery.DBTX) delivery.Store {
 	inner := *s.session
 	inner.tx, inner.writes = tx, inner.dialect.writes() // whose claims may be rolled back

@@ -175,8 +175,8 @@ export class Conversation extends EventTarget {
     if (place) this.#moved(place);
     for (const part of updates) {
       const u = { delivered: 0, read: 0, total: 0, hiding: 0, ...shared, ...part };
-      const { message: id, version, status, delivered, read, total, hiding, sender, body } = u;
-      const tally = { version, status, delivered, read, total, readers: total - hiding };
+      const { message: id, version, sender, body } = u;
+      u.readers = u.total - u.hiding;
       if (kind === 'pruned') {
         this.#prune(u.floor);
         if (!this.#counted) this.sync(); // which counts
@@ -184,9 +184,9 @@ export class Conversation extends EventTarget {
         this.#deleted(id);
       } else if (kind === 'message') {
         if (body === undefined || u.body_omitted) return this.sync();
-        this.#merge({ id, sender, body, seq: version, sentAt: new Date(), own: this.#mine(u) ?? 'sent' }, tally);
+        this.#merge({ id, sender, body, seq: version, sentAt: new Date(), own: this.#mine(u) ?? 'sent' }, u);
       } else if (this.messages.has(id)) {
-        this.#merge({ id, own: this.#mine(u) }, tally);
+        this.#merge({ id, own: this.#mine(u) }, u);
       } else if (gap) {
         return this.sync(); // the changes bring the message and the rest of the event
       } else if (this.#mine(u) === 'read') {
@@ -359,17 +359,18 @@ export class Conversation extends EventTarget {
   }
 
   // Takes a message that came from the server.
-  #take({ id, sender, body, seq, sent_at, open, own, version, status, delivered, read, total, readers }) {
+  #take(from) {
+    const { id, sender, body, seq, sent_at, open, own } = from;
     const mine = sender === this.#deps.user ? undefined : (own?.status ?? (open ? 'sent' : undefined));
-    this.#merge({ id, sender, body, seq, sentAt: new Date(sent_at), own: mine }, { version, status, delivered, read, total, readers });
+    this.#merge({ id, sender, body, seq, sentAt: new Date(sent_at), own: mine }, from);
   }
 
   // Ignores old states: of two states of a message, the one with the higher version is right.
-  #merge(header, tally) {
+  #merge(header, { version, status, delivered, read, total, readers, failed = 0 } = {}) {
     if (this.#gone.has(header.id) || header.seq <= this.#floor) return;
     const known = this.messages.get(header.id) ?? { version: -1 };
     const message = { ...known, ...header, own: further(known.own, header.own) };
-    if (tally?.version >= known.version) Object.assign(message, tally);
+    if (version >= known.version) Object.assign(message, { version, status, delivered, read, total, readers, failed });
     if (message.sender === this.#deps.user) message.own = undefined; // nobody marks own messages
     if (message.own === 'sent' && message.seq < Infinity) {
       message.own = 'delivered'; // it has arrived

@@ -33,6 +33,8 @@ export interface Message {
   total: number;
   /** How many of these do not hide reads. */
   readers: number;
+  /** How many recipients it has not reached, and of whom the app has recorded a failure. It falls when a recipient gets the message in another way. */
+  failed: number;
   /** The page's own receipt: undefined for the user's own messages, and for those that the user may not mark. */
   own?: Exclude<Status, 'sent'>;
   version: number;
@@ -49,6 +51,8 @@ export interface Receipt {
   version: number;
   delivered_at?: string;
   read_at?: string;
+  /** Why the message did not reach the recipient, in the app's own words. Only at the status 'sent'. */
+  failure?: string;
   /** Why it shows no more: the recipient was untracked, or hid reads, when the message was sent, or a time is gone. */
   reason?: 'untracked' | 'capped' | 'expired';
 }

@@ -49,20 +49,21 @@ export function drawText(element, text) {
 }
 
 /** Says what the ticks of the user's own message mean. */
-export function describe({ status, delivered, read, total, readers, reason, kept }) {
+export function describe({ status, delivered, read, total, readers, failed, reason, kept }) {
   if (status === 'sending') return kept === false ? 'Sending. Keep this page open, your browser has no room left' : 'Sending';
   if (status === 'failed') return `Not sent: ${reason}`;
-  if (total === 1) return { sent: 'Sent', delivered: 'Delivered', read: 'Read' }[status];
+  if (total === 1) return { sent: failed ? 'Could not be delivered' : 'Sent', delivered: 'Delivered', read: 'Read' }[status];
   if (total === 0) return read > 0 ? `Read by ${read}` : delivered > 0 ? `Delivered to ${delivered}` : 'Sent'; // for everybody
   // Of the total, only the readers may be seen to read.
   if (read > 0) return read === total ? 'Read by everyone' : `Read by ${read} of ${readers}`;
   if (delivered > 0) return delivered === total ? 'Delivered to everyone' : `Delivered to ${delivered} of ${total}`;
-  return 'Sent';
+  return failed > 0 ? `Sent, could not reach ${failed} of ${total}` : 'Sent';
 }
 
 /** Says what became of a message for one recipient, and why nothing more will be shown. */
-export function describeReceipt({ status, delivered_at, read_at, reason }) {
+export function describeReceipt({ status, delivered_at, read_at, failure, reason }) {
   if (reason === 'untracked') return 'Shares nothing of what arrives or is read';
+  if (failure) return `Could not be reached: ${failure}`;
   if (status === 'sent') return 'Not on a device yet';
   const when = (time) => (time ? ` ${momentOf(new Date(time))}` : ''); // that of an old message may be gone
   if (status === 'read') return `Read${when(read_at)}`;

@@ -100,7 +100,7 @@ func (c *checker) recount() {
 	for _, r := range c.state.Receipts {
 		if m := c.stored[r.Message]; m != nil {
 			t := tallies[r.Message]
-			t.Count(delivery.Header{Quorum: m.Quorum}, 0, delivery.Receipt{Status: r.Status})
+			t.Count(delivery.Header{Quorum: m.Quorum}, delivery.Receipt{}, delivery.Receipt{Status: r.Status})
 			t.Version = max(t.Version, r.Version)
 		}
 	}

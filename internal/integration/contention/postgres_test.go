@@ -255,7 +255,7 @@ func (c *contest) audit(conversation string) int64 {
 		tally := delivery.Tally{Status: delivery.Sent}
 		slices.SortFunc(stored, func(a, b delivery.Receipt) int { return cmp.Compare(a.Version, b.Version) })
 		for _, r := range stored {
-			tally.Count(m.Header, 0, r)
+			tally.Count(m.Header, delivery.Receipt{}, r)
 			if r.Status > delivery.Sent && r != receipts[m.ID+r.Recipient] {
 				t.Errorf("a receipt is %+v, the last event told of %+v", r, receipts[m.ID+r.Recipient])
 			}

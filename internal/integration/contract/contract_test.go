@@ -44,6 +44,15 @@ func TestSQLStoreKeepsTheContractOfKeepers(t *testing.T) {
 	})
 }
 
+func TestSQLStoreKeepsFailures(t *testing.T) {
+	stores.Each(t, func(t *testing.T, e engines.Engine) {
+		deliverytest.TestFailureStore(t, func(t *testing.T) delivery.FailureStore {
+			_, store := stores.Migrated(t, e)
+			return store
+		})
+	})
+}
+
 func TestSQLStoreFindsWhoIsOverdue(t *testing.T) {
 	stores.Each(t, func(t *testing.T, e engines.Engine) {
 		deliverytest.TestOverdueStore(t, func(t *testing.T) delivery.OverdueStore {

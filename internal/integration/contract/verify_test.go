@@ -16,7 +16,7 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 		db, store := stores.Migrated(t, e)
 		tracker := stores.Tracker(t, store)
 		bob := delivery.Actor{User: "bob"}
-		for _, id := range []string{"sound", "counted", "status", "shown", "lost"} {
+		for _, id := range []string{"sound", "counted", "status", "shown", "failed", "lost"} {
 			for _, conversation := range []string{"c", "d"} {
 				audience := delivery.Audience{Recipients: []string{"bob", "cem"}}
 				switch id {
@@ -30,6 +30,10 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 				}
 				if _, err := tracker.MarkRead(t.Context(), bob, id+conversation); err != nil {
 					t.Fatal(err)
+				}
+				if id == "failed" {
+					fail(t, tracker, id+conversation, "bob", "late")
+					fail(t, tracker, id+conversation, "cem", "lost")
 				}
 			}
 		}
@@ -47,7 +51,7 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 		if found := drifts(); len(found) != 0 {
 			t.Errorf("before anything was changed: %+v", found)
 		}
-		for id, set := range map[string]string{"countedd": "delivered_count = 2", "statusc": "status = 3", "shownc": "read_count = 1"} {
+		for id, set := range map[string]string{"countedd": "delivered_count = 2", "statusc": "status = 3", "shownc": "read_count = 1", "failedd": "failed = 2"} {
 			var conv, seq int64
 			if err := db.QueryRow("SELECT conv, seq FROM delivery_messages WHERE id = '"+id+"'").Scan(&conv, &seq); err != nil {
 				t.Fatal(err)
@@ -70,6 +74,7 @@ func TestVerifyFindsWhatWasChangedByHand(t *testing.T) {
 			"countedd": {Message: "countedd", Conversation: "d", Stored: delivery.Tally{Status: delivery.Sent, Delivered: 2, Read: 1}, Counted: sound},
 			"statusc":  {Message: "statusc", Conversation: "c", Stored: delivery.Tally{Status: delivery.Read, Delivered: 1, Read: 1}, Counted: sound},
 			"shownc":   {Message: "shownc", Conversation: "c", Stored: sound, Counted: delivery.Tally{Status: delivery.Sent, Delivered: 1}},
+			"failedd":  {Message: "failedd", Conversation: "d", Stored: delivery.Tally{Status: delivery.Sent, Delivered: 1, Read: 1, Failed: 2}, Counted: delivery.Tally{Status: delivery.Sent, Delivered: 1, Read: 1, Failed: 1}},
 			"lostc":    {Message: "lostc", Conversation: "c", Stored: sound, Counted: sound, NoRoster: true},
 			"lostd":    {Message: "lostd", Conversation: "d", Stored: sound, Counted: sound, NoRoster: true},
 		}

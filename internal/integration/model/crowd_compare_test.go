@@ -87,8 +87,8 @@ func (m *market) catchUp(g string) {
 			}
 			continue
 		}
-		if got.Version != p.version || got.Delivered != p.delivered || got.Read != p.read || got.Status != p.status() || got.Total != p.Total || got.Readers != p.Readers {
-			m.Errorf("the client has %+v, want version %d, %d delivered of %d, %d read of %d, %v", got, p.version, p.delivered, p.Total, p.read, p.Readers, p.status())
+		if got.Version != p.version || got.Delivered != p.delivered || got.Read != p.read || got.Failed != len(p.failures) || got.Status != p.status() || got.Total != p.Total || got.Readers != p.Readers {
+			m.Errorf("the client has %+v, want version %d, %d delivered of %d, %d read of %d, %d failed, %v", got, p.version, p.delivered, p.Total, p.read, p.Readers, len(p.failures), p.status())
 		}
 	}
 }
@@ -127,8 +127,8 @@ func (m *market) all() {
 	for _, p := range m.posts {
 		m.look(p)
 		u := m.last[p.ID]
-		if u.Version != p.version || !p.deleted && (u.Delivered != p.delivered || u.Read != p.read || u.Status != p.status()) {
-			m.Errorf("the last event of %s says %+v, want version %d, %d delivered, %d read", p.ID, u, p.version, p.delivered, p.read)
+		if u.Version != p.version || !p.deleted && (u.Delivered != p.delivered || u.Read != p.read || u.Failed != len(p.failures) || u.Status != p.status()) {
+			m.Errorf("the last event of %s says %+v, want version %d, %d delivered, %d read, %d failed", p.ID, u, p.version, p.delivered, p.read, len(p.failures))
 		}
 	}
 	for _, user := range m.users {

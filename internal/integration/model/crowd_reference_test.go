@@ -31,7 +31,8 @@ type post struct {
 	members         map[string]bool // its roster
 	cap             func(user string) delivery.Status
 	shown           map[string]delivery.Status
-	expired         map[string]bool // whose receipts lack a time
+	expired         map[string]bool   // whose receipts lack a time
+	failures        map[string]string // codes, by recipient
 	delivered, read int
 	deleted         bool
 }
@@ -89,7 +90,7 @@ func (g *group) next() int64 {
 }
 
 func (g *group) send(id, sender string, members map[string]bool, cap func(user string) delivery.Status) *post {
-	p := &post{group: g, author: sender, members: members, cap: cap, shown: map[string]delivery.Status{}, expired: map[string]bool{}}
+	p := &post{group: g, author: sender, members: members, cap: cap, shown: map[string]delivery.Status{}, expired: map[string]bool{}, failures: map[string]string{}}
 	p.version = g.next()
 	p.Header = delivery.Header{ID: id, Sender: sender, Seq: p.version}
 	for user := range members {
@@ -141,6 +142,7 @@ func (p *post) advance(user string, to delivery.Status) bool {
 		return false
 	}
 	p.version, p.shown[user] = p.group.next(), to
+	delete(p.failures, user)
 	if was < delivery.Delivered {
 		p.delivered++
 	}
@@ -148,6 +150,13 @@ func (p *post) advance(user string, to delivery.Status) bool {
 		p.read++
 	}
 	return true
+}
+
+// fail records a failure of a recipient.
+func (p *post) fail(user, code string) {
+	if p.seen(user) == delivery.Sent && p.cap(user) > delivery.Sent && p.failures[user] != code {
+		p.version, p.failures[user] = p.group.next(), code
+	}
 }
 
 // mark marks a post that the user may mark.
@@ -288,9 +297,9 @@ func (p *post) receipts() (all []delivery.Receipt) {
 			continue
 		}
 		if p.group.reader(user).erased {
-			nameless = append(nameless, delivery.Receipt{Message: p.ID, Status: p.seen(user), Reason: reason(user)})
+			nameless = append(nameless, delivery.Receipt{Message: p.ID, Status: p.seen(user), Failure: p.failures[user], Reason: reason(user)})
 		} else {
-			all = append(all, delivery.Receipt{Message: p.ID, Recipient: user, Status: p.seen(user), Reason: reason(user)})
+			all = append(all, delivery.Receipt{Message: p.ID, Recipient: user, Status: p.seen(user), Failure: p.failures[user], Reason: reason(user)})
 		}
 	}
 	slices.SortFunc(all, func(a, b delivery.Receipt) int { return cmp.Compare(a.Recipient, b.Recipient) })
@@ -300,5 +309,5 @@ func (p *post) receipts() (all []delivery.Receipt) {
 
 // inAnyOrder orders receipts that have no names.
 func inAnyOrder(a, b delivery.Receipt) int {
-	return cmp.Or(cmp.Compare(a.Status, b.Status), cmp.Compare(a.Reason, b.Reason))
+	return cmp.Or(cmp.Compare(a.Status, b.Status), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Failure, b.Failure))
 }

@@ -34,13 +34,13 @@ func TestCrowd(t *testing.T) {
 
 func TestCrowdNoticesEveryBrokenStore(t *testing.T) {
 	for name, broken := range map[string]subject{
-		"an up-to mark stops before the message":         inMemory().over(func(s delivery.Keeper) delivery.Keeper { return stopping{s} }),
-		"what is pending begins after the last one read": inMemory().over(func(s delivery.Keeper) delivery.Keeper { return skipping{s} }),
-		"a private mark as read is one as delivered":     inMemory().over(func(s delivery.Keeper) delivery.Keeper { return unkept{s} }),
-		"who hides reads is seen to read":                inMemory().over(func(s delivery.Keeper) delivery.Keeper { return frank{s} }),
-		"an erasure leaves the name":                     inMemory().over(func(s delivery.Keeper) delivery.Keeper { return indelible{s} }),
-		"a compaction takes what is read for delivered":  inMemory().over(func(s delivery.Keeper) delivery.Keeper { return &lossy{Keeper: s} }),
-		"a compaction leaves the times":                  inMemory().over(func(s delivery.Keeper) delivery.Keeper { return eternal{s} }),
+		"an up-to mark stops before the message":         inMemory().over(func(s keeper) keeper { return stopping{s} }),
+		"what is pending begins after the last one read": inMemory().over(func(s keeper) keeper { return skipping{s} }),
+		"a private mark as read is one as delivered":     inMemory().over(func(s keeper) keeper { return unkept{s} }),
+		"who hides reads is seen to read":                inMemory().over(func(s keeper) keeper { return frank{s} }),
+		"an erasure leaves the name":                     inMemory().over(func(s keeper) keeper { return indelible{s} }),
+		"a compaction takes what is read for delivered":  inMemory().over(func(s keeper) keeper { return &lossy{keeper: s} }),
+		"a compaction leaves the times":                  inMemory().over(func(s keeper) keeper { return eternal{s} }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var v verdict
@@ -54,7 +54,7 @@ func TestCrowdNoticesEveryBrokenStore(t *testing.T) {
 }
 
 // unkept keeps private marks of one message as delivered, whatever they say.
-type unkept struct{ delivery.Keeper }
+type unkept struct{ keeper }
 
 func (s unkept) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease delivery.Lease) ([]delivery.MarkedOwn, []delivery.Claimed, error) {
 	marks = slices.Clone(marks)
@@ -63,21 +63,21 @@ func (s unkept) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease 
 			marks[i].Status = delivery.Delivered
 		}
 	}
-	return s.Keeper.AdvanceOwn(ctx, marks, lease)
+	return s.keeper.AdvanceOwn(ctx, marks, lease)
 }
 
 // indelible erases nobody.
-type indelible struct{ delivery.Keeper }
+type indelible struct{ keeper }
 
 func (indelible) Erase(context.Context, string, int) (delivery.ErasureResult, error) {
 	return delivery.ErasureResult{}, nil
 }
 
 // lossy shows what was read and compacted as delivered.
-type lossy struct{ delivery.Keeper }
+type lossy struct{ keeper }
 
 func (s *lossy) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
-	page, err := s.Keeper.Receipts(ctx, list)
+	page, err := s.keeper.Receipts(ctx, list)
 	for i := range page.Receipts {
 		if r := &page.Receipts[i]; r.Reason == delivery.Expired {
 			r.Status = delivery.Delivered
@@ -87,7 +87,7 @@ func (s *lossy) Receipts(ctx context.Context, list delivery.ReceiptList) (delive
 }
 
 // eternal compacts nothing, and says that it did.
-type eternal struct{ delivery.Keeper }
+type eternal struct{ keeper }
 
 func (eternal) Compact(_ context.Context, c delivery.Compaction) (delivery.CompactionResult, error) {
 	return delivery.CompactionResult{Compacted: 1}, nil
@@ -197,6 +197,19 @@ func (m *market) call() {
 	case n < 10:
 		what = "send"
 		m.send(m.aGroup())
+	case n < 40:
+		what = "fail"
+		if p.deleted {
+			refusal = delivery.ErrNotFound
+		}
+		if refusal == delivery.ErrOwnMessage {
+			return // which is no refusal of this name
+		}
+		code := pickOne(m, []string{"busy", "5.1.1"})
+		if refusal == nil {
+			p.fail(user, code)
+		}
+		m.refused("Fail", m.tracker.Fail(m.ctx, delivery.Failure{Message: p.ID, Recipient: user, Code: code}), refusal)
 	case n < 560:
 		what = "mark"
 		if p.deleted {

@@ -1,15 +1,15 @@
 // Package model tests stores and the tracker over them against models that are too simple to be
 // wrong.
 //
-// One is a state machine: random sequences of sends, marks, transactions, reads, flushes to an
-// endpoint that refuses and fails, replays and discards are run by the library, on every store, and
-// by a reference of a few lines. Whatever the library answers, and whatever it tells the notifier,
-// has to be what the reference says.
+// One is a state machine: random sequences of sends, marks, failures, transactions, reads, flushes
+// to an endpoint that refuses and fails, replays and discards are run by the library, on every
+// store, and by a reference of a few lines. Whatever the library answers, and whatever it tells the
+// notifier, has to be what the reference says.
 //
 // Another is for groups of many members, some of whom hide what they do: members join, leave, mark
 // one message or all up to one, in any order and repeatedly, dismiss, mark as unread, delete,
-// compact, and are erased. Answers, counts, badges, lists, events and what a client that catches up holds have
-// to be what the reference says, during the run and at its end.
+// compact, fail to be reached, and are erased. Answers, counts, badges, lists, events and what a
+// client that catches up holds have to be what the reference says, during the run and at its end.
 //
 // The third is for concurrency: workers mark and read the same receipts through two trackers, with
 // contexts that end at any moment. The history of each receipt must be linearizable: there must be

@@ -12,20 +12,20 @@ import (
 )
 
 func TestHistoriesOfBrokenStoresAreNot(t *testing.T) {
-	for name, broken := range map[string]func(delivery.Keeper) delivery.Keeper{
-		"some marks are acknowledged and forgotten":    func(s delivery.Keeper) delivery.Keeper { return acking{s} },
-		"every mark is told that it changed something": func(s delivery.Keeper) delivery.Keeper { return flattering{s} },
-		"the answers of a batch are mixed up":          func(s delivery.Keeper) delivery.Keeper { return mixing{s} },
-		"reads come from a copy that is late":          func(s delivery.Keeper) delivery.Keeper { return &lagging{Keeper: s} },
-		"a status is written over whatever is there":   func(s delivery.Keeper) delivery.Keeper { return &overwriting{Keeper: s} },
-		"what was done is reported as failed":          func(s delivery.Keeper) delivery.Keeper { return denying{s} },
+	for name, broken := range map[string]func(keeper) keeper{
+		"some marks are acknowledged and forgotten":    func(s keeper) keeper { return acking{s} },
+		"every mark is told that it changed something": func(s keeper) keeper { return flattering{s} },
+		"the answers of a batch are mixed up":          func(s keeper) keeper { return mixing{s} },
+		"reads come from a copy that is late":          func(s keeper) keeper { return &lagging{keeper: s} },
+		"a status is written over whatever is there":   func(s keeper) keeper { return &overwriting{keeper: s} },
+		"what was done is reported as failed":          func(s keeper) keeper { return denying{s} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			for round := range 200 {
 				s := inMemory()
 				change := broken(s.stores[0])
 				// An error is not what should give it away.
-				histories, _ := record(t.Context(), s.over(func(delivery.Keeper) delivery.Keeper { return change }), uint64(round))
+				histories, _ := record(t.Context(), s.over(func(keeper) keeper { return change }), uint64(round))
 				if bad := illegal(t, histories); bad != "" {
 					t.Logf("round %d: %s", round, bad)
 					return
@@ -37,15 +37,15 @@ func TestHistoriesOfBrokenStoresAreNot(t *testing.T) {
 }
 
 // acking answers some marks with what they ask for.
-type acking struct{ delivery.Keeper }
+type acking struct{ keeper }
 
 func (s acking) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
 	if rand.IntN(20) > 0 {
-		return s.Keeper.Advance(ctx, marks, lease)
+		return s.keeper.Advance(ctx, marks, lease)
 	}
 	messages, err := s.Load(ctx, []string{marks[0].Message})
 	if err != nil || len(messages) == 0 || len(marks) > 1 {
-		return s.Keeper.Advance(ctx, marks, lease)
+		return s.keeper.Advance(ctx, marks, lease)
 	}
 	m := marks[0]
 	receipt := delivery.Receipt{Message: m.Message, Recipient: m.User, Status: m.Status, Version: messages[0].Version + 1}
@@ -53,10 +53,10 @@ func (s acking) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 }
 
 // flattering tells every mark that it was the one.
-type flattering struct{ delivery.Keeper }
+type flattering struct{ keeper }
 
 func (s flattering) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
-	marked, claimed, err := s.Keeper.Advance(ctx, marks, lease)
+	marked, claimed, err := s.keeper.Advance(ctx, marks, lease)
 	for i := range marked {
 		marked[i].Changed = true
 	}
@@ -64,10 +64,10 @@ func (s flattering) Advance(ctx context.Context, marks []delivery.Mark, lease de
 }
 
 // mixing swaps the answers to two marks of one batch.
-type mixing struct{ delivery.Keeper }
+type mixing struct{ keeper }
 
 func (s mixing) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
-	marked, claimed, err := s.Keeper.Advance(ctx, marks, lease)
+	marked, claimed, err := s.keeper.Advance(ctx, marks, lease)
 	if n := len(marked); n > 1 {
 		marked[0].Receipt, marked[n-1].Receipt = marked[n-1].Receipt, marked[0].Receipt
 	}
@@ -76,7 +76,7 @@ func (s mixing) Advance(ctx context.Context, marks []delivery.Mark, lease delive
 
 // lagging reads receipts as they were half a millisecond ago or longer.
 type lagging struct {
-	delivery.Keeper
+	keeper
 	mu   sync.Mutex
 	read map[string]delivery.ReceiptPage
 	at   map[string]time.Time
@@ -91,20 +91,20 @@ func (s *lagging) Receipts(ctx context.Context, list delivery.ReceiptList) (deli
 	if s.at == nil {
 		s.at, s.read = map[string]time.Time{}, map[string]delivery.ReceiptPage{}
 	}
-	page, err := s.Keeper.Receipts(ctx, list)
+	page, err := s.keeper.Receipts(ctx, list)
 	s.at[list.Message], s.read[list.Message] = time.Now(), page
 	return page, err
 }
 
 // overwriting keeps the last status that was claimed, for who reads.
 type overwriting struct {
-	delivery.Keeper
+	keeper
 	mu   sync.Mutex
 	last map[receiptKey]delivery.Status
 }
 
 func (s *overwriting) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
-	marked, claimed, err := s.Keeper.Advance(ctx, marks, lease)
+	marked, claimed, err := s.keeper.Advance(ctx, marks, lease)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.last == nil {
@@ -119,7 +119,7 @@ func (s *overwriting) Advance(ctx context.Context, marks []delivery.Mark, lease 
 }
 
 func (s *overwriting) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
-	page, err := s.Keeper.Receipts(ctx, list)
+	page, err := s.keeper.Receipts(ctx, list)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, r := range page.Receipts {
@@ -131,10 +131,10 @@ func (s *overwriting) Receipts(ctx context.Context, list delivery.ReceiptList) (
 }
 
 // denying fails some marks when they are done.
-type denying struct{ delivery.Keeper }
+type denying struct{ keeper }
 
 func (s denying) Advance(ctx context.Context, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
-	marked, claimed, err := s.Keeper.Advance(ctx, marks, lease)
+	marked, claimed, err := s.keeper.Advance(ctx, marks, lease)
 	if err == nil && rand.IntN(20) == 0 {
 		return nil, nil, errors.New("it has not happened, I promise")
 	}

@@ -22,6 +22,7 @@ var (
 	ids           = rapid.SampledFrom([]string{"m", "M", "m ", "m%", "m_", "é", "e\u0301", "🐟", "\\", "9"})
 	sockets       = rapid.SampledFrom([]string{"", "1.1", "2.2"})
 	statuses      = rapid.SampledFrom([]delivery.Status{delivery.Delivered, delivery.Read})
+	codes         = rapid.SampledFrom([]string{"busy", "5.1.1"})
 )
 
 func TestMachine(t *testing.T) {
@@ -56,7 +57,7 @@ func runMachine(ctx context.Context, t *rapid.T, s subject) {
 	}
 	m := &machine{T: t, ctx: ctx, subject: s, prefix: fmt.Sprint(runs.Add(1), "/"), endpoint: &endpoint{}, ref: newReference()}
 	var err error
-	m.trackers, err = s.over(func(store delivery.Keeper) delivery.Keeper { return impatient{store} }).trackers(m.endpoint, delivery.Options{
+	m.trackers, err = s.over(func(store keeper) keeper { return impatient{store} }).trackers(m.endpoint, delivery.Options{
 		Authorize: func(_ context.Context, user string, to delivery.Action, conversation string) (bool, error) {
 			return to == delivery.ToMark && m.ref.members[conversation][user], nil
 		},
@@ -72,6 +73,7 @@ func runMachine(ctx context.Context, t *rapid.T, s subject) {
 		"mark up":   func(t *rapid.T) { m.on(t).markUpTo(m.process()) },
 		"delete":    func(t *rapid.T) { m.on(t).delete(m.process()) },
 		"compact":   func(t *rapid.T) { m.on(t).compact(m.process()) },
+		"fail":      func(t *rapid.T) { m.on(t).fail() },
 		"transact":  func(t *rapid.T) { m.on(t).transact() },
 		"join":      func(t *rapid.T) { m.on(t).join(true) },
 		"leave":     func(t *rapid.T) { m.on(t).join(false) },
@@ -226,6 +228,16 @@ func (m *machine) compact(on process) {
 	got, err := on.store.Compact(m.ctx, delivery.Compaction{Conversation: conversation, Before: time.Now().Add(time.Hour), Limit: n})
 	m.sameError("Compact", err, nil)
 	m.same("how many messages Compact went through", got.Compacted, m.ref.compact(conversation, n))
+}
+
+// fail records a failure of somebody who mostly is a recipient.
+func (m *machine) fail() {
+	m.Helper()
+	f := delivery.Failure{Message: m.id(), Recipient: users.Draw(m.T, "recipient"), Code: codes.Draw(m.T, "code")}
+	if receipts := m.ref.receiptsOf(f.Message); len(receipts) > 0 && rapid.Bool().Draw(m.T, "a recipient") {
+		f.Recipient = rapid.SampledFrom(receipts).Draw(m.T, "receipt").Recipient
+	}
+	m.sameError("Fail", m.tracker().Fail(m.ctx, f), m.ref.fail(f))
 }
 
 // versions returns those of a user's receipts in a conversation, by message.

@@ -165,6 +165,45 @@ func (r *reference) compact(conversation string, n int) int {
 	return len(all)
 }
 
+// fail records a failure, which others see if they may see more of the recipient than that the
+// message was sent, and have not.
+func (r *reference) fail(f delivery.Failure) error {
+	m, exists := r.messages[f.Message]
+	key := receiptKey{f.Message, f.Recipient}
+	receipt, frozen := r.receipts[key]
+	switch {
+	case !exists:
+		return delivery.ErrNotFound
+	case m.Open:
+		return &delivery.InvalidError{Field: "message"}
+	case m.Sender == f.Recipient:
+		return &delivery.InvalidError{Field: "recipient"}
+	case !frozen:
+		return delivery.ErrNotRecipient
+	case receipt.Status != delivery.Sent || r.caps[key] == delivery.Sent || receipt.Failure == f.Code:
+		return nil
+	}
+	m.Version = r.next(m.Conversation)
+	receipt.Version, receipt.Failure = m.Version, f.Code
+	r.receipts[key] = receipt
+	m.Failed = r.failures(f.Message)
+	r.messages[f.Message] = m
+	told := update(m)
+	told.Receipt = &receipt
+	r.pending[place{m.Conversation, m.Version}] = change{delivery.StatusChanged, "", told}
+	return nil
+}
+
+// failures counts the receipts with a failure.
+func (r *reference) failures(id string) (n int) {
+	for _, receipt := range r.receiptsOf(id) {
+		if receipt.Failure != "" {
+			n++
+		}
+	}
+	return n
+}
+
 // refusal is why the user may not mark a message, or nil.
 func (r *reference) refusal(user, id string) error {
 	m, exists := r.messages[id]
@@ -241,11 +280,11 @@ func (r *reference) advance(actor delivery.Actor, id string, to delivery.Status,
 	if to == delivery.Read {
 		receipt.ReadAt = at
 	}
-	receipt.Message, receipt.Recipient, receipt.Status, receipt.Version = id, actor.User, to, version
+	receipt.Message, receipt.Recipient, receipt.Status, receipt.Version, receipt.Failure = id, actor.User, to, version, ""
 	r.receipts[key] = receipt
 
 	m.Version = version
-	m.Delivered, m.Read = r.count(id, delivery.Delivered), r.count(id, delivery.Read)
+	m.Delivered, m.Read, m.Failed = r.count(id, delivery.Delivered), r.count(id, delivery.Read), r.failures(id)
 	if m.Delivered >= m.Quorum && m.Status == delivery.Sent {
 		m.Status, m.DeliveredAt = delivery.Delivered, at
 	}
@@ -444,6 +483,9 @@ func (r *reference) changes(viewer, conversation string, since int64, limit int)
 // seenBy is a message with the viewer's own receipt.
 func (r *reference) seenBy(viewer string, m delivery.Message) delivery.Message {
 	if own, ok := r.receipts[receiptKey{m.ID, viewer}]; ok {
+		if own.Failure != "" { // which is nothing to the recipient
+			own.Failure, own.Version = "", m.Seq
+		}
 		own.Status = r.knows(viewer, m.ID)
 		m.Own = (*delivery.Own)(&own)
 	}
@@ -453,6 +495,6 @@ func (r *reference) seenBy(viewer string, m delivery.Message) delivery.Message {
 func update(m delivery.Message) delivery.Update {
 	return delivery.Update{
 		Message: m.ID, Sender: m.Sender, Version: m.Version,
-		Status: m.Status, Delivered: m.Delivered, Read: m.Read, Total: m.Total, Readers: m.Readers,
+		Status: m.Status, Delivered: m.Delivered, Read: m.Read, Failed: m.Failed, Total: m.Total, Readers: m.Readers,
 	}
 }

@@ -13,11 +13,17 @@ import (
 	"github.com/msgdelivery/delivery/memstore"
 )
 
+// keeper is what a store under test can do.
+type keeper interface {
+	delivery.Keeper
+	delivery.FailureStore
+}
+
 // subject is a store under test.
 type subject struct {
-	stores [2]delivery.Keeper // two faces of the same store, as two processes have them
-	db     *sql.DB            // nil if it has no transactions
-	commit bool               // even what is to be rolled back
+	stores [2]keeper // two faces of the same store, as two processes have them
+	db     *sql.DB   // nil if it has no transactions
+	commit bool      // even what is to be rolled back
 }
 
 // each runs test on memory and on every engine.
@@ -28,7 +34,7 @@ func each(t *testing.T, test func(t *testing.T, s subject)) {
 
 func inMemory() subject {
 	store := memstore.New()
-	return subject{stores: [2]delivery.Keeper{store, store}}
+	return subject{stores: [2]keeper{store, store}}
 }
 
 func inDatabase(t *testing.T, e engines.Engine) (s subject) {
@@ -43,7 +49,7 @@ func inDatabase(t *testing.T, e engines.Engine) (s subject) {
 }
 
 // over returns the subject with both faces of its store changed.
-func (s subject) over(change func(delivery.Keeper) delivery.Keeper) subject {
+func (s subject) over(change func(keeper) keeper) subject {
 	for i, store := range s.stores {
 		s.stores[i] = change(store)
 	}
@@ -86,16 +92,16 @@ func (s subject) drain(ctx context.Context) error {
 }
 
 // impatient is a store in which nothing that failed has to rest.
-type impatient struct{ delivery.Keeper }
+type impatient struct{ keeper }
 
 func (s impatient) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
 	for i := range settlements {
 		settlements[i].After = 0
 	}
-	return s.Keeper.Settle(ctx, settlements)
+	return s.keeper.Settle(ctx, settlements)
 }
 
-func (s impatient) InTx(tx delivery.DBTX) delivery.Store { return s.Keeper.(delivery.TxStore).InTx(tx) }
+func (s impatient) InTx(tx delivery.DBTX) delivery.Store { return s.keeper.(delivery.TxStore).InTx(tx) }
 
 // calls are what a sequence writes with: by itself or in a transaction of the app's.
 type calls interface {
@@ -109,7 +115,7 @@ type calls interface {
 // process makes the calls of a tracker.
 type process struct {
 	*delivery.Tracker
-	store delivery.Keeper
+	store keeper
 }
 
 func (p process) receipts(ctx context.Context, messages []string) ([]delivery.Receipt, error) {

@@ -32,6 +32,7 @@ const (
 	flagUnread   verb = "mark unread"
 	remove       verb = "delete"
 	removeAll    verb = "delete the conversation"
+	fail         verb = "fail" // to reach bob, as the app says
 	erase        verb = "erase"
 	refuseEvents verb = "refuse events"
 	replay       verb = "replay"
@@ -90,7 +91,7 @@ func drawStep(t *rapid.T) step {
 		s.user = others.Draw(t, "user")
 		s.verb = rapid.SampledFrom([]verb{mark, mark, upTo, dismiss, flagUnread, remove}).Draw(t, "verb")
 	case 4:
-		s.verb = rapid.SampledFrom([]verb{refuseEvents, replay, replay, erase, removeAll}).Draw(t, "verb")
+		s.verb = rapid.SampledFrom([]verb{refuseEvents, replay, replay, erase, removeAll, fail, fail, fail}).Draw(t, "verb")
 	default:
 		s.user, s.hide = "bob", hidings.Draw(t, "hiding")
 		s.verb = rapid.SampledFrom([]verb{mark, mark, mark, upTo, upTo, dismiss, flagUnread}).Draw(t, "verb")

@@ -135,6 +135,8 @@ func (w *world) do(s step) (answer any, err error) {
 		return w.tracker.Delete(w.ctx, actor, ref.ID)
 	case removeAll:
 		return nil, w.tracker.DeleteConversation(w.ctx, ref.Conversation)
+	case fail:
+		return nil, w.tracker.Fail(w.ctx, delivery.Failure{Message: ref.ID, Recipient: w.of("bob"), Code: s.status.String()})
 	case erase:
 		return nil, w.tracker.Erase(w.ctx, w.of("bob"))
 	case refuseEvents:
@@ -201,7 +203,7 @@ func (w *world) lookAtAll() {
 		w.note("all changes", page, err)
 	}
 	for _, id := range w.ofAll(all.ids) {
-		for _, q := range []delivery.ReceiptQuery{{}, {Limit: 1}, {Status: delivery.Sent, Limit: 1}, {Status: delivery.Delivered}, {Status: delivery.Read}} {
+		for _, q := range []delivery.ReceiptQuery{{}, {Limit: 1}, {Status: delivery.Sent, Limit: 1}, {Status: delivery.Delivered}, {Status: delivery.Read}, {Failed: true}} {
 			q.Message = id
 			for more := true; more; {
 				page, err := w.tracker.Receipts(w.ctx, q)
@@ -223,7 +225,7 @@ func (w *world) remind() {
 		return cmp.Or(cmp.Compare(a.Message.ID, b.Message.ID), cmp.Compare(a.Recipient, b.Recipient))
 	})
 	for _, d := range due {
-		w.note("overdue", []any{d.Message, d.Recipient, d.Status}, nil)
+		w.note("overdue", []any{d.Message, d.Recipient, d.Status, d.Failure}, nil)
 	}
 	w.note("overdue", len(due), err)
 }

@@ -18,7 +18,7 @@ import (
 
 // history is a database in which the conversation c1 grows, beside others that together have a
 // fifth of its messages, and at least some each. One message in ten is frozen for bob, cem and dan,
-// and has reached cem; the others are open.
+// has reached cem, and has a failure of dan's; the others are open.
 type history struct {
 	testing.TB
 	kind          engines.Kind
@@ -96,8 +96,8 @@ func (h *history) grow(messages int) {
 		now, later = "now()", "now() + INTERVAL '1 day'"
 	}
 	fill := func(which string, from, to int) {
-		of := " FROM s, (SELECT c.conv, SUBSTR(id, 2) AS c, ann.reader AS ann, cem.reader AS cem, roster FROM delivery_conversations c" +
-			" JOIN delivery_readers ann ON ann.conv = c.conv AND ann.name = 'ann' JOIN delivery_readers cem ON cem.conv = c.conv AND cem.name = 'cem'" +
+		of := " FROM s, (SELECT c.conv, SUBSTR(id, 2) AS c, ann.reader AS ann, cem.reader AS cem, dan.reader AS dan, roster FROM delivery_conversations c" +
+			" JOIN delivery_readers ann ON ann.conv = c.conv AND ann.name = 'ann' JOIN delivery_readers cem ON cem.conv = c.conv AND cem.name = 'cem' JOIN delivery_readers dan ON dan.conv = c.conv AND dan.name = 'dan'" +
 			" JOIN delivery_rosters g ON g.conv = c.conv AND g.name = 'them' WHERE " + which + ") c"
 		h.exec("INSERT INTO delivery_messages (conv, seq, id, sender, body, roster, recipients, total, readers, quorum, sent_at, stored_at) " + series(from, to) +
 			"SELECT conv, n, CONCAT('m', c, '-', n), ann, '', CASE WHEN n % 10 = 0 THEN roster END" + strings.Repeat(", CASE WHEN n % 10 = 0 THEN 3 ELSE 0 END", 3) + ", 1, " + now + ", 0" + of)
@@ -105,6 +105,8 @@ func (h *history) grow(messages int) {
 			"SELECT conv, n, n, 1, 0, 0" + of)
 		h.exec("INSERT INTO delivery_receipts (conv, seq, reader, status, version) " + series(from, to) +
 			"SELECT conv, n, cem, 2, n" + of + " WHERE n % 10 = 0")
+		h.exec("INSERT INTO delivery_failures (conv, seq, reader, version, code) " + series(from, to) +
+			"SELECT conv, n, dan, n, 'lost'" + of + " WHERE n % 10 = 0")
 		h.exec(fmt.Sprintf("UPDATE delivery_conversations SET version = %d WHERE %s", to, which))
 	}
 	first := h.one("SELECT version FROM delivery_conversations WHERE id = 'c1'") + 1
@@ -156,7 +158,7 @@ func (h *history) analyze() {
 // each executes a statement about each table.
 func (h *history) each(statement string) {
 	h.Helper()
-	for _, table := range []string{"conversations", "messages", "states", "receipts", "readers", "rosters", "members", "outbox", "dead", "rules", "looked", "overdue", "hours"} {
+	for _, table := range []string{"conversations", "messages", "states", "receipts", "failures", "readers", "rosters", "members", "outbox", "dead", "rules", "looked", "overdue", "hours"} {
 		h.exec(fmt.Sprintf(statement, "delivery_"+table))
 	}
 }

@@ -122,6 +122,19 @@ var operations = []operation{
 		}
 		return err
 	}},
+	{"Fail, and the mark after it", func(ctx context.Context, v visit) error {
+		message := v.frozen(v.n % 150)
+		f := delivery.Failure{Message: message, Recipient: "bob", Code: fmt.Sprint("c", v.n)}
+		if _, _, err := v.Store.(delivery.FailureStore).Fail(ctx, delivery.NewFailure{Failure: f}, v.lease()); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return err // in a transaction of the caller's there is no Fail
+		}
+		_, _, err := v.Advance(ctx, []delivery.Mark{stores.MarkBy("bob", message)}, v.lease())
+		return err
+	}},
+	{"Receipts with a failure", func(ctx context.Context, v visit) error {
+		_, err := v.Receipts(ctx, delivery.ReceiptList{Message: v.frozen(0), Limit: 50, Failed: true})
+		return err
+	}},
 	{"the first Overdue by two rules, and a send", func(ctx context.Context, v visit) error {
 		for _, who := range []delivery.OverdueFor{delivery.ForRecipient, delivery.ForSender} {
 			if _, err := v.overdue(ctx, overdueRule{name: fmt.Sprint("rule", v.n)}, who); err != nil {

@@ -240,7 +240,7 @@ func (a *app) do(q request) *httptest.ResponseRecorder {
 // tables are all that the store keeps.
 var tables = []string{
 	"delivery_migrations", "delivery_conversations", "delivery_messages", "delivery_states", "delivery_receipts",
-	"delivery_readers", "delivery_rosters", "delivery_members", "delivery_own", "delivery_outbox", "delivery_dead", "delivery_rules", "delivery_looked",
+	"delivery_readers", "delivery_rosters", "delivery_members", "delivery_failures", "delivery_own", "delivery_outbox", "delivery_dead", "delivery_rules", "delivery_looked",
 	"delivery_overdue", "delivery_hours", "delivery_epoch",
 }
 

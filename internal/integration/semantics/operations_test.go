@@ -77,6 +77,11 @@ func begin(whose delivery.OverdueFor) func(w *world) error {
 	}
 }
 
+// fail has the app record a failure of the user.
+func fail(w *world, is delivery.Actor) (string, error) {
+	return "done", w.tracker.Fail(w.ctx, delivery.Failure{Message: w.of("m1"), Recipient: is.User, Code: "busy"})
+}
+
 var one, both = []string{"m1"}, []string{"m1", "m2"}
 
 var operations = []operation{
@@ -225,6 +230,28 @@ var operations = []operation{
 			}
 			return fmt.Sprintf("replayed %d", len(dead)), w.tracker.Replay(w.ctx, dead[0].Event.ID)
 		},
+	},
+	{
+		name: "Fail", messages: one, but: []string{"recipient's second device"}, call: fail,
+		says: "The app records that m1 did not reach the user, with the code *busy*. What the user has marked in private does not matter.",
+	},
+	{
+		name: "Fail of what was delivered", messages: one, but: []string{"recipient's second device"}, call: fail,
+		says: "The user has marked m1 as delivered, if that is allowed, and then the app records that m1 did not reach the user. Nobody sees " +
+			"the failure.",
+		before: func(w *world, is delivery.Actor) error {
+			return attempt(mark(delivery.Delivered, delivery.HideNothing)(w, is))
+		},
+	},
+	{
+		name: "MarkRead after a failure", messages: one, but: []string{"recipient's second device"}, call: mark(delivery.Read, delivery.HideNothing),
+		says:   "The app has recorded that m1 did not reach the user, and then the user marks m1 as read. The mark takes the failure away.",
+		before: func(w *world, is delivery.Actor) error { return attempt(fail(w, is)) },
+	},
+	{
+		name: "MarkRead with HideAll after a failure", messages: one, but: []string{"recipient's second device"}, call: mark(delivery.Read, delivery.HideAll),
+		says:   "The app has recorded that m1 did not reach the user, and then the user marks m1 as read, and others see nothing of the mark.",
+		before: func(w *world, is delivery.Actor) error { return attempt(fail(w, is)) },
 	},
 	{
 		name: "Overdue, for the recipient", messages: one, but: []string{"recipient's second device"}, first: begin(delivery.ForRecipient), call: overdue(delivery.ForRecipient),

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 	"github.com/msgdelivery/delivery/internal/integration/stores"
 	"github.com/msgdelivery/delivery/memstore"
@@ -48,7 +47,7 @@ func TestThePageSaysWhatEveryStoreDoes(t *testing.T) {
 }
 
 // write returns the page as a store makes it.
-func write(t *testing.T, store delivery.Keeper) string {
+func write(t *testing.T, store keeper) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString(intro)

@@ -49,6 +49,9 @@ func (w *world) standing(m delivery.Message, user string) string {
 	page, err := w.tracker.Receipts(w.ctx, delivery.ReceiptQuery{Message: m.ID})
 	w.must(err)
 	counts := fmt.Sprintf("; %d delivered, %d read", m.Delivered, m.Read)
+	if m.Failed > 0 {
+		counts += fmt.Sprintf(", %d failed", m.Failed)
+	}
 	if m.Sender == user {
 		return "its sender" + counts
 	}
@@ -67,8 +70,11 @@ func (w *world) standing(m delivery.Message, user string) string {
 	return nameless + counts
 }
 
-// because is a receipt's status with the reason for which others see no more.
+// because is a receipt's status with the failure, or the reason for which others see no more.
 func because(r delivery.Receipt) string {
+	if r.Failure != "" {
+		return fmt.Sprintf("%v, failed (%s)", r.Status, r.Failure)
+	}
 	if r.Reason == "" {
 		return r.Status.String()
 	}

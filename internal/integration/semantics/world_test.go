@@ -17,7 +17,7 @@ import (
 type world struct {
 	*testing.T
 	ctx     context.Context
-	store   delivery.Keeper
+	store   keeper
 	tracker *delivery.Tracker
 	prefix  string          // of all names, so that rows can share a database
 	members map[string]bool // whom the app's rule lets in
@@ -25,7 +25,13 @@ type world struct {
 	heard   []delivery.Event
 }
 
-func newWorld(t *testing.T, store delivery.Keeper, prefix string) *world {
+// keeper is what the stores can do.
+type keeper interface {
+	delivery.Keeper
+	delivery.FailureStore
+}
+
+func newWorld(t *testing.T, store keeper, prefix string) *world {
 	t.Helper()
 	w := &world{T: t, ctx: t.Context(), store: store, prefix: prefix, members: map[string]bool{"alice": true, "bob": true, "carol": true, "erin": true, "dave": true}}
 	tracker, err := delivery.New(store, delivery.OwnNotifierFunc(w.notify), &delivery.Options{
@@ -126,6 +132,9 @@ func refusal(err error) (name string, is bool) {
 		if errors.Is(err, known) {
 			return "`" + name + "`", true
 		}
+	}
+	if invalid := (*delivery.InvalidError)(nil); errors.As(err, &invalid) {
+		return "`InvalidError` of " + invalid.Field, true
 	}
 	return "", false
 }

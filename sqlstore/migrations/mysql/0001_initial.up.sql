@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS delivery_migrations (
 
 -- A conversation's row is the lock of all that changes in it, and its version counts the changes. Its messages up to the
 -- floor are gone. Those whose last change is up to the version compacted were compacted. drops counts the rosters that are
--- gone, or have lost their keys, and the compactions.
+-- gone, or have lost their keys, the compactions, and the failures that others do not see.
 CREATE TABLE IF NOT EXISTS delivery_conversations (
 	conv      BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
 	id        VARBINARY(128) NOT NULL,
@@ -87,7 +87,8 @@ CREATE TABLE IF NOT EXISTS delivery_messages (
 	KEY delivery_messages_stored (stored_at)
 ) ENGINE=InnoDB;
 
--- The state of a message, which its receipts change, is apart from its wide row. A deleted message is at status 0.
+-- The state of a message, which its receipts change, is apart from its wide row. A deleted message is at status 0. failed
+-- counts the recipients with a failure that others see.
 CREATE TABLE IF NOT EXISTS delivery_states (
 	conv            BIGINT NOT NULL,
 	seq             BIGINT NOT NULL,
@@ -97,6 +98,7 @@ CREATE TABLE IF NOT EXISTS delivery_states (
 	read_count      INT NOT NULL,
 	delivered_at    BIGINT,
 	read_at         BIGINT,
+	failed          INT NOT NULL DEFAULT 0,
 	PRIMARY KEY (conv, seq),
 	UNIQUE KEY delivery_states_version (conv, version)
 ) ENGINE=InnoDB;
@@ -112,6 +114,17 @@ CREATE TABLE IF NOT EXISTS delivery_receipts (
 	version      BIGINT NOT NULL,
 	delivered_at BIGINT,
 	read_at      BIGINT,
+	PRIMARY KEY (conv, seq, reader)
+) ENGINE=InnoDB;
+
+-- Why a message did not reach a recipient, as the app has said it last. version is the one that the failure took: others
+-- see it as long as the recipient is where the message was sent. It is 0 if others did not see the failure when it came.
+CREATE TABLE IF NOT EXISTS delivery_failures (
+	conv    BIGINT NOT NULL,
+	seq     BIGINT NOT NULL,
+	reader  BIGINT NOT NULL,
+	version BIGINT NOT NULL,
+	code    VARBINARY(64) NOT NULL,
 	PRIMARY KEY (conv, seq, reader)
 ) ENGINE=InnoDB;
 

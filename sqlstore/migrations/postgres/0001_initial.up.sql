@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS delivery_migrations (
 
 -- A conversation's row is the lock of all that changes in it, and its version counts the changes. Its messages up to the
 -- floor are gone. Those whose last change is up to the version compacted were compacted. drops counts the rosters that are
--- gone, or have lost their keys, and the compactions.
+-- gone, or have lost their keys, the compactions, and the failures that others do not see.
 CREATE TABLE delivery_conversations (
 	conv      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	id        TEXT COLLATE "C" NOT NULL UNIQUE,
@@ -83,7 +83,8 @@ CREATE INDEX delivery_messages_roster ON delivery_messages (roster) WHERE roster
 
 CREATE INDEX delivery_messages_stored ON delivery_messages (stored_at);
 
--- The state of a message, which its receipts change, is apart from its wide row.
+-- The state of a message, which its receipts change, is apart from its wide row. failed counts the recipients with
+-- a failure that others see.
 CREATE TABLE delivery_states (
 	conv            BIGINT NOT NULL,
 	seq             BIGINT NOT NULL,
@@ -93,6 +94,7 @@ CREATE TABLE delivery_states (
 	read_count      INTEGER NOT NULL,
 	delivered_at    TIMESTAMPTZ,
 	read_at         TIMESTAMPTZ,
+	failed          INTEGER NOT NULL DEFAULT 0,
 	PRIMARY KEY (conv, seq)
 ) WITH (fillfactor = 80);
 
@@ -110,6 +112,17 @@ CREATE TABLE delivery_receipts (
 	read_at      TIMESTAMPTZ,
 	PRIMARY KEY (conv, seq, reader)
 ) WITH (fillfactor = 50);
+
+-- Why a message did not reach a recipient, as the app has said it last. version is the one that the failure took: others
+-- see it as long as the recipient is where the message was sent. It is 0 if others did not see the failure when it came.
+CREATE TABLE delivery_failures (
+	conv    BIGINT NOT NULL,
+	seq     BIGINT NOT NULL,
+	reader  BIGINT NOT NULL,
+	version BIGINT NOT NULL,
+	code    TEXT COLLATE "C" NOT NULL,
+	PRIMARY KEY (conv, seq, reader)
+);
 
 -- How far a message has come to the reader's own knowledge, where that is more than others may see and beyond the
 -- reader's own places. No time is kept of it.

@@ -7,8 +7,8 @@ CREATE TABLE IF NOT EXISTS delivery_migrations (
 );
 
 -- A conversation's version counts the changes in it. Its messages up to the floor are gone. Those whose last change is up
--- to the version compacted were compacted. drops counts the rosters that are gone, or have lost their keys, and the
--- compactions.
+-- to the version compacted were compacted. drops counts the rosters that are gone, or have lost their keys, the
+-- compactions, and the failures that others do not see.
 CREATE TABLE delivery_conversations (
 	conv      INTEGER PRIMARY KEY AUTOINCREMENT,
 	id        TEXT NOT NULL UNIQUE,
@@ -83,7 +83,8 @@ CREATE INDEX delivery_messages_roster ON delivery_messages (roster) WHERE roster
 
 CREATE INDEX delivery_messages_stored ON delivery_messages (stored_at);
 
--- The state of a message, which its receipts change, is apart from its wide row. A deleted message is at status 0.
+-- The state of a message, which its receipts change, is apart from its wide row. A deleted message is at status 0. failed
+-- counts the recipients with a failure that others see.
 CREATE TABLE delivery_states (
 	conv            INTEGER NOT NULL,
 	seq             INTEGER NOT NULL,
@@ -93,6 +94,7 @@ CREATE TABLE delivery_states (
 	read_count      INTEGER NOT NULL,
 	delivered_at    INTEGER,
 	read_at         INTEGER,
+	failed          INTEGER NOT NULL DEFAULT 0,
 	PRIMARY KEY (conv, seq)
 ) WITHOUT ROWID;
 
@@ -109,6 +111,17 @@ CREATE TABLE delivery_receipts (
 	version      INTEGER NOT NULL,
 	delivered_at INTEGER,
 	read_at      INTEGER,
+	PRIMARY KEY (conv, seq, reader)
+) WITHOUT ROWID;
+
+-- Why a message did not reach a recipient, as the app has said it last. version is the one that the failure took: others
+-- see it as long as the recipient is where the message was sent. It is 0 if others did not see the failure when it came.
+CREATE TABLE delivery_failures (
+	conv    INTEGER NOT NULL,
+	seq     INTEGER NOT NULL,
+	reader  INTEGER NOT NULL,
+	version INTEGER NOT NULL,
+	code    TEXT NOT NULL,
 	PRIMARY KEY (conv, seq, reader)
 ) WITHOUT ROWID;
 
