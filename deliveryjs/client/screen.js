@@ -26,8 +26,8 @@ export class Screen {
     this.#dwell = dwell;
     this.#idle = idle;
     const on = (target, name, handler) => target.addEventListener(name, handler, { capture: true, passive: true, signal: this.#abort.signal });
+    for (const name of ['blur', 'focus']) on(window, name, ({ target }) => target === window && this.#restart());
     for (const name of SIGNS) on(window, name, () => this.#noticed());
-    on(window, 'blur', () => this.#restart());
     on(document, 'scroll', () => performance.now() - this.#sign > INPUT && this.#restart());
     on(document, 'visibilitychange', () => {
       this.#restart();
@@ -61,8 +61,11 @@ export class Screen {
     if (away || !this.#timer) this.#look();
   }
 
+  // The dwell begins anew, with the next frame: a page that comes back is not on the screen before.
   #restart() {
-    for (const element of this.#since.keys()) this.#since.set(element, performance.now());
+    const begin = () => this.#since.forEach((_, element) => this.#since.set(element, performance.now()));
+    begin();
+    requestAnimationFrame(begin);
     this.#look();
   }
 

@@ -237,11 +237,30 @@ func TestWhatCountsAsRead(t *testing.T) {
 			alice.wait(`room.sorted().at(-1).status === 'read'`)
 		}
 	})
+	t.Run("a window that gets the focus again has to show a message for the dwell", func(t *testing.T) {
+		bob.visit(app.URL + "/bob?dwell=1000")
+		bob.wait(`window.room?.loaded`)
+		eval[any](bob, `void (document.hasFocus = () => false, dispatchEvent(new Event('blur')))`)
+		eval[any](alice, `void send(1)`)
+		alice.wait(`room.sorted().at(-1).status === 'delivered'`)
+		eval[any](bob, `void (box.scrollTop = box.scrollHeight)`)
+		eval[any](bob, `new Promise((done) => setTimeout(done, 1500))`)
+		ms := eval[float64](bob, `new Promise((read) => {
+			delete document.hasFocus
+			const back = performance.now(), draw = requestAnimationFrame
+			window.requestAnimationFrame = (then) => setTimeout(() => draw(then), 500) // it is on the screen with its next frame
+			room.addEventListener('message', ({ detail }) => detail.own === 'read' && read(performance.now() - back))
+			dispatchEvent(new Event('focus'))
+		})`)
+		if ms < 1500 {
+			t.Errorf("bob has read it %.0f ms after he came back", ms)
+		}
+	})
 	t.Run("a last line that is in view in part is not read", func(t *testing.T) {
 		bob.visit(app.URL + "/bob?dwell=1000")
 		bob.wait(`window.room?.loaded`)
 		eval[any](alice, `void send(1)`)
-		bob.wait(`own().length === 16 && own().endsWith('rd')`)
+		bob.wait(`own().length === 17 && own().endsWith('rd')`)
 		// It is shortly in view, and then for half of its height.
 		eval[any](bob, `new Promise((drawn) => {
 			box.scrollTop = box.scrollHeight
@@ -259,7 +278,7 @@ func TestWhatCountsAsRead(t *testing.T) {
 		bob.wait(`window.room?.loaded`)
 		eval[any](alice, `void send(1)`)
 		bob.wait(`own().endsWith('rd')`)
-		bob.wait(`own().length === 17`)
+		bob.wait(`own().length === 18`)
 		eval[any](bob, `void (room.read(room.sorted().at(-1).id), location.href = '/favicon.ico?', location.href = 'about:blank')`)
 		alice.wait(`room.sorted().at(-1).status === 'read'`)
 	})

@@ -14,23 +14,27 @@ var sessions = flag.Int("sessions", 8, "how many random sessions TestRandomSessi
 
 // witness notes in the browser's storage, by means of its own, which messages were on the screen
 // for most of the dwell in a visible page with the focus, and which ones the page took for read.
+// The screen shows a frame until the next one, which may be long in coming.
 const witness = `<script>
 const note = (kind, id) => localStorage.setItem('witness/' + kind + '/' + id, '')
-const since = new Map()
+const since = new Map() // what the last frame showed, by id, and since which frame
+const judge = () => { for (const [id, at] of since) if (performance.now() - at > 70) note('seen', id) }
 const look = () => {
 	requestAnimationFrame(look)
 	const {top, bottom} = box.getBoundingClientRect()
 	const here = document.visibilityState === 'visible' && document.hasFocus()
+	judge()
 	for (const line of box.querySelectorAll('i')) {
 		const at = line.getBoundingClientRect(), id = line.parentNode.id
 		const whole = here && at.top >= top - 2 && at.bottom <= Math.min(bottom, innerHeight) + 2
 		if (!whole) since.delete(id)
 		else if (!since.has(id)) since.set(id, performance.now())
-		else if (performance.now() - since.get(id) > 70) note('seen', id)
 	}
 	for (const {id, own} of window.room?.sorted() ?? []) if (own === 'read') note('read', id)
 }
 look()
+setInterval(judge, 10)
+for (const name of ['blur', 'focus', 'visibilitychange']) addEventListener(name, () => since.clear())
 </script>`
 
 // TestRandomSessions has bob open, scroll, resize, hide, freeze, reload and leave a page of which
@@ -122,6 +126,15 @@ func holdSessions(t *testing.T, open func(t *testing.T, url string) view) {
 		bob.visit("about:blank")
 	}
 	visit()
+	noted := func(kind string) map[string]bool {
+		ids := make(map[string]bool)
+		for _, id := range strings.Fields(bob.eval(`Object.keys(localStorage).flatMap((key) =>
+			key.startsWith('witness/' + %s + '/') ? [key.split('/')[2]] : []).join(' ')`, kind)) {
+			ids[id] = true
+		}
+		return ids
+	}
+	taken := noted("read")
 	waitIn(t, bob, `!Object.keys(localStorage).some((key) => key.startsWith('delivery/'))`)
 	stored := eval[map[string]bool](alice, `(async () => {
 		const read = {}
@@ -133,15 +146,7 @@ func holdSessions(t *testing.T, open func(t *testing.T, url string) view) {
 		}
 		return read
 	})()`)
-	noted := func(kind string) map[string]bool {
-		ids := make(map[string]bool)
-		for _, id := range strings.Fields(bob.eval(`Object.keys(localStorage).flatMap((key) =>
-			key.startsWith('witness/' + %s + '/') ? [key.split('/')[2]] : []).join(' ')`, kind)) {
-			ids[id] = true
-		}
-		return ids
-	}
-	seen, taken, reads := noted("seen"), noted("read"), 0
+	seen, reads := noted("seen"), 0
 	for id, read := range stored {
 		if read {
 			reads++
