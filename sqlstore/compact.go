@@ -31,10 +31,10 @@ const mostCompacted = 5000
 // changed is what is to be compacted of a conversation.
 type changed struct {
 	conv, compacted int64
-	seqs            []string // of messages, in order of version
+	seqs            []int64 // of messages, in order of version
 	more            bool
-	own             map[int64][]string // by reader's number: the seqs of private marks that its places have reached
-	marks           int                // so many
+	own             map[int64][]int64 // by reader's number: the seqs of private marks that its places have reached
+	marks           int               // so many
 }
 
 func (c *changed) none() bool { return len(c.seqs) == 0 && c.marks == 0 }
@@ -86,7 +86,7 @@ func (s *session) findChanged(ctx context.Context, q delivery.DBTX, c delivery.C
 			found.more = old
 			return false
 		}
-		found.seqs = append(found.seqs, strconv.FormatInt(m.seq, 10))
+		found.seqs = append(found.seqs, m.seq)
 		found.compacted = m.version
 		return true
 	}, s.say(`
@@ -97,10 +97,10 @@ WHERE t.conv = ? AND t.version > ? ORDER BY t.version LIMIT ?`), found.conv, fou
 	if err != nil || found.more {
 		return found, err
 	}
-	found.own = map[int64][]string{}
+	found.own = map[int64][]int64{}
 	type mark struct{ reader, seq int64 }
 	err = each(ctx, q, into(func(m *mark) []any { return []any{&m.reader, &m.seq} }), func(m mark) bool {
-		found.own[m.reader] = append(found.own[m.reader], strconv.FormatInt(m.seq, 10))
+		found.own[m.reader] = append(found.own[m.reader], m.seq)
 		found.marks++
 		return true
 	}, s.say(`
@@ -124,15 +124,21 @@ WHERE r.conv = ? AND r.seq IN (%s) AND (r.version = 0 OR r.status = (
 // have seen a receipt's row start anew.
 func (s *session) expire(ctx context.Context, q delivery.DBTX, found *changed) error {
 	if len(found.seqs) > 0 {
-		seqs := strings.Join(found.seqs, ", ")
 		const timed = " WHERE conv = ? AND seq IN (%s) AND (delivered_at IS NOT NULL OR read_at IS NOT NULL)"
+		states := "UPDATE delivery_states /*! FORCE INDEX (PRIMARY) */ SET delivered_at = NULL, read_at = NULL" + timed
+		if s.numbered { // Postgres might use the index of versions, and read all of the conversation
+			states = `
+INSERT INTO delivery_states AS t (conv, seq, version, status, delivered_count, read_count)
+SELECT ?::bigint, seq, 0, ` + sqlSent + `, 0, 0 FROM unnest(ARRAY[%s]::bigint[]) AS known(seq)
+ON CONFLICT (conv, seq) DO UPDATE SET delivered_at = NULL, read_at = NULL WHERE t.delivered_at IS NOT NULL OR t.read_at IS NOT NULL`
+		}
 		for _, text := range []string{
 			textExpire,
 			"UPDATE delivery_receipts /*! FORCE INDEX (PRIMARY) */ SET version = seq, delivered_at = NULL, read_at = NULL" + timed,
 			"UPDATE delivery_failures /*! FORCE INDEX (PRIMARY) */ SET version = seq WHERE conv = ? AND seq IN (%s) AND version > 0",
-			"UPDATE delivery_states /*! FORCE INDEX (PRIMARY) */ SET delivered_at = NULL, read_at = NULL" + timed,
+			states,
 		} {
-			if err := s.exec(ctx, q, fmt.Sprintf(text, seqs), found.conv); err != nil {
+			if err := s.exec(ctx, q, fmt.Sprintf(text, commas(found.seqs)), found.conv); err != nil {
 				return err
 			}
 		}
@@ -141,10 +147,19 @@ func (s *session) expire(ctx context.Context, q delivery.DBTX, found *changed) e
 		}
 	}
 	for _, reader := range sortedKeys(found.own, cmp.Compare[int64]) {
-		text := "DELETE FROM delivery_own WHERE reader = ? AND seq IN (" + strings.Join(found.own[reader], ", ") + ")"
+		text := "DELETE FROM delivery_own WHERE reader = ? AND seq IN (" + commas(found.own[reader]) + ")"
 		if err := s.exec(ctx, q, text, reader); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// commas returns numbers as a list in a statement.
+func commas(numbers []int64) string {
+	texts := make([]string, len(numbers))
+	for i, n := range numbers {
+		texts[i] = strconv.FormatInt(n, 10)
+	}
+	return strings.Join(texts, ", ")
 }
