@@ -96,11 +96,11 @@ var operations = []operation{
 	},
 	{
 		name: "MarkDelivered", messages: one, call: mark(delivery.Delivered, delivery.HideNothing),
-		says: "The user marks m1 as delivered. A mark without Hide does not look at private marks. Its answer can therefore be lower than what the user sees.",
+		says: "The user marks m1 as delivered. The answer does not include private marks, so it can be lower than what the user sees.",
 	},
 	{
 		name: "MarkRead", messages: one, call: mark(delivery.Read, delivery.HideNothing),
-		says: "The user marks m1 as read. If the user read it in private before, others see a mark that is made now, as if nothing had been before.",
+		says: "The user marks m1 as read. If the user read it in private before, others see only this mark, with its own time.",
 	},
 	{
 		name: "MarkRead with HideRead", messages: one, call: mark(delivery.Read, delivery.HideRead),
@@ -112,7 +112,7 @@ var operations = []operation{
 	},
 	{
 		name: "MarkUpTo", messages: both, call: upTo(delivery.HideNothing),
-		says: "The user marks all messages up to m2 as read. Each message takes a version of its own. Messages that the user may not mark are passed over.",
+		says: "The user marks all messages up to m2 as read. Each message takes a version of its own. Messages that the user may not mark are skipped.",
 	},
 	{
 		name: "MarkUpTo with HideRead", messages: both, call: upTo(delivery.HideRead),
@@ -120,7 +120,7 @@ var operations = []operation{
 	},
 	{
 		name: "MarkUpTo with HideAll", messages: both, call: upTo(delivery.HideAll),
-		says: "The user marks all messages up to m2 as read, and others see nothing. The answer counts what others may see, which is nothing. " +
+		says: "The user marks all messages up to m2 as read, and others see nothing. The answer counts only what others may see. " +
 			"If the app's rule does not let a recipient in, m2 alone is marked.",
 	},
 	{
@@ -141,7 +141,7 @@ var operations = []operation{
 	},
 	{
 		name: "Delete", messages: one, call: remove,
-		says: "The user deletes m1 for everyone. Whether the user may is for the app to decide before the call. To delete it again changes nothing.",
+		says: "The user deletes m1 for everyone. Before the call, the app decides whether the user may. A second deletion changes nothing.",
 	},
 	{
 		name: "MarkRead of a deleted message", messages: one, but: []string{"recipient's second device"},
@@ -154,7 +154,7 @@ var operations = []operation{
 	},
 	{
 		name: "MarkUpTo a deleted message", messages: both, but: []string{"recipient's second device"},
-		says: "m2 was deleted before, and the user marks all messages up to it as read: a deleted message stands for its place.",
+		says: "m2 was deleted before, and the user marks all messages up to it as read. A deleted message keeps its place in the conversation.",
 		before: func(w *world, is delivery.Actor) error {
 			_, err := w.tracker.Delete(w.ctx, delivery.Actor{User: w.of("alice")}, w.of("m2"))
 			return err
@@ -175,7 +175,7 @@ var operations = []operation{
 	},
 	{
 		name: "Prune", messages: both, but: []string{"recipient's second device"},
-		says: "The app prunes the conversation, and m1 and m2 are old enough. A row says what becomes of the messages for the user.",
+		says: "The app prunes the conversation, and m1 and m2 are old enough.",
 		call: func(w *world, is delivery.Actor) (string, error) {
 			result, err := w.store.Prune(w.ctx, delivery.Pruning{Conversation: w.of("c"), Before: time.Now().Add(time.Hour), Limit: 100})
 			return fmt.Sprintf("removed %d", result.Removed), err
@@ -255,7 +255,7 @@ var operations = []operation{
 	},
 	{
 		name: "Overdue, for the recipient", messages: one, but: []string{"recipient's second device"}, first: begin(delivery.ForRecipient), call: overdue(delivery.ForRecipient),
-		says: "The app asks who has not read m1, to tell those recipients alone. Private marks of theirs count.",
+		says: "The app asks who has not read m1, to tell those recipients alone. Their private marks count.",
 	},
 	{
 		name: "Overdue, for the sender", messages: one, but: []string{"recipient's second device"}, first: begin(delivery.ForSender), call: overdue(delivery.ForSender),
