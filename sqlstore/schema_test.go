@@ -19,9 +19,9 @@ const (
 	schemaFile = "../docs/schema.md"
 	schemaHead = `# Tables
 
-This page is generated from the migrations in ` + "`sqlstore/migrations`" + `, and a test compares it with them. After a change run
-` + "`go test ./sqlstore -run TestSchemaReference -update`" + `. [stability.md](stability.md) says what may change: read the tables as you like, and let only the
-library write to them. Times are TIMESTAMPTZ on Postgres, and microseconds since 1970 elsewhere. A status is 1 for sent, 2 for delivered and 3 for read.
+Only the library may write to these tables, and any version may change them ([stability.md](stability.md)). Times are TIMESTAMPTZ on Postgres, and
+microseconds since 1970 elsewhere. A status is 1 for sent, 2 for delivered and 3 for read. This page is generated from the migrations in
+` + "`sqlstore/migrations`: `go test ./sqlstore -run TestSchemaReference -update`" + `.
 `
 )
 

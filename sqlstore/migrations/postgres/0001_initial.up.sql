@@ -6,9 +6,9 @@ CREATE TABLE IF NOT EXISTS delivery_migrations (
 	applied_at TIMESTAMPTZ NOT NULL
 );
 
--- A conversation's row is the lock of all that changes in it, and its version counts the changes. Its messages up to the
--- floor are gone. Those whose last change is up to the version compacted were compacted. drops counts the rosters that are
--- gone, or have lost their keys, the compactions, and the failures that others do not see.
+-- The row of a conversation is locked for every change in it. version counts the changes. Messages up to floor were
+-- removed. Messages whose last change has a version up to compacted are compacted. drops counts the rosters that were
+-- removed or have lost their keys, the compactions, and the failures that others do not see.
 CREATE TABLE delivery_conversations (
 	conv      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	id        TEXT COLLATE "C" NOT NULL UNIQUE,
@@ -19,9 +19,9 @@ CREATE TABLE delivery_conversations (
 ) WITH (fillfactor = 50);
 
 -- The users of a conversation, by number. A number belongs to one conversation. Up to delivered_seq and read_seq nothing
--- is left to show of the reader: marks up to a message look only at what is new, and a receipt there needs no row. Up to
--- own_delivered and badge the reader has done all, whether others may see it or not. flag is the message from which on the reader has marked the
--- conversation as unread, or 0. rev counts the reader's changes that take no version.
+-- that others see is left to advance: marks up to a message begin there, and receipts up to there need no row. Up to
+-- own_delivered and badge the same holds for what the reader alone knows. flag is the message from which on the reader has
+-- marked the conversation as unread, or 0. rev counts the reader's changes that take no version.
 CREATE TABLE delivery_readers (
 	reader        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	conv          BIGINT NOT NULL,
@@ -37,10 +37,9 @@ CREATE TABLE delivery_readers (
 
 CREATE INDEX delivery_readers_name ON delivery_readers (name, conv);
 
--- The sets of users that a conversation's messages were sent to, by the key of each. They never change. A member's cap is
--- the highest status of it that others may ever see. Members at cap 1 are untracked, those at cap 2 hide that they read.
--- size is the number of members, tracked the number with cap 2 or more, readers the number with cap 3. A roster is gone with its
--- last message.
+-- The sets of users that the conversation's messages were sent to. name is the key of a set. A set never changes, and is
+-- removed with its last message. size is the number of members, tracked of those with cap 2 or more, readers of those
+-- with cap 3. The cap of a member is the highest status that others may ever see: 1 is untracked, 2 hides reads.
 CREATE TABLE delivery_rosters (
 	roster    BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	conv      BIGINT NOT NULL,
@@ -58,11 +57,10 @@ CREATE TABLE delivery_members (
 	PRIMARY KEY (roster, reader)
 );
 
--- A message's row changes only if it is deleted. Its place in the conversation (seq) is the version it was sent at. Its recipients
--- are the roster without the sender. An open message has no roster. A deleted message has no sender: of such a row, only
--- the id, the place and the version count. Of a message's recipients, total are tracked, and readers of these do not hide
--- that they read. sent_at is by the clock of the app. stored_at is by the clock of the database, in microseconds since
--- 1970.
+-- The row of a message changes only when the message is deleted. seq is the version at which it was sent. Its recipients
+-- are the roster without the sender. An open message has no roster. A deleted message has no sender, and only its id, seq
+-- and version count. total is the number of recipients who are tracked, and readers of those who do not hide reads either.
+-- sent_at is by the clock of the app, and stored_at by the clock of the database, in microseconds since 1970.
 CREATE TABLE delivery_messages (
 	conv       BIGINT NOT NULL,
 	seq        BIGINT NOT NULL,
@@ -83,8 +81,8 @@ CREATE INDEX delivery_messages_roster ON delivery_messages (roster) WHERE roster
 
 CREATE INDEX delivery_messages_stored ON delivery_messages (stored_at);
 
--- The state of a message, which its receipts change, is apart from its wide row. failed counts the recipients with
--- a failure that others see.
+-- What receipts change of a message, apart from its wide row. A deleted message is at status 0. failed is the number of
+-- recipients with a failure that others see.
 CREATE TABLE delivery_states (
 	conv            BIGINT NOT NULL,
 	seq             BIGINT NOT NULL,
@@ -100,8 +98,8 @@ CREATE TABLE delivery_states (
 
 CREATE UNIQUE INDEX delivery_states_version ON delivery_states (conv, version);
 
--- How far a message has come with those who have marked it. A recipient without a row is where the message was sent, or
--- as far as delivered_seq and read_seq say. A time is NULL if its status was not reached, or if the message was compacted.
+-- The status of a message for each reader who has marked it. A recipient without a row is at sent, or as far as the
+-- reader's delivered_seq and read_seq say. A time is NULL if its status was not reached, or if the message was compacted.
 CREATE TABLE delivery_receipts (
 	conv         BIGINT NOT NULL,
 	seq          BIGINT NOT NULL,
@@ -113,8 +111,8 @@ CREATE TABLE delivery_receipts (
 	PRIMARY KEY (conv, seq, reader)
 ) WITH (fillfactor = 50);
 
--- Why a message did not reach a recipient, as the app has said it last. version is the one that the failure took: others
--- see it as long as the recipient is where the message was sent. It is 0 if others did not see the failure when it came.
+-- The last reason for which a message did not reach a recipient. version is the version of the failure, or 0 if others did
+-- not see it when it came. Others see the failure as long as the receipt is at sent.
 CREATE TABLE delivery_failures (
 	conv    BIGINT NOT NULL,
 	seq     BIGINT NOT NULL,
@@ -124,8 +122,8 @@ CREATE TABLE delivery_failures (
 	PRIMARY KEY (conv, seq, reader)
 );
 
--- How far a message has come to the reader's own knowledge, where that is more than others may see and beyond the
--- reader's own places. No time is kept of it.
+-- The own status of a message for a reader, if it is higher than what others see and the reader's own places say. It has
+-- no times.
 CREATE TABLE delivery_own (
 	reader BIGINT NOT NULL,
 	seq    BIGINT NOT NULL,
@@ -133,10 +131,9 @@ CREATE TABLE delivery_own (
 	PRIMARY KEY (reader, seq)
 );
 
--- Events that were committed and not accepted yet. ready_at is the schedule and the end of the lease in one, on the
--- clock of the database. body_of is the id of the message whose body belongs to the event, if it is told: the body is the
--- message's own, so that it is gone with it. Rows come and go: vacuum often, and keep a large payload out of the row that
--- claims rewrite.
+-- Events that were committed and are not accepted yet. ready_at is when the event is due, or the end of its lease, on the
+-- clock of the database. body_of is the id of the message whose body belongs to the event: the body is not copied, so it
+-- is deleted with the message. Rows come and go: vacuum often, and keep a large payload out of the row that claims rewrite.
 CREATE TABLE delivery_outbox (
 	id         BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
 	ready_at   TIMESTAMPTZ NOT NULL,
@@ -154,7 +151,7 @@ ALTER TABLE delivery_outbox ALTER payload SET STORAGE EXTERNAL;
 
 CREATE INDEX delivery_outbox_ready ON delivery_outbox (ready_at, id);
 
--- Events that can never be accepted, under the ids they had in the outbox.
+-- Dead letters, under the ids that their events had in the outbox.
 CREATE TABLE delivery_dead (
 	id       BIGINT PRIMARY KEY,
 	attempts INTEGER NOT NULL,
@@ -164,9 +161,10 @@ CREATE TABLE delivery_dead (
 	payload  TEXT NOT NULL
 );
 
--- Rules that look for overdue recipients. A recipient is to reach status. The rule is whose: 1 the recipient's, 2 the sender's.
--- It looks at messages that were stored after since. It has come to head, and looks again behind it, for what was committed
--- late: there it has come to tail. All three are microseconds since 1970, on the clock of the database.
+-- Rules that look for overdue recipients. status is what a recipient has to reach. whose says whom the answers are for:
+-- 1 the recipient, 2 the sender. A rule looks at messages that were stored after since. head is the time up to which it
+-- has looked, and tail the time up to which it has looked again for messages that were committed late. All three are
+-- microseconds since 1970, on the clock of the database.
 CREATE TABLE delivery_rules (
 	rule   BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	name   TEXT COLLATE "C" NOT NULL,
@@ -178,7 +176,7 @@ CREATE TABLE delivery_rules (
 	UNIQUE (name, status, whose)
 );
 
--- How far a rule has come in a conversation: to the message seq, and if reader is not 0, only up to that recipient of it.
+-- How far a rule has come in a conversation: to the message seq, and if reader is not 0, to that recipient of it.
 CREATE TABLE delivery_looked (
 	conv   BIGINT NOT NULL,
 	rule   BIGINT NOT NULL,
@@ -188,7 +186,7 @@ CREATE TABLE delivery_looked (
 );
 
 -- Overdue recipients that the app has not settled. ready_at is the end of the lease, in microseconds since 1970 on the clock
--- of the database. number tells apart what one call has leased.
+-- of the database. number is the number of the recipient in the call that leased it.
 CREATE TABLE delivery_overdue (
 	lease    BIGINT NOT NULL,
 	number   INTEGER NOT NULL,
@@ -204,9 +202,9 @@ CREATE TABLE delivery_overdue (
 CREATE INDEX delivery_overdue_ready ON delivery_overdue (rule, ready_at);
 
 -- What has become of the messages that were stored within an hour, as others may see it. made_at is when they were counted,
--- or 0. ready_at is when they are to be counted again, and the end of the lease of a process that is counting. All three times are
--- microseconds since 1970, on the clock of the database. to_delivered and to_read count messages by how long it took: up to 1 s,
--- 5 s, 30 s, 1 min, 5 min, 30 min, 2 h, 8 h and 1 day, and longer.
+-- or 0. ready_at is when they are counted again, and while a process counts them the end of its lease. These times are
+-- microseconds since 1970, on the clock of the database. to_delivered and to_read count messages by how long it took: up
+-- to 1 s, 5 s, 30 s, 1 min, 5 min, 30 min, 2 h, 8 h and 1 day, and longer.
 CREATE TABLE delivery_hours (
 	began_at             BIGINT PRIMARY KEY,
 	ready_at             BIGINT NOT NULL,
@@ -222,7 +220,7 @@ CREATE TABLE delivery_hours (
 	to_read              TEXT NOT NULL DEFAULT '[]'
 );
 
--- One row: a number that clients hand back, and that changes when the database was restored.
+-- One row: a number that clients send back, and that changes when the database was restored.
 CREATE TABLE delivery_epoch (
 	id    SMALLINT PRIMARY KEY CHECK (id = 1),
 	epoch BIGINT NOT NULL
