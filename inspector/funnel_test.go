@@ -40,11 +40,11 @@ func hour(ago time.Duration, sent, delivered, read int) delivery.Hour {
 	return h
 }
 
-// bars are the kinds and heights of the bars of a page, in order.
+// bars are the bars of a page in order: kind, x, y and height.
 func bars(text string) (all []string) {
-	for _, m := range regexp.MustCompile(`<rect class="bar (\w+)" x="[\d.]+" y="([\d.]+)" width="[\d.]+" height="([\d.]+)"`).FindAllStringSubmatch(text, -1) {
-		if m[3] != "10" { // of the legend
-			all = append(all, m[1]+" "+m[2]+" "+m[3])
+	for _, m := range regexp.MustCompile(`<rect class="bar (\w+)" x="([\d.]+)" y="([\d.]+)" width="[\d.]+" height="([\d.]+)"`).FindAllStringSubmatch(text, -1) {
+		if m[4] != "10" { // of the legend
+			all = append(all, strings.Join(m[1:], " "))
 		}
 	}
 	return all
@@ -72,7 +72,10 @@ func TestFunnel(t *testing.T) {
 				t.Errorf("it asked for the hours from %v, want %v", store.asked, want)
 			}
 			// A plot is 210 high and ends at 232, that of times 170 and at 192. The scales reach to 1,500, 200 and 3.
-			want := []string{"sent 218 14", "delivered 225 7", "read 228.5 3.5", "sent 36 196", "delivered 231.02 0.98", "read 231.86 0.14", "time 191.15 0.85", "time 22 170", "time 22 170"}
+			want := []string{
+				"sent 809.65 218 14", "delivered 809.65 225 7", "read 809.65 228.5 3.5", "sent 919.15 36 196", "delivered 919.15 231.02 0.98", "read 919.15 231.86 0.14",
+				"time 82.52 191.15 0.85", "time 343.32 22 170", "time 669.32 22 170",
+			}
 			got := bars(text)
 			if fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("the bars are\n%q, want\n%q", got, want)
