@@ -101,6 +101,21 @@ func TestFunnel(t *testing.T) {
 		})
 	})
 
+	t.Run("scales have few lines, and reach to the highest bar", func(t *testing.T) {
+		for sent, want := range map[int]string{0: "0 1", 1: "0 1", 5: "0 1 2 3 4 5", 6: "0 2 4 6", 11: "0 5 10 15", 1_234_567: "0 500,000 1,000,000 1,500,000"} {
+			d := newDesk(t, &counted{Store: memstore.New(), hours: []delivery.Hour{hour(0, sent, 0, 0)}}, inspector.Options{})
+			_, text := d.get("reader", "/funnel")
+			text, _, _ = strings.Cut(text, "</svg></div>")
+			var lines []string
+			for _, m := range regexp.MustCompile(`class="scale"[^>]*>([\d,]+)<`).FindAllStringSubmatch(text, -1) {
+				lines = append(lines, m[1])
+			}
+			if got := strings.Join(lines, " "); got != want {
+				t.Errorf("with %d messages the lines are %q, want %q", sent, got, want)
+			}
+		}
+	})
+
 	t.Run("a store that counts at once needs nobody to call", func(t *testing.T) {
 		d := newDesk(t, memstore.New(), inspector.Options{})
 		status, text := d.get("reader", "/funnel")

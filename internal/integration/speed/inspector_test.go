@@ -26,7 +26,7 @@ import (
 // in pairs of 5 s. The interval from "marks-low-x" to "marks-high-x", in which that median is with
 // 95 %, is to reach 0.97.
 //
-// It takes about 15 minutes, and 12 GB where temporary files are.
+// It takes about 15 minutes, and 8 GB where temporary files are.
 func BenchmarkInspectorBesideMarks(b *testing.B) {
 	const callers, pairs, half = 256, 16, 5 * time.Second
 	server := engines.First(engines.Postgres).Server(b, "-c", "shared_buffers=1GB", "-c", "max_wal_size=2GB", "-c", "checkpoint_timeout=15min")
