@@ -18,7 +18,8 @@ var sessions = flag.Int("sessions", 8, "how many random sessions TestRandomSessi
 const witness = `<script>
 const note = (kind, id) => localStorage.setItem('witness/' + kind + '/' + id, '')
 const since = new Map() // what the last frame showed, by id, and since which frame
-const judge = () => { for (const [id, at] of since) if (performance.now() - at > 70) note('seen', id) }
+const dwell = new URLSearchParams(location.search).get('dwell')
+const judge = () => { for (const [id, at] of since) if (performance.now() - at > .7 * dwell) note('seen', id) }
 const look = () => {
 	requestAnimationFrame(look)
 	const {top, bottom} = box.getBoundingClientRect()
@@ -94,7 +95,8 @@ func holdSessions(t *testing.T, open func(t *testing.T, url string) view) {
 	bob := open(t, app.URL)
 	write := func() { eval[any](alice, `void send(%s)`, 1+random.IntN(3)) }
 	visit := func() {
-		bob.visit(app.URL + "/bob?dwell=100")
+		dwell := []int{100, 500}[random.IntN(2)] // which a message seldom has before the next step, so that some are not read
+		bob.visit(fmt.Sprintf("%s/bob?dwell=%d", app.URL, dwell))
 		waitIn(t, bob, `window.room?.loaded`)
 	}
 	for range *sessions {
@@ -111,7 +113,9 @@ func holdSessions(t *testing.T, open func(t *testing.T, url string) view) {
 			case 3:
 				bob.size(400+random.IntN(400), 60+random.IntN(400))
 			case 4:
-				bob.hide()()
+				show := bob.hide()
+				eval[any](alice, `new Promise((done) => setTimeout(done, %s))`, random.IntN(600))
+				show()
 			case 5:
 				show := bob.hide()
 				if v, ok := bob.(interface{ freeze() }); ok {
