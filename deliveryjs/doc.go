@@ -39,9 +39,9 @@
 //
 // It marks a message as delivered when it arrives: by an event, with a list, or with the changes
 // after a reconnection. It marks a message as read when the user saw it. The element that the page
-// named must have been on the screen for 500 ms, in a visible page that has the focus. The page
-// itself must not have scrolled it there, and the user must have moved, clicked or typed in the
-// last 60 s. It never marks the user's own messages.
+// named must have been on the screen for 500 ms, in a visible page that has the focus. If the page
+// itself scrolls, the 500 ms begin again. The user must have moved, clicked or typed in the last
+// 60 s. The client never marks the user's own messages.
 //
 // Marks and messages wait in the browser's storage until the server has confirmed them. They
 // survive a reload. If the storage is full, they wait as long as the page is open. Marks are sent
