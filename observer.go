@@ -8,8 +8,8 @@ import (
 
 // Observer holds functions that are called at certain moments, for metrics and tracing. Any of them
 // may be nil. They are called synchronously and concurrently, so they should be quick. The contexts
-// of Sent, Marked, Deleted, Failed and Resolved are those of the callers, with whatever an app or a tracing
-// library keeps in them; the others are the relay's own.
+// of Sent, Marked, Deleted, Failed and Resolved are those of the callers, with whatever an app or a
+// tracing library keeps in them; the others are the relay's own.
 //
 // Fields that name users, conversations and messages have too many values for the labels of a
 // metric. Their comments say "an id". All other fields are numbers, or have few values. An error's

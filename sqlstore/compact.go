@@ -24,8 +24,8 @@ func (s *Store) Compact(ctx context.Context, c delivery.Compaction) (result deli
 	return result, nil
 }
 
-// mostCompacted is how many receipts one call of Compact looks at, if its messages have more than
-// one.
+// mostCompacted is how many receipts and failures one call of Compact looks at, if its messages have
+// more than one.
 const mostCompacted = 5000
 
 // changed is what is to be compacted of a conversation.
@@ -90,7 +90,7 @@ func (s *session) findChanged(ctx context.Context, q delivery.DBTX, c delivery.C
 		found.compacted = m.version
 		return true
 	}, s.say(`
-SELECT /*! STRAIGHT_JOIN */ t.seq, t.version, t.delivered_count, m.sent_at
+SELECT /*! STRAIGHT_JOIN */ t.seq, t.version, t.delivered_count + t.failed, m.sent_at
 FROM delivery_states t /*! FORCE INDEX (delivery_states_version) */`+
 		s.one("delivery_messages m", "PRIMARY", "m.conv = t.conv AND m.seq = t.seq")+`
 WHERE t.conv = ? AND t.version > ? ORDER BY t.version LIMIT ?`), found.conv, found.compacted, c.Limit+1)

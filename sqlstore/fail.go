@@ -58,7 +58,7 @@ func (s *session) fail(ctx context.Context, q delivery.DBTX, f delivery.NewFailu
 	if err != nil || len(free) == 0 {
 		return delivery.Failed{Blocked: true}, nil, err
 	}
-	b, err := s.failing(ctx, q, f.Message, f.Recipient)
+	b, err := s.failing(ctx, q, conversations[0], f.Message, f.Recipient)
 	if err != nil || b == nil {
 		return result, nil, err
 	}
@@ -69,18 +69,21 @@ func (s *session) fail(ctx context.Context, q delivery.DBTX, f delivery.NewFailu
 	was := b.before.shownBy(b.receipt)
 	result.Receipt = was
 	result.Changed = result.Receipt.Fail(f.Code, b.cap)
-	if !result.Changed {
-		if f.Code != b.before.code {
-			err = s.putFailure(ctx, q, b, failure{code: f.Code})
-		}
+	kept := failure{code: f.Code}
+	if result.Changed {
+		kept.version = b.version + 1
+	} else if kept.code == b.before.code {
+		return result, nil, nil
+	}
+	err = s.putFailure(ctx, q, b, kept)
+	switch {
+	case mysqlLocked(err): // and nothing is written
+		return delivery.Failed{Blocked: true}, nil, nil
+	case err != nil || !result.Changed:
 		return result, nil, err
 	}
-	result.Receipt.Version = b.version + 1
-	b.tally.Version = b.version + 1
+	result.Receipt.Version, b.tally.Version = kept.version, kept.version
 	b.tally.Count(b.header, was, result.Receipt)
-	if err := s.putFailure(ctx, q, b, failure{f.Code, b.tally.Version}); err != nil {
-		return result, nil, err
-	}
 	const text = "UPDATE delivery_states SET version = ?, failed = ? WHERE conv = ? AND seq = ?"
 	if err := s.exec(ctx, q, text, b.tally.Version, b.tally.Failed, b.key, b.header.Seq); err != nil {
 		return result, nil, err
@@ -96,8 +99,9 @@ func (s *session) fail(ctx context.Context, q delivery.DBTX, f delivery.NewFailu
 	return result, claimed, err
 }
 
-// failing returns how things stand with a user and a message, nil if there is no such message.
-func (s *session) failing(ctx context.Context, q delivery.DBTX, message, user string) (*failing, error) {
+// failing returns how things stand with a user and a message, nil if there is no such message in the
+// conversation.
+func (s *session) failing(ctx context.Context, q delivery.DBTX, conversation int64, message, user string) (*failing, error) {
 	columns := func(b *failing) []any {
 		columns := append([]any{&b.key, &b.version, orZero[int64]{&b.roster}}, headerColumns(&b.header)...)
 		columns = append(append(columns, tallyColumns(&b.tally)...), orZero[int64]{&b.number},
@@ -106,7 +110,7 @@ func (s *session) failing(ctx context.Context, q delivery.DBTX, message, user st
 		return append(columns, b.before.columns()...)
 	}
 	all, err := queryInto(ctx, q, 1, columns, s.say(s.failingText()), user, message)
-	if err != nil || len(all) == 0 {
+	if err != nil || len(all) == 0 || all[0].key != conversation {
 		return nil, err
 	}
 	b := &all[0]
@@ -133,19 +137,53 @@ FROM delivery_messages m /*! FORCE INDEX (delivery_messages_id) */` +
 WHERE m.id = ? AND m.sender IS NOT NULL`
 }
 
+// addFailure keeps the first failure of a receipt: code, version, key, seq, name's number. It does
+// not wait for transactions at REPEATABLE READ that have locked the gap in its place: see
+// [mysqlNoWait].
+const addFailure = mysqlNoWait + `
+INSERT /*+ SET_VAR(innodb_lock_wait_timeout = 1) */ INTO delivery_failures (code, version, conv, seq, reader) VALUES (?, ?, ?, ?, ?)`
+
 // putFailure writes a failure in the place of the one before, and says so to whoever has looked at
 // the conversation: by the version that it took, or else by the drops.
 func (s *session) putFailure(ctx context.Context, q delivery.DBTX, b *failing, f failure) error {
-	set := "drops = drops + 1"
-	if f.version > 0 {
-		set = "version = version + 1"
-	}
-	if err := s.exec(ctx, q, "UPDATE delivery_conversations SET "+set+" WHERE conv = ?", b.key); err != nil {
-		return err
-	}
-	text := "INSERT INTO delivery_failures (code, version, conv, seq, reader) VALUES (?, ?, ?, ?, ?)"
+	text, set := addFailure, "drops = drops + 1"
 	if b.known {
 		text = "UPDATE delivery_failures SET code = ?, version = ? WHERE conv = ? AND seq = ? AND reader = ?"
 	}
-	return s.exec(ctx, q, text, f.code, f.version, b.key, b.header.Seq, b.number)
+	if f.version > 0 {
+		set = "version = version + 1"
+	}
+	if err := s.exec(ctx, q, text, f.code, f.version, b.key, b.header.Seq, b.number); err != nil {
+		return err
+	}
+	return s.exec(ctx, q, "UPDATE delivery_conversations SET "+set+" WHERE conv = ?", b.key)
+}
+
+// findFailures fills in the failures that others see, of receipts that are locked: an advance takes
+// them away. It looks where the messages count some.
+func (l *locked) findFailures(ctx context.Context, q delivery.DBTX, s *session, receipts []*standing) error {
+	var some []*standing
+	var rows []row
+	for _, r := range receipts {
+		r.receipt.Failure = "" // as of a try before
+		if r.tally.Failed > 0 && r.receipt.Status == delivery.Sent {
+			rows = append(rows, row{len(some), r.key, r.header.Seq, r.user})
+			some = append(some, r)
+		}
+	}
+	if len(some) == 0 {
+		return nil
+	}
+	text := l.failures
+	if l.newest.in(s) {
+		text += l.wait
+	}
+	type found struct {
+		i    int
+		code string
+	}
+	return each(ctx, q, into(func(f *found) []any { return []any{&f.i, &f.code} }), func(f found) bool {
+		some[f.i].receipt.Failure = f.code
+		return true
+	}, text, toJSON(rows))
 }

@@ -259,35 +259,6 @@ func (l *locked) readFrom(ctx context.Context, q delivery.DBTX, text string, rec
 	return nil
 }
 
-// findFailures fills in the failures that others see, of receipts that are locked: an advance takes
-// them away. It looks where the messages count some.
-func (l *locked) findFailures(ctx context.Context, q delivery.DBTX, s *session, receipts []*standing) error {
-	var some []*standing
-	var rows []row
-	for _, r := range receipts {
-		r.receipt.Failure = "" // as of a try before
-		if r.tally.Failed > 0 && r.receipt.Status == delivery.Sent {
-			rows = append(rows, row{len(some), r.key, r.header.Seq, r.user})
-			some = append(some, r)
-		}
-	}
-	if len(some) == 0 {
-		return nil
-	}
-	text := l.failures
-	if l.newest.in(s) {
-		text += l.wait
-	}
-	type found struct {
-		i    int
-		code string
-	}
-	return each(ctx, q, into(func(f *found) []any { return []any{&f.i, &f.code} }), func(f found) bool {
-		some[f.i].receipt.Failure = f.code
-		return true
-	}, text, toJSON(rows))
-}
-
 // wanted sorts the receipts, and returns the rows that ask for them by their indexes.
 func wanted(receipts []*standing) string {
 	slices.SortFunc(receipts, func(a, b *standing) int {

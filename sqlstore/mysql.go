@@ -74,8 +74,9 @@ const mysqlNow = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAM
 // mysqlIDs turns a batch of ids into a table.
 const mysqlIDs = "JSON_TABLE(?, '$[*]' COLUMNS (id VARCHAR(128) CHARACTER SET utf8mb4 PATH '$'))"
 
-// An INSERT waits for a row that another transaction has inserted and not committed. MariaDB can be
-// told not to. MySQL, which reads the hint alone, can be told to wait for a second at most.
+// An INSERT waits for a row that another transaction has inserted and not committed, and for a gap
+// that it has locked. MariaDB can be told not to. MySQL, which reads the hint alone, can be told to
+// wait for a second at most.
 const (
 	mysqlNoWait = "/*M! SET STATEMENT innodb_lock_wait_timeout = 0 FOR */ "
 	mysqlFound  = "INSERT INTO delivery_conversations (id, version) VALUES (?, 0) ON DUPLICATE KEY UPDATE conv = LAST_INSERT_ID(conv)"

@@ -39,7 +39,7 @@ func (s *Store) Prune(ctx context.Context, p delivery.Pruning) (result delivery.
 
 // How much one call of Prune removes.
 const (
-	mostPruned = 5000 // receipts, and members of rosters, if its messages have more than one
+	mostPruned = 5000 // receipts, failures, and members of rosters, if its messages have more than one
 	mostForgot = 500  // of what readers know of themselves, and of readers
 )
 
@@ -130,7 +130,7 @@ func (s *session) findPrefix(ctx context.Context, q delivery.DBTX, p delivery.Pr
 		}
 		return true
 	}, s.say(`
-SELECT m.seq, m.roster, (SELECT size FROM delivery_rosters /*! FORCE INDEX (delivery_rosters_roster) */ WHERE roster = m.roster), m.sent_at, t.delivered_count
+SELECT m.seq, m.roster, (SELECT size FROM delivery_rosters /*! FORCE INDEX (delivery_rosters_roster) */ WHERE roster = m.roster), m.sent_at, t.delivered_count + t.failed
 FROM delivery_messages m /*! FORCE INDEX (PRIMARY) */
 JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq
 WHERE m.conv = ? AND m.seq > ? ORDER BY m.seq LIMIT ?`), found.conv, found.floor, p.Limit+1)

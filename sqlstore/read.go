@@ -16,10 +16,10 @@ import (
 // since 1970 or as the driver's [time.Time].
 //
 // A message is: id, conversation's id, sender, seq, open, total, readers, quorum, sent at, body,
-// version, status, delivered, read, delivered at, read at, failed. A tombstone is a message whose sender is
-// NULL: of the rest, only the ids, the seq and the version count. A receipt is: message's id,
-// recipient, status, version, delivered at, read at. A failure is: code, version; NULLs if others
-// see none, whatever the receipt's status is.
+// version, status, delivered, read, delivered at, read at, failed. A tombstone is a message whose
+// sender is NULL: of the rest, only the ids, the seq and the version count. A receipt is: message's
+// id, recipient, status, version, delivered at, read at. A failure is: code, version; NULLs if
+// others see none, whatever the receipt's status is.
 type reads struct {
 	load       string // ids → message…, the key of its roster (NULL if it is open), the number of recipients; tombstones too
 	receipts   string // [message] → receipt…, cap (or NULL, if that is of no matter), failure…, in order of the recipients
