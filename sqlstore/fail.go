@@ -82,10 +82,12 @@ func (s *session) fail(ctx context.Context, q delivery.DBTX, f delivery.NewFailu
 	case err != nil || !result.Changed:
 		return result, nil, err
 	}
+	last := b.tally.Version
 	result.Receipt.Version, b.tally.Version = kept.version, kept.version
 	b.tally.Count(b.header, was, result.Receipt)
-	const text = "UPDATE delivery_states SET version = ?, failed = ? WHERE conv = ? AND seq = ?"
-	if err := s.exec(ctx, q, text, b.tally.Version, b.tally.Failed, b.key, b.header.Seq); err != nil {
+	// There are two indexes with the conversation, and the row is to be found by either.
+	const text = "UPDATE delivery_states SET version = ?, failed = ? WHERE conv = ? AND seq = ? AND version = ?"
+	if err := s.exec(ctx, q, text, b.tally.Version, b.tally.Failed, b.key, b.header.Seq, last); err != nil {
 		return result, nil, err
 	}
 	update, receipt := updateOf(b.header, b.tally), result.Receipt

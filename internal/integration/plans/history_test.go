@@ -72,6 +72,7 @@ func newHistory(t testing.TB, conversations int, of ...engines.Engine) (*history
 	h.exec("INSERT INTO delivery_conversations (id, version) " + series(1, 3000) + "SELECT CONCAT('other', n), 0 FROM s")
 	h.exec("INSERT INTO delivery_rosters (conv, name, size, tracked, readers) SELECT conv, 'other', 1, 1, 1 FROM delivery_conversations WHERE id LIKE 'other%'")
 	h.exec("INSERT INTO delivery_members (roster, reader) SELECT roster, roster FROM delivery_rosters WHERE name = 'other'")
+	h.exec("INSERT INTO delivery_failures (conv, seq, reader, version, code) SELECT conv, 1, conv, 1, 'lost' FROM delivery_conversations WHERE id LIKE 'other%'")
 	h.exec("INSERT INTO delivery_rules (name, status, whose, since, head, tail) " + series(1, 3000) + "SELECT CONCAT('other', n), 3, 1, 0, 0, 0 FROM s")
 	h.exec("INSERT INTO delivery_looked (conv, rule, seq, reader) SELECT conv, conv, 1, 0 FROM delivery_conversations WHERE id LIKE 'other%'")
 	h.exec("INSERT INTO delivery_overdue (lease, number, rule, conv, seq, reader, attempts, ready_at) SELECT -conv, 0, conv, conv, 1, 1, 1, 0" +

@@ -60,7 +60,7 @@ var calls = []call{
 		return nil, object(t, "message", t.messages[0], "socket", t.socket)
 	}},
 	{"/api/receipts", "GET", inConversation, func(t target) (url.Values, string) {
-		return url.Values{"message": {t.messages[0]}}, ""
+		return url.Values{"message": {t.messages[0]}, "failed": {fmt.Sprint(t.status == "read")}}, ""
 	}},
 	{"/api/marks", "POST", mayMark, func(t target) (url.Values, string) {
 		return nil, object(t, "message", t.messages[0], "status", t.status, "socket", t.socket)
