@@ -32,6 +32,7 @@ const mostCompacted = 5000
 type changed struct {
 	conv, compacted int64
 	seqs            []int64 // of messages, in order of version
+	failed          []int64 // those of them with failures that others see
 	more            bool
 	own             map[int64][]int64 // by reader's number: the seqs of private marks that its places have reached
 	marks           int               // so many
@@ -75,9 +76,12 @@ func (s *session) findChanged(ctx context.Context, q delivery.DBTX, c delivery.C
 	type message struct {
 		seq, version int64
 		receipts     int
+		failed       int
 		sent         time.Time
 	}
-	columns := func(m *message) []any { return []any{&m.seq, &m.version, &m.receipts, timestamp{&m.sent}} }
+	columns := func(m *message) []any {
+		return []any{&m.seq, &m.version, &m.receipts, &m.failed, timestamp{&m.sent}}
+	}
 	rows := 0
 	err = each(ctx, q, into(columns), func(m message) bool {
 		rows += m.receipts
@@ -87,10 +91,13 @@ func (s *session) findChanged(ctx context.Context, q delivery.DBTX, c delivery.C
 			return false
 		}
 		found.seqs = append(found.seqs, m.seq)
+		if m.failed > 0 {
+			found.failed = append(found.failed, m.seq)
+		}
 		found.compacted = m.version
 		return true
 	}, s.say(`
-SELECT /*! STRAIGHT_JOIN */ t.seq, t.version, t.delivered_count + t.failed, m.sent_at
+SELECT /*! STRAIGHT_JOIN */ t.seq, t.version, t.delivered_count + t.failed, t.failed, m.sent_at
 FROM delivery_states t /*! FORCE INDEX (delivery_states_version) */`+
 		s.one("delivery_messages m", "PRIMARY", "m.conv = t.conv AND m.seq = t.seq")+`
 WHERE t.conv = ? AND t.version > ? ORDER BY t.version LIMIT ?`), found.conv, found.compacted, c.Limit+1)
@@ -135,10 +142,14 @@ ON CONFLICT (conv, seq) DO UPDATE SET delivered_at = NULL, read_at = NULL WHERE 
 		for _, text := range []string{
 			textExpire,
 			"UPDATE delivery_receipts /*! FORCE INDEX (PRIMARY) */ SET version = seq, delivered_at = NULL, read_at = NULL" + timed,
-			"UPDATE delivery_failures /*! FORCE INDEX (PRIMARY) */ SET version = seq WHERE conv = ? AND seq IN (%s) AND version > 0",
 			states,
 		} {
 			if err := s.exec(ctx, q, fmt.Sprintf(text, commas(found.seqs)), found.conv); err != nil {
+				return err
+			}
+		}
+		for _, seq := range found.failed {
+			if err := s.exec(ctx, q, "UPDATE delivery_failures SET version = seq WHERE conv = ? AND seq = ? AND version > 0", found.conv, seq); err != nil {
 				return err
 			}
 		}
