@@ -64,6 +64,17 @@ var failCases = []storeCase{
 		p.tallied("another up-to mark", "m3 2 1 0")
 		p.same("receipts with a failure", slices.ContainsFunc(p.receipts("m1", "m2", "m3", "n"), func(r delivery.Receipt) bool { return r.Failure != "" }), false)
 	}},
+	{"up-to marks of several users in one call take away the failures of each", func(p *probe) {
+		p.create(frozen("c", "m1", "alice", "bob", "carol", "dan"), frozen("c", "m2", "alice", "bob", "carol", "dan"), frozen("d", "n", "alice", "bob"))
+		for _, f := range [][2]string{{"m1", "bob"}, {"m1", "carol"}, {"m1", "dan"}, {"m2", "carol"}, {"n", "bob"}} {
+			p.fail(f[0], f[1], "lost")
+		}
+		p.drain()
+		carol, elsewhere := upTo("m2", delivery.Delivered), upTo("n", delivery.Read)
+		carol.User, elsewhere.Conversation = "carol", "d"
+		p.markAllUpTo(plenty, upTo("m2", delivery.Read), carol, elsewhere)
+		p.tallied("the marks", "m1 1 1 2", "m2 1 1 1", "m1 2 1 1", "m2 2 1 0", "n 1 1 0")
+	}},
 	{"a mark leaves the failures of other receipts, and those of other messages", func(p *probe) {
 		p.create(frozen("c", "m1", "alice", "bob", "carol"), frozen("c", "m2", "alice", "bob"), frozen("c", "m3", "alice", "bob", "carol"))
 		p.fail("m1", "carol", "lost")
@@ -194,15 +205,21 @@ var failCases = []storeCase{
 			random := rand.New(rand.NewPCG(uint64(worker), 7)) // #nosec G404 -- it is to be the same each time
 			for range 8 {
 				id, user := []string{"m1", "m2", "n"}[random.IntN(3)], users[random.IntN(len(users))]
-				switch {
-				case user != users[0] && random.IntN(4) == 0: // bob marks nothing
-					if _, err := advance(p.ctx, p.store, []delivery.Mark{delivered(id, user, noon)}); err != nil {
-						return err
-					}
+				var err error
+				switch n := random.IntN(12); {
+				case user == users[0] || n > 3: // bob marks nothing
+					_, err = p.failing(id, user, fmt.Sprint("code", random.IntN(3)))
+				case n > 1:
+					_, err = advance(p.ctx, p.store, []delivery.Mark{delivered(id, user, noon)})
+				case n > 0:
+					_, err = advance(p.ctx, p.store, []delivery.Mark{read("m1", "erin", noon), delivered("m1", "carol", noon), read("n", "dave", noon)})
 				default:
-					if _, err := p.failing(id, user, fmt.Sprint("code", random.IntN(3))); err != nil {
-						return err
-					}
+					several := []delivery.UpTo{upTo("m2", delivery.Read), upTo("m1", delivery.Delivered)}
+					several[0].User, several[1].User = "carol", "dave"
+					_, err = advanceUpTo(p.ctx, p.store, plenty, several...)
+				}
+				if err != nil {
+					return err
 				}
 			}
 			return nil
