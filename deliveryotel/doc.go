@@ -14,6 +14,7 @@
 //	delivery.sends                counter           {message}  delivery.result, delivery.in_tx
 //	delivery.marks                counter           {mark}     delivery.result, delivery.in_tx, delivery.status, delivery.up_to
 //	delivery.receipts             counter           {receipt}  delivery.status
+//	delivery.failures             counter           {receipt}  delivery.result
 //	delivery.deletions            counter           {message}  delivery.result, delivery.in_tx
 //	delivery.time_to_delivered    histogram         s
 //	delivery.time_to_read         histogram         s

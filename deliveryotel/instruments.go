@@ -8,13 +8,13 @@ import (
 
 // instruments are what a Telemetry measures with.
 type instruments struct {
-	sends, marks, receipts, deletions         metric.Int64Counter
-	notifyEvents, leasesLost                  metric.Int64Counter
-	deadLetters, breakerChanges, sentMessages metric.Int64Counter
-	timeToDelivered, timeToRead               metric.Float64Histogram
-	batchDuration, notifyDuration, operation  metric.Float64Histogram
-	batchSize                                 metric.Int64Histogram
-	notifyCalls                               metric.Int64UpDownCounter
+	sends, marks, receipts, failures, deletions metric.Int64Counter
+	notifyEvents, leasesLost                    metric.Int64Counter
+	deadLetters, breakerChanges, sentMessages   metric.Int64Counter
+	timeToDelivered, timeToRead                 metric.Float64Histogram
+	batchDuration, notifyDuration, operation    metric.Float64Histogram
+	batchSize                                   metric.Int64Histogram
+	notifyCalls                                 metric.Int64UpDownCounter
 }
 
 // gauges are what is read from a tracker.
@@ -45,6 +45,7 @@ func (i *instruments) make(m metric.Meter, conventions bool) error {
 	i.sends = counter("delivery.sends", "{message}", "Sends, by what became of them.")
 	i.marks = counter("delivery.marks", "{mark}", "Marks of messages, by what became of them. An up-to mark counts once.")
 	i.receipts = counter("delivery.receipts", "{receipt}", "Receipts that advanced.")
+	i.failures = counter("delivery.failures", "{receipt}", "Failures that the app recorded, by what became of them.")
 	i.deletions = counter("delivery.deletions", "{message}", "Deletions of messages, by what became of them.")
 	i.timeToDelivered = seconds("delivery.time_to_delivered", "Time from the sending of a message to its delivery to a recipient.", people)
 	i.timeToRead = seconds("delivery.time_to_read", "Time from the sending of a message to its reading by a recipient.", people)

@@ -61,6 +61,9 @@ func (t *Telemetry) Observer() *delivery.Observer {
 			t.sends.Add(ctx, 1, labels{result: class(s.Err), inTx: yes(s.InTx)}.set())
 		},
 		Marked: t.marked,
+		Failed: func(ctx context.Context, f delivery.FailedInfo) {
+			t.failures.Add(ctx, 1, labels{result: class(f.Err)}.set())
+		},
 		Deleted: func(ctx context.Context, d delivery.DeletedInfo) {
 			t.deletions.Add(ctx, 1, labels{result: class(d.Err), inTx: yes(d.InTx)}.set())
 		},

@@ -96,6 +96,9 @@ func (r *rig) scenario() {
 	}
 	_, _ = tracker.MarkRead(ctx, delivery.Actor{User: "id-bob"}, "id-m1")
 	_, _ = tracker.MarkUpTo(ctx, delivery.Actor{User: "id-bob"}, delivery.Read, delivery.MessageRef{Conversation: "id-c", ID: "id-m4"})
+	for _, user := range []string{"id-bob", "id-carol"} {
+		_ = tracker.Fail(ctx, delivery.Failure{Message: "id-m4", Recipient: user, Code: "id-code"})
+	}
 	_, _ = tracker.Delete(ctx, delivery.Actor{User: "id-alice"}, "id-m4", "id-nothing")
 	send("m4", "", bob)
 	r.notify = func(context.Context, []delivery.Event) error { return errors.New("the endpoint of id-bob failed") }
@@ -188,6 +191,7 @@ var pinned = []string{
 	"delivery.breaker.state gauge {state} delivery.breaker",
 	"delivery.dead_letters counter {event} ",
 	"delivery.deletions counter {message} delivery.in_tx,delivery.result",
+	"delivery.failures counter {receipt} delivery.result",
 	"delivery.leases.lost counter {event} ",
 	"delivery.marks counter {mark} delivery.in_tx,delivery.result,delivery.status,delivery.up_to",
 	"delivery.notify.calls up-down counter {call} ",

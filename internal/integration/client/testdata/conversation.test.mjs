@@ -32,6 +32,41 @@ test('who hides reads is in the total and not among the readers, whatever brings
   assert.equal(room.messages.get('m').readers, 3, 'an event that does not say so tells that nobody hides');
 });
 
+test('a failure counts until the recipient has the message, whether an event or a catch-up tells of it', async () => {
+  const server = new Server();
+  server.say('m', 'bob');
+  server.say('n', 'bob');
+  const { room, wire } = await open(server);
+  const failed = () => ['m', 'n'].map((id) => room.messages.get(id).failed);
+  assert.deepEqual(failed(), [0, 0]);
+  const first = server.fail('m', 'alice');
+  wire.bring(first);
+  assert.deepEqual(failed(), [1, 0]);
+  wire.bring(server.mark('m', 'read', 'alice'));
+  wire.bring(first);
+  assert.deepEqual(failed(), [0, 0]);
+
+  server.fail('n', 'alice');
+  room.sync();
+  await pass(1000);
+  assert.deepEqual(failed(), [0, 1], 'a page that missed the failure');
+  server.mark('n', 'delivered', 'alice');
+  room.sync();
+  await pass(1000);
+  assert.deepEqual(failed(), [0, 0], 'a page that missed the mark');
+});
+
+test('a failure of the user is no mark', async () => {
+  const server = new Server();
+  server.say('m', 'alice');
+  const { room, wire } = await open(server);
+  await pass(1000);
+  const before = room.messages.get('m').own;
+  wire.bring(server.fail('m', 'bob'));
+  await pass(1000);
+  assert.deepEqual([room.messages.get('m').own, room.unread], [before, 1]);
+});
+
 test('an event in order is applied without a request', async () => {
   const server = new Server();
   server.say('m', 'bob');

@@ -81,11 +81,21 @@ export class Server {
     message.version = ++this.version;
     message.status = status;
     message.delivered = 1;
+    delete message.failed;
     if (status === 'read') message.read = 1;
     if (recipient === this.user) message.own = status;
     const { version, delivered, read, total } = message;
     const shared = { recipient, recipient_status: status, status, delivered, read, total };
     return { kind: 'status', payload: { conversation: 'c', from: version, to: version, shared, updates: [{ message: id, version }] } };
+  }
+
+  /** The app records that a message did not reach a recipient. So many have a failure then. */
+  fail(id, recipient, failed = 1) {
+    const message = this.find(id);
+    message.version = ++this.version;
+    message.failed = failed;
+    const { version, status, total } = message;
+    return { kind: 'status', payload: { conversation: 'c', from: version, to: version, updates: [{ message: id, version, status, total, failed, recipient, recipient_status: 'sent', failure: 'lost' }] } };
   }
 
   /** Another device of the user's reads a message in private, or dismisses all up to it. */
