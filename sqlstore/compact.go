@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,11 +35,7 @@ type changed struct {
 	seqs            []int64 // of messages, in order of version
 	failed          []int64 // those of them with failures that others see
 	more            bool
-	own             map[int64][]int64 // by reader's number: the seqs of private marks that its places have reached
-	marks           int               // so many
 }
-
-func (c *changed) none() bool { return len(c.seqs) == 0 && c.marks == 0 }
 
 func (s *session) compact(ctx context.Context, c delivery.Compaction) (result delivery.CompactionResult, err error) {
 	var found *changed
@@ -46,8 +43,13 @@ func (s *session) compact(ctx context.Context, c delivery.Compaction) (result de
 		found, err = s.findChanged(ctx, q, c, "")
 		return err
 	})
-	if err != nil || found == nil || found.none() {
+	if err != nil || found == nil || len(found.seqs) == 0 {
 		return result, err
+	}
+	if !found.more { // once for all messages
+		if result.More, err = s.dropReached(ctx, found.conv); err != nil || result.More {
+			return result, err
+		}
 	}
 	err = s.write(ctx, func(q delivery.DBTX) error {
 		found, err := s.findChanged(ctx, q, c, s.ifFree)
@@ -58,7 +60,7 @@ func (s *session) compact(ctx context.Context, c delivery.Compaction) (result de
 			result = delivery.CompactionResult{Blocked: true}
 			return nil
 		}
-		result = delivery.CompactionResult{Compacted: len(found.seqs), More: found.more || found.marks == mostForgot}
+		result = delivery.CompactionResult{Compacted: len(found.seqs), More: found.more}
 		return s.expire(ctx, q, found)
 	})
 	return result, err
@@ -101,69 +103,95 @@ SELECT /*! STRAIGHT_JOIN */ t.seq, t.version, t.delivered_count + t.failed, t.fa
 FROM delivery_states t /*! FORCE INDEX (delivery_states_version) */`+
 		s.one("delivery_messages m", "PRIMARY", "m.conv = t.conv AND m.seq = t.seq")+`
 WHERE t.conv = ? AND t.version > ? ORDER BY t.version LIMIT ?`), found.conv, found.compacted, c.Limit+1)
-	if err != nil || found.more {
-		return found, err
-	}
-	found.own = map[int64][]int64{}
-	type mark struct{ reader, seq int64 }
-	err = each(ctx, q, into(func(m *mark) []any { return []any{&m.reader, &m.seq} }), func(m mark) bool {
-		found.own[m.reader] = append(found.own[m.reader], m.seq)
-		found.marks++
-		return true
-	}, s.say(`
-SELECT /*! STRAIGHT_JOIN */ o.reader, o.seq FROM delivery_readers p /*! FORCE INDEX (PRIMARY) */
-JOIN delivery_own o /*! FORCE INDEX (PRIMARY) */ ON o.reader = p.reader
-	AND (o.seq <= p.badge OR o.seq <= p.read_seq OR o.status = `+sqlDelivered+` AND (o.seq <= p.own_delivered OR o.seq <= p.delivered_seq))
-WHERE p.conv = ? AND p.rev > 0 LIMIT ?`), found.conv, mostForgot)
 	return found, err
 }
 
-// textExpire removes the receipts that are the same without a row: key, seqs.
-var textExpire = `
-DELETE /*! r */ FROM delivery_receipts AS r /*! FORCE INDEX (PRIMARY) */
-WHERE r.conv = ? AND r.seq IN (%s) AND (r.version = 0 OR r.status = (
+// redundant is whether a receipt r is the same without its row.
+var redundant = `r.status = (
 	SELECT ` + absent("p") + ` FROM delivery_messages m /*! FORCE INDEX (PRIMARY) */
 	JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster AND b.reader = r.reader AND b.reader <> m.sender
 	JOIN delivery_readers p /*! FORCE INDEX (delivery_readers_reader) */ ON p.reader = b.reader
-	WHERE m.conv = r.conv AND m.seq = r.seq))`
+	WHERE m.conv = r.conv AND m.seq = r.seq)`
+
+// dropRedundant drops such receipts of some messages of a conversation.
+var dropRedundant = []string{"DELETE FROM delivery_receipts AS r WHERE r.conv = ? AND r.seq IN (%s) AND " + redundant}
+
+// mysqlDropRedundant first makes them rows that are none yet. MariaDB locks what a DELETE reads of
+// other tables, also at READ COMMITTED. So a DELETE alone would wait for private marks, which lock
+// their readers, while it has the conversation. What an UPDATE reads is not locked.
+var mysqlDropRedundant = []string{
+	"UPDATE delivery_receipts AS r FORCE INDEX (PRIMARY) SET r.version = 0 WHERE r.conv = ? AND r.seq IN (%s) AND " + redundant,
+	"DELETE r FROM delivery_receipts AS r FORCE INDEX (PRIMARY) WHERE r.conv = ? AND r.seq IN (%s) AND r.version = 0",
+}
 
 // expire compacts what was found, in a conversation that is locked. It counts as a drop: calls that
 // have seen a receipt's row start anew.
 func (s *session) expire(ctx context.Context, q delivery.DBTX, found *changed) error {
-	if len(found.seqs) > 0 {
-		const timed = " WHERE conv = ? AND seq IN (%s) AND (delivered_at IS NOT NULL OR read_at IS NOT NULL)"
-		states := "UPDATE delivery_states /*! FORCE INDEX (PRIMARY) */ SET delivered_at = NULL, read_at = NULL" + timed
-		if s.numbered { // Postgres might use the index of versions, and read all of the conversation
-			states = `
+	if len(found.seqs) == 0 {
+		return nil
+	}
+	const timed = " WHERE conv = ? AND seq IN (%s) AND (delivered_at IS NOT NULL OR read_at IS NOT NULL)"
+	states := "UPDATE delivery_states /*! FORCE INDEX (PRIMARY) */ SET delivered_at = NULL, read_at = NULL" + timed
+	if s.numbered { // Postgres might use the index of versions, and read all of the conversation
+		states = `
 INSERT INTO delivery_states AS t (conv, seq, version, status, delivered_count, read_count)
 SELECT ?::bigint, seq, 0, ` + sqlSent + `, 0, 0 FROM unnest(ARRAY[%s]::bigint[]) AS known(seq)
 ON CONFLICT (conv, seq) DO UPDATE SET delivered_at = NULL, read_at = NULL WHERE t.delivered_at IS NOT NULL OR t.read_at IS NOT NULL`
-		}
-		for _, text := range []string{
-			textExpire,
-			"UPDATE delivery_receipts /*! FORCE INDEX (PRIMARY) */ SET version = seq, delivered_at = NULL, read_at = NULL" + timed,
-			states,
-		} {
-			if err := s.exec(ctx, q, fmt.Sprintf(text, commas(found.seqs)), found.conv); err != nil {
-				return err
-			}
-		}
-		for _, seq := range found.failed {
-			if err := s.exec(ctx, q, "UPDATE delivery_failures SET version = seq WHERE conv = ? AND seq = ? AND version > 0", found.conv, seq); err != nil {
-				return err
-			}
-		}
-		if err := s.exec(ctx, q, "UPDATE delivery_conversations SET compacted = ?, drops = drops + 1 WHERE conv = ?", found.compacted, found.conv); err != nil {
+	}
+	for _, text := range append(slices.Clip(s.dropRedundant),
+		"UPDATE delivery_receipts /*! FORCE INDEX (PRIMARY) */ SET version = seq, delivered_at = NULL, read_at = NULL"+timed,
+		states,
+	) {
+		if err := s.exec(ctx, q, fmt.Sprintf(text, commas(found.seqs)), found.conv); err != nil {
 			return err
 		}
 	}
-	for _, reader := range sortedKeys(found.own, cmp.Compare[int64]) {
-		text := "DELETE FROM delivery_own WHERE reader = ? AND seq IN (" + commas(found.own[reader]) + ")"
-		if err := s.exec(ctx, q, text, reader); err != nil {
+	for _, seq := range found.failed {
+		if err := s.exec(ctx, q, "UPDATE delivery_failures SET version = seq WHERE conv = ? AND seq = ? AND version > 0", found.conv, seq); err != nil {
 			return err
 		}
 	}
-	return nil
+	return s.exec(ctx, q, "UPDATE delivery_conversations SET compacted = ?, drops = drops + 1 WHERE conv = ?", found.compacted, found.conv)
+}
+
+// dropReached drops some private marks that the places of their readers have reached, and reports
+// whether there may be more. It takes no lock that anybody but such a reader could wait for. A
+// place never moves back, so a mark stays reached, unless it becomes one as read meanwhile.
+func (s *session) dropReached(ctx context.Context, conv int64) (more bool, err error) {
+	type kind struct {
+		reader int64
+		status delivery.Status
+	}
+	type mark struct {
+		kind
+		seq int64
+	}
+	var marks []mark
+	err = s.read(ctx, func(q delivery.DBTX) error {
+		marks, err = queryInto(ctx, q, 0, func(m *mark) []any { return []any{&m.reader, &m.seq, status{&m.status}} }, s.say(`
+SELECT /*! STRAIGHT_JOIN */ o.reader, o.seq, o.status FROM delivery_readers p /*! FORCE INDEX (PRIMARY) */
+JOIN delivery_own o /*! FORCE INDEX (PRIMARY) */ ON o.reader = p.reader
+	AND (o.seq <= p.badge OR o.seq <= p.read_seq OR o.status = `+sqlDelivered+` AND (o.seq <= p.own_delivered OR o.seq <= p.delivered_seq))
+WHERE p.conv = ? AND p.rev > 0 LIMIT ?`), conv, mostForgot)
+		return err
+	})
+	if err != nil || len(marks) == 0 {
+		return false, err
+	}
+	seqs := map[kind][]int64{}
+	for _, m := range marks {
+		seqs[m.kind] = append(seqs[m.kind], m.seq)
+	}
+	err = s.write(ctx, func(q delivery.DBTX) error {
+		for _, k := range sortedKeys(seqs, func(a, b kind) int { return cmp.Or(cmp.Compare(a.reader, b.reader), cmp.Compare(a.status, b.status)) }) {
+			text := "DELETE FROM delivery_own WHERE reader = ? AND status = ? AND seq IN (" + commas(seqs[k]) + ")"
+			if err := s.exec(ctx, q, text, k.reader, uint8(k.status)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return len(marks) == mostForgot, err
 }
 
 // commas returns numbers as a list in a statement.

@@ -65,6 +65,9 @@ type dialect struct {
 	// first one of the key.
 	keep func(column string) string
 
+	// dropRedundant drops the receipts that are the same without their rows: key, seqs.
+	dropRedundant []string
+
 	// serial says that the database lets in one writer at a time.
 	serial bool
 

@@ -29,11 +29,12 @@ var mysql = dialect{
 		n := mysqlNumber(err)
 		return n == 1146 || n == 1054 // table, column
 	},
-	tables:  "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
-	migrate: mysqlMigrate,
-	reads:   lockedReads(&mysqlTongue, mysqlUnread),
-	own:     mysqlOwn,
-	writes:  func() writes { return &mysqlWrites },
+	tables:        "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
+	migrate:       mysqlMigrate,
+	reads:         lockedReads(&mysqlTongue, mysqlUnread),
+	dropRedundant: mysqlDropRedundant,
+	own:           mysqlOwn,
+	writes:        func() writes { return &mysqlWrites },
 }
 
 // mysqlEnter sets the savepoint of a call, unless the one of a call that failed is still set. The

@@ -26,10 +26,11 @@ var postgres = dialect{
 		state := pgStateOf(err)
 		return state == "42P01" || state == "42703" // table, column
 	},
-	reads:  pgReads,
-	own:    pgOwnTexts,
-	writes: func() writes { return new(postgresWrites) },
-	tables: `SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY (current_schemas(false))`,
+	reads:         pgReads,
+	dropRedundant: dropRedundant,
+	own:           pgOwnTexts,
+	writes:        func() writes { return new(postgresWrites) },
+	tables:        `SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY (current_schemas(false))`,
 	rights: `SELECT 'USAGE on the sequence delivery_outbox_id_seq'
 		WHERE NOT has_sequence_privilege('delivery_outbox_id_seq', 'USAGE')`,
 	migrate: pgMigrate,

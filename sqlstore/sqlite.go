@@ -31,9 +31,10 @@ var sqlite = dialect{
 	migrate: func(ctx context.Context, s *session, apply func(q delivery.DBTX) error) error {
 		return s.write(ctx, apply)
 	},
-	reads:  lockedReads(&sqliteTongue, sqliteUnread),
-	own:    sqliteOwn,
-	writes: func() writes { return &sqliteWrites },
+	reads:         lockedReads(&sqliteTongue, sqliteUnread),
+	dropRedundant: dropRedundant,
+	own:           sqliteOwn,
+	writes:        func() writes { return &sqliteWrites },
 }
 
 // sqliteBegin begins a transaction with the lock to write, whatever the driver was told of BEGIN.

@@ -247,9 +247,7 @@ func TestACountOutlivesItsMessages(t *testing.T) {
 		if r, err := c.store.Prune(c.Context(), delivery.Pruning{Conversation: "pruned", All: true, Limit: 2}); err != nil || r.Removed != 2 {
 			c.Fatal(r, err)
 		}
-		if r, err := c.store.Compact(c.Context(), delivery.Compaction{Conversation: "compact", Before: time.Now(), Limit: 10}); err != nil || r.Compacted != 2 {
-			c.Fatal(r, err)
-		}
+		c.exec("UPDATE delivery_states SET delivered_at = NULL, read_at = NULL WHERE conv = (SELECT conv FROM delivery_conversations WHERE id = 'compact')")
 		for i, start := range starts {
 			c.again(start)
 			if h := c.hour(start); h != before[i] {
