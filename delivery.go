@@ -84,8 +84,9 @@ type Options struct {
 	// for it. Trace may be called concurrently. Defaults to nothing.
 	Trace func(ctx context.Context) string
 
-	// PruneAge is the least age of messages that [Tracker.Prune] may remove. It must exceed the
-	// time for which clients retry a send. Defaults to [DefaultPruneAge]; at least an hour.
+	// PruneAge is the least age of messages that [Tracker.Prune] may remove, and [Tracker.Compact]
+	// may compact. It must exceed the time for which clients retry a send. Defaults to
+	// [DefaultPruneAge]; at least an hour.
 	PruneAge time.Duration
 
 	// Logger gets what an operator must act on: events that nobody publishes, a failing endpoint,
