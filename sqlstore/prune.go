@@ -175,6 +175,7 @@ type forgotten struct {
 	flags []string        // numbers of readers
 	own   map[int64]int64 // by reader's number: up to which seq
 	marks int             // so many
+	last  int64           // the seq up to which messages are gone
 }
 
 func (f forgotten) none() bool { return len(f.flags) == 0 && f.marks == 0 }
@@ -182,6 +183,7 @@ func (f forgotten) more() bool { return len(f.flags) == mostForgot || f.marks ==
 
 // findForgotten finds what is to be forgotten of the messages up to a seq.
 func (s *session) findForgotten(ctx context.Context, q delivery.DBTX, conv, last int64) (f forgotten, err error) {
+	f.last = last
 	f.flags, err = query(ctx, q, scanString, s.say(`
 SELECT reader FROM delivery_readers /*! FORCE INDEX (PRIMARY) */ WHERE conv = ? AND flag BETWEEN 1 AND ? LIMIT ?`), conv, last, mostForgot)
 	if err != nil {
@@ -200,10 +202,10 @@ WHERE p.conv = ? LIMIT ?`), last, conv, mostForgot)
 	return f, err
 }
 
-// forget removes what was found.
+// forget removes what was found, and no flag that was set since.
 func (s *session) forget(ctx context.Context, q delivery.DBTX, f forgotten) error {
 	if len(f.flags) > 0 {
-		if err := s.exec(ctx, q, "UPDATE delivery_readers SET flag = 0 WHERE reader IN ("+strings.Join(f.flags, ", ")+")"); err != nil {
+		if err := s.exec(ctx, q, "UPDATE delivery_readers SET flag = 0 WHERE reader IN ("+strings.Join(f.flags, ", ")+") AND flag <= ?", f.last); err != nil {
 			return err
 		}
 	}
