@@ -99,7 +99,16 @@ func holdSessions(t *testing.T, open func(t *testing.T, url string) view) {
 		bob.visit(fmt.Sprintf("%s/bob?dwell=%d", app.URL, dwell))
 		waitIn(t, bob, `window.room?.loaded`)
 	}
-	for range *sessions {
+	noted := func(kind string) map[string]bool {
+		ids := make(map[string]bool)
+		for _, id := range strings.Fields(bob.eval(`Object.keys(localStorage).flatMap((key) =>
+			key.startsWith('witness/' + %s + '/') ? [key.split('/')[2]] : []).join(' ')`, kind)) {
+			ids[id] = true
+		}
+		return ids
+	}
+	some := false // something was read; in WebKit few messages are
+	for n := 0; n < *sessions || !some && n < 10**sessions; n++ {
 		write()
 		visit()
 		for range random.IntN(7) {
@@ -127,17 +136,10 @@ func holdSessions(t *testing.T, open func(t *testing.T, url string) view) {
 			}
 			bob.eval(`new Promise((done) => setTimeout(done, %s))`, random.IntN(220))
 		}
+		some = some || len(noted("read")) > 0
 		bob.visit("about:blank")
 	}
 	visit()
-	noted := func(kind string) map[string]bool {
-		ids := make(map[string]bool)
-		for _, id := range strings.Fields(bob.eval(`Object.keys(localStorage).flatMap((key) =>
-			key.startsWith('witness/' + %s + '/') ? [key.split('/')[2]] : []).join(' ')`, kind)) {
-			ids[id] = true
-		}
-		return ids
-	}
 	taken := noted("read")
 	waitIn(t, bob, `!Object.keys(localStorage).some((key) => key.startsWith('delivery/'))`)
 	stored := eval[map[string]bool](alice, `(async () => {
@@ -162,7 +164,7 @@ func holdSessions(t *testing.T, open func(t *testing.T, url string) view) {
 			t.Errorf("seed %d: %s was read and is not stored as such", seed, id)
 		}
 	}
-	t.Logf("%d sessions, %d messages, %d on the screen, %d read", *sessions, len(stored), len(seen), reads)
+	t.Logf("%d messages, %d on the screen, %d read", len(stored), len(seen), reads)
 	if reads == 0 || reads == len(stored) {
 		t.Errorf("of %d messages %d were read, want some", len(stored), reads)
 	}
