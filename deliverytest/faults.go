@@ -44,8 +44,8 @@ func LosingStore(store delivery.Store, fault Fault) delivery.Store {
 }
 
 // faultyStore is a [delivery.ParallelStore], a [delivery.SweepStore], a [delivery.Keeper], a
-// [delivery.FailureStore], a [delivery.OverdueStore] and a [delivery.HourStore] over any store: over
-// one that is none of them, it does what the Tracker does with such a store.
+// [delivery.FailureStore], a [delivery.OverdueStore] and a [delivery.HourStore] over any store:
+// over one that is none of them, it does what the Tracker does with such a store.
 type faultyStore struct {
 	store         delivery.Store
 	before, after Fault

@@ -71,7 +71,8 @@ func TestFunnel(t *testing.T) {
 			if want := time.Date(1999, 12, 31, 21, 0, 0, 0, time.UTC); len(store.asked) != 1 || !store.asked[0].Equal(want) {
 				t.Errorf("it asked for the hours from %v, want %v", store.asked, want)
 			}
-			// A plot is 210 high and ends at 232, that of times 170 and at 192. The scales reach to 1,500, 200 and 3.
+			// A plot is 210 high and ends at 232, that of times 170 and at 192. The scales reach to
+			// 1,500, 200 and 3.
 			want := []string{
 				"sent 809.65 218 14", "delivered 809.65 225 7", "read 809.65 228.5 3.5", "sent 919.15 36 196", "delivered 919.15 231.02 0.98", "read 919.15 231.86 0.14",
 				"time 82.52 191.15 0.85", "time 343.32 22 170", "time 669.32 22 170",

@@ -132,8 +132,8 @@ func (c *conversation) prune(p delivery.Pruning) []*message {
 	return gone
 }
 
-// compact forgets the times of messages that have changed since the last time, in the order in which
-// they did, up to one that was sent later, and returns their number.
+// compact forgets the times of messages that have changed since the last time, in the order in
+// which they did, up to one that was sent later, and returns their number.
 func (c *conversation) compact(x delivery.Compaction) (n int) {
 	changed := slices.DeleteFunc(slices.Clone(c.messages), func(m *message) bool { return m.Version <= c.compacted })
 	slices.SortFunc(changed, func(a, b *message) int { return cmp.Compare(a.Version, b.Version) })

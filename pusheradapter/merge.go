@@ -37,9 +37,10 @@ func merge(events []delivery.Event, may func(a, b delivery.Event) bool) []parcel
 // never is for events that must come as they were committed.
 func never(_, _ delivery.Event) bool { return false }
 
-// consecutive is for events on their conversation's channel. One that excludes the same socket and
-// goes on where another ends makes one event with it, as if they had been committed together. A
-// replayed one, whose versions are later than it says, is not gone on with: updates stand in order.
+// consecutive reports whether an event on its conversation's channel can make one event with the
+// one before it, as if they had been committed together: both exclude the same socket, and the
+// versions go on. After a replayed event, whose updates have later versions, they do not: updates
+// stand in order.
 func consecutive(a, b delivery.Event) bool {
 	return a.Except == b.Except && b.From == a.To+1 &&
 		len(a.Updates) > 0 && a.Updates[len(a.Updates)-1].Version < b.From

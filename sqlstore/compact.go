@@ -25,8 +25,8 @@ func (s *Store) Compact(ctx context.Context, c delivery.Compaction) (result deli
 	return result, nil
 }
 
-// mostCompacted is how many receipts and failures one call of Compact looks at, if its messages have
-// more than one.
+// mostCompacted is how many receipts and failures one call of Compact looks at, if its messages
+// have more than one.
 const mostCompacted = 5000
 
 // changed is what is to be compacted of a conversation.

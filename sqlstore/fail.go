@@ -101,8 +101,8 @@ func (s *session) fail(ctx context.Context, q delivery.DBTX, f delivery.NewFailu
 	return result, claimed, err
 }
 
-// failing returns how things stand with a user and a message, nil if there is no such message in the
-// conversation.
+// failing returns how things stand with a user and a message, nil if there is no such message in
+// the conversation.
 func (s *session) failing(ctx context.Context, q delivery.DBTX, conversation int64, message, user string) (*failing, error) {
 	columns := func(b *failing) []any {
 		columns := append([]any{&b.key, &b.version, orZero[int64]{&b.roster}}, headerColumns(&b.header)...)

@@ -12,8 +12,9 @@ import (
 //
 // A network can drop a connection without telling either end. Such a connection looks like any
 // other until it is used, and then takes all the time that the call has. Such connections seldom
-// come alone. So after a call had no answer for a second until its ctx ended, all idle connections
-// are asked at the same time before any other call takes one. Those that do not answer are closed.
+// come alone. So when a call had no answer for a second until its ctx ended, the pool asks all idle
+// connections at the same time, before any other call takes one, and closes those that do not
+// answer.
 type pool struct {
 	*sql.DB
 	local   bool          // no network is in between
@@ -50,7 +51,8 @@ func newPool(db *sql.DB, local bool) *pool {
 	return &pool{DB: db, local: local, sifting: make(chan struct{}, 1)}
 }
 
-// take takes a connection. Whoever has it calls done.
+// take returns a connection, and done, which the caller calls when the connection is no longer
+// needed.
 func (p *pool) take(ctx context.Context) (conn *sql.Conn, done func(), err error) {
 	if p.local {
 		if conn, err = p.Conn(ctx); err != nil {

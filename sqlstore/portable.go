@@ -72,8 +72,8 @@ func (d *dialect) storedUpTo(ctx context.Context, q delivery.DBTX, from, to int6
 	return append(last, to)[0], err
 }
 
-// keepOnConflict is [dialect.keep] of Postgres and SQLite, which wants the WHERE to tell this ON from
-// that of a join.
+// keepOnConflict is [dialect.keep] of Postgres and SQLite, which wants the WHERE to tell this ON
+// from that of a join.
 func keepOnConflict(string) string { return " WHERE true\nON CONFLICT DO NOTHING" }
 
 // exec executes a statement that is written once for all dialects.

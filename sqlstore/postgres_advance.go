@@ -98,8 +98,8 @@ LEFT JOIN told ON told.conv = mark.conv AND told.first = step.version`
 // pgAdvanceOne is pgAdvance for one mark, in 0.5× the time and in few steps, as starting one costs
 // more than running it: $1 message, $2 user, $3 socket, $4 status, $5 at, $6 admitted, $7 the
 // lease's length, $8 its token, $9 the trace, $10 the conversation that it is admitted to. A mark
-// of an open message by a user whom the conversation does not know comes back untouched, and so does
-// one of a message with failures: these are left to pgAdvance.
+// of an open message by a user whom the conversation does not know comes back untouched, and so
+// does one of a message with failures: these are left to pgAdvance.
 var pgAdvanceOne = `
 WITH mark AS MATERIALIZED (
 	SELECT m.id, m.conv, m.seq, m.roster, m.total, m.readers, m.quorum, m.sent_at, c.id AS conversation, c.version AS seen, c.drops, ` + pgAuthor + ` AS author, p.reader, p.flag,

@@ -13,8 +13,8 @@ import (
 // may have, $4 the lease's length, $5 its token.
 //
 // It takes the rows of conversations as pgAdvance does: at the version and the drops that the
-// snapshot shows, the snapshot shows all receipts and failures, and all messages of the rosters that
-// lose one.
+// snapshot shows, the snapshot shows all receipts and failures, and all messages of the rosters
+// that lose one.
 //
 // Each event's id stands in the row of its first deletion.
 var pgDelete = `

@@ -62,7 +62,13 @@ func (s *session) prune(ctx context.Context, p delivery.Pruning) (result deliver
 	if err != nil || found == nil {
 		return result, err
 	}
-	if found.messages == 0 && found.forgotten.none() && !p.All {
+	if found.messages == 0 && !found.forgotten.none() {
+		// A reader's private mark may be under way, which nobody else is to wait for: no lock but the
+		// reader's.
+		result = delivery.PruningResult{Floor: found.floor, More: p.All || found.forgotten.more()}
+		return result, s.write(ctx, func(q delivery.DBTX) error { return s.forget(ctx, q, found.forgotten) })
+	}
+	if found.messages == 0 && !p.All {
 		return delivery.PruningResult{Floor: found.floor}, nil
 	}
 	err = s.write(ctx, func(q delivery.DBTX) error {
@@ -74,17 +80,12 @@ func (s *session) prune(ctx context.Context, p delivery.Pruning) (result deliver
 			result = delivery.PruningResult{Blocked: true}
 			return nil
 		}
-		result = delivery.PruningResult{Removed: found.messages, Floor: found.last, More: found.more || found.forgotten.more()}
+		result = delivery.PruningResult{Removed: found.messages, Floor: found.last, More: found.more || !found.forgotten.none()}
 		if found.messages > 0 {
 			result.More = result.More || p.All
-			if err := s.removePrefix(ctx, q, p.Conversation, found); err != nil {
-				return err
-			}
+			return s.removePrefix(ctx, q, p.Conversation, found)
 		}
-		if err := s.forget(ctx, q, found.forgotten); err != nil {
-			return err
-		}
-		if found.messages == 0 && p.All && !result.More {
+		if p.All && !result.More {
 			result.More, err = s.removeRest(ctx, q, found.conv)
 		}
 		return err

@@ -20,7 +20,8 @@ func (g *group) compact() {
 	}
 }
 
-// A compaction removes the rows that say no more than the reach, and keeps the others without times.
+// A compaction removes the rows that say no more than the reach, and keeps the others without
+// times.
 func TestACompactionRemovesTheRowsThatTheReachSays(t *testing.T) {
 	stores.Each(t, func(t *testing.T, e engines.Engine) {
 		g := newGroup(t, e)

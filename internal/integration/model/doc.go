@@ -1,14 +1,14 @@
 // Package model tests stores and the tracker over them against models that are too simple to be
 // wrong.
 //
-// One is a state machine: random sequences of sends, marks, failures, transactions, reads, flushes
-// to an endpoint that refuses and fails, replays and discards are run by the library, on every
-// store, and by a reference of a few lines. Whatever the library answers, and whatever it tells the
-// notifier, has to be what the reference says.
+// The first model is a state machine. The library, on every store, and a reference of a few lines
+// run random sequences of sends, marks, failures, transactions, reads, replays, discards, and
+// flushes to an endpoint that refuses and fails. Whatever the library answers, and whatever it
+// tells the notifier, has to be what the reference says.
 //
-// Another is for groups of many members, some of whom hide what they do: members join, leave, mark
-// one message or all up to one, in any order and repeatedly, dismiss, mark as unread, delete,
-// compact, fail to be reached, and are erased. Answers, counts, badges, lists, events and what a
+// The second model is for groups of many members, some of whom hide what they do. Members join,
+// leave, mark one message or all up to one, in any order and repeatedly, dismiss, mark as unread,
+// delete, compact, fail to be reached, and are erased. Answers, counts, badges, lists, events and what a
 // client that catches up holds have to be what the reference says, during the run and at its end.
 //
 // The third is for concurrency: workers mark and read the same receipts through two trackers, with
