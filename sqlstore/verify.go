@@ -35,12 +35,15 @@ FROM (
 	SELECT conv, seq, id, sender, roster, quorum, recipients, readers FROM delivery_messages /*! FORCE INDEX (PRIMARY) */
 	WHERE conv = ? AND seq > ? ORDER BY seq LIMIT ?
 ) m
+JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = m.conv
 JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq
 LEFT JOIN delivery_rosters g /*! FORCE INDEX (delivery_rosters_roster) */ ON g.roster = m.roster
 ORDER BY m.seq`
 }
 
-// countReceipts counts the receipts that show at least this status, with a row or without.
+// countReceipts counts the receipts that show at least this status, with a row or without. Only
+// Compact removes rows, and only those of messages that were sent at or before the version up to
+// which it came.
 func (d *dialect) countReceipts(status string) string {
 	return `(
 	SELECT COUNT(*) FROM delivery_receipts r /*! FORCE INDEX (PRIMARY) */
@@ -49,7 +52,7 @@ func (d *dialect) countReceipts(status string) string {
 	SELECT /*! STRAIGHT_JOIN */ COUNT(*) FROM delivery_members b /*! FORCE INDEX (PRIMARY) */` +
 		d.one("delivery_readers p", "delivery_readers_reader", "p.reader = b.reader") +
 		d.orNone("delivery_receipts r", "PRIMARY", "r.conv = m.conv AND r.seq = m.seq AND r.reader = b.reader AND r.version > 0") + `
-	WHERE b.roster = m.roster AND b.reader <> m.sender AND r.reader IS NULL AND ` + absent("p") + ` >= ` + status + `)`
+	WHERE b.roster = CASE WHEN m.seq <= c.compacted THEN m.roster END AND b.reader <> m.sender AND r.reader IS NULL AND ` + absent("p") + ` >= ` + status + `)`
 }
 
 // countFailures counts the failures of receipts at Sent, but for those that others do not see.
