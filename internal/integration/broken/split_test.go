@@ -21,10 +21,8 @@ import (
 // the other messages of the batch are.
 func TestATakenIDThatCannotBeReadFailsNoOther(t *testing.T) {
 	engines.Each(t, func(t *testing.T, e engines.Engine) {
-		database, behind := e.Database(t), e.Database(t)
+		database, behind := stores.Database(t, e), stores.Database(t, e)
 		plain := database.Open(t)
-		stores.Migrate(t, e, plain)
-		stores.Migrate(t, e, behind.Open(t))
 		split := &splitter{driver: plain.Driver(), dsn: database.DSN, standby: behind.DSN, reads: regexp.MustCompile(`^\s*SELECT (/\*! STRAIGHT_JOIN \*/ )?m\.id[^;]* m\.body`)}
 		db := sql.OpenDB(split)
 		t.Cleanup(func() { db.Close() })

@@ -18,9 +18,8 @@ import (
 // others rests on what they knew; no table has the name.
 func TestNoProcessKnowsAnErasedUser(t *testing.T) {
 	eachKind(t, func(t *testing.T, e engines.Engine) {
-		database := e.Database(t)
+		database := stores.Database(t, e)
 		db := database.Open(t)
-		stores.Migrate(t, e, db)
 		var trackers [3]*delivery.Tracker
 		for i := range trackers {
 			tracker, err := delivery.New(stores.Open(t, e, database.Open(t)), new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})

@@ -151,9 +151,8 @@ func TestHoursWithoutMessagesArePassedOver(t *testing.T) {
 
 func TestProcessesShareTheHours(t *testing.T) {
 	eachKind(t, func(t *testing.T, e engines.Engine) {
-		database := e.Database(t)
+		database := stores.Database(t, e)
 		c := &counter{T: t, db: database.Open(t)}
-		stores.Migrate(t, e, c.db)
 		c.store = stores.Open(t, e, c.db)
 		c.sendHourly()
 		var all atomic.Int64

@@ -27,9 +27,8 @@ func eachKind(t *testing.T, test func(t *testing.T, e engines.Engine)) {
 func TestARosterIsGoneWithItsLastMessageAndNeverBefore(t *testing.T) {
 	const rounds = 1000
 	eachKind(t, func(t *testing.T, e engines.Engine) {
-		database := e.Database(t)
+		database := stores.Database(t, e)
 		first, second := database.Open(t), database.Open(t)
-		stores.Migrate(t, e, first)
 		deleter, sender := stores.Open(t, e, first), stores.Open(t, e, second)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()

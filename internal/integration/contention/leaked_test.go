@@ -22,9 +22,8 @@ func TestLeakedTransactionsTakeNoConnectionsOfTheStores(t *testing.T) {
 			return // an open transaction locks the whole database
 		}
 		const leaks, pool = 20, 6
-		database := e.Database(t)
+		database := stores.Database(t, e)
 		appDB, db := database.Open(t), database.Open(t) // the leaks have connections of their own
-		stores.Migrate(t, e, appDB)
 		db.SetMaxOpenConns(pool)
 		store := &turnedAway{Store: stores.Open(t, e, db)}
 		app, tracker := stores.Tracker(t, stores.Open(t, e, appDB)), stores.Tracker(t, store)

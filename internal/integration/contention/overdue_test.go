@@ -36,9 +36,8 @@ func TestEverybodyWhoIsOverdueIsReminded(t *testing.T) {
 	const conversations, old, young, limit, step = 100, 9000, 1000, 200, 500
 	rule := delivery.OverdueRule{Name: "mail", Status: delivery.Delivered, After: 2 * time.Second, For: delivery.ForRecipient, Lease: 3 * time.Second}
 	eachKind(t, func(t *testing.T, e engines.Engine) {
-		database := e.Database(t)
+		database := stores.Database(t, e)
 		admin := database.Open(t)
-		stores.Migrate(t, e, admin)
 		var all [3]skewed
 		var trackers [3]*delivery.Tracker
 		for i, by := range []time.Duration{-10 * time.Minute, 0, 10 * time.Minute} {

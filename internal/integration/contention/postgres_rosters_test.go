@@ -74,13 +74,12 @@ func TestPostgresTransactionsThatMakeRostersHoldTheirConversationsOnly(t *testin
 func TestPostgresMakesARosterOnceAndLeavesNoMessageWithoutOne(t *testing.T) {
 	const rounds = 200
 	e := engines.First(engines.Postgres)
-	database := e.Database(t)
+	database := stores.Database(t, e)
 	var pools [2]*sql.DB
 	for i := range pools {
 		pools[i] = database.Open(t)
 		pools[i].SetMaxIdleConns(8)
 	}
-	stores.Migrate(t, e, pools[0])
 	all := users(40)
 	sets := map[string][]string{}
 	for round := range rounds {

@@ -18,8 +18,7 @@ import (
 // removes it, and what the others do next is judged by what is there.
 func TestNoProcessAnswersByWhatWasPruned(t *testing.T) {
 	eachKind(t, func(t *testing.T, e engines.Engine) {
-		database := e.Database(t)
-		stores.Migrate(t, e, database.Open(t))
+		database := stores.Database(t, e)
 		var trackers [3]*delivery.Tracker
 		for i := range trackers {
 			tracker, err := delivery.New(stores.Open(t, e, database.Open(t)), new(deliverytest.Recorder), &delivery.Options{OpenConversations: true})

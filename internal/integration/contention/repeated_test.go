@@ -13,9 +13,8 @@ import (
 // says: a reader that keeps SQLite's commit from its lock for a while makes it conflict.
 func TestAnUpToMarkThatIsRepeatedIsStored(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, e engines.Engine) {
-		database := e.Database(t)
+		database := stores.Database(t, e)
 		db := database.SQLite(t, "immediate", "busy_timeout(0)").Open(t)
-		stores.Migrate(t, e, db)
 		store := stores.Open(t, e, db)
 		message := delivery.NewMessage{
 			Header: delivery.Header{ID: "m", Conversation: "c", Sender: "alice", Total: 1, Quorum: 1, SentAt: time.Now()},

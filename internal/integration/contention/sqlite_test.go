@@ -29,8 +29,7 @@ func eachSQLite(t *testing.T, test func(t *testing.T, e engines.Engine)) {
 // in between.
 func TestSQLiteTransactionsBegunWithoutALockWaitForIt(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, e engines.Engine) {
-		database := e.Database(t)
-		stores.Migrate(t, e, database.Open(t))
+		database := stores.Database(t, e)
 		db := database.SQLite(t, "deferred", "busy_timeout(60000)").Open(t)
 		store := stores.Open(t, e, db)
 		const callers, calls = 8, 10
@@ -78,9 +77,8 @@ func TestSQLiteTransactionsThatReadFirstNeedTheLockAtBegin(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, e engines.Engine) {
 		for txlock, busy := range map[string]bool{"deferred": true, "immediate": false} {
 			t.Run(txlock, func(t *testing.T) {
-				database := e.Database(t)
+				database := stores.Database(t, e)
 				db := database.SQLite(t, txlock, "busy_timeout(5000)", "journal_mode(WAL)").Open(t)
-				stores.Migrate(t, e, db)
 				store := stores.Open(t, e, db)
 				message := func(id string) []delivery.NewMessage {
 					return []delivery.NewMessage{{Header: delivery.Header{ID: id, Conversation: "c", Sender: "alice", Open: true, Quorum: 1}}}
@@ -118,9 +116,8 @@ func TestSQLiteWaitsForOtherWritersUntilTheContextEnds(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, e engines.Engine) {
 		for _, patience := range []string{"busy_timeout(0)", "busy_timeout(60000)"} {
 			t.Run(patience, func(t *testing.T) {
-				database := e.Database(t)
+				database := stores.Database(t, e)
 				others := database.Open(t)
-				stores.Migrate(t, e, others)
 				db := database.SQLite(t, "deferred", patience).Open(t)
 				store := stores.Open(t, e, db)
 				message := []delivery.NewMessage{{Header: delivery.Header{ID: "m", Conversation: "c", Sender: "alice", Open: true, Quorum: 1}}}
@@ -167,11 +164,10 @@ func TestSQLiteWaitsForOtherWritersUntilTheContextEnds(t *testing.T) {
 // A database in memory is gone with its connection, so a call whose context ends may not cost it.
 func TestSQLiteKeepsItsConnectionWhenAContextEnds(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, e engines.Engine) {
-		database := e.Database(t)
+		database := stores.Database(t, e)
 		database.DSN = "file::memory:"
 		db := database.Open(t)
 		db.SetMaxOpenConns(1)
-		stores.Migrate(t, e, db)
 		store := stores.Open(t, e, db)
 		for i := range 300 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*50*time.Microsecond)

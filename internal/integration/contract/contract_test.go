@@ -20,8 +20,7 @@ func TestSQLStoreKeepsTheContract(t *testing.T) {
 			return stores.Open(t, e, pool)
 		}
 		deliverytest.TestStore(t, func(t *testing.T) delivery.Store {
-			database = e.Database(t)
-			stores.Migrate(t, e, database.Open(t))
+			database = stores.Database(t, e)
 			return open(t)
 		}, &deliverytest.StoreOptions{
 			Reopen: func(t *testing.T, _ delivery.Store) delivery.Store {

@@ -19,9 +19,8 @@ import (
 // Open returns a pool on a migrated database, and a Cutter that says when its connections break.
 func Open(t testing.TB, e engines.Engine) (*sql.DB, *Cutter) {
 	t.Helper()
-	database := e.Database(t)
+	database := stores.Database(t, e)
 	plain := database.Open(t)
-	stores.Migrate(t, e, plain)
 	cut := &Cutter{Database: database, driver: plain.Driver()}
 	db := sql.OpenDB(cut)
 	t.Cleanup(func() { db.Close() })

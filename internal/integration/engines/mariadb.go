@@ -42,6 +42,8 @@ var mariadb = product{
 		return changed(admin, func(c *mysql.Config) { c.DBName = database })
 	},
 	drop: "DROP DATABASE %s",
+
+	unsynced: []string{"--innodb-flush-method=nosync", "--sync-frm=0"},
 }
 
 // foundRows makes the server count matched rows as affected, and the driver put arguments into the

@@ -19,7 +19,7 @@ type Pooler struct{ server *Server }
 // removed at the end of the test.
 func Pgbouncer(t testing.TB) *Pooler {
 	t.Helper()
-	admin, err := url.Parse(sharedAdmin(t, Postgres))
+	admin, err := url.Parse(share(t, Postgres).dsn)
 	if err != nil {
 		t.Fatalf("%s is not a URL", postgres.env) // nothing of it, it may hold a password
 	}

@@ -59,6 +59,8 @@ var postgres = product{
 		return u.String(), nil
 	},
 	drop: "DROP DATABASE %s WITH (FORCE)",
+
+	unsynced: []string{"-c", "fsync=off"},
 }
 
 // simpleProtocol makes pgx send no prepared statements, as apps do behind some connection poolers.

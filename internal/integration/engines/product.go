@@ -3,7 +3,6 @@ package engines
 import (
 	"crypto/rand"
 	"database/sql"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +31,8 @@ type product struct {
 	admin  func(*Server) string                         // is the administrator's DSN
 	dsn    func(admin, database string) (string, error) // is that of another database on the same server
 	drop   string                                       // is the statement for the database %s; open connections must not stop it
+
+	unsynced []string // are flags with which the server does not wait for the disk
 }
 
 var products = map[Kind]*product{Postgres: &postgres, MySQL: &mariadb}
@@ -39,28 +40,19 @@ var products = map[Kind]*product{Postgres: &postgres, MySQL: &mariadb}
 // create makes an empty database on the administrator's server and returns its name.
 func (p *product) create(t testing.TB, admin string) (name string) {
 	t.Helper()
-	name = "delivery_" + strings.ToLower(rand.Text())
-	p.execute(t, admin, "CREATE DATABASE "+name)
-	return name
-}
-
-// remove drops a database that create made.
-func (p *product) remove(t testing.TB, admin, name string) {
-	t.Helper()
-	p.execute(t, admin, fmt.Sprintf(p.drop, name))
-}
-
-func (p *product) execute(t testing.TB, admin, statement string) {
-	t.Helper()
 	db, err := sql.Open(p.driver, admin)
 	if err != nil {
 		t.Fatalf("connecting to %s: %v", p.name, err)
 	}
 	defer db.Close()
-	if _, err := db.Exec(statement); err != nil {
-		t.Fatalf("%s: %s: %v", p.name, statement, err)
+	name = newName()
+	if _, err := db.Exec("CREATE DATABASE " + name); err != nil {
+		t.Fatalf("%s: %v", p.name, err)
 	}
+	return name
 }
+
+func newName() string { return "delivery_" + strings.ToLower(rand.Text()) }
 
 // find returns the paths of p's programs by name, nil if one is nowhere.
 func (p *product) find() map[string]string {

@@ -39,10 +39,9 @@ func inMemory() subject {
 
 func inDatabase(t *testing.T, e engines.Engine) (s subject) {
 	t.Helper()
-	database := e.Database(t)
+	database := stores.Database(t, e)
 	for i := range s.stores {
 		s.db = database.Open(t)
-		stores.Migrate(t, e, s.db)
 		s.stores[i] = stores.Open(t, e, s.db)
 	}
 	return s

@@ -138,9 +138,8 @@ var ofNotes = map[engines.Kind][]string{
 
 func newWorld(t *testing.T, e engines.Engine) *world {
 	t.Helper()
-	w := &world{Database: e.Database(t), events: new(deliverytest.Recorder)}
+	w := &world{Database: stores.Database(t, e), events: new(deliverytest.Recorder)}
 	w.db = w.Open(t)
-	stores.Migrate(t, e, w.db)
 	for _, statement := range ofNotes[e.Kind] {
 		_, err := w.db.Exec(statement)
 		must(t, err)

@@ -68,9 +68,8 @@ type options struct {
 
 func newApp(t *testing.T, e engines.Engine, o options) *app {
 	t.Helper()
-	database := e.Database(t)
+	database := stores.Database(t, e)
 	a := &app{db: database.Open(t), database: database, pusher: pushertest.NewServer(t), options: o}
-	stores.Migrate(t, e, a.db)
 	pool := a.db
 	if o.pool != nil {
 		pool = o.pool(database, t)

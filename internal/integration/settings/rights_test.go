@@ -17,9 +17,8 @@ import (
 
 func TestPostgresNeedsTheRightsThatTheDocsNameAndNoOthers(t *testing.T) {
 	e := engines.All[slices.IndexFunc(engines.All, func(e engines.Engine) bool { return e.Driver == "pgx" })]
-	database := e.Database(t)
+	database := stores.Database(t, e)
 	owner := database.Open(t)
-	stores.Migrate(t, e, owner)
 	must := func(err error) {
 		t.Helper()
 		if err != nil {

@@ -52,9 +52,14 @@ func EachPostgres(t *testing.T, test func(t *testing.T, db *sql.DB, store *sqlst
 // Migrated returns a pool on a fresh database with the tables in it, and a store on it.
 func Migrated(t testing.TB, e engines.Engine) (*sql.DB, *sqlstore.Store) {
 	t.Helper()
-	db := e.Open(t)
-	Migrate(t, e, db)
+	db := Database(t, e).Open(t)
 	return db, Open(t, e, db)
+}
+
+// Database makes a database with the tables in it.
+func Database(t testing.TB, e engines.Engine) engines.Database {
+	t.Helper()
+	return e.Filled(t, func(db *sql.DB) error { return sqlstore.Migrate(t.Context(), db, Dialects[e.Kind]) })
 }
 
 // Migrate makes the tables in a database.

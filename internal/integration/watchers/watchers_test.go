@@ -53,8 +53,7 @@ func (w *world) tracker() *delivery.Tracker { return w.trackers[w.turn.Add(1)%in
 // newWorld makes a world on a fresh database, with a relay for each of its two trackers.
 func newWorld(t *testing.T, e engines.Engine, size int, habit habit, seed uint64) *world {
 	t.Helper()
-	db := e.Open(t)
-	stores.Migrate(t, e, db)
+	db := stores.Database(t, e).Open(t)
 	server, err := pushertest.New(nil)
 	must(t, err)
 	t.Cleanup(server.Close)
