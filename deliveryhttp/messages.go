@@ -40,8 +40,10 @@ func (h *Handler) sendNew(ctx context.Context, draft delivery.Draft) (_ delivery
 	if err := h.tracker.Authorize(ctx, draft.Sender, delivery.ToSend, draft.Conversation); err != nil {
 		return delivery.Message{}, err
 	}
-	if draft.Audience, err = h.opts.Audience(ctx, draft); err != nil {
-		return delivery.Message{}, fmt.Errorf("asking for the audience: %w", err)
+	if draft.Audience, err = h.opts.Audience(ctx, draft); errors.Is(err, delivery.ErrForbidden) {
+		return delivery.Message{}, err
+	} else if err != nil {
+		return delivery.Message{}, fmt.Errorf("%w: asking for the audience: %w", internal, err)
 	}
 	return h.tracker.Send(ctx, draft)
 }

@@ -107,6 +107,8 @@ func TestSend(t *testing.T) {
 			{"the sender has left", delivery.ErrForbidden, delivery.Audience{}, nil, 403, "forbidden"},
 			{"the rule fails", directory, delivery.Audience{}, nil, 500, "internal"},
 			{"the directory fails", nil, delivery.Audience{}, directory, 500, "internal"},
+			{"the directory does not find what it needs", nil, delivery.Audience{}, fmt.Errorf("directory: %w", delivery.ErrNotFound), 500, "internal"},
+			{"the directory is asked for what is invalid", nil, delivery.Audience{}, &delivery.InvalidError{Field: "conversation", Reason: "is empty"}, 500, "internal"},
 			{"the directory refuses", nil, delivery.Audience{}, delivery.ErrForbidden, 403, "forbidden"},
 			{"the directory says what is no user", nil, delivery.Audience{Recipients: []string{""}}, nil, 500, "internal"},
 			{"the directory says nothing", nil, delivery.Audience{}, nil, 500, "internal"},

@@ -33,10 +33,11 @@
 //	delivery.breaker.state        gauge             {state}    delivery.breaker
 //	delivery.relay.running        gauge             {relay}
 //
-// delivery.receipts counts the receipts that advanced, by all marks. delivery.time_to_delivered and
-// delivery.time_to_read are measured for single marks, from the sending of a message to the step of
-// a recipient, and not for up-to marks. What others may not see of a mark ([delivery.Actor.Hide])
-// is in delivery.marks only.
+// delivery.receipts counts the receipts that advanced, by marks of which others may see everything.
+// A mark that hides something ([delivery.Actor.Hide]) is in delivery.marks only, even if others see
+// that the message was delivered. delivery.time_to_delivered and delivery.time_to_read are measured
+// for single marks, from the sending of a message to the step of a recipient, and not for up-to
+// marks.
 //
 // The gauges are read from the tracker by [Telemetry.Watch], with one call of
 // [delivery.Tracker.Backlog] at each collection. The outbox is shared by all processes, so take the

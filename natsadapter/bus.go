@@ -108,6 +108,7 @@ func (b *Bus) subscribe(ctx context.Context, hear func(delivery.Event)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer whenBroken(b.conn, func() { cancel(errBroke) }, nats.DISCONNECTED, nats.RECONNECTING, nats.CLOSED)()
+	before := b.conn.LastError()
 	subscription, err := b.conn.SubscribeSync(b.opts.Subject)
 	if err != nil {
 		return err
@@ -116,7 +117,7 @@ func (b *Bus) subscribe(ctx context.Context, hear func(delivery.Event)) error {
 	if err := b.ping(ctx); err != nil {
 		return cmp.Or(context.Cause(ctx), err)
 	}
-	if err := forbidden(b.conn, "Subscription to", b.opts.Subject); err != nil {
+	if err := forbidden(b.conn, before, "Subscription to", b.opts.Subject); err != nil {
 		return err
 	}
 	hear(delivery.Event{})

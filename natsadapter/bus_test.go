@@ -177,6 +177,11 @@ func TestWhatTheServerDoesNotPermitIsAnError(t *testing.T) {
 	if err := other.Publish(t.Context(), []delivery.Event{event(1, 0)}); err != nil {
 		t.Errorf("to what is permitted Publish returned %v", err)
 	}
+	broker.reload(func(o *server.Options) { o.Users = []*server.User{{Username: "reader", Password: "x"}} })
+	if err := bus.Publish(t.Context(), []delivery.Event{event(1, 0)}); err != nil {
+		t.Errorf("once it is permitted Publish returned %v", err)
+	}
+	listen(t, bus)
 }
 
 func TestWhatIsNoEventEndsTheSubscription(t *testing.T) {

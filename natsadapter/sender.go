@@ -96,6 +96,7 @@ func (c core) conn() *nats.Conn { return c.c }
 // send publishes the messages and has the server answer a ping: it reads what a connection brings
 // in order.
 func (c core) send(ctx context.Context, messages []*nats.Msg) error {
+	before := c.c.LastError()
 	for _, m := range messages {
 		if err := c.c.PublishMsg(m); err != nil {
 			return err
@@ -105,7 +106,7 @@ func (c core) send(ctx context.Context, messages []*nats.Msg) error {
 		return err
 	}
 	for _, m := range messages {
-		if err := forbidden(c.c, "Publish to", m.Subject); err != nil {
+		if err := forbidden(c.c, before, "Publish to", m.Subject); err != nil {
 			return err
 		}
 	}
@@ -113,10 +114,12 @@ func (c core) send(ctx context.Context, messages []*nats.Msg) error {
 }
 
 // forbidden returns the error of a server that does not permit to publish or to subscribe. It says
-// so beside the protocol: a publish that it drops looks to the client like any other.
-func forbidden(conn *nats.Conn, what, subject string) error {
+// so beside the protocol: a publish that it drops looks to the client like any other. The
+// connection keeps an error after the server's permissions were changed, so the one that it had
+// before says nothing.
+func forbidden(conn *nats.Conn, before error, what, subject string) error {
 	err := conn.LastError()
-	if errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(strings.ToLower(err.Error()), strings.ToLower(fmt.Sprintf("%s %q", what, subject))) {
+	if err != before && errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(strings.ToLower(err.Error()), strings.ToLower(fmt.Sprintf("%s %q", what, subject))) {
 		return err
 	}
 	return nil

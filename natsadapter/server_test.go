@@ -67,6 +67,18 @@ func (b *broker) restart() {
 	b.start()
 }
 
+// reload changes options of the server that it takes in while it runs.
+func (b *broker) reload(set func(*server.Options)) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	set(&b.opts)
+	opts := b.opts
+	if err := b.server.ReloadOptions(&opts); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // connect returns a connection of one process.
 func (b *broker) connect(opts ...nats.Option) *nats.Conn {
 	return connect(b.t, b.server.Addr().String(), opts...)

@@ -44,7 +44,9 @@ func (h *authHandler) refuse(w http.ResponseWriter, r *http.Request, err error) 
 	switch {
 	case !errors.As(err, &refused):
 		refused = internalError
-		h.opts.Logger.ErrorContext(r.Context(), "pusheradapter: authorizing a channel failed", "error", err)
+		if r.Context().Err() == nil { // else the client has left
+			h.opts.Logger.ErrorContext(r.Context(), "pusheradapter: authorizing a channel failed", "error", err)
+		}
 	case refused.reason != "":
 		h.logRefusal(r, refused)
 	}

@@ -90,8 +90,14 @@ func within(ctx context.Context, call func() error) error {
 	}
 }
 
-// errSilent says that a subscription's connection broke without a word.
-var errSilent = errors.New("redisadapter: the connection gives no answer")
+var (
+	// errSilent says that a subscription's connection broke without a word.
+	errSilent = errors.New("redisadapter: the connection gives no answer")
+
+	// errReplaced says that go-redis has subscribed again on another connection, which it does
+	// when a ping finds the connection broken, and says nothing.
+	errReplaced = errors.New("redisadapter: the connection was replaced")
+)
 
 // Subscribe implements [delivery.Bus]. It returns an error when its connection breaks: events are
 // lost until the next Subscribe. If hear takes too long, Redis breaks the connection once its limit
@@ -110,8 +116,12 @@ func (b *Bus) subscribe(ctx context.Context, hear func(delivery.Event)) error {
 	subscription := b.client.Subscribe(ctx, b.opts.Channel)
 	defer subscription.Close()
 	defer context.AfterFunc(ctx, func() { subscription.Close() })()
-	if _, err := subscription.Receive(ctx); err != nil {
+	answer, err := subscription.ReceiveTimeout(ctx, 3*b.opts.Ping)
+	if err != nil {
 		return err
+	}
+	if _, ok := answer.(*redis.Subscription); !ok {
+		return fmt.Errorf("the answer to SUBSCRIBE is a %T", answer)
 	}
 	hear(delivery.Event{})
 
@@ -125,20 +135,30 @@ func (b *Bus) subscribe(ctx context.Context, hear func(delivery.Event)) error {
 			return cmp.Or(context.Cause(ctx), err)
 		}
 		heard.Store(true)
-		message, ok := received.(*redis.Message)
-		if !ok {
-			continue // an answer to a ping
-		}
-		var events []delivery.Event
-		if err := json.Unmarshal([]byte(message.Payload), &events); err != nil {
-			return fmt.Errorf("decoding events: %w", err) // its events are lost
-		}
-		for _, event := range events {
-			if event.Kind.Valid() && ctx.Err() == nil {
-				hear(event)
+		switch received := received.(type) {
+		case *redis.Pong:
+		case *redis.Message:
+			if err := tell(ctx, received.Payload, hear); err != nil {
+				return err // its events are lost
 			}
+		default: // a *redis.Subscription
+			return errReplaced
 		}
 	}
+}
+
+// tell passes the events of a message on.
+func tell(ctx context.Context, payload string, hear func(delivery.Event)) error {
+	var events []delivery.Event
+	if err := json.Unmarshal([]byte(payload), &events); err != nil {
+		return fmt.Errorf("decoding events: %w", err)
+	}
+	for _, event := range events {
+		if event.Kind.Valid() && ctx.Err() == nil {
+			hear(event)
+		}
+	}
+	return nil
 }
 
 // watch pings a subscription, and closes it if nothing comes.

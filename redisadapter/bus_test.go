@@ -1,9 +1,12 @@
 package redisadapter_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -203,6 +206,93 @@ func TestASubscriptionWhoseConnectionIsSilentEnds(t *testing.T) {
 		}
 	case <-time.After(30 * time.Second):
 		t.Error("Subscribe goes on")
+	}
+}
+
+func TestASubscriptionWhoseConnectionWasReplacedEnds(t *testing.T) {
+	const ping = 300 * time.Millisecond
+	server := redisserver.Start(t)
+	heard := newHearing(t, redisadapter.NewBus(newClient(t, server), &redisadapter.BusOptions{Ping: ping}))
+	busy, release := make(chan struct{}), make(chan struct{})
+	heard.delay = sync.OnceFunc(func() {
+		close(busy)
+		<-release
+	})
+	bus := redisadapter.NewBus(newClient(t, server), nil)
+	if err := bus.Publish(t.Context(), []delivery.Event{event(1, 0)}); err != nil {
+		t.Fatal(err)
+	}
+	<-busy
+	if err := newClient(t, server).Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub").Err(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * ping / 2) // the second ping finds the connection broken, and the fourth would end the subscription
+	close(release)
+	select {
+	case err := <-heard.ended:
+		if err == nil {
+			t.Error("Subscribe returned nil")
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("Subscribe goes on")
+	}
+}
+
+func TestASubscriptionThatIsNeverConfirmedEnds(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go refuseAllButSubscribe(conn)
+		}
+	}()
+	client := redis.NewClient(&redis.Options{Addr: listener.Addr().String()})
+	defer client.Close()
+	bus := redisadapter.NewBus(client, &redisadapter.BusOptions{Ping: 50 * time.Millisecond})
+	ended := make(chan error, 1)
+	go func() {
+		ended <- bus.Subscribe(t.Context(), func(delivery.Event) { t.Error("it says that it has begun") })
+	}()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("Subscribe returned nil")
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("Subscribe goes on")
+	}
+}
+
+// refuseAllButSubscribe answers the commands of a connection with an error, and SUBSCRIBE not at
+// all.
+func refuseAllButSubscribe(conn net.Conn) {
+	defer conn.Close()
+	lines := bufio.NewScanner(conn)
+	for lines.Scan() { // "*2", and for each of its two strings "$9" and the string
+		var words int
+		if _, err := fmt.Sscanf(lines.Text(), "*%d", &words); err != nil {
+			return
+		}
+		var command []string
+		for range words {
+			if !lines.Scan() || !lines.Scan() {
+				return
+			}
+			command = append(command, lines.Text())
+		}
+		if strings.EqualFold(command[0], "subscribe") {
+			continue
+		}
+		if _, err := io.WriteString(conn, "-ERR unknown command\r\n"); err != nil {
+			return
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package redisadapter
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -71,7 +72,7 @@ func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 			continue
 		}
 		for _, data := range payloads {
-			message, err := json.Marshal(Message{Event: event.Kind.String(), Except: event.Except, Data: data})
+			message, err := marshal(Message{Event: event.Kind.String(), Except: event.Except, Data: data})
 			if err != nil {
 				return err // the data is JSON
 			}
@@ -88,4 +89,14 @@ func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 		}
 	}
 	return delivery.Refused(refused)
+}
+
+// marshal is [json.Marshal], without making the data longer: that escapes what means something in
+// HTML, once more than the data needs it.
+func marshal(m Message) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(m)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }

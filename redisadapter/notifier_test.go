@@ -3,6 +3,7 @@ package redisadapter_test
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -110,7 +111,8 @@ func TestAConversationHasAChannelOfItsOwn(t *testing.T) {
 	other := newGateway(t, server, "app:c2")
 	mine := newGateway(t, server, "app:c1")
 	notifier := redisadapter.NewNotifier(newClient(t, server), &redisadapter.NotifierOptions{Prefix: "app:"})
-	large := event(1, 60_000)
+	large := event(1, 0)
+	large.Updates[0].Body = strings.Repeat("<", 60_000)
 	for v := int64(2); v < 1000; v++ {
 		large.Updates = append(large.Updates, event(v, 0).Updates...)
 	}

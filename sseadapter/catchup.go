@@ -52,15 +52,15 @@ func (s *stream) start(ctx context.Context) error {
 			return err
 		}
 		if !said {
-			s.epoch = page.Epoch
+			s.epoch.Store(page.Epoch)
 		}
 	}
 	return nil
 }
 
-// hello tells the client its socket and where the stream begins, and then what it has missed.
-func (s *stream) hello(ctx context.Context) error {
-	hello := helloData{Socket: s.socket, Epoch: s.epoch, Versions: make(map[string]int64)}
+// greet tells the client its socket and where the stream stands.
+func (s *stream) greet() error {
+	hello := helloData{Socket: s.socket, Epoch: s.epoch.Load(), Versions: make(map[string]int64)}
 	for i := range s.topics {
 		if t := &s.topics[i]; t.heard {
 			hello.Versions[t.conversation] = t.reach.to
@@ -68,7 +68,12 @@ func (s *stream) hello(ctx context.Context) error {
 			hello.Refused = append(hello.Refused, t.conversation)
 		}
 	}
-	if err := s.tellJSON("hello", hello); err != nil {
+	return s.tellJSON("hello", hello)
+}
+
+// hello greets the client, and then tells it what it has missed.
+func (s *stream) hello(ctx context.Context) error {
+	if err := s.greet(); err != nil {
 		return err
 	}
 	if err := s.out.flush(); err != nil {
@@ -86,7 +91,7 @@ func (s *stream) hello(ctx context.Context) error {
 
 // head sets how far a topic is told to where its conversation stands now.
 func (s *stream) head(ctx context.Context, t *topic) (delivery.Page, error) {
-	page, err := s.handler.read(ctx, func(ctx context.Context) (delivery.Page, error) {
+	page, err := s.read(ctx, func(ctx context.Context) (delivery.Page, error) {
 		return s.handler.source.Messages(ctx, delivery.Query{Conversation: t.conversation, Before: delivery.Latest, Limit: 1})
 	})
 	if err == nil {
@@ -98,15 +103,15 @@ func (s *stream) head(ctx context.Context, t *topic) (delivery.Page, error) {
 // catchUp reads and tells what changed after what the stream has told of a conversation.
 func (s *stream) catchUp(ctx context.Context, t *topic) error {
 	held := t.reach.to
-	since := delivery.Cursor{Version: held, Epoch: s.epoch}
+	since := delivery.Cursor{Version: held, Epoch: s.epoch.Load()}
 	for range maxPages {
-		page, err := s.handler.read(ctx, func(ctx context.Context) (delivery.Page, error) {
+		page, err := s.read(ctx, func(ctx context.Context) (delivery.Page, error) {
 			return s.handler.source.ChangesFor(ctx, delivery.Actor{User: s.user}, t.conversation, since, delivery.MaxBatch)
 		})
 		if err != nil {
 			return err
 		}
-		if page.Epoch != s.epoch {
+		if page.Epoch != since.Epoch {
 			return s.startOver(ctx, page.Epoch)
 		}
 		if page.Reset {
@@ -140,29 +145,38 @@ func (s *stream) reset(ctx context.Context, t *topic) error {
 	return s.tellJSON("reset", resetData{Conversation: t.conversation, Version: page.Version, Epoch: page.Epoch})
 }
 
-// startOver has the client start over with all conversations: the store was restored.
+// startOver has the client start over with all conversations: the store was restored. The last of
+// their events is the first whose id has the new epoch. A client that misses it starts over again.
 func (s *stream) startOver(ctx context.Context, epoch int64) error {
-	s.epoch = epoch
+	var heard []*topic
 	for i := range s.topics {
-		if t := &s.topics[i]; t.heard {
-			if err := s.reset(ctx, t); err != nil {
-				return err
-			}
+		if s.topics[i].heard {
+			heard = append(heard, &s.topics[i])
+		}
+	}
+	for i, t := range heard {
+		if i == len(heard)-1 {
+			s.epoch.Store(epoch)
+		}
+		if err := s.reset(ctx, t); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// read reads from the source, a few at a time.
-func (h *Handler) read(ctx context.Context, call func(context.Context) (delivery.Page, error)) (delivery.Page, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
+// read reads from the source, a few pages at a time in all streams.
+func (s *stream) read(ctx context.Context, call func(context.Context) (delivery.Page, error)) (delivery.Page, error) {
 	select {
-	case h.reads <- struct{}{}:
-		defer func() { <-h.reads }()
+	case s.handler.reads <- struct{}{}:
+		defer func() { <-s.handler.reads }()
+	case <-s.ended:
+		return delivery.Page{}, &leftError{errEnding}
 	case <-ctx.Done():
 		return delivery.Page{}, ctx.Err()
 	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	page, err := call(ctx)
 	if err != nil {
 		return page, fmt.Errorf("sseadapter: reading what a stream has missed: %w", err)

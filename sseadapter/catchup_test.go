@@ -1,6 +1,7 @@
 package sseadapter_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/sseadapter"
 )
 
 func TestAClientThatConnectsAgainHearsWhatItMissed(t *testing.T) {
@@ -159,6 +161,137 @@ func TestAClientThatTheStoreCannotBringUpToDateStartsOver(t *testing.T) {
 	}
 }
 
+// restorable is a source whose epoch can be changed, and that may fail in one conversation.
+type restorable struct {
+	*delivery.Tracker
+	epoch atomic.Int64 // 0 is the store's
+	fails atomic.Pointer[string]
+}
+
+func (r *restorable) Messages(ctx context.Context, q delivery.Query) (delivery.Page, error) {
+	if c := r.fails.Load(); c != nil && *c == q.Conversation {
+		return delivery.Page{}, delivery.ErrUnavailable
+	}
+	page, err := r.Tracker.Messages(ctx, q)
+	page.Epoch = cmp.Or(r.epoch.Load(), page.Epoch)
+	return page, err
+}
+
+func (r *restorable) ChangesFor(ctx context.Context, actor delivery.Actor, conversation string, since delivery.Cursor, limit int) (delivery.Page, error) {
+	if epoch := r.epoch.Load(); epoch != 0 && since.Epoch != epoch {
+		return delivery.Page{Cursor: delivery.Cursor{Epoch: epoch}, Reset: true}, nil
+	} else if epoch != 0 {
+		now, err := r.Tracker.Messages(ctx, delivery.Query{Conversation: conversation, Before: delivery.Latest, Limit: 1})
+		if err != nil {
+			return delivery.Page{}, err
+		}
+		since.Epoch = now.Epoch
+	}
+	page, err := r.Tracker.ChangesFor(ctx, actor, conversation, since, limit)
+	page.Epoch = cmp.Or(r.epoch.Load(), page.Epoch)
+	return page, err
+}
+
+func TestOpenStreamsNoticeThatTheStoreWasRestored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := new(restorable)
+		w := newWorld(t, nil, source, nil)
+		source.Tracker = w.tracker
+		w.send("c1", "m1")
+		w.flush()
+		tape := w.open("bob", "conversation=c1&conversation=c2", "")
+		w.greeted(tape)
+		source.epoch.Store(777)
+		time.Sleep(sseadapter.DefaultHeartbeat + time.Second)
+		synctest.Wait()
+		var got []string
+		for _, e := range tape.next() {
+			if e.name != "ping" {
+				got = append(got, e.name)
+			}
+		}
+		if fmt.Sprint(got) != "[reset reset hello]" {
+			t.Errorf("within a heartbeat it told %v", got)
+		}
+		late := w.open("carol", "conversation=c1", "")
+		w.greeted(late)
+		time.Sleep(10 * sseadapter.DefaultHeartbeat)
+		synctest.Wait()
+		for _, e := range append(tape.next(), late.next()...) {
+			if e.name != "ping" {
+				t.Errorf("later it told %+v", e)
+			}
+		}
+	})
+}
+
+func TestAStartOverThatIsInterruptedBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := new(restorable)
+		w := newWorld(t, nil, source, nil)
+		source.Tracker = w.tracker
+		for _, id := range []string{"m1", "m2"} {
+			w.send("c1", id)
+			w.send("c2", "other "+id)
+		}
+		w.flush()
+		id := w.position("c1", "c2")
+		source.epoch.Store(777)
+		failing := "c2"
+		source.fails.Store(&failing)
+		tape := w.open("bob", "conversation=c1&conversation=c2", id)
+		_, id, events := w.greeted(tape)
+		for _, e := range events {
+			id = e.id
+		}
+		if got := names(t, events); got != "reset" || !tape.hasEnded() {
+			t.Fatalf("it told %s, and has ended: %t", got, tape.hasEnded())
+		}
+		source.fails.Store(nil)
+		_, _, events = w.greeted(w.open("bob", "conversation=c1&conversation=c2", id))
+		if got := names(t, events); got != "reset reset" {
+			t.Errorf("to a client that comes back it told %s", got)
+		}
+	})
+}
+
+func TestManyStreamsThatCatchUpWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus, source := new(lossy), new(leisurely)
+		w := newWorld(t, bus, source, nil)
+		source.Tracker = w.tracker
+		var tapes []*tape
+		for i := range 200 {
+			tapes = append(tapes, w.open(fmt.Sprint("user ", i), "conversation=c1", ""))
+		}
+		bus.cut()
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		for i, tape := range tapes {
+			if tape.hasEnded() {
+				t.Fatalf("stream %d has ended", i)
+			}
+		}
+		began := time.Now()
+		w.stop()
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("Run returned after %v", took)
+		}
+	})
+}
+
+// leisurely is a source that takes a second for the changes.
+type leisurely struct{ *delivery.Tracker }
+
+func (l leisurely) ChangesFor(ctx context.Context, actor delivery.Actor, conversation string, since delivery.Cursor, limit int) (delivery.Page, error) {
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return delivery.Page{}, ctx.Err()
+	}
+	return l.Tracker.ChangesFor(ctx, actor, conversation, since, limit)
+}
+
 func TestAClientThatMissedTooMuchStartsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil, nil, nil)
@@ -270,7 +403,7 @@ func TestStreamsCatchUpWhenTheBusIsBack(t *testing.T) {
 		bus.broken.Store(false)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if got := names(t, tape.next()); got != "message m1 message m2" {
+		if got := names(t, tape.next()); got != "message m1 message m2 hello" {
 			t.Errorf("with the bus it told %s", got)
 		}
 		bus.lose(func(delivery.Event) bool { return true })
@@ -279,7 +412,7 @@ func TestStreamsCatchUpWhenTheBusIsBack(t *testing.T) {
 		bus.cut()
 		time.Sleep(500 * time.Millisecond)
 		synctest.Wait()
-		if got := names(t, tape.next()); got != "message m3" {
+		if got := names(t, tape.next()); got != "message m3 hello" {
 			t.Errorf("half a second after a short loss it told %s", got)
 		}
 	})

@@ -41,7 +41,8 @@
 // Hello is the first. Its socket is the id of this stream: a page that names it in its sends and
 // marks is not told of them. Each stream has a new one, which nobody can guess. The versions say
 // where the stream begins in each conversation. Conversations that the user may not hear are in
-// "refused".
+// "refused". Hello comes again, with the same socket, after the stream has made up for events that
+// were lost.
 //
 // The documentation of deliverywire says what a page does with payloads. After a reset the page
 // forgets the conversation's messages and loads them again. It may ignore pings. A page may take a
@@ -53,7 +54,8 @@
 // EventSource connects again, it sends the last id as Last-Event-ID, and the stream begins with all
 // that changed since. So the page misses nothing, and need not read the changes itself. The same
 // happens without a new connection if events were lost between the processes: the stream reads the
-// changes when the bus says so, or when an event has been missing for 1 s.
+// changes when the bus says so, or when an event has been missing for 1 s. Within a heartbeat it
+// notices that the store was restored from a backup.
 //
 // Catching up leaves out "own" events: a page that shows badges asks for what is unread whenever
 // its stream says hello. There are "own" events if the tracker's notifier is a

@@ -142,7 +142,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	user, err := h.identify(r)
 	if err != nil {
-		h.log.ErrorContext(r.Context(), "sseadapter: identifying the user of a stream failed", "error", err)
+		h.report(r, "sseadapter: identifying the user of a stream failed", err)
 		out.later(pauseOfFailure)
 		return
 	}
@@ -156,7 +156,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if ok, err = h.authorize(r.Context(), user, topics); err != nil {
-		h.log.ErrorContext(r.Context(), "sseadapter: authorizing a stream failed", "error", err)
+		h.report(r, "sseadapter: authorizing a stream failed", err)
 		out.later(pauseOfFailure)
 		return
 	}
@@ -172,8 +172,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer h.hub.close(s)
 	var left *leftError
-	if err := s.serve(r.Context(), out); err != nil && !errors.As(err, &left) && r.Context().Err() == nil {
-		h.log.ErrorContext(r.Context(), "sseadapter: a stream ended", "error", err)
+	if err := s.serve(r.Context(), out); err != nil && !errors.As(err, &left) {
+		h.report(r, "sseadapter: a stream ended", err)
+	}
+}
+
+// report logs a failure, unless it is that of a client which has left.
+func (h *Handler) report(r *http.Request, what string, err error) {
+	if r.Context().Err() == nil {
+		h.log.ErrorContext(r.Context(), what, "error", err)
 	}
 }
 

@@ -48,6 +48,9 @@ func (h *Handler) Run(ctx context.Context) error {
 		return ErrRunning
 	}
 	defer h.hub.end()
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { h.watchEpoch(ctx) })
 	pause := firstPause
 	for ctx.Err() == nil {
 		err := h.bus.Subscribe(ctx, func(event delivery.Event) {
@@ -65,6 +68,30 @@ func (h *Handler) Run(ctx context.Context) error {
 		pause = min(2*pause, longestPause)
 	}
 	return nil
+}
+
+// watchEpoch looks once a heartbeat whether the store was restored, which no event says: the events
+// that follow have versions that streams have told before.
+func (h *Handler) watchEpoch(ctx context.Context) {
+	ticker := time.NewTicker(h.opts.Heartbeat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		conversation, any := h.hub.anyHeard()
+		if !any {
+			continue
+		}
+		looking, cancel := context.WithTimeout(ctx, readTimeout)
+		page, err := h.source.Messages(looking, delivery.Query{Conversation: conversation, Before: delivery.Latest, Limit: 1})
+		cancel()
+		if err == nil { // else the next look may tell
+			h.hub.restored(page.Epoch)
+		}
+	}
 }
 
 // jitter returns a duration between half of d and one and a half times d.
@@ -150,6 +177,27 @@ func (b *hub) close(s *stream) {
 		}
 	}
 	b.served.Done()
+}
+
+// anyHeard returns a conversation that a stream hears, if there is one.
+func (b *hub) anyHeard() (conversation string, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for conversation := range b.heard {
+		return conversation, true
+	}
+	return "", false
+}
+
+// restored has the streams of another epoch read the changes.
+func (b *hub) restored(epoch int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.streams {
+		if s.epoch.Load() != epoch {
+			s.fallBehind()
+		}
+	}
 }
 
 // hear passes an event of the bus to the streams of its conversation. It is encoded once, whatever

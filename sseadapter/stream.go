@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	mathrand "math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -44,12 +45,15 @@ type stream struct {
 	// These belong to the goroutine of the request.
 	out    *writer
 	topics []topic
-	epoch  int64
 	id     []byte
+
+	epoch atomic.Int64 // the goroutine of the request sets it
 }
 
 func newStream(h *Handler, user string, topics []topic, epoch int64) *stream {
-	return &stream{handler: h, user: user, socket: "sse-" + rand.Text(), wake: make(chan struct{}, 1), topics: topics, epoch: epoch}
+	s := &stream{handler: h, user: user, socket: "sse-" + rand.Text(), wake: make(chan struct{}, 1), topics: topics}
+	s.epoch.Store(epoch)
+	return s
 }
 
 // put adds news to the queue. If the queue has no room for them, it is dropped, and the stream
@@ -157,7 +161,7 @@ func (s *stream) tell(name string, data []byte) error {
 	if isClosed(s.ended) {
 		return &leftError{errEnding}
 	}
-	s.id = appendID(s.id[:0], s.epoch, s.topics)
+	s.id = appendID(s.id[:0], s.epoch.Load(), s.topics)
 	return s.out.event(name, s.id, data)
 }
 
@@ -201,6 +205,9 @@ func (s *stream) pass(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+	if behind {
+		return s.greet() // "own" events may be missing, too
 	}
 	return nil
 }

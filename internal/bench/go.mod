@@ -4,6 +4,7 @@ go 1.26.0
 
 replace (
 	github.com/msgdelivery/delivery => ../../
+	github.com/msgdelivery/delivery/deliveryotel => ../../deliveryotel
 	github.com/msgdelivery/delivery/internal/integration => ../integration
 )
 
@@ -16,6 +17,7 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0
 	// What is measured.
 	github.com/msgdelivery/delivery v0.0.0
+	github.com/msgdelivery/delivery/deliveryotel v0.0.0
 	// Private database servers.
 	github.com/msgdelivery/delivery/internal/integration v0.0.0-00010101000000-000000000000
 	// How the other peers tell Pusher.
@@ -24,6 +26,10 @@ require (
 	github.com/riverqueue/river v0.51.1
 	// River's driver.
 	github.com/riverqueue/river/riverdriver/riverpgxv5 v0.51.1
+	// What telemetry is measured with.
+	go.opentelemetry.io/otel/sdk v1.47.0
+	go.opentelemetry.io/otel/sdk/metric v1.47.0
+	go.opentelemetry.io/otel/trace v1.47.0
 	// benchstat's statistics, and its format.
 	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da
 )
@@ -31,8 +37,11 @@ require (
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/aclements/go-moremath v0.0.0-20210112150236-f10218a38794 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/glebarez/go-sqlite v1.23.0 // indirect
+	github.com/go-logr/logr v1.4.4 // indirect
+	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/go-sql-driver/mysql v1.10.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
@@ -56,6 +65,10 @@ require (
 	github.com/tidwall/match v1.2.0 // indirect
 	github.com/tidwall/pretty v1.2.1 // indirect
 	github.com/tidwall/sjson v1.2.5 // indirect
+	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
+	go.opentelemetry.io/otel v1.47.0 // indirect
+	go.opentelemetry.io/otel/log v1.47.0 // indirect
+	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	golang.org/x/crypto v0.57.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect

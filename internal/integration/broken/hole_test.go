@@ -13,10 +13,12 @@ import (
 )
 
 // Connections on which nothing comes any more, and no end either, as when a firewall forgets them,
-// hold marks up for as long as their callers have patience, and not for as long as there are such
-// connections in the pool.
+// hold marks up for as long as their callers have patience, and not once more for each such
+// connection in the pool. On a machine that does nothing else it was 5.2 to 5.9 s, with callers that
+// wait for 5.
 func TestMarksFlowAgainAfterConnectionsFellSilent(t *testing.T) {
-	const patience, goal, callers, idle = 5 * time.Second, 6 * time.Second, 16, 10
+	const patience, callers, idle = 5 * time.Second, 16, 10
+	const goal = 2*patience - time.Second
 	for _, e := range engines.All {
 		if e.Kind == engines.SQLite {
 			continue // no connections
@@ -89,6 +91,8 @@ func TestMarksFlowAgainAfterConnectionsFellSilent(t *testing.T) {
 						t.Errorf("marks flow again after %v, want %v", waited, goal)
 					} else if waited < time.Second {
 						continue // it was answered before
+					} else {
+						t.Logf("marks flow again after %v", waited)
 					}
 				case <-late:
 					t.Errorf("no mark succeeds within %v", 3*goal)
