@@ -17,19 +17,19 @@ type Audience struct {
 	// sender are dropped. For a message to nobody, set an empty list that is not nil.
 	Recipients []string
 
-	// Untracked and HideRead name Recipients of whom others see less, for this message and for
-	// good. Others see no mark of an untracked user, and no more than delivered of a user who hides
-	// reads. Only these users themselves know what else they have marked. The quorum for Delivered
-	// does not wait for untracked users. The quorum for Read waits for neither: see Quorum. A user
-	// in both lists is untracked. Naming a user who is no recipient, such as the sender, has no
-	// effect.
+	// Untracked and HideRead list Recipients whose status others see only in part. The lists belong
+	// to this message and never change. Others see no mark of an untracked user, and no more than
+	// delivered of a user who hides reads. Only these users themselves know what else they have
+	// marked. The quorum for Delivered does not wait for untracked users. The quorum for Read waits
+	// for neither: see Quorum. A user in both lists is untracked. Naming a user who is no
+	// recipient, such as the sender, has no effect.
 	//
 	// Everyone who sees the message can see that a user is untracked or hides reads
-	// ([Tracker.Receipts]). Whether a user is named must not depend on the sender, or the lists
-	// show who blocks whom.
+	// ([Tracker.Receipts]). Do not make the lists depend on the sender: they would then show who
+	// blocks whom.
 	Untracked, HideRead []string
 
-	// Roster is the set of users who may mark the message, named by a key of the app's.
+	// Roster is the set of users who may mark the message, named by a key that the app chooses.
 	Roster Roster
 
 	// Open says that every user whom [Options.Authorize] lets mark in the conversation may mark the
@@ -37,18 +37,18 @@ type Audience struct {
 	Open bool
 
 	// Quorum is the number of recipients who must reach a status before the message has it. The
-	// default, and the maximum, is the number of recipients who share that status with others:
+	// default, and the maximum, is the number of recipients whom others can see at that status:
 	// [Header.Total] for Delivered, [Header.Readers] for Read. If that is 0, the message never has
 	// the status. For an open message the default is 1, and the largest value is [MaxRecipients].
 	Quorum int
 }
 
 // Roster is a set of users that the app knows by a key, such as a version of a group's membership.
-// Sending to a roster that the conversation has had before costs the same whatever its size, and
-// the app need not read its members.
+// Once a conversation has a roster, the cost of sending to that roster does not depend on its size,
+// and the app need not load its members.
 //
-// The users of a key, and which of them are untracked or hide reads, must never change. The first
-// use of a key in a conversation decides; other conversations are independent of it.
+// A key must always stand for the same users, with the same ones untracked and hiding reads. The
+// first use of a key in a conversation decides; other conversations are independent of it.
 type Roster struct {
 	// Key is a string of 1 to [MaxID] bytes of UTF-8 without NUL. Empty means no roster.
 	Key string

@@ -12,13 +12,14 @@ import (
 //
 //	tracker, err := delivery.New(store, delivery.OwnNotifierFunc(bus.Publish), opts)
 //
-// A bus carries the whole event, [Event.Except] and [Event.User] included, and so is for servers
-// only. A subscriber must tell an event of the kind [OwnChanged] to the devices of its User only.
-// The process that a client is connected to encodes events for it, in the form of deliverywire.
+// A bus carries the whole event, including [Event.Except] and [Event.User], which clients must not
+// see. Only servers may subscribe to it. A subscriber must send an event of the kind [OwnChanged]
+// to the devices of its User only. The process that a client is connected to encodes events for it,
+// in the form of deliverywire.
 //
 // A bus may lose events, deliver them twice, and let them overtake each other. After a break in its
-// own connection it must say that it may have lost some, as Subscribe describes. If it loses single
-// events otherwise, clients see a gap in the versions.
+// own connection it must say that it may have lost some, as Subscribe describes. If it loses an
+// event without noticing, clients see a gap in the versions.
 type Bus interface {
 	// Publish has the contract of [Notifier]'s Notify. It returns nil once the bus has accepted the
 	// events, whether or not anybody subscribes.
@@ -32,7 +33,7 @@ type Bus interface {
 	// Event again once it has recovered, or returns an error, so that the caller subscribes again.
 	// So whenever hear gets the zero Event, the clients of this subscriber have to catch up.
 	//
-	// One call of hear at a time is under way, and none after Subscribe has returned. hear must
+	// Calls of hear never overlap, and none is running once Subscribe has returned. hear must
 	// return soon, since the bus may hold up publishers meanwhile. It may neither change nor keep
 	// what is in the event.
 	Subscribe(ctx context.Context, hear func(Event)) error

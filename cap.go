@@ -5,25 +5,27 @@ package delivery
 // for everybody else. It belongs to the member of a roster. For an open message, every user's cap
 // is Read.
 
-// Shown returns the status that others see of a user who has reached own: at most cap, the highest
-// status that they may see.
+// Shown returns the status that others see when a user's own status is own. It is the lower of own
+// and cap, the highest status that others may see.
 func Shown(own, cap Status) Status { return min(own, cap) }
 
-// Reason says why others see no more of a recipient.
+// Reason says why others see only a part of what a [Receipt] could show.
 type Reason string
 
 const (
-	// Untracked says that others learn nothing of the recipient, as the message's audience said.
+	// Untracked means that the message's audience lists the recipient as untracked: others see none
+	// of the recipient's marks.
 	Untracked Reason = "untracked"
-	// Capped says that others learn no more of the recipient than that the message was delivered.
+	// Capped means that the recipient has the message and hides reads: others never see more than
+	// that the message was delivered.
 	Capped Reason = "capped"
-	// Expired says that a time of the receipt is gone: see [Tracker.Compact].
+	// Expired means that [Tracker.Compact] has removed a time of the receipt.
 	Expired Reason = "expired"
 )
 
-// ReasonFor returns the [Reason] of a receipt: the recipient's cap keeps others from ever seeing
-// more, or a time is gone. If neither is so, it is "". It is how every [Store] fills
-// [Receipt.Reason].
+// ReasonFor returns the [Reason] of a receipt whose recipient has that cap. It is [Untracked] or
+// [Capped] if the cap keeps others from ever seeing more, [Expired] if [Tracker.Compact] has
+// removed a time, and "" otherwise. Every [Store] sets [Receipt.Reason] with it.
 func ReasonFor(r Receipt, cap Status) Reason {
 	switch {
 	case cap == Sent:
@@ -36,8 +38,8 @@ func ReasonFor(r Receipt, cap Status) Reason {
 	return ""
 }
 
-// On reports whether a receipt belongs on the page. Without a Status every receipt does. With one,
-// only receipts at exactly that status do, and none whose recipient's cap is the [Reason] for it.
+// On reports whether a receipt belongs on the page. Without a Status every receipt does. With a
+// Status, only receipts at exactly that status do, unless their Reason is [Untracked] or [Capped].
 // With Failed, only receipts with a Failure do.
 func (q ReceiptList) On(r Receipt) bool {
 	if q.Failed {
@@ -46,9 +48,9 @@ func (q ReceiptList) On(r Receipt) bool {
 	return q.Status == 0 || r.Status == q.Status && r.Reason != Untracked && r.Reason != Capped
 }
 
-// QuorumFor returns how many recipients must reach a status before the message has it: the smaller
-// of Quorum and the number of recipients who may be seen to reach it. If nobody may be seen to
-// reach the status, the message never does.
+// QuorumFor returns how many recipients must reach a status before the message has it: Quorum, or
+// the number of recipients whom others may see at that status if that is smaller. If others may see
+// nobody at the status, the message never has it.
 func (h Header) QuorumFor(status Status) int {
 	if status == Read && h.Readers > 0 {
 		return min(h.Quorum, h.Readers)
@@ -65,8 +67,8 @@ func (m NewMessage) CapOf(i int) Status {
 	return m.Caps[i]
 }
 
-// Sizes returns how many of the members others may see at Delivered, and how many at Read. The
-// sender counts, too.
+// Sizes returns the number of members whom others may see at Delivered, and the number whom they
+// may see at Read. The sender counts, too.
 func (m NewMessage) Sizes() (tracked, readers int) {
 	for i := range m.Members {
 		tracked += seen(m.CapOf(i), Delivered)
@@ -81,7 +83,7 @@ func (m NewMessage) SizedFrom(tracked, readers int, sender Status) Header {
 	return m.Sized(tracked-seen(sender, Delivered), readers-seen(sender, Read))
 }
 
-// seen is 1 if a user with that cap may be seen at the status.
+// seen is 1 if others may see a user with that cap at the status.
 func seen(cap, status Status) int {
 	if cap.Reaches(status) {
 		return 1

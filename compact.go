@@ -8,16 +8,17 @@ import (
 // compactLimit is how many messages are compacted in one transaction.
 const compactLimit = 100
 
-// Compact forgets when old messages were delivered and read, in every conversation, and returns the
-// number of messages that it went through. All statuses, counts, lists and badges stay as they are.
-// No version is taken, and nobody is told. A receipt without its time has the message's Seq as its
-// Version, since the order of versions would tell of the time, and [Tracker.Receipts] returns it
-// with the Reason [Expired]. Clients go by the status of a receipt, which never falls.
+// Compact removes the times at which old messages were delivered and read, in every conversation,
+// and returns the number of messages that it processed. All statuses, counts, lists and badges stay
+// as they are. Compact takes no version and makes no event. A receipt without its times has the
+// message's Seq as its Version, because its real version would reveal when it changed.
+// [Tracker.Receipts] returns it with the Reason [Expired]. Clients go by the status of a receipt,
+// which never falls.
 //
 // In each conversation, Compact goes through the messages in order of their last changes, and stops
-// at the first one that was sent at the given time or later. So the times of a message that
-// somebody has read late are kept until the messages that were sent then are old, too. If the given
-// time is less than [Options.PruneAge] ago, the error is an [InvalidError].
+// at the first one that was sent at the given time or later. So if somebody read an old message
+// late, its times are kept until the messages that were sent around the time of that read are old,
+// too. If the given time is less than [Options.PruneAge] ago, the error is an [InvalidError].
 //
 // Receipts take most of the space in groups. sqlstore removes the rows of receipts that an up-to
 // mark ([Tracker.MarkUpTo]) has covered, because a user's row says up to where the user has read.

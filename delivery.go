@@ -36,12 +36,12 @@ type guesses struct {
 
 // Options adjust a [Tracker]. The zero value of each field means its default.
 type Options struct {
-	// Authorize is the app's own rule: may the user do this in the conversation? It is asked for
-	// marks of messages with an open audience, and by whoever calls [Tracker.Authorize]. An error
-	// is a failure, not a refusal. A rule that says yes to conversations that the app does not know
-	// lets any user fill the store with them. It may be called concurrently. The Tx forms call it
-	// inside the caller's transaction: a rule that makes a query then needs a second connection of
-	// the pool, or waits for ever.
+	// Authorize is the app's own rule: may the user do this in the conversation? The Tracker calls
+	// it for marks of messages with an open audience, and for [Tracker.Authorize]. An error is a
+	// failure, not a refusal. A rule that says yes to conversations that the app does not know lets
+	// any user fill the store with them. It may be called concurrently. The Tx forms call it inside
+	// the caller's transaction: a rule that makes a query then needs a second connection of the
+	// pool, or waits for ever.
 	Authorize func(ctx context.Context, user string, to Action, conversation string) (bool, error)
 
 	// OpenConversations says that every user may view, send and mark in every conversation. Either
@@ -53,8 +53,8 @@ type Options struct {
 	EventBodies bool
 
 	// Lease is how long one process may hold an event before others may publish it. A crash of the
-	// process delays its events by that time. A publish is given up after 1/3 of it. Defaults to
-	// [DefaultLease]; from one second to an hour.
+	// process delays its events by that time. The Tracker gives up a call of the Notifier after 1/3
+	// of Lease. Defaults to [DefaultLease]; from one second to an hour.
 	Lease time.Duration
 
 	// NotifyCalls is how many calls of the Notifier one process has under way at most. The actual
@@ -65,9 +65,9 @@ type Options struct {
 	NotifyCalls int
 
 	// NotifyEvents and NotifyBytes limit one call of the Notifier: the number of its events, and
-	// the bytes that these take as JSON. A larger event comes alone. They default to
-	// [DefaultNotifyEvents], as many as one call of Pusher takes, and [DefaultNotifyBytes].
-	// NotifyEvents is from 1 to [MaxBatch].
+	// the bytes that these take as JSON. An event that is larger than NotifyBytes gets a call of
+	// its own. They default to [DefaultNotifyEvents], as many as one call of Pusher takes, and
+	// [DefaultNotifyBytes]. NotifyEvents is from 1 to [MaxBatch].
 	NotifyEvents int
 	NotifyBytes  int
 
@@ -181,17 +181,17 @@ type Actor struct {
 	// Up to [MaxID] bytes; what they mean is the [Notifier]'s business.
 	Socket string
 
-	// Hide says what others may not see of the actor's marks. Only marks look at it.
+	// Hide says what others may not see of the actor's marks. It affects marks only.
 	Hide Hide
 }
 
 // Hide says what others may not see of a user's marks. A hidden mark empties the user's own badge,
-// and the user's own devices are told of it ([OwnNotifier]). For others there is no receipt, event,
-// version or count, and the time of a hidden mark is not stored.
+// and the user's own devices are told of it ([OwnNotifier]). What is hidden leaves no receipt,
+// event, version or count for others, and its time is not stored.
 //
-// A later mark that hides less shows all messages that it covers, with its own time, as if nothing
-// had been marked before. So the first up-to mark after a user stopped hiding shows the whole
-// history as read.
+// A later mark that hides less becomes visible for every message that it covers, with the time of
+// that later mark, as if the messages had not been marked before. So the first up-to mark after a
+// user stopped hiding shows the whole history as read.
 type Hide uint8
 
 const (

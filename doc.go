@@ -39,19 +39,20 @@
 //   - The socket that triggered a change is not told of it; all others are, unless the change is
 //     private.
 //   - Statuses only move forward, in whatever order marks arrive, and even if they repeat or race.
-//   - No committed change goes unannounced. For every committed status of a recipient, the Notifier
-//     accepts an event that has this status or a later one, within seconds after the last fault
-//     ends. An event that it refuses for good becomes a dead letter, which the app can list
-//     ([Tracker.DeadLetters]) and replay ([Tracker.Replay]).
+//   - No committed change goes unannounced. Once all faults have ended, the Notifier accepts,
+//     within seconds, an event with each recipient's committed status or a later one. An event that
+//     it refuses for good becomes a dead letter, which the app can list ([Tracker.DeadLetters]) and
+//     replay ([Tracker.Replay]).
 //   - A client that missed events can catch up exactly: [Tracker.Changes] returns all that changed
 //     since the version it holds.
 //   - What a user keeps private ([Actor.Hide]) stays private. A private mark empties the user's own
-//     badge and is told to the user's own devices. Nobody else can tell that it was made: no count,
-//     list, event, version or lock shows it, and it delays others no more than any write in another
-//     conversation does. (SQLite has one writer at a time, so there every write can be noticed.)
+//     badge, and the user's other devices learn of it. Nobody else can tell that it was made: no
+//     count, list, event, version or lock shows it, and it delays others no more than any write in
+//     another conversation does. (SQLite has one writer at a time, so there every write can be
+//     noticed.)
 //
-// docs/semantics.md in the repository has a table for each operation: what others and the user see
-// of it, what is sent, and what each caller is answered.
+// docs/semantics.md in the repository has a table for each operation. The table shows what others
+// and the user see, which events are sent, and what the call returns.
 //
 // The promise that no change goes unannounced ends when the Notifier accepts the event. Pusher does
 // not promise to bring it to every browser, so clients catch up after each connection.
@@ -77,7 +78,7 @@
 //
 // Events may therefore come twice, and overtake each other. They carry versions: a receiver keeps
 // the newest state of each message, and asks for Changes when it sees a gap. The documentation of
-// deliverywire says step by step what a page does, whatever carries the events.
+// deliverywire describes, step by step, what a page must do with events, over any transport.
 //
 // # Audiences
 //
@@ -85,8 +86,9 @@
 // those users may mark it, whoever joins or leaves the conversation later. An Open message may be
 // marked by every user whom the app's rule, [Options.Authorize], lets mark in the conversation,
 // except for its sender. Quorum is the number of recipients who must reach a status before the
-// message has it. Untracked and HideRead name recipients of whom others see less. Everyone who sees
-// the message can see who is named there, but not what these recipients have marked in private.
+// message has it. Untracked and HideRead list recipients whose status is partly hidden from others.
+// Everyone who sees the message can see who is on these lists, but not what these recipients have
+// marked in private.
 //
 // A message without an audience is an error. So is a Tracker without a rule, unless
 // [Options.OpenConversations] says that everyone may do everything.

@@ -35,8 +35,8 @@ var (
 	// back and run the whole transaction again, from its first statement.
 	ErrTxConflict = errors.New("delivery: the transaction is to be run again")
 
-	// ErrUnavailable says that the store cannot work now, for a reason that passes or that an
-	// administrator removes: the database is down, out of connections, out of disk space or
+	// ErrUnavailable says that the store cannot work now, because of a problem that is temporary or
+	// that an administrator can fix: the database is down, out of connections, out of disk space or
 	// read-only. Nothing was written. Repeating the call later is safe.
 	ErrUnavailable = errors.New("delivery: the store is not available now")
 
@@ -52,7 +52,7 @@ var errStray = fmt.Errorf("%w: the store answered with something else", ErrOutco
 // InvalidError says which field of the input is not acceptable, and why. It never quotes the value.
 type InvalidError struct {
 	Field  string // as in the API, lower case: "conversation", "status", "recipients"
-	Reason string // reads on from the field: "is empty", "is longer than 128 bytes"
+	Reason string // completes a sentence that begins with Field: "is empty", "is longer than 128 bytes"
 }
 
 func (e *InvalidError) Error() string { return "delivery: " + e.Field + " " + e.Reason }

@@ -5,20 +5,20 @@ import (
 	"slices"
 )
 
-// Kind says what an [Event] tells of.
+// Kind says what an [Event] announces.
 type Kind uint8
 
 const (
-	// MessageSent tells of a new message.
+	// MessageSent announces a new message.
 	MessageSent Kind = iota + 1
-	// StatusChanged tells of receipts that advanced, and of failures ([Tracker.Fail]).
+	// StatusChanged announces receipts that advanced, and failures ([Tracker.Fail]).
 	StatusChanged
-	// MessageDeleted tells of messages that were deleted.
+	// MessageDeleted announces that messages were deleted.
 	MessageDeleted
-	// OwnChanged tells the devices of one user what that user alone may know. Only an [OwnNotifier]
-	// is given such events.
+	// OwnChanged is for the devices of one user, and announces what that user alone may know. Only
+	// an [OwnNotifier] gets such events.
 	OwnChanged
-	// Pruned tells that all messages up to a place were removed ([Update.Floor]).
+	// Pruned announces that all messages at or before [Update.Floor] were removed.
 	Pruned
 )
 
@@ -57,8 +57,9 @@ func (k *Kind) UnmarshalText(text []byte) error {
 
 var errKind = &InvalidError{Field: "kind", Reason: "is not message, status, deleted, own or pruned"}
 
-// Event is what a [Notifier] is told: changes of one conversation that were committed together. An
-// event may come more than once and out of order; a receiver sees this by the versions.
+// Event is what a [Notifier] publishes: changes of one conversation that were committed together.
+// An event may come more than once and out of order; the versions show a receiver when that
+// happens.
 //
 // An event of the kind [OwnChanged] is for the devices of its User and for nobody else. It covers
 // no versions: Conversation, From and To are zero, and each update has its Own.
@@ -67,7 +68,7 @@ type Event struct {
 	Kind         Kind   `json:"kind"`
 	Conversation string `json:"conversation"`
 
-	// User is whom an OwnChanged event is for, and empty in all others.
+	// User is the user that an OwnChanged event is for. It is empty in all other events.
 	User string `json:"user,omitempty"`
 
 	// From and To are the range of versions the event covers, both inclusive. The events of a
@@ -76,9 +77,9 @@ type Event struct {
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
 
-	// Except, if set, is the socket that made the change and is not told of it. It is for the
-	// Notifier to compare, and not for clients: a client that knows another's socket can hide
-	// events from it.
+	// Except, if set, is the socket that made the change and is not told of it. The Notifier leaves
+	// out the client with this socket, and must not send Except to clients: a client that knows
+	// another client's socket can keep events from that client.
 	Except string `json:"except,omitempty"`
 
 	// Trace holds the traces that [Options.Trace] gave the calls that made the changes: each once,
@@ -86,14 +87,14 @@ type Event struct {
 	// clients.
 	Trace []string `json:"trace,omitempty"`
 
-	// Updates stand in order of Version; there is at least one. After a [Tracker.Replay] they tell
-	// of the state at the time of the replay, with versions that may be greater than To.
+	// Updates are in order of Version; there is at least one. After a [Tracker.Replay] they have
+	// the state at the time of the replay, with versions that may be greater than To.
 	Updates []Update `json:"updates"`
 }
 
 // AddTrace adds the trace of one more call to the event, unless it is empty. If there are more than
-// [MaxTraces], AddTrace keeps those that sort first. It is how every [Store] that computes in Go
-// keeps the traces of the changes that share an event.
+// [MaxTraces], AddTrace keeps those that sort first. A [Store] that joins changes into events in
+// Go, and not in SQL, must use AddTrace.
 func (e *Event) AddTrace(trace string) {
 	at, known := slices.BinarySearch(e.Trace, trace)
 	if trace == "" || known || at == MaxTraces {
@@ -103,9 +104,8 @@ func (e *Event) AddTrace(trace string) {
 	e.Trace = e.Trace[:min(len(e.Trace), MaxTraces)]
 }
 
-// Update is one change of one message: where the message stands after it. Of a deleted message it
-// has the id and the version alone. The update of a [Pruned] event has the version and the floor
-// alone.
+// Update is one change of one message: where the message stands after it. For a deleted message,
+// only the id and the version are set. In a [Pruned] event, only the version and the floor are set.
 type Update struct {
 	Message   string `json:"message"`
 	Sender    string `json:"sender"`

@@ -24,22 +24,23 @@ type Failure struct {
 
 // Fail records that a message did not reach a recipient: for an app that learns of a bounce after
 // it has sent the message out by mail or SMS. As long as the recipient's receipt is at [Sent],
-// everybody sees the code beside it ([Receipt.Failure]), and the message counts it
-// ([Tally.Failed]). A mark of the recipient's that others may see takes it away.
+// everybody sees the code in it ([Receipt.Failure]), and the message counts the recipient
+// ([Tally.Failed]). The failure disappears when the recipient makes a mark that others may see.
 //
 // A receipt has one failure, the one that was recorded last. Recording the same code again changes
 // nothing. A failure that others see is a change of its own: it takes a version, and a
-// [StatusChanged] event tells of it. What a recipient has marked in private does not matter. If
-// the receipt has reached Delivered, or the recipient is untracked, nobody sees the failure, and no
-// event tells of it. It is stored, for [Due.Failure] alone, and Fail returns nil as well.
+// [StatusChanged] event announces it. Private marks of the recipient do not matter. If the receipt
+// has reached Delivered, or the recipient is untracked, nobody sees the failure, and no event
+// announces it. The failure is still stored, for [Due.Failure] only, and Fail returns nil.
 //
 // Whether the caller may do this is for the app to decide, before the call. Users should not be
-// able to make it: deliveryhttp has no route for it.
+// able to record failures, so deliveryhttp has no route for Fail.
 //
-// A code that is not as [Failure] says is an [*InvalidError] of the field "code", an open message,
-// which has no recipients, is one of the field "message", and the message's sender one of the field
-// "recipient". A message that does not exist is [ErrNotFound], and a user who is not among its
-// recipients is [ErrNotRecipient]. Then nothing is changed.
+// Fail returns an [*InvalidError] of the field "code" if the code is not valid (see [Failure]), of
+// the field "message" if the message is open and so has no recipients, and of the field "recipient"
+// if the recipient is the message's sender. If the message does not exist, the error is
+// [ErrNotFound]. If the user is not among its recipients, the error is [ErrNotRecipient]. In all
+// these cases nothing changes.
 //
 // Fail needs a [FailureStore]; with any other store it returns [errors.ErrUnsupported]. If ctx has
 // no deadline, it takes at most [Options.WriteTimeout]. If the error wraps [ErrOutcomeUnknown], the
@@ -113,8 +114,9 @@ func (f Failure) judge(out Failed) error {
 	return nil
 }
 
-// Fail notes a failure of a recipient with that cap, and reports whether others see it now and did
-// not see the same one before. It leaves Version to the store.
+// Fail records a failure in the receipt if others may see it, and reports whether they see a
+// failure that they did not see before. Limit is the recipient's cap: the highest status of the
+// recipient that others may ever see. Fail leaves Version to the store.
 func (r *Receipt) Fail(code string, limit Status) bool {
 	if r.Status != Sent || limit == Sent || r.Failure == code {
 		return false
@@ -128,23 +130,23 @@ func (r *Receipt) Fail(code string, limit Status) bool {
 // deliverytest.TestFailureStore.
 //
 // A receipt that others see with a failure is at [Sent], with the version that the failure took.
-// Receipts and ReceiptsOf return it so. When it advances, it has no failure any more, and its
-// message counts one less, in the event and in all answers from then on ([Tally.Count]).
-// [Message.Own] and what AdvanceOwn returns tell of no failure. If the store is a [Keeper], the
-// failures of a message are gone with it, Verify counts the ones that others see, and those of an
-// erased user stay, without the name. If it is an [OverdueStore], its Overdue returns them
-// ([Due.Failure]).
+// Receipts and ReceiptsOf return it in that form. When the receipt advances, it loses its failure,
+// and its message counts one failure less, in the event and in all answers from then on
+// ([Tally.Count]). [Message.Own] and the results of AdvanceOwn never contain a failure. If the
+// store is a [Keeper], deleting or pruning a message removes its failures, Verify counts the
+// failures that others see, and erasing a user keeps the user's failures without the name. If the
+// store is an [OverdueStore], its Overdue returns failures ([Due.Failure]).
 type FailureStore interface {
 	Store
 
 	// Fail keeps a failure, unless there is no such message, the message is open, or the user is
 	// not among its recipients. It replaces an earlier one of the same receipt.
 	//
-	// If [Receipt.Fail] says that others see it, it takes a version, which becomes the receipt's
-	// and the message's, and is counted by [Tally.Count]. A [StatusChanged] event with an empty
-	// Except tells of it, which is stored under the lease and returned, or is due at once if the
-	// lease is zero. Otherwise it takes no version, and no event tells of it. Fail does not look at
-	// what only the recipient may know.
+	// If [Receipt.Fail] says that others see the failure, the failure takes a version, which
+	// becomes the receipt's and the message's, and is counted by [Tally.Count]. A [StatusChanged]
+	// event with an empty Except announces the failure. The event is stored under the lease and
+	// returned, or is due at once if the lease is zero. A failure that others do not see takes no
+	// version and makes no event. Fail does not look at what only the recipient may know.
 	Fail(ctx context.Context, f NewFailure, lease Lease) (Failed, []Claimed, error)
 }
 

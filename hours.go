@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Hour says what has become of the messages that were stored within one hour, as far as others may
-// see it. A recipient who was untracked, or marked a message privately, is not in it.
+// Hour says what has become of the messages that were stored within one hour. It counts what others
+// may see, and so no untracked recipients and no private marks.
 type Hour struct {
 	Start, AsOf time.Time // its beginning, and when it was counted: by the store's clock, in UTC
 	Messages    Funnel    // without the deleted ones
@@ -18,11 +18,12 @@ type Hour struct {
 	ToDelivered, ToRead Latencies // of the messages, from their SentAt on
 }
 
-// Funnel counts what was sent, what of it was delivered or read, and what was read.
+// Funnel counts messages or recipients: all of them, those that were at least delivered, and those
+// that were read.
 type Funnel struct{ Sent, Delivered, Read int }
 
-// Latencies counts times: each of its numbers those up to the bound of the same index in
-// [LatencyBounds], and above the bound before it. The last number counts those above all bounds.
+// Latencies is a histogram. Latencies[i] counts the durations that are at most LatencyBounds[i] and
+// more than LatencyBounds[i-1]. The last number counts the durations above all bounds.
 type Latencies [10]int
 
 // LatencyBounds are the bounds of [Latencies].
@@ -31,11 +32,12 @@ var LatencyBounds = [len(Latencies{}) - 1]time.Duration{
 }
 
 // CountHours counts what has become of the messages of the last 7 days, the newest hours first, and
-// returns the number of hours counted. An app that shows [Tracker.Hours], or the funnel of
-// package inspector, calls it about once a minute, in any number of processes. Hours that began
-// less than 2 hours ago are counted each minute, or less often if that takes long, and older ones
-// when their age has doubled. No send or mark waits for it: it reads a few thousand messages at a
-// time, and pauses in between. If it returns an error, a further call goes on from there.
+// returns the number of hours counted. An app that shows [Tracker.Hours], or the funnel of package
+// inspector, calls it about once a minute, in any number of processes. An hour that began less than
+// 2 hours ago is counted again each minute, or less often if counting takes long. An older hour is
+// counted again when its age has doubled since the last count. No send or mark waits for
+// CountHours: it reads a few thousand messages at a time, and pauses in between. If CountHours
+// returns an error, a further call goes on from there.
 //
 // It needs an [HourStore]; with any other store it returns [errors.ErrUnsupported].
 func (t *Tracker) CountHours(ctx context.Context) (counted int, err error) {
@@ -48,8 +50,8 @@ func (t *Tracker) CountHours(ctx context.Context) (counted int, err error) {
 	return counted, err
 }
 
-// Hours returns the hours that began at from or later and have been counted, in order, and at most
-// [MaxBatch] of them. It needs an [HourStore] as [Tracker.CountHours] does.
+// Hours returns, in order, up to [MaxBatch] counted hours that did not begin before the time from.
+// It needs an [HourStore] as [Tracker.CountHours] does.
 func (t *Tracker) Hours(ctx context.Context, from time.Time) ([]Hour, error) {
 	store, err := hourStoreOf(t.store)
 	if err != nil {
@@ -63,13 +65,13 @@ type HourStore interface {
 	Store
 
 	// CountHour counts the newest hour that is due, keeps the result for Hours, and reports whether
-	// there was one. This hour is due at once, and so are those of the last 7 days that have
-	// messages. They are due again as CountHours says. No two calls count the same hour at the same
-	// time. If messages are gone without a tombstone, or their times are, an older result stays. A
-	// store that counts in Hours has nothing to do here.
+	// there was one. The current hour is due at once, and so is every other hour of the last 7 days
+	// that has messages. Hours are due again as [Tracker.CountHours] says. No two calls count the
+	// same hour at the same time. If messages of the hour were pruned or compacted since, the older
+	// result is kept. A store whose Hours method counts on demand needs to do nothing here.
 	CountHour(ctx context.Context) (counted bool, err error)
 
-	// Hours returns up to limit hours that began at from or later and were counted, in order.
+	// Hours returns, in order, up to limit counted hours that did not begin before the time from.
 	Hours(ctx context.Context, from time.Time, limit int) ([]Hour, error)
 }
 

@@ -41,20 +41,21 @@ type Keeper interface {
 	// flags ([Place.Flag]) at or below the floor.
 	//
 	// A call removes at most Limit messages, and fewer if they have many receipts, but at least
-	// one. With All, the time of a message does not matter, and once no message is left, everything
-	// else of the conversation is removed but its version and its floor.
+	// one. With All, Prune removes messages of any age. Once none is left, it also removes the rest
+	// of the conversation, except for its id, its version and its floor.
 	Prune(ctx context.Context, p Pruning) (PruningResult, error)
 
-	// Compact forgets when receipts of a conversation changed. It goes through messages and
-	// tombstones in order of version, from where the call before it has stopped, and stops before
-	// the first one that was sent at Before or later. The times of each message's [Tally] and of
-	// its receipts become zero, and the Version of each receipt becomes the message's seq. All else
-	// stays as it is: Compact takes no version and makes no event. A message that changes
-	// afterwards has a new version, so that a later call goes through it again.
+	// Compact removes the times at which receipts of a conversation changed. It goes through
+	// messages and tombstones in order of version, from where the call before it has stopped, and
+	// stops before the first one that was sent at Before or later. The times of each message's
+	// [Tally] and of its receipts become zero, and the Version of each receipt becomes the
+	// message's seq. All else stays as it is: Compact takes no version and makes no event. A
+	// message that changes afterwards has a new version, so that a later call goes through it
+	// again.
 	//
-	// A store may keep no more of a frozen message's receipt than its status, and nothing at all if
-	// the status follows from what it remembers of the user's up-to marks. Of private marks it may
-	// drop those that the [Place] has reached.
+	// For a frozen message, a store may reduce a receipt to its status. It may drop the receipt
+	// altogether if the status follows from the user's stored up-to marks. It may also drop private
+	// marks that the user's [Place] has reached.
 	//
 	// A call goes through at most Limit messages, and fewer if they have many receipts, but at
 	// least one.
@@ -65,8 +66,8 @@ type Keeper interface {
 	// made later, and as the Recipient of receipts, which come last in a page of Receipts. All else
 	// stays, without a new version. For every other call the conversation has no such user, and if
 	// a later message names the user again, that is a new user. A roster that contains the user is
-	// no longer found by its key: the next message to that key makes a new roster. What only the
-	// user may know is dropped.
+	// no longer found by its key: the next message with that key makes a new roster. Everything
+	// that only the user may know is dropped.
 	//
 	// The last call also takes the name out of the outbox and the dead letters: events for the user
 	// alone are dropped, and others have "" in place of the name.
@@ -98,7 +99,7 @@ type Pruning struct {
 	Conversation string
 	Before       time.Time
 	Limit        int
-	All          bool // removes messages of any time, and then all else
+	All          bool // ignores Before: removes every message, and then the rest of the conversation
 }
 
 // PruningResult is what [Keeper.Prune] made of a [Pruning].

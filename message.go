@@ -16,8 +16,8 @@ const (
 // Draft is a message about to be sent.
 type Draft struct {
 	// ID is any string of 1 to [MaxID] bytes of UTF-8 without NUL, compared byte for byte: ids that
-	// look alike are different ids. Empty means a new UUIDv7. With an ID of the caller's, a
-	// repeated send is idempotent.
+	// look alike are different ids. Empty means a new UUIDv7. If the caller sets ID, repeating the
+	// send is safe: it has no further effect.
 	ID string
 
 	// Conversation is the id of the message's conversation, in the same form as ID. Each
@@ -42,7 +42,7 @@ type Header struct {
 	ID           string    `json:"id"`
 	Conversation string    `json:"conversation"`
 	Sender       string    `json:"sender"` // "" if the user was erased
-	Seq          int64     `json:"seq"`    // the version that its send took, and so its position in the conversation
+	Seq          int64     `json:"seq"`    // the conversation's version when the message was sent, which is the message's position there
 	Open         bool      `json:"open"`
 	Total        int       `json:"total"`   // frozen recipients that are tracked; 0 for an open audience
 	Readers      int       `json:"readers"` // those of them who do not hide reads; 0 for an open audience
@@ -64,25 +64,25 @@ type Message struct {
 	// the message.
 	Own *Own `json:"own,omitempty"`
 
-	// Deleted says that the message was deleted. Only [Tracker.Changes] tells of such messages. All
+	// Deleted says that the message was deleted. Only [Tracker.Changes] returns such messages. All
 	// that is left of one is the ID, the Conversation, the Seq and the Version of its deletion.
 	Deleted bool `json:"deleted,omitempty"`
 }
 
 // Tally is the part of a message that its receipts change.
 type Tally struct {
-	Version     int64     `json:"version"`          // of the last change, in the conversation
+	Version     int64     `json:"version"`          // the conversation's version at the message's last change
 	Status      Status    `json:"status,omitzero"`  // what a quorum of recipients has reached
 	Delivered   int       `json:"delivered"`        // recipients whom it reached, readers included
 	Read        int       `json:"read"`             // recipients who saw it
-	Failed      int       `json:"failed,omitempty"` // recipients whom it has not reached, and of whom the app has recorded a failure
+	Failed      int       `json:"failed,omitempty"` // recipients with a recorded failure whom the message has not reached
 	DeliveredAt time.Time `json:"delivered_at,omitzero"`
 	ReadAt      time.Time `json:"read_at,omitzero"`
 }
 
-// Count updates the tally of the message with header h for one receipt that changed: was is the
-// receipt before, and now is the receipt after. It is how every [Store] that computes in Go keeps
-// its counters. It leaves Version to the store.
+// Count updates the tally of the message with header h after one of its receipts changed from was
+// to now. A [Store] that updates its counters in Go, and not in SQL, must use Count. Count leaves
+// Version to the store.
 //
 // DeliveredAt and ReadAt are copied from the receipt that completes the quorum, in that step and
 // never again. The quorum of Read may be complete first, because recipients who hide reads do not
@@ -124,16 +124,16 @@ type Receipt struct {
 	Message     string    `json:"message"`
 	Recipient   string    `json:"recipient"` // "" if the user was erased
 	Status      Status    `json:"status"`
-	Version     int64     `json:"version"` // of its last change, in the conversation, or the message's Seq: see [Tracker.Compact]
+	Version     int64     `json:"version"` // the conversation's version at the receipt's last change; the message's Seq after [Tracker.Compact]
 	DeliveredAt time.Time `json:"delivered_at,omitzero"`
 	ReadAt      time.Time `json:"read_at,omitzero"`
 
-	// Failure is the code of the last failure that the app has recorded ([Tracker.Fail]), as long as
-	// the Status is [Sent]. Otherwise it is empty, and so it is for untracked recipients.
+	// Failure is the code of the last failure that the app has recorded ([Tracker.Fail]), as long
+	// as the Status is [Sent]. Otherwise it is empty. It is always empty for untracked recipients.
 	Failure string `json:"failure,omitempty"`
 
-	// Reason is set if the message's audience keeps others from ever seeing more of the recipient
-	// than Status, or if a time is gone. Only [Tracker.Receipts] sets it.
+	// Reason is set if the message's audience never lets others see more than Status, or if
+	// [Tracker.Compact] has removed a time. Only [Tracker.Receipts] sets it.
 	Reason Reason `json:"reason,omitempty"`
 }
 
@@ -159,11 +159,11 @@ func (r *Receipt) Advance(h Header, to Status, at time.Time) bool {
 }
 
 // Own is a receipt as its recipient knows it. Its status is the highest that the recipient has
-// marked, hidden marks included, or [Read] after [Tracker.Dismiss]. The one exception is the result
-// of a mark that hides nothing, which ignores earlier hidden marks: see [Tracker.MarkDelivered].
-// The version and the times are those of the marks that others may see, and zero if others see
-// nothing. It has no Failure. It is a separate type so that it is not shown to other users by
-// mistake.
+// marked, hidden marks included, or [Read] after [Tracker.Dismiss]. There is one exception: the
+// receipt returned by a mark that hides nothing does not include earlier hidden marks. See
+// [Tracker.MarkDelivered]. The version and the times are those of the marks that others may see,
+// and zero if others see nothing. It has no Failure. It is a separate type so that it is not shown
+// to other users by mistake.
 type Own Receipt
 
 // Query asks for messages of one conversation, in order of seq. With a Conversation alone it asks
@@ -200,8 +200,8 @@ type ReceiptQuery struct {
 	// listed under Delivered, because others will never see more of them.
 	Status Status
 
-	// Failed leaves out all receipts but those with a [Receipt.Failure]. These are at [Sent], so
-	// that a Status beside it is refused.
+	// Failed leaves out all receipts but those with a [Receipt.Failure]. Such receipts are always
+	// at [Sent], so Failed cannot be combined with Status.
 	Failed bool
 }
 

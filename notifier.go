@@ -16,7 +16,7 @@ import (
 //
 // # Each event goes to one relay of one process
 //
-// Any number of processes may run a relay over one store. Each event is told to the Notifier of one
+// Any number of processes may run a relay over one store. Each event goes to the Notifier of one
 // process, and to the Notifier of another only after a crash. This suits a Notifier that hands
 // events to something all processes share, such as Pusher or a broker. A Notifier that pushes to
 // connections of its own process, such as server-sent events or WebSockets, would reach the clients
@@ -30,19 +30,20 @@ type Notifier interface {
 	// A plain error means that the endpoint failed and that nothing is known of any event: all of
 	// them are kept and come again, and none is blamed. [RetryAfter] adds how long to wait. An
 	// error made by [Refused] names the events that the endpoint examined and refused; all others
-	// were accepted. A refused event comes again. If it is refused at its third claim or later, it
-	// goes to the dead letters. Claims by processes that crashed count, too. An event whose error
-	// was marked [Permanent] goes there at once.
+	// were accepted. A refused event comes again. If its third or a later attempt is refused, it
+	// goes to the dead letters. Each claim by a relay is an attempt, even if the process then
+	// crashed. An event whose error was marked [Permanent] goes there at once.
 	//
 	// Notify must return soon after ctx ends. It may be called by several goroutines at the same
 	// time. It may keep neither the slice nor what is in it.
 	Notify(ctx context.Context, events []Event) error
 }
 
-// CheckingNotifier is a [Notifier] that cannot publish the events of every conversation: it may
-// make channel names from the ids, and such names are limited in length. A send to a conversation
-// that it refuses fails, and nothing is stored. Without this check the events would become dead
-// letters, and a user who chooses conversation ids could make any number of them.
+// CheckingNotifier is a [Notifier] that can publish the events of some conversations only, for
+// example because it makes channel names from their ids and the length of such names is limited. A
+// send to a conversation that it refuses fails, and nothing is stored. Without this check the
+// events would become dead letters, and a user who chooses conversation ids could make any number
+// of them.
 type CheckingNotifier interface {
 	Notifier
 
@@ -52,20 +53,21 @@ type CheckingNotifier interface {
 	CheckConversation(conversation string) error
 }
 
-// OwnNotifier is a [Notifier] that can tell one user's devices alone. No other Notifier is given
-// events of the kind [OwnChanged]: a Notifier that publishes to conversations would tell everybody
-// there. If the Tracker's Notifier takes no such events, the Tracker makes none, and a user's other
-// devices learn of a private change when they next ask [Tracker.Unread].
+// OwnNotifier is a [Notifier] that can send an event to the devices of one user and to nobody else.
+// No other Notifier gets events of the kind [OwnChanged]: a Notifier that publishes to
+// conversations would tell everybody there. If the Tracker's Notifier takes no such events, the
+// Tracker makes none, and a user's other devices learn of a private change when they next ask
+// [Tracker.Unread].
 type OwnNotifier interface {
 	Notifier
 
-	// TakesOwn says that Notify takes events of the kind OwnChanged, and tells them to the devices
+	// TakesOwn says that Notify takes events of the kind OwnChanged, and sends them to the devices
 	// of [Event.User] and to nobody else. It is asked once.
 	TakesOwn() bool
 }
 
-// OwnNotifierFunc makes a function, such as the Publish of a [Bus], an [OwnNotifier] that takes
-// OwnChanged events.
+// OwnNotifierFunc turns a function, such as the Publish method of a [Bus], into an [OwnNotifier]
+// that takes OwnChanged events.
 type OwnNotifierFunc func(ctx context.Context, events []Event) error
 
 // Notify calls f.
@@ -74,7 +76,7 @@ func (f OwnNotifierFunc) Notify(ctx context.Context, events []Event) error { ret
 // TakesOwn returns true.
 func (f OwnNotifierFunc) TakesOwn() bool { return true }
 
-// NotifierFunc makes a function a [Notifier].
+// NotifierFunc turns a function into a [Notifier].
 type NotifierFunc func(ctx context.Context, events []Event) error
 
 // Notify calls f.
@@ -127,8 +129,8 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
-// RetryAfter adds to an error how long the endpoint asked to be left alone. The relay takes less
-// than 1 s as 1 s, and more than 10 min as 10 min. RetryAfter(nil, d) is nil.
+// RetryAfter wraps err with the time for which the endpoint asked for no calls. The relay takes
+// less than 1 s as 1 s, and more than 10 min as 10 min. RetryAfter(nil, d) is nil.
 func RetryAfter(err error, d time.Duration) error {
 	if err == nil {
 		return nil

@@ -13,7 +13,7 @@ import (
 //
 // Fields that name users, conversations and messages have too many values for the labels of a
 // metric. Their comments say "an id". All other fields are numbers, or have few values. An error's
-// text may contain ids: label metrics of errors by what errors.Is says.
+// text may contain ids, so label metrics by the kind of error, found with [errors.Is].
 type Observer struct {
 	// Sent is called after each Send and SendTx whose draft was valid.
 	Sent func(context.Context, SentInfo)
@@ -31,7 +31,7 @@ type Observer struct {
 	// Wrote is called after each write of a batch of sends, marks, up-to marks or deletions, with
 	// the ctx of the batch. Several callers may share it. If the database refuses a batch, the
 	// batch is written again in parts, and Wrote is called for each. Wrote is not called for writes
-	// in a transaction of the app's.
+	// in the app's own transactions.
 	Wrote func(context.Context, WroteInfo)
 
 	// Notified is called after each call of the Notifier.
@@ -56,7 +56,7 @@ type Observer struct {
 type SentInfo struct {
 	Conversation, Message, Sender string // ids
 
-	InTx bool  // in a transaction of the app's, which may still be rolled back
+	InTx bool  // in the app's own transaction, which may still be rolled back
 	Err  error // nil if the message is stored
 }
 
@@ -69,7 +69,7 @@ type MarkedInfo struct {
 	Status  Status
 	UpTo    bool  // of all messages up to Message
 	Private bool  // others may not see all of it: see [Actor.Hide]
-	InTx    bool  // in a transaction of the app's, which may still be rolled back
+	InTx    bool  // in the app's own transaction, which may still be rolled back
 	Changed int   // receipts that advanced; at most 1 unless UpTo
 	Err     error // nil, a refusal such as [ErrOwnMessage], or a failure
 
@@ -85,7 +85,7 @@ type DeletedInfo struct {
 	Message      string // an id
 	User         string // an id
 
-	InTx    bool  // in a transaction of the app's, which may still be rolled back
+	InTx    bool  // in the app's own transaction, which may still be rolled back
 	Changed bool  // this call deleted it
 	Err     error // nil, [ErrNotFound], or a failure
 }
@@ -156,7 +156,7 @@ type BuriedInfo struct {
 type ResolvedInfo struct {
 	Events    []int64 // the ids of the events that were asked for, each once; not to be changed
 	Discarded bool    // by a Discard; else by a Replay
-	Settled   int     // how many of them were dead letters, and are no more
+	Settled   int     // how many of them were dead letters and have now been replayed or discarded
 	Err       error   // nil, [ErrNotFound] if not all were, or a failure
 }
 

@@ -8,11 +8,11 @@ import (
 // Outbox is the part of a [Store] that publishing needs: the committed events that the Notifier has
 // not accepted yet, and the dead letters. The rules for every method of a Store hold for it.
 type Outbox interface {
-	// Claim puts up to limit due events under the lease, those due longest first, and counts an
-	// attempt for each. An event that is stored under a lease starts with one attempt, so a process
-	// that dies while it holds the event has used one. No event is under two leases at a time. The
-	// store's own clock decides what is due. If an event cannot be decoded, Claim and Dead return
-	// its id alone, and the Tracker moves it to the dead letters.
+	// Claim puts up to limit due events under the lease, starting with those that fell due first,
+	// and counts an attempt for each. An event that is stored under a lease starts with one
+	// attempt, so a process that dies while it holds the event has used one. No event is under two
+	// leases at a time. The store's own clock decides what is due. If an event cannot be decoded,
+	// Claim and Dead return its id alone, and the Tracker moves it to the dead letters.
 	Claim(ctx context.Context, limit int, lease Lease) ([]Claimed, error)
 
 	// Settle ends claims and moves dead letters, and returns how many of the settlements took
@@ -46,8 +46,8 @@ type Outcome uint8
 
 const (
 	SettleDone    Outcome = iota + 1 // accepted: the event is gone
-	SettleRetry                      // due again After
-	SettleRelease                    // due again After, and the attempt does not count
+	SettleRetry                      // due again once the duration After has passed
+	SettleRelease                    // due again once the duration After has passed, and the attempt does not count
 	SettleBury                       // to the dead letters, with Reason
 	SettleRequeue                    // a dead letter is due again at once: Event replaces it, with the same id and no attempts
 	SettleDiscard                    // a dead letter is gone

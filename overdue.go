@@ -28,9 +28,9 @@ type OverdueRule struct {
 	// For says whom the answers are for, and so what counts as reached. It must be set.
 	For OverdueFor
 
-	// Lease is for how long a recipient is returned to nobody else. The app acts on all that one
-	// call returned, and calls [Tracker.OverdueDone], within that time. It is at most
-	// [MaxOverdue], and defaults to [DefaultOverdueLease].
+	// Lease is the time during which a returned recipient is not returned to any other call. Within
+	// that time the app acts on all recipients that one call returned, and calls
+	// [Tracker.OverdueDone]. It is at most [MaxOverdue], and defaults to [DefaultOverdueLease].
 	Lease time.Duration
 }
 
@@ -39,14 +39,15 @@ type OverdueFor uint8
 
 const (
 	// ForRecipient is for what the app tells the recipient alone, such as a mail or a push. It goes
-	// by what the recipient knows: private marks count, and so does what was dismissed. Untracked
-	// recipients are returned too. Never show such an answer, or what follows from it, to anybody
-	// else: a recipient who is missing from it may have read the message privately.
+	// by what the recipient knows: private marks and dismissals count. Untracked recipients are
+	// returned too. Never show such an answer, or what follows from it, to anybody else: a
+	// recipient who is missing from it may have read the message privately.
 	ForRecipient OverdueFor = iota + 1
 
 	// ForSender is for what the app tells the sender or others. It goes by what they may see. A
-	// recipient who has read the message privately is returned. A recipient whose reads the sender
-	// and others may never see is not.
+	// recipient who has read the message privately is returned. Recipients whom others can never
+	// see at the Status are not returned: untracked recipients and, if the Status is Read,
+	// recipients who hide reads ([Audience]).
 	ForSender
 )
 
@@ -61,8 +62,8 @@ const (
 type Due struct {
 	Message   Header
 	Recipient string
-	Status    Status       // the recipient's, as far as the rule's For may know it
-	Failure   string       // the last code that [Tracker.Fail] recorded; for a rule ForSender, as far as others see it
+	Status    Status       // the recipient's; private marks count only for a rule ForRecipient
+	Failure   string       // the last code that [Tracker.Fail] recorded; for a rule ForSender, only if others see it
 	Attempts  int          // calls that returned the recipient, this one included
 	Claim     OverdueClaim // to hand back
 }
@@ -88,10 +89,10 @@ type OverdueClaim struct {
 // time. So mails that always fail do not hold up the others.
 //
 // The database's clock decides, whatever the clocks of the processes say. So nobody is returned
-// early. If a transaction commits after its message was due, one of the next calls finds the
-// message, if the transaction was open for at most an hour. If it was open for longer, the message
-// is found when the next message of its conversation is due. Open messages have no recipients, so
-// rules pass over them. Erased users are passed over too.
+// early. If a transaction that sent a message commits after the message was due, one of the next
+// calls finds the message, provided that the transaction was open for at most an hour. If it was
+// open for longer, the message is found when the next message of its conversation is due. Open
+// messages have no recipients, so rules pass over them. Erased users are passed over too.
 //
 // Overdue returns an [*InvalidError] that names the field of the rule, or "limit", if that is out
 // of bounds. It needs an [OverdueStore]; with any other store it returns [errors.ErrUnsupported].
@@ -134,8 +135,8 @@ func (t *Tracker) overdue(ctx context.Context, store OverdueStore, rule OverdueR
 	})
 }
 
-// OverdueDone says that the app has dealt with recipients that [Tracker.Overdue] returned, up to
-// [MaxBatch] of them, and returns how many of them were still reserved by the call that returned
+// OverdueDone tells the Tracker that the app has dealt with up to [MaxBatch] recipients. It returns
+// the number of recipients that were still reserved by the call of [Tracker.Overdue] that returned
 // them. The others were returned by another call meanwhile, or are done already.
 //
 // OverdueDone returns an [*InvalidError] of the field "due" if there are more than MaxBatch. If ctx
@@ -193,9 +194,9 @@ func (r *OverdueRule) check() error {
 	return nil
 }
 
-// Judge returns the recipient's status of the message, as far as the rule's For may know it, and
-// whether the recipient is overdue. Every [OverdueStore] decides by it. Limit is the recipient's
-// cap: the highest status of the recipient that others may ever see.
+// Judge returns the recipient's status of the message, and whether the recipient is overdue.
+// Private marks count for a rule ForRecipient only. Every [OverdueStore] must use Judge. Limit is
+// the recipient's cap: the highest status of the recipient that others may ever see.
 func (r OverdueRule) Judge(s OwnState, recipient string, limit Status) (at Status, overdue bool) {
 	if at = s.Own(recipient); at != 0 && r.For == ForSender {
 		at = s.Receipt.Status
@@ -211,10 +212,10 @@ type OverdueStore interface {
 	Store
 
 	// Overdue puts up to limit recipients who are overdue by the rule under the lease, and counts
-	// an attempt for each. The rule has all its fields, within their bounds. The store's own clock
-	// decides when a message was stored, and what time it is. Rules that differ in Name, Status or
-	// For share nothing. The first call by a rule returns nobody, and no call by it looks at
-	// messages that were stored before that.
+	// an attempt for each. All fields of the rule are set and within their bounds. The store's own
+	// clock decides when a message was stored, and what time it is. Rules that differ in Name,
+	// Status or For share nothing. The first call by a rule returns nobody, and no call by it looks
+	// at messages that were stored before that.
 	//
 	// A recipient of a frozen message is first judged by [OverdueRule.Judge] when the rule's After
 	// has passed since the message was stored. If the recipient is overdue, each call returns it,
@@ -225,8 +226,8 @@ type OverdueStore interface {
 	// messages and recipients; More says that a further call may find somebody now.
 	Overdue(ctx context.Context, rule OverdueRule, limit int, lease Lease) (OverdueResult, error)
 
-	// SettleOverdue ends claims for good, and returns how many of them were there to settle. A
-	// claim whose lease ran out can still be settled until another call claims the recipient.
+	// SettleOverdue ends claims for good, and returns how many of the claims it settled. A claim
+	// whose lease ran out can still be settled until another call claims the recipient.
 	SettleOverdue(ctx context.Context, claims []OverdueClaim) (settled int, err error)
 }
 

@@ -4,8 +4,8 @@ package delivery
 // devices show the same, and nobody else is told. Its zero value is that of a user who has done
 // nothing there.
 type Place struct {
-	// Rev counts the user's private changes in the conversation, which take no version of it. A
-	// device that knows a lower one reads [Tracker.Unread].
+	// Rev counts the user's private changes in the conversation. Such a change does not raise the
+	// conversation's version. A device that knows a lower Rev reads [Tracker.Unread].
 	Rev int64 `json:"rev"`
 
 	// Delivered and Badge are seqs. All messages at or before Delivered have come to the user. None
@@ -13,11 +13,13 @@ type Place struct {
 	Delivered int64 `json:"delivered"`
 	Badge     int64 `json:"badge"`
 
-	// Flag is the seq from which on the user has marked the conversation as unread, or 0.
+	// Flag is the seq of the message from which the user marked the conversation as unread
+	// ([Tracker.MarkUnread]), or 0 if it is not marked.
 	Flag int64 `json:"flag"`
 }
 
-// Status returns the status that the place alone gives a message of that seq, 0 if it gives none.
+// Status returns the status that follows from the place for the message with that seq: [Read],
+// [Delivered], or 0 if the place does not reach it.
 func (p Place) Status(seq int64) Status {
 	switch {
 	case seq <= p.Badge:
@@ -45,8 +47,8 @@ type OwnMark struct {
 	Message      string
 	User         string
 	Socket       string // not told of the change, if set
-	Status       Status // Delivered or Read; of OwnDismissed it is Read, of OwnFlagged 0
-	Reach        Status // for OwnMarkedUpTo: AdvanceUpTo has done all that it can for this status up to the message; 0 if not known
+	Status       Status // Delivered or Read; always Read for OwnDismissed, and 0 for OwnFlagged
+	Reach        Status // for OwnMarkedUpTo: the status to which AdvanceUpTo has advanced all receipts that it can, up to the message; 0 if unknown
 	Admitted     bool   // the app's rule lets the user mark open messages here
 	Tell         bool   // an event tells the user's devices
 	Trace        string // of the call; see [Event.AddTrace]
@@ -67,11 +69,11 @@ type OwnState struct {
 	Reader  bool    // the user has sent in the conversation, is a recipient there, or has marked there, in private or not
 	Receipt Receipt // what others may see of the user; zero if there is none
 	Private Status  // what is kept of private marks of the message; 0 if nothing
-	Place   Place   // after the marks before it
+	Place   Place   // including the changes by earlier marks of the call
 }
 
-// Own returns the user's own status of the message: the greatest of what others may see, of private
-// marks and of the place. It is 0 if the user may not mark the message.
+// Own returns the user's own status of the message: the highest of the receipt that others may see,
+// the private mark, and the status by the place. It is 0 if the user may not mark the message.
 func (s OwnState) Own(user string) Status {
 	if s.Header.deleted() || s.Header.Sender == user || !s.Header.Open && !s.Receipt.Status.Valid() {
 		return 0
@@ -90,9 +92,9 @@ func (s OwnState) View(user string) *Own {
 	return &own
 }
 
-// Apply returns what becomes of the mark, and whether its status is to be kept as a private mark.
-// It is how every [Store] that computes in Go applies one. It leaves [Place.Rev] to the store,
-// which raises it once in each conversation in which a call changed something.
+// Apply returns what becomes of the mark, and whether its status is to be kept as a private mark. A
+// [Store] that applies such marks in Go, and not in SQL, must use Apply. Apply leaves [Place.Rev]
+// to the store, which raises it once in each conversation in which a call changed something.
 func (m OwnMark) Apply(s OwnState) (out MarkedOwn, keep bool) {
 	if s.Header.ID == "" || m.Conversation != "" && m.Conversation != s.Header.Conversation {
 		return MarkedOwn{}, false
@@ -138,7 +140,7 @@ func (m OwnMark) Apply(s OwnState) (out MarkedOwn, keep bool) {
 }
 
 // OwnEvents returns the events that tell a user's devices of changes: one for each conversation
-// with changes to tell. It is how every [Store] makes them.
+// with changes to tell. Every [Store] must make them with OwnEvents.
 func OwnEvents(marks []OwnMark, results []MarkedOwn) (events []Event) {
 	at := make(map[string]int)
 	for i, m := range marks {

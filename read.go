@@ -22,7 +22,7 @@ func (t *Tracker) Message(ctx context.Context, id string) (Message, error) {
 }
 
 // Load returns up to [MaxBatch] messages in the order of the ids, without those that do not exist.
-// An inbox can load the latest message of each conversation by it.
+// An inbox can use it to load the latest message of each conversation.
 func (t *Tracker) Load(ctx context.Context, ids ...string) ([]Message, error) {
 	if len(ids) > MaxBatch {
 		return nil, tooMany("messages", MaxBatch)

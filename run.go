@@ -3,25 +3,26 @@ package delivery
 import "context"
 
 // Run is the relay: it publishes committed events until ctx ends, and returns nil then. Any number
-// of processes may run one over the same store; whatever one leaves behind, even by a crash,
-// another publishes when the lease has run out. A second Run of the same Tracker at the same time
-// is [ErrRunning].
+// of processes may run a relay over the same store. If a process leaves events behind, even by a
+// crash, another publishes them once their lease has run out. A second Run of the same Tracker at
+// the same time is [ErrRunning].
 //
 // CUBIC, the congestion control of TCP (RFC 9438), adapts the number of concurrent calls of the
 // Notifier to the backlog and to what the endpoint can take. The number begins at 10, and doubles
-// within the time of one call while events wait. When calls fail, or take much longer than one call
-// at a time does, their number is cut by 30 %. It then grows slowly towards the number that was too
-// much the last time. [Options.NotifyCalls] bounds it. After 5 failures in a row, or when the
-// endpoint asks for a pause ([RetryAfter]), nothing is published for a while, and then one event,
-// before all others follow.
+// within the time of one call while events wait. When calls fail, or take much longer than a call
+// does when few are under way, their number is cut by 30 %. It then grows slowly towards the number
+// that was too much the last time. [Options.NotifyCalls] bounds it. After 5 failures in a row, or
+// when the endpoint asks for a pause ([RetryAfter]), nothing is published for a while, and then one
+// event, before all others follow.
 //
 // Conversations take turns, so that an event does not wait for another conversation's backlog.
 // Events from the outbox are published in the order in which they fell due, and wait for the
 // backlog of all processes. Events that this process committed do not wait for that backlog.
 //
-// When ctx ends, Run takes on nothing new, gives back for others what it has not begun to publish,
-// and finishes what is in flight. It returns within [Options.Lease]: calls of the Notifier have 1/3
-// of it, and so has each of the writes that follow.
+// When ctx ends, Run claims no more events, releases the events that it has not begun to publish,
+// so that other relays can publish them, and finishes the calls in flight. It returns within
+// [Options.Lease]: calls of the Notifier may take 1/3 of that time, and so may each write after
+// them.
 func (t *Tracker) Run(ctx context.Context) error { return t.relay.run(ctx) }
 
 // Wake makes a running relay look at the outbox now: call it after the commit of a transaction in

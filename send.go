@@ -13,9 +13,9 @@ import (
 
 // Send stores a message and announces it. It returns when the message and its event are committed.
 //
-// With an id of the caller's, sending the same content again changes and announces nothing and
-// returns what is stored; other content under the same id is [ErrConflict]. Without one, every call
-// is a new message, so a caller that retries should choose the id.
+// If the caller sets the id, sending the same content again has no effect and returns the stored
+// message. Sending other content under the same id is [ErrConflict]. Without an id, every call is a
+// new message, so a caller that retries should set one.
 //
 // When ctx ends while the write is under way the error wraps [ErrOutcomeUnknown].
 func (t *Tracker) Send(ctx context.Context, draft Draft) (Message, error) {

@@ -27,7 +27,7 @@ var ladder = [...]string{Sent: "sent", Delivered: "delivered", Read: "read"}
 // Valid reports whether s is one of the three statuses.
 func (s Status) Valid() bool { return Sent <= s && int(s) < len(ladder) }
 
-// Reaches reports whether s is rung or a later status: Read reaches Delivered.
+// Reaches reports whether s is at or past the given status: Read reaches Delivered.
 func (s Status) Reaches(rung Status) bool { return s.Valid() && rung.Valid() && s >= rung }
 
 // String returns the lower-case text form, or "Status(n)" for an invalid status.

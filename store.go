@@ -7,20 +7,22 @@ import (
 	"time"
 )
 
-// Store keeps messages, receipts and the outbox. The [Tracker] is in front of it: it makes ids,
-// validates input, stamps times, asks the app's rule and names refusals. A Store only has to be
-// atomic, forward-only and exact. The executable form of this contract is deliverytest.TestStore.
+// Store keeps messages, receipts and the outbox. The [Tracker] sits in front of the Store. The
+// Tracker makes ids, validates input, sets times, asks the app's rule, and turns refusals into
+// errors. A Store only has to be atomic, forward-only and exact. The executable form of this
+// contract is deliverytest.TestStore.
 //
 // Words. Every conversation has a version, a counter that starts at 0. A change is a new message,
-// one receipt's advance, a failure that others see ([FailureStore]), or a [Keeper]'s deletion or
-// prune; it takes the next version of its conversation under a lock that is held until the commit,
-// so that versions become visible in order and without gaps. A message's seq is the version of its
-// sending; its version is that of its last change. Committed events that the Notifier has not
-// accepted yet are the outbox. An event is due when its time has come and nobody holds it.
+// the advance of one receipt, a failure that others see ([FailureStore]), or a deletion or prune by
+// a [Keeper]. Each change takes the next version of its conversation. The store locks the
+// conversation until the commit, so versions become visible in order and without gaps. A message's
+// seq is the version of its sending; its version is that of its last change. Committed events that
+// the Notifier has not accepted yet are the outbox. An event is due when its time has come and
+// nobody holds it.
 //
 // For every method:
 //
-//   - It is atomic: what it changes and the events that tell of it commit together or not at all.
+//   - It is atomic: its changes and the events that announce them commit together or not at all.
 //   - Ids are compared byte for byte: "A" is not "a", and trailing spaces count.
 //   - Times are kept to the microsecond and come back in UTC.
 //   - Slices handed in and handed out belong to the caller: a store copies what it keeps.
@@ -47,11 +49,11 @@ type Store interface {
 	// lease and returned, or are due at once if the lease is zero.
 	//
 	// A frozen message belongs to a roster, which a conversation keeps under its key and never
-	// changes. If the conversation has none of that key, Create makes it of the Members. If there
-	// are none either, the message is not stored, and its result says NoRoster. The recipients of a
-	// message are its roster without its sender. Each has a receipt from the start, at [Sent] with
-	// the message's seq as its version: a store need not write it before the first mark. The roster
-	// fixes each member's cap for good.
+	// changes. If the conversation has no roster of that key, Create makes one of the message's
+	// Members. If the message has no Members either, it is not stored, and its result has NoRoster
+	// set. The recipients of a message are its roster without its sender. Each has a receipt from
+	// the start, at [Sent] with the message's seq as its version: a store need not write it before
+	// the first mark. The roster fixes each member's cap for good.
 	Create(ctx context.Context, messages []NewMessage, lease Lease) ([]Created, []Claimed, error)
 
 	// Advance applies marks, no two of them of the same message and user, and returns one result
@@ -69,17 +71,18 @@ type Store interface {
 	Advance(ctx context.Context, marks []Mark, lease Lease) ([]Marked, []Claimed, error)
 
 	// AdvanceUpTo applies up-to marks, no two of them of the same user and conversation, and
-	// returns one result each in the order of the argument. An up-to mark advances, in order of
-	// seq, those of the user's receipts at or before the named message that are below the status
-	// and that Advance would advance. Messages that only lack admission are left out and counted.
-	// The versions that one up-to mark takes are contiguous. It also moves the user's
-	// Place.Delivered to [MarkedUpTo.Reached], and with the status Read it moves Place.Badge there
-	// too. The [Place] stays as it is if a message was left out ([UpTo.Covered]), or if others may
-	// see less of the user than the mark says ([MarkedUpTo.Capped]). A store should remember up to
-	// where it has looked, so that the work is proportional to what is new.
+	// returns one result each in the order of the argument. An up-to mark advances every receipt of
+	// the user, up to the named message and in order of seq, that is below the status and that
+	// Advance would advance. Open messages that the mark would advance if it were Admitted are left
+	// out, and counted in [MarkedUpTo.LeftOut]. The versions that one up-to mark takes are
+	// contiguous. It also moves the user's Place.Delivered to [MarkedUpTo.Reached], and with the
+	// status Read it moves Place.Badge there too. The [Place] stays as it is if a message was left
+	// out ([UpTo.Covered]), or if others may see less of the user than the mark says
+	// ([MarkedUpTo.Capped]). A store should remember up to where it has looked, so that the work is
+	// proportional to what is new.
 	//
 	// The whole call advances at most limit receipts, and looks at a bounded number of messages for
-	// each up-to mark, such as 5,000. What is beyond either bound is left for a later call
+	// each up-to mark, such as 5,000. Everything beyond either bound is left for a later call
 	// ([MarkedUpTo.More]).
 	//
 	// Advances of one conversation and one socket make one event as in Advance, or several that
@@ -87,29 +90,29 @@ type Store interface {
 	// updates.
 	AdvanceUpTo(ctx context.Context, upTo []UpTo, limit int, lease Lease) ([]MarkedUpTo, []Claimed, error)
 
-	// AdvanceOwn applies what one user alone may know: marks of one user and one socket, no two of
-	// the same message, and returns one result each in the order of the argument. [OwnMark.Apply]
-	// says what becomes of each. [Place.Rev] rises by one in each conversation in which the call
-	// changed something. A private mark need not be kept once the place has reached its message. If
-	// a mark with an [OwnMark.Reach] changes something, it also advances the seq up to which
-	// AdvanceUpTo has looked.
+	// AdvanceOwn applies marks that one user alone may know. All are by that user and from one
+	// socket, and no two name the same message. AdvanceOwn returns one result for each, in the
+	// order of the argument. [OwnMark.Apply] says what becomes of each. [Place.Rev] rises by one in
+	// each conversation in which the call changed something. A private mark need not be kept once
+	// the place has reached its message. If a mark with an [OwnMark.Reach] changes something, it
+	// also advances the seq up to which AdvanceUpTo has looked.
 	//
-	// It changes no receipt, count or version. What it changes shows in Unread, in the Own of List
-	// for its Viewer, and in the Flag of later marks of the user. The events of [OwnEvents] are
-	// stored under the lease and returned, or are due at once if the lease is zero. AdvanceOwn
-	// neither waits for a conversation that another transaction has locked nor makes others wait
-	// for one, unless the store lets in one writer at a time. It may wait for another change of the
-	// same user's.
+	// It changes no receipt, count or version. Its changes are visible in Unread, in the Own of
+	// messages that List returns to that user as Viewer, and in the Flag that later marks of the
+	// user return. The events of [OwnEvents] are stored under the lease and returned, or are due at
+	// once if the lease is zero. AdvanceOwn neither waits for a conversation that another
+	// transaction has locked nor makes others wait for one, unless the store lets in one writer at
+	// a time. It may wait for another change by the same user.
 	AdvanceOwn(ctx context.Context, marks []OwnMark, lease Lease) ([]MarkedOwn, []Claimed, error)
 
 	// Load returns the messages with these ids that exist, each once, in any order.
 	Load(ctx context.Context, ids []string) ([]Message, error)
 
 	// List returns a page of one conversation, from one snapshot. An unknown conversation is an
-	// empty page at version 0. Changes after a version that the conversation has not reached are an
-	// empty page at the version that it has. All pages have the same Epoch, a random number other
-	// than 0. Only a store that has lost what it acknowledged gets a new one. List never sets
-	// Reset: the Tracker does.
+	// empty page at version 0. If a list of changes begins after a version that the conversation
+	// has not reached, the page is empty and has the conversation's version. All pages have the
+	// same Epoch, a random number other than 0. Only a store that has lost what it acknowledged
+	// gets a new one. List never sets Reset: the Tracker does.
 	List(ctx context.Context, list List) (Page, error)
 
 	// Unread returns one result for each of these distinct conversations, in their order, each from
@@ -117,9 +120,10 @@ type Store interface {
 	// them, and returns the newest message, with the user's receipt in Own and its body cut by
 	// [Preview]. A message counts if it is open or the user is a recipient, the user is not its
 	// sender, and the user's own status of it ([OwnState.Own]) is below [Read]. Flagged says that
-	// there is a message at or after the [Place.Flag]. First is the earlier of that message and the
-	// first unread one. The result for an unknown conversation has its name alone. No message at or
-	// before the [Place.Badge] counts, so a store begins to look after it.
+	// there is a message at or after the [Place.Flag]. First is the first message that is unread
+	// or, if the Flag is set, is at or after the Flag. The result for an unknown conversation has
+	// its name alone. No message at or before the [Place.Badge] counts, so a store begins to look
+	// after it.
 	Unread(ctx context.Context, user string, conversations []string, limit int) ([]Unread, error)
 
 	// Receipts returns a page of the receipts of one message for which [ReceiptList.On] is true,
@@ -128,13 +132,13 @@ type Store interface {
 	// has looked at many receipts that are not on it.
 	Receipts(ctx context.Context, list ReceiptList) (ReceiptPage, error)
 
-	// ReceiptsOf returns those of these distinct receipts that exist, in any order, without a
-	// Reason.
+	// ReceiptsOf returns the receipts with these distinct keys, in any order and without a Reason.
+	// It leaves out receipts that do not exist.
 	ReceiptsOf(ctx context.Context, keys []ReceiptKey) ([]Receipt, error)
 }
 
-// TxStore is a [Store] that can also write inside a transaction of the caller's. The Tx forms of
-// the [Tracker] need it; with any other store they return [errors.ErrUnsupported].
+// TxStore is a [Store] that can also write inside a caller's transaction. The Tx forms of the
+// [Tracker] need it; with any other store they return [errors.ErrUnsupported].
 type TxStore interface {
 	Store
 
@@ -142,10 +146,10 @@ type TxStore interface {
 	// commits nor rolls back nor retries. Leases are ignored: the events are due at the commit. Its
 	// calls wait for conversations that other transactions have locked, and never return Blocked.
 	//
-	// Create, Advance and AdvanceUpTo are exact at every isolation, however old the transaction's
-	// snapshot is, or fail with an error that wraps [ErrTxConflict]. Such a call that fails changes
-	// nothing, and makes every later one in this transaction fail. The calls that read, and
-	// AdvanceOwn, see what the transaction sees.
+	// At every isolation level, Create, Advance and AdvanceUpTo either are correct, even if the
+	// transaction's snapshot is old, or fail with an error that wraps [ErrTxConflict]. Such a call
+	// that fails changes nothing, and makes every later one in this transaction fail. The calls
+	// that read, and AdvanceOwn, see what the transaction sees.
 	InTx(tx DBTX) Store
 }
 
@@ -160,8 +164,8 @@ type ParallelStore interface {
 }
 
 // SweepStore is a [Store] whose Claim mostly looks only at events that fell due lately. If a
-// transaction of the caller's commits long after it wrote an event, such a Claim finds the event
-// late. [Tracker.Wake] and [Tracker.Flush] call Sweep, so that it is found at once.
+// caller's transaction commits long after it wrote an event, such a Claim finds the event late.
+// [Tracker.Wake] and [Tracker.Flush] call Sweep, so that it is found at once.
 type SweepStore interface {
 	Store
 
@@ -169,7 +173,7 @@ type SweepStore interface {
 	Sweep()
 }
 
-// DBTX is a transaction of the caller's. The Tx forms of the [Tracker] accept whatever also has the
+// DBTX is a caller's transaction. The Tx forms of the [Tracker] accept whatever also has the
 // methods Commit() error and Rollback() error, such as [*sql.Tx] and the transactions of libraries
 // that embed one. They also accept a [*sql.Conn] on which the caller began a transaction.
 // Everything else, such as a [*sql.DB], they refuse with an [InvalidError] of the field "tx".
@@ -187,7 +191,7 @@ var (
 type NewMessage struct {
 	Header    // its Quorum is the one asked for; Seq, Total and Readers are not set: Sized returns the stored Header
 	Body      string
-	Roster    string   // the roster's key, up to [MaxID] + 1 bytes; "" exactly if Open
+	Roster    string   // the roster's key, up to [MaxID] + 1 bytes; empty if and only if Open
 	Members   []string // of the roster: distinct, sorted; nil if they are known from an earlier message
 	Caps      []Status // of the Members, in their order; nil if each is Read
 	Socket    string   // not told of the message, if set
@@ -197,8 +201,8 @@ type NewMessage struct {
 
 // Sized returns the stored header. Total is the number of tracked recipients, and Readers the
 // number of those who do not hide reads. A frozen message's quorum is the one asked for, or the
-// total if that is smaller or none was asked for. That quorum is at least 1. Every [Store] that
-// computes in Go makes the header of a new message with Sized.
+// total if that is smaller or none was asked for. That quorum is at least 1. A [Store] that makes
+// the headers of new messages in Go, and not in SQL, must use Sized.
 func (m NewMessage) Sized(total, readers int) Header {
 	h := m.Header
 	if !h.Open {
@@ -219,15 +223,15 @@ type Created struct {
 	Blocked  bool    // not stored: another transaction has the conversation; all else is zero
 }
 
-// Mark is what [Store.Advance] applies: a validated claim of one user to have received or seen one
-// message.
+// Mark is the input of [Store.Advance]: a validated statement by one user that one message was
+// delivered to or read by that user.
 type Mark struct {
 	Message  string
 	User     string
 	Socket   string // not told of the change, if set
 	Status   Status // Delivered or Read
 	At       time.Time
-	Admitted bool   // the app's rule lets the user mark open messages, as far as [Mark.AdmittedTo] says
+	Admitted bool   // the app's rule lets the user mark open messages in the conversations for which [Mark.AdmittedTo] is true
 	Trace    string // of the call; see [Event.AddTrace]
 
 	Conversation string // in which Admitted holds; "" is everywhere
@@ -248,8 +252,8 @@ type Marked struct {
 	Blocked bool    // not tried: another transaction has locked the conversation; all else is zero, except Header if the message was found
 }
 
-// UpTo is what [Store.AdvanceUpTo] applies: a validated claim of one user to have received or seen
-// all up to a message.
+// UpTo is the input of [Store.AdvanceUpTo]: a validated statement by one user that all messages up
+// to one were delivered to or read by that user.
 type UpTo struct {
 	Conversation string
 	Message      string // the last message to mark
@@ -275,7 +279,7 @@ type MarkedUpTo struct {
 	Changed int     // receipts that advanced
 	From    int64   // the versions they took, both inclusive; 0 if none did
 	To      int64
-	LeftOut int   // messages left out for want of admission, among those looked at
+	LeftOut int   // messages that this call looked at and left out because the mark is not Admitted
 	Capped  bool  // others may see less of the user than the mark says, for at least one message looked at
 	Reached int64 // all messages at or before this seq are done or in LeftOut; at most the seq of the named one
 	More    bool  // Reached is before the named message
@@ -288,8 +292,9 @@ type List struct {
 	Conversation string
 
 	// Changes asks for messages by version: those greater than After, in order. Otherwise it asks
-	// for those with seq > After and, if Before is not 0, seq < Before: the first Limit of them, or
-	// with a Before the last. By seq, the page is always in ascending order.
+	// for messages with seq > After and, if Before is not 0, seq < Before. It asks for the first
+	// Limit of these messages or, if Before is set, for the last. By seq, the page is always in
+	// ascending order.
 	Changes       bool
 	After, Before int64
 

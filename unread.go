@@ -37,8 +37,8 @@ type Unread struct {
 	// conversation.
 	Newest *Message `json:"newest,omitempty"`
 
-	// Version is the version of the conversation. What [Tracker.Changes] returns after it is not
-	// counted here.
+	// Version is the version of the conversation. Later changes are not counted here.
+	// [Tracker.Changes] returns them.
 	Version int64 `json:"version"`
 
 	// Floor is the Seq up to which the messages of the conversation were removed, as in a [Page].

@@ -10,7 +10,7 @@ import (
 // if the mark took several transactions. A client that counts versions then reads
 // [Tracker.Changes].
 type UpToResult struct {
-	Changed int   `json:"changed"` // receipts that advanced, as far as others may see it
+	Changed int   `json:"changed"` // receipts whose advance others may see
 	From    int64 `json:"from"`    // the first and the last version they took; 0 if none did
 	To      int64 `json:"to"`
 }
@@ -21,17 +21,17 @@ type MessageRef struct {
 	ID           string
 }
 
-// MarkUpTo marks all messages of the conversation up to and including the named one, as far as the
-// actor is a recipient. A user who comes back needs one call, and not one for each message.
-// MarkUpTo passes over the actor's own messages, and frozen messages of which the actor is no
-// recipient. The named message may be such a message.
+// MarkUpTo marks all messages of the conversation, up to and including the named one, that the
+// actor may mark. A user who comes back needs one call, and not one for each message. MarkUpTo
+// passes over the actor's own messages, and frozen messages of which the actor is no recipient. The
+// named message may be such a message.
 //
 // A message that is not in the conversation is [ErrNotFound]. If nothing could be marked, and the
 // actor neither sent the named message nor has a receipt of it, the error is [ErrNotRecipient] or
-// [ErrForbidden]. What [Actor.Hide] or an [Audience] hides of the mark is stored as one change,
-// however many messages there are: the actor's own [Place] moves up to the named message. If the
-// app's rule does not let the actor mark open messages there, the Place does not move, and only the
-// named message gets the hidden mark. With [HideAll] the rule is asked before the write.
+// [ErrForbidden]. The part of the mark that [Actor.Hide] or an [Audience] hides is stored as a
+// single change, for any number of messages: the actor's own [Place] moves to the named message. If
+// the app's rule does not let the actor mark open messages there, the Place does not move, and only
+// the named message gets the hidden mark. With [HideAll] the rule is asked before the write.
 //
 // Long stretches are marked in several transactions, oldest first, so after an error a part may be
 // done; repeating the call does the rest.

@@ -15,9 +15,9 @@ type Drift struct {
 }
 
 // Verify counts the receipts of all messages again, and yields each message whose counters differ.
-// Verify changes nothing. There should be no such message, but a restored backup or another
-// program's statements can cause one. Each step reads up to 500 messages of one conversation at one
-// moment. The iteration ends after an error, whose Drift is zero.
+// No counter should differ, but a restored backup or another program's statements can cause it.
+// Verify changes nothing. Each step reads up to 500 messages of one conversation at one moment. The
+// iteration ends after an error, whose Drift is zero.
 //
 // Verify needs a [Keeper]; with any other store the error is [errors.ErrUnsupported].
 func (t *Tracker) Verify(ctx context.Context) iter.Seq2[Drift, error] {
