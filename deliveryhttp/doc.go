@@ -7,8 +7,9 @@
 // A [Handler] is an [http.Handler]. Any router can mount it, under any prefix that is stripped from
 // the path. docs/routers.md has the line for chi, echo and gin.
 //
-// Some apps send by [delivery.Tracker.SendTx], because each message has a row of theirs. Such an
-// app leaves out the route that would send without that row, and mounts the others one by one:
+// Some apps send by [delivery.Tracker.SendTx], because each message needs a row in one of their own
+// tables. Such an app leaves out the route that would send without that row, and mounts the others
+// one by one:
 //
 //	routes := http.StripPrefix("/api", api)
 //	mux.Handle("GET /api/messages", routes)
@@ -71,15 +72,15 @@
 // # Listing
 //
 // GET /messages returns the last messages before the seq in "before", or the first ones after the
-// seq in "after". With both it returns the last ones before "before" that are after "after", and
-// with neither the newest ones. It returns 50 messages, or as many as "limit" says, up to 500.
+// seq in "after". With both, it returns the last messages between the two. With neither, it returns
+// the newest messages. It returns 50 messages, or as many as "limit" says, up to 500.
 //
 // GET /receipts orders receipts by recipient, byte for byte. It returns 50, or as many as "limit"
 // says, up to 500. If the recipient was untracked when the message was sent, the "reason" is
 // "untracked". If the recipient hid reads and has the message, it is "capped". If a time of the
-// receipt is gone because the message is old ([delivery.Tracker.Compact]), it is "expired". If the
-// app has recorded a failure of the recipient ([delivery.Tracker.Fail]) and the status is "sent",
-// the code is in "failure".
+// receipt was removed because the message is old ([delivery.Tracker.Compact]), it is "expired". If
+// the app has recorded a failure of the recipient ([delivery.Tracker.Fail]) and the status is
+// "sent", the code is in "failure".
 //
 // With a "status" GET /receipts returns only the receipts that are at exactly that status and
 // neither untracked nor capped. Those at "sent" are of recipients whom the message has not reached.

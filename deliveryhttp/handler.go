@@ -157,10 +157,10 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (endpoint, strin
 	return e, user, err
 }
 
-// User returns the user of a request to a route of the app's own, under the rules of the Handler's
-// routes. It refuses a request from another origin, a request without a signed-in user, and one
-// whose header [UserHeader] names another user. It has then answered with the problem, and ok is
-// false.
+// User returns the user of a request to one of the app's own routes. It applies the same rules as
+// the Handler's routes: it refuses a request from another origin, a request without a signed-in
+// user, and one whose header [UserHeader] names another user. If it refuses the request, it writes
+// the answer itself, and ok is false.
 func (h *Handler) User(w http.ResponseWriter, r *http.Request) (user string, ok bool) {
 	user, err := h.user(r)
 	if err != nil {

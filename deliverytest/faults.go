@@ -29,16 +29,17 @@ func OnCall(n int, err error, methods ...string) Fault {
 	}
 }
 
-// FailingStore returns a store whose calls fail where the fault says, and then do nothing.
-// The result is a [delivery.TxStore] if the store is one, with the same fault inside transactions.
+// FailingStore returns a store that fails the calls for which fault returns an error. A call that
+// fails does nothing. The result is a [delivery.TxStore] if the store is one, with the same fault
+// inside transactions.
 func FailingStore(store delivery.Store, fault Fault) delivery.Store {
 	return faulty(&faultyStore{store: store, before: fault})
 }
 
-// LosingStore returns a store whose calls do their work and then, where the fault says, lose the
-// answer: what a connection that breaks during a commit looks like. The fault is not asked about
-// calls that failed by themselves. The result is a [delivery.TxStore] if the store is one, with the
-// same fault inside transactions.
+// LosingStore returns a store that loses the answers of the calls for which fault returns an error.
+// Such a call does its work first, as when a connection breaks during a commit. The fault is not
+// asked about calls that failed by themselves. The result is a [delivery.TxStore] if the store is
+// one, with the same fault inside transactions.
 func LosingStore(store delivery.Store, fault Fault) delivery.Store {
 	return faulty(&faultyStore{store: store, after: fault})
 }
@@ -238,8 +239,8 @@ func (s *faultyStore) Backlog(ctx context.Context) (delivery.Backlog, error) {
 	return call1(s, "Backlog", func() (delivery.Backlog, error) { return s.store.Backlog(ctx) })
 }
 
-// FailingNotifier returns a notifier whose calls fail where the fault says, and then publish
-// nothing.
+// FailingNotifier returns a notifier that fails the calls for which fault returns an error. A call
+// that fails publishes nothing.
 func FailingNotifier(notifier delivery.Notifier, fault Fault) delivery.Notifier {
 	return delivery.NotifierFunc(func(ctx context.Context, events []delivery.Event) error {
 		if err := fault("Notify"); err != nil {
@@ -249,8 +250,9 @@ func FailingNotifier(notifier delivery.Notifier, fault Fault) delivery.Notifier 
 	})
 }
 
-// LosingNotifier returns a notifier that publishes the events and then, where the fault says, loses
-// the answer. The fault is not asked about calls that failed by themselves.
+// LosingNotifier returns a notifier that loses the answers of the calls for which fault returns an
+// error. Such a call publishes its events first. The fault is not asked about calls that failed by
+// themselves.
 func LosingNotifier(notifier delivery.Notifier, fault Fault) delivery.Notifier {
 	return delivery.NotifierFunc(func(ctx context.Context, events []delivery.Event) error {
 		if err := notifier.Notify(ctx, events); err != nil {

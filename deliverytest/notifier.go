@@ -12,7 +12,7 @@ type Endpoint struct {
 	Notifier delivery.Notifier
 
 	// Accepted reports whether the other side has accepted the event. The events of the tests
-	// differ in the messages they tell of.
+	// differ in their messages.
 	Accepted func(event delivery.Event) bool
 
 	// Refusable is an event that the other side always refuses, for what is in it. If its ID is 0,

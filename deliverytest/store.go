@@ -34,14 +34,14 @@ func TestStore(t *testing.T, open func(t *testing.T) delivery.Store, opts *Store
 
 // StoreOptions says what else [TestStore] may ask of a store.
 type StoreOptions struct {
-	// Reopen closes a store that open has returned, and opens its data again, as a process does
-	// that starts anew. Nil says that the data does not outlast the store: the rules about reopened
-	// data are left out.
+	// Reopen closes a store that open returned and opens its data again, like a process that
+	// restarts. Nil says that the data does not outlast the store: the rules about reopened data
+	// are left out.
 	Reopen func(t *testing.T, store delivery.Store) delivery.Store
 
-	// Second opens the data of a store that open has returned a second time, as another process
-	// does. Both handles stay in use. Nil says that the data has one handle at a time: the rules
-	// about several handles are left out.
+	// Second opens once more the data of a store that open returned, as another process would. Both
+	// handles stay in use. Nil says that the data has one handle at a time: the rules about several
+	// handles are left out.
 	Second func(t *testing.T, store delivery.Store) delivery.Store
 }
 
@@ -84,8 +84,9 @@ func TestOverdueStore(t *testing.T, open func(t *testing.T) delivery.OverdueStor
 }
 
 // TestHourStore tests what a [delivery.HourStore] promises beyond a [delivery.Store], as TestKeeper
-// does for a keeper, but for when an hour is due. If what open returns is a [delivery.Keeper] too,
-// the rule about messages that are deleted and users who are erased is tested as well.
+// does for a keeper. It does not test when an hour is due. If what open returns is a
+// [delivery.Keeper] too, the rule about messages that are deleted and users who are erased is
+// tested as well.
 func TestHourStore(t *testing.T, open func(t *testing.T) delivery.HourStore) {
 	cases := hourCases
 	if _, keeps := open(t).(delivery.Keeper); keeps {

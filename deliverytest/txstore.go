@@ -9,10 +9,10 @@ import (
 )
 
 // TestTxStore tests what a [delivery.TxStore] promises beyond a [delivery.Store]: what its calls
-// inside a transaction of the caller's do. [TestStore] is to be run as well. Each subtest gets an
-// empty store from open, and the database whose transactions the store can join. The rules about
-// what other transactions commit meanwhile are tested at each isolation of the options, and all
-// other rules at the driver's default.
+// inside a caller's transaction do. [TestStore] is to be run as well. Each subtest gets an empty
+// store from open, and the database whose transactions the store can join. The rules about what
+// other transactions commit meanwhile are tested at each isolation of the options, and all other
+// rules at the driver's default.
 func TestTxStore(t *testing.T, open func(t *testing.T) (delivery.TxStore, *sql.DB), opts *TxOptions) {
 	if opts == nil {
 		opts = new(TxOptions)

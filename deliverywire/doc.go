@@ -27,9 +27,9 @@
 //	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, hiding: 0, failed: 0, ...data.shared, ...u}))
 //
 // "hiding" says how many of the total hide reads, so "read" is at most total − hiding. "failed"
-// counts the recipients whom the message has not reached and of whom the app has recorded a failure.
-// It is the one count that can fall. The update that tells of a failure has the "recipient" at
-// "sent", and the code in "failure".
+// counts the recipients with a recorded failure whom the message has not reached. It is the one
+// count that can fall. The update that announces a failure has the "recipient" at "sent", and the
+// code in "failure".
 //
 // The updates of a "deleted" event have the message and the version alone. The update of a "pruned"
 // event has the version and "floor" alone: all messages whose seq is at or below the floor were
@@ -48,8 +48,8 @@
 // page missed something, and asks for what is unread. It never answers such an event with a mark.
 //
 // Nothing else about an event reaches a client. Above all, the socket that made the change
-// ([delivery.Event.Except]) is for the notifier to compare: a client that knows the socket of
-// another can hide events from it.
+// ([delivery.Event.Except]) is for the notifier alone: a client that knows another client's socket
+// can keep events from that client.
 //
 // # A page
 //
@@ -76,8 +76,9 @@
 //     in between. It first waits for a random part of 6 s, because all pages reconnect at the same
 //     moment. A stream of sseadapter catches up by itself.
 //  7. It fetches a new message whose update has no "body" or says "body_omitted".
-//  8. The "own" in an "own" event is the user's own status of the message. By the event's place,
-//     all messages at or before "badge" count as read by the user too, and all at or before
-//     "delivered" as delivered. If the "rev" is more than 1 above the one that the page knows, the
-//     page missed such events. It then asks for what is unread, and loads its messages again.
+//  8. The "own" in an "own" event is the user's own status of the message. The event also has the
+//     user's place: all messages at or before its "badge" count as read by the user, and all at or
+//     before its "delivered" as delivered. If the "rev" is more than 1 above the one that the page
+//     knows, the page missed such events. It then asks for what is unread, and loads its messages
+//     again.
 package deliverywire

@@ -43,7 +43,7 @@ type Update struct {
 	Read      int             `json:"read,omitempty"`
 	Total     int             `json:"total,omitempty"`  // frozen recipients that are tracked; 0 for an open audience
 	Hiding    int             `json:"hiding,omitempty"` // those of them who hide reads
-	Failed    int             `json:"failed,omitempty"` // recipients whom it has not reached, and of whom the app has recorded a failure
+	Failed    int             `json:"failed,omitempty"` // recipients with a recorded failure whom the message has not reached
 
 	// These five are the receipt that advanced or failed, at Version. In a catch-up they are the
 	// receipt of the client's own user. They are absent in the "message" event of a new message.

@@ -20,9 +20,9 @@ var ErrTooLarge = errors.New("deliverywire: one update of a message takes more t
 // not fit into a payload is left out ([Update.BodyOmitted]). The event's kind is not in the JSON:
 // it is the name under which the carrier sends it ([delivery.Kind.String]).
 //
-// The error wraps [ErrTooLarge], or is a [*delivery.InvalidError] if the event has no updates, or a
-// kind, a status or a time that has no text form. No retry of the same event can succeed, except
-// with a higher limit.
+// The error wraps [ErrTooLarge] if an update is too large for the limit. If the event has no
+// updates, or if its kind, a status or a time has no text form, the error is a
+// [*delivery.InvalidError]. No retry of the same event can succeed, except with a higher limit.
 func Split(event delivery.Event, limit int) ([][]byte, error) {
 	if !event.Kind.Valid() {
 		return nil, &delivery.InvalidError{Field: "kind", Reason: "is not message, status, deleted, own or pruned"}

@@ -107,8 +107,8 @@ func (h *Handler) messageLink(id string) link {
 	return link{visible(id), "message?" + url.Values{"id": {id}}.Encode()}
 }
 
-// messagesOf returns the ids of the messages that an event tells of. Of one for a user's devices it
-// returns none: they would tell what the user did privately.
+// messagesOf returns the ids of the messages that an event announces. For an event for a user's
+// devices it returns none: they would show what the user did privately.
 func messagesOf(e delivery.Event) (ids []string) {
 	for _, u := range e.Updates {
 		if e.Kind != delivery.OwnChanged && u.Message != "" && !slices.Contains(ids, u.Message) {

@@ -86,7 +86,8 @@ func (c *conversation) dropRosters() {
 	})
 }
 
-// erase gives all that is the user's another name. What only the user may know is dropped.
+// erase gives all that is the user's another name. Everything that only the user may know is
+// dropped.
 func (c *conversation) erase(user, name string) {
 	maps.DeleteFunc(c.rosters, func(_ string, r roster) bool { return r.cap(user) != 0 })
 	for _, m := range c.messages {

@@ -50,7 +50,7 @@ func (s *Store) Fail(ctx context.Context, f delivery.NewFailure, lease delivery.
 	return result, claimed, nil
 }
 
-// shown returns a user's receipt with its failure, as far as others see it.
+// shown returns a user's receipt as others see it, with its failure.
 func (m *message) shown(user string) (r delivery.Receipt, exists bool) {
 	r, exists = m.receipt(user)
 	if f := m.failures[user]; f.version > 0 && r.Status == delivery.Sent {

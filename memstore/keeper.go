@@ -83,8 +83,8 @@ func (s *Store) Prune(ctx context.Context, p delivery.Pruning) (result delivery.
 	return result, nil
 }
 
-// Compact forgets when receipts of a conversation changed, as [delivery.Keeper] says. It never
-// answers Blocked, and it keeps the receipts.
+// Compact removes the times at which receipts of a conversation changed, as [delivery.Keeper] says.
+// It never answers Blocked, and it keeps the receipts.
 func (s *Store) Compact(ctx context.Context, x delivery.Compaction) (result delivery.CompactionResult, err error) {
 	if err := s.enter(ctx); err != nil {
 		return result, err

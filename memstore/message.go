@@ -87,7 +87,7 @@ func (m *message) take(s step, version int64) delivery.Update {
 	return update
 }
 
-// expire forgets when the message's receipts changed.
+// expire removes the times at which the message's receipts changed.
 func (m *message) expire() {
 	m.DeliveredAt, m.ReadAt = time.Time{}, time.Time{}
 	for user, r := range m.receipts {

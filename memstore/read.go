@@ -77,7 +77,7 @@ func (s *Store) Receipts(ctx context.Context, list delivery.ReceiptList) (delive
 	return page, nil
 }
 
-// ReceiptsOf returns those of these receipts that exist.
+// ReceiptsOf returns the receipts with these keys, and leaves out those that do not exist.
 func (s *Store) ReceiptsOf(ctx context.Context, keys []delivery.ReceiptKey) ([]delivery.Receipt, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err

@@ -160,8 +160,8 @@ func (s *Store) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int
 	return results, s.outbox.add(events, lease), nil
 }
 
-// apply takes steps, hands each on as it was taken, and returns the events that tell of them. What
-// shares an event is taken together, and in the order of the marks.
+// apply takes steps, hands each on as it was taken, and returns the events that announce them.
+// Steps that share an event are taken together, and in the order of the marks.
 func (s *Store) apply(steps []step, took func(step)) (events []delivery.Event) {
 	slices.SortStableFunc(steps, func(a, b step) int {
 		return cmp.Or(cmp.Compare(a.message.Conversation, b.message.Conversation), cmp.Compare(a.socket, b.socket))

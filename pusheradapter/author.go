@@ -8,12 +8,12 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// encodeForAuthors tells of a change of status on the channel of each author of its messages, and
-// of everything else as [EncodePrivate] does.
+// encodeForAuthors publishes a change of status on the channel of each author of its messages, and
+// everything else as [EncodePrivate] does.
 //
 // Nobody is excluded: who marks a message is not its author, so no socket of theirs is on the
 // channel, and an id that is another's could only hide the change from the author. Nor is a range
-// of versions covered, since what lies between the updates of one author is told to others.
+// of versions covered, since what lies between the updates of one author goes to others.
 //
 // An author whose id makes no channel's name is passed over, so as not to keep the event from the
 // others; if it has no others, it is refused. An erased author has no devices to tell.

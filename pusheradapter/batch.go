@@ -3,7 +3,7 @@ package pusheradapter
 // maxBatch is how many triggers Pusher takes in one call, whatever they hold: up to MaxData each.
 const maxBatch = 10
 
-// outgoing is a trigger on its way, and the indexes of the events it tells of.
+// outgoing is a trigger on its way, and the indexes of the events that it publishes.
 type outgoing struct {
 	Trigger
 	of []int

@@ -26,8 +26,8 @@ const (
 //
 // The error is a [*delivery.InvalidError] if the name would exceed [MaxChannel], or if the id is
 // not valid. Every id of up to 50 bytes fits, and so does one of 128 bytes if at most 11 of them
-// are escaped. A [Notifier] refuses messages to a conversation that does not fit when they are sent
-// ([Notifier.CheckConversation]).
+// are escaped. If an id does not fit, the [Notifier] refuses messages to that conversation at the
+// time they are sent ([Notifier.CheckConversation]).
 func PrivateChannel(conversation string) (string, error) {
 	return channelName(privatePrefix, "conversation", conversation)
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/pusher/pusher-http-go/v5"
 )
 
-// Config says which Pusher app to speak to and where. [ParseURL] makes one from a URL.
-// Printing a Config with any verb of package fmt, and as JSON, leaves out the key and the secret.
+// Config says which Pusher app to speak to and where. [ParseURL] makes one from a URL. The key and
+// the secret are left out when a Config is formatted by package fmt or encoded as JSON.
 type Config struct {
 	AppID string // letters, digits, "_" and "-"
 
@@ -42,7 +42,7 @@ type Config struct {
 // It never quotes the value.
 type ConfigError struct {
 	Field  string // as it is called in Go, or "URL"
-	Reason string // reads on from the field: "is empty"
+	Reason string // completes a sentence that begins with Field: "is empty"
 }
 
 func (e *ConfigError) Error() string { return "pusheradapter: " + e.Field + " " + e.Reason }

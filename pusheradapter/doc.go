@@ -12,8 +12,7 @@
 //	auth, err := notifier.AuthHandler(tracker, identify, nil)
 //	mux.Handle("/pusher/auth", auth)
 //
-// Pages of another origin, mobile apps and Laravel Echo need a few lines more, which docs/guides
-// has.
+// Pages of another origin, mobile apps and Laravel Echo need a few more lines. See docs/guides.
 //
 // When the Notifier accepts an event, Pusher has accepted it. Pusher then tries to reach the
 // connections that are open at that moment. It may lose events, and may deliver them in another
@@ -42,9 +41,10 @@
 //   - The page reads the changes after every pusher:subscription_succeeded, which comes again with
 //     each reconnect.
 //
-//   - After a pusher:subscription_error with status 401 the page must not sign the user out.
-//     pusher-js 8.6.0 sends a late authorization on the next connection too, where it is refused
-//     although the channel works (findings/pusher-js-late-auth.sh).
+//   - After a pusher:subscription_error with status 401 the page must not sign the user out. If an
+//     answer of the auth endpoint arrives after a reconnect, pusher-js 8.6.0 still sends it, on the
+//     new connection. Pusher refuses it there, although the channel is subscribed
+//     (findings/pusher-js-late-auth.sh).
 //
 //   - After a reconnect pusher-js asks the auth endpoint for all its channels at the same moment,
 //     and so do all other pages if the server was restarted. A channelAuthorization.customHandler
@@ -66,7 +66,7 @@
 // because each excludes a different socket. If 1,000 members acknowledge a message, Pusher gets
 // 1,000 events and delivers each to 1,000 members, which it counts as a million messages.
 //
-// If only authors see ticks, set [Options.AuthorsOnly]. Receipts are then told on the author's
+// If only authors see ticks, set [Options.AuthorsOnly]. Receipts are then published on the author's
 // [UserChannel] only, and about ten of them share an event when they come fast. In a browser the
 // channel's name is made as above, from 'private-user-' and the user's id. [Notifier.AuthHandler]
 // lets only that user in. With AuthorsOnly:
@@ -86,14 +86,15 @@
 //
 // # Trust
 //
-// Everybody who may enter a conversation's channel hears everything that is told on it: who has
-// read what, and the bodies of messages if [delivery.Options.EventBodies] is set. The app's secret
-// stays on the server. No error and nothing that is printed contains it. Calls use TLS unless the
-// host is a loopback address or the [Config] asks for plain HTTP.
+// Everybody who may enter a conversation's channel hears everything that is published on it: who
+// has read what, and the bodies of messages if [delivery.Options.EventBodies] is set. The app's
+// secret stays on the server. It never appears in an error or in printed values. Calls use TLS
+// unless the host is a loopback address or the [Config] asks for plain HTTP.
 //
-// A socket id comes from the browser, and nobody can verify whose it is. A client that names the
-// socket of another hides one event from it, until the other reads the changes. So the socket id is
-// used for that exclusion only, and never as an identity. A malformed socket id excludes nobody.
+// A socket id comes from the browser, and nobody can verify whose it is. A client that sends
+// another client's socket id can keep one event from that client, until that client reads the
+// changes. So the socket id is used for that exclusion only, and never as an identity. A malformed
+// socket id excludes nobody.
 //
 // # Failures
 //

@@ -55,7 +55,7 @@ func (t *Trigger) validate() error {
 // value.
 type TriggerError struct {
 	Field  string // as it is called in Go
-	Reason string // reads on from the field: "is not JSON"
+	Reason string // completes a sentence that begins with Field: "is not JSON"
 }
 
 func (e *TriggerError) Error() string { return "pusheradapter: " + e.Field + " " + e.Reason }
@@ -87,7 +87,7 @@ func EncodePrivate(_ context.Context, event delivery.Event) ([]Trigger, error) {
 	return encode(channel, event)
 }
 
-// encode tells of an event on a channel.
+// encode returns the triggers that publish an event on a channel.
 func encode(channel string, event delivery.Event) ([]Trigger, error) {
 	payloads, err := deliverywire.Split(event, MaxData)
 	if err != nil {

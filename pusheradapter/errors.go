@@ -13,7 +13,7 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Error is a call that the endpoint refused, or that ended without a valid answer. Neither its text
+// Error reports that the endpoint refused a call, or gave no valid answer to it. Neither its text
 // nor the error that it wraps contains a key, a signature or anything that was sent.
 type Error struct {
 	// Status is the endpoint's HTTP status. If a server answers 200 with an error in the body, it

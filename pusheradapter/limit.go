@@ -53,8 +53,8 @@ func below(size int) int {
 }
 
 // shrink returns the triggers with those of events that have more than so many bytes of data in a
-// trigger made into more triggers. An app's own, and one that tells of one update and has no body,
-// stay as they are.
+// trigger made into more triggers. An app's own, and one with a single update and no body, stay as
+// they are.
 func (n *Notifier) shrink(triggers []outgoing, bytes int) []outgoing {
 	if n.ownChannels {
 		return triggers

@@ -6,7 +6,7 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// parcel is what is told as one: an event, or several that were joined.
+// parcel is what is published as one: an event, or several that were joined.
 type parcel struct {
 	delivery.Event
 	of []int // the events of the Notify that are in it, by index

@@ -17,7 +17,7 @@ const DefaultTimeout = 5 * time.Second
 
 // Options adjust a [Notifier]. The zero value of each field means its default.
 type Options struct {
-	// Encode returns the triggers by which an event is told: their channels, names and data. It may
+	// Encode returns the triggers that publish an event: their channels, names and data. It may
 	// return none, and may be called by several goroutines at the same time. Defaults to
 	// [EncodePrivate]. Status events that follow each other are joined before EncodePrivate gets
 	// them; an Encode of your own gets them as they were committed.
@@ -33,7 +33,7 @@ type Options struct {
 	// Encode of your own there is no default.
 	Conversation func(channel string) (conversation string, ok bool)
 
-	// AuthorsOnly tells status events to the authors of the messages only, each on their own
+	// AuthorsOnly publishes status events to the authors of the messages only, each on their own
 	// [UserChannel]. The cost of a receipt then does not depend on how many users hear the
 	// conversation. The package comment says what this means for pages. It cannot be combined with
 	// Encode.
@@ -155,9 +155,10 @@ func (n *Notifier) Format(state fmt.State, verb rune) { n.config.Format(state, v
 //
 // The endpoint's answer decides whether an event or the endpoint is at fault. After a 400, 413 or
 // 422, an event is at fault: Notify sends the events of that call again, each by itself, and
-// refuses those that fail again, permanently if they are too large. After any other answer but a
-// 2xx, or after none, the endpoint is at fault: Notify returns an error that wraps an [*Error] and
-// says nothing about any single event, even if some were accepted or refused before.
+// refuses those that fail again, permanently if they are too large. After any other status except
+// 2xx, or without an answer, the endpoint is at fault. Notify then returns an error that wraps an
+// [*Error]. The error names no single event, even if the endpoint has already accepted or refused
+// some.
 func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 	p := publication{notifier: n, events: events, refused: make(map[int]error)}
 	defer p.end()

@@ -13,8 +13,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Compact forgets when receipts of a conversation changed, as [delivery.Keeper] says. It has no
-// form in a caller's transaction.
+// Compact removes the times at which receipts of a conversation changed, as [delivery.Keeper] says.
+// It cannot run in a caller's transaction.
 func (s *Store) Compact(ctx context.Context, c delivery.Compaction) (result delivery.CompactionResult, err error) {
 	if s.session.tx != nil {
 		return result, errors.ErrUnsupported

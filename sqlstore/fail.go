@@ -8,7 +8,7 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Fail keeps a failure, as [delivery.FailureStore] says. It has no form in a caller's transaction.
+// Fail keeps a failure, as [delivery.FailureStore] says. It cannot run in a caller's transaction.
 func (s *Store) Fail(ctx context.Context, f delivery.NewFailure, lease delivery.Lease) (result delivery.Failed, claimed []delivery.Claimed, err error) {
 	if s.session.tx != nil {
 		return result, nil, errors.ErrUnsupported

@@ -11,7 +11,7 @@ import (
 	"github.com/msgdelivery/delivery/internal/hourly"
 )
 
-// CountHour counts the messages of an hour, as [delivery.HourStore] says. It has no form in a
+// CountHour counts the messages of an hour, as [delivery.HourStore] says. It cannot run in a
 // caller's transaction.
 func (s *Store) CountHour(ctx context.Context) (counted bool, err error) {
 	if s.session.tx != nil {

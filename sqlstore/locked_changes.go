@@ -48,7 +48,7 @@ func (c *changes) advance(s *standing, socket, trace string, to delivery.Status,
 	return true
 }
 
-// remove makes the message a tombstone, and tells of that as advance does.
+// remove makes the message a tombstone, and announces that as advance does.
 func (c *changes) remove(s *standing, socket, trace string) {
 	tally := c.take(s)
 	*tally = delivery.Tally{Version: tally.Version}

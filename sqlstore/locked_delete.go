@@ -68,7 +68,7 @@ func (l *locked) deleteIn(ctx context.Context, q delivery.DBTX, s *session, dele
 	return deleted, claimed, err
 }
 
-// remove makes tombstones of messages, which are locked, and tells of that.
+// remove makes tombstones of messages, which are locked, and announces that.
 func (l *locked) remove(ctx context.Context, q delivery.DBTX, s *session, messages []*standing, deletions []delivery.Deletion, lease delivery.Lease) ([]delivery.Claimed, error) {
 	if err := l.removeReceipts(ctx, q, s, messages); err != nil {
 		return nil, err

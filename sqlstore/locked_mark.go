@@ -86,7 +86,7 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 }
 
 // spare answers the marks of untracked users, who change nothing that others see, and returns the
-// other receipts: a lock would tell of the mark.
+// other receipts: a lock would reveal the mark.
 func (l *locked) spare(ctx context.Context, q delivery.DBTX, receipts []*standing, marked []delivery.Marked) ([]*standing, error) {
 	some := slices.DeleteFunc(slices.Clone(receipts), func(r *standing) bool { return r.all == r.header.Total })
 	if len(some) == 0 {

@@ -18,9 +18,9 @@ import (
 var migrations embed.FS
 
 // Migrations returns the SQL files that make the dialect's tables, for apps that use a migration
-// tool of their own. Their names (0001_initial.up.sql) are those of golang-migrate, and their marks
-// (-- +goose Up) those of goose. Apply them in order, each once. A statement ends with a semicolon
-// at the end of a line.
+// tool of their own. They are named as golang-migrate expects (0001_initial.up.sql), and contain
+// the comments that goose needs (-- +goose Up). Apply them in order, each once. A statement ends
+// with a semicolon at the end of a line.
 //
 // The last statement of each file records it in delivery_migrations, so that [Migrate] and
 // [Validate] know of it whatever tool applied it. For an unknown dialect the FS is empty.
@@ -77,7 +77,7 @@ func statements(text string) []string {
 // same time, as they do when many instances of an app start: one works, the others wait for it. If
 // the tables are up to date it changes nothing, and needs no right to change tables.
 //
-// It may not run inside a transaction of the caller's, because on MySQL every CREATE commits.
+// It may not run inside a caller's transaction, because on MySQL every CREATE commits.
 func Migrate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 	s, all, err := schema(db, dialect)
 	if err != nil {

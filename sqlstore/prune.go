@@ -25,8 +25,8 @@ func (s *Store) Conversations(ctx context.Context, after string, limit int) (ids
 	return ids, nil
 }
 
-// Prune removes the first messages of a conversation, as [delivery.Keeper] says. It has no form in
-// a caller's transaction.
+// Prune removes the first messages of a conversation, as [delivery.Keeper] says. It cannot run in a
+// caller's transaction.
 func (s *Store) Prune(ctx context.Context, p delivery.Pruning) (result delivery.PruningResult, err error) {
 	if s.session.tx != nil {
 		return result, errors.ErrUnsupported
@@ -146,7 +146,7 @@ func dropRange(table string) string {
 	return "DELETE /*! t */ FROM " + table + " /*! t FORCE INDEX (PRIMARY) */ WHERE conv = ? AND seq > ? AND seq <= ?"
 }
 
-// removePrefix removes messages, whose conversation is locked, and tells of that.
+// removePrefix removes messages, whose conversation is locked, and announces that.
 func (s *session) removePrefix(ctx context.Context, q delivery.DBTX, conversation string, found *prefix) error {
 	for _, table := range []string{"delivery_receipts", "delivery_failures", "delivery_states", "delivery_messages"} {
 		if err := s.exec(ctx, q, dropRange(table), found.conv, found.floor, found.last); err != nil {

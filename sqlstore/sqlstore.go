@@ -20,7 +20,7 @@
 //     the ids in its table, as after a failover by logical replication.
 //   - MariaDB, MySQL: a character set of the connection other than utf8mb4; autocommit=0;
 //     sql_safe_updates=1; the sql_mode ORACLE; binlog_format=STATEMENT with a binary log;
-//     max_allowed_packet below 16 MiB, its default.
+//     max_allowed_packet below 16 MiB (the default of MariaDB is 16 MiB).
 //   - SQLite: a version before 3.42.
 //
 // A store checks the settings in its calls until a check has passed. All connections of a pool must
@@ -48,12 +48,13 @@
 //
 // # Transactions of the caller
 //
-// [Store.InTx] writes inside a transaction of the caller's, at the caller's isolation, and repeats
-// nothing. At every isolation a write is exact, however long ago the transaction read for the first
-// time, or it fails with an error that wraps [delivery.ErrTxConflict]. After such an error roll
-// back and run the whole transaction again. [IsConflict] recognizes the same errors of the caller's
-// own statements and of the commit. A write that fails changes nothing. Every later write of the
-// store in that transaction fails too, until a ROLLBACK TO SAVEPOINT to a point before the failure.
+// [Store.InTx] writes inside a caller's transaction, at the caller's isolation level, and repeats
+// nothing. At every isolation level, a write either is correct, even if the transaction's snapshot
+// is old, or fails with an error that wraps [delivery.ErrTxConflict]. After such an error roll back
+// and run the whole transaction again. [IsConflict] recognizes such conflicts in the errors of the
+// caller's own statements and of the commit. A write that fails changes nothing. Every later write
+// of the store in that transaction fails too, until a ROLLBACK TO SAVEPOINT to a point before the
+// failure.
 //
 // On MariaDB and MySQL a transaction is at REPEATABLE READ by default. Writes of the store in it
 // still see what was committed last. They lock rows, but not the gaps between rows. There are three
@@ -62,8 +63,8 @@
 // after the transaction's first read, and an erasure. A deletion fails with a conflict if the
 // message was sent or marked after the transaction's first read. A send fails with a conflict if
 // the last message to the same roster was deleted after that read. A deletion of the last message
-// to a roster leaves the roster stored. A deletion, and a mark of a message with failures, may have
-// calls of Fail wait, also those in other conversations, until the transaction ends. At READ
+// to a roster leaves the roster stored. After a deletion, or a mark of a message with failures,
+// calls of Fail may wait until the transaction ends, even those for other conversations. At READ
 // COMMITTED there are neither such waits nor such conflicts. With innodb_snapshot_isolation=ON, the
 // default since MariaDB 11.6.2, a write fails with a conflict if somebody changed the conversation
 // after the transaction's first read. At READ COMMITTED it does not.
@@ -90,20 +91,20 @@
 //
 //	file:app.db?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_txlock=immediate
 //
-// They have these effects:
+// Each has a reason:
 //
 //   - Without WAL, readers and writers wait for each other.
 //   - With synchronous=NORMAL a commit survives a crash of the process, but perhaps not a power
 //     cut.
-//   - Without _txlock=immediate, a transaction of the caller's that reads before it writes fails
-//     with "database is locked" if another connection wrote in between, whatever the busy_timeout.
+//   - Without _txlock=immediate, a caller's transaction that reads before it writes fails with
+//     "database is locked" if another connection wrote in between, whatever the busy_timeout.
 //
-// SQLite has one writer at a time. The store's writers queue up in the process, and a transaction
-// of the caller's delays all of them. SQLite itself has no queue: a connection that waits for the
-// lock tries again from time to time. The store therefore stops writing for 100 ms after every
-// second of writes, and its own writes wait. So the app's transactions get the lock before their
-// busy_timeout. If several processes write all the time, a transaction of the caller's may still
-// wait for seconds.
+// SQLite has one writer at a time. The store's writers queue up in the process, and a caller's
+// transaction delays all of them. SQLite itself has no queue: a connection that waits for the lock
+// tries again from time to time. The store therefore stops writing for 100 ms after every second of
+// writes, and its own writes wait. So the app's transactions get the lock before their
+// busy_timeout. If several processes write all the time, a caller's transaction may still wait for
+// seconds.
 //
 // If the ctx of one of the app's own statements ends inside a transaction, SQLite rolls back the
 // whole transaction, but every driver lets the next statements of the same [sql.Tx] run and commit
@@ -117,10 +118,10 @@
 // Without interpolateParams=true in the DSN, go-sql-driver prepares every statement anew, which
 // costs another round trip for each.
 //
-// The driver's own limit, maxAllowedPacket in the DSN, is 64 MiB by default and is not checked.
-// The store works with a smaller limit too, because the driver sends longer packets in pieces. But
-// with interpolateParams=true and less than 16 MiB, messages of a few lengths are refused as too
-// large (findings/mysql-interpolated-too-large.sh).
+// The driver's own limit, maxAllowedPacket in the DSN, is 64 MiB by default and is not checked. The
+// store works with a smaller limit too, because the driver sends longer packets in pieces. But with
+// interpolateParams=true and a limit below 16 MiB, the driver refuses messages of certain lengths
+// as too large (findings/mysql-interpolated-too-large.sh).
 //
 // A deadlock ends the transaction at the server, but go-sql-driver 1.10.1 lets the next statements
 // of the app's [sql.Tx] commit one by one, and Rollback does not undo them

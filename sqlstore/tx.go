@@ -70,11 +70,11 @@ func (s *session) txError(ctx context.Context, err error) error {
 	return s.explain(ctx, err, s.classify(err))
 }
 
-// IsConflict reports whether an error of the caller's own, from a statement or the commit of a
-// transaction, says that another transaction was in the way: roll back and run the whole
-// transaction again. It knows the codes of all dialects: SQLSTATE 40001, 40P01 and 55P03 of
-// Postgres, 1213, 1205 and 1020 of MySQL and MariaDB, SQLITE_BUSY and SQLITE_LOCKED. IsConflict is
-// also true for the errors of the Tx methods, which wrap [delivery.ErrTxConflict].
+// IsConflict reports whether err, from one of the caller's own statements or from the commit, means
+// that the transaction conflicted with another. If so, roll back and run the whole transaction
+// again. It knows the codes of all dialects: SQLSTATE 40001, 40P01 and 55P03 of Postgres, 1213,
+// 1205 and 1020 of MySQL and MariaDB, SQLITE_BUSY and SQLITE_LOCKED. IsConflict is also true for
+// the errors of the Tx methods, which wrap [delivery.ErrTxConflict].
 func IsConflict(err error) bool {
 	if err == nil {
 		return false

@@ -61,33 +61,32 @@
 // its stream says hello. There are "own" events if the tracker's notifier is a
 // [delivery.OwnNotifier], as above.
 //
-// A page that has loaded its messages passes the version and the epoch that came with them in the
-// parameter "since" of the URL. "since" has the form of an event's id: the epoch, and the version
-// of each conversation in the order of the URL, joined by dots.
+// A page that has loaded its messages sets the parameter "since" of the URL to the version and the
+// epoch that came with them. "since" has the form of an event's id: the epoch, and the version of
+// each conversation in the order of the URL, joined by dots.
 //
 //	/events?conversation=c1&conversation=c2&since=7.41.3
 //
-// A version may be left out, as in "7.41.". Without it the stream begins at the conversation's
-// present version, which hello names, and the page reads the changes if it holds an older one. A
-// malformed id counts as none.
+// A version may be left out, as in "7.41.". The stream then begins at the conversation's present
+// version, which is in hello. If the page has an older version, it reads the changes. A malformed
+// id counts as none.
 //
 // The stream sends a reset if the store cannot tell what changed, or if more than 5,000 messages
-// did. The events of a catch-up say where messages stand, and how far the user's own devices have
-// marked them. They have no receipts of other users; a page that shows who has read a message loads
-// these.
+// changed. The events of a catch-up say where messages stand, and how far the user's own devices
+// have marked them. They have no receipts of other users; a page that shows who has read a message
+// loads these.
 //
 // # Load
 //
 // Events are encoded once for all streams. At most [Options.Buffer] bytes of events wait for a slow
 // client. If more come, the stream drops them, and reads the changes once the client has taken what
 // was written. While it does that, it holds one page ([delivery.MaxPage]) and its JSON, less than 3
-// MiB in all. A client that takes longer than [Options.WriteTimeout] for 64 KiB is cut off. No
-// write is without a deadline, and the WriteTimeout and ReadTimeout of the [http.Server] do not end
-// a stream.
+// MiB in all. A client that takes longer than [Options.WriteTimeout] for 64 KiB is cut off. Every
+// write has a deadline. The WriteTimeout and ReadTimeout of the [http.Server] do not end a stream.
 //
 // Opening a stream costs one read of the store for each conversation. At most 8 reads are under way
-// at a time in a process. Streams that end tell their clients to come again after 1 to 3 s, at a
-// random moment.
+// at a time in a process. Each stream tells its client to wait for a random time of 1 to 3 s before
+// it reconnects.
 //
 // # Proxies and middleware
 //

@@ -62,7 +62,7 @@ type Options struct {
 // ConfigError says which argument of [New] is not acceptable, and why.
 type ConfigError struct {
 	Field  string // as it is called in Go
-	Reason string // reads on from the field: "is nil"
+	Reason string // completes a sentence that begins with Field: "is nil"
 }
 
 func (e *ConfigError) Error() string { return "sseadapter: " + e.Field + " " + e.Reason }
