@@ -213,7 +213,8 @@ func (r *relay) release(batch []leased) {
 	r.settle(batch, func(leased) Settlement { return Settlement{Outcome: SettleRelease} })
 }
 
-// settle ends the claims of a batch. What cannot be settled comes again when its lease has run out.
+// settle ends the claims of a batch. An event that cannot be settled comes again when its lease has
+// run out.
 func (r *relay) settle(batch []leased, how func(leased) Settlement) {
 	if len(batch) == 0 {
 		return

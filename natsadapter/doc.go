@@ -23,7 +23,7 @@
 //
 // [NewStreamBus] and [NewStreamNotifier] use JetStream. An event is accepted once the stream has
 // stored it. A subscriber of the bus whose connection broke continues where it was, so that a
-// restart of the server makes no client read changes. It is told of a loss only if the stream lost
+// restart of the server makes no client read changes. It learns of a loss only if the stream lost
 // events before the subscriber got them: by the stream's limits, by a purge, or because the stream
 // was made anew. A server that restarts forgets a stream in memory that is not replicated, the
 // stream's name included: use files.

@@ -43,7 +43,7 @@ func halves(event delivery.Event) (first, second delivery.Event) {
 	first, second = event, event
 	n := len(event.Updates) / 2
 	first.Updates, second.Updates = event.Updates[:n:n], event.Updates[n:]
-	first.To = max(event.From, min(first.Updates[n-1].Version, event.To)) // a replayed one may tell of later versions
+	first.To = max(event.From, min(first.Updates[n-1].Version, event.To)) // a replayed one may have later versions
 	second.From = min(first.To+1, event.To)
 	return first, second
 }

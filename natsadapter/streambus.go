@@ -101,7 +101,7 @@ type follower struct {
 	heard   uint64 // the sequence of the last message
 }
 
-// begin finds the stream. What it has by then is not heard.
+// begin finds the stream. Messages that the stream has by then are not heard.
 func (f *follower) begin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*f.opts.Ping)
 	defer cancel()
@@ -142,10 +142,10 @@ func (f *follower) look(ctx context.Context) (s jetstream.Stream, behind uint64,
 	}
 }
 
-// follow tells of the messages after the last one that was heard, until something is wrong. It
+// follow hands on the messages after the last one that was heard, until something is wrong. It
 // reports whether it could begin.
 func (f *follower) follow(ctx context.Context) (began bool, err error) {
-	whole := ctx // of Subscribe: a message is told of whole, or not at all
+	whole := ctx // of Subscribe: a message is handed on as a whole, or not at all
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// Events that were on their way on a connection that broke are not sent again to the same

@@ -149,7 +149,7 @@ func (h *authHandler) answer(r *http.Request) ([]byte, error) {
 	return h.enter(r.Context(), request)
 }
 
-// mayEnter returns nil if the user may enter the channel. What it lets through is what gets
+// mayEnter returns nil if the user may enter the channel. Everything that it lets through gets
 // signed, and a signature is made of socket:channel or socket:channel:member with nothing escaped:
 // a channel with a colon in its name would forge a member of another channel. So this asks for
 // Pusher's charset whatever the app's own grammar says.

@@ -3,8 +3,8 @@ package sqlstore
 import "github.com/msgdelivery/delivery"
 
 // A recipient of a frozen message has a receipt, with or without a row. Before the first mark there
-// is no row, and once Compact has removed it there is none again. What a receipt without a row
-// shows is then said by the reader's reach: the seqs up to which up-to marks have looked.
+// is no row, and once Compact has removed it there is none again. The reader's reach then says what
+// a receipt without a row shows: the seqs up to which up-to marks have looked.
 //
 // That these seqs can speak for receipts rests on what moves them, and Compact removes no row for
 // which they say anything else:

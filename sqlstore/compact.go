@@ -118,7 +118,7 @@ var dropRedundant = []string{"DELETE FROM delivery_receipts AS r WHERE r.conv = 
 
 // mysqlDropRedundant first makes them rows that are none yet. MariaDB locks what a DELETE reads of
 // other tables, also at READ COMMITTED. So a DELETE alone would wait for private marks, which lock
-// their readers, while it has the conversation. What an UPDATE reads is not locked.
+// their readers, while it has the conversation. An UPDATE does not lock what it reads.
 var mysqlDropRedundant = []string{
 	"UPDATE delivery_receipts AS r FORCE INDEX (PRIMARY) SET r.version = 0 WHERE r.conv = ? AND r.seq IN (%s) AND " + redundant,
 	"DELETE r FROM delivery_receipts AS r FORCE INDEX (PRIMARY) WHERE r.conv = ? AND r.seq IN (%s) AND r.version = 0",

@@ -165,7 +165,7 @@ func mentions(name string) string {
 }
 
 // without returns a payload without the name, and whether the event is to be kept: one that is for
-// the user alone is not. What cannot be read becomes a payload that says nothing.
+// the user alone is not. A payload that cannot be decoded becomes one that says nothing.
 func without(name string, text []byte) (changed string, keep bool) {
 	var p payload
 	if err := json.Unmarshal(text, &p); err != nil {

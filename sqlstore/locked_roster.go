@@ -10,8 +10,8 @@ import (
 
 // A conversation's rosters and readers are made under its lock, in the transaction of the first
 // message that needs them, and never change. A roster is gone with its last message, which counts
-// as one of the conversation's drops. What a call makes before it finds out that an id is taken is
-// undone by a rollback to a savepoint.
+// as one of the conversation's drops. If a call finds out that an id is taken, a rollback to a
+// savepoint undoes what it has made.
 
 const setRosters, undoRosters = "SAVEPOINT delivery_rosters", "ROLLBACK TO SAVEPOINT delivery_rosters"
 

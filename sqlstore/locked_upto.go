@@ -10,7 +10,7 @@ import (
 
 // Up-to marks first look for what there is to do, without a lock, so that whoever has nothing to
 // advance, or reads a long history for the first time, keeps nobody waiting. Then they lock the
-// conversations in which something is to be written. What a look found still holds if the
+// conversations in which something is to be written. The result of a look still holds if the
 // conversation's version is the one from before the look. Otherwise how things stand is read again,
 // under the lock. That suffices: a look has seen every message up to the named one, since versions
 // become visible in order, and a message that the user need not advance stays one. If the drops are

@@ -134,8 +134,8 @@ func (l *looker) judge(ctx context.Context, m *sentMessage, after int64, n int) 
 
 // judgeText returns the text that finds members of a roster, the sender too: roster, after which
 // member, how many, key, seq, the same two again, and the seq again for the recipient → number,
-// name, cap, shown status, delivered place, read place, failure…, private status, place. What is
-// not for others is only in the text for the recipient.
+// name, cap, shown status, delivered place, read place, failure…, private status, place. Only the
+// text for the recipient has what is not for others.
 func (d *dialect) judgeText(who delivery.OverdueFor) string {
 	alone, join := "NULL, 0, 0, 0, 0, 0, 0", ""
 	if who == delivery.ForRecipient {

@@ -26,8 +26,8 @@ func (d *dialect) say(text string) string {
 	return b.String()
 }
 
-// one joins the one row that fits, found by the index, and orNone does so if there is one. What it
-// is sought by is the whole key of the table.
+// one joins the one row that fits, found by the index, and orNone does so if there is one. The row
+// is sought by the whole key of the table.
 func (d *dialect) one(table, index, key string) string {
 	if d.numbered {
 		return "\nCROSS JOIN" + lookup(table, key)

@@ -46,7 +46,7 @@ type postgresWrites struct{ sweep sweep }
 
 // Nothing tells the planner of Postgres how few rows a batch has and how many a conversation may
 // have, and its guesses get worse with each join: it would rather read whole tables, or whole
-// conversations. What keeps the statements to the indexes, in every state of the statistics:
+// conversations. These keep the statements to the indexes, in every state of the statistics:
 //
 //   - LATERAL (… LIMIT 1): a lookup by the whole key, which counts as one row
 //   - key = ANY (ARRAY(…)) beside a join: an array counts as few
@@ -144,8 +144,8 @@ var (
 		max(` + pgDeliveredAt + `), max(` + pgReadAt + `), min(failed)
 	FROM step u GROUP BY conv, seq ` + pgOverState
 
-	// pgUpdate is a step as a payloadUpdate. What makes JSON of objects by the server's functions
-	// takes several times as long. A time that is NULL leaves no trace in concat.
+	// pgUpdate is a step as a payloadUpdate. The server's functions that make JSON of objects take
+	// several times as long. A time that is NULL leaves no trace in concat.
 	pgUpdate = `concat('{"i":', to_json(u.message), ',"s":', to_json(u.author), ',"v":', u.version, ',"m":', ` + pgStatus + `,
 		',"d":', u.delivered, ',"r":', u.read, ',"n":', u.total, ',"h":' || nullif(u.total - u.readers, 0), ',"f":' || nullif(u.failed, 0), ',"p":{"u":', to_json(u."user"), ',"s":', u.status,
 		',"d":' || (extract(epoch FROM u.delivered_at) * 1000000)::bigint, ',"r":' || (extract(epoch FROM u.read_at) * 1000000)::bigint, '}}')`

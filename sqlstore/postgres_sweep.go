@@ -6,8 +6,8 @@ import (
 )
 
 // sweep says how far back claims look. Once one has left nothing, those after it look at what fell
-// due since, and a while before: a transaction may commit after what it sent fell due. What came
-// later still, and what a claimer left that failed, is found when somebody asks for a look at
+// due since, and a while before: a transaction may commit after what it sent fell due. An event
+// that came later still, or that a failed claimer left, is found when somebody asks for a look at
 // everything, or it is time for one.
 type sweep struct {
 	mu    sync.Mutex

@@ -39,8 +39,8 @@ type reads struct {
 
 	// A row for each conversation that exists: its version, the count, the first unread message's
 	// id and seq, those of the first message at or after the flag, the user's place…, the private
-	// status of the newest message, that message…, own receipt…. What is not there is NULL, but for
-	// the message's conversation's id. The body may be cut.
+	// status of the newest message, that message…, own receipt…. Columns without a value are NULL,
+	// but for the message's conversation's id. The body may be cut.
 	unread string // [conversation], user, limit → version, floor, count, id, seq, id, seq, place…, status, message…, receipt…
 	twice  bool   // whether unread takes the limit less one after it
 

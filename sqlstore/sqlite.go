@@ -159,7 +159,7 @@ const sqliteVersions = "SELECT c.conv, c.version, c.drops FROM json_each(?) j CR
 const sqliteNow = "CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000"
 
 // Once somebody has run ANALYZE, or PRAGMA optimize, SQLite goes by the sizes that the tables had
-// then, and rather reads a table that was small from end to end. What keeps the statements to the
+// then, and rather reads a table that was small from end to end. These keep the statements to the
 // indexes:
 //
 //   - CROSS JOIN, which joins in the order of the text

@@ -125,10 +125,10 @@ export declare class Conversation extends EventTarget {
 
 export declare class Delivery extends EventTarget {
   constructor(options: Options);
-  /** Whether events come. The event 'state' tells of changes. */
+  /** Whether events come. The event 'state' announces changes. */
   readonly state: 'connecting' | 'connected' | 'unavailable';
   /**
-   * Set while the server takes the browser's user for nobody or for somebody else. The event 'user' tells of changes. The
+   * Set while the server takes the browser's user for nobody or for somebody else. The event 'user' announces changes. The
    * page sends and marks nothing then, and tries again when the user comes back to it.
    */
   readonly stranger?: 'signed_out' | 'other_user';

@@ -114,8 +114,8 @@ func signedIn(next http.Handler) http.Handler {
 	})
 }
 
-// newApp makes the app over a node that does not run yet. What it returns as run publishes what is
-// committed until ctx ends.
+// newApp makes the app over a node that does not run yet. It also returns run, which publishes
+// committed changes until its ctx ends.
 func newApp(ctx context.Context, db *sql.DB, node *centrifuge.Node) (app *http.ServeMux, run func(context.Context) error, err error) {
 	if err := sqlstore.Migrate(ctx, db, sqlstore.SQLite); err != nil {
 		return nil, nil, err

@@ -51,7 +51,7 @@ func signIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// newApp makes the app. What it returns as run publishes what is committed until ctx ends.
+// newApp makes the app. It also returns run, which publishes committed changes until its ctx ends.
 func newApp(ctx context.Context, db *sql.DB, config pusheradapter.Config) (app http.Handler, run func(context.Context) error, err error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {

@@ -18,7 +18,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	// A notifier is told of every change. This one prints it. The one of pusheradapter tells
+	// A notifier gets every change. This one prints it. The one of pusheradapter sends it to
 	// browsers.
 	notifier := delivery.NotifierFunc(func(_ context.Context, events []delivery.Event) error {
 		for _, e := range events {

@@ -28,8 +28,8 @@ func audience(_ context.Context, message delivery.Draft) (delivery.Audience, err
 }
 
 // addDelivery makes or upgrades the library's tables in db, and adds to mux the routes that the
-// page calls. They ask currentUser who is signed in. What addDelivery returns as run publishes what
-// is committed until ctx ends.
+// page calls. They ask currentUser who is signed in. addDelivery returns run, which publishes
+// committed changes until its ctx ends.
 func addDelivery(ctx context.Context, mux *http.ServeMux, db *sql.DB) (run func(context.Context) error, err error) {
 	if err := sqlstore.Migrate(ctx, db, sqlstore.SQLite); err != nil {
 		return nil, err

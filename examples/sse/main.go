@@ -54,7 +54,7 @@ func home(w http.ResponseWriter, r *http.Request) {
 	page.Execute(w, map[string]any{"User": user, "Members": members})
 }
 
-// newApp makes the app. What it returns as run publishes what is committed until ctx ends.
+// newApp makes the app. It also returns run, which publishes committed changes until its ctx ends.
 func newApp(ctx context.Context, db *sql.DB) (app http.Handler, run func(context.Context) error, err error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", home)

@@ -209,7 +209,7 @@ var operations = []operation{
 	},
 	{
 		name: "Replay", messages: one, but: []string{"recipient's second device"},
-		says: "The user has marked m1 as delivered, the Notifier has refused the event for good, and the app replays it. The event tells of the present state. " +
+		says: "The user has marked m1 as delivered, the Notifier has refused the event for good, and the app replays it. The event has the present state. " +
 			"Nothing else changes.",
 		before: func(w *world, is delivery.Actor) error {
 			if err := w.tracker.Flush(w.ctx); err != nil {
@@ -233,7 +233,7 @@ var operations = []operation{
 	},
 	{
 		name: "Fail", messages: one, but: []string{"recipient's second device"}, call: fail,
-		says: "The app records that m1 did not reach the user, with the code *busy*. What the user has marked in private does not matter.",
+		says: "The app records that m1 did not reach the user, with the code *busy*. Private marks of the user do not matter.",
 	},
 	{
 		name: "Fail of what was delivered", messages: one, but: []string{"recipient's second device"}, call: fail,
@@ -245,7 +245,7 @@ var operations = []operation{
 	},
 	{
 		name: "MarkRead after a failure", messages: one, but: []string{"recipient's second device"}, call: mark(delivery.Read, delivery.HideNothing),
-		says:   "The app has recorded that m1 did not reach the user, and then the user marks m1 as read. The mark takes the failure away.",
+		says:   "The app has recorded that m1 did not reach the user, and then the user marks m1 as read. The failure disappears.",
 		before: func(w *world, is delivery.Actor) error { return attempt(fail(w, is)) },
 	},
 	{

@@ -20,7 +20,7 @@ CREATE TABLE delivery_conversations (
 
 -- The users of a conversation, by number. A number belongs to one conversation. Up to delivered_seq and read_seq nothing
 -- that others see is left to advance: marks up to a message begin there, and receipts up to there need no row. Up to
--- own_delivered and badge the same holds for what the reader alone knows. flag is the message from which on the reader has
+-- own_delivered and badge the same holds for what the reader alone knows. flag is the message from which the reader has
 -- marked the conversation as unread, or 0. rev counts the reader's changes that take no version.
 CREATE TABLE delivery_readers (
 	reader        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -98,8 +98,9 @@ CREATE TABLE delivery_states (
 
 CREATE UNIQUE INDEX delivery_states_version ON delivery_states (conv, version);
 
--- The status of a message for each reader who has marked it. A recipient without a row is at sent, or as far as the
--- reader's delivered_seq and read_seq say. A time is NULL if its status was not reached, or if the message was compacted.
+-- The status of a message for each reader who has marked it. A recipient without a row is at sent, or at the status that
+-- the reader's delivered_seq and read_seq say. A time is NULL if its status was not reached, or if the message was
+-- compacted.
 CREATE TABLE delivery_receipts (
 	conv         BIGINT NOT NULL,
 	seq          BIGINT NOT NULL,
