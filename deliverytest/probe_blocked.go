@@ -39,8 +39,8 @@ func advanceUpTo(ctx context.Context, store delivery.Store, limit int, upTo ...d
 }
 
 // untilTried makes a call, and makes it again for the items that came back blocked: at once the
-// first time, and then after pauses that grow to 20 ms. Judge tells of a result whether it says
-// that its item was blocked, and whether it then says nothing else but the header.
+// first time, and then after pauses that grow to 20 ms. Judge reports whether a result says that
+// its item was blocked, and whether the result then says nothing else but the header.
 func untilTried[In, Out any](ctx context.Context, method string, items []In, call func([]In) ([]Out, error),
 	judge func(Out) (blocked, clean bool),
 ) ([]Out, error) {

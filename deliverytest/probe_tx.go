@@ -113,12 +113,12 @@ func (p *txProbe) transact(end func(*sql.Tx) error, work func(tx delivery.DBTX) 
 	return fmt.Errorf("after %d tries: %w", tries, err)
 }
 
-// says reports whether an error of the caller's own says to run the transaction again.
+// says reports whether an error of the caller's own statements says to run the transaction again.
 func (p *txProbe) says(err error) bool { return p.conflict != nil && p.conflict(err) }
 
 var errRead = errors.New("reading inside the transaction")
 
-// look reads a conversation inside a transaction, as a statement of the caller's own would.
+// look reads a conversation inside a transaction, as one of the caller's own statements would.
 func (p *txProbe) look(inside delivery.Store, conversation, viewer string) error {
 	_, err := inside.List(p.ctx, delivery.List{Conversation: conversation, Limit: 100, Viewer: viewer})
 	if err != nil {

@@ -100,8 +100,8 @@ var isolationCases = []txCase{
 }
 
 // recount checks all counts of the conversation against its receipts, and that whoever marked all
-// up to a message of their own has read all of that, as far as others may see. Marked has the seqs
-// of these messages, as the marks told.
+// up to a message of their own has read all of that in the eyes of others. Marked has the seqs of
+// these messages, as the marks told.
 func (s *scene) recount(marked map[string]int64) {
 	s.Helper()
 	messages, version := s.all(s.conversation)

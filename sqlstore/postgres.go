@@ -218,8 +218,8 @@ func pgMigrate(ctx context.Context, s *session, apply func(q delivery.DBTX) erro
 	})
 }
 
-// pgEnter sees to it that a transaction is under way on a connection of the caller's. The server
-// itself makes everything fail in a transaction after an error.
+// pgEnter sees to it that a transaction is under way on the caller's connection. The server itself
+// makes everything fail in a transaction after an error.
 func pgEnter(ctx context.Context, tx delivery.DBTX) error {
 	if _, ok := tx.(*sql.Conn); !ok {
 		return nil

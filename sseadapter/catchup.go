@@ -89,7 +89,7 @@ func (s *stream) hello(ctx context.Context) error {
 	return s.out.flush()
 }
 
-// head sets how far a topic is told to where its conversation stands now.
+// head has a topic begin at the present version of its conversation.
 func (s *stream) head(ctx context.Context, t *topic) (delivery.Page, error) {
 	page, err := s.read(ctx, func(ctx context.Context) (delivery.Page, error) {
 		return s.handler.source.Messages(ctx, delivery.Query{Conversation: t.conversation, Before: delivery.Latest, Limit: 1})

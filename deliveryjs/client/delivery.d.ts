@@ -33,7 +33,7 @@ export interface Message {
   total: number;
   /** How many of these do not hide reads. */
   readers: number;
-  /** How many recipients it has not reached, and of whom the app has recorded a failure. It falls when a recipient gets the message in another way. */
+  /** How many recipients with a recorded failure the message has not reached. It falls when a recipient gets the message some other way. */
   failed: number;
   /** The page's own receipt: undefined for the user's own messages, and for those that the user may not mark. */
   own?: Exclude<Status, 'sent'>;
