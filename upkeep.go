@@ -46,8 +46,11 @@ type portion struct {
 // unhurried takes steps until nothing is left to do, and returns the sum of what they have done.
 func unhurried(ctx context.Context, what string, step func() (p portion, blocked bool, err error)) (sum int, err error) {
 	for {
-		began := time.Now()
-		p, err := patient(ctx, step)
+		var began time.Time
+		p, err := patient(ctx, func() (portion, bool, error) {
+			began = time.Now() // what it waits for others is not its work
+			return step()
+		})
 		if sum += p.done; err != nil {
 			return sum, outcome(what, err)
 		}

@@ -133,11 +133,13 @@ INSERT INTO delivery_dead (id, attempts, reason, at, body_of, payload)
 SELECT /*! STRAIGHT_JOIN */ o.id, o.attempts, j.reason, ` + t.now + `, o.body_of, o.payload
 FROM ` + t.rows("id BIGINT, lease BIGINT, reason TEXT") + `
 CROSS JOIN delivery_outbox o /*! FORCE INDEX (PRIMARY) */ ON o.id = j.id AND o.lease = j.lease
-WHERE o.lease <> 0`,
+WHERE o.lease <> 0
+/*! FOR UPDATE */`, // or MySQL would copy what somebody else is about to take away
 		requeue: `
 INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, body_of, payload)
 SELECT /*! STRAIGHT_JOIN */ d.id, ` + t.now + `, 0, 0, ` + t.now + `, j.body_of, j.payload
 FROM ` + t.rows("id BIGINT, body_of ID, payload TEXT") + `
-CROSS JOIN delivery_dead d /*! FORCE INDEX (PRIMARY) */ ON d.id = j.id`,
+CROSS JOIN delivery_dead d /*! FORCE INDEX (PRIMARY) */ ON d.id = j.id
+/*! FOR UPDATE */`,
 	}
 }

@@ -268,8 +268,10 @@ func pgClassify(err error) fate {
 	case "57P03": // starting up
 		return away
 	case "23505": // unique violation
-		if strings.Contains(err.Error(), "delivery_messages_id_key") {
-			return conflict // someone stored the same message first: the next try finds it
+		for _, index := range []string{"delivery_messages_id_key", "delivery_readers_conv_name_key"} {
+			if strings.Contains(err.Error(), index) {
+				return conflict // someone stored the same message or reader first: the next try finds it
+			}
 		}
 		return refused
 	case "40003", // statement completion unknown

@@ -14,8 +14,8 @@ import (
 
 // Connections on which nothing comes any more, and no end either, as when a firewall forgets them,
 // hold marks up for as long as their callers have patience, and not once more for each such
-// connection in the pool. On a machine that does nothing else it was 5.2 to 5.9 s, with callers that
-// wait for 5.
+// connection in the pool. On a machine that did nothing else it was for 5.2 to 5.9 s, with callers
+// that wait for 5.
 func TestMarksFlowAgainAfterConnectionsFellSilent(t *testing.T) {
 	const patience, callers, idle = 5 * time.Second, 16, 10
 	const goal = 2*patience - time.Second

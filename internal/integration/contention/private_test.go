@@ -2,6 +2,7 @@ package contention
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -97,6 +98,33 @@ func TestPrivateMarksAndConversationsDoNotWaitForEachOther(t *testing.T) {
 				if r, err := tracker.MarkRead(t.Context(), bob, "new"); err != nil || r.Status != delivery.Read {
 					t.Errorf("bob has %+v, %v", r, err)
 				}
+			})
+			t.Run("others' calls while a user's first mark, a private one, is not committed", func(t *testing.T) {
+				for _, id := range []string{"o1", "o2"} {
+					send(t, tracker, delivery.Draft{ID: id, Conversation: "open", Sender: "alice", Audience: delivery.Audience{Open: true}})
+				}
+				tx := stores.Begin(t, db)
+				if _, err := tracker.MarkTx(t.Context(), tx, bob, delivery.Read, "o1"); err != nil {
+					t.Fatal(err)
+				}
+				var calls sync.WaitGroup
+				calls.Go(func() {
+					within("a send to that user", func(ctx context.Context) error {
+						_, err := tracker.Send(ctx, delivery.Draft{Conversation: "open", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}})
+						return err
+					})
+				})
+				calls.Go(func() {
+					within("a mark of that user's that others may see", func(ctx context.Context) error {
+						_, err := tracker.MarkDelivered(ctx, delivery.Actor{User: "bob"}, "o2")
+						return err
+					})
+				})
+				time.Sleep(200 * time.Millisecond) // by then they wait for the transaction
+				if err := tx.Commit(); err != nil {
+					t.Fatal(err)
+				}
+				calls.Wait()
 			})
 			unread, err := tracker.Unread(t.Context(), bob, "c")
 			if err != nil || unread[0].Count != 1 {
