@@ -14,17 +14,18 @@ export class Refusal extends Error {
 }
 
 export class Api {
-  /** Called when the server takes the page's user for another one or for nobody, and when that is over. */
-  onUser = (code) => {};
+  /** Called with each answer: with a code if the server takes the page's user for another one or for nobody. */
+  onUser;
   #url;
   #user;
   #fetch;
-  #stranger = false;
+  #socket;
 
-  constructor(url, user, fetch) {
+  constructor(url, user, fetch, socket) {
     this.#url = url;
     this.#user = encodeURIComponent(user); // a header has no other letters
     this.#fetch = fetch;
+    this.#socket = socket; // which is not told of what the page does itself
   }
 
   messages = (conversation, range) => this.#get('messages', { conversation, ...range });
@@ -35,6 +36,7 @@ export class Api {
   remove = (deletion) => this.#post('messages/delete', deletion);
   mark = (marks) => this.#post('marks/batch', marks);
   markUpTo = (mark) => this.#post('marks/up-to', mark);
+  dismiss = (mark) => this.#post('dismiss', mark);
 
   #get(path, fields) {
     return this.#call(`${path}?${new URLSearchParams(fields)}`, { headers: {} });
@@ -42,7 +44,7 @@ export class Api {
 
   // A request with keepalive outlives its page, even if its connection is still being set up.
   #post(path, fields) {
-    const body = JSON.stringify(fields);
+    const body = JSON.stringify({ ...fields, socket: this.#socket() });
     const bytes = new TextEncoder().encode(body).length;
     const headers = { 'Content-Type': 'application/json' };
     return this.#call(path, { method: 'POST', headers, body, keepalive: bytes < MAX_KEEPALIVE });
@@ -55,14 +57,12 @@ export class Api {
     const answer = await fetch(`${this.#url}/${path}`, request);
     if (answer.ok) {
       const result = await answer.json();
-      if (this.#stranger) this.onUser();
-      this.#stranger = false;
+      this.onUser();
       return result;
     }
     const { code, detail, title } = await answer.json().catch(() => ({}));
     const words = detail ?? title ?? `status ${answer.status}`;
     if (answer.status === 401 || code === 'other_user') {
-      this.#stranger = true;
       this.onUser(code ?? 'signed_out');
       throw new Halt(words);
     }

@@ -51,7 +51,7 @@ export class Conversation extends EventTarget {
   constructor(id, deps) {
     super();
     this.id = id;
-    this.#deps = deps; // {user, api, marks, outbox, watch, socket}
+    this.#deps = deps; // {user, api, marks, outbox, watch}
     queueMicrotask(() => { // once somebody listens
       for (const [key, draft] of deps.outbox.all()) if (draft.conversation === id) this.queued({ id: key, ...draft });
     });
@@ -96,7 +96,7 @@ export class Conversation extends EventTarget {
 
   /** Deletes one of the user's own messages for everyone. It rejects if the server did not do so. */
   async remove(id) {
-    await this.#deps.api.remove({ message: id, socket: this.#deps.socket() });
+    await this.#deps.api.remove({ message: id });
     this.#deleted(id);
     this.sync(); // the event of the page's own deletion does not reach it
   }
@@ -114,9 +114,9 @@ export class Conversation extends EventTarget {
     const starts = this.#starts;
     const last = this.sorted().findLast(({ seq }) => seq < Infinity);
     if (!last) return;
-    await this.#deps.api.markUpTo({ conversation: this.id, message: last.id, status: 'read', socket: this.#deps.socket() });
+    await this.#deps.api.markUpTo({ conversation: this.id, message: last.id, status: 'read' });
     if (starts !== this.#starts) return;
-    for (const { id, seq } of this.#unreadHere()) if (seq <= last.seq) this.#merge({ id, own: 'read' });
+    for (const message of this.#unreadHere()) if (message.seq <= last.seq) this.#reached(message, 'read');
     this.recount();
   }
 
@@ -226,8 +226,8 @@ export class Conversation extends EventTarget {
   /** Takes the server's answer to a mark of the user's: {status, version}. */
   marked(id, { status, version }) {
     const message = this.messages.get(id);
-    if (message && further(message.own, status) !== message.own) this.#merge({ id, own: status });
-    if (!message && status === 'read') this.recount();
+    if (message) this.#reached(message, status);
+    else if (status === 'read') this.recount();
     this.learned(version, version);
   }
 
@@ -272,10 +272,13 @@ export class Conversation extends EventTarget {
   #stands(place) {
     if (place.rev < this.place.rev) return;
     this.place = place;
-    for (const { id, seq, own } of this.messages.values()) {
-      const status = seq <= place.badge ? 'read' : seq <= place.delivered ? 'delivered' : own;
-      if (own && further(own, status) !== own) this.#merge({ id, own: status });
+    for (const message of this.messages.values()) {
+      this.#reached(message, message.seq <= place.badge ? 'read' : message.seq <= place.delivered ? 'delivered' : 'sent');
     }
+  }
+
+  #reached({ id, own }, status) {
+    if (own && further(own, status) !== own) this.#merge({ id, own: status });
   }
 
   #first() {

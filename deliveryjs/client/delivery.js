@@ -23,7 +23,8 @@ const LONG_HIDDEN = 60_000; // ms after which a page that was hidden catches up
 export class Delivery extends EventTarget {
   state = 'connecting';
   stranger;
-  #options;
+  #transport;
+  #deps; // of the conversations
   #api;
   #marks;
   #outbox;
@@ -37,17 +38,17 @@ export class Delivery extends EventTarget {
   /** @param {import('./delivery.js').Options} options see delivery.d.ts */
   constructor({ user, transport, api = '/api', dwell = 500, idle = 60_000, fetch = (...args) => globalThis.fetch(...args) }) {
     super();
-    this.#options = { user, transport };
-    this.#api = new Api(api, user, fetch);
+    this.#transport = transport;
+    this.#api = new Api(api, user, fetch, () => transport.socket() ?? undefined);
     this.#api.onUser = (code) => {
+      if (code === this.stranger) return;
       this.stranger = code;
       if (!code) this.#hurry(); // whatever request it was that found the user back
       this.dispatchEvent(new Event('user'));
     };
     const prefix = `delivery/${encodeURIComponent(user)}/`;
-    const socket = () => transport.socket() ?? undefined;
-    this.#marks = new Marks(prefix, this.#api, this.#rooms, socket);
-    this.#outbox = new Outbox(prefix, this.#api, this.#rooms, socket);
+    this.#marks = new Marks(prefix, this.#api, this.#rooms);
+    this.#outbox = new Outbox(prefix, this.#api, this.#rooms);
     transport.start({
       user,
       event: (kind, payload) => this.#rooms.get(payload.conversation)?.event(kind, payload),
@@ -57,6 +58,7 @@ export class Delivery extends EventTarget {
       state: (state) => this.#became(state),
       position: (id) => this.#rooms.get(id)?.position,
     });
+    this.#deps = { user, api: this.#api, marks: this.#marks, outbox: this.#outbox, watch: (...args) => this.#screen.watch(...args) };
     if (globalThis.document) this.#listen();
     if (globalThis.IntersectionObserver) this.#screen = new Screen({ dwell, idle }); // now, while the user is there
   }
@@ -68,13 +70,9 @@ export class Delivery extends EventTarget {
   conversation(id) {
     let room = this.#rooms.get(id);
     if (!room) {
-      const { user, transport } = this.#options;
-      const deps = { user, api: this.#api, marks: this.#marks, outbox: this.#outbox };
-      deps.socket = () => transport.socket() ?? undefined;
-      deps.watch = (element, seen) => this.#screen.watch(element, seen);
-      room = new Conversation(id, deps);
+      room = new Conversation(id, this.#deps);
       this.#rooms.set(id, room);
-      transport.join(id);
+      this.#transport.join(id);
     }
     return room;
   }
@@ -82,7 +80,7 @@ export class Delivery extends EventTarget {
   /** Follows a conversation no longer. */
   leave(id) {
     this.#rooms.get(id)?.stop();
-    if (this.#rooms.delete(id)) this.#options.transport.leave(id);
+    if (this.#rooms.delete(id)) this.#transport.leave(id);
     this.#lived.delete(id);
   }
 
@@ -91,7 +89,7 @@ export class Delivery extends EventTarget {
     for (const id of [...this.#rooms.keys()]) this.leave(id);
     for (const part of [this.#marks, this.#outbox, this.#missed, this.#screen]) part?.stop();
     this.#abort.abort();
-    this.#options.transport.stop?.();
+    this.#transport.stop?.();
   }
 
   // Events that were published while the page was away never come, so it asks for the changes after every subscription.

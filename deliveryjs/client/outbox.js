@@ -5,19 +5,17 @@ import { Refusal } from './api.js';
 import { Entries } from './entries.js';
 import { Task } from './task.js';
 
-export class Outbox {
+export class Outbox extends Task {
   #api;
   #rooms;
-  #socket;
   #entries;
-  #task = new Task(() => this.#work());
 
-  constructor(prefix, api, rooms, socket) {
+  constructor(prefix, api, rooms) {
+    super(() => this.#work());
     this.#api = api;
     this.#rooms = rooms;
-    this.#socket = socket;
     this.#entries = new Entries(`${prefix}message/`);
-    this.#task.request();
+    this.request();
   }
 
   /** Returns the messages that wait, in the order in which they were written: [id, {turn, conversation, body, reason}]. */
@@ -32,7 +30,7 @@ export class Outbox {
     const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
     const draft = { turn: (this.all().at(-1)?.[1].turn ?? 0) + 1, conversation, body };
     const kept = this.#entries.put(id, draft);
-    this.#task.request();
+    this.request();
     return { id, ...draft, kept };
   }
 
@@ -43,14 +41,6 @@ export class Outbox {
     return entry?.[1].body;
   }
 
-  hurry() {
-    this.#task.hurry();
-  }
-
-  stop() {
-    this.#task.stop();
-  }
-
   // One message after another, so that they keep their order.
   async #work() {
     for (const [id, draft] of this.all()) {
@@ -58,7 +48,7 @@ export class Outbox {
       const { conversation, body } = draft;
       const room = this.#rooms.get(conversation);
       try {
-        const message = await this.#api.send({ id, conversation, body, socket: this.#socket() });
+        const message = await this.#api.send({ id, conversation, body });
         this.#entries.delete(id);
         room?.sent(message);
       } catch (error) {

@@ -71,7 +71,7 @@ export class Task {
       this.#failures++;
       this.#wanted = 0;
       halted = error instanceof Halt;
-      console.info(`delivery: ${halted ? 'waits for the user' : 'to be tried again'}: ${error.message}`);
+      console.info(`delivery: ${error.message}`);
     }
     this.#running = false;
     if (this.#wanted < Infinity && !halted) this.#schedule(this.#failures ? backoff(this.#failures) : this.#wanted);

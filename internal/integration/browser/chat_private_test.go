@@ -105,6 +105,11 @@ func TestDismissedIsNotRead(t *testing.T) {
 	carol.look() // whose mark comes after it
 	alice.waitCount("one", "delivered", "Read by 1 of 2")
 	alice.wait(`fetch('/api/receipts?message=' + watch.message('one').dataset.messageId).then((r) => r.json()).then((r) => r.receipts.map((each) => each.status).join() === 'delivered,read')`)
+
+	alice.write("two") // which bob reads, and no message before it
+	bob.choose(everyone)
+	alice.waitCount("two", "read", "Read by everyone")
+	alice.waitCount("one", "delivered", "Read by 1 of 2")
 }
 
 func TestHideReadReceipts(t *testing.T) {
@@ -148,7 +153,7 @@ func TestHideReadReceipts(t *testing.T) {
 	bob.look()
 	alice.write("after")
 	alice.waitCount("after", "read", "Read by everyone")
-	alice.waitCount("before", "read", "Read by everyone") // a mark up to what is shown covers it
+	alice.waitCount("before", "delivered", "Read by 1 of 2") // it stays hidden
 	alice.waitCount("meanwhile", "read", "Read by 1 of 1")
 
 	eval[any](bob, `void (window.realFetch = fetch, window.fetch = (url, init) => url === '/settings' ? Promise.reject(new Error('away')) : realFetch(url, init))`)

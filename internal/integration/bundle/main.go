@@ -34,7 +34,7 @@ func bundle(file string) ([]byte, error) {
 	result := api.Build(api.BuildOptions{
 		EntryPoints: []string{file}, Bundle: true, Format: api.FormatESModule, Target: api.ES2022,
 		MinifyWhitespace: true, MinifyIdentifiers: true, MinifySyntax: true,
-		Banner: map[string]string{"js": "// github.com/msgdelivery/delivery, MIT licence. The source is in the folder deliveryjs/client."},
+		Banner: map[string]string{"js": "// From github.com/msgdelivery/delivery/deliveryjs/client, MIT licence."},
 	})
 	var faults []error
 	for _, message := range append(result.Errors, result.Warnings...) {

@@ -90,6 +90,43 @@ test('once nothing is unread, one mark says so for the whole conversation', asyn
   assert.equal(server.count('changes'), before + 1, 'the versions of its own marks are known');
 });
 
+test('what was dismissed is not shown as read by a later mark', async () => {
+  const server = new Server();
+  for (let i = 0; i < 5; i++) server.say(`m${i}`);
+  const { room, wire } = await open(server);
+  wire.bring(server.own('m4', true));
+  const event = server.say('next');
+  event.payload.updates[0].body = 'hi';
+  wire.bring(event);
+  await pass(500);
+  assert.equal(room.unread, 1);
+  room.read('next');
+  await pass(500);
+  assert.equal(room.unread, 0);
+  assert.deepEqual(server.messages.map(({ shown }) => shown), [...Array(5).fill('delivered'), 'read']);
+});
+
+test('where messages are marked one by one, the badge follows now and then, without a word to others', async () => {
+  const server = new Server();
+  server.say('dismissed');
+  const { room, wire } = await open(server);
+  wire.bring(server.own('dismissed', true));
+  for (const id of ['a', 'b']) {
+    wire.bring(server.say(id));
+    await pass(500);
+    room.read(id);
+    await pass(1000);
+    assert.equal(room.place.badge, server.find(id === 'a' ? 'dismissed' : 'b').seq);
+    server.version += 1000;
+  }
+  assert.deepEqual(server.requests.filter(([path]) => path === 'dismiss').map(([, fields]) => fields), [{ conversation: 'c', message: 'b', socket: 'socket' }]);
+  assert.deepEqual(server.messages.map(({ shown }) => shown), ['delivered', 'read', 'read']);
+  const before = server.requests.length;
+  wire.hub.mine();
+  await pass(9000, 500);
+  assert.deepEqual(server.requests.slice(before).map(([path]) => path), ['unread'], 'the page knows of it');
+});
+
 test('marks survive the page, a server that is away, and a full storage', async () => {
   for (const room of [Infinity, 0]) {
     newBrowser(room);

@@ -76,14 +76,14 @@ export class Server {
   /** Advances a receipt of the user's, or of somebody else's. */
   mark(id, status, recipient = this.user) {
     const message = this.find(id);
-    const before = recipient === this.user ? message.own : message.status;
+    const before = recipient === this.user ? (message.shown ?? message.own) : message.status;
     if (RANK[before] >= RANK[status]) return undefined;
     message.version = ++this.version;
     message.status = status;
     message.delivered = 1;
     delete message.failed;
     if (status === 'read') message.read = 1;
-    if (recipient === this.user) message.own = status;
+    if (recipient === this.user) message.own = message.shown = status;
     const { version, delivered, read, total } = message;
     const shared = { recipient, recipient_status: status, status, delivered, read, total };
     return { kind: 'status', payload: { conversation: 'c', from: version, to: version, shared, updates: [{ message: id, version }] } };
@@ -101,7 +101,11 @@ export class Server {
   /** Another device of the user's reads a message in private, or dismisses all up to it. */
   own(id, dismissed) {
     const last = this.find(id);
-    for (const m of dismissed ? this.messages : [last]) if (m.own && m.seq <= last.seq) m.own = 'read';
+    for (const m of dismissed ? this.messages : [last]) {
+      if (!m.own || m.seq > last.seq) continue;
+      m.shown ??= m.own; // of which others learn nothing
+      m.own = 'read';
+    }
     this.place = { ...this.place, rev: this.place.rev + 1, ...(dismissed && { badge: last.seq }) };
     return { kind: 'own', payload: { conversation: 'c', from: 0, to: 0, place: this.place, updates: dismissed ? [{}] : [{ message: id, own: 'read' }] } };
   }
@@ -147,7 +151,7 @@ export class Server {
   };
 
   route(path, fields) {
-    const tell = ({ deleted, own, ...m }) => {
+    const tell = ({ deleted, own, shown, ...m }) => {
       if (deleted) return { id: m.id, conversation: 'c', seq: m.seq, version: m.version, deleted };
       return { ...m, own: own && { status: own, recipient: this.user } };
     };
@@ -191,6 +195,8 @@ export class Server {
         const events = there.filter((m) => m.own && m.seq <= last.seq).map((m) => this.mark(m.id, fields.status)).filter(Boolean);
         return { changed: events.length, from: events[0]?.payload.from ?? 0, to: events.at(-1)?.payload.to ?? 0 };
       }
+      case 'dismiss':
+        return this.own(fields.message, true).payload.place;
       case 'messages/delete':
         this.delete(fields.message);
         return { deleted: 1 };
