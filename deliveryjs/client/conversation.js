@@ -281,8 +281,9 @@ export class Conversation extends EventTarget {
     if (own && further(own, status) !== own) this.#merge({ id, own: status });
   }
 
+  // Where nothing is loaded, it is beyond all messages, and still a number that the server takes.
   #first() {
-    return Math.min(...[...this.messages.values()].map(({ seq }) => seq));
+    return Math.min(2 ** 53, ...[...this.messages.values()].map(({ seq }) => seq));
   }
 
   // Loads a page of messages, and returns it unless the page started over meanwhile.
@@ -309,7 +310,7 @@ export class Conversation extends EventTarget {
         if (starts !== this.#starts) return;
         if (page.reset) return this.reset();
         this.#prune(page.floor);
-        const first = this.#first();
+        const first = Math.min(this.#first(), this.#version + 1);
         for (const message of page.messages) {
           if (message.deleted) this.#deleted(message.id);
           else if (!this.more || message.seq >= first || this.messages.has(message.id)) this.#take(message);

@@ -505,20 +505,35 @@ test('pruned messages are not counted as unread, loaded or not', async () => {
   const { room, wire } = await open(server);
   await pass(500);
   assert.equal(room.unread, 120);
-  const prune = (floor) => {
-    const version = ++server.version;
-    server.floor = floor;
-    server.messages = server.messages.filter(({ seq }) => seq > floor);
-    return { kind: 'pruned', payload: { conversation: 'c', from: version, to: version, updates: [{ version, floor }] } };
-  };
-  wire.bring(prune(30));
+  wire.bring(server.prune(30));
   await pass(500);
   assert.equal(room.unread, 90);
-  prune(60);
+  server.prune(60);
   room.sync();
   await pass(500);
   assert.equal(room.unread, 60);
-  wire.bring(prune(100));
+  wire.bring(server.prune(100));
   await pass(500);
   assert.deepEqual([room.unread, ids(room)[0]], [20, 'm100']);
+});
+
+test('messages that come after all loaded ones were pruned are there, and so is what is before them', async () => {
+  const server = new Server();
+  for (let i = 0; i < 60; i++) server.say(`m${i}`);
+  const { room } = await open(server);
+  await pass(500);
+  server.prune(server.find('m59').seq);
+  server.say('new');
+  server.say('newer');
+  room.sync();
+  await pass(1000);
+  assert.deepEqual([ids(room), room.unread], [['new', 'newer'], 2]);
+  server.prune(server.version);
+  room.sync();
+  await pass(1000);
+  await room.earlier();
+  await pass(1000);
+  assert.deepEqual([ids(room), room.more, room.unread], [[], false, 0]);
+  const [, { before }] = server.requests.findLast(([path, fields]) => path === 'messages' && fields.before);
+  assert.match(before, /^[0-9]{1,18}$/);
 });

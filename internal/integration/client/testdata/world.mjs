@@ -117,6 +117,14 @@ export class Server {
     return { kind: 'deleted', payload: { conversation: 'c', from: this.version, to: this.version, updates: [{ message: id, version: this.version }] } };
   }
 
+  /** The app removes the messages up to a seq. */
+  prune(floor) {
+    const version = ++this.version;
+    this.floor = floor;
+    this.messages = this.messages.filter(({ seq }) => seq > floor);
+    return { kind: 'pruned', payload: { conversation: 'c', from: version, to: version, updates: [{ version, floor }] } };
+  }
+
   find(id) {
     return this.messages.find((m) => m.id === id);
   }
