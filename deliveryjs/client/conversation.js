@@ -96,9 +96,12 @@ export class Conversation extends EventTarget {
 
   /** Deletes one of the user's own messages for everyone. It rejects if the server did not do so. */
   async remove(id) {
-    await this.#deps.api.remove({ message: id });
-    this.#deleted(id);
-    this.sync(); // the event of the page's own deletion does not reach it
+    try {
+      await this.#deps.api.remove({ message: id });
+      this.#deleted(id);
+    } finally {
+      this.sync(); // the event of the page's own deletion does not reach it, and the answer may be lost
+    }
   }
 
   /** Marks a message as read. The page says by itself what a user has seen of watched elements. */

@@ -131,6 +131,18 @@ test('a deleted message stays away, also if an answer that was under way brings 
   assert.deepEqual(removed, ['m']);
 });
 
+test('a message whose deletion was not answered goes away if the server has deleted it', async () => {
+  const server = new Server();
+  server.say('m', 'bob');
+  const { room } = await open(server);
+  server.answered = (path) => {
+    if (path === 'messages/delete') throw new Error('lost');
+  };
+  await assert.rejects(room.remove('m'), /lost/);
+  await pass(1000);
+  assert.deepEqual(ids(room), []);
+});
+
 test('deletions that a page missed reach it with the changes', async () => {
   const server = new Server();
   server.say('m');
