@@ -36,6 +36,7 @@ export class Conversation extends EventTarget {
   firstUnread;
   /** Where the user stands, for all devices: {rev, delivered, badge, flag}, as delivery.d.ts describes it. */
   place = NOWHERE;
+  lived; // whether events have come before
   #deps;
   #version = -1; // the version up to which everything is known; -1 if nothing is
   #epoch = '0'; // the epoch of the version

@@ -30,7 +30,6 @@ export class Delivery extends EventTarget {
   #outbox;
   #screen;
   #rooms = new Map();
-  #lived = new Set(); // conversations whose events have come before
   #missed = new Task(() => this.#ask());
   #hidden = 0; // since when, in ms
   #abort = new AbortController();
@@ -43,6 +42,7 @@ export class Delivery extends EventTarget {
     this.#api.onUser = (code) => {
       if (code === this.stranger) return;
       this.stranger = code;
+      this.#screen?.restart();
       if (!code) this.#hurry(); // whatever request it was that found the user back
       this.dispatchEvent(new Event('user'));
     };
@@ -60,7 +60,7 @@ export class Delivery extends EventTarget {
     });
     this.#deps = { user, api: this.#api, marks: this.#marks, outbox: this.#outbox, watch: (...args) => this.#screen.watch(...args) };
     if (globalThis.document) this.#listen();
-    if (globalThis.IntersectionObserver) this.#screen = new Screen({ dwell, idle }); // now, while the user is there
+    if (globalThis.IntersectionObserver) this.#screen = new Screen({ dwell, idle, covered: () => this.stranger }); // now, while the user is there
   }
 
   /**
@@ -81,7 +81,6 @@ export class Delivery extends EventTarget {
   leave(id) {
     this.#rooms.get(id)?.stop();
     if (this.#rooms.delete(id)) this.#transport.leave(id);
-    this.#lived.delete(id);
   }
 
   /** Ends everything. What is queued stays for the next page. */
@@ -96,11 +95,11 @@ export class Delivery extends EventTarget {
   // Asking before the subscription could miss an event in between. A transport that catches up itself says from where.
   #live(id, jitter = JITTER, from) {
     const room = this.#rooms.get(id);
-    const known = room?.position;
-    const again = this.#lived.has(id);
-    this.#lived.add(id);
+    if (!room) return;
+    const { position: known, lived } = room;
+    room.lived = true;
     if (from && known && from.epoch === known.epoch && from.version <= known.version) return;
-    room?.sync(again ? Math.random() * jitter : 0);
+    room.sync(lived ? Math.random() * jitter : 0);
   }
 
   // What other devices of the user's did meanwhile may have taken no version, so that the changes don't tell it.
@@ -113,7 +112,7 @@ export class Delivery extends EventTarget {
     if (state === this.state) return;
     this.state = state;
     if (state === 'connected') this.#hurry(); // the server is probably back
-    if (state === 'unavailable') console.info('delivery: the transport does not connect');
+    if (state === 'unavailable') console.info('delivery: no connection');
     this.dispatchEvent(new Event('state'));
   }
 

@@ -12,8 +12,7 @@ const INPUT = 1000; // ms after a sign of the user's for which a scrolling is th
  *   gives one now. So what a page scrolls into view in front of an empty chair is not seen.
  */
 export class Screen {
-  #dwell;
-  #idle;
+  #options;
   #seen = new WeakMap(); // element → what to call
   #since = new Map(); // element on the screen → since when, in ms
   #sign = performance.now(); // when the user was last noticed
@@ -21,16 +20,15 @@ export class Screen {
   #watch = new IntersectionObserver((entries) => this.#moved(entries), { threshold: [0.9] });
   #abort = new AbortController();
 
-  /** Both times are in milliseconds. */
-  constructor({ dwell, idle }) {
-    this.#dwell = dwell;
-    this.#idle = idle;
+  /** Takes {dwell, idle, covered}. Both times are in milliseconds. Nothing is seen while covered() is true. */
+  constructor(options) {
+    this.#options = options;
     const on = (target, name, handler) => target.addEventListener(name, handler, { capture: true, passive: true, signal: this.#abort.signal });
-    for (const name of ['blur', 'focus']) on(window, name, ({ target }) => target === window && this.#restart());
+    for (const name of ['blur', 'focus']) on(window, name, ({ target }) => target === window && this.restart());
     for (const name of SIGNS) on(window, name, () => this.#noticed());
-    on(document, 'scroll', () => performance.now() - this.#sign > INPUT && this.#restart());
+    on(document, 'scroll', () => performance.now() - this.#sign > INPUT && this.restart());
     on(document, 'visibilitychange', () => {
-      this.#restart();
+      this.restart();
       if (document.visibilityState === 'visible') this.#noticed();
     });
     if (window.visualViewport) on(visualViewport, 'resize', () => this.#look());
@@ -56,13 +54,13 @@ export class Screen {
   }
 
   #noticed() {
-    const away = performance.now() - this.#sign > this.#idle;
+    const away = performance.now() - this.#sign > this.#options.idle;
     this.#sign = performance.now();
     if (away || !this.#timer) this.#look();
   }
 
-  // The dwell begins anew, with the next frame: a page that comes back is not on the screen before.
-  #restart() {
+  /** The dwell begins anew, with the next frame: a page that comes back is not on the screen before. */
+  restart() {
     const begin = () => this.#since.forEach((_, element) => this.#since.set(element, performance.now()));
     begin();
     requestAnimationFrame(begin);
@@ -73,10 +71,10 @@ export class Screen {
   #look() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    if (document.visibilityState !== 'visible' || !document.hasFocus() || performance.now() - this.#sign > this.#idle) return;
+    if (this.#options.covered() || document.visibilityState !== 'visible' || !document.hasFocus() || performance.now() - this.#sign > this.#options.idle) return;
     let next = Infinity;
     for (const [element, since] of this.#since) {
-      const left = since + this.#dwell - performance.now();
+      const left = since + this.#options.dwell - performance.now();
       if (left > 0) {
         next = Math.min(next, left);
       } else if (aboveKeyboard(element)) {

@@ -91,3 +91,43 @@ test('a delivery that was stopped does nothing more', async () => {
   await pass(10_000, 500);
   assert.equal(server.requests.length, before);
 });
+
+test('what is on the screen is not read while the browser is somebody else\'s, and is once the user is back', async (t) => {
+  t.mock.method(performance, 'now', () => Date.now());
+  document.hasFocus = () => true;
+  globalThis.requestAnimationFrame = (draw) => setTimeout(draw, 16);
+  let show;
+  globalThis.IntersectionObserver = class {
+    constructor(told) {
+      show = (target) => told([{ target, isIntersecting: true, intersectionRatio: 1 }]);
+    }
+    observe() {}
+    unobserve() {}
+    disconnect() {}
+  };
+  const server = new Server();
+  server.say('m');
+  const { delivery, room } = await open(server);
+  server.answer = () => problem(409, 'other_user');
+  window.dispatchEvent(new Event('online'));
+  await pass(100);
+  assert.equal(delivery.stranger, 'other_user');
+  const element = {};
+  room.watch(element, 'm');
+  show(element);
+  for (let i = 0; i < 10; i++) {
+    window.dispatchEvent(new Event('pointermove'));
+    await pass(1000);
+  }
+  assert.equal(room.messages.get('m').own, 'delivered');
+  server.answer = () => undefined;
+  window.dispatchEvent(new Event('focus'));
+  await pass(300);
+  assert.equal(delivery.stranger, undefined);
+  assert.equal(room.messages.get('m').own, 'delivered', 'it was not on the screen for long');
+  await pass(1000);
+  assert.equal(room.messages.get('m').own, 'read');
+  delivery.stop();
+  delete globalThis.IntersectionObserver;
+  delete globalThis.requestAnimationFrame;
+});
