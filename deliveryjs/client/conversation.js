@@ -14,6 +14,8 @@ const RANK = { sent: 1, delivered: 2, read: 3 };
 
 const further = (a, b) => ((RANK[b] ?? 0) > (RANK[a] ?? 0) ? b : a);
 
+const isUnread = ({ own } = {}) => own && own !== 'read';
+
 const NOWHERE = { rev: -1, delivered: 0, badge: 0, flag: 0 };
 
 /**
@@ -107,8 +109,7 @@ export class Conversation extends EventTarget {
 
   /** Marks a message as read. The page says by itself what a user has seen of watched elements. */
   read(id) {
-    const message = this.messages.get(id);
-    if (!message || message.own === undefined || message.own === 'read') return;
+    if (!isUnread(this.messages.get(id))) return;
     this.#deps.marks.add('read', this.id, id);
     this.#merge({ id, own: 'read' });
   }
@@ -126,8 +127,7 @@ export class Conversation extends EventTarget {
 
   /** Has the message read once the element, which is its last line, was on the screen. */
   watch(element, id) {
-    const { own } = this.messages.get(id) ?? {};
-    if (own && own !== 'read') this.#deps.watch(element, () => this.read(id));
+    if (isUnread(this.messages.get(id))) this.#deps.watch(element, () => this.read(id));
   }
 
   /**
@@ -137,7 +137,7 @@ export class Conversation extends EventTarget {
   async earlier(from) {
     do {
       const { unread } = this;
-      if (!(await this.#load({ before: this.#first(), limit: from === undefined ? 50 : LONG_PAGE }))) return;
+      if (!(await this.#load({ before: this.#first(), limit: from ? LONG_PAGE : 50 }))) return;
       this.#before = Math.max(0, unread - this.#unreadHere().length);
       this.#counted = false;
     } while (this.more && from < this.#first());
@@ -181,11 +181,10 @@ export class Conversation extends EventTarget {
       const u = { delivered: 0, read: 0, total: 0, hiding: 0, ...shared, ...part };
       const { message: id, version, sender, body } = u;
       u.readers = u.total - u.hiding;
-      if (kind === 'pruned') {
-        this.#prune(u.floor);
+      if (kind === 'pruned' || kind === 'deleted') {
+        if (kind === 'deleted') this.#deleted(id);
+        else this.#prune(u.floor);
         if (!this.#counted) this.sync(); // which counts
-      } else if (kind === 'deleted') {
-        this.#deleted(id);
       } else if (kind === 'message') {
         if (body === undefined || u.body_omitted) return this.sync();
         this.#merge({ id, sender, body, seq: version, sentAt: new Date(), own: this.#mine(u) ?? 'sent' }, u);
@@ -261,7 +260,7 @@ export class Conversation extends EventTarget {
   }
 
   #unreadHere() {
-    return [...this.messages.values()].filter(({ own }) => own && own !== 'read');
+    return [...this.messages.values()].filter(isUnread);
   }
 
   // Takes an event's place. A rev beyond the next one says that other devices of the user's did what no event told.
@@ -390,6 +389,7 @@ export class Conversation extends EventTarget {
 
   // Forgets a message for good. An answer that was under way may still bring it; it stays away.
   #deleted(id) {
+    if (this.#before && !this.messages.has(id)) this.#counted = false; // it may have been unread
     this.#gone.add(id);
     this.#drop(id);
   }

@@ -549,3 +549,20 @@ test('messages that come after all loaded ones were pruned are there, and so is 
   const [, { before }] = server.requests.findLast(([path, fields]) => path === 'messages' && fields.before);
   assert.match(before, /^[0-9]{1,18}$/);
 });
+
+test('deleted messages are not counted as unread, loaded or not, whatever tells of them', async () => {
+  const server = new Server();
+  for (let i = 0; i < 52; i++) server.say(`m${i}`);
+  const { room, wire } = await open(server);
+  await pass(500);
+  assert.equal(room.unread, 52);
+  wire.bring(server.delete('m1'));
+  await pass(500);
+  assert.equal(room.unread, 51);
+  server.delete('m0');
+  room.sync();
+  await pass(500);
+  assert.equal(room.unread, 50);
+  wire.bring(server.delete('m51'));
+  assert.equal(room.unread, 49);
+});
