@@ -342,13 +342,11 @@ export class Conversation extends EventTarget {
     const starts = this.#starts;
     const start = this.#first();
     const { count, more, first, version, place = this.place } = (await this.#deps.api.unread([this.id]))[0];
-    if (starts !== this.#starts) return;
     const missed = this.loaded && place.rev > this.place.rev;
+    if (missed) await this.#reload(start - 1); // and once more if that fails
+    if (starts !== this.#starts) return;
     this.#stands(place);
-    if (missed) {
-      await this.#reload(start - 1);
-      return this.sync(); // which counts
-    }
+    if (missed) return this.sync(); // which counts
     const pending = new Set(this.#deps.marks.pending('read', this.id));
     const here = [...this.messages.values()].filter(({ id, own }) => own && (own !== 'read' || pending.has(id))).length;
     this.firstUnread = first;

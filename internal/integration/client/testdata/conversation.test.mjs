@@ -493,6 +493,19 @@ test('what other devices did is learned from the next event that tells of them, 
   assert.equal(room.unread, 56); // that event was late
 });
 
+test('what other devices did is asked for again if the answer is lost', async () => {
+  const server = new Server();
+  for (let i = 0; i < 3; i++) server.say(`m${i}`);
+  const { room, wire } = await open(server);
+  await pass(500);
+  server.own('m1');
+  let failures = 1;
+  server.answer = (path) => (path === 'messages' && failures-- > 0 ? new Error('away') : undefined);
+  wire.hub.mine();
+  await pass(20_000, 500);
+  assert.deepEqual(room.sorted().map(({ own }) => own), ['delivered', 'read', 'delivered']);
+});
+
 test('where the user stands is known from the first count, from events, and after a count that was asked for', async () => {
   const server = new Server();
   server.say('m');
