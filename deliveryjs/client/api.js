@@ -45,9 +45,8 @@ export class Api {
   // A request with keepalive outlives its page, even if its connection is still being set up.
   #post(path, fields) {
     const body = JSON.stringify({ ...fields, socket: this.#socket() });
-    const bytes = new TextEncoder().encode(body).length;
     const headers = { 'Content-Type': 'application/json' };
-    return this.#call(path, { method: 'POST', headers, body, keepalive: bytes < MAX_KEEPALIVE });
+    return this.#call(path, { method: 'POST', headers, body, keepalive: new Blob([body]).size < MAX_KEEPALIVE });
   }
 
   async #call(path, request) {

@@ -234,6 +234,12 @@ export class Conversation extends EventTarget {
     this.learned(version, version);
   }
 
+  /** Takes the server's refusal of a mark: the user may not mark that message. */
+  refused(id) {
+    const message = this.messages.get(id);
+    if (message) this.#emit('message', Object.assign(message, { own: undefined }));
+  }
+
   /** Returns the last message if the user has read everything up to it, and the page knows that. */
   allRead() {
     if (!this.loaded || !this.#counted || this.unread) return undefined;

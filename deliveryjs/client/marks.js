@@ -106,6 +106,7 @@ export class Marks extends Task {
       if (PASSING.includes(error)) return true;
       this.#entries[status].delete(message); // taken, or refused for good
       if (changed) this.#rooms.get(conversation)?.marked(message, receipt);
+      if (error) this.#rooms.get(conversation)?.refused(message);
       return false;
     });
     if (again.length) throw new Error(`${again.length} marks were not taken`);

@@ -27,7 +27,7 @@ export class Outbox extends Task {
   send(conversation, body) {
     if (typeof body !== 'string') throw new TypeError('a message is a string');
     // Not randomUUID, which pages that came by plain HTTP don't have.
-    const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+    const id = crypto.getRandomValues(new Uint32Array(4)).join('-');
     const draft = { turn: (this.all().at(-1)?.[1].turn ?? 0) + 1, conversation, body };
     const kept = this.#entries.put(id, draft);
     this.request();

@@ -40,6 +40,16 @@ test('own messages, and those that the user may not mark, are never answered wit
   assert.equal(room.unread, 0);
 });
 
+test('a message whose mark is refused for good is not unread', async () => {
+  const server = new Server();
+  const { room, wire } = await open(server);
+  const event = server.say('not for bob', 'alice', { own: undefined });
+  event.payload.updates[0].body = 'hi'; // as every catch-up of a stream has
+  wire.bring(event);
+  await pass(1000);
+  assert.deepEqual([room.messages.get('not for bob').own, room.unread], [undefined, 0]);
+});
+
 test('one request is under way at a time, of up to 200 marks', async () => {
   const server = new Server();
   for (let i = 0; i < 450; i++) server.say(`m${i}`);
