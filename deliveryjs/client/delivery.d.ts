@@ -156,6 +156,11 @@ export interface Transport {
   leave(conversation: string): void;
   /** The id of the connection, which is not told of what the page does itself. */
   socket(): string | null | undefined;
+  /**
+   * Called when the browser is the user's again, after the server took it for somebody else's. Connect anew if the
+   * connection, or a subscription that was refused, may be of the other user.
+   */
+  renew?(): void;
   stop?(): void;
 }
 

@@ -43,7 +43,10 @@ export class Delivery extends EventTarget {
       if (code === this.stranger) return;
       this.stranger = code;
       this.#screen?.restart();
-      if (!code) this.#hurry(); // whatever request it was that found the user back
+      if (!code) { // whatever request it was that found the user back
+        this.#hurry();
+        transport.renew?.();
+      }
       this.dispatchEvent(new Event('user'));
     };
     const prefix = `delivery/${encodeURIComponent(user)}/`;
@@ -51,8 +54,11 @@ export class Delivery extends EventTarget {
     this.#outbox = new Outbox(prefix, this.#api, this.#rooms);
     transport.start({
       user,
-      event: (kind, payload) => this.#rooms.get(payload.conversation)?.event(kind, payload),
-      live: (id, jitter, from) => this.#live(id, jitter, from),
+      event: (kind, payload) => {
+        if (kind === 'own' && this.stranger) return; // it may be somebody else's
+        this.#rooms.get(payload.conversation)?.event(kind, payload);
+      },
+      live: (...args) => this.#live(...args),
       reset: (id) => this.#rooms.get(id)?.reset(),
       mine: () => this.#missed.request(Math.random() * JITTER),
       state: (state) => this.#became(state),

@@ -34,6 +34,9 @@ export function echo(echo, { channel: nameOf = privateChannel, userChannel: user
 
     join: (conversation) => join(nameOf(conversation), () => hub.live(conversation)),
     leave: (conversation) => echo.leave(short(nameOf(conversation))),
+    renew() {
+      for (const channel of echo.connector.pusher.allChannels()) channel.subscribe(); // which those that work ignore
+    },
     stop() {
       if (userOf) echo.leave(short(userOf(hub.user)));
       echo.disconnect();

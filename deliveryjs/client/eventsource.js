@@ -95,6 +95,7 @@ export function eventSource(url, { silence = 45_000, withCredentials = false } =
       joined.delete(conversation);
       soon();
     },
+    renew: () => soon(),
     stop() {
       close();
       for (const [name, handler] of Object.entries(listeners)) globalThis.removeEventListener?.(name, handler);

@@ -109,7 +109,7 @@ export class Marks extends Task {
       if (error) this.#rooms.get(conversation)?.refused(message);
       return false;
     });
-    if (again.length) throw new Error(`${again.length} marks were not taken`);
+    if (again.length) throw new Error('marks were not taken');
   }
 
   async #fly(status, due, request) {

@@ -63,6 +63,11 @@ export function pusher(client, { channel: nameOf = privateChannel, userChannel: 
     join: (conversation) => join(nameOf(conversation), () => hub.live(conversation, client.jitter)),
     leave: (conversation) => leave(nameOf(conversation)),
 
+    // What was forbidden to the user who was there meanwhile is tried again. Nothing happens to a channel that works.
+    renew() {
+      for (const name of leaves.keys()) client.subscribe(name);
+    },
+
     stop() {
       [...leaves.keys()].forEach(leave);
       client.disconnect();

@@ -32,12 +32,13 @@ export function shared(name, open) {
   const join = (id) => post({ join: id, of: tab });
   const leave = (id) => post({ leave: id, of: tab });
 
-  function hear({ tell, args, to = tab, lead, join: joining, leave: leaving, of }) {
+  function hear({ tell, args, to = tab, lead, renew, join: joining, leave: leaving, of }) {
     if (tell && to === tab) {
       const id = tell === 'event' ? args[1].conversation : args[0];
       if (tell === 'state' || tell === 'mine' || joined.has(id)) hub[tell](...args);
     }
     if (lead) joined.forEach(join);
+    if (renew) stream?.renew?.();
     if (joining && stream) follow(joining, of);
     if (leaving && stream) unfollow(leaving, of);
   }
@@ -123,6 +124,8 @@ export function shared(name, open) {
       joined.delete(id);
       leave(id);
     },
+
+    renew: () => post({ renew: true }),
 
     stop() {
       stepBack();

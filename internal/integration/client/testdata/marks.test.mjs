@@ -257,6 +257,23 @@ test('what waits for the user is sent as soon as any answer says that the user i
   assert.equal(server.messages.length, 2);
 });
 
+test('no event of the other user counts, and the transport connects anew once the user is back', async () => {
+  const server = new Server();
+  server.say('m');
+  const { room, wire } = await open(server);
+  let renewed = 0;
+  wire.renew = () => renewed++;
+  server.answer = () => problem(409, 'other_user');
+  room.sync();
+  await pass(500);
+  wire.bring({ kind: 'own', payload: { conversation: 'c', from: 0, to: 0, place: { rev: 1, delivered: 1, badge: 1, flag: 0 }, updates: [{}] } });
+  assert.deepEqual([room.messages.get('m').own, room.place.rev, renewed], ['delivered', 0, 0]);
+  server.answer = () => undefined;
+  wire.hub.state('connected');
+  await pass(500);
+  assert.equal(renewed, 1);
+});
+
 test('what other devices did meanwhile is asked for once the user is back', async () => {
   const server = new Server();
   server.say('m');

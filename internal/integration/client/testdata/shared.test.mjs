@@ -119,6 +119,16 @@ test('the first tab has the stream, and every tab hears what it follows', async 
   end();
 });
 
+test('a tab whose user is back has the stream begin anew, whichever tab has it', async () => {
+  const { streams, all: [, two], end } = tabs(2);
+  let renewed = 0;
+  streams[0].renew = () => renewed++;
+  two.transport.renew();
+  await settle();
+  assert.equal(renewed, 1);
+  end();
+});
+
 test('a conversation is left when no tab follows it any more', async () => {
   const { streams, all: [one, two], end } = tabs(2);
   for (const { transport } of [one, two]) transport.join('a');

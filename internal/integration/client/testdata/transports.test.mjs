@@ -134,6 +134,17 @@ test('pusher tries again after an error, except for a 403, and concludes nothing
   assert.deepEqual(hub.take(), [['state', 'connecting']]);
 });
 
+test('pusher subscribes again to what was forbidden once the user is back', () => {
+  const client = new FakePusher();
+  const transport = pusher(client);
+  transport.start(new Hub());
+  transport.join('c');
+  client.channels['private-conv-c'].emit('pusher:subscription_error', { status: 403 });
+  client.subscriptions = [];
+  transport.renew();
+  assert.deepEqual(client.subscriptions, ['private-user-zo=C3=AB', 'private-conv-c']);
+});
+
 test('echo brings events under names with a dot, on channels without a prefix', () => {
   const channels = {};
   let left;
@@ -159,6 +170,10 @@ test('echo brings events under names with a dot, on channels without a prefix', 
   channels['conv-team=3A42'].succeeded();
   channels['conv-team=3A42']['.message']({ n: 1 });
   client.become('connected');
+  let renewed = 0;
+  client.allChannels = () => [{ subscribe: () => renewed++ }];
+  transport.renew();
+  assert.equal(renewed, 1);
   assert.equal(transport.socket(), '1.2');
   assert.deepEqual(hub.take(), [
     ['state', 'connecting'], ['mine'], ['event', 'own', { n: 0 }], ['live', 'team:42'], ['event', 'message', { n: 1 }], ['state', 'connected'],
@@ -246,6 +261,18 @@ test('a stream that the browser gave up on is opened again, and one that it open
   transport.stop();
   await pass(100_000, 1000);
   assert.equal(streams.length, 5);
+});
+
+test('a stream begins anew once the user is back', async () => {
+  streams = [];
+  const transport = eventSource('/events');
+  transport.start(new Hub());
+  transport.join('a');
+  await pass(10);
+  transport.renew();
+  await pass(10);
+  assert.deepEqual(streams.map(({ readyState }) => readyState), [2, 0]);
+  transport.stop();
 });
 
 test('a silent stream counts as broken after 45 s', async () => {
