@@ -7,5 +7,8 @@ export interface StreamOptions {
   withCredentials?: boolean;
 }
 
-/** A transport over server-sent events. The url is where sseadapter's Handler is mounted. */
+/**
+ * A transport over server-sent events. The url is where sseadapter's Handler is mounted. A stream has at most 50
+ * conversations: of more, those that were joined first get no events until others are left.
+ */
 export declare function eventSource(url: string, options?: StreamOptions): Transport;

@@ -3,9 +3,11 @@
 import { KINDS } from './channel.js';
 import { backoff } from './task.js';
 
+const MOST = 50; // conversations that the server takes in a stream
+
 /**
  * A transport over an EventSource. All conversations share one stream, because browsers open only six connections to a
- * host by HTTP/1.1. The stream begins with what the page has missed.
+ * host by HTTP/1.1. The stream begins with what the page has missed. It has the 50 conversations that were joined last.
  * @param {string} url of the sseadapter.Handler
  * @param {{silence?: number, withCredentials?: boolean}} [options] silence is how long the stream may be without an
  *   event before it counts as broken, in ms: by default 45 s, which are three heartbeats of the server
@@ -45,7 +47,7 @@ export function eventSource(url, { silence = 45_000, withCredentials = false } =
   function open() {
     close();
     if (!joined.size) return;
-    const names = [...joined];
+    const names = [...joined].slice(-MOST);
     const positions = names.map((name) => hub.position(name));
     const epoch = positions.find(Boolean)?.epoch ?? '0';
     const versions = positions.map((p) => (p?.epoch === epoch ? p.version : ''));

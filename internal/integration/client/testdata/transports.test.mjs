@@ -238,6 +238,20 @@ test('all conversations share one stream, which begins where the page is', async
   transport.stop();
 });
 
+test('a stream has no more conversations than the server takes, and those that were joined last', async () => {
+  streams = [];
+  const transport = eventSource('/events');
+  transport.start(new Hub());
+  for (let i = 0; i <= 50; i++) transport.join(`c${i}`);
+  await pass(10);
+  const names = () => new URL(streams.at(-1).url, 'http://localhost').searchParams.getAll('conversation');
+  assert.deepEqual([names().length, names()[0], names()[49]], [50, 'c1', 'c50']);
+  transport.leave('c50');
+  await pass(10);
+  assert.deepEqual([names().length, names()[0], names()[49]], [50, 'c0', 'c49']);
+  transport.stop();
+});
+
 test('a stream that the browser gave up on is opened again, and one that it opens itself is left to it', async () => {
   streams = [];
   const hub = new Hub();
