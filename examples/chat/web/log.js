@@ -82,6 +82,7 @@ export class Log {
     if (!first) return this.#end();
     this.#line.dataset.seq = first.seq - 0.5;
     this.#line.querySelector('span').textContent = unread === 1 ? '1 new message' : `${countOf(unread)} new messages`;
+    this.#line.querySelector('button').hidden = false;
     this.#list.insertBefore(this.#line, this.#items.get(first.id));
     this.#group(this.#items.get(first.id));
     this.#scrollTo(this.#line.offsetTop - this.#pane.clientHeight / 4);

@@ -79,6 +79,13 @@ func TestOpeningAConversationReadsWhatIsOnTheScreen(t *testing.T) {
 	bob.waitBadge(everyone, "1")
 	bob.choose(everyone)
 	bob.waitBadge(everyone, "")
+	bob.wait(`!document.querySelector('.new button').checkVisibility()`)
+	bob.choose(direct)
+	sendMany(t, chat, "carol", everyone, 60)
+	bob.look()
+	bob.waitBadge(everyone, "60")
+	bob.choose(everyone)
+	bob.wait(`document.querySelector('.new button').checkVisibility()`)
 }
 
 func TestBadgeStopsCountingAtAThousand(t *testing.T) {
