@@ -352,7 +352,7 @@ export class Conversation extends EventTarget {
     if (missed) await this.#reload(start - 1); // and once more if that fails
     if (starts !== this.#starts) return;
     this.#stands(place);
-    if (missed) return this.sync(); // which counts
+    if (missed || start !== this.#first()) return this.sync(); // which counts
     const pending = new Set(this.#deps.marks.pending('read', this.id));
     const here = [...this.messages.values()].filter(({ id, own }) => own && (own !== 'read' || pending.has(id))).length;
     this.firstUnread = first;

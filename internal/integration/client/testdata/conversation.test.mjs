@@ -452,6 +452,22 @@ test('the count stays as it is until a newer one is there', async () => {
   assert.equal(room.unread, 120);
 });
 
+test('what is loaded while the server counts is not counted twice', async () => {
+  const server = new Server();
+  for (let i = 0; i < 130; i++) server.say(`m${i}`, i < 30 ? 'bob' : 'alice');
+  const { room } = await open(server);
+  await pass(500);
+  let release;
+  server.answer = (path) => (path === 'unread' ? new Promise((done) => (release = () => done())) : undefined);
+  room.recount();
+  await pass(100);
+  await room.earlier();
+  server.answer = () => undefined;
+  release();
+  await pass(1000);
+  assert.deepEqual([room.messages.size, room.unread], [100, 100]);
+});
+
 test('what another device dismisses is unread no more, loaded or not', async () => {
   const server = new Server();
   for (let i = 0; i < 60; i++) server.say(`m${i}`);
