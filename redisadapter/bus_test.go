@@ -281,11 +281,13 @@ func refuseAllButSubscribe(conn net.Conn) {
 			return
 		}
 		var command []string
-		for range words {
-			if !lines.Scan() || !lines.Scan() {
+		for i := range 2 * words {
+			if !lines.Scan() {
 				return
 			}
-			command = append(command, lines.Text())
+			if i%2 == 1 {
+				command = append(command, lines.Text())
+			}
 		}
 		if strings.EqualFold(command[0], "subscribe") {
 			continue
