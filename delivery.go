@@ -186,8 +186,8 @@ type Actor struct {
 }
 
 // Hide says what others may not see of a user's marks. A hidden mark empties the user's own badge,
-// and the user's own devices are told of it ([OwnNotifier]). What is hidden leaves no receipt,
-// event, version or count for others, and its time is not stored.
+// and an [OwnNotifier] tells the user's other devices. The hidden part of a mark leaves no receipt,
+// event, version or count for others, and the store does not keep its time.
 //
 // A later mark that hides less becomes visible for every message that it covers, with the time of
 // that later mark, as if the messages had not been marked before. So the first up-to mark after a

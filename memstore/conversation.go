@@ -163,7 +163,7 @@ func (c *conversation) take(s step) delivery.Update {
 }
 
 // stretch is how many messages an up-to mark looks at in one call.
-const stretch = 2000
+const stretch = 5000
 
 // upTo finds the steps of a mark up to a message, at most so many, and moves the user's place past
 // what it leaves nothing to do at. It counts what is left out, and never moves the place past that,

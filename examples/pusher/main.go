@@ -1,5 +1,5 @@
-// Pusher is a small chat with ticks to copy from: main.go, delivery.go, standin.go and page.html are
-// the whole app. It tells browsers of changes through Pusher Channels, or through the server that
+// Pusher is a small chat with ticks to copy from. The whole app is main.go, delivery.go, standin.go
+// and page.html. It tells browsers of changes through Pusher Channels, or through the server that
 // PUSHER_URL names. An app that exists already needs delivery.go and the script of page.html.
 //
 //	go run ./examples/pusher

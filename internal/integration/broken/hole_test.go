@@ -1,3 +1,5 @@
+//go:build !race
+
 package broken
 
 import (
@@ -13,12 +15,11 @@ import (
 )
 
 // Connections on which nothing comes any more, and no end either, as when a firewall forgets them,
-// hold marks up for as long as their callers have patience, and not once more for each such
-// connection in the pool. On a machine that did nothing else it was for 5.2 to 5.9 s, with callers
-// that wait for 5.
+// hold marks up for as long as their callers have patience, and not for as long as there are such
+// connections in the pool. The goal wants a machine that does little else, so that CI runs the test
+// by itself: there it was 5.2 to 5.9 s.
 func TestMarksFlowAgainAfterConnectionsFellSilent(t *testing.T) {
-	const patience, callers, idle = 5 * time.Second, 16, 10
-	const goal = 2*patience - time.Second
+	const patience, goal, callers, idle = 5 * time.Second, 6 * time.Second, 16, 10
 	for _, e := range engines.All {
 		if e.Kind == engines.SQLite {
 			continue // no connections

@@ -173,7 +173,7 @@ func TestChatPage(t *testing.T) {
 		bob.look()
 	})
 	t.Run("a full storage loses nothing in silence", func(t *testing.T) {
-		// In pieces, which are written once each, and the rest, shorter than the key of a piece, in one that grows.
+		// The pieces are written once each. The last one, shorter than the key of a piece, grows.
 		fill := `for (let n = 1 << 20, i = 0; n > 0; ) try { %[1]s.setItem('fill ' + i, 'x'.repeat(n)); i++ } catch { n >>= 1 }
 			try { for (let n = 0; ; n++) %[1]s.setItem('f', 'x'.repeat(n)) } catch {}`
 		eval[any](alice, `(() => { `+fmt.Sprintf(fill, "localStorage")+` })()`)

@@ -120,7 +120,9 @@ func TestPrivateMarksAndConversationsDoNotWaitForEachOther(t *testing.T) {
 						return err
 					})
 				})
-				time.Sleep(200 * time.Millisecond) // by then they wait for the transaction
+				if e.Kind == engines.Postgres {
+					waiting(t, db, 1)
+				}
 				if err := tx.Commit(); err != nil {
 					t.Fatal(err)
 				}
