@@ -27,9 +27,12 @@ func TestREADME(t *testing.T) {
 	if err := os.WriteFile(file, []byte("package main\n"+program), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := exec.CommandContext(t.Context(), "go", "run", file).CombinedOutput()
+	run := exec.CommandContext(t.Context(), "go", "run", file)
+	var complaints strings.Builder
+	run.Stderr = &complaints
+	got, err := run.Output()
 	if err != nil || string(got) != want.String() || want.Len() == 0 {
-		t.Errorf("got %v:\n%s\nwant:\n%s", err, got, want.String())
+		t.Errorf("got %v:\n%s%s\nwant:\n%s", err, got, &complaints, want.String())
 	}
 }
 

@@ -164,10 +164,11 @@ func TestSQLiteWaitsForOtherWritersUntilTheContextEnds(t *testing.T) {
 // A database in memory is gone with its connection, so a call whose context ends may not cost it.
 func TestSQLiteKeepsItsConnectionWhenAContextEnds(t *testing.T) {
 	eachSQLite(t, func(t *testing.T, e engines.Engine) {
-		database := stores.Database(t, e)
+		database := e.Database(t)
 		database.DSN = "file::memory:"
 		db := database.Open(t)
 		db.SetMaxOpenConns(1)
+		stores.Migrate(t, e, db)
 		store := stores.Open(t, e, db)
 		for i := range 300 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*50*time.Microsecond)

@@ -174,9 +174,11 @@ func TestSQLiteThatIsTooOldIsRefused(t *testing.T) {
 	run := exec.Command("go", "run", ".")
 	run.Dir = "testdata/sqlite341"
 	run.Env = append(os.Environ(), "GOWORK=off")
-	out, err := run.CombinedOutput()
+	var complaints strings.Builder // and modules that are downloaded
+	run.Stderr = &complaints
+	out, err := run.Output()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("%v\n%s", err, &complaints)
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	if len(lines) != 3 {
