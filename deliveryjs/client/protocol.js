@@ -68,7 +68,7 @@ export class Pusher {
   #online = -Infinity; // when the network came back
   #listeners = {
     online: () => {
-      this.#online = Date.now();
+      this.#online = performance.now();
       if (!this.#socket && this.connection.state !== 'failed') this.connect();
     },
     // In the back/forward cache the socket would stay open, and the server would count the page as one that listens.
@@ -199,7 +199,7 @@ export class Pusher {
     const entry = { channel: channel.name };
     let status = 0;
     try {
-      if (again && Date.now() - this.#online > ONLINE) await new Promise((done) => setTimeout(done, Math.random() * this.#spread));
+      if (again && performance.now() - this.#online > ONLINE) await new Promise((done) => setTimeout(done, Math.random() * this.#spread));
       if (socketID === this.connection.socket_id && channel.name.startsWith('private-')) {
         const { endpoint, headers, params } = this.#auth;
         const body = new URLSearchParams({ ...params, socket_id: socketID, channel_name: channel.name });

@@ -51,7 +51,7 @@ export class Task {
   }
 
   #schedule(delay) {
-    const due = Date.now() + delay;
+    const due = performance.now() + delay; // a clock may be set back
     if (due >= this.#due) return;
     clearTimeout(this.#timer);
     this.#due = due;

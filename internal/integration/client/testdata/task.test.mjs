@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pass } from './world.mjs';
+import { pass, setClock } from './world.mjs';
 import { Halt, Task, backoff } from '../../../../deliveryjs/client/task.js';
 
 test('pauses double from 0.5 s to 15 s, and up to a half is taken off', () => {
@@ -49,6 +49,25 @@ test('a failure is repeated until it passes, with pauses that requests do not sh
   assert.equal(runs, 6);
   await pass(60_000);
   assert.equal(runs, 6);
+});
+
+test('a clock that was set back or forward holds up nothing', async () => {
+  for (const by of [-3600_000, 3600_000]) {
+    let runs = 0;
+    const task = new Task(async () => {
+      runs++;
+      throw new Error('away');
+    });
+    task.request();
+    await pass(10);
+    assert.equal(runs, 1);
+    setClock(by);
+    task.hurry();
+    await pass(10);
+    assert.equal(runs, 2, `by ${by} ms`);
+    task.stop();
+    setClock(-by);
+  }
 });
 
 test('a halted task waits for hurry, and a stopped one for nothing', async () => {

@@ -5,6 +5,8 @@ import { mock } from 'node:test';
 import { Delivery } from '../../../../deliveryjs/client/delivery.js';
 
 mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_700_000_000_000 });
+let passed = 0; // ms
+mock.method(performance, 'now', () => passed);
 console.info = () => {};
 
 /** Lets promises settle that wait for no time. */
@@ -16,10 +18,17 @@ export const settle = async () => {
 export async function pass(ms, step = 50) {
   await settle();
   for (let left = ms; left > 0; left -= step) {
+    passed += Math.min(step, left);
     mock.timers.tick(Math.min(step, left));
     await settle();
   }
 }
+
+/** Sets the clock, as a user may. Timers don't go by it. */
+export const setClock = (by) => {
+  const { now } = Date;
+  Date.now = () => now() + by;
+};
 
 /** A browser's storage with room for some characters. */
 export class Store {
