@@ -22,6 +22,16 @@ import (
 
 var authorsOnly = pusheradapter.Options{AuthorsOnly: true}
 
+// on returns the events that were accepted on a channel.
+func on(srv *pushertest.Server, channel string) (events []pushertest.Event) {
+	for _, e := range srv.Events() {
+		if slices.Contains(e.Channels, channel) {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
 func TestAuthorsAreToldOfTheirOwnMessages(t *testing.T) {
 	srv := pushertest.NewServer(t)
 	alice, carol := srv.Dial(t).Subscribe("private-user-alice"), srv.Dial(t).Subscribe("private-user-carol=3A")
@@ -54,6 +64,29 @@ func TestAuthorsAreToldOfTheirOwnMessages(t *testing.T) {
 	}
 }
 
+// What a user reads on one device is read on the user's others.
+func TestReadersOtherDevicesAreTold(t *testing.T) {
+	srv := pushertest.NewServer(t)
+	acting, other := srv.Dial(t).Subscribe("private-user-bob"), srv.Dial(t).Subscribe("private-user-bob")
+	carol := srv.Dial(t).Subscribe("private-user-carol")
+	failed := newReceipt("c1", "bob", "", 4)
+	failed.Updates[0].Receipt.Failure = "bounced" // which is no mark of bob's
+	nameless := newReceipt("c1", strings.Repeat("/", 51), "", 5)
+	events := []delivery.Event{newReceipt("c1", "bob", acting.SocketID(), 1), newReceipt("c1", "carol", "", 2), newReceipt("c1", "bob", "", 3), failed, nameless}
+	if err := newNotifier(t, srv, &authorsOnly).Notify(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name   string
+		client *pushertest.Client
+		want   []int64
+	}{{"the acting device", acting, []int64{3}}, {"another device", other, []int64{1, 3}}, {"another reader", carol, []int64{2}}} {
+		if got := versions(t, test.client.Drain(t.Context())); !slices.Equal(got, test.want) {
+			t.Errorf("%s heard of versions %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
 func TestASocketCannotHideReceiptsFromTheAuthor(t *testing.T) {
 	srv := pushertest.NewServer(t)
 	alice := srv.Dial(t).Subscribe("private-user-alice")
@@ -70,7 +103,7 @@ func TestAnAuthorWithoutAChannelIsRefusedAlone(t *testing.T) {
 	events := []delivery.Event{newReceipt("c1", "bob", "", 1), newReceipt("c1", "bob", "", 2), newReceipt("c1", "bob", "", 3)}
 	events[1].Updates[0].Sender = strings.Repeat("/", 51)
 	refused := refusals(t, newNotifier(t, srv, &authorsOnly).Notify(t.Context(), events))
-	if len(refused) != 1 || !isPermanent(refused[1]) || len(srv.Events()) != 1 {
+	if len(refused) != 1 || !isPermanent(refused[1]) || len(on(srv, "private-user-alice")) != 1 {
 		t.Errorf("refused %v, %d events accepted", refused, len(srv.Events()))
 	}
 }
@@ -80,7 +113,7 @@ func TestAReceiptThatFitsNoEventIsRefusedAlone(t *testing.T) {
 	events := []delivery.Event{newReceipt("c1", "bob", "", 1), newReceipt("c1", "bob", "", 2), newReceipt("c1", "bob", "", 3)}
 	events[1].Updates[0].Message = strings.Repeat("m", 11<<10)
 	refused := refusals(t, newNotifier(t, srv, &authorsOnly).Notify(t.Context(), events))
-	if len(refused) != 1 || !isPermanent(refused[1]) || len(srv.Events()) != 2 {
+	if len(refused) != 1 || !isPermanent(refused[1]) || len(on(srv, "private-user-alice")) != 2 {
 		t.Errorf("refused %v, %d events accepted", refused, len(srv.Events()))
 	}
 }
@@ -94,7 +127,7 @@ func TestAnAuthorWithoutAChannelKeepsNothingFromOthers(t *testing.T) {
 	if err := newNotifier(t, srv, &authorsOnly).Notify(t.Context(), []delivery.Event{event}); err != nil {
 		t.Errorf("got %v", err)
 	}
-	if n := len(srv.Events()); n != 1 {
+	if n := len(on(srv, "private-user-alice")); n != 1 {
 		t.Errorf("%d events accepted", n)
 	}
 }
@@ -104,8 +137,8 @@ func TestRefusedReceiptsOfSeveralAuthorsAreSentOnceMore(t *testing.T) {
 	events := []delivery.Event{newReceipt("c1", "bob", "", 1), newReceipt("c1", "bob", "", 2)}
 	events[1].Updates[0].Sender = "carol"
 	refuse := pushertest.Status(413, "")
-	srv.Script(refuse, refuse, refuse) // both authors' in a batch, and each
-	if err := newNotifier(t, srv, &authorsOnly).Notify(t.Context(), events); err != nil || len(srv.Events()) != 2 {
+	srv.Script(refuse, refuse, refuse) // all in a batch, and each author's by itself
+	if err := newNotifier(t, srv, &authorsOnly).Notify(t.Context(), events); err != nil || len(on(srv, "private-user-alice")) != 1 || len(on(srv, "private-user-carol")) != 1 {
 		t.Errorf("%v, %d events accepted", err, len(srv.Events()))
 	}
 }

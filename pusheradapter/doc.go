@@ -67,12 +67,14 @@
 // 1,000 events and delivers each to 1,000 members, which it counts as a million messages.
 //
 // If only authors see ticks, set [Options.AuthorsOnly]. Receipts are then published on the author's
-// [UserChannel] only, and about ten of them share an event when they come fast. In a browser the
-// channel's name is made as above, from 'private-user-' and the user's id. [Notifier.AuthHandler]
-// lets only that user in. With AuthorsOnly:
+// [UserChannel], where about ten of them share an event when they come fast, and on that of the
+// reader, for the reader's other devices. In a browser the channel's name is made as above, from
+// 'private-user-' and the user's id. [Notifier.AuthHandler] lets only that user in. With
+// AuthorsOnly:
 //
-//   - No socket is excluded. The user who marks a message is not its author, and so does not listen
-//     on the author's channel. This is why receipts of different sockets can share an event.
+//   - On the author's channel no socket is excluded. The user who marks a message is not its
+//     author, and so does not listen there. This is why receipts of different sockets can share an
+//     event. On the reader's own channel the socket that made the mark is excluded.
 //   - A "status" event covers no versions: its "from" and "to" are 0, and a page's version stays as
 //     it is. An author who missed one gets its counts with the next event about the message, or by
 //     reading the changes.

@@ -126,7 +126,7 @@ func ExampleOptions_authorsOnly() {
 	if err := notifier.Notify(context.Background(), []delivery.Event{receipt(2, "bob", "123.456"), receipt(3, "carol", "123.789")}); err != nil {
 		panic(err)
 	}
-	for _, e := range server.Events() {
+	for _, e := range server.Events() { // each reader's other devices are told of the reader's own receipt, too
 		fmt.Println(e.Name, "on", e.Channels)
 		var payload deliverywire.Payload
 		if err := json.Unmarshal([]byte(e.Data), &payload); err != nil {
@@ -139,6 +139,10 @@ func ExampleOptions_authorsOnly() {
 	// Output:
 	// status on [private-user-alice]
 	// m1 reached bob: 1 of 3
+	// m1 reached carol: 2 of 3
+	// status on [private-user-bob]
+	// m1 reached bob: 1 of 3
+	// status on [private-user-carol]
 	// m1 reached carol: 2 of 3
 }
 

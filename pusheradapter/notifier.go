@@ -33,8 +33,8 @@ type Options struct {
 	// Encode of your own there is no default.
 	Conversation func(channel string) (conversation string, ok bool)
 
-	// AuthorsOnly publishes status events to the authors of the messages only, each on their own
-	// [UserChannel]. The cost of a receipt then does not depend on how many users hear the
+	// AuthorsOnly publishes status events to the authors of the messages and to the readers' own
+	// other devices only, on their [UserChannel]s. The cost of a receipt then does not depend on how many users hear the
 	// conversation. The package comment says what this means for pages. It cannot be combined with
 	// Encode.
 	AuthorsOnly bool
@@ -162,7 +162,11 @@ func (n *Notifier) Format(state fmt.State, verb rune) { n.config.Format(state, v
 func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 	p := publication{notifier: n, events: events, refused: make(map[int]error)}
 	defer p.end()
-	p.publish(ctx, merge(events, n.mayJoin))
+	parcels := merge(events, n.mayJoin)
+	if n.authorsOnly {
+		parcels = append(parcels, readers(events)...)
+	}
+	p.publish(ctx, parcels)
 	var again []parcel // each by itself
 	for _, i := range slices.Compact(slices.Sorted(slices.Values(p.apart))) {
 		again = append(again, parcel{events[i], []int{i}})

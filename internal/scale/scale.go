@@ -95,7 +95,7 @@ func (u Use) Of(users float64) Load {
 	l.Events = l.Messages * (1 + marks)
 	l.Busiest = busiest * (1 + marks)
 	l.Told = l.Events * (1 + listeners)
-	l.AuthorsOnly = l.Messages * (1 + listeners + marks*(1+u.Listening))
+	l.AuthorsOnly = l.Messages * (1 + listeners + marks*(2+u.Listening)) // of a mark, the author and the reader's own channel
 	return l
 }
 
