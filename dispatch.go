@@ -76,7 +76,7 @@ func (r *relay) publishQueue(ctx context.Context, wg *sync.WaitGroup) {
 			overdue = true
 		case <-hung.C:
 			if events > 0 && !free {
-				r.log.Error("delivery: no call of the notifier returns, though the time of all has run out; events wait", "calls", calls)
+				r.log.Error("delivery: all calls of the notifier have exceeded their time limit and have not returned; events wait", "calls", calls)
 			}
 			hung.Reset(remindEvery)
 		}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Hour says what has become of the messages that were stored within one hour. It counts what others
-// may see, and so no untracked recipients and no private marks.
+// Hour says what has become of the messages that were stored in one hour of the clock. It counts
+// what others may see, and so no untracked recipients and no private marks.
 type Hour struct {
 	Start, AsOf time.Time // its beginning, and when it was counted: by the store's clock, in UTC
 	Messages    Funnel    // without the deleted ones

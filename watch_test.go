@@ -71,7 +71,7 @@ func TestTheLogSaysWhatStopsTheRelay(t *testing.T) {
 		{"all calls hang", func(t *testing.T, _ *sick, e *endpoint) {
 			hang := silent(t)
 			e.set(func(context.Context, []delivery.Event) error { return hang() })
-		}, "no call of the notifier returns"},
+		}, "all calls of the notifier have exceeded their time limit"},
 		{"the endpoint refuses all", func(_ *testing.T, _ *sick, e *endpoint) { e.set(failing) }, "not being published"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -52,7 +52,7 @@ func findings(b delivery.Backlog, trouble []fact) (all []string) {
 		all = append(all, "Events wait, and this process does not run the relay. If no other process does, call Tracker.Run.")
 	}
 	if b.Ahead > setBack {
-		all = append(all, "The database’s clock was set back by "+span(b.Ahead)+". Let it run, and do not set it back by steps.")
+		all = append(all, "The database’s clock was set back by "+span(b.Ahead)+". Wait until it has caught up. Correct a clock that is ahead by slowing it down, not by setting it back.")
 	}
 	return all
 }

@@ -202,10 +202,10 @@ CREATE TABLE delivery_overdue (
 
 CREATE INDEX delivery_overdue_ready ON delivery_overdue (rule, ready_at);
 
--- What has become of the messages that were stored within an hour, as others may see it. made_at is when they were counted,
--- or 0. ready_at is when they are counted again, and while a process counts them the end of its lease. These times are
--- microseconds since 1970, on the clock of the database. to_delivered and to_read count messages by how long it took: up
--- to 1 s, 5 s, 30 s, 1 min, 5 min, 30 min, 2 h, 8 h and 1 day, and longer.
+-- What has become of the messages that were stored in one hour of the clock, as others may see it. made_at is when they
+-- were counted, or 0. ready_at is when they are counted again, and while a process counts them the end of its lease.
+-- These times are microseconds since 1970, on the clock of the database. to_delivered and to_read count messages by how
+-- long it took: up to 1 s, 5 s, 30 s, 1 min, 5 min, 30 min, 2 h, 8 h and 1 day, and longer.
 CREATE TABLE delivery_hours (
 	began_at             BIGINT PRIMARY KEY,
 	ready_at             BIGINT NOT NULL,
