@@ -18,10 +18,10 @@ type Audience struct {
 	Recipients []string
 
 	// Untracked and HideRead list Recipients whose status others see only in part. The lists belong
-	// to this message and never change. Others see no mark of an untracked user, and no more than
-	// delivered of a user who hides reads. Only these users themselves know what else they have
-	// marked. The quorum for Delivered does not wait for untracked users. The quorum for Read waits
-	// for neither: see Quorum. A user in both lists is untracked. Naming a user who is no
+	// to this message and never change. Others see no mark of an untracked user, and never see that
+	// a user who hides reads has read the message. Only these users themselves know what else they
+	// have marked. The quorum for Delivered does not wait for untracked users. The quorum for Read
+	// waits for neither: see Quorum. A user in both lists is untracked. Naming a user who is no
 	// recipient, such as the sender, has no effect.
 	//
 	// Everyone who sees the message can see that a user is untracked or hides reads
@@ -37,9 +37,10 @@ type Audience struct {
 	Open bool
 
 	// Quorum is the number of recipients who must reach a status before the message has it. The
-	// default, and the maximum, is the number of recipients whom others can see at that status:
-	// [Header.Total] for Delivered, [Header.Readers] for Read. If that is 0, the message never has
-	// the status. For an open message the default is 1, and the largest value is [MaxRecipients].
+	// default, and the maximum, is the number of recipients whom others may ever see at that
+	// status: [Header.Total] for Delivered, [Header.Readers] for Read. If that is 0, the message
+	// never has the status. For an open message the default is 1, and the largest value is
+	// [MaxRecipients].
 	Quorum int
 }
 

@@ -48,9 +48,9 @@ func (q ReceiptList) On(r Receipt) bool {
 	return q.Status == 0 || r.Status == q.Status && r.Reason != Untracked && r.Reason != Capped
 }
 
-// QuorumFor returns how many recipients must reach a status before the message has it: Quorum, or
-// the number of recipients whom others may see at that status if that is smaller. If others may see
-// nobody at the status, the message never has it.
+// QuorumFor returns how many recipients must reach a status before the message has it. It is Quorum
+// or, if that is smaller, the number of recipients whom others may ever see at that status. If
+// there are none, the message never has the status.
 func (h Header) QuorumFor(status Status) int {
 	if status == Read && h.Readers > 0 {
 		return min(h.Quorum, h.Readers)
@@ -67,8 +67,8 @@ func (m NewMessage) CapOf(i int) Status {
 	return m.Caps[i]
 }
 
-// Sizes returns the number of members whom others may see at Delivered, and the number whom they
-// may see at Read. The sender counts, too.
+// Sizes returns the number of members whose cap ([NewMessage.CapOf]) is at least Delivered, and the
+// number of those whose cap is Read. The sender counts, too.
 func (m NewMessage) Sizes() (tracked, readers int) {
 	for i := range m.Members {
 		tracked += seen(m.CapOf(i), Delivered)
@@ -77,8 +77,9 @@ func (m NewMessage) Sizes() (tracked, readers int) {
 	return tracked, readers
 }
 
-// SizedFrom returns the stored header, given the [NewMessage.Sizes] of the roster and the sender's
-// cap in it, 0 if the sender is no member.
+// SizedFrom returns the header to store for the message. The parameters tracked and readers are the
+// [NewMessage.Sizes] of its roster. The parameter sender is the sender's cap in the roster, or 0 if
+// the sender is no member.
 func (m NewMessage) SizedFrom(tracked, readers int, sender Status) Header {
 	return m.Sized(tracked-seen(sender, Delivered), readers-seen(sender, Read))
 }

@@ -40,8 +40,8 @@ type Options struct {
 	// it for marks of messages with an open audience, and for [Tracker.Authorize]. An error is a
 	// failure, not a refusal. A rule that says yes to conversations that the app does not know lets
 	// any user fill the store with them. It may be called concurrently. The Tx forms call it inside
-	// the caller's transaction: a rule that makes a query then needs a second connection of the
-	// pool, or waits for ever.
+	// the caller's transaction. A rule that makes a query then needs a second connection from the
+	// pool. If the pool never has one, the call waits for ever.
 	Authorize func(ctx context.Context, user string, to Action, conversation string) (bool, error)
 
 	// OpenConversations says that every user may view, send and mark in every conversation. Either

@@ -36,20 +36,20 @@
 // # What is promised
 //
 //   - Only others may mark a message: its sender gets [ErrOwnMessage], and nothing changes.
-//   - The socket that triggered a change is not told of it; all others are, unless the change is
-//     private.
+//   - The connection that made a change ([Actor.Socket]) is not told of it. All other connections
+//     are told, unless the change is private.
 //   - Statuses only move forward, in whatever order marks arrive, and even if they repeat or race.
-//   - No committed change goes unannounced. Once all faults have ended, the Notifier accepts,
-//     within seconds, an event with each recipient's committed status or a later one. An event that
-//     it refuses for good becomes a dead letter, which the app can list ([Tracker.DeadLetters]) and
-//     replay ([Tracker.Replay]).
+//   - No committed change goes unannounced. Within seconds after all faults have ended, the
+//     Notifier has accepted, for each recipient, an event with the committed status or a later one.
+//     An event that it refuses for good becomes a dead letter, which the app can list
+//     ([Tracker.DeadLetters]) and replay ([Tracker.Replay]).
 //   - A client that missed events can catch up exactly: [Tracker.Changes] returns all that changed
 //     since the version it holds.
 //   - What a user keeps private ([Actor.Hide]) stays private. A private mark empties the user's own
 //     badge, and the user's other devices learn of it. Nobody else can tell that it was made: no
-//     count, list, event, version or lock shows it, and it delays others no more than any write in
-//     another conversation does. (SQLite has one writer at a time, so there every write can be
-//     noticed.)
+//     count, list, event, version or lock shows it. The mark delays others in the conversation no
+//     more than a write in a different conversation would. (SQLite has one writer at a time, so
+//     there every write can be noticed.)
 //
 // docs/semantics.md in the repository has a table for each operation. The table shows what others
 // and the user see, which events are sent, and what the call returns.
