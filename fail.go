@@ -28,10 +28,11 @@ type Failure struct {
 // ([Tally.Failed]). The failure disappears when the recipient makes a mark that others may see.
 //
 // A receipt has one failure, the one that was recorded last. Recording the same code again changes
-// nothing. A failure that others see is a change of its own: it takes a version, and a
-// [StatusChanged] event announces it. Private marks of the recipient do not matter. If the receipt
-// has reached Delivered, or the recipient is untracked, nobody sees the failure, and no event
-// announces it. The failure is still stored, for [Due.Failure] only, and Fail returns nil.
+// nothing. A failure that others see is a change of its own: it raises the conversation's version,
+// and a [StatusChanged] event announces it. Whether others see the failure does not depend on
+// private marks of the recipient. If the receipt has reached Delivered, or the recipient is
+// untracked, nobody sees the failure, and no event announces it. The failure is still stored, for
+// [Due.Failure] only, and Fail returns nil.
 //
 // Whether the caller may do this is for the app to decide, before the call. Users should not be
 // able to record failures, so deliveryhttp has no route for Fail.
@@ -142,11 +143,12 @@ type FailureStore interface {
 	// Fail keeps a failure, unless there is no such message, the message is open, or the user is
 	// not among its recipients. It replaces an earlier one of the same receipt.
 	//
-	// If [Receipt.Fail] says that others see the failure, the failure takes a version, which
-	// becomes the receipt's and the message's, and is counted by [Tally.Count]. A [StatusChanged]
-	// event with an empty Except announces the failure. The event is stored under the lease and
-	// returned, or is due at once if the lease is zero. A failure that others do not see takes no
-	// version and makes no event. Fail does not look at what only the recipient may know.
+	// If [Receipt.Fail] reports that others see the failure, the failure takes a version, which
+	// becomes the Version of the receipt and of the message. The store counts the failure with
+	// [Tally.Count]. A [StatusChanged] event with an empty Except announces the failure. The event
+	// is stored under the lease and returned, or is due at once if the lease is zero. A failure
+	// that others do not see takes no version and makes no event. Fail does not look at what only
+	// the recipient may know.
 	Fail(ctx context.Context, f NewFailure, lease Lease) (Failed, []Claimed, error)
 }
 
@@ -156,7 +158,7 @@ type NewFailure struct {
 	Trace string // of the call; see [Event.AddTrace]
 }
 
-// Failed is what [FailureStore.Fail] made of a failure.
+// Failed is the result of [FailureStore.Fail] for a failure.
 type Failed struct {
 	Header  Header  // zero if there is no such message
 	Receipt Receipt // the user's, as others see it then; zero if the user is no recipient

@@ -50,8 +50,8 @@ func (t *Tracker) CountHours(ctx context.Context) (counted int, err error) {
 	return counted, err
 }
 
-// Hours returns, in order, up to [MaxBatch] counted hours that did not begin before the time from.
-// It needs an [HourStore] as [Tracker.CountHours] does.
+// Hours returns counted hours in order: those whose Start is not before the parameter from, at most
+// [MaxBatch] of them. It needs an [HourStore] as [Tracker.CountHours] does.
 func (t *Tracker) Hours(ctx context.Context, from time.Time) ([]Hour, error) {
 	store, err := hourStoreOf(t.store)
 	if err != nil {
@@ -71,7 +71,8 @@ type HourStore interface {
 	// result is kept. A store whose Hours method counts on demand needs to do nothing here.
 	CountHour(ctx context.Context) (counted bool, err error)
 
-	// Hours returns, in order, up to limit counted hours that did not begin before the time from.
+	// Hours returns counted hours in order: those whose Start is not before the parameter from, at
+	// most limit of them.
 	Hours(ctx context.Context, from time.Time, limit int) ([]Hour, error)
 }
 

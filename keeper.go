@@ -10,10 +10,10 @@ import (
 //
 // A deleted message leaves a tombstone: its id, its conversation, its seq, and the version of its
 // deletion. The id stays taken, and Create answers Gone. Load, Receipts, Advance, Unread and lists
-// by seq treat the message as if it had never existed. AdvanceUpTo passes it over. An up-to mark
-// may name it, and the Header of the result then has the ID, the Conversation and the Seq alone. A
-// list of changes after a version other than 0 has it, with [Message.Deleted] and what the
-// tombstone holds; a list of changes after 0 leaves it out.
+// by seq treat the message as if it had never existed. AdvanceUpTo passes it over. If it is the
+// message that an up-to mark names, the Header of the result has the ID, the Conversation and the
+// Seq alone. A list of changes after a version other than 0 has it, with [Message.Deleted] and what
+// the tombstone holds; a list of changes after 0 leaves it out.
 type Keeper interface {
 	Store
 
@@ -24,12 +24,12 @@ type Keeper interface {
 	// returned, or are due at once if the lease is zero.
 	//
 	// After the deletion, Claim and Dead return no body of the message. A roster is removed with
-	// its last message; in a caller's transaction it may stay. The rules for Create and the other
-	// writes hold for Delete too.
+	// its last message; in a caller's transaction it may stay. What [Store] and [TxStore] say of
+	// Create, Advance and AdvanceUpTo holds for Delete too.
 	Delete(ctx context.Context, deletions []Deletion, lease Lease) ([]Deleted, []Claimed, error)
 
-	// Conversations returns up to limit ids of conversations greater than after, in order, byte for
-	// byte.
+	// Conversations returns ids of conversations in order: those greater than the parameter after,
+	// at most limit of them. Ids are compared byte for byte.
 	Conversations(ctx context.Context, after string, limit int) ([]string, error)
 
 	// Prune removes the oldest messages of a conversation and the tombstones among them, and stops
@@ -53,9 +53,9 @@ type Keeper interface {
 	// message that changes afterwards has a new version, so that a later call goes through it
 	// again.
 	//
-	// For a frozen message, a store may reduce a receipt to its status. It may drop the receipt
-	// altogether if the status follows from the user's stored up-to marks. It may also drop private
-	// marks that the user's [Place] has reached.
+	// Of a receipt of a message that is not open, a store may keep the status alone. It may drop
+	// the receipt altogether if the status follows from the user's stored up-to marks. It may also
+	// drop private marks that the user's [Place] has reached.
 	//
 	// A call goes through at most Limit messages, and fewer if they have many receipts, but at
 	// least one.
@@ -102,7 +102,7 @@ type Pruning struct {
 	All          bool // ignores Before: removes every message, and then the rest of the conversation
 }
 
-// PruningResult is what [Keeper.Prune] made of a [Pruning].
+// PruningResult is the result of [Keeper.Prune] for a [Pruning].
 type PruningResult struct {
 	Removed int   // messages and tombstones
 	Floor   int64 // of the conversation, after it
@@ -117,7 +117,7 @@ type Compaction struct {
 	Limit        int
 }
 
-// CompactionResult is what [Keeper.Compact] made of a [Compaction].
+// CompactionResult is the result of [Keeper.Compact] for a [Compaction].
 type CompactionResult struct {
 	Compacted int  // messages and tombstones
 	More      bool // a further call may have more to do
@@ -131,7 +131,7 @@ type Deletion struct {
 	Trace   string // of the call; see [Event.AddTrace]
 }
 
-// Deleted is what [Keeper.Delete] made of a [Deletion].
+// Deleted is the result of [Keeper.Delete] for a [Deletion].
 type Deleted struct {
 	Header  Header // the ID, the Conversation and the Seq alone; zero if no message ever had the id
 	Changed bool   // this call deleted it

@@ -80,13 +80,15 @@ type Tally struct {
 	ReadAt      time.Time `json:"read_at,omitzero"`
 }
 
-// Count updates the tally of the message with header h after one of its receipts changed from was
-// to now. A [Store] that updates its counters in Go, and not in SQL, must use Count. Count leaves
-// Version to the store.
+// Count updates the tally of the message with the header h after one of the message's receipts
+// changed. The parameter was is the receipt before the change, and now is the receipt after it. A
+// [Store] that updates its counters in Go, and not in SQL, must use Count. Count leaves Version to
+// the store.
 //
 // DeliveredAt and ReadAt are copied from the receipt that completes the quorum, in that step and
-// never again. The quorum of Read may be complete first, because recipients who hide reads do not
-// count for it. Then the message is delivered in the same step. ReadAt is never before DeliveredAt.
+// never again. The quorum of Read may be complete before that of Delivered, because recipients who
+// hide reads count only for the quorum of Delivered. The message is then delivered in the same
+// step. ReadAt is never before DeliveredAt.
 func (t *Tally) Count(h Header, was, now Receipt) {
 	if was.Failure != "" && now.Failure == "" {
 		t.Failed--
@@ -184,7 +186,7 @@ type Query struct {
 	Viewer string
 }
 
-// ReceiptQuery asks for receipts of one message, by their recipients.
+// ReceiptQuery asks for receipts of one message, in the order of their recipients.
 type ReceiptQuery struct {
 	Message string
 

@@ -20,7 +20,8 @@ type Outbox interface {
 	// settlement's lease. An event keeps a lease that ran out until another claim takes the event.
 	Settle(ctx context.Context, settlements []Settlement) (settled int, err error)
 
-	// Dead returns up to limit dead letters with ids greater than after, in order of id.
+	// Dead returns dead letters in order of id: those whose ids are greater than the parameter
+	// after, at most limit of them.
 	Dead(ctx context.Context, after int64, limit int) ([]DeadLetter, error)
 
 	// Backlog counts the outbox. It does not set the fields about this process. A store whose clock

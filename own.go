@@ -48,13 +48,13 @@ type OwnMark struct {
 	User         string
 	Socket       string // not told of the change, if set
 	Status       Status // Delivered or Read; always Read for OwnDismissed, and 0 for OwnFlagged
-	Reach        Status // for OwnMarkedUpTo: the status to which AdvanceUpTo has advanced all receipts that it can, up to the message; 0 if unknown
+	Reach        Status // for OwnMarkedUpTo: AdvanceUpTo has advanced all receipts up to the message to this status, or to the user's cap if that is lower; 0 if this is not known
 	Admitted     bool   // the app's rule lets the user mark open messages here
 	Tell         bool   // an event tells the user's devices
 	Trace        string // of the call; see [Event.AddTrace]
 }
 
-// MarkedOwn is what [Store.AdvanceOwn] made of an [OwnMark].
+// MarkedOwn is the result of [Store.AdvanceOwn] for an [OwnMark].
 type MarkedOwn struct {
 	Header  Header // of the message; zero if there is none in that conversation
 	May     bool   // the user may make the mark

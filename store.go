@@ -48,12 +48,12 @@ type Store interface {
 	// that cannot be read, an error that fails no other message. The events are stored under the
 	// lease and returned, or are due at once if the lease is zero.
 	//
-	// A frozen message belongs to a roster, which a conversation keeps under its key and never
-	// changes. If the conversation has no roster of that key, Create makes one of the message's
-	// Members. If the message has no Members either, it is not stored, and its result has NoRoster
-	// set. The recipients of a message are its roster without its sender. Each has a receipt from
-	// the start, at [Sent] with the message's seq as its version: a store need not write it before
-	// the first mark. The roster fixes each member's cap for good.
+	// A message that is not open belongs to a roster, which a conversation keeps under its key and
+	// never changes. If the conversation has no roster of that key, Create makes one of the
+	// message's Members. If the message has no Members either, it is not stored, and its result has
+	// NoRoster set. The recipients of a message are its roster without its sender. Each has a
+	// receipt from the start, at [Sent] with the message's seq as its version: a store need not
+	// write it before the first mark. The roster fixes each member's cap for good.
 	Create(ctx context.Context, messages []NewMessage, lease Lease) ([]Created, []Claimed, error)
 
 	// Advance applies marks, no two of them of the same message and user, and returns one result
@@ -62,8 +62,8 @@ type Store interface {
 	// frozen recipient or, for an open message, [Mark.AdmittedTo] is true for its conversation. For
 	// an open message, Advance makes a missing receipt. No other mark changes anything. The receipt
 	// advances to the status that [Shown] returns for the mark's status and the user's cap in the
-	// message's roster. Each advance takes a version of its own, which becomes the receipt's and
-	// the message's, and is counted by [Tally.Count].
+	// message's roster. Each advance takes a version of its own, which becomes the Version of the
+	// receipt and of the message. The store counts the advance with [Tally.Count].
 	//
 	// Advances of one conversation and one socket make one [StatusChanged] event, so their versions
 	// follow each other without a gap. Different sockets never share an event. The events are
@@ -71,13 +71,13 @@ type Store interface {
 	Advance(ctx context.Context, marks []Mark, lease Lease) ([]Marked, []Claimed, error)
 
 	// AdvanceUpTo applies up-to marks, no two of them of the same user and conversation, and
-	// returns one result each in the order of the argument. An up-to mark advances every receipt of
-	// the user, up to the named message and in order of seq, that is below the status and that
-	// Advance would advance. Open messages that the mark would advance if it were Admitted are left
-	// out, and counted in [MarkedUpTo.LeftOut]. The versions that one up-to mark takes are
-	// contiguous. It also moves the user's Place.Delivered to [MarkedUpTo.Reached], and with the
-	// status Read it moves Place.Badge there too. The [Place] stays as it is if a message was left
-	// out ([UpTo.Covered]), or if others may see less of the user than the mark says
+	// returns one result each in the order of the argument. An up-to mark applies to the messages
+	// up to the named one, in order of seq. It advances each receipt of the user that is below the
+	// status, if Advance would advance it. Open messages that the mark would advance if it were
+	// Admitted are left out, and counted in [MarkedUpTo.LeftOut]. The versions that one up-to mark
+	// takes are contiguous. It also moves the user's Place.Delivered to [MarkedUpTo.Reached], and
+	// with the status Read it moves Place.Badge there too. The [Place] stays as it is if a message
+	// was left out ([UpTo.Covered]), or if others may see less of the user than the mark says
 	// ([MarkedUpTo.Capped]). A store should remember up to where it has looked, so that the work is
 	// proportional to what is new.
 	//
@@ -94,8 +94,9 @@ type Store interface {
 	// socket, and no two name the same message. AdvanceOwn returns one result for each, in the
 	// order of the argument. [OwnMark.Apply] says what becomes of each. [Place.Rev] rises by one in
 	// each conversation in which the call changed something. A private mark need not be kept once
-	// the place has reached its message. If a mark with an [OwnMark.Reach] changes something, it
-	// also advances the seq up to which AdvanceUpTo has looked.
+	// the place has reached its message. If a mark with an [OwnMark.Reach] changes something, the
+	// store also remembers that AdvanceUpTo has looked up to the mark's message, for that status
+	// and those below it.
 	//
 	// It changes no receipt, count or version. Its changes are visible in Unread, in the Own of
 	// messages that List returns to that user as Viewer, and in the Flag that later marks of the
@@ -122,8 +123,8 @@ type Store interface {
 	// sender, and the user's own status of it ([OwnState.Own]) is below [Read]. Flagged says that
 	// there is a message at or after the [Place.Flag]. First is the first message that is unread
 	// or, if the Flag is set, is at or after the Flag. The result for an unknown conversation has
-	// its name alone. No message at or before the [Place.Badge] counts, so a store begins to look
-	// after it.
+	// its name alone. No message at or before the [Place.Badge] counts, so a store starts with the
+	// message after it.
 	Unread(ctx context.Context, user string, conversations []string, limit int) ([]Unread, error)
 
 	// Receipts returns a page of the receipts of one message for which [ReceiptList.On] is true,
@@ -189,7 +190,7 @@ var (
 
 // NewMessage is what [Store.Create] stores: a validated message. The store assigns its Seq.
 type NewMessage struct {
-	Header    // its Quorum is the one asked for; Seq, Total and Readers are not set: Sized returns the stored Header
+	Header    // its Quorum is the one asked for; Seq, Total and Readers are not set: Sized returns the Header to store
 	Body      string
 	Roster    string   // the roster's key, up to [MaxID] + 1 bytes; empty if and only if Open
 	Members   []string // of the roster: distinct, sorted; nil if they are known from an earlier message
@@ -199,10 +200,10 @@ type NewMessage struct {
 	Trace     string   // of the call; see [Event.AddTrace]
 }
 
-// Sized returns the stored header. Total is the number of tracked recipients, and Readers the
-// number of those who do not hide reads. A frozen message's quorum is the one asked for, or the
-// total if that is smaller or none was asked for. That quorum is at least 1. A [Store] that makes
-// the headers of new messages in Go, and not in SQL, must use Sized.
+// Sized returns the header to store for the message. Total is the number of tracked recipients, and
+// Readers the number of those who do not hide reads. The quorum of a message that is not open is
+// the one asked for, or the total if that is smaller or none was asked for, and at least 1. A
+// [Store] that makes the headers of new messages in Go, and not in SQL, must use Sized.
 func (m NewMessage) Sized(total, readers int) Header {
 	h := m.Header
 	if !h.Open {
@@ -212,7 +213,7 @@ func (m NewMessage) Sized(total, readers int) Header {
 	return h
 }
 
-// Created is what [Store.Create] made of a [NewMessage].
+// Created is the result of [Store.Create] for a [NewMessage].
 type Created struct {
 	Message  Message // as it is stored, without Own
 	Roster   string  // the key of its roster; "" if it is open
@@ -238,12 +239,14 @@ type Mark struct {
 }
 
 // AdmittedTo reports whether the app's rule lets the user mark open messages of a conversation.
-// This matters because the id of a pruned message may be used again in another conversation.
+// The Tracker asks the rule about one conversation before the call. A store uses AdmittedTo to
+// check that the message is in that conversation, because the id of a pruned message may be used
+// again in another one.
 func (m Mark) AdmittedTo(conversation string) bool {
 	return m.Admitted && (m.Conversation == "" || m.Conversation == conversation)
 }
 
-// Marked is what [Store.Advance] made of a [Mark].
+// Marked is the result of [Store.Advance] for a [Mark].
 type Marked struct {
 	Header  Header  // zero if there is no such message
 	Receipt Receipt // the user's, after the mark; zero if there is none
@@ -272,7 +275,7 @@ type UpTo struct {
 	Covered bool
 }
 
-// MarkedUpTo is what [Store.AdvanceUpTo] made of an [UpTo].
+// MarkedUpTo is the result of [Store.AdvanceUpTo] for an [UpTo].
 type MarkedUpTo struct {
 	Header  Header  // of the named message; zero if it is not in the conversation
 	Receipt Receipt // the user's for the named message, after the marks; zero if there is none

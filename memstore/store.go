@@ -232,7 +232,8 @@ func (s *Store) Settle(ctx context.Context, settlements []delivery.Settlement) (
 	return settled, nil
 }
 
-// Dead returns up to limit dead letters with ids greater than after, in order of id.
+// Dead returns dead letters in order of id: those whose ids are greater than the parameter after,
+// at most limit of them.
 func (s *Store) Dead(ctx context.Context, after int64, limit int) ([]delivery.DeadLetter, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
