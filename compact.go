@@ -10,19 +10,21 @@ const compactLimit = 100
 
 // Compact removes the times at which old messages were delivered and read, in every conversation,
 // and returns the number of messages that it processed. All statuses, counts, lists and badges stay
-// as they are. Compact takes no version and makes no event. A receipt without its times has the
-// message's Seq as its Version, because its real version would reveal when it changed.
-// [Tracker.Receipts] returns it with the Reason [Expired]. Clients go by the status of a receipt,
-// which never falls.
+// as they are. Compact does not raise the version of a conversation, and makes no event. A receipt
+// without its times has the message's Seq as its Version, because its real version would reveal
+// when it changed. [Tracker.Receipts] returns it with the Reason [Expired]. Clients go by the
+// status of a receipt, which never falls.
 //
 // In each conversation, Compact goes through the messages in order of their last changes, and stops
-// at the first one that was sent at the given time or later. So if somebody read an old message
-// late, its times are kept until the messages that were sent around the time of that read are old,
-// too. If the given time is less than [Options.PruneAge] ago, the error is an [InvalidError].
+// at the first one that was sent at the given time or later. A message that changed late comes late
+// in this order. If somebody reads an old message today, for example, its times are kept until all
+// messages that were sent before that read are old, too. If the given time is less than
+// [Options.PruneAge] ago, the error is an [InvalidError].
 //
 // Receipts take most of the space in groups. sqlstore removes the rows of receipts that an up-to
-// mark ([Tracker.MarkUpTo]) has covered, because a user's row says up to where the user has read.
-// The receipts of open messages, and those of users who mark messages one by one, keep their rows.
+// mark ([Tracker.MarkUpTo]) has covered, because sqlstore also stores for each user up to which
+// message the user has read. The receipts of open messages, and those of users who mark messages
+// one by one, keep their rows.
 //
 // Compact works in transactions of up to 100 messages, and pauses after each, as [Tracker.Prune]
 // does. If Compact returns an error, a further call goes on from there. An event that waits, or is

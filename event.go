@@ -62,7 +62,7 @@ var errKind = &InvalidError{Field: "kind", Reason: "is not message, status, dele
 // happens.
 //
 // An event of the kind [OwnChanged] is for the devices of its User and for nobody else. It covers
-// no versions: Conversation, From and To are zero, and each update has its Own.
+// no versions: Conversation, From and To are zero, and [Update.Own] is set in each update.
 type Event struct {
 	ID           int64  `json:"id"` // given by the outbox; the same at every attempt
 	Kind         Kind   `json:"kind"`
@@ -79,7 +79,7 @@ type Event struct {
 
 	// Except, if set, is the socket that made the change and is not told of it. The Notifier leaves
 	// out the client with this socket, and must not send Except to clients: a client that knows
-	// another client's socket can keep events from that client.
+	// another client's socket can hide events from that client.
 	Except string `json:"except,omitempty"`
 
 	// Trace holds the traces that [Options.Trace] gave the calls that made the changes: each once,

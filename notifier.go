@@ -129,8 +129,8 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
-// RetryAfter wraps err with the time for which the endpoint asked for no calls. The relay takes
-// less than 1 s as 1 s, and more than 10 min as 10 min. RetryAfter(nil, d) is nil.
+// RetryAfter wraps err with the time d during which the endpoint does not want to be called. The
+// relay takes less than 1 s as 1 s, and more than 10 min as 10 min. RetryAfter(nil, d) is nil.
 func RetryAfter(err error, d time.Duration) error {
 	if err == nil {
 		return nil

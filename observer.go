@@ -7,9 +7,10 @@ import (
 )
 
 // Observer holds functions that are called at certain moments, for metrics and tracing. Any of them
-// may be nil. They are called synchronously and concurrently, so they should be quick. The contexts
-// of Sent, Marked, Deleted, Failed and Resolved are those of the callers, with whatever an app or a
-// tracing library keeps in them; the others are the relay's own.
+// may be nil. They are called synchronously and concurrently, so they should be quick. Sent,
+// Marked, Deleted, Failed and Resolved get the context of the caller, with whatever an app or a
+// tracing library keeps in it. Wrote gets the context of the batch. The other functions get a
+// context of the relay.
 //
 // Fields that name users, conversations and messages have too many values for the labels of a
 // metric. Their comments say "an id". All other fields are numbers, or have few values. An error's
@@ -29,9 +30,9 @@ type Observer struct {
 	Failed func(context.Context, FailedInfo)
 
 	// Wrote is called after each write of a batch of sends, marks, up-to marks or deletions, with
-	// the ctx of the batch. Several callers may share it. If the database refuses a batch, the
-	// batch is written again in parts, and Wrote is called for each. Wrote is not called for writes
-	// in the app's own transactions.
+	// the ctx of the batch. A batch may have items of several callers. If the database refuses a
+	// batch, the batch is written again in parts, and Wrote is called for each. Wrote is not called
+	// for writes in the app's own transactions.
 	Wrote func(context.Context, WroteInfo)
 
 	// Notified is called after each call of the Notifier.

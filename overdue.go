@@ -11,8 +11,9 @@ import (
 // read, a message some time after it was sent.
 type OverdueRule struct {
 	// Name has 1 to [MaxID] bytes. The store keeps the rule's progress by Name, Status and For: a
-	// rule that differs in one of them is another rule. The rule looks at messages that were stored
-	// after its first call. Processes that work on one rule give it the same fields.
+	// rule that differs in one of them is another rule. The rule applies only to messages that were
+	// stored after the first call of [Tracker.Overdue] with the rule. Processes that work on one
+	// rule give it the same fields.
 	Name string
 
 	// Status is the status that a recipient must reach: Delivered or Read. After is the time that
@@ -217,13 +218,13 @@ type OverdueStore interface {
 	// Status or For share nothing. The first call by a rule returns nobody, and no call by it looks
 	// at messages that were stored before that.
 	//
-	// A recipient of a frozen message is first judged by [OverdueRule.Judge] when the rule's After
-	// has passed since the message was stored. If the recipient is overdue, each call returns it,
-	// as long as it is not under a lease, not settled, still overdue, and the rule's Within has not
-	// passed. A recipient who is being settled at the same time is either settled or returned.
-	// Recipients that an earlier call has returned take at most 1/2 of the limit, rounded down,
-	// unless there are too few new recipients to fill the rest. A call looks at a bounded number of
-	// messages and recipients; More says that a further call may find somebody now.
+	// A recipient of a message that is not open is first judged by [OverdueRule.Judge] when the
+	// rule's After has passed since the message was stored. If the recipient is overdue, each call
+	// returns it, as long as it is not under a lease, not settled, still overdue, and the rule's
+	// Within has not passed. A recipient who is being settled at the same time is either settled or
+	// returned. Recipients that an earlier call has returned take at most 1/2 of the limit, rounded
+	// down, unless there are too few new recipients to fill the rest. A call looks at a bounded
+	// number of messages and recipients; More says that a further call may find somebody now.
 	Overdue(ctx context.Context, rule OverdueRule, limit int, lease Lease) (OverdueResult, error)
 
 	// SettleOverdue ends claims for good, and returns how many of the claims it settled. A claim

@@ -16,8 +16,9 @@ import "context"
 // event, before all others follow.
 //
 // Conversations take turns, so that an event does not wait for another conversation's backlog.
-// Events from the outbox are published in the order in which they fell due, and wait for the
-// backlog of all processes. Events that this process committed do not wait for that backlog.
+// Events that the relay claims from the outbox, such as those that other processes left there, are
+// published in the order in which they fell due, and so wait for the backlog of all processes.
+// Events that this process committed and still holds do not wait for that backlog.
 //
 // When ctx ends, Run claims no more events, releases the events that it has not begun to publish,
 // so that other relays can publish them, and finishes the calls in flight. It returns within
@@ -29,8 +30,8 @@ func (t *Tracker) Run(ctx context.Context) error { return t.relay.run(ctx) }
 // which a Tx form was used. Without a Run in this process it does nothing.
 func (t *Tracker) Wake() { t.relay.wake() }
 
-// Flush publishes what is due now and returns when nothing is: for tests, and for scripts that have
-// no [Tracker.Run]. It stops at the first failure of the endpoint and returns it. Refused events
-// are no failure: they come again later, or go to the dead letters. Events that a running relay
-// holds are not due.
+// Flush publishes the events that are due now, and returns when no more are due. It is for tests,
+// and for scripts that have no [Tracker.Run]. It stops at the first failure of the endpoint and
+// returns it. Refused events are no failure: they come again later, or go to the dead letters.
+// Events that a running relay holds are not due.
 func (t *Tracker) Flush(ctx context.Context) error { return t.relay.flush(ctx) }

@@ -23,8 +23,8 @@ type MessageRef struct {
 
 // MarkUpTo marks all messages of the conversation, up to and including the named one, that the
 // actor may mark. A user who comes back needs one call, and not one for each message. MarkUpTo
-// passes over the actor's own messages, and frozen messages of which the actor is no recipient. The
-// named message may be such a message.
+// passes over the actor's own messages, and messages that are not open and of which the actor is no
+// recipient. The named message may be such a message.
 //
 // A message that is not in the conversation is [ErrNotFound]. If nothing could be marked, and the
 // actor neither sent the named message nor has a receipt of it, the error is [ErrNotRecipient] or
