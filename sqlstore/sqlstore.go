@@ -58,16 +58,17 @@
 //
 // On MariaDB and MySQL a transaction is at REPEATABLE READ by default. Writes of the store in it
 // still see what was committed last. They lock rows, but not the gaps between rows. There are three
-// exceptions, after which sends of other callers may wait until the transaction ends: a mark or a
-// deletion of a message that does not exist, a non-recipient's mark of a message that was sent
-// after the transaction's first read, and an erasure. A deletion fails with a conflict if the
-// message was sent or marked after the transaction's first read. A send fails with a conflict if
-// the last message to the same roster was deleted after that read. A deletion of the last message
-// to a roster leaves the roster stored. After a deletion, or a mark of a message with failures,
-// calls of Fail may wait until the transaction ends, even those for other conversations. At READ
-// COMMITTED there are neither such waits nor such conflicts. With innodb_snapshot_isolation=ON, the
-// default since MariaDB 11.6.2, a write fails with a conflict if somebody changed the conversation
-// after the transaction's first read. At READ COMMITTED it does not.
+// exceptions. After one of them, sends of other callers may wait until the transaction ends. The
+// first is to mark or delete a message that does not exist. The second is to mark a message as a
+// user who is no recipient of it, if the message was sent after the transaction's first read. The
+// third is to erase a user. A deletion fails with a conflict if the message was sent or marked
+// after the transaction's first read. A send fails with a conflict if the last message to the same
+// roster was deleted after that read. A deletion of the last message to a roster leaves the roster
+// stored. After a deletion, or a mark of a message with failures, calls of Fail may wait until the
+// transaction ends, even those for other conversations. At READ COMMITTED there are neither such
+// waits nor such conflicts. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a
+// write fails with a conflict if somebody changed the conversation after the transaction's first
+// read. At READ COMMITTED it does not.
 //
 // # Postgres
 //
@@ -135,9 +136,9 @@
 // node can be [delivery.ErrNotFound]. With wsrep_sync_wait=7 in the DSN a node catches up before it
 // answers.
 //
-// If the network drops a connection without telling the server, the server keeps the locks of the
-// transaction on it. With idle_transaction_timeout=10 in the DSN, MariaDB ends that transaction
-// after 10 s.
+// If the network drops a connection without telling the server, the server keeps that connection's
+// transaction open, with its locks. With idle_transaction_timeout=10 in the DSN, MariaDB ends that
+// transaction after 10 s.
 package sqlstore
 
 import (
