@@ -83,22 +83,22 @@
 // "sent", the code is in "failure".
 //
 // With a "status" GET /receipts returns only the receipts that are at exactly that status and
-// neither untracked nor capped. Those at "sent" are of recipients whom the message has not reached.
-// With "failed=true" it returns only receipts with a "failure". If "more" is true, the next page is
-// the one with "next" as its "after". A page with a "status" or with "failed=true" may have few
-// receipts, or none, although "more" is true.
+// neither untracked nor capped. A receipt at "sent" is that of a recipient whom the message has not
+// reached. With "failed=true" it returns only receipts with a "failure". If "more" is true, the
+// next page is the one with "next" as its "after". A page with a "status" or with "failed=true" may
+// have few receipts, or none, although "more" is true.
 //
 // A page of messages or changes ends before it exceeds 1 MiB ([delivery.MaxPage]), and may
 // therefore have fewer items than asked for. If "more" is true, there are more, and the client asks
 // again after the last item. A page of receipts is never larger than 1 MiB.
 //
-// GET /unread tells what the user has not read in each of up to 200 conversations, as a list of
-// {conversation, count, more, flagged, first?, newest?, version, floor?, place} in the order of the
-// query: a list of conversations with their badges is one request. It counts up to 1,000 messages;
-// "more" is true if there are more. A page of GET /messages begins with the message in "first" if
-// "after" is the seq of that message, minus 1. "newest" is the newest message, with the first 256
-// characters of its body. POST /marks/up-to with its id empties the badge. Conversations that the
-// user may not view are left out.
+// GET /unread returns what the user has not read in each of up to 200 conversations. The answer is
+// a list of {conversation, count, more, flagged, first?, newest?, version, floor?, place}, in the
+// order of the query. So a page that lists conversations with their badges needs only one request.
+// The route counts up to 1,000 messages; "more" is true if there are more. A page of GET /messages
+// begins with the message in "first" if "after" is the seq of that message, minus 1. "newest" is
+// the newest message, with the first 256 characters of its body. POST /marks/up-to with its id
+// empties the badge. Conversations that the user may not view are left out.
 //
 // A server with untrusted clients also needs a write deadline ([http.Server] WriteTimeout).
 // Otherwise a client that reads nothing keeps its answer in the server's memory.

@@ -7,12 +7,12 @@ import "github.com/msgdelivery/delivery"
 // page must not be a Reset, and must have the client's epoch. The events cover the versions after
 // from, up to the page's. There are none if nothing changed.
 //
-// The parameter held is the version that the client had when it began to catch up. It equals the
-// parameter from in the call for the first page, and is lower in later calls. A message that was
-// sent after held is in an event of the kind message, with its body, and one that was deleted in an
-// event of the kind deleted. All others are in events of the kind status. If messages of the
-// conversation were ever pruned, the last event is of the kind pruned. The updates have the present
-// state of each message, and not who changed it. If the page comes from
+// The parameter held is the version that the client had when it began to catch up. In the call for
+// the first page, held equals from. In later calls held is still the same, and lower than from. A
+// message that was sent after held is in an event of the kind message, with its body, and one that
+// was deleted in an event of the kind deleted. All others are in events of the kind status. If
+// messages of the conversation were ever pruned, the last event is of the kind pruned. The updates
+// have the present state of each message, and not who changed it. If the page comes from
 // [delivery.Tracker.ChangesFor], the updates also have the receipts of the client's own user, so
 // that a device learns what the user's other devices have marked. They have no other receipts.
 func CatchUp(conversation string, held, from int64, page delivery.Page) []delivery.Event {

@@ -49,7 +49,7 @@
 //
 // Nothing else about an event reaches a client. Above all, the socket that made the change
 // ([delivery.Event.Except]) is for the notifier alone: a client that knows another client's socket
-// can keep events from that client.
+// can hide events from that client.
 //
 // # A page
 //
@@ -66,15 +66,15 @@
 //     raises its version to "to". Otherwise it missed something: it reads the changes since its
 //     version and epoch, and keeps the version and epoch of the answer. If the answer says "reset",
 //     the page forgets the conversation's messages and loads them again.
-//  4. It treats the versions in the answers to its own sends and marks in the same way, because the
-//     events of these exclude its socket. An up-to mark of more than 1,000 messages takes several
-//     transactions. If to − from + 1 > changed in its answer, other users made changes in between,
-//     and the page reads the changes.
+//  4. It treats the versions in the answers to its own sends and marks in the same way, because its
+//     socket gets no events of its own sends and marks. An up-to mark of more than 1,000 messages
+//     takes several transactions. If to − from + 1 > changed in its answer, other users made
+//     changes in between, and the page reads the changes.
 //  5. The answer to a mark has the user's receipt, and not the new state of the message. If a page
 //     shows the statuses of other users' messages, it reads the changes after its own marks.
 //  6. It reads the changes whenever its connection is open again, because it may have missed events
-//     in between. It first waits for a random part of 6 s, because all pages reconnect at the same
-//     moment. A stream of sseadapter catches up by itself.
+//     in between. It first waits for a random time of up to 6 s, because all pages reconnect at the
+//     same moment. A stream of sseadapter catches up by itself.
 //  7. It fetches a new message whose update has no "body" or says "body_omitted".
 //  8. The "own" in an "own" event is the user's own status of the message. The event also has the
 //     user's place: all messages at or before its "badge" count as read by the user, and all at or

@@ -128,8 +128,8 @@ export declare class Delivery extends EventTarget {
   /** Whether events come. The event 'state' announces changes. */
   readonly state: 'connecting' | 'connected' | 'unavailable';
   /**
-   * Set while the server takes the browser's user for nobody or for somebody else. The event 'user' announces changes. The
-   * page sends and marks nothing then, and tries again when the user comes back to it.
+   * Set while the server answers that nobody is signed in, or somebody other than the page's user. The event 'user'
+   * announces changes. The page sends and marks nothing then, and tries again when the user comes back to it.
    */
   readonly stranger?: 'signed_out' | 'other_user';
   /** Follows a conversation. Calling it again returns the same one. */
@@ -157,8 +157,8 @@ export interface Transport {
   /** The id of the connection, which is not told of what the page does itself. */
   socket(): string | null | undefined;
   /**
-   * Called when the browser is the user's again, after the server took it for somebody else's. Connect anew if the
-   * connection, or a subscription that was refused, may be of the other user.
+   * Called when the server knows the page's user again, after it answered that nobody or somebody else is signed in.
+   * Connect anew if the connection, or a subscription that was refused, may be of the other user.
    */
   renew?(): void;
   stop?(): void;
@@ -172,8 +172,8 @@ export interface Hub {
   event(kind: 'message' | 'status' | 'deleted' | 'pruned' | 'own', payload: { conversation: string; from: number; to: number; shared?: object; updates: object[] }): void;
   /**
    * The events of a conversation come from now on. The page then asks for what it missed: at once the first time, and
-   * later within a random part of jitter, in ms (default 6,000). A transport that itself brings all after a version says
-   * from which one, and the page asks for nothing if it knows that one.
+   * from then on after a random delay of up to jitter, in ms (default 6,000). A transport that itself brings all after a
+   * version says from which one, and the page asks for nothing if it knows that one.
    */
   live(conversation: string, jitter?: number, from?: Position): void;
   /**
