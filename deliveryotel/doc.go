@@ -33,17 +33,17 @@
 //	delivery.breaker.state        gauge             {state}    delivery.breaker
 //	delivery.relay.running        gauge             {relay}
 //
-// delivery.receipts counts the receipts that advanced, by marks of which others may see everything.
-// A mark that hides something ([delivery.Actor.Hide]) is in delivery.marks only, even if others see
-// that the message was delivered. delivery.time_to_delivered and delivery.time_to_read are measured
-// for single marks, from the sending of a message to the step of a recipient, and not for up-to
-// marks.
+// delivery.receipts counts receipts that were advanced by a mark, if others may see all of the
+// mark. A mark that hides something ([delivery.Actor.Hide]) is in delivery.marks only, even if
+// others see that the message was delivered. delivery.time_to_delivered and delivery.time_to_read
+// are measured for single marks, from the sending of a message to the step of a recipient, and not
+// for up-to marks.
 //
 // The gauges are read from the tracker by [Telemetry.Watch], with one call of
 // [delivery.Tracker.Backlog] at each collection. The outbox is shared by all processes, so take the
-// greatest of their values, and not the sum. The breaker and the relay are the process's own: the
-// state that holds has the value 1, the others 0, and delivery.relay.running is 1 in a process that
-// calls [delivery.Tracker.Run].
+// greatest of their values, and not the sum. The gauges of the breaker and the relay are about one
+// process. In delivery.breaker.state, the breaker's current state has the value 1, and the other
+// states have 0. delivery.relay.running is 1 in a process that runs [delivery.Tracker.Run].
 //
 // grafana.json is a dashboard of these metrics as the Prometheus exporter names them, and
 // alerts.yaml has alerts. docs/operations.md says what to do at each.

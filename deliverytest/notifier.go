@@ -11,8 +11,8 @@ type Endpoint struct {
 	// Notifier is the one under test.
 	Notifier delivery.Notifier
 
-	// Accepted reports whether the other side has accepted the event. The events of the tests
-	// differ in their messages.
+	// Accepted reports whether the other side has accepted the event. No two different events of
+	// the tests name the same message, so Accepted can recognize an event by its message's id.
 	Accepted func(event delivery.Event) bool
 
 	// Refusable is an event that the other side always refuses, for what is in it. If its ID is 0,

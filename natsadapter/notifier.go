@@ -63,9 +63,9 @@ func NewNotifier(conn *nats.Conn, opts *NotifierOptions) (*Notifier, error) {
 // stream has stored it. The app makes a stream with the subjects "delivery.conversation.*".
 //
 // An event that is published again, after an unclear answer, is stored once within the stream's
-// window for duplicates (2 minutes by default). It is stored again if the stream has the retention
-// LimitsPolicy and no longer has the message, after a purge for example. It is otherwise like
-// [NewNotifier].
+// window for duplicates (2 minutes by default). As an exception, it is stored again even within
+// that window, if the stream has the retention LimitsPolicy and no longer has the message, for
+// example after a purge. NewStreamNotifier is otherwise like [NewNotifier].
 func NewStreamNotifier(js jetstream.JetStream, opts *NotifierOptions) (*Notifier, error) {
 	return newNotifier(stream{js: js, dedup: true}, opts)
 }

@@ -43,13 +43,13 @@
 //
 //   - After a pusher:subscription_error with status 401 the page must not sign the user out. If an
 //     answer of the auth endpoint arrives after a reconnect, pusher-js 8.6.0 still sends it, on the
-//     new connection. Pusher refuses it there, although the channel is subscribed
-//     (findings/pusher-js-late-auth.sh).
+//     new connection. Pusher refuses it there, and the page gets this error for a channel to which
+//     it is already subscribed by a newer answer (findings/pusher-js-late-auth.sh).
 //
 //   - After a reconnect pusher-js asks the auth endpoint for all its channels at the same moment,
-//     and so do all other pages if the server was restarted. A channelAuthorization.customHandler
-//     that waits for a random time after the first connection spreads these requests;
-//     docs/guides/origins.md has one.
+//     and so do all other pages if the server was restarted. To spread these requests, set a
+//     channelAuthorization.customHandler that waits for a random time on every connection except
+//     the first; docs/guides/origins.md has one.
 //
 // Events of concurrent receipts are joined if one socket made all of them and their versions follow
 // each other. A page needs to do nothing about that.
@@ -94,7 +94,7 @@
 // unless the host is a loopback address or the [Config] asks for plain HTTP.
 //
 // A socket id comes from the browser, and nobody can verify whose it is. A client that sends
-// another client's socket id can keep one event from that client, until that client reads the
+// another client's socket id can hide one event from that client, until that client reads the
 // changes. So the socket id is used for that exclusion only, and never as an identity. A malformed
 // socket id excludes nobody.
 //

@@ -151,7 +151,7 @@ func (n *Notifier) Format(state fmt.State, verb rune) { n.config.Format(state, v
 // After a 413 Notify sends the same events in smaller requests, down to one update each, and
 // remembers for ten minutes what the endpoint takes. After a 429 it waits as long as the answer
 // says, or 250 ms, and goes on in smaller batches, if ctx leaves time for that. Only one Notify at
-// a time does so.
+// a time sends in this slower way, and the others wait for it.
 //
 // The endpoint's answer decides whether an event or the endpoint is at fault. After a 400, 413 or
 // 422, an event is at fault: Notify sends the events of that call again, each by itself, and

@@ -58,7 +58,8 @@ type conn struct {
 // ServeConn speaks the protocol on a connection until the connection ends. The key is the app key
 // in the address that the client connected to. ServeConn returns the close code that the caller has
 // to send, or nil if there is none to send: the client is gone, or Disconnect(0, "") was called.
-// The caller closes the connection in any case. A call of Read may last until then.
+// The caller closes the connection in any case. A call of Read may still be blocked when ServeConn
+// returns; closing the connection ends it.
 func (s *Server) ServeConn(ctx context.Context, ws Conn, key string) *CloseError {
 	if key != s.Key {
 		return &CloseError{closeUnknownKey, "application does not exist"}

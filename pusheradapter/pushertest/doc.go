@@ -13,7 +13,7 @@
 //	publisher.Trigger("private-room", "greeting", map[string]string{"say": "hello"})
 //
 //	tab.Next(t.Context())       // waits for the greeting
-//	tab.Drain(t.Context())      // returns all other messages: none, and without a sleep
+//	tab.Drain(t.Context())      // returns all messages that are left (here none), without sleeping
 //	srv.Events()                // returns what was published
 //
 // # Failures

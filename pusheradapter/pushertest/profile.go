@@ -47,8 +47,8 @@ var (
 	Sockudo = Profile{data: 100 << 10, names: sockudoNames, idempotency: true}
 
 	// Soketi is soketi 1.6: 100 KB of data, 10 events in a batch, channels of any name, every error
-	// in the body of a 200, and no presence member without user_info. Source: runs of 1.6.1, to
-	// which a test of this project holds it.
+	// in the body of a 200, and no presence member without user_info. Source: runs of soketi 1.6.1.
+	// A test of this project checks the profile against it.
 	Soketi = Profile{data: 100 << 10, names: anyNames, hidden: true, infoNeeded: true}
 )
 
