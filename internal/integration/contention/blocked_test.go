@@ -2,6 +2,8 @@ package contention
 
 import (
 	"context"
+	"testing"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -14,4 +16,12 @@ func createUntilTried(ctx context.Context, store delivery.Store, m delivery.NewM
 			return created, claimed, err
 		}
 	}
+}
+
+// patient returns a context for calls that no lock may hold up. One that waits for a lock ends with an
+// error after a time that no call needs on a busy machine.
+func patient(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
 }

@@ -1,7 +1,6 @@
 package contention
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -111,8 +110,7 @@ func TestACompactionDoesNotWaitForPrivateMarks(t *testing.T) {
 		if marked, _, err := store.InTx(tx).AdvanceOwn(t.Context(), []delivery.OwnMark{own}, delivery.Lease{}); err != nil || !marked[0].Changed {
 			t.Fatalf("%+v, %v", marked, err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
+		ctx := patient(t)
 		r, err := store.Compact(ctx, everything)
 		if n := countRows(t, db, "delivery_receipts"); err != nil || r.Compacted != 2 || n != 0 {
 			t.Errorf("%+v, %v, %d rows", r, err, n)

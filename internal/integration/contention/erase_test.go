@@ -1,11 +1,9 @@
 package contention
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliverytest"
@@ -28,8 +26,7 @@ func TestNoProcessKnowsAnErasedUser(t *testing.T) {
 			}
 			trackers[i] = tracker
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-		defer cancel()
+		ctx := patient(t)
 		bob := delivery.Actor{User: "bob"}
 		audience := delivery.Audience{Recipients: []string{"ann", "bob", "cem"}}
 		const conversations = 25

@@ -1,7 +1,6 @@
 package contention
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -20,8 +19,7 @@ func failureOf(message, recipient string) delivery.NewFailure {
 // failure that would go there comes back blocked, and marks in its conversation wait for nobody.
 func TestMySQLFailuresDoNotWaitForTransactions(t *testing.T) {
 	db, store := stores.Migrated(t, mysqlEngine)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
+	ctx := patient(t)
 	for _, conversation := range []string{"b", "c", "d"} {
 		for i := range 4 {
 			sendTo(ctx, t, store, frozen(fmt.Sprint(conversation, i), conversation, "ann", "them", "bob", "cem"))

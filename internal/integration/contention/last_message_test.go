@@ -1,7 +1,6 @@
 package contention
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,8 +29,7 @@ func TestARosterIsGoneWithItsLastMessageAndNeverBefore(t *testing.T) {
 		database := stores.Database(t, e)
 		first, second := database.Open(t), database.Open(t)
 		deleter, sender := stores.Open(t, e, first), stores.Open(t, e, second)
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-		defer cancel()
+		ctx := patient(t)
 		send := func(id string) error {
 			for known := true; ; known = false { // guesses first that the roster is known
 				m := frozen(id, "c", "ann", "them", "ann", "bob", "cem")
@@ -95,8 +93,7 @@ func TestAClaimDoesNotWaitForADeletion(t *testing.T) {
 			if _, _, err := store.InTx(tx).(delivery.Keeper).Delete(t.Context(), deletionsOf("gone"), delivery.Lease{}); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-			defer cancel()
+			ctx := patient(t)
 			claim := func(token int64) string {
 				t.Helper()
 				var bodies []string

@@ -53,8 +53,7 @@ func TestLeakedTransactionsTakeNoConnectionsOfTheStores(t *testing.T) {
 			transactions = append(transactions, tx)
 		}
 
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
+		ctx := patient(t)
 		var waiting sync.WaitGroup
 		for i, id := range ids[1:] {
 			for n := range 5 {
@@ -83,17 +82,15 @@ func TestLeakedTransactionsTakeNoConnectionsOfTheStores(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		for i := range 10 {
-			quick, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-			if _, err := tracker.Unread(quick, delivery.Actor{User: "bob"}, "free"); err != nil {
+			if _, err := tracker.Unread(ctx, delivery.Actor{User: "bob"}, "free"); err != nil {
 				t.Errorf("a badge: %v", err)
 			}
-			if err := send(quick, fmt.Sprint("elsewhere", i), "free"); err != nil {
+			if err := send(ctx, fmt.Sprint("elsewhere", i), "free"); err != nil {
 				t.Errorf("a send elsewhere: %v", err)
 			}
-			if _, err := tracker.MarkRead(quick, delivery.Actor{User: "bob"}, fmt.Sprint("elsewhere", i)); err != nil {
+			if _, err := tracker.MarkRead(ctx, delivery.Actor{User: "bob"}, fmt.Sprint("elsewhere", i)); err != nil {
 				t.Errorf("a mark elsewhere: %v", err)
 			}
-			cancel()
 		}
 		if n := db.Stats().WaitCount; n > 0 {
 			t.Errorf("%d times a call waited for a connection", n)

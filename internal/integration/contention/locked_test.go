@@ -1,7 +1,6 @@
 package contention
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -93,8 +92,7 @@ func TestAnUpToMarkFindsOutWithoutALockThatThereIsNothingToDo(t *testing.T) {
 		if _, _, err := store.InTx(tx).Advance(t.Context(), []delivery.Mark{stores.MarkBy("cem", "n")}, delivery.Lease{}); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
+		ctx := patient(t)
 		marked, _, err := store.AdvanceUpTo(ctx, []delivery.UpTo{upTo("bob", false), upTo("ann", true), upTo("stranger", false)}, 10, delivery.Lease{})
 		if err != nil {
 			t.Fatal(err)

@@ -205,8 +205,7 @@ func TestMySQLDeletionsInTransactionsHoldTheirConversationsOnly(t *testing.T) {
 			}
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
+	ctx := patient(t)
 	send(ctx, "m2", "before")
 	send(ctx, "m4", "beside")
 	mark(ctx, "m2", "eve")

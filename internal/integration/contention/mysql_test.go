@@ -101,8 +101,7 @@ func TestMySQLTransactionsHoldTheirConversationsOnly(t *testing.T) {
 		}
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
+	ctx := patient(t)
 	lease := delivery.Lease{Token: 1, For: time.Hour}
 	for i, conversation := range []string{"new-a", "new-z", "zz", "a"} {
 		for _, id := range []string{"m4-", "m6-", "a-", "z-"} {

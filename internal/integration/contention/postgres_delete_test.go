@@ -1,7 +1,6 @@
 package contention
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -60,8 +59,7 @@ func TestPostgresDeletesInATransactionWhatIsThereNowOrReportsAConflict(t *testin
 		lease := delivery.Lease{Token: 7, For: time.Hour}
 		settle := func(outcome delivery.Outcome) func(t *testing.T, id string, event int64) {
 			return func(t *testing.T, _ string, event int64) {
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-				defer cancel()
+				ctx := patient(t)
 				held, err := store.Settle(ctx, []delivery.Settlement{{ID: event, Lease: lease.Token, Outcome: outcome, After: time.Hour, Reason: "no"}})
 				if held != 1 || err != nil {
 					t.Errorf("%d settled, %v", held, err)

@@ -40,8 +40,7 @@ func hold(t *testing.T, db *sql.DB, conversation string) *sql.Tx {
 // waiting returns when as many locks are waited for in the database.
 func waiting(t *testing.T, db *sql.DB, locks int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
+	ctx := patient(t)
 	for n := 0; n < locks; {
 		err := db.QueryRowContext(ctx, "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").Scan(&n)
 		if err != nil {

@@ -1,14 +1,12 @@
 package contention
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
@@ -30,8 +28,7 @@ func users(n int) []string {
 // send there waits or is blocked.
 func TestPostgresTransactionsThatMakeRostersHoldTheirConversationsOnly(t *testing.T) {
 	stores.EachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
+		ctx := patient(t)
 		all := users(1000)
 		sendTo(ctx, t, store, frozen("here 1", "here", "u0000", "some", all[:500]...))
 		sendTo(ctx, t, store, frozen("known 1", "known", "u0001", "some", all[250:750]...))
@@ -159,8 +156,7 @@ func TestPostgresMakesNothingForMessagesThatAreNotStored(t *testing.T) {
 	stores.EachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
 		sendTo(t.Context(), t, store, frozen("m1", "c", "ann", "r", "bob"))
 		hold(t, db, "c")
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
+		ctx := patient(t)
 		created, _, err := store.Create(ctx, slices.Concat(
 			frozen("m1", "d", "eve", "new 1", "fay"), // the id is taken
 			frozen("m2", "c", "eve", "new 2", "fay"), // the conversation is locked

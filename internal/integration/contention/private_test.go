@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
@@ -38,8 +37,7 @@ func TestPrivateMarksAndConversationsDoNotWaitForEachOther(t *testing.T) {
 			}
 			within := func(what string, call func(ctx context.Context) error) {
 				t.Helper()
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-				defer cancel()
+				ctx := patient(t)
 				if err := call(ctx); err != nil {
 					t.Errorf("%s: %v", what, err)
 				}
@@ -160,8 +158,7 @@ func TestMarksOfUntrackedUsersDoNotWaitForAConversation(t *testing.T) {
 			if _, err := tracker.MarkTx(t.Context(), tx, delivery.Actor{User: "carol"}, delivery.Delivered, "m1", "m2"); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
+			ctx := patient(t)
 			bob := delivery.Actor{User: "bob"}
 			if own, err := tracker.MarkRead(ctx, bob, "m1"); err != nil || own.Status != delivery.Read {
 				t.Errorf("a mark: %+v, %v", own, err)

@@ -27,8 +27,7 @@ func TestNoProcessAnswersByWhatWasPruned(t *testing.T) {
 			}
 			trackers[i] = tracker
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
+		ctx := patient(t)
 		send := func(tracker *delivery.Tracker, id string) delivery.Message {
 			t.Helper()
 			m, err := tracker.Send(ctx, delivery.Draft{ID: id, Conversation: "c", Sender: "ann", Audience: delivery.Audience{Recipients: []string{"ann", "bob", "cem"}}})

@@ -48,8 +48,7 @@ func TestMySQLTransactionsThatMakeRostersHoldTheirConversationsOnly(t *testing.T
 				for i := range members {
 					members[i] = fmt.Sprintf("m%03d", i)
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-				defer cancel()
+				ctx := patient(t)
 				for i, conversation := range []string{"before", "here", "behind"} {
 					sendTo(ctx, t, store, frozen(fmt.Sprint("first-", i), conversation, "m000", "some", members[:500+i]...))
 				}
