@@ -59,8 +59,8 @@ var (
 	large = World{Conversations: 200, Messages: 50, Users: 50}
 )
 
-// patience is what a limit is exceeded by on a busy machine.
-const patience = 2 * time.Second
+// lenience is what a limit is exceeded by on a machine that does little else.
+const lenience = 2 * time.Second
 
 // always is the same size on every engine.
 func always(size Size) func(string) Size { return func(string) Size { return size } }
@@ -87,6 +87,14 @@ func TestChaos(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// within fails the run if something took longer than its limit, where limits hold.
+func (r *Run) within(what string, took, limit time.Duration) {
+	r.Helper()
+	if timed && took > limit {
+		r.Errorf("%s only within %v, want %v", what, took, limit)
 	}
 }
 

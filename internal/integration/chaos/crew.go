@@ -85,12 +85,12 @@ func (r *Run) failures() (n int) {
 	return n
 }
 
-// until waits until a condition holds, and fails the run if it does not in time.
-func (r *Run) until(what string, limit time.Duration, condition func() bool) {
+// until waits until a condition holds, and fails the run if that takes forever.
+func (r *Run) until(what string, condition func() bool) {
 	r.Helper()
-	for end := time.Now().Add(limit); !condition(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			r.Fatalf("%s: not within %v", what, limit)
+	for began := time.Now(); !condition(); time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > forever {
+			r.Fatalf("%s: not within %v", what, forever)
 		}
 		for i := range r.nodes {
 			r.check(i)
@@ -101,15 +101,9 @@ func (r *Run) until(what string, limit time.Duration, condition func() bool) {
 // untilMarks waits until the nodes have n marks acknowledged since the run began.
 func (r *Run) untilMarks(n int) {
 	r.Helper()
-	start, since := r.acknowledged(), time.Now()
-	r.until(fmt.Sprintf("%d marks", n), 4*time.Hour, func() bool {
-		if got := r.acknowledged(); got > start {
-			start, since = got, time.Now()
-		} else if time.Since(since) > 2*time.Minute {
-			r.Fatalf("no mark was acknowledged for two minutes")
-		}
-		return r.acknowledged() >= n
-	})
+	for next := r.acknowledged(); next < n; next = r.acknowledged() {
+		r.until(fmt.Sprintf("the mark after %d, of %d", next, n), func() bool { return r.acknowledged() > next })
+	}
 }
 
 // each does harm as often as the size says, evenly over the marks of the run.
@@ -130,14 +124,24 @@ func (r *Run) quiet() {
 		p.quiet()
 	}
 	for _, p := range r.nodes {
-		r.until("quiet", time.Minute, func() bool { return p.silent.Load() || p.ended() })
+		r.until("quiet", func() bool { return p.silent.Load() || p.ended() })
 	}
 }
 
 // settle waits until nothing is left to publish, and then ends the nodes.
-func (r *Run) settle(limit time.Duration) {
+func (r *Run) settle() {
 	r.Helper()
-	for end := time.Now().Add(limit); r.waiting() > 0 && time.Now().Before(end); {
+	r.settleOrStall(forever)
+}
+
+// settleOrStall is settle, and gives up when the outbox has not shrunk for so long.
+func (r *Run) settleOrStall(stall time.Duration) {
+	r.Helper()
+	least, since := r.waiting(), time.Now()
+	for n := least; n > 0 && time.Since(since) < stall; n = r.waiting() {
+		if n < least {
+			least, since = n, time.Now()
+		}
 		time.Sleep(20 * time.Millisecond)
 		for i := range r.nodes {
 			r.check(i)

@@ -63,7 +63,7 @@ var databaseScenarios = []Scenario{
 				return 0.01
 			}})
 			r.untilMarks(r.Marks)
-			r.until("enough cuts", time.Hour, func() bool { return proxy.count() >= r.Times })
+			r.until("enough cuts", func() bool { return proxy.count() >= r.Times })
 			proxy.do(Harm{})
 			r.figure("cuts=%d", proxy.count())
 			v := finish(r)
@@ -90,9 +90,7 @@ var databaseScenarios = []Scenario{
 			r.untilMarks(r.Marks)
 			proxy.do(Harm{})
 			v := finish(r)
-			if limit := int((100*time.Millisecond + patience).Milliseconds()); v.Late > limit {
-				r.Errorf("a caller was answered %d ms after its deadline, want at most %d", v.Late, limit)
-			}
+			r.within("a caller was answered after its deadline", time.Duration(v.Late)*time.Millisecond, 100*time.Millisecond+lenience)
 			if v.Heap > 64<<20 {
 				r.Errorf("the heap grew to %d MiB", v.Heap>>20)
 			}
@@ -135,9 +133,7 @@ var databaseScenarios = []Scenario{
 			if r.Full {
 				limit = 50 * time.Millisecond
 			}
-			if got := time.Duration(v.MarkP99) * time.Microsecond; got > limit {
-				r.Errorf("of a hundred marks, one took longer than %v", got)
-			}
+			r.within("of a hundred marks, one was answered", time.Duration(v.MarkP99)*time.Microsecond, limit)
 		},
 	},
 	{
@@ -170,7 +166,7 @@ var databaseScenarios = []Scenario{
 func finish(r *Run) *Verdict {
 	r.Helper()
 	r.quiet()
-	r.settle(time.Minute)
+	r.settle()
 	v := r.verdict()
 	r.expectKept(v, 0)
 	return v
@@ -199,7 +195,7 @@ func recovery(r *Run, end func() error) (recover func()) {
 	r.ends = append(r.ends, func() { r.figure("slowest_recovery=%v", longest.Round(time.Millisecond)) })
 	limit := 2 * time.Second
 	if !r.Full {
-		limit += patience
+		limit += lenience
 	}
 	return func() {
 		r.note("the database ends")
@@ -215,11 +211,9 @@ func recovery(r *Run, end func() error) (recover func()) {
 		r.note("the database accepts")
 		began := time.Now()
 		r.untilMarks(r.acknowledged() + 1)
-		if took := time.Since(began); took > longest {
-			if longest = took; took > limit {
-				r.Errorf("marks were acknowledged only %v after the database accepted", took)
-			}
-		}
+		took := time.Since(began)
+		r.within("marks were acknowledged after the database accepted", took, limit)
+		longest = max(longest, took)
 	}
 }
 
@@ -298,7 +292,7 @@ func commitInReverse(r *Run) {
 			journal.write(entries[c])
 		}
 	}
-	r.settle(time.Minute)
+	r.settle()
 	v := r.verdict()
 	r.expectKept(v, 0)
 	if want := r.Times * (r.World.Conversations - 1); v.Marks != want {

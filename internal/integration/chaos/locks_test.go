@@ -5,10 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/msgdelivery/delivery/internal/integration/engines"
@@ -103,19 +101,8 @@ func dawdleOverClaims(r *Run) *Verdict {
 	}
 	r.Node.DSN = r.database.DSN
 	r.startNode(1, func(c *NodeConfig) { c.Markers = 0 })
-	r.settle(time.Minute)
+	r.settle()
 	return r.verdict()
-}
-
-// The scenario of slow claims must notice when claims lock more than they take.
-func TestMutantThatLocksGaps(t *testing.T) {
-	t.Parallel()
-	e := engines.All[slices.IndexFunc(engines.All, func(e engines.Engine) bool { return e.Kind == engines.MySQL })]
-	r := newRun(t, "mutant", e, calm, seedOf(t), nil)
-	r.Node.Mutant = locksGaps
-	if v := dawdleOverClaims(r); time.Duration(v.MarkP99)*time.Microsecond < dawdle/2 {
-		t.Errorf("no mark waited for a mutant: %s", locksGaps)
-	}
 }
 
 // countDeadlocks asks the server how many there have been.

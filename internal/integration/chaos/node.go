@@ -3,6 +3,7 @@ package chaos
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -50,6 +51,7 @@ type NodeConfig struct {
 	Pause   time.Duration // between the marks of a marker
 	Timeout time.Duration // of a mark
 	Mute    bool          // it publishes nothing
+	Calls   int           // to the sink that it has under way at most; 0 is publishers
 
 	Skew   time.Duration // of the clock that stamps
 	Harm   string        // what the node does to itself, see harms
@@ -57,7 +59,10 @@ type NodeConfig struct {
 	Mutant string        // what is wrong with it, see mutants
 }
 
-const isQuiet = "quiet" // says a node that marks no more
+const (
+	isQuiet  = "quiet"  // says a node that marks no more
+	isEnding = "ending" // says a node that has got SIGTERM
+)
 
 const nodeEnv = "DELIVERY_CHAOS_NODE"
 
@@ -114,7 +119,10 @@ func RunNode() {
 			return
 		}
 		told := make(chan int64, 1)
-		context.AfterFunc(running, func() { told <- now() })
+		context.AfterFunc(running, func() {
+			told <- now()
+			fmt.Println(isEnding)
+		})
 		if err := n.tracker.Run(running); err != nil {
 			fatal(err)
 		}
@@ -203,7 +211,8 @@ func (n *node) track(db *sql.DB) (*delivery.Tracker, error) {
 	return delivery.New(store, notifier, &delivery.Options{
 		OpenConversations: true,
 		Lease:             n.Lease,
-		NotifyCalls:       publishers,
+		WriteTimeout:      time.Hour, // no call fails for want of time, unless the run gives it one
+		NotifyCalls:       cmp.Or(n.Calls, publishers),
 		Logger:            log,
 		Observer: &delivery.Observer{
 			LeaseLost: func(_ context.Context, lost delivery.LeaseLostInfo) {
@@ -252,7 +261,7 @@ func (s *notedStore) Settle(ctx context.Context, settlements []delivery.Settleme
 // leaked counts the goroutines that the library left behind. Goroutines that are about to end get a
 // moment to do so.
 func leaked() (count int64) {
-	for range 50 {
+	for range 1000 {
 		var stacks bytes.Buffer
 		pprof.Lookup("goroutine").WriteTo(&stacks, 2)
 		count = 0

@@ -22,6 +22,7 @@ type Process struct {
 	marks      atomic.Int64   // that it says were acknowledged
 	goroutines atomic.Int64   // that it says it has
 	silent     atomic.Bool    // it says that it marks no more
+	ending     chan struct{}  // closed when it says that it has got SIGTERM
 	done       chan struct{}  // closed when it has ended
 	err        error          // of that, set when done is closed
 	sentEnd    atomic.Bool    // we killed it, or it was to kill itself
@@ -42,7 +43,7 @@ func startProcess(config NodeConfig) (*Process, error) {
 		return nil, err
 	}
 	defer stderr.Close()
-	p := &Process{config: config, cmd: exec.Command(self), done: make(chan struct{})}
+	p := &Process{config: config, cmd: exec.Command(self), ending: make(chan struct{}), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), nodeEnv+"="+string(text), "GORACE=atexit_sleep_ms=0") // an end is timed
 	p.cmd.Stderr = stderr
 	p.cmd.SysProcAttr = childOf()
@@ -72,11 +73,16 @@ func startProcess(config NodeConfig) (*Process, error) {
 func (p *Process) listen(says io.Reader) {
 	var marks, goroutines int64
 	for lines := bufio.NewScanner(says); lines.Scan(); {
-		if lines.Text() == isQuiet {
+		switch lines.Text() {
+		case isQuiet:
 			p.silent.Store(true)
-		} else if n, err := fmt.Sscan(lines.Text(), &marks, &goroutines); n == 2 && err == nil {
-			p.marks.Store(marks)
-			p.goroutines.Store(goroutines)
+		case isEnding:
+			close(p.ending)
+		default:
+			if n, err := fmt.Sscan(lines.Text(), &marks, &goroutines); n == 2 && err == nil {
+				p.marks.Store(marks)
+				p.goroutines.Store(goroutines)
+			}
 		}
 	}
 }
@@ -115,11 +121,11 @@ func (p *Process) stop() (time.Duration, error) {
 	p.signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
-	case <-time.After(time.Minute):
+	case <-time.After(forever):
 		p.sentEnd.Store(true)
 		p.signal(syscall.SIGQUIT)
 		<-p.done
-		return time.Since(began), fmt.Errorf("node %d did not end within a minute of SIGTERM", p.config.Index)
+		return time.Since(began), fmt.Errorf("node %d did not end within %v of SIGTERM", p.config.Index, forever)
 	}
 	if p.err != nil {
 		return time.Since(began), fmt.Errorf("node %d ended: %w", p.config.Index, p.err)

@@ -101,11 +101,13 @@ func readFromStandby(r *Run) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	r.until("the standby reads what the primary does", patience, func() bool {
+	began := time.Now()
+	r.until("the standby reads what the primary does", func() bool {
 		got, err := readState(r.Context(), db, r.Engine.Kind, store, r.World)
 		if err != nil {
 			r.Fatal(err)
 		}
 		return reflect.DeepEqual(got, want)
 	})
+	r.within("the standby read that", time.Since(began), lenience)
 }

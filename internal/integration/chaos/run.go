@@ -56,6 +56,9 @@ type Run struct {
 	ends     []func()   // called before the verdict
 }
 
+// forever is for how long a run waits for what must come, on a machine however busy.
+const forever = 10 * time.Minute
+
 const (
 	publishers   = 32                           // publishes that a node has under way at most: few, for a bound that tells
 	publishBatch = delivery.DefaultNotifyEvents // events in each

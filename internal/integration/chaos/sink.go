@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -33,9 +34,10 @@ type Sink struct {
 
 	mu       sync.Mutex
 	random   *rand.Rand
-	arrivals []int64       // of calls, as [now]
-	counts   []count       // of accepted updates, as they grew
-	longest  time.Duration // that a call was held back
+	arrivals map[*Weather][]time.Time // of calls
+	arrived  int64                    // updates
+	counts   []count                  // of accepted updates, as they grew
+	longest  time.Duration            // that a call was held back
 }
 
 // Weather is how the sink fails.
@@ -45,6 +47,8 @@ type Weather struct {
 	CutAfter float64          // the share of other calls that are accepted and then cut
 	Poison   int              // the status that poison gets, and a batch with it; 0 if it is good
 	Delay    time.Duration    // of every call
+	Enough   int64            // updates, after which calls wait until More is closed; 0 if there is no end to them
+	More     <-chan struct{}
 }
 
 // Unavailable answers 503.
@@ -57,7 +61,7 @@ func newSink(t testing.TB, dir string, seed uint64) *Sink {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Sink{api: api, random: rand.New(rand.NewPCG(seed, 1))}
+	s := &Sink{api: api, random: rand.New(rand.NewPCG(seed, 1)), arrivals: map[*Weather][]time.Time{}}
 	if s.journal, err = newJournal(filepath.Join(dir, "sink.jsonl")); err != nil {
 		t.Fatal(err)
 	}
@@ -79,8 +83,11 @@ func (s *Sink) url() string {
 	return fmt.Sprintf("http://%s:%s@%s/apps/%s", s.api.Key, s.api.Secret, s.front.Listener.Addr(), s.api.AppID)
 }
 
-// become changes how the sink fails.
-func (s *Sink) become(w Weather) { s.weather.Store(&w) }
+// become changes how the sink fails, and returns a key for met.
+func (s *Sink) become(w Weather) *Weather {
+	s.weather.Store(&w)
+	return &w
+}
 
 // serve answers a call of the HTTP API.
 func (s *Sink) serve(w http.ResponseWriter, r *http.Request) {
@@ -93,8 +100,10 @@ func (s *Sink) serve(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	s.calls.Add(1)
 	s.mu.Lock()
-	s.arrivals = append(s.arrivals, now())
+	s.arrivals[weather] = append(s.arrivals[weather], began)
 	fail, cut := s.random.Float64() < weather.Fail, s.random.Float64() < weather.CutAfter
+	enough := weather.Enough > 0 && s.arrived >= weather.Enough
+	s.arrived += int64(updates(body))
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
@@ -103,6 +112,13 @@ func (s *Sink) serve(w http.ResponseWriter, r *http.Request) {
 	}()
 	if weather.Delay > 0 {
 		wait(r, weather.Delay)
+	}
+	if enough {
+		select {
+		case <-weather.More:
+		case <-r.Context().Done():
+			panic(http.ErrAbortHandler)
+		}
 	}
 	if fail {
 		s.failed.Add(int64(updates(body)))
@@ -171,16 +187,11 @@ func (s *Sink) slowest() time.Duration {
 	return s.longest
 }
 
-// after returns the times of the calls that arrived after a time.
-func (s *Sink) after(at int64) (times []int64) {
+// met returns when the calls arrived that met a weather.
+func (s *Sink) met(w *Weather) []time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, t := range s.arrivals {
-		if t > at {
-			times = append(times, t)
-		}
-	}
-	return times
+	return slices.Clone(s.arrivals[w])
 }
 
 // tooMany answers 429 with a Retry-After of that text.

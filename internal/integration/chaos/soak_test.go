@@ -68,7 +68,7 @@ func soakFor(r *Run, d time.Duration) {
 	}
 	time.Sleep(turn) // until the last harm has passed
 	r.quiet()
-	r.settle(time.Minute)
+	r.settle()
 	r.figure("kills=%d", r.kills)
 	r.expectKept(r.verdict(), 0)
 

@@ -1,0 +1,24 @@
+//go:build !race
+
+package chaos
+
+import (
+	"testing"
+	"time"
+
+	"github.com/msgdelivery/delivery/internal/integration/engines"
+)
+
+// timed says that the limits of time hold. They are promises for a machine that does little else, so
+// CI looks at them where it runs the scenarios one by one, without the race detector.
+const timed = true
+
+// The scenario of slow claims must notice when claims lock more than they take.
+func TestMutantThatLocksGaps(t *testing.T) {
+	t.Parallel()
+	r := newRun(t, "mutant", engines.First(engines.MySQL), calm, seedOf(t), nil)
+	r.Node.Mutant = locksGaps
+	if v := dawdleOverClaims(r); time.Duration(v.MarkP99)*time.Microsecond < dawdle/2 {
+		t.Errorf("no mark waited for a mutant: %s", locksGaps)
+	}
+}
