@@ -1,8 +1,13 @@
 package delivery_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -144,6 +149,40 @@ func TestARefusedEventComesAgainWhenItsErrorSays(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnEventThatFailsItsCallsKeepsNoOtherWaiting(t *testing.T) {
+	named := func(events []delivery.Event, message string) bool {
+		return slices.ContainsFunc(events, func(e delivery.Event) bool { return e.Updates[0].Message == message })
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		e, store := new(endpoint), memstore.New()
+		e.set(func(_ context.Context, events []delivery.Event) error {
+			if named(events, "bad") {
+				return errors.New("500")
+			}
+			return nil
+		})
+		before := newTracker(t, store, e, nil)
+		sendAs(t, before, numbered(9)...)
+		sendAs(t, before, "bad")
+		tracker := newTracker(t, store, e, &delivery.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		defer run(t, tracker)()
+		for range 95 { // and the breaker stays closed
+			sendAs(t, tracker, fmt.Sprint("other", time.Now().UnixNano()))
+			pass(100 * time.Millisecond)
+		}
+		if got := e.accepted(); len(got) != 9+95 {
+			t.Errorf("%d of 104 accepted: %v", len(got), got)
+		}
+		if b, err := tracker.Backlog(t.Context()); err != nil || b.Waiting != 1 || b.Dead > 0 || b.Breaker != delivery.BreakerClosed {
+			t.Errorf("backlog %+v, %v", b, err)
+		}
+		if strings.Count(log.String(), "a call of the notifier failed") != 1 || !strings.Contains(log.String(), "error=500") {
+			t.Errorf("the log says\n%s", log.String())
+		}
+	})
 }
 
 // sweeping is a store whose claims mostly look at what fell due lately.

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -116,10 +118,30 @@ func (r *relay) notify(ctx context.Context, batch []leased, answered func(verdic
 	if opened {
 		says = brokeDown
 		r.breakerChanged(BreakerOpen, err)
+	} else if r.failing.due() {
+		r.log.Error("delivery: a call of the notifier failed; its events are published again", "events", len(batch), "error", err)
 	}
 	answered(says)
-	r.settle(batch, func(leased) Settlement { return Settlement{Outcome: SettleRelease, After: rest} })
+	r.giveBack(batch, rest)
 	return err
+}
+
+// giveBack releases the events of a call that failed, perhaps for one of them alone. While the
+// breaker is closed, those that fail again rest for longer each time, and each for a time of its
+// own. So they soon go out apart.
+func (r *relay) giveBack(batch []leased, rest time.Duration) {
+	closed := r.breaker.state() == BreakerClosed
+	r.settle(batch, func(h leased) Settlement {
+		after := rest
+		if id := strconv.FormatInt(h.Event.ID, 10); closed {
+			failures, again := r.failures.get(id)
+			if again {
+				after += rand.N(backoff(failures + 1)) // #nosec G404 -- nothing to guess: it only spreads load
+			}
+			r.failures.put(id, failures+1)
+		}
+		return Settlement{Outcome: SettleRelease, After: after}
+	})
 }
 
 // sift buries the events that nobody can publish, and returns the rest.

@@ -42,11 +42,12 @@ type relay struct {
 	log      *slog.Logger
 	observer *Observer
 
-	queue   queue
-	window  window
-	breaker breaker
-	settles *coalesce.Group[Settlement, struct{}]
-	watch   watch
+	queue    queue
+	window   window
+	breaker  breaker
+	settles  *coalesce.Group[Settlement, struct{}]
+	failures recent[int] // calls that failed with an event, by its id
+	watch    watch
 
 	running atomic.Bool   // run is on
 	wakes   chan struct{} // look at the outbox now
@@ -54,7 +55,7 @@ type relay struct {
 	behind  atomic.Bool   // the last claim was full: there is more in the outbox
 	short   chan struct{} // ends the gathering of settlements
 
-	claiming, settling reminder // that they fail
+	claiming, settling, failing reminder // that claims, settlements and calls of the notifier fail
 }
 
 func newRelay(store Outbox, notifier Notifier, opts *Options) *relay {
