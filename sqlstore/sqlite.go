@@ -46,14 +46,15 @@ func sqliteBegin(ctx context.Context, conn *sql.Conn) error {
 		return err
 	}
 	if patience > 0 {
-		if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
-			return err
-		}
 		defer func() {
 			if _, err := conn.ExecContext(context.WithoutCancel(ctx), fmt.Sprint("PRAGMA busy_timeout = ", patience)); err != nil {
 				drop(conn)
 			}
 		}()
+		// If ctx ends meanwhile, this may take effect and return an error.
+		if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
+			return err
+		}
 	}
 	_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
 	return err

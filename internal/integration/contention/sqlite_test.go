@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/cutter"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 	"github.com/msgdelivery/delivery/internal/integration/stores"
 )
@@ -157,6 +158,27 @@ func TestSQLiteWaitsForOtherWritersUntilTheContextEnds(t *testing.T) {
 					t.Errorf("the connection's patience became %s, %v", after, err)
 				}
 			})
+		}
+	})
+}
+
+// SQLite carries out a PRAGMA while it prepares it, before the driver looks at the context.
+func TestSQLiteGivesAConnectionItsPatienceBackWhenAContextEnds(t *testing.T) {
+	eachSQLite(t, func(t *testing.T, e engines.Engine) {
+		db, cut := cutter.Open(t, e)
+		cut.Database = cut.Database.SQLite(t, "deferred", "busy_timeout(60000)")
+		db.SetMaxOpenConns(1)
+		store := stores.Open(t, e, db)
+		openMessage(t, store, "c", "m")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		cut.Meanwhile("PRAGMA busy_timeout = 0", cancel)
+		if _, _, err := store.Advance(ctx, []delivery.Mark{stores.MarkBy("bob", "m")}, delivery.Lease{}); !errors.Is(err, context.Canceled) || cut.Pending() {
+			t.Errorf("the mark says %v; pending: %t", err, cut.Pending())
+		}
+		var after int
+		if err := db.QueryRow("PRAGMA busy_timeout").Scan(&after); err != nil || after != 60000 {
+			t.Errorf("the connection's patience became %d, %v", after, err)
 		}
 	})
 }
