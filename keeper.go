@@ -107,7 +107,7 @@ type PruningResult struct {
 	Removed int   // messages and tombstones
 	Floor   int64 // of the conversation, after it
 	More    bool  // a further call may have more to do
-	Blocked bool  // not tried: another transaction has the conversation; all else is zero
+	Blocked bool  // not tried: another transaction has the conversation, or a private mark of a message; all else is zero
 }
 
 // Compaction is what [Keeper.Compact] applies.

@@ -127,11 +127,8 @@ func (l *locked) removeReceipts(ctx context.Context, q delivery.DBTX, s *session
 	if !l.newest.in(s) {
 		return execAll(ctx, q, batch{l.dropReceipts, rows}, batch{l.dropFailures, rows})
 	}
-	type mark struct {
-		i    int
-		name string
-	}
-	marks, err := queryInto(ctx, q, 0, func(m *mark) []any { return []any{&m.i, &m.name} }, l.newest.marked, toJSON(rows))
+	type mark struct{ i, reader int64 }
+	marks, err := queryInto(ctx, q, 0, func(m *mark) []any { return []any{&m.i, &m.reader} }, l.newest.marked, toJSON(rows))
 	if err != nil {
 		return err
 	}
@@ -139,7 +136,7 @@ func (l *locked) removeReceipts(ctx context.Context, q delivery.DBTX, s *session
 	var known, some []row
 	for _, m := range marks {
 		seen[m.i]++
-		known = append(known, row{messages[m.i].key, messages[m.i].header.Seq, m.name})
+		known = append(known, row{messages[m.i].key, messages[m.i].header.Seq, m.reader})
 	}
 	for i, m := range messages {
 		if m.hidden {

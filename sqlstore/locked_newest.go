@@ -25,6 +25,9 @@ import (
 // does not show, and a member of a roster that it does not show, are looked for where there may be
 // none.
 //
+// None of them locks the row of a reader who has not called, since a private mark changes that row
+// alone: of other readers they read names and numbers only, which are all in the index of numbers.
+//
 // With no texts, every read shows what was committed last, or the transaction fails.
 type newest struct {
 	lock    string // makes headers read what was committed last, and lock it for reading
@@ -32,9 +35,9 @@ type newest struct {
 	seen    string // [index, key, seq, roster, name] → index, whether the snapshot shows the roster, relation…
 	members string // [index, key, seq, roster, name] → index; of members of the roster, with that lock
 	reserve string // [key, seq, name]: makes the receipts of readers that do not exist, at version 0
-	marked  string // [index, key, seq] → index, name: of the readers who have marked the messages
+	marked  string // [index, key, seq] → index, number: of the readers who have marked the messages
 	counted string // [index, key, seq] → index, and how many recipients have a frozen message and have read it
-	unmark  string // [key, seq, name]: drops receipts
+	unmark  string // [key, seq, reader's number]: drops receipts
 	stretch string // key, from seq, before seq, limit → key, roster, header…, in order of seq; with that lock
 }
 

@@ -124,10 +124,9 @@ SELECT STRAIGHT_JOIN j.conv, j.seq, p.reader, ` + sqlSent + `, 0
 FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, name ID")) + lockedReader + `
 ON DUPLICATE KEY UPDATE version = delivery_receipts.version`,
 		marked: `
-SELECT STRAIGHT_JOIN j.i, p.name
+SELECT STRAIGHT_JOIN j.i, r.reader
 FROM ` + mysqlTable(columns("i BIGINT, conv BIGINT, seq BIGINT")) + `
 JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq
-JOIN delivery_readers p FORCE INDEX (delivery_readers_reader) ON p.reader = r.reader
 WHERE r.version > 0`,
 		counted: `
 SELECT i, COUNT(*), COUNT(CASE WHEN status = ` + sqlRead + ` THEN 1 END) FROM (
@@ -140,9 +139,8 @@ SELECT i, COUNT(*), COUNT(CASE WHEN status = ` + sqlRead + ` THEN 1 END) FROM (
 ) receipts
 WHERE status >= ` + sqlDelivered + ` GROUP BY i`,
 		unmark: `
-DELETE r FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, name ID")) + `
-STRAIGHT_JOIN delivery_readers p FORCE INDEX (PRIMARY) ON p.conv = j.conv AND p.name = j.name
-STRAIGHT_JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.reader = p.reader`,
+DELETE r FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, reader BIGINT")) + `
+STRAIGHT_JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.reader = j.reader`,
 		stretch: `
 SELECT STRAIGHT_JOIN c.conv, m.roster, m.recipients, ` + headerCols + `
 FROM delivery_messages m FORCE INDEX (PRIMARY)` + lockedConversation + lockedSender + `

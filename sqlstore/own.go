@@ -19,7 +19,8 @@ import (
 // badge, flag.
 type own struct {
 	look   string // [message], user → key, header…, whether the user is a reader, place…, receipt without its ids…, private status
-	hold   string // [key, seq] → key; of the messages that are there, which it keeps from being removed; "" where that needs nothing
+	hold   string // [key, seq, message] → key; of the messages that are there, which it keeps from being pruned; "" where that needs nothing
+	take   string // [key, seq, message] → key; of the messages that nobody keeps so, for the caller to prune; likewise
 	move   string // [key, name, own delivered, badge, flag, delivered place, read place]: moves a reader's places forward to these; a flag of 0 stays, and one of -n clears a flag up to n
 	join   string // the same, and makes the reader
 	keep   string // [key, seq, name, status]: at least this; the name is a reader
@@ -108,7 +109,7 @@ func (s *session) advanceOwn(ctx context.Context, marks []delivery.OwnMark, leas
 			}
 			if result.Changed {
 				at.reach = at.reach.moved(m.Reach, l.state.Header.Seq)
-				held = append(held, row{l.key, l.state.Header.Seq})
+				held = append(held, row{l.key, l.state.Header.Seq, m.Message})
 			}
 			if keep {
 				kept = append(kept, row{l.key, l.state.Header.Seq, user, uint8(m.Status)})
@@ -246,7 +247,7 @@ func (s *session) viewPage(ctx context.Context, q delivery.DBTX, list delivery.L
 }
 
 // lockedOwnTexts returns the texts of SQLite and MySQL.
-func lockedOwnTexts(t *tongue, hold, move, forget string) own {
+func lockedOwnTexts(t *tongue, hold, take, move, forget string) own {
 	row := func(text string) string { return t.rows(text) }
 	most := func(column string) string {
 		return column + " = " + t.most + "(delivery_readers." + column + ", " + t.later(column) + ")"
@@ -263,6 +264,7 @@ LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster
 LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader AND r.version > 0
 LEFT JOIN delivery_own o /*! FORCE INDEX (PRIMARY) */ ON o.reader = p.reader AND o.seq = m.seq` + lockedNamed,
 		hold: hold,
+		take: take,
 		move: cmp.Or(move, `
 INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq, own_delivered, badge, flag, rev)
 SELECT j.conv, j.name, j.delivered_seq, j.read_seq, j.own_delivered, j.badge, j.flag, 1
@@ -296,7 +298,7 @@ func flagNow(was, said string) string {
 	return "CASE WHEN " + said + " > 0 THEN " + said + " WHEN " + was + " <= -" + said + " THEN 0 ELSE " + was + " END"
 }
 
-var sqliteOwn = lockedOwnTexts(&sqliteTongue, "", "", `
+var sqliteOwn = lockedOwnTexts(&sqliteTongue, "", "", "", `
 WITH reached (reader, delivered, badge) AS MATERIALIZED (
 	SELECT p.reader, j.value->>2, j.value->>3 FROM json_each(?) j
 	CROSS JOIN delivery_readers p ON p.conv = j.value->>0 AND p.name = j.value->>1
@@ -306,9 +308,13 @@ DELETE FROM delivery_own WHERE (reader, seq) IN (
 		ON o.reader = reached.reader AND o.seq <= delivered AND (o.seq <= badge OR o.status = `+sqlDelivered+`)
 )`)
 
-var mysqlOwn = lockedOwnTexts(&mysqlTongue, `
-SELECT STRAIGHT_JOIN m.conv FROM `+mysqlTable(columns("conv BIGINT, seq BIGINT"))+`
-JOIN delivery_messages m FORCE INDEX (PRIMARY) ON m.conv = j.conv AND m.seq = j.seq`+mysqlShare, `
+// mysqlKept finds messages in the index of ids alone. A locking read for sharing then locks their
+// entries there, which a deletion leaves as they are, and not their rows, which a deletion changes.
+var mysqlKept = `
+SELECT STRAIGHT_JOIN m.conv FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, id ID")) + `
+JOIN delivery_messages m FORCE INDEX (delivery_messages_id) ON m.id = j.id AND m.conv = j.conv AND m.seq = j.seq`
+
+var mysqlOwn = lockedOwnTexts(&mysqlTongue, mysqlKept+mysqlShare, mysqlKept+"\nFOR UPDATE SKIP LOCKED", `
 UPDATE `+mysqlTable(columns(ownMoved))+`
 STRAIGHT_JOIN delivery_readers p FORCE INDEX (PRIMARY) ON p.conv = j.conv AND p.name = j.name
 SET p.own_delivered = GREATEST(p.own_delivered, j.own_delivered), p.badge = GREATEST(p.badge, j.badge), p.rev = p.rev + 1,
@@ -337,6 +343,9 @@ LEFT JOIN LATERAL (SELECT status FROM delivery_own WHERE reader = p.reader AND s
 	hold: `
 SELECT m.conv FROM json_array_elements($1::json) AS j
 CROSS JOIN LATERAL (SELECT conv FROM delivery_messages WHERE conv = (j->>0)::bigint AND seq = (j->>1)::bigint LIMIT 1 FOR KEY SHARE) m`,
+	take: `
+SELECT m.conv FROM json_array_elements($1::json) AS j
+CROSS JOIN LATERAL (SELECT conv FROM delivery_messages WHERE conv = (j->>0)::bigint AND seq = (j->>1)::bigint LIMIT 1 FOR UPDATE SKIP LOCKED) m`,
 	move: pgJoin + `
 CROSS JOIN LATERAL (SELECT FROM delivery_readers WHERE conv = (j->>0)::bigint AND name = j->>1 LIMIT 1 FOR NO KEY UPDATE) r` + pgMove,
 	join: pgJoin + pgMove,

@@ -46,7 +46,7 @@ const (
 // prefix is what is to be pruned of a conversation.
 type prefix struct {
 	conv, version, floor int64
-	messages             int
+	messages             []row   // that are to be removed: key, seq, id
 	last                 int64   // seq of the last of them
 	rosters              []int64 // which they have, each once
 	more                 bool
@@ -62,26 +62,30 @@ func (s *session) prune(ctx context.Context, p delivery.Pruning) (result deliver
 	if err != nil || found == nil {
 		return result, err
 	}
-	if found.messages == 0 && !found.forgotten.none() {
+	if len(found.messages) == 0 && !found.forgotten.none() {
 		// A reader's private mark may be under way, which nobody else is to wait for: no lock but the
 		// reader's.
 		result = delivery.PruningResult{Floor: found.floor, More: p.All || found.forgotten.more()}
 		return result, s.write(ctx, func(q delivery.DBTX) error { return s.forget(ctx, q, found.forgotten) })
 	}
-	if found.messages == 0 && !p.All {
+	if len(found.messages) == 0 && !p.All {
 		return delivery.PruningResult{Floor: found.floor}, nil
 	}
 	err = s.write(ctx, func(q delivery.DBTX) error {
 		found, err := s.findPrefix(ctx, q, p, s.ifFree)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case found == nil:
-			result = delivery.PruningResult{Blocked: true}
-			return nil
 		}
-		result = delivery.PruningResult{Removed: found.messages, Floor: found.last, More: found.more || !found.forgotten.none()}
-		if found.messages > 0 {
+		free := found != nil
+		if free {
+			free, err = s.takeMessages(ctx, q, found.messages)
+		}
+		if err != nil || !free {
+			result = delivery.PruningResult{Blocked: true}
+			return err
+		}
+		result = delivery.PruningResult{Removed: len(found.messages), Floor: found.last, More: found.more || !found.forgotten.none()}
+		if len(found.messages) > 0 {
 			result.More = result.More || p.All
 			return s.removePrefix(ctx, q, p.Conversation, found)
 		}
@@ -104,34 +108,35 @@ func (s *session) findPrefix(ctx context.Context, q delivery.DBTX, p delivery.Pr
 	found := &all[0]
 	found.last = found.floor
 	type message struct {
+		id          string
 		seq, roster int64
 		members     int
 		receipts    int
 		sent        time.Time
 	}
 	columns := func(m *message) []any {
-		return []any{&m.seq, orZero[int64]{&m.roster}, orZero[int]{&m.members}, timestamp{&m.sent}, &m.receipts}
+		return []any{&m.id, &m.seq, orZero[int64]{&m.roster}, orZero[int]{&m.members}, timestamp{&m.sent}, &m.receipts}
 	}
 	rows := 0
 	err = each(ctx, q, into(columns), func(m message) bool {
 		fresh := m.roster != 0 && !slices.Contains(found.rosters, m.roster)
 		rows += m.receipts
-		if fresh && found.messages > 0 { // the first message's may go however large it is
+		if fresh && len(found.messages) > 0 { // the first message's may go however large it is
 			rows += m.members
 		}
 		old := p.All || m.sent.Before(p.Before)
-		if !old || found.messages == p.Limit || rows > mostPruned && found.messages > 0 {
+		if !old || len(found.messages) == p.Limit || rows > mostPruned && len(found.messages) > 0 {
 			found.more = old
 			return false
 		}
-		found.messages++
+		found.messages = append(found.messages, row{found.conv, m.seq, m.id})
 		found.last = m.seq
 		if fresh {
 			found.rosters = append(found.rosters, m.roster)
 		}
 		return true
 	}, s.say(`
-SELECT m.seq, m.roster, (SELECT size FROM delivery_rosters /*! FORCE INDEX (delivery_rosters_roster) */ WHERE roster = m.roster), m.sent_at, t.delivered_count + t.failed
+SELECT m.id, m.seq, m.roster, (SELECT size FROM delivery_rosters /*! FORCE INDEX (delivery_rosters_roster) */ WHERE roster = m.roster), m.sent_at, t.delivered_count + t.failed
 FROM delivery_messages m /*! FORCE INDEX (PRIMARY) */
 JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = m.conv AND t.seq = m.seq
 WHERE m.conv = ? AND m.seq > ? ORDER BY m.seq LIMIT ?`), found.conv, found.floor, p.Limit+1)
@@ -139,6 +144,15 @@ WHERE m.conv = ? AND m.seq > ? ORDER BY m.seq LIMIT ?`), found.conv, found.floor
 		found.forgotten, err = s.findForgotten(ctx, q, found.conv, found.last)
 	}
 	return found, err
+}
+
+// takeMessages locks messages against private marks, and reports whether none is under way.
+func (s *session) takeMessages(ctx context.Context, q delivery.DBTX, messages []row) (free bool, err error) {
+	if s.own.take == "" || len(messages) == 0 {
+		return true, nil
+	}
+	taken, err := query(ctx, q, scanInt, s.own.take, toJSON(messages))
+	return len(taken) == len(messages), err
 }
 
 // dropRange returns a statement that deletes rows of one conversation, between two seqs.
