@@ -12,12 +12,14 @@ import (
 	"github.com/msgdelivery/delivery/memstore"
 )
 
-// breakages are ways to break the contract, and beginnings of rules that must notice.
-var breakages = []struct {
+// breakage is a way to break the contract, and beginnings of rules that must notice.
+type breakage struct {
 	name  string
 	rules []string
 	store func(sound delivery.Store) delivery.Store
-}{
+}
+
+var breakages = []breakage{
 	{"it stores the state and the event in two transactions",
 		[]string{"a change and its event are there", "a call that ctx cuts short"},
 		func(sound delivery.Store) delivery.Store { return &torn{sound} }},
@@ -879,7 +881,7 @@ func (s *showing) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, leas
 }
 
 func TestBrokenStoresFailByName(t *testing.T) {
-	for _, b := range breakages {
+	for _, b := range slices.Concat(breakages, ownBreakages) {
 		t.Run(b.name, func(t *testing.T) {
 			for _, rule := range b.rules {
 				i := slices.IndexFunc(storeCases, func(c storeCase) bool { return strings.HasPrefix(c.rule, rule) })

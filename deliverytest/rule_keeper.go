@@ -102,12 +102,22 @@ var keeperCases = []storeCase{
 	{"an up-to mark passes over deleted messages, and may name one", func(p *probe) {
 		p.five()
 		p.delete("m2", "m4")
+		p.pending("bob", badge{Unread: 3, First: place("m1", 1), Newest: place("m5", 5), Version: 7})
+		out := p.ownMark(dismiss("m4", "bob"))
+		p.fields("to dismiss up to one", "May Changed Place", []any{out.May, out.Changed, out.Place}, []any{true, true, delivery.Place{Rev: 1, Delivered: 4, Badge: 4}})
+		p.pending("bob", badge{Unread: 1, First: place("m5", 5), Newest: place("m5", 5), Version: 7})
 		p.same("AdvanceUpTo", p.markUpTo(upTo("m4", delivery.Read)), delivery.MarkedUpTo{
 			Header: delivery.Header{ID: "m4", Conversation: "c", Seq: 4}, Changed: 2, From: 8, To: 9, Reached: 4,
 		})
 		p.same("the statuses", []delivery.Status{p.receiptOf("m1").Status, p.receiptOf("m3").Status, p.receiptOf("m5").Status},
 			[]delivery.Status{delivery.Read, delivery.Read, delivery.Sent})
 		p.same("AdvanceUpTo again", p.markUpTo(upTo("m4", delivery.Read)).Changed, 0)
+		out = p.ownMark(flag("m2", "bob"))
+		p.fields("to flag one", "May Changed Flag", []any{out.May, out.Changed, out.Place.Flag}, []any{true, true, int64(2)})
+		out = p.ownMark(privateUpTo("m4", "bob", delivery.Read))
+		p.fields("a private mark up to one", "May Changed Place", []any{out.May, out.Changed, out.Place}, []any{true, true, delivery.Place{Rev: 3, Delivered: 4, Badge: 4}})
+		p.same("whether bob may mark one alone", p.ownMark(private("m4", "bob", delivery.Read)).May, false)
+		p.same("whether a stranger may dismiss up to one", p.ownMark(dismiss("m4", "mallory")).May, false)
 	}},
 	{"deleted messages are not pending, and none of them is the newest", func(p *probe) {
 		p.five()
@@ -115,6 +125,21 @@ var keeperCases = []storeCase{
 		p.pending("bob", badge{Unread: 3, First: place("m2", 2), Newest: place("m4", 4), Version: 7})
 		p.delete("m2", "m3", "m4")
 		p.pending("bob", badge{Version: 10})
+	}},
+	{"a conversation is marked as unread as long as a message at or after the flag is there", func(p *probe) {
+		p.five()
+		p.ownMark(dismiss("m5", "bob"))
+		p.ownMark(flag("m3", "bob"))
+		flagged := func(first delivery.Position) {
+			p.Helper()
+			u := p.unreadOf("bob")
+			p.fields("what is unread", "Flagged Count First", []any{u.Flagged, u.Count, u.First}, []any{first.Seq > 0, 0, first})
+		}
+		flagged(place("m3", 3))
+		p.delete("m3")
+		flagged(place("m4", 4))
+		p.delete("m5", "m4")
+		flagged(delivery.Position{})
 	}},
 	{"a roster serves as long as one of its messages is there, and is gone with the last", func(p *probe) {
 		p.create(frozen("c", "m1", "alice", "bob", "carol"), frozen("d", "n1", "alice", "bob", "carol"))

@@ -22,6 +22,10 @@ var ownCases = []storeCase{
 		p.pending("carol", badge{Newest: place("m5", 5), Version: 5})
 		p.same("dismissing again, and less", []bool{p.ownMark(dismiss("m3", "bob")).Changed, p.ownMark(dismiss("m1", "bob")).Changed}, []bool{false, false})
 		p.same("bob's place", p.placeOf("bob"), delivery.Place{Rev: 1, Delivered: 3, Badge: 3})
+		p.same("an up-to mark that others may see", p.markUpTo(upTo("m5", delivery.Read)), delivery.MarkedUpTo{
+			Header: p.message("m5").Header, Receipt: p.receiptOf("m5"), Changed: 5, From: 6, To: 10, Reached: 5,
+		})
+		p.same("bob's place after it", p.placeOf("bob"), delivery.Place{Rev: 1, Delivered: 5, Badge: 5})
 	}},
 	{"a conversation marked as unread is so from that message on, until the user reads or dismisses that far", func(p *probe) {
 		p.five()
@@ -134,9 +138,7 @@ var ownCases = []storeCase{
 			}
 		}
 		seen(delivery.Delivered, 0, 0, 0, delivery.Sent, 0)
-		mark := private("m6", "bob", delivery.Read)
-		mark.Admitted = true
-		p.ownMark(mark)
+		p.sameForOthers(func() { p.ownMark(letIn(private("m6", "bob", delivery.Read))) })
 		seen(delivery.Delivered, 0, 0, 0, delivery.Sent, delivery.Read)
 		p.ownMark(private("m5", "bob", delivery.Delivered))
 		seen(delivery.Delivered, 0, 0, 0, delivery.Delivered, delivery.Read)
@@ -273,10 +275,17 @@ func (p *probe) sameForOthers(change func()) {
 	answers := func() []any {
 		page := p.list(delivery.List{Conversation: "c", Limit: 100})
 		var ids []string
+		var keys []delivery.ReceiptKey
 		for _, m := range page.Messages {
 			ids = append(ids, m.ID)
+			for _, user := range []string{"alice", "bob", "mallory"} {
+				keys = append(keys, delivery.ReceiptKey{Message: m.ID, Recipient: user})
+			}
 		}
-		return []any{page, p.list(delivery.List{Conversation: "c", Changes: true, Limit: 100, Viewer: "alice"}), p.receipts(ids...), p.unreadOf("alice"), p.drain()}
+		return []any{
+			page, p.list(delivery.List{Conversation: "c", Changes: true, Limit: 100, Viewer: "alice"}), byMessage(p.load(ids...)),
+			p.receipts(ids...), p.receiptsOf(keys...), p.unreadOf("alice"), p.drain(),
+		}
 	}
 	p.drain()
 	before := answers()
