@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,7 +83,7 @@ var busCases = []busCase{
 			update.Version += int64(i)
 			many[0].Updates = append(many[0].Updates, update)
 		}
-		events = append(events, many...)
+		events = slices.Concat(events, many, ofEveryKind(true))
 		p.publish(p.ends.Here, events)
 		heard.wait(events)
 	}},
@@ -146,6 +148,54 @@ var busCases = []busCase{
 		if len(leaves.events()) != n {
 			p.errorf("it heard an event after it had returned")
 		}
+	}},
+	{"no call of hear is under way once Subscribe has returned", func(p *busProbe) {
+		stays := p.subscribe(p.ends.There)
+		ctx, leave := context.WithCancel(p.ctx)
+		defer leave()
+		standing, begun, goOn, heard := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+		stands, once := sync.OnceFunc(func() { close(standing) }), sync.OnceFunc(func() { close(begun); <-goOn; close(heard) })
+		ended, over := make(chan error, 1), atomic.Bool{}
+		hear := func(event delivery.Event) {
+			if over.Load() {
+				p.errorf("it heard an event after it had returned")
+			}
+			switch event.ID {
+			case 0:
+				stands()
+			case 2:
+				once()
+			}
+		}
+		p.readers.Go(func() { ended <- p.ends.There.Subscribe(ctx, hear) })
+		p.wait("the subscription stands", standing)
+		p.readers.Go(func() { p.publish(p.ends.Here, told(2)) }) // which may wait for hear
+		p.wait("the event is heard", begun)
+		leave()
+		published := make(chan struct{})
+		p.readers.Go(func() { p.publish(p.ends.Here, told(3)); close(published) })
+		select {
+		case <-ended:
+			p.errorf("Subscribe returned while a call of hear was under way")
+			close(goOn)
+			return
+		case <-time.After(short):
+		}
+		close(goOn)
+		p.wait("the call of hear ends", heard)
+		select {
+		case err := <-ended:
+			over.Store(true)
+			if err != nil {
+				p.errorf("Subscribe returned the error %v", err)
+			}
+		case <-time.After(soon):
+			p.errorf("Subscribe had not returned %v after the call of hear", soon)
+		}
+		p.wait("the events are published", published)
+		stays.wait(told(2, 3))
+		p.publish(p.ends.Here, told(4))
+		stays.wait(told(4))
 	}},
 	{"after ctx has ended Publish returns nil only if all events were accepted", func(p *busProbe) {
 		heard := p.subscribe(p.ends.There)
@@ -233,6 +283,16 @@ func (p *busProbe) publish(bus delivery.Bus, events []delivery.Event) {
 	p.Helper()
 	if err := bus.Publish(p.ctx, events); err != nil {
 		p.errorf("Publish returned the error %v", err)
+	}
+}
+
+// wait waits until something is done.
+func (p *busProbe) wait(what string, done <-chan struct{}) {
+	p.Helper()
+	select {
+	case <-done:
+	case <-p.ctx.Done():
+		p.errorf("it took too long until %s", what)
 	}
 }
 

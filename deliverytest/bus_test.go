@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/clone"
 )
 
 // wire is a bus that fails, hangs and loses its subscribers on demand.
@@ -176,6 +177,38 @@ func TestBrokenBusesFailByName(t *testing.T) {
 				return nil
 			}}
 		}, []string{"Subscribe returns nil soon"}},
+		{"it hears on after Subscribe has returned", func(w *wire) delivery.Bus {
+			return changed{wire: w, subscribe: func(ctx context.Context, hear func(delivery.Event)) error {
+				events := make(chan delivery.Event, 100)
+				defer close(events)
+				go func() {
+					for e := range events {
+						hear(e)
+					}
+				}()
+				return w.Subscribe(ctx, func(e delivery.Event) { events <- e })
+			}}
+		}, []string{"no call of hear is under way"}},
+		{"it forgets whom an event is for", func(w *wire) delivery.Bus {
+			return changed{wire: w, publish: func(ctx context.Context, events []delivery.Event) error {
+				events = slices.Clone(events)
+				for i := range events {
+					events[i].User = ""
+				}
+				return w.Publish(ctx, events)
+			}}
+		}, []string{"an event arrives whole"}},
+		{"it knows neither floors nor failures", func(w *wire) delivery.Bus {
+			return changed{wire: w, publish: func(ctx context.Context, events []delivery.Event) error {
+				events = clone.Events(events)
+				for _, e := range events {
+					for i := range e.Updates {
+						e.Updates[i].Floor, e.Updates[i].Failed = 0, 0
+					}
+				}
+				return w.Publish(ctx, events)
+			}}
+		}, []string{"an event arrives whole"}},
 		{"it returns the error of its ctx", func(w *wire) delivery.Bus {
 			return changed{wire: w, subscribe: func(ctx context.Context, hear func(delivery.Event)) error {
 				if err := w.Subscribe(ctx, hear); err != nil {

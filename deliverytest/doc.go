@@ -40,6 +40,6 @@
 // A [Recorder] is a notifier that remembers what it was told, to be used with memstore and, where
 // time matters, testing/synctest. Small wrappers add faults to a real store or notifier, and can be
 // nested. They are [FailingStore], [LosingStore], [FailingNotifier], [LosingNotifier],
-// [RefusingNotifier] and [SlowNotifier]. A store with a fault around it keeps its optional
-// abilities, such as Tx forms.
+// [RefusingNotifier] and [SlowNotifier]. A store or a notifier with a fault around it keeps its
+// optional abilities, such as Tx forms or events for one user's devices.
 package deliverytest

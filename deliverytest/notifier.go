@@ -6,14 +6,22 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Endpoint is a notifier under test, and the means to watch and disturb the other side.
+// Endpoint is a notifier under test, and the means to watch and disturb the other side. The events of
+// the tests are of the conversations "conversation 0", "conversation 1" and "conversation 2". If the
+// Notifier is a [delivery.OwnNotifier] that takes events for one user, there are some for "bob", too.
 type Endpoint struct {
 	// Notifier is the one under test.
 	Notifier delivery.Notifier
 
-	// Accepted reports whether the other side has accepted the event. No two different events of
-	// the tests name the same message, so Accepted can recognize an event by its message's id.
+	// Accepted reports whether the other side has accepted the event, with all of its updates. No
+	// two different events of the tests name the same message, so Accepted can recognize an update
+	// by its message's id. The update of the one event of the kind [delivery.Pruned] names none.
 	Accepted func(event delivery.Event) bool
+
+	// Sent returns what was sent so far to a client that watches the conversation, has that socket
+	// and belongs to a user named "mallory". It must not be compressed or encrypted: the tests look
+	// for the ids of messages in it. Without it their tests are skipped.
+	Sent func(conversation, socket string) [][]byte
 
 	// Refusable is an event that the other side always refuses, for what is in it. If its ID is 0,
 	// the test of refusals is left out.

@@ -11,6 +11,9 @@ import (
 
 // Recorder is a [delivery.Notifier] that accepts every event and remembers it. The zero Recorder
 // is ready. It is safe for concurrent use, and in a bubble of testing/synctest.
+//
+// A Recorder takes no events of the kind [delivery.OwnChanged]. If a test is about those, give the
+// Tracker [delivery.OwnNotifierFunc](recorder.Notify).
 type Recorder struct {
 	mu     sync.Mutex
 	events []delivery.Event

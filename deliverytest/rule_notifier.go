@@ -1,9 +1,11 @@
 package deliverytest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +38,43 @@ var notifierCases = []notifierCase{
 			many = append(many, 10+i)
 		}
 		p.notify(told(many...))
+	}},
+	{"events of every kind are accepted, with all of their updates", func(p *notifierProbe) {
+		p.notify(ofEveryKind(p.takesOwn()))
+		for _, event := range ofEveryKind(p.takesOwn()) {
+			p.notify([]delivery.Event{event})
+		}
+	}},
+	{"the socket that made a change is not told of it, everyone else is, and nobody is told what is for servers", func(p *notifierProbe) {
+		p.need(p.endpoint.Sent != nil, "Sent")
+		events := append(told(1, 2, 4, 8), ofEveryKind(false)...)
+		for i := range events {
+			events[i].Trace = []string{"a trace for servers"}
+		}
+		p.notify(events)
+		for _, event := range events {
+			if id := event.Updates[0].Message; event.Except != "" {
+				p.sent(event.Conversation, event.Except, id, false)
+				p.sent(event.Conversation, "1.1", id, true)
+				p.sent(event.Conversation, "1.1", event.Except, false)
+			}
+			p.sent(event.Conversation, "1.1", event.Trace[0], false)
+		}
+	}},
+	{"what is for one user's devices is sent to nobody else", func(p *notifierProbe) {
+		p.need(p.endpoint.Sent != nil, "Sent")
+		if !p.takesOwn() {
+			return // it gets none
+		}
+		events := ofEveryKind(true)
+		own := events[len(events)-1]
+		p.notify([]delivery.Event{own})
+		for i := range 3 { // which follow it
+			p.notify(told(3 + i))
+		}
+		for i := range 3 {
+			p.sent(fmt.Sprint("conversation ", i), "1.1", own.Updates[0].Message, false)
+		}
 	}},
 	{"an event may come again", func(p *notifierProbe) {
 		p.notify(told(1, 2))
@@ -139,6 +178,21 @@ func (p *notifierProbe) notify(events []delivery.Event) {
 	p.accepted(events)
 }
 
+// takesOwn reports whether the notifier takes events for one user.
+func (p *notifierProbe) takesOwn() bool {
+	own, ok := p.endpoint.Notifier.(delivery.OwnNotifier)
+	return ok && own.TakesOwn()
+}
+
+// sent checks whether a client was sent a text.
+func (p *notifierProbe) sent(conversation, socket, text string, want bool) {
+	p.Helper()
+	sent := slices.ContainsFunc(p.endpoint.Sent(conversation, socket), func(data []byte) bool { return bytes.Contains(data, []byte(text)) })
+	if sent != want {
+		p.errorf("a client with socket %s in %s was sent %q: %t, want %t", socket, conversation, text, sent, want)
+	}
+}
+
 func (p *notifierProbe) accepted(events []delivery.Event) {
 	p.Helper()
 	for _, event := range events {
@@ -172,6 +226,42 @@ func told(numbers ...int) []delivery.Event {
 			update.Status, update.Delivered, update.Body = delivery.Delivered, 1, ""
 			update.Receipt = &delivery.Receipt{Message: update.Message, Recipient: "bob", Status: delivery.Delivered, Version: version, DeliveredAt: noon}
 		}
+	}
+	return events
+}
+
+// ofEveryKind returns one event of each kind, with several updates where there may be. The last one
+// is for bob's devices, unless it is to be left out.
+func ofEveryKind(own bool) []delivery.Event {
+	update := func(n int) delivery.Update {
+		return delivery.Update{
+			Message: fmt.Sprintf("update %03d", n), Sender: "alice", Version: int64(n),
+			Status: delivery.Sent, Total: 2, Readers: 1, Body: "hello",
+		}
+	}
+	sent := delivery.Event{ID: 1001, Kind: delivery.MessageSent, Conversation: "conversation 1", From: 1, To: 1, Updates: []delivery.Update{update(1)}}
+	marked := delivery.Event{ID: 1002, Kind: delivery.StatusChanged, Conversation: "conversation 2", From: 11, To: 50, Except: "123.1002"}
+	for n := 11; n <= 50; n++ {
+		u := update(n)
+		u.Status, u.Delivered, u.Read, u.Body = delivery.Read, 2, 1, ""
+		u.Receipt = &delivery.Receipt{Message: u.Message, Recipient: "bob", Status: delivery.Read, Version: u.Version, DeliveredAt: noon, ReadAt: minute(n)}
+		marked.Updates = append(marked.Updates, u)
+	}
+	failed := delivery.Event{ID: 1003, Kind: delivery.StatusChanged, Conversation: "conversation 1", From: 60, To: 60, Updates: []delivery.Update{update(60)}}
+	f := &failed.Updates[0]
+	f.Failed, f.Body = 1, ""
+	f.Receipt = &delivery.Receipt{Message: f.Message, Recipient: "carol", Status: delivery.Sent, Version: 60, Failure: "bounced"}
+	deleted := delivery.Event{ID: 1004, Kind: delivery.MessageDeleted, Conversation: "conversation 1", From: 71, To: 72, Except: "123.1004", Updates: []delivery.Update{
+		{Message: update(71).Message, Version: 71}, {Message: update(72).Message, Version: 72},
+	}}
+	pruned := delivery.Event{ID: 1005, Kind: delivery.Pruned, Conversation: "conversation 0", From: 80, To: 80, Updates: []delivery.Update{{Version: 80, Floor: 40}}}
+	events := []delivery.Event{sent, marked, failed, deleted, pruned}
+	if own {
+		events = append(events, delivery.Event{
+			ID: 1006, Kind: delivery.OwnChanged, User: "bob", Except: "123.1006", Updates: []delivery.Update{{Message: update(90).Message, Own: &delivery.OwnUpdate{
+				Conversation: "conversation 1", Status: delivery.Read, Place: delivery.Place{Rev: 3, Delivered: 90, Badge: 90, Flag: 91},
+			}}},
+		})
 	}
 	return events
 }

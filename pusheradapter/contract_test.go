@@ -2,12 +2,14 @@ package pusheradapter_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliverytest"
 	"github.com/msgdelivery/delivery/deliverywire"
+	"github.com/msgdelivery/delivery/pusheradapter"
 	"github.com/msgdelivery/delivery/pusheradapter/pushertest"
 )
 
@@ -21,6 +23,7 @@ func TestNotifier(t *testing.T) {
 		return deliverytest.Endpoint{
 			Notifier:  newNotifier(t, srv, nil),
 			Accepted:  func(event delivery.Event) bool { return accepted(t, srv, event) },
+			Sent:      func(conversation, socket string) [][]byte { return sent(srv, conversation, socket) },
 			Refusable: refusable,
 			Fail:      always(pushertest.Status(500, "")),
 			Hang:      always(pushertest.Hang),
@@ -30,9 +33,13 @@ func TestNotifier(t *testing.T) {
 
 // accepted reports whether the server has accepted all that the event tells.
 func accepted(t *testing.T, srv *pushertest.Server, event delivery.Event) bool {
+	conversation := event.Conversation
 	missing := make(map[delivery.Update]bool)
 	for _, u := range event.Updates {
-		u.Receipt = nil
+		if u.Own != nil {
+			conversation = u.Own.Conversation
+		}
+		u.Receipt, u.Own = nil, nil
 		missing[u] = true
 	}
 	for _, e := range srv.Events() {
@@ -40,13 +47,27 @@ func accepted(t *testing.T, srv *pushertest.Server, event delivery.Event) bool {
 		if err := json.Unmarshal([]byte(e.Data), &p); err != nil {
 			t.Error(err)
 		}
-		if p.Conversation != event.Conversation || e.SocketID != event.Except {
+		if e.Name != event.Kind.String() || p.Conversation != conversation || e.SocketID != event.Except {
 			continue
 		}
 		for _, u := range p.Expand() {
-			u.Receipt = nil
+			u.Receipt, u.Own = nil, nil
 			delete(missing, u)
 		}
 	}
 	return len(missing) == 0
+}
+
+// sent returns what the server has sent to a client with that socket on the conversation's channel.
+func sent(srv *pushertest.Server, conversation, socket string) (data [][]byte) {
+	channel, err := pusheradapter.PrivateChannel(conversation)
+	if err != nil {
+		panic(err)
+	}
+	for _, e := range srv.Events() {
+		if slices.Contains(e.Channels, channel) && e.SocketID != socket {
+			data = append(data, []byte(e.Data))
+		}
+	}
+	return data
 }

@@ -275,13 +275,21 @@ func TestNotifier(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		bob := connect(t, url, "bob")
+		if _, err := bob.subscribe(t, "user:bob"); err != nil {
+			t.Fatal(err)
+		}
 		return deliverytest.Endpoint{
 			Notifier: notifier{publisher}, Fail: redis.Kill, Hang: redis.Hang,
 			Refusable: delivery.Event{ID: 99, Conversation: "c1", Updates: []delivery.Update{{Message: "m"}}},
 			Accepted: func(event delivery.Event) bool {
-				_, ok := gateway.hears(func(all []publication) bool {
+				hearer, conversation := gateway, event.Conversation
+				if event.Kind == delivery.OwnChanged {
+					hearer, conversation = bob, event.Updates[0].Own.Conversation
+				}
+				_, ok := hearer.hears(func(all []publication) bool {
 					return slices.ContainsFunc(all, func(p publication) bool {
-						return p.Event == event.Kind.String() && p.Data.Conversation == event.Conversation && p.Data.To == event.To &&
+						return p.Event == event.Kind.String() && p.Data.Conversation == conversation && p.Data.To == event.To &&
 							p.Data.Expand()[0].Message == event.Updates[0].Message
 					})
 				})
