@@ -337,7 +337,7 @@ func (h *hearing) hear(event delivery.Event) {
 	}
 	defer h.busy.Unlock()
 	if rand.IntN(4) == 0 { // #nosec G404 -- a pause
-		time.Sleep(time.Duration(rand.IntN(100)) * time.Microsecond) // #nosec G404
+		time.Sleep(time.Duration(rand.IntN(100)) * time.Microsecond) // #nosec G404 -- nothing to guess
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
