@@ -71,9 +71,10 @@ type Options struct {
 	NotifyEvents int
 	NotifyBytes  int
 
-	// WriteTimeout bounds the write of a send, a mark or a reminder if the caller's ctx has no
-	// deadline. A caller with a deadline waits until then. Calls that overlap share one write. It
-	// is cancelled once the ctx of each of these callers has ended. Defaults to
+	// WriteTimeout bounds a send, a mark or a reminder if the caller's ctx has no deadline. A caller
+	// with a deadline waits until then. Calls that overlap share one write. It is cancelled once
+	// the ctx of each of these callers has ended. If a write does not return for a second, the next
+	// calls go to another one, if the store takes several at a time. Defaults to
 	// [DefaultWriteTimeout]; from one second to an hour.
 	WriteTimeout time.Duration
 

@@ -65,9 +65,11 @@ var (
 // an item, as far as it is known, keeps it out of batches that are in each other's way. A wrong one
 // costs a second try.
 //
-// An item whose conversation is blocked is tried until ctx ends, or for as long as the limit if ctx
-// has no deadline. No connection waits with it.
+// A ctx without a deadline ends after the limit. An item whose conversation is blocked is tried
+// until then. No connection waits with it.
 func (g *gather[In, Key, Out]) do(ctx context.Context, user string, items []In, conversation func(In) string) []coalesce.Result[Out] {
+	ctx, cancel := limited(ctx, g.limit)
+	defer cancel()
 	results := make([]coalesce.Result[Out], len(items))
 	conversations := make([]string, len(items))
 	todo := make([]int, len(items))
@@ -98,9 +100,6 @@ func (g *gather[In, Key, Out]) do(ctx context.Context, user string, items []In, 
 		if !waits {
 			continue
 		}
-		var cancel context.CancelFunc
-		ctx, cancel = limited(ctx, g.limit)
-		defer cancel()
 		if err := sleep(ctx, pause); err != nil {
 			for _, i := range todo {
 				results[i].Err = fmt.Errorf("%w: %w", errBlocked, err)

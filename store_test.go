@@ -296,6 +296,28 @@ func TestAWriteEndsWithItsCallers(t *testing.T) {
 	}
 }
 
+func TestACallWithoutADeadlineWaitsForNoOtherCallersDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &faultyStore{Store: memstore.New()}
+		tracker := newTracker(t, store, new(endpoint), nil)
+		sendAs(t, tracker, "m", "n", "o")
+		store.fault = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		patient, cancel := context.WithTimeout(t.Context(), time.Hour)
+		mark := func(ctx context.Context, id string) func() {
+			return func() { tracker.MarkRead(ctx, bob, id) }
+		}
+		go mark(patient, "m")()
+		synctest.Wait()
+		began := time.Now()
+		go mark(patient, "n")()
+		mark(t.Context(), "o")()
+		if took := time.Since(began); took > delivery.DefaultWriteTimeout {
+			t.Errorf("it took %v", took)
+		}
+		cancel()
+	})
+}
+
 type faultyStore struct {
 	delivery.Store
 	fault func(context.Context) error

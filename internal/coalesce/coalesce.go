@@ -5,7 +5,8 @@
 // alone waits for nobody, and the busier it gets, the larger the batches grow.
 //
 // Each item may have a key. Batches that are in flight at the same time have no key in common, so
-// items with the same key are written one batch after another, in the order in which they came.
+// items with the same key are written one batch after another, and those of one user in the order in
+// which they came.
 //
 // Users take turns. A user with few items waiting goes before those with many; of these, each gets
 // a few items into a batch that stays small, so that the next one is soon to come.
@@ -36,6 +37,10 @@ const (
 	// turn is the weight that a user with more than a few gets into a batch, and small that of a
 	// batch which such users fill up.
 	turn, small = 16, 64
+
+	// slow is how long a batch is in flight before the others stop waiting for it, as for one on a
+	// silent connection: another is written beside it, if there is a slot.
+	slow = time.Second
 )
 
 // Item is one item of a call.
@@ -79,10 +84,10 @@ type Group[In, Out any] struct {
 	lines   map[string]*line[In, Out] // by user
 	order   []*line[In, Out]          // whose turn it is
 	taken   map[string]*batch[In, Out]
-	pending int  // the weight of what waits or is in flight
-	leaders int  // goroutines that write batches
-	flying  int  // batches; the other leaders are about to take one
-	passed  bool // the last batch passed over the users with many items
+	pending int               // the weight of what waits or is in flight
+	leaders int               // goroutines that write batches
+	flying  []*batch[In, Out] // in order; the other leaders are about to take one
+	passed  bool              // the last batch passed over the users with many items
 }
 
 // line is what waits of one user's.
@@ -99,6 +104,7 @@ type entry[In, Out any] struct {
 }
 
 type batch[In, Out any] struct {
+	began   time.Time
 	entries []entry[In, Out]
 	keys    []string
 	weight  int
@@ -164,17 +170,22 @@ func (g *Group[In, Out]) join(c *call[In, Out], user string, items []Item[In]) {
 		l.entries = append(l.entries, entry[In, Out]{item, w, c, i})
 		g.pending += w
 	}
-	if g.leaders == g.flying {
+	if g.leaders == len(g.flying) {
 		g.staff()
 	}
 }
 
-// staff adds a leader, if there is none or in a crowd too few.
+// staff adds a leader, if there is none, or too few for a crowd or beside a slow batch.
 func (g *Group[In, Out]) staff() {
-	if g.leaders == 0 || g.leaders < cap(g.Slots) && g.pending > Crowd {
+	if g.leaders == 0 || g.leaders < cap(g.Slots) && (g.pending > Crowd || g.slowed()) {
 		g.leaders++
 		go g.lead()
 	}
+}
+
+// slowed reports whether a batch has been in flight for long.
+func (g *Group[In, Out]) slowed() bool {
+	return len(g.flying) > 0 && time.Since(g.flying[0].began) > slow
 }
 
 // lead writes batches as long as there is one to take. It runs on a goroutine of its own, so that
@@ -199,8 +210,8 @@ func (g *Group[In, Out]) lead() {
 func (g *Group[In, Out]) take() (*batch[In, Out], context.Context) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	b := &batch[In, Out]{callers: make(map[*call[In, Out]]bool)}
-	if g.leaders == 1 || g.pending > Crowd/2 {
+	b := &batch[In, Out]{began: time.Now(), callers: make(map[*call[In, Out]]bool)}
+	if g.leaders == 1 || g.pending > Crowd/2 || g.slowed() {
 		g.fill(b)
 	}
 	if len(b.entries) == 0 {
@@ -208,7 +219,7 @@ func (g *Group[In, Out]) take() (*batch[In, Out], context.Context) {
 		return nil, nil
 	}
 	var latest time.Time
-	limit := time.Now().Add(g.timeout)
+	limit := b.began.Add(g.timeout)
 	for c := range b.callers {
 		c.flying = append(c.flying, b)
 		deadline := c.deadline
@@ -221,7 +232,7 @@ func (g *Group[In, Out]) take() (*batch[In, Out], context.Context) {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), latest) // #nosec G118 -- run cancels it
 	b.cancel = cancel
-	if g.flying++; g.leaders == g.flying && len(g.order) > 0 {
+	if g.flying = append(g.flying, b); g.leaders == len(g.flying) && len(g.order) > 0 {
 		g.staff()
 	}
 	return b, ctx
@@ -291,13 +302,14 @@ func (g *Group[In, Out]) fill(b *batch[In, Out]) {
 // other writer could take them.
 func (g *Group[In, Out]) pull(b *batch[In, Out], l *line[In, Out], limit int) bool {
 	n := len(b.entries)
-	stay := l.entries[:0]
+	stay, waits := l.entries[:0], make(map[string]bool) // the keys of what stays
 	for _, e := range l.entries {
 		owner := g.taken[e.Key]
 		weight := b.weight + e.weight
 		fits := len(b.entries) == 0 || weight <= limit || owner == b && weight <= g.max
-		if !fits || owner != nil && owner != b {
+		if !fits || owner != nil && owner != b || waits[e.Key] {
 			stay = append(stay, e)
+			waits[e.Key] = e.Key != ""
 			continue
 		}
 		if e.Key != "" && owner == nil {
@@ -358,13 +370,13 @@ func (g *Group[In, Out]) run(ctx context.Context, b *batch[In, Out]) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.flying--
+	g.flying = without(g.flying, b)
 	g.pending -= b.weight
 	for _, key := range b.keys {
 		delete(g.taken, key)
 	}
 	for c := range b.callers {
-		c.flying = slices.DeleteFunc(c.flying, func(f *batch[In, Out]) bool { return f == b })
+		c.flying = without(c.flying, b)
 	}
 	for i, e := range b.entries {
 		e.call.results[e.index] = results[i]
@@ -372,4 +384,8 @@ func (g *Group[In, Out]) run(ctx context.Context, b *batch[In, Out]) {
 			close(e.call.done)
 		}
 	}
+}
+
+func without[T comparable](all []T, one T) []T {
+	return slices.DeleteFunc(all, func(each T) bool { return each == one })
 }

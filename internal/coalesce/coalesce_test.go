@@ -312,6 +312,67 @@ func TestGroup(t *testing.T) {
 		})
 	})
 
+	t.Run("a batch that hangs keeps few others waiting, though they are no crowd", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			g := New(1000, time.Hour, nil, func(ctx context.Context, items []int) []Result[int] {
+				if items[0] == 0 {
+					<-ctx.Done()
+				}
+				return double(ctx, items)
+			})
+			g.Slots = make(Slots, 2)
+			hung, leave := context.WithTimeout(t.Context(), time.Minute)
+			defer leave()
+			var wg sync.WaitGroup
+			wg.Go(func() { do(hung, g, "0", 0) })
+			for n := range 50 {
+				time.Sleep(time.Second)
+				wg.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+					defer cancel()
+					if outs, err := do(ctx, g, fmt.Sprint(1+n), 1+n); err != nil || outs[0] != 2*(1+n) {
+						t.Errorf("%d s later: %v, %v", n+1, outs, err)
+					}
+				})
+			}
+			wg.Wait()
+			synctest.Wait()
+			if g.leaders+len(g.flying) != 0 {
+				t.Error("a leader is still there")
+			}
+		})
+	})
+
+	t.Run("a heavy item is written before a lighter one that its user gave later with the same key", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			var written []int
+			g := crew(t, 2, 500, func(ctx context.Context, items []int) []Result[int] {
+				mu.Lock()
+				written = append(written, items...)
+				mu.Unlock()
+				time.Sleep(time.Second)
+				return double(ctx, items)
+			})
+			g.weigh = func(n int) int { return n }
+			var wg sync.WaitGroup
+			call := func(user, key string, n int) {
+				wg.Go(func() { g.Do(t.Context(), user, Item[int]{n, key}) })
+				synctest.Wait()
+			}
+			call("first", "", 1)
+			for n := range 24 {
+				call(fmt.Sprint(n), fmt.Sprint(n), 1)
+			}
+			call("alice", "key", 9)
+			call("alice", "key", 2)
+			wg.Wait()
+			if nine := slices.Index(written, 9); nine < 0 || nine > slices.Index(written, 2) {
+				t.Errorf("written as %v", written)
+			}
+		})
+	})
+
 	t.Run("items with one key share a batch, though it is more than a writer's share", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const callers = 3 * Crowd
@@ -443,7 +504,7 @@ func TestGroup(t *testing.T) {
 			for i := range items {
 				items[i] = Item[int]{n, key}
 			}
-			g.leaders, g.flying = 2, 1 // of which one is here
+			g.leaders, g.flying = 2, []*batch[int, int]{{began: time.Now()}} // of which one is here
 			g.join(&call[int, int]{left: n, results: make([]Result[int], n), done: make(chan struct{})}, user, items)
 		}
 		add("heavy", "key", 20)
@@ -711,7 +772,7 @@ func TestGroup(t *testing.T) {
 				t.Errorf("%d times a key was in two batches", shared)
 			}
 			time.Sleep(time.Minute)
-			if synctest.Wait(); g.pending+g.leaders+g.flying+len(g.lines)+len(g.order)+len(g.taken) != 0 {
+			if synctest.Wait(); g.pending+g.leaders+len(g.flying)+len(g.lines)+len(g.order)+len(g.taken) != 0 {
 				t.Errorf("the group was left as %+v", g)
 			}
 		})
@@ -880,7 +941,7 @@ func TestGroup(t *testing.T) {
 					t.Errorf("%s: got %v, which says whether the work was done", name, err)
 				}
 				synctest.Wait()
-				if g.leaders+g.flying+len(g.order) != 0 {
+				if g.leaders+len(g.flying)+len(g.order) != 0 {
 					t.Errorf("%s: a leader is still there", name)
 				}
 			})
