@@ -80,10 +80,6 @@ type dialect struct {
 	// settings looks at the settings of a connection. The tables may not be there yet.
 	settings func(ctx context.Context, q delivery.DBTX) (findings, error)
 
-	// lost, if set, reports whether an error that is no answer says that the connection is lost,
-	// where the driver has no standard error for that.
-	lost func(err error) bool
-
 	// unmigrated reports whether a statement failed because a table or a column is missing.
 	unmigrated func(err error) bool
 

@@ -84,7 +84,10 @@ func TestErrorsAreToldApart(t *testing.T) {
 		{&mysql, &mysqlError{Number: 1020}, conflict},
 		{&mysql, &mysqlError{Number: 1062}, refused},
 		{&mysql, &mysqlError{Number: 1146}, refused},
-		{&mysql, &mysqlError{Number: 1053}, unknown},
+		{&mysql, &mysqlError{Number: 1053}, ended},        // the server shuts down
+		{&mysql, &mysqlError{Number: 1927}, ended},        // KILL
+		{&mysql, &mysqlError{Number: 1317}, unknown},      // KILL QUERY
+		{&mysql, errors.New("invalid connection"), ended}, // the driver says no more than that
 		{&mysql, &mysqlError{Number: 1290}, readOnly},
 		{&mysql, &mysqlError{Number: 1047}, readOnly}, // a node of Galera that left the cluster
 		{&mysql, &mysqlError{Number: 1040}, away},     // too many connections
@@ -116,8 +119,11 @@ func TestErrorsAreToldApart(t *testing.T) {
 		{&postgres, &postgresError{"40P01"}, conflict},
 		{&postgres, &postgresError{"55P03"}, conflict},
 		{&postgres, &postgresError{"42P01"}, refused},
-		{&postgres, &postgresError{"57P01"}, unknown},
-		{&postgres, &postgresError{"08006"}, unknown},
+		{&postgres, &postgresError{"57P01"}, ended},
+		{&postgres, &postgresError{"57P05"}, ended}, // idle for too long
+		{&postgres, &postgresError{"08006"}, ended},
+		{&postgres, &postgresError{"08P01"}, ended}, // all that pgbouncer has to say
+		{&postgres, &postgresError{"40003"}, unknown},
 	} {
 		for _, err := range []error{test.err, fmt.Errorf("wrapped: %w", test.err), errors.Join(context.Canceled, test.err)} {
 			if got := test.dialect.classify(err); got != test.want {

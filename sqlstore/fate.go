@@ -19,6 +19,7 @@ type fate uint8
 
 const (
 	unknown  fate = iota // it may have been carried out: the answer is missing
+	ended                // the server says that it has ended the session: unknown, if it was to commit
 	refused              // the database did not do it, and would not do it the next time
 	conflict             // the database did not do it because of someone else, and may do it the next time
 	readOnly             // this session did not do it because it may not write, and another may do it
@@ -28,17 +29,20 @@ const (
 
 // outcome marks the error of a commit that may have succeeded.
 func (s *session) outcome(err error) error {
-	if err == nil || s.classify(err) != unknown {
-		return err
+	if err != nil {
+		switch s.classify(err) {
+		case unknown, ended:
+			return fmt.Errorf("%w: %w", delivery.ErrOutcomeUnknown, err)
+		}
 	}
-	return fmt.Errorf("%w: %w", delivery.ErrOutcomeUnknown, err)
+	return err
 }
 
 // leave closes a connection whose session does not do what others may do, and returns the error.
 func (s *session) leave(conn *sql.Conn, err error) error {
 	if err != nil {
 		switch s.classify(err) {
-		case readOnly, pooled:
+		case ended, readOnly, pooled:
 			drop(conn)
 		}
 	}
@@ -51,10 +55,11 @@ const (
 )
 
 // repeat calls fn again as long as it fails by conflicts, until ctx ends, and on other connections
-// if it was the connection that failed before anything was carried out.
+// if it was the connection that failed before anything was carried out. What the database says on a
+// connection that was just opened is final.
 func (s *session) repeat(ctx context.Context, fn func() error) error {
 	backoff := time.Millisecond
-	for useless, again := 0, false; ; {
+	for useless, opened, again := 0, false, false; ; {
 		err := s.checkPool(ctx)
 		if err == nil {
 			err = fn()
@@ -63,8 +68,8 @@ func (s *session) repeat(ctx context.Context, fn func() error) error {
 			return err
 		}
 		switch fate := s.classify(err); {
-		case useless < maxUseless && (fate == readOnly || errors.Is(err, driver.ErrBadConn)):
-			useless++
+		case useless < maxUseless && (errors.Is(err, driver.ErrBadConn) || !opened && (fate == ended || fate == readOnly)):
+			useless, opened = useless+1, s.db.opensNext()
 			continue
 		case fate == pooled && !again:
 			again = true
@@ -88,7 +93,7 @@ func (s *session) explain(ctx context.Context, err error, fate fate) error {
 	switch {
 	case ctx.Err() != nil:
 		return err
-	case fate == readOnly || fate == away || fate == unknown && s.isLoss(err):
+	case fate == ended || fate == readOnly || fate == away || fate == unknown && isLoss(err):
 		return fmt.Errorf("%w: %w", delivery.ErrUnavailable, err)
 	case fate == pooled:
 		return fmt.Errorf("a connection pooler gives a session's prepared statements to others: with pgx set "+
@@ -98,8 +103,7 @@ func (s *session) explain(ctx context.Context, err error, fate fate) error {
 }
 
 // isLoss reports whether an error is the loss of a connection, or that none could be made.
-func (s *session) isLoss(err error) bool {
+func isLoss(err error) bool {
 	var network *net.OpError
-	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		s.lost != nil && s.lost(err)
+	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

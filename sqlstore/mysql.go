@@ -24,7 +24,6 @@ var mysql = dialect{
 	keep:     func(column string) string { return "\nON DUPLICATE KEY UPDATE " + column + " = VALUES(" + column + ")" },
 	classify: mysqlFate,
 	settings: mysqlSettings,
-	lost:     func(err error) bool { return err.Error() == "invalid connection" }, // the driver keeps the cause to its log
 	unmigrated: func(err error) bool {
 		n := mysqlNumber(err)
 		return n == 1146 || n == 1054 // table, column
@@ -232,11 +231,16 @@ func mysqlFate(err error) fate {
 		1203, // of the user
 		1226: // more than the user's resources
 		return away
-	case 0, // not an answer
-		1053, // server shutdown
-		1180, // error during COMMIT
+	case 1053, // server shutdown
+		1927: // connection killed
+		return ended
+	case 0: // not an answer
+		if strings.HasSuffix(err.Error(), "invalid connection") { // the driver keeps the cause to its log
+			return ended
+		}
+		return unknown
+	case 1180, // error during COMMIT
 		1317, // query interrupted
-		1927, // connection killed
 		3024: // query timeout
 		return unknown
 	}

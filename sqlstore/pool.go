@@ -74,6 +74,12 @@ func (p *pool) take(ctx context.Context) (conn *sql.Conn, done func(), err error
 	}, nil
 }
 
+// opensNext reports whether the pool has to open a connection for the next call.
+func (p *pool) opensNext() bool {
+	stats := p.Stats()
+	return stats.Idle == 0 && (stats.MaxOpenConnections == 0 || stats.OpenConnections < stats.MaxOpenConnections)
+}
+
 // begin notes a call until it ends.
 func (p *pool) begin(ctx context.Context) (end func()) {
 	p.mu.Lock()

@@ -274,13 +274,14 @@ func pgClassify(err error) fate {
 			}
 		}
 		return refused
-	case "40003", // statement completion unknown
-		"57P01", "57P02", "57P05": // the server ended the connection
+	case "40003": // statement completion unknown
 		return unknown
+	case "57P01", "57P02", "57P05": // shutdown, crash, idle for too long
+		return ended
 	default:
 		switch {
-		case strings.HasPrefix(state, "08"): // something else did
-			return unknown
+		case strings.HasPrefix(state, "08"): // connection failure, or all that pgbouncer has to say
+			return ended
 		case strings.HasPrefix(state, "53"): // disk full, out of memory, too many connections
 			return away
 		}

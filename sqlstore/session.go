@@ -108,7 +108,7 @@ func (s *session) transact(ctx context.Context, fn func(q delivery.DBTX) error) 
 	}
 	_, err = conn.ExecContext(ctx, "COMMIT")
 	ended = err == nil
-	return s.outcome(err)
+	return s.leave(conn, s.outcome(err))
 }
 
 const rollbackTimeout = 5 * time.Second

@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -22,6 +21,7 @@ var (
 	errReadOnly = errors.New("read-only")
 	errPooled   = errors.New("no such prepared statement")
 	errAway     = errors.New("no room")
+	errEnded    = errors.New("the server ends the session")
 )
 
 // scripted is a driver that records statements and fails them as it is told.
@@ -35,8 +35,19 @@ type scripted struct {
 func (s *scripted) Connect(context.Context) (driver.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.next("CONNECT"); err != nil {
+		return nil, err
+	}
 	s.opened++
 	return scriptedConn{s}, nil
+}
+
+// next returns the next outcome of a statement.
+func (s *scripted) next(statement string) (err error) {
+	if next := s.fail[statement]; len(next) > 0 {
+		err, s.fail[statement] = next[0], next[1:]
+	}
+	return err
 }
 
 func (s *scripted) Driver() driver.Driver { return nil }
@@ -47,11 +58,8 @@ func (c scriptedConn) ExecContext(_ context.Context, query string, _ []driver.Na
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.log = append(c.log, query)
-	if next := c.fail[query]; len(next) > 0 {
-		c.fail[query] = next[1:]
-		if next[0] != nil {
-			return nil, next[0]
-		}
+	if err := c.next(query); err != nil {
+		return nil, err
 	}
 	return driver.RowsAffected(1), nil
 }
@@ -67,6 +75,8 @@ func script(t *testing.T, serial bool, fail map[string][]error) (*session, *scri
 	t.Cleanup(func() { db.Close() })
 	scripted := &dialect{begin: begin("BEGIN"), serial: serial, classify: func(err error) fate {
 		switch {
+		case errors.Is(err, errEnded):
+			return ended
 		case errors.Is(err, errConflict):
 			return conflict
 		case errors.Is(err, errRefused):
@@ -427,43 +437,6 @@ func TestInACallersTransactionNothingIsBegunEndedOrRepeated(t *testing.T) {
 				t.Errorf("the statements are %q, want %q", d.log, test.log)
 			}
 		})
-	}
-}
-
-func TestWhatASessionCannotDoIsTriedOnAnother(t *testing.T) {
-	for _, test := range []struct {
-		name        string
-		fail        []error
-		want        string // in the error
-		unavailable bool
-		opened      int
-	}{
-		{"a session that may not write", []error{errReadOnly, errReadOnly, errReadOnly}, "", false, 4},
-		{"no session may write", slices.Repeat([]error{errReadOnly}, 100), "read-only", true, 1 + maxUseless},
-		{"a session without its prepared statements", []error{errPooled}, "", false, 2},
-		{"sessions that are not the client's own", slices.Repeat([]error{errPooled}, 100), "default_query_exec_mode=exec", false, 2},
-		{"a database without room", slices.Repeat([]error{errAway}, 100), "no room", true, 1},
-	} {
-		ways := map[string]func(s *session) error{
-			"read":   func(s *session) error { return s.read(t.Context(), work(t.Context())) },
-			"single": func(s *session) error { return s.single(t.Context(), work(t.Context())) },
-			"write":  func(s *session) error { return s.write(t.Context(), work(t.Context())) },
-		}
-		for way, run := range ways {
-			t.Run(test.name+", "+way, func(t *testing.T) {
-				s, d := script(t, false, map[string][]error{"WORK": slices.Clone(test.fail)})
-				err := run(s)
-				if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
-					t.Errorf("the error is %v, want %q", err, test.want)
-				}
-				if errors.Is(err, delivery.ErrUnavailable) != test.unavailable {
-					t.Errorf("unavailable: %t", !test.unavailable)
-				}
-				if d.opened != test.opened {
-					t.Errorf("%d connections were opened, want %d", d.opened, test.opened)
-				}
-			})
-		}
 	}
 }
 

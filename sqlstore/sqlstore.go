@@ -42,9 +42,11 @@
 // [delivery.ErrUnavailable] if the database is away, has no room or no connection left, or if no
 // connection of the pool may write.
 //
-// A connection that has become read-only, or whose prepared statements are gone, is closed, and the
-// call is made on another. If a call has waited 1 s or longer for an answer when its ctx ends, the
-// next call first closes those idle connections that do not answer within 200 ms.
+// A connection that has become read-only, whose prepared statements are gone, or that the server has
+// ended, is closed, and the call is made on another, unless it may have committed. What a new
+// connection answers is final: if it is read-only too, the call fails. If a call has waited 1 s or
+// longer for an answer when its ctx ends, the next call first closes those idle connections that do
+// not answer within 200 ms.
 //
 // # Transactions of the caller
 //

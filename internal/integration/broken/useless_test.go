@@ -82,14 +82,15 @@ func TestACallThatMeetsAUselessSessionIsMadeOnAnother(t *testing.T) {
 	}
 }
 
+func unavailable(t *testing.T, what string, err error) {
+	t.Helper()
+	if !errors.Is(err, delivery.ErrUnavailable) || errors.Is(err, delivery.ErrOutcomeUnknown) {
+		t.Errorf("%s: %v", what, err)
+	}
+}
+
 // Where nothing can be written, the error says so, and the next call succeeds as soon as it can.
 func TestSQLStoreSaysThatTheDatabaseIsUnavailable(t *testing.T) {
-	unavailable := func(t *testing.T, what string, err error) {
-		t.Helper()
-		if !errors.Is(err, delivery.ErrUnavailable) || errors.Is(err, delivery.ErrOutcomeUnknown) {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
 	for _, e := range engines.All {
 		if e.Kind == engines.SQLite {
 			continue
@@ -139,10 +140,9 @@ func TestSQLStoreSaysThatTheDatabaseIsUnavailable(t *testing.T) {
 			if err := server.Stop(); err != nil {
 				t.Fatal(err)
 			}
-			_ = post(t, store, "the session that was lost") // it may be unknown
+			_, err := store.Load(t.Context(), []string{"before"})
+			unavailable(t, "a read by the session that was lost", err)
 			unavailable(t, "a send", post(t, store, "m"))
-			_, err := store.Load(t.Context(), []string{"m"})
-			unavailable(t, "a read", err)
 			_, err = store.Claim(t.Context(), 1, delivery.Lease{Token: 1, For: time.Hour})
 			unavailable(t, "a claim", err)
 			if err := server.Start(); err != nil {
