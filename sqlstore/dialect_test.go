@@ -93,6 +93,8 @@ func TestErrorsAreToldApart(t *testing.T) {
 		{&mysql, &mysqlError{Number: 1040}, away},     // too many connections
 		{&mysql, &mysqlError{Number: 1021}, away},     // disk full
 		{&mysql, &mysqlError{Number: 1114}, away},     // table full
+		{&mysql, &mysqlError{Number: 1969}, away},     // max_statement_time
+		{&mysql, &mysqlError{Number: 3024}, away},     // max_execution_time
 		{&mysql, errors.New("Error 1213 in a text"), unknown},
 		{&sqlite, &sqliteError{5}, conflict},
 		{&sqlite, &sqliteError{5 | 1<<8}, conflict}, // SQLITE_BUSY_RECOVERY
@@ -115,6 +117,8 @@ func TestErrorsAreToldApart(t *testing.T) {
 		{&postgres, &postgresError{"53100"}, away}, // disk full
 		{&postgres, &postgresError{"53300"}, away}, // too many connections
 		{&postgres, &postgresError{"57P03"}, away}, // starting up
+		{&postgres, &postgresError{"57014"}, away}, // statement_timeout
+		{&postgres, &postgresError{"25P04"}, away}, // transaction_timeout
 		{&postgres, &postgresError{"40001"}, conflict},
 		{&postgres, &postgresError{"40P01"}, conflict},
 		{&postgres, &postgresError{"55P03"}, conflict},

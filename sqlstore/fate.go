@@ -24,7 +24,7 @@ const (
 	conflict             // the database did not do it because of someone else, and may do it the next time
 	readOnly             // this session did not do it because it may not write, and another may do it
 	pooled               // this session did not do it because its prepared statements are another client's
-	away                 // the database did not do it because it lacks room, or connections, or is not up yet
+	away                 // the database did not do it because it lacks room, connections or time, or is not up yet
 )
 
 // outcome marks the error of a commit that may have succeeded.

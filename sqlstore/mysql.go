@@ -229,7 +229,9 @@ func mysqlFate(err error) fate {
 		1041, // the same
 		1040, // too many connections
 		1203, // of the user
-		1226: // more than the user's resources
+		1226, // more than the user's resources
+		1969, // max_statement_time, which ends no COMMIT
+		3024: // max_execution_time, which ends reads only
 		return away
 	case 1053, // server shutdown
 		1927: // connection killed
@@ -240,8 +242,7 @@ func mysqlFate(err error) fate {
 		}
 		return unknown
 	case 1180, // error during COMMIT
-		1317, // query interrupted
-		3024: // query timeout
+		1317: // query interrupted
 		return unknown
 	}
 	return refused

@@ -265,7 +265,9 @@ func pgClassify(err error) fate {
 	case "26000", // prepared statement does not exist
 		"42P05": // or exists
 		return pooled
-	case "57P03": // starting up
+	case "57P03", // starting up
+		"57014", // statement_timeout, or cancelled by an administrator
+		"25P04": // transaction_timeout
 		return away
 	case "23505": // unique violation
 		for _, index := range []string{"delivery_messages_id_key", "delivery_readers_conv_name_key"} {

@@ -39,8 +39,9 @@
 //
 // If the connection breaks at the commit, or ctx ends there, the error wraps
 // [delivery.ErrOutcomeUnknown]. After any other error nothing has changed. The error wraps
-// [delivery.ErrUnavailable] if the database is away, has no room or no connection left, or if no
-// connection of the pool may write.
+// [delivery.ErrUnavailable] if the database is away, has no room or no connection left, if no
+// connection of the pool may write, or if a limit of the server, such as statement_timeout, ended
+// the call.
 //
 // A connection that has become read-only, whose prepared statements are gone, or that the server has
 // ended, is closed, and the call is made on another, unless it may have committed. What a new

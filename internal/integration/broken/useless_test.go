@@ -129,6 +129,27 @@ func TestSQLStoreSaysThatTheDatabaseIsUnavailable(t *testing.T) {
 			stores.Migrate(t, e, admin)
 			unavailable(t, "a send", post(t, stores.Open(t, e, limited(t, database, admin)), "m"))
 		})
+		if e.Kind == engines.Postgres {
+			t.Run(e.Name+", too slow for its statement_timeout", func(t *testing.T) {
+				db, store := stores.Migrated(t, e)
+				db.SetMaxOpenConns(1)
+				if err := post(t, store, "m"); err != nil {
+					t.Fatal(err)
+				}
+				for _, statement := range []string{
+					"CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END'",
+					"CREATE TRIGGER nap BEFORE INSERT ON delivery_receipts FOR EACH ROW EXECUTE FUNCTION nap()",
+					"SET statement_timeout = '100ms'",
+				} {
+					if _, err := db.Exec(statement); err != nil {
+						t.Fatal(err)
+					}
+				}
+				// So the Tracker does not try the halves of the batch, which would load the database more.
+				_, _, err := store.Advance(t.Context(), []delivery.Mark{stores.MarkBy("b", "m"), stores.MarkBy("c", "m")}, delivery.Lease{})
+				unavailable(t, "marks", err)
+			})
+		}
 		t.Run(e.Name+", away", func(t *testing.T) {
 			server := e.Server(t)
 			db := server.Database(t).Open(t)
