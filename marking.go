@@ -176,7 +176,9 @@ func (m *marking) writePrivate(ctx context.Context) error {
 		}
 		m.sentAt[i] = outs[k].Header.SentAt
 		r.Own.Message, r.Own.Recipient = marks[k].Message, marks[k].User
-		r.Own.Status, r.Changed = max(r.Own.Status, outs[k].Status), r.Changed || outs[k].Changed
+		// A receipt that was at the status already is here for its flag, which is no change of it.
+		r.Changed = r.Changed || outs[k].Changed && r.Own.Status < m.status
+		r.Own.Status = max(r.Own.Status, outs[k].Status)
 	}
 	return nil
 }

@@ -161,6 +161,17 @@ func TestMarkUnread(t *testing.T) {
 			t.Errorf("events %+v", events)
 		}
 	})
+	t.Run("a mark that only clears it advances no receipt", func(t *testing.T) {
+		d := flagged(t)
+		var told []delivery.MarkedInfo
+		tracker := newTracker(t, d.store, d, &delivery.Options{Observer: &delivery.Observer{
+			Marked: func(_ context.Context, m delivery.MarkedInfo) { told = append(told, m) },
+		}})
+		results, err := tracker.Mark(t.Context(), bob, delivery.Read, "m2")
+		if err != nil || results[0].Err != nil || results[0].Changed || told[0].Changed != 0 || d.badge(t, "bob").Flagged {
+			t.Errorf("got %+v, %v, and the observer was told %+v", results, err, told)
+		}
+	})
 	t.Run("a flag on deleted messages is in force only while a later one exists", func(t *testing.T) {
 		d := flagged(t)
 		if _, err := d.Delete(t.Context(), alice, "m2"); err != nil {
