@@ -71,6 +71,25 @@ func TestALostLeaseIsTold(t *testing.T) {
 	})
 }
 
+func TestABurialIsToldOnceItIsStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, store, told := new(endpoint), &sick{Store: memstore.New()}, 0
+		e.set(func(context.Context, []delivery.Event) error {
+			return delivery.Refused(map[int]error{0: delivery.Permanent(errors.New("no"))})
+		})
+		store.settle = func() error { store.settle = nil; return errors.New("the database restarts") }
+		tracker := newTracker(t, store, e, &delivery.Options{Observer: &delivery.Observer{
+			Buried: func(context.Context, delivery.BuriedInfo) { told++ },
+		}})
+		defer run(t, tracker)()
+		sendAs(t, tracker, "m")
+		pass(time.Minute)
+		if b, err := tracker.Backlog(t.Context()); err != nil || b.Dead != 1 || told != 1 || e.called() != 2 {
+			t.Errorf("%d burials were told after %d calls, and the backlog is %+v, %v", told, e.called(), b, err)
+		}
+	})
+}
+
 func TestAPanicThatTurnsIntoAFailureGivesTheOthersBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, store := new(endpoint), memstore.New()

@@ -42,7 +42,7 @@ type Observer struct {
 	// have been published twice.
 	LeaseLost func(context.Context, LeaseLostInfo)
 
-	// Buried is called for each event that goes to the dead letters.
+	// Buried is called for each event that went to the dead letters, once it is stored there.
 	Buried func(context.Context, BuriedInfo)
 
 	// Resolved is called after each Replay and each Discard of at most MaxBatch dead letters, with

@@ -118,7 +118,7 @@ func (r *relay) notify(ctx context.Context, batch []leased, answered func(verdic
 	if opened {
 		says = brokeDown
 		r.breakerChanged(BreakerOpen, err)
-	} else if r.failing.due() {
+	} else if r.failing.due(remindEvery) {
 		r.log.Error("delivery: a call of the notifier failed; its events are published again", "events", len(batch), "error", err)
 	}
 	answered(says)
@@ -149,11 +149,11 @@ func (r *relay) sift(batch []leased) (sound []leased) {
 	unreadable, batch := part(batch, func(h leased) bool { return !h.Event.Kind.Valid() })
 	deadly, sound := part(batch, func(h leased) bool { return h.Attempts > maxClaims })
 	own, sound := part(sound, func(h leased) bool { return h.Event.Kind == OwnChanged && !r.tellsOwn })
-	r.settle(unreadable, func(h leased) Settlement { return r.bury(h, "cannot be read") })
-	r.settle(own, func(h leased) Settlement {
-		return r.bury(h, "is for one user's devices, and the notifier takes no such events")
+	r.settle(unreadable, func(leased) Settlement { return bury("cannot be read") })
+	r.settle(own, func(leased) Settlement {
+		return bury("is for one user's devices, and the notifier takes no such events")
 	})
-	r.settle(deadly, func(h leased) Settlement { return r.bury(h, "claimed too often without an outcome") })
+	r.settle(deadly, func(leased) Settlement { return bury("claimed too often without an outcome") })
 	return sound
 }
 
@@ -212,7 +212,7 @@ func (r *relay) isolate(ctx context.Context, batch []leased, crash *notifierPani
 func (r *relay) refusal(h leased, err error) Settlement {
 	var permanent *permanentError
 	if errors.As(err, &permanent) || h.Attempts >= maxAttempts {
-		return r.bury(h, err.Error())
+		return bury(err.Error())
 	}
 	rest := backoff(h.Attempts)
 	var after *retryAfterError
@@ -222,12 +222,9 @@ func (r *relay) refusal(h leased, err error) Settlement {
 	return Settlement{Outcome: SettleRetry, After: rest}
 }
 
-func (r *relay) bury(h leased, reason string) Settlement {
+func bury(reason string) Settlement {
 	reason = strings.ReplaceAll(reason, "\x00", "")
-	reason = strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
-	r.log.Error("delivery: event went to the dead letters", "event", h.Event.ID, "attempts", h.Attempts, "reason", reason)
-	r.observer.Buried(context.Background(), BuriedInfo{h.Event, h.Attempts, reason})
-	return Settlement{Outcome: SettleBury, Reason: reason}
+	return Settlement{Outcome: SettleBury, Reason: strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")}
 }
 
 // release gives events back, due at once, as if they had not been claimed.
@@ -251,10 +248,18 @@ func (r *relay) settle(batch []leased, how func(leased) Settlement) {
 		}
 	}
 	var err error
-	for _, result := range r.settles.Do(context.Background(), "", items...) {
+	for i, result := range r.settles.Do(context.Background(), "", items...) {
 		err = cmp.Or(err, result.Err)
+		if s := items[i].In; result.Err == nil && s.Outcome == SettleBury {
+			r.buried(BuriedInfo{batch[i].Event, batch[i].Attempts, s.Reason})
+		}
 	}
 	r.trouble(&r.settling, err, "settling events failed; they will be published again", "events", len(batch))
+}
+
+func (r *relay) buried(b BuriedInfo) {
+	r.log.Error("delivery: event went to the dead letters", "event", b.Event.ID, "attempts", b.Attempts, "reason", b.Reason)
+	r.observer.Buried(context.Background(), b)
 }
 
 // flushSettlements settles for several publishers at once.

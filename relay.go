@@ -67,7 +67,7 @@ func newRelay(store Outbox, notifier Notifier, opts *Options) *relay {
 	}
 	r.tellsOwn = takesOwn(notifier)
 	r.watch.limit = opts.WriteTimeout
-	r.watch.looked.Store(time.Now().UnixNano())
+	r.watch.look.due(watchInterval) // nothing to look at yet
 	r.settles = coalesce.New(MaxBatch, r.term/3, nil, r.flushSettlements)
 	r.settles.Pause = r.linger
 	return r

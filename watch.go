@@ -16,20 +16,21 @@ const (
 	remindEvery   = time.Minute
 )
 
-// reminder says when to log one kind of trouble: as soon as it begins, and every minute while it
-// lasts.
+// reminder says when to do something that must not be done too often, such as to log one kind of
+// trouble. Its time is monotonic, so a clock that is set back delays nothing.
 type reminder struct {
 	mu   sync.Mutex
 	next time.Time
 }
 
-func (r *reminder) due() bool {
+// due reports whether the last time is so long ago, or over.
+func (r *reminder) due(every time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if time.Now().Before(r.next) {
 		return false
 	}
-	r.next = time.Now().Add(remindEvery)
+	r.next = time.Now().Add(every)
 	return true
 }
 
@@ -42,20 +43,20 @@ func (r *reminder) over() {
 
 // watch looks at the backlog every now and then.
 type watch struct {
-	limit  time.Duration // of a look
-	looked atomic.Int64  // when it last did, in Unix nanoseconds
-	busy   atomic.Bool   // somebody is looking
+	limit time.Duration // of a look
+	busy  atomic.Bool   // somebody is looking
 
-	old, early, blind reminder // of a long wait, events from before the clock was set back, a failing count
+	look, old, early, blind reminder // of a look, a long wait, events from before the clock was set back, a failing count
 }
 
 // due reports whether it is time to look, to one caller only, who then has to.
 func (w *watch) due() bool {
-	if time.Since(time.Unix(0, w.looked.Load())) < watchInterval || !w.busy.CompareAndSwap(false, true) {
+	if !w.busy.CompareAndSwap(false, true) {
 		return false
 	}
-	w.looked.Store(time.Now().UnixNano())
-	return true
+	due := w.look.due(watchInterval)
+	w.busy.Store(due)
+	return due
 }
 
 // trouble logs an error of the relay's, or that there is none any more.
@@ -63,7 +64,7 @@ func (r *relay) trouble(of *reminder, err error, message string, args ...any) {
 	switch {
 	case err == nil:
 		of.over()
-	case of.due():
+	case of.due(remindEvery):
 		r.log.Error("delivery: "+message, append(args, "error", err)...)
 	}
 }
@@ -83,7 +84,7 @@ func (r *relay) watchBacklog(running context.Context) {
 	}
 	if b.Ahead < setBack {
 		r.watch.early.over()
-	} else if r.watch.early.due() {
+	} else if r.watch.early.due(remindEvery) {
 		r.log.Warn("delivery: the database's clock was set back; an event whose holder died waits until it has caught up",
 			"behind", b.Ahead.Round(time.Second), "waiting", b.Waiting)
 	}
@@ -91,7 +92,7 @@ func (r *relay) watchBacklog(running context.Context) {
 		r.watch.old.over()
 		return
 	}
-	if !r.watch.old.due() {
+	if !r.watch.old.due(remindEvery) {
 		return
 	}
 	hint := "see whether the notifier's endpoint fails"
