@@ -9,6 +9,9 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
+// forever is for how long a test waits for what must come, on a machine however busy.
+const forever = 5 * time.Minute
+
 // listener is a subscription that remembers what it heard.
 type listener struct {
 	ended chan error // what Subscribe returned
@@ -76,10 +79,10 @@ func (l *listener) events() []delivery.Event {
 	return l.heard[:len(l.heard):len(l.heard)]
 }
 
-// wait waits until an event was heard, for 20 s at most.
+// wait waits until an event was heard.
 func (l *listener) wait(t *testing.T, id int64) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(forever)
 	for {
 		l.mu.Lock()
 		heard, grown := l.heard, l.grown

@@ -53,7 +53,7 @@ func (g *gateway) got() ([]*nats.Msg, <-chan struct{}) {
 // heard waits until all that the event tells has come.
 func (g *gateway) heard(t *testing.T, event delivery.Event) bool {
 	t.Helper()
-	limit := time.After(10 * time.Second)
+	limit := time.After(forever)
 	for {
 		missing := make(map[delivery.Update]bool)
 		for _, u := range event.Updates {

@@ -30,7 +30,7 @@ func TestRestartsOfTheServerLoseNothing(t *testing.T) {
 	var processes []*listener
 	var trackers []*delivery.Tracker
 	for range 3 {
-		bus := newStreamBus(t, broker.connect(), &natsadapter.BusOptions{Ping: 500 * time.Millisecond})
+		bus := newStreamBus(t, broker.connect(), nil)
 		tracker, err := delivery.New(store, delivery.NotifierFunc(bus.Publish), &delivery.Options{OpenConversations: true, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
@@ -80,10 +80,9 @@ func TestRestartsOfTheServerLoseNothing(t *testing.T) {
 	t.Logf("%d messages", want)
 }
 
-// messages waits until the listener has heard of so many messages, for 30 s at most, and returns of
-// how many it has.
+// messages waits until the listener has heard of so many messages, and returns of how many it has.
 func (l *listener) messages(want int) int {
-	limit := time.After(30 * time.Second)
+	limit := time.After(forever)
 	for {
 		l.mu.Lock()
 		heard, grown := l.heard, l.grown
@@ -112,7 +111,7 @@ func missed(t *testing.T, set func(*jetstream.StreamConfig), do func(*broker, je
 	broker := newBroker(t, nil)
 	s := addStream(t, newStream(t, broker.connect()), set)
 	link := newLink(t, broker)
-	l := listen(t, newStreamBus(t, connect(t, link.addr), &natsadapter.BusOptions{Ping: 100 * time.Millisecond}))
+	l := listen(t, newStreamBus(t, connect(t, link.addr), &natsadapter.BusOptions{Ping: time.Second}))
 	bus := newStreamBus(t, broker.connect(), nil)
 	if err := bus.Publish(t.Context(), []delivery.Event{event(1, 0)}); err != nil {
 		t.Fatal(err)
@@ -162,7 +161,7 @@ func TestASubscriberIsToldWhatTheStreamHasLost(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("Subscribe returned %v", err)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(forever):
 				t.Error("Subscribe goes on")
 			}
 		})

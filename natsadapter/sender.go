@@ -93,22 +93,39 @@ type core struct{ c *nats.Conn }
 
 func (c core) conn() *nats.Conn { return c.c }
 
-// send publishes the messages and has the server answer a ping: it reads what a connection brings
-// in order.
 func (c core) send(ctx context.Context, messages []*nats.Msg) error {
 	before := c.c.LastError()
-	for _, m := range messages {
-		if err := c.c.PublishMsg(m); err != nil {
-			return err
+	err := c.sure(ctx, func() error {
+		for _, m := range messages {
+			if err := c.c.PublishMsg(m); err != nil {
+				return err
+			}
 		}
-	}
-	if err := c.c.FlushWithContext(ctx); err != nil {
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	for _, m := range messages {
 		if err := forbidden(c.c, before, "Publish to", m.Subject); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// sure calls publish and has the server answer a ping: it reads what a connection brings in order.
+// The answer says nothing if the ping went out on another connection than what was published.
+func (c core) sure(ctx context.Context, publish func() error) error {
+	before := c.c.Stats().Reconnects
+	if err := publish(); err != nil {
+		return err
+	}
+	if err := c.c.FlushWithContext(ctx); err != nil {
+		return err
+	}
+	if c.c.Stats().Reconnects != before {
+		return errBroke
 	}
 	return nil
 }

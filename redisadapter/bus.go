@@ -25,7 +25,7 @@ type BusOptions struct {
 	Channel string
 
 	// Ping is the time between two pings of a subscription. A connection on which nothing came for
-	// three times as long counts as broken. Defaults to 5 s.
+	// three times as long counts as broken, unless Subscribe is waiting for hear. Defaults to 5 s.
 	Ping time.Duration
 }
 
@@ -125,15 +125,17 @@ func (b *Bus) subscribe(ctx context.Context, hear func(delivery.Event)) error {
 	}
 	hear(delivery.Event{})
 
-	var heard atomic.Bool // since the last look
+	var heard, hearing atomic.Bool // something since the last look; and now
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go b.watch(ctx, subscription, &heard, cancel)
+	go b.watch(ctx, subscription, func() bool { return heard.Swap(false) || hearing.Load() }, cancel)
 	for {
+		hearing.Store(false)
 		received, err := subscription.Receive(ctx)
 		if err != nil {
 			return cmp.Or(context.Cause(ctx), err)
 		}
+		hearing.Store(true)
 		heard.Store(true)
 		switch received := received.(type) {
 		case *redis.Pong:
@@ -161,8 +163,8 @@ func tell(ctx context.Context, payload string, hear func(delivery.Event)) error 
 	return nil
 }
 
-// watch pings a subscription, and closes it if nothing comes.
-func (b *Bus) watch(ctx context.Context, subscription *redis.PubSub, heard *atomic.Bool, cancel context.CancelCauseFunc) {
+// watch pings a subscription, and closes it if it is not alive at any of four looks in a row.
+func (b *Bus) watch(ctx context.Context, subscription *redis.PubSub, alive func() bool, cancel context.CancelCauseFunc) {
 	ticker := time.NewTicker(b.opts.Ping)
 	defer ticker.Stop()
 	for silent := 0; ; {
@@ -171,7 +173,7 @@ func (b *Bus) watch(ctx context.Context, subscription *redis.PubSub, heard *atom
 			return
 		case <-ticker.C:
 		}
-		if heard.Swap(false) {
+		if alive() {
 			silent = 0
 		} else if silent++; silent > 3 {
 			cancel(errSilent)

@@ -27,6 +27,7 @@ type channelBus struct {
 	*redisadapter.Bus
 	client *redis.Client
 	begun  chan struct{}
+	sent   chan struct{} // closed when the subscriber is to read on from its first message
 
 	mu       sync.Mutex
 	versions []int64 // that it heard
@@ -54,9 +55,12 @@ func (b *channelBus) Subscribe(ctx context.Context, hear func(delivery.Event)) e
 				b.mu.Unlock()
 				hear(event)
 			}
-			time.Sleep(5 * time.Millisecond)
 		case <-ctx.Done():
 			return nil
+		}
+		select {
+		case <-b.sent:
+		case <-ctx.Done():
 		}
 	}
 }
@@ -79,7 +83,7 @@ func (b *channelBus) holes() (missing, heard int, last int64) {
 // and the clients of the streams have everything all the same.
 func TestClientsCatchUpWithWhatGoRedisLosesFromTheMiddle(t *testing.T) {
 	server := redisserver.Start(t)
-	bus := &channelBus{Bus: redisadapter.NewBus(newClient(t, server), nil), client: newClient(t, server), begun: make(chan struct{})}
+	bus := &channelBus{Bus: redisadapter.NewBus(newClient(t, server), nil), client: newClient(t, server), begun: make(chan struct{}), sent: make(chan struct{})}
 	tracker, err := delivery.New(memstore.New(), delivery.NotifierFunc(bus.Publish), &delivery.Options{OpenConversations: true})
 	if err != nil {
 		t.Fatal(err)
@@ -124,12 +128,25 @@ func TestClientsCatchUpWithWhatGoRedisLosesFromTheMiddle(t *testing.T) {
 	for i := range messages {
 		send(fmt.Sprint("m", i))
 	}
-	// The next event, once the subscriber has time again, shows that something is missing before
-	// it.
-	later := time.AfterFunc(2*time.Second, func() { send("the next") })
-	defer later.Stop()
+	// The next event that comes once the subscriber reads again shows that something is missing
+	// before it.
+	close(bus.sent)
 	told := make(map[string]bool)
-	time.AfterFunc(30*time.Second, func() { response.Body.Close() })
+	all := make(chan struct{})
+	var next sync.WaitGroup
+	next.Go(func() {
+		for i := 0; ; i++ {
+			send(fmt.Sprint("next ", i))
+			select {
+			case <-all:
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	})
+	defer next.Wait()
+	defer close(all)
+	defer time.AfterFunc(forever, func() { response.Body.Close() }).Stop()
 	for len(told) < messages && lines.Scan() {
 		data, ok := strings.CutPrefix(lines.Text(), "data: ")
 		if !ok {

@@ -58,7 +58,7 @@ func newGateway(t *testing.T, server *redisserver.Server, pattern string) *gatew
 // heard waits until all that the event tells has come.
 func (g *gateway) heard(t *testing.T, event delivery.Event) bool {
 	t.Helper()
-	limit := time.After(10 * time.Second)
+	limit := time.After(forever)
 	for {
 		missing := make(map[delivery.Update]bool)
 		for _, u := range event.Updates {
