@@ -14,6 +14,15 @@ import (
 // do, one line for each kind of fault.
 func (p *tab) axe() []string {
 	p.t.Helper()
+	if !eval[bool](p, `'axe' in window`) {
+		p.loadAxe()
+	}
+	return eval[[]string](p, `axe.run(document, {resultTypes: ['violations']}).then((result) => result.violations.map((v) =>
+		v.id + ': ' + v.nodes.map((n) => n.target.join(' ') + ' ' + n.any.map((a) => a.message).join(' ')).join(' | ')))`)
+}
+
+func (p *tab) loadAxe() {
+	p.t.Helper()
 	pusherJS(p.t, "web/pusher.min.js") // which installs what is missing
 	script, err := os.ReadFile(filepath.Join(root(p.t), "internal", "integration", "js", "node_modules", "axe-core", "axe.min.js"))
 	if err != nil {
@@ -22,8 +31,18 @@ func (p *tab) axe() []string {
 	if _, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](string(script)+";\ntrue")); err != nil {
 		p.t.Fatal(err)
 	}
-	return eval[[]string](p, `axe.run(document, {resultTypes: ['violations']}).then((result) => result.violations.map((v) =>
-		v.id + ': ' + v.nodes.map((n) => n.target.join(' ') + ' ' + n.any.map((a) => a.message).join(' ')).join(' | ')))`)
+}
+
+// accessible looks at a page with axe, and at its width.
+func (p *tab) accessible(stage string) {
+	p.t.Helper()
+	for _, fault := range p.axe() {
+		p.t.Errorf("%s: %s", stage, fault)
+	}
+	if !eval[bool](p, `document.documentElement.scrollWidth <= innerWidth`) {
+		p.t.Errorf("%s: the page is wider than the screen", stage)
+	}
+	p.shoot(stage)
 }
 
 // media has a page shown in colours or on a screen of another kind.
@@ -66,16 +85,7 @@ func TestPagesForEverybody(t *testing.T) {
 
 	alice.wait(`document.querySelectorAll('.seen .avatar').length === 3`)
 
-	look := func(stage string) {
-		t.Helper()
-		for _, fault := range alice.axe() {
-			t.Errorf("%s: %s", stage, fault)
-		}
-		if !eval[bool](alice, `document.documentElement.scrollWidth <= innerWidth`) {
-			t.Errorf("%s: the page is wider than the screen", stage)
-		}
-		alice.shoot(stage)
-	}
+	look := alice.accessible
 	for _, colours := range [][]string{{"light"}, {"dark", "prefers-color-scheme", "dark"}, {"forced colours", "forced-colors", "active"}} {
 		alice.media(colours[1:]...)
 		alice.size(1100, 760)

@@ -20,18 +20,10 @@ import (
 	"github.com/msgdelivery/delivery/memstore"
 )
 
-// TestInspector clicks through the pages for operators, in light and dark, on wide and narrow
-// screens, and mends a dead letter there.
+// TestInspector clicks through the pages for operators and mends a dead letter there. Each page is
+// looked at in light and dark, on wide and narrow screens.
 func TestInspector(t *testing.T) {
 	t.Parallel()
-	for _, theme := range []string{"light", "dark"} {
-		for _, width := range []int64{1100, 320} {
-			t.Run(fmt.Sprint(theme, " ", width), func(t *testing.T) { inspect(t, theme, width) })
-		}
-	}
-}
-
-func inspect(t *testing.T, theme string, width int64) {
 	var mended atomic.Bool
 	long := "tenant-7/projects/" + strings.Repeat("very-", 12) + "long"
 	refusing := delivery.NotifierFunc(func(_ context.Context, events []delivery.Event) error {
@@ -81,22 +73,21 @@ func inspect(t *testing.T, theme string, width int64) {
 	defer server.Close()
 	p := newUser(t, "operator").newTab(server.URL)
 	p.pardon("404") // of a message that is not there
-	p.media("prefers-color-scheme", theme)
 	p.visit(server.URL + "/ops/delivery")
-	p.size(width, 760)
+	p.size(1100, 760)
 	at := func(heading string) {
 		t.Helper()
 		p.wait(`document.readyState === 'complete' && document.querySelector('h1')?.textContent === %s`, heading)
-		for _, fault := range p.axe() {
-			t.Errorf("%s: %s", heading, fault)
-		}
-		if !eval[bool](p, `document.documentElement.scrollWidth <= innerWidth`) {
-			t.Errorf("%s: the page is wider than the screen", heading)
-		}
 		if !eval[bool](p, `document.styleSheets[0].cssRules.length > 10 && document.querySelector('.brand img').naturalWidth > 0`) {
 			t.Errorf("%s: the page has no style or no icon", heading)
 		}
-		p.shoot(heading)
+		for _, theme := range []string{"dark", "light"} {
+			p.media("prefers-color-scheme", theme)
+			p.accessible(heading + " " + theme)
+		}
+		p.size(320, 760)
+		p.accessible(heading + " 320")
+		p.size(1100, 760)
 	}
 	has := func(text string) {
 		t.Helper()
