@@ -13,11 +13,11 @@
 //	name                          kind              unit       labels
 //	delivery.sends                counter           {message}  delivery.result, delivery.in_tx
 //	delivery.marks                counter           {mark}     delivery.result, delivery.in_tx, delivery.status, delivery.up_to
-//	delivery.receipts             counter           {receipt}  delivery.status
+//	delivery.receipts             counter           {receipt}  delivery.in_tx, delivery.status
 //	delivery.failures             counter           {receipt}  delivery.result
 //	delivery.deletions            counter           {message}  delivery.result, delivery.in_tx
-//	delivery.time_to_delivered    histogram         s
-//	delivery.time_to_read         histogram         s
+//	delivery.time_to_delivered    histogram         s          delivery.in_tx
+//	delivery.time_to_read         histogram         s          delivery.in_tx
 //	delivery.batch.size           histogram         {item}     delivery.batch, delivery.result
 //	delivery.batch.duration       histogram         s          delivery.batch, delivery.result
 //	delivery.notify.duration      histogram         s          delivery.result
@@ -38,6 +38,9 @@
 // others see that the message was delivered. delivery.time_to_delivered and delivery.time_to_read
 // are measured for single marks, from the sending of a message to the step of a recipient, and not
 // for up-to marks.
+//
+// delivery.in_tx is true for what was done in a transaction of the caller's. It is counted when the
+// call returns, and thus also if the transaction is rolled back, or run again after a conflict.
 //
 // The gauges are read from the tracker by [Telemetry.Watch], with one call of
 // [delivery.Tracker.Backlog] at each collection. The outbox is shared by all processes, so take the

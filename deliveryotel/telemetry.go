@@ -85,16 +85,17 @@ func (t *Telemetry) marked(ctx context.Context, m delivery.MarkedInfo) {
 	if m.Changed == 0 || m.Private {
 		return
 	}
-	t.receipts.Add(ctx, int64(m.Changed), labels{status: m.Status.String()}.set())
+	inTx := labels{inTx: yes(m.InTx)}.set()
+	t.receipts.Add(ctx, int64(m.Changed), labels{status: m.Status.String(), inTx: yes(m.InTx)}.set())
 	if m.UpTo {
 		return
 	}
 	r := m.Receipt
 	if r.Status == delivery.Delivered || r.DeliveredAt.Equal(r.ReadAt) { // reached in this step
-		t.timeToDelivered.Record(ctx, r.DeliveredAt.Sub(m.SentAt).Seconds())
+		t.timeToDelivered.Record(ctx, r.DeliveredAt.Sub(m.SentAt).Seconds(), inTx)
 	}
 	if r.Status == delivery.Read {
-		t.timeToRead.Record(ctx, r.ReadAt.Sub(m.SentAt).Seconds())
+		t.timeToRead.Record(ctx, r.ReadAt.Sub(m.SentAt).Seconds(), inTx)
 	}
 }
 

@@ -201,11 +201,11 @@ var pinned = []string{
 	"delivery.outbox.ahead gauge s ",
 	"delivery.outbox.dead gauge {event} ",
 	"delivery.outbox.waiting gauge {event} ",
-	"delivery.receipts counter {receipt} delivery.status",
+	"delivery.receipts counter {receipt} delivery.in_tx,delivery.status",
 	"delivery.relay.running gauge {relay} ",
 	"delivery.sends counter {message} delivery.in_tx,delivery.result",
-	"delivery.time_to_delivered histogram s ",
-	"delivery.time_to_read histogram s ",
+	"delivery.time_to_delivered histogram s delivery.in_tx",
+	"delivery.time_to_read histogram s delivery.in_tx",
 }
 
 // pinnedConventions are those that the conventions add.

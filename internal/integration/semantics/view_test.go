@@ -3,6 +3,7 @@ package semantics
 import (
 	"fmt"
 	"strings"
+	"testing"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -98,7 +99,7 @@ func change(before, after map[string]string, messages []string) string {
 		case was != is:
 			text = is
 		}
-		if isCounts != wasCounts && isCounts != "" && isCounts != "0 delivered, 0 read" {
+		if isCounts != wasCounts && isCounts != "" && (was != "" || isCounts != "0 delivered, 0 read") {
 			text = strings.TrimPrefix(text+"; "+isCounts, "; ")
 		}
 		if len(messages) > 1 {
@@ -119,4 +120,11 @@ func changes(before, after map[string]string, messages []string, wasBadge, isBad
 		return text
 	}
 	return strings.TrimPrefix(text+"<br>"+isBadge, none+"<br>")
+}
+
+func TestCountsThatFallToZeroAreAChange(t *testing.T) {
+	before, after := map[string]string{"m": "read; 1 delivered, 1 read"}, map[string]string{"m": "read (expired); 0 delivered, 0 read", "new": none + "; 0 delivered, 0 read"}
+	if got, want := change(before, after, []string{"m", "new"}), "m read (expired); 0 delivered, 0 read<br>new "+none; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
