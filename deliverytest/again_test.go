@@ -34,6 +34,13 @@ func TestBrokenHandlesFailByName(t *testing.T) {
 			func(store delivery.Store) delivery.Store {
 				return &broken{Store: store, page: func(page *delivery.Page) { page.Epoch++ }}
 			}},
+		{"what a user alone knows is of the process", []string{there, seen}, nil,
+			func(store delivery.Store) delivery.Store {
+				return &broken{Store: store, unread: func(unread []delivery.Unread) { unread[0].Place = delivery.Place{} }}
+			}},
+		{"its places are of one handle", []string{races},
+			func(sound delivery.Store) delivery.Store { return &hasty{Store: sound} },
+			func(store delivery.Store) delivery.Store { return &hasty{Store: store.(*hasty).Store, locks: true} }},
 		{"it forgets its leases", []string{lease, seen, races},
 			func(sound delivery.Store) delivery.Store { return &victim{Store: sound} },
 			func(store delivery.Store) delivery.Store { return &poaching{store} }},

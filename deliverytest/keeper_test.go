@@ -24,6 +24,7 @@ type careless struct {
 	compacted  func()
 	erase      func(string) string
 	verified   func(*delivery.Verification)
+	verifies   func()
 	eraseLimit func(int) int
 }
 
@@ -73,6 +74,9 @@ func (c *careless) Erase(ctx context.Context, user string, limit int) (delivery.
 func (c *careless) Verify(ctx context.Context, conversation string, after int64, limit int) (delivery.Verification, error) {
 	v, err := c.Store.(delivery.Keeper).Verify(ctx, conversation, after, limit)
 	apply(c.verified, &v)
+	if c.verifies != nil {
+		c.verifies()
+	}
 	return v, err
 }
 
@@ -294,6 +298,11 @@ var lapses = []lapse{
 	}},
 	{"it sees drift where there is none", []string{"sound counters", "counters of messages with untracked"}, func(c *careless) {
 		c.verified = func(v *delivery.Verification) { v.Drifts = make([]delivery.Drift, v.Messages/3) }
+	}},
+	{"it takes a version to verify", []string{"sound counters"}, func(c *careless) {
+		taken := int64(0)
+		c.verifies = func() { taken++ }
+		c.page = func(p *delivery.Page) { p.Version += taken }
 	}},
 	{"it verifies one page alone", []string{"messages are verified"}, func(c *careless) {
 		c.verified = func(v *delivery.Verification) { v.More = false }

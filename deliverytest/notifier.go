@@ -6,9 +6,9 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Endpoint is a notifier under test, and the means to watch and disturb the other side. The events of
-// the tests are of the conversations "conversation 0", "conversation 1" and "conversation 2". If the
-// Notifier is a [delivery.OwnNotifier] that takes events for one user, there are some for "bob", too.
+// Endpoint is a notifier under test, and the means to watch and disturb the other side. The events
+// of the tests are of the conversations "conversation 0", "conversation 1" and "conversation 2". If
+// the Notifier takes events for one user ([delivery.OwnNotifier]), there is one for "bob", too.
 type Endpoint struct {
 	// Notifier is the one under test.
 	Notifier delivery.Notifier

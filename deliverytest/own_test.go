@@ -2,7 +2,10 @@ package deliverytest
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 )
@@ -40,6 +43,12 @@ var ownBreakages = []breakage{
 			}
 			return s
 		}},
+	{"it takes no lock for a user's place",
+		[]string{"whatever changes that a user alone may know race"},
+		func(sound delivery.Store) delivery.Store { return &hasty{Store: sound} }},
+	{"its claims pass over events of transactions that commit late",
+		[]string{"whoever claims while others write"},
+		func(sound delivery.Store) delivery.Store { return &watermark{Store: sound} }},
 	{"its up-to marks begin after what was dismissed",
 		[]string{"what a user dismisses counts as unread no more"},
 		func(sound delivery.Store) delivery.Store {
@@ -89,6 +98,61 @@ var ownLapses = []lapse{
 			}
 		}
 	}},
+}
+
+// hasty reads the revision of a user's place, and writes it back later.
+type hasty struct {
+	delivery.Store
+	locks bool
+	mu    sync.Mutex
+	rev   int64
+}
+
+func (s *hasty) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease delivery.Lease) ([]delivery.MarkedOwn, []delivery.Claimed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rev := s.rev
+	if !s.locks {
+		s.mu.Unlock()
+		<-time.After(100 * time.Microsecond)
+		s.mu.Lock()
+	}
+	marked, claimed, err := s.Store.AdvanceOwn(ctx, marks, lease)
+	for i := range marked {
+		if marked[i].Changed {
+			s.rev = rev + 1
+			marked[i].Place.Rev = s.rev
+		}
+	}
+	return marked, claimed, err
+}
+
+// watermark claims no event whose number is below one that it has claimed. The events of a send are
+// there some time after they got their numbers.
+type watermark struct {
+	delivery.Store
+	mu   sync.Mutex
+	high int64
+}
+
+func (s *watermark) Create(ctx context.Context, messages []delivery.NewMessage, _ delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+	created, claimed, err := s.Store.Create(ctx, messages, lease(long))
+	for _, c := range claimed {
+		<-time.After(rand.N(200 * time.Microsecond))
+		s.Settle(ctx, []delivery.Settlement{settlement(c, delivery.SettleRelease)})
+	}
+	return created, nil, err
+}
+
+func (s *watermark) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	claimed, err := s.Store.Claim(ctx, limit, lease)
+	return slices.DeleteFunc(byID(claimed), func(c delivery.Claimed) bool {
+		passed := c.Event.ID < s.high
+		s.high = max(s.high, c.Event.ID)
+		return passed
+	}), err
 }
 
 // remarking is a broken store that remembers the marks that a user alone may know.

@@ -16,6 +16,9 @@ var reopenCases = []storeCase{
 		p.bury("too large")
 		p.mark(read("m2", "bob", minute(1)))
 		p.markUpTo(upTo("m3", delivery.Delivered))
+		p.ownMark(telling(private("m5", "bob", delivery.Read)))
+		p.ownMark(privateUpTo("m1", "bob", delivery.Read))
+		p.ownMark(flag("m4", "bob"))
 		before := p.state()
 		p.store = p.again()
 		p.same("what is stored", p.state(), before)
@@ -24,6 +27,8 @@ var reopenCases = []storeCase{
 		p.same("what is created again", p.create(m2)[0].Existed, true)
 		p.same("what is created next", p.create(m6), []delivery.Created{asCreated(m6, before.Version+1)})
 		p.same("what an up-to mark still finds", p.markUpTo(upTo("m6", delivery.Delivered)).Changed, 3)
+		p.same("what is left of a private mark", p.ownMark(private("m5", "bob", delivery.Delivered)).Status, delivery.Read)
+		p.same("the place after a further change", p.ownMark(dismiss("m6", "bob")).Place, delivery.Place{Rev: 4, Delivered: before.Version + 1, Badge: before.Version + 1})
 	}},
 	{"a lease outlasts the handle that took it", func(p *probe) {
 		p.create(open("c", "m1", "alice"))
@@ -45,6 +50,10 @@ var secondCases = []storeCase{
 			p.five,
 			func() { p.mark(read("m2", "bob", minute(1))) },
 			func() { p.markUpTo(upTo("m3", delivery.Delivered)) },
+			func() { p.ownMark(telling(private("m5", "bob", delivery.Read))) },
+			func() { p.ownMark(privateUpTo("m1", "bob", delivery.Read)) },
+			func() { p.ownMark(flag("m4", "bob")) },
+			func() { p.ownMark(dismiss("m2", "bob")) },
 			func() { p.bury("too large") },
 			func() { held = p.claim(100) },
 			func() { p.same("the events that another handle holds", p.claim(100), []delivery.Claimed{}) },
@@ -57,9 +66,10 @@ var secondCases = []storeCase{
 			p.same("what the other handle sees", p.state(), state)
 		}
 	}},
-	{"whatever races through two handles, each receipt takes each step once, and no event is held twice", func(p *probe) {
+	{"whatever races through two handles, each receipt and each user's place takes each step once, and no event is held twice", func(p *probe) {
 		const workers, calls = 16, 8
 		handles := [2]delivery.Store{p.store, p.again()}
+		p.changesOfOneUser(handles)
 		p.create(open("c", "m", "alice"))
 		var mu sync.Mutex
 		steps, held := map[string]int{}, map[int64]int64{} // by user and status; the lease by event
@@ -110,6 +120,7 @@ type state struct {
 	Version  int64
 	Epoch    int64
 	Receipts []delivery.Receipt
+	ForBob   []delivery.Message
 	Unread   []delivery.Unread
 	Outbox   delivery.Backlog
 	Dead     []delivery.DeadLetter
@@ -124,6 +135,7 @@ func (p *probe) state() (s state) {
 		ids[i] = m.ID
 	}
 	s.Receipts = p.receipts(ids...)
+	s.ForBob = p.list(delivery.List{Conversation: "c", Limit: 100, Viewer: "bob"}).Messages
 	var err error
 	s.Unread, err = p.store.Unread(p.ctx, "bob", []string{"c"}, 100)
 	p.must("Unread", err)

@@ -194,7 +194,7 @@ var ownCases = []storeCase{
 		p.drain()
 		p.ownMark(private("m5", "bob", delivery.Read))
 		p.same("events of what is not to be told", len(p.drain()), 0)
-		tell := func(m delivery.OwnMark) delivery.OwnMark { m.Tell, m.Socket = true, "1.1"; return m }
+		tell := func(m delivery.OwnMark) delivery.OwnMark { m.Socket = "1.1"; return telling(m) }
 		p.ownMarks(tell(private("m1", "bob", delivery.Read)), tell(private("n1", "bob", delivery.Delivered)), tell(private("m5", "bob", delivery.Read)), tell(private("m2", "bob", delivery.Read)))
 		p.ownMark(tell(flag("m4", "bob")))
 		p.ownMark(tell(flag("m4", "bob")))
@@ -213,10 +213,8 @@ var ownCases = []storeCase{
 	{"events for the user alone are born under the lease", func(p *probe) {
 		p.five()
 		p.drain()
-		mark := dismiss("m3", "bob")
-		mark.Tell = true
 		l := lease(long)
-		_, claimed, err := p.store.AdvanceOwn(p.ctx, []delivery.OwnMark{mark}, l)
+		_, claimed, err := p.store.AdvanceOwn(p.ctx, []delivery.OwnMark{telling(dismiss("m3", "bob"))}, l)
 		p.must("AdvanceOwn", err)
 		if len(claimed) != 1 || claimed[0].Lease != l.Token || claimed[0].Attempts != 1 || claimed[0].Event.ID == 0 || claimed[0].Event.User != "bob" {
 			p.Fatalf("AdvanceOwn returned %+v", claimed)
@@ -241,6 +239,12 @@ func dismiss(message, user string) delivery.OwnMark {
 
 func flag(message, user string) delivery.OwnMark {
 	return delivery.OwnMark{Act: delivery.OwnFlagged, Message: message, User: user}
+}
+
+// telling is the mark, of which the user's devices are told.
+func telling(mark delivery.OwnMark) delivery.OwnMark {
+	mark.Tell = true
+	return mark
 }
 
 // ownMarks applies marks of one user whose events are due at once.

@@ -130,6 +130,40 @@ var raceCases = []storeCase{
 			p.same("the number of sends told that theirs is new", news, 1)
 		}
 	}},
+	{"whatever changes that a user alone may know race, none is lost, and each has a revision of its own", func(p *probe) {
+		p.changesOfOneUser([2]delivery.Store{p.store, p.store})
+	}},
+	{"whoever claims while others write misses no event", func(p *probe) {
+		const writers, claimers, each = 8, 2, 10
+		var mu sync.Mutex
+		writing := writers
+		for _, c := range []string{"c", "d", "e", "f"} {
+			p.create(open(c, "in "+c, "alice"))
+		}
+		p.together(writers+claimers, func(worker int) error {
+			if worker < writers {
+				defer func() { mu.Lock(); defer mu.Unlock(); writing-- }()
+				for i := range each {
+					m := open([]string{"c", "d", "e", "f"}[worker%4], fmt.Sprint(worker, "/", i), "alice")
+					if _, err := create(p.ctx, p.store, []delivery.NewMessage{m}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			for more := true; more; {
+				claimed, err := p.store.Claim(p.ctx, 10, lease(long))
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				p.saw(claimed)
+				more = writing > 0 || len(claimed) > 0
+				mu.Unlock()
+			}
+			return nil
+		})
+	}},
 	{"who reads changes by version misses none, whatever is written meanwhile", func(p *probe) {
 		const writers, readers, each = 8, 4, 12
 		var messages []delivery.NewMessage
@@ -242,8 +276,18 @@ var raceCases = []storeCase{
 	{"a call that ctx cuts short has changed nothing, or says that nobody knows", func(p *probe) {
 		errs := make([]error, 60)
 		p.create(open("c", "m", "alice"))
+		whole := time.Second // that a call takes if nothing cuts it short
+		for i := range 3 {
+			began := time.Now()
+			p.mark(admitted(delivered("m", fmt.Sprint("before ", i), noon)))
+			whole = min(whole, time.Since(began))
+		}
 		for i := range errs {
-			ctx, cancel := context.WithTimeout(p.ctx, time.Duration(i*i)*time.Microsecond)
+			limit := time.Duration(i*i) * time.Microsecond
+			if i%2 == 1 {
+				limit = 2 * whole * time.Duration(i) / time.Duration(len(errs))
+			}
+			ctx, cancel := context.WithTimeout(p.ctx, limit)
 			var marked []delivery.Marked
 			marked, _, errs[i] = p.store.Advance(ctx, []delivery.Mark{admitted(delivered("m", fmt.Sprint("user ", i), noon))}, delivery.Lease{})
 			if errs[i] == nil && len(marked) == 1 && marked[0].Blocked { // by the call before, which nobody waited for
@@ -314,4 +358,47 @@ var raceCases = []storeCase{
 			}
 		}
 	}},
+}
+
+// changesOfOneUser has one user's devices change at once, through two handles, what the user alone
+// may know of a conversation of its own.
+func (p *probe) changesOfOneUser(handles [2]delivery.Store) {
+	p.Helper()
+	const workers, dismissed = 16, 8
+	for i := range workers {
+		p.create(frozen("own", fmt.Sprint("own", i), "alice", "bob"))
+	}
+	var mu sync.Mutex
+	revisions := map[int64]bool{}
+	p.together(workers, func(worker int) error {
+		id := fmt.Sprint("own", worker)
+		marks := []delivery.OwnMark{private(id, "bob", delivery.Delivered), private(id, "bob", delivery.Read)}
+		if worker < dismissed {
+			marks = []delivery.OwnMark{privateUpTo(id, "bob", delivery.Delivered), dismiss(id, "bob")}
+		}
+		for _, mark := range marks {
+			mark.Conversation = "own"
+			marked, _, err := handles[worker%2].AdvanceOwn(p.ctx, []delivery.OwnMark{mark}, delivery.Lease{})
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			if rev := marked[0].Place.Rev; marked[0].Changed && revisions[rev] {
+				err = fmt.Errorf("two changes were told that they have revision %d", rev)
+			} else if marked[0].Changed {
+				revisions[rev] = true
+			}
+			mu.Unlock()
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, handle := range handles {
+		all, err := handle.Unread(p.ctx, "bob", []string{"own"}, 100)
+		p.must("Unread", err)
+		p.fields("what is unread", "Count Place", []any{all[0].Count, all[0].Place},
+			[]any{0, delivery.Place{Rev: int64(len(revisions)), Delivered: dismissed, Badge: dismissed}})
+	}
 }

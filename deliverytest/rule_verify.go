@@ -13,10 +13,11 @@ var verifyCases = []storeCase{
 		p.mark(read("m2", "bob", noon), delivered("m3", "bob", noon), admitted(read("m6", "bob", noon)), admitted(delivered("m6", "dan", noon)), read("m7", "carol", noon))
 		p.markUpTo(upTo("m4", delivery.Delivered))
 		p.delete("m1", "m6")
+		version := p.version("c")
 		v := p.verify("c", 0, 100)
 		p.same("Verify", v, delivery.Verification{Messages: 8, Last: v.Last})
 		p.same("Verify of no conversation", p.verify("d", 0, 100), delivery.Verification{})
-		p.same("the version", p.version("c"), p.list(delivery.List{Conversation: "c", Limit: 1}).Version)
+		p.same("the version", p.version("c"), version)
 	}},
 	{"messages are verified in pages", func(p *probe) {
 		p.five()
