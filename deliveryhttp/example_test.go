@@ -91,8 +91,8 @@ func Example_someRoutes() {
 	mux := http.NewServeMux()
 	routes := http.StripPrefix("/api", api)
 	for _, pattern := range []string{
-		"GET /api/messages", "GET /api/changes", "GET /api/unread", "GET /api/receipts",
-		"POST /api/marks", "POST /api/marks/batch", "POST /api/marks/up-to",
+		"GET /api/messages", "GET /api/changes", "GET /api/unread", "GET /api/receipts", "POST /api/messages/delete",
+		"POST /api/marks", "POST /api/marks/batch", "POST /api/marks/up-to", "POST /api/unread", "POST /api/dismiss",
 	} {
 		mux.Handle(pattern, routes)
 	}

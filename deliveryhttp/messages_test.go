@@ -111,6 +111,8 @@ func TestSend(t *testing.T) {
 			{"the directory is asked for what is invalid", nil, delivery.Audience{}, &delivery.InvalidError{Field: "conversation", Reason: "is empty"}, 500, "internal"},
 			{"the directory refuses", nil, delivery.Audience{}, delivery.ErrForbidden, 403, "forbidden"},
 			{"the directory says what is no user", nil, delivery.Audience{Recipients: []string{""}}, nil, 500, "internal"},
+			{"the directory lets nobody hide what they read", nil, delivery.Audience{Recipients: []string{"bob"}, HideRead: []string{""}}, nil, 500, "internal"},
+			{"the directory says that no user is untracked", nil, delivery.Audience{Recipients: []string{"bob"}, Untracked: []string{""}}, nil, 500, "internal"},
 			{"the directory says nothing", nil, delivery.Audience{}, nil, 500, "internal"},
 			{"the directory counts wrong", nil, delivery.Audience{Recipients: []string{"bob"}, Quorum: -1}, nil, 500, "internal"},
 		} {

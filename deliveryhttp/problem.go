@@ -74,7 +74,7 @@ func faultOf(err error) *delivery.InvalidError {
 		return nil
 	}
 	switch fault.Field {
-	case "user", "sender", "viewer", "audience", "recipients", "roster", "quorum", "hide": // these are the app's
+	case "user", "sender", "viewer", "audience", "recipients", "untracked", "hide_read", "roster", "quorum", "hide": // these are the app's
 		return nil
 	}
 	return fault

@@ -17,12 +17,18 @@ pids=()
 trap 'trap - EXIT; kill "${pids[@]}" 2>/dev/null || true; wait; rm -rf "$dir"' EXIT
 trap 'exit 0' INT TERM
 
+# all_run ends the script if one of the programs has ended.
+all_run() {
+	for pid in "${pids[@]}"; do kill -0 "$pid" || exit 1; done
+}
+
 # until_open PORT waits until something listens there, or one of the programs has ended.
 until_open() {
 	until (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; do
-		kill -0 "${pids[@]}" || exit 1
+		all_run
 		sleep 0.05
 	done
+	all_run # and not something else that listens there
 }
 
 go build -o "$dir/chat" ./examples/chat

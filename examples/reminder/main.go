@@ -71,11 +71,15 @@ func run(ctx context.Context) error {
 	return nil
 }
 
+// batch is how many mails are sent under one lease. Even if each takes as long as the server's
+// patience lasts, they take less than half of the lease, so nobody gets two.
+const batch = 10
+
 // remind mails everybody who is overdue now. If a mail fails, its recipient comes again after the
 // rule's lease. The others wait no longer for it than the server's patience.
 func remind(ctx context.Context, tracker *delivery.Tracker, server mailServer) (mails int, err error) {
 	for {
-		due, err := tracker.Overdue(ctx, rule, 50)
+		due, err := tracker.Overdue(ctx, rule, batch)
 		if err != nil || len(due) == 0 {
 			return mails, err
 		}

@@ -129,7 +129,7 @@ func (s *server) signedIn(next func(w http.ResponseWriter, r *http.Request, user
 			fail(w, err)
 			return
 		}
-		if err := r.ParseForm(); err != nil {
+		if err := readForm(r); err != nil {
 			fail(w, badForm{err})
 			return
 		}
@@ -137,7 +137,22 @@ func (s *server) signedIn(next func(w http.ResponseWriter, r *http.Request, user
 	}
 }
 
+// readForm reads a form of either kind.
+func readForm(r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return err
+	}
+	if err := r.ParseMultipartForm(delivery.MaxBody); !errors.Is(err, http.ErrNotMultipart) {
+		return err
+	}
+	return nil
+}
+
 func (s *server) send(w http.ResponseWriter, r *http.Request, user string) {
+	if !r.PostForm.Has("message") { // nor in JSON
+		fail(w, badForm{errors.New("tutorial: message is missing")})
+		return
+	}
 	body := r.PostForm.Get("message")
 	if len(body) > delivery.MaxBody {
 		fail(w, &http.MaxBytesError{Limit: delivery.MaxBody})
@@ -214,7 +229,7 @@ func fail(w http.ResponseWriter, err error) {
 	case errors.As(err, &tooLarge):
 		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 	case errors.As(err, &bad):
-		http.Error(w, "not a form", http.StatusBadRequest)
+		http.Error(w, "not a form, or without its field", http.StatusBadRequest)
 	case errors.As(err, &invalid):
 		http.Error(w, invalid.Field+" "+invalid.Reason, http.StatusBadRequest)
 	case errors.Is(err, delivery.ErrNotFound):

@@ -136,6 +136,29 @@ func next(t *testing.T, client *pushertest.Client) (name string, o object) {
 	return event.Name, parse[object](t, string(event.Data))
 }
 
+// TestMessagesComeInForms of either kind, and a request without one stores nothing.
+func TestMessagesComeInForms(t *testing.T) {
+	alice := newClass(t).browser(t, "alice")
+	_, before, _ := alice.get(t, "/conversations")
+	for _, c := range []struct {
+		kind, body string
+		code       int
+	}{
+		{"application/json", `{"message": "Hi"}`, http.StatusBadRequest},
+		{"application/x-www-form-urlencoded", "socket_id=1.1", http.StatusBadRequest},
+		{"multipart/form-data; boundary=b", "--b--\r\n", http.StatusBadRequest},
+		{"multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"message\"\r\n\r\nin parts\r\n--b--\r\n", http.StatusOK},
+	} {
+		r := alice.request(t, "/conversation")
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(c.body)), int64(len(c.body))
+		r.Header.Set("Content-Type", c.kind)
+		code, body, _ := alice.do(t, r)
+		if _, after, _ := alice.get(t, "/conversations"); code != c.code || (after == before) != (code != http.StatusOK) {
+			t.Errorf("%s: %d %s", c.body, code, body)
+		}
+	}
+}
+
 func TestContract(t *testing.T) {
 	c := newClass(t)
 	alice, bob, nobody := c.browser(t, "alice"), c.browser(t, "bob"), c.browser(t, "")
@@ -153,7 +176,7 @@ func TestContract(t *testing.T) {
 	})
 
 	t.Run("/login/ shows a form and refuses a wrong password, /logout/ signs out", func(t *testing.T) {
-		if code, body, _ := nobody.get(t, "/login/"); code != http.StatusOK || !strings.Contains(body, `name="username"`) || !strings.Contains(body, `name="password"`) {
+		if code, body, _ := nobody.get(t, "/login/"); code != http.StatusOK || !strings.Contains(body, `name="username"`) || !strings.Contains(body, `name="password"`) || !strings.Contains(body, `type="submit"`) {
 			t.Errorf("the form: %d %s", code, body)
 		}
 		for _, pair := range [][2]string{{"alice", "wrong"}, {"mallory", demo.Password}, {"", ""}} {
