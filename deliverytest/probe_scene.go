@@ -170,13 +170,18 @@ func (s *scene) play(when moment, others, calls []txCall) bool {
 	return !s.Failed()
 }
 
-// meanwhile makes others' calls beside a transaction, unless that has locked the whole database.
+// meanwhile makes others' calls beside a transaction, unless that has locked the whole database, as
+// it may if the store lets in one writer at a time.
 func (s *scene) meanwhile(others []txCall) (answers []any, err error) {
-	ctx, cancel := context.WithTimeout(s.ctx, 20*short)
+	limit := patience
+	if s.oneWriter {
+		limit = 20 * short
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, limit)
 	defer cancel()
 	for _, call := range others {
 		answer, err := call.do(ctx, s.store)
-		if err != nil && ctx.Err() != nil {
+		if err != nil && ctx.Err() != nil && s.oneWriter {
 			return nil, errLockedOut
 		}
 		if err != nil {

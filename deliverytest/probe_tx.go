@@ -19,6 +19,7 @@ type txProbe struct {
 
 	options   sql.TxOptions
 	conflict  func(error) bool
+	oneWriter bool
 	scenes    int
 	lockedOut map[moment]bool // at which nobody can write beside a transaction
 }
@@ -127,9 +128,43 @@ func (p *txProbe) look(inside delivery.Store, conversation, viewer string) error
 	return err
 }
 
-// briefly makes a call that may have to wait for a transaction of this test.
-func (p *txProbe) briefly(call func(ctx context.Context)) {
-	ctx, cancel := context.WithTimeout(p.ctx, 4*short)
+// patience is how long a call may take that does not wait for a transaction.
+const patience = 5 * time.Second
+
+// beside makes a call beside a transaction of this test. The call may fail only if the store lets in
+// one writer at a time: then it may have to wait for the transaction, until its ctx ends.
+func (p *txProbe) beside(what string, call func(ctx context.Context) error) {
+	p.Helper()
+	limit := patience
+	if p.oneWriter {
+		limit = 4 * short
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, limit)
 	defer cancel()
-	call(ctx)
+	if err := call(ctx); err != nil && (!p.oneWriter || ctx.Err() == nil) {
+		p.Errorf("%s beside a transaction failed: %v", what, err)
+	}
+}
+
+// keeperIn returns the store inside a transaction as a keeper, or nil if it is none.
+func (p *txProbe) keeperIn(tx delivery.DBTX) delivery.Keeper {
+	keeper, _ := p.txStore.InTx(tx).(delivery.Keeper)
+	return keeper
+}
+
+// deleteIn deletes a message inside a transaction, if the store can, and returns the number of
+// deletions.
+func (p *txProbe) deleteIn(tx delivery.DBTX, message string) int {
+	p.Helper()
+	keeper := p.keeperIn(tx)
+	if keeper == nil {
+		return 0
+	}
+	p.remember(message)
+	deleted, claimed, err := keeper.Delete(p.ctx, []delivery.Deletion{{Message: message}}, lease(long))
+	p.must("Delete", err)
+	if len(deleted) != 1 || !deleted[0].Changed || len(claimed) != 0 {
+		p.Fatalf("Delete inside a transaction returned %+v and %d claims", deleted, len(claimed))
+	}
+	return 1
 }

@@ -11,7 +11,7 @@ import (
 )
 
 var txCases = []txCase{
-	{"after a rollback there is nothing: no message, no mark, no version, no event, no reader's place", func(p *txProbe) {
+	{"after a rollback there is nothing: no message, no mark, no deletion, no version, no event, no place of a user", func(p *txProbe) {
 		p.five()
 		before, version := p.all("c")
 		p.drain()
@@ -19,7 +19,10 @@ var txCases = []txCase{
 		inside.create(frozen("c", "m6", "alice", "bob"), frozen("d", "m7", "alice", "bob"))
 		inside.mark(read("m1", "bob", noon))
 		inside.markUpTo(upTo("m6", delivery.Delivered))
+		inside.ownMark(telling(dismiss("m3", "bob")))
+		p.deleteIn(tx, "m2")
 		p.must("Rollback", tx.Rollback())
+		p.deleted = nil
 
 		after, still := p.all("c")
 		p.same("the messages", after, before)
@@ -27,6 +30,7 @@ var txCases = []txCase{
 		p.same("the new conversation", p.list(delivery.List{Conversation: "d", Limit: 1}), p.nothing(0))
 		p.same("a message created", p.load("m6", "m7"), []delivery.Message{})
 		p.same("the outbox", p.counts(), delivery.Backlog{})
+		p.same("bob's place", p.placeOf("bob"), delivery.Place{})
 
 		p.same("Create again", p.create(frozen("c", "m6", "alice", "bob")), []delivery.Created{asCreated(frozen("c", "m6", "alice", "bob"), version+1)})
 		p.same("AdvanceUpTo again", p.markUpTo(upTo("m6", delivery.Delivered)).Changed, 6)
@@ -41,43 +45,75 @@ var txCases = []txCase{
 		p.must("Advance", err)
 		upTo, three, err := inside.store.AdvanceUpTo(p.ctx, []delivery.UpTo{upTo("m6", delivery.Delivered)}, plenty, lease(long))
 		p.must("AdvanceUpTo", err)
-		p.same("the events returned under leases", []int{len(one), len(two), len(three)}, []int{0, 0, 0})
+		own, four, err := inside.store.AdvanceOwn(p.ctx, []delivery.OwnMark{telling(flag("m3", "bob"))}, lease(long))
+		p.must("AdvanceOwn", err)
+		p.same("the events returned under leases", []int{len(one), len(two), len(three), len(four)}, []int{0, 0, 0, 0})
+		deleted := p.deleteIn(tx, "m2")
 		p.must("Commit", tx.Commit())
 
 		p.same("Create", created, []delivery.Created{asCreated(frozen("c", "m6", "alice", "bob"), 6)})
 		p.same("the receipt", p.receipts("m6"), []delivery.Receipt{marked[0].Receipt})
 		p.fields("AdvanceUpTo", "Changed From To", []any{upTo[0].Changed, upTo[0].From, upTo[0].To}, []any{5, int64(8), int64(12)})
-		p.same("the version", p.version("c"), int64(12))
+		p.same("AdvanceOwn", own[0].Place.Flag, int64(3))
+		p.same("bob's place", p.placeOf("bob"), own[0].Place)
+		p.same("the version", p.version("c"), int64(12+deleted))
+		p.same("the messages", len(p.load("m1", "m2", "m3", "m4", "m5", "m6")), 6-deleted)
 		events := p.claim(10)
-		p.same("the number of events due", len(events), 3)
+		p.same("the number of events due", len(events), 4+deleted)
 		for _, c := range events {
 			p.same("the attempts", c.Attempts, 1)
 		}
 	}},
-	{"nobody sees a change or its event before the commit", func(p *txProbe) {
-		p.create(frozen("c", "m", "alice", "bob"))
+	{"nobody sees a change or its event before the commit, and the event is claimed after it, whatever was claimed before", func(p *txProbe) {
+		p.create(frozen("c", "m", "alice", "bob"), frozen("c", "n", "alice", "bob"), open("d", "o", "alice"))
 		p.drain()
 		tx, inside := p.begin()
 		inside.mark(delivered("m", "bob", noon))
-		// Outside, a call may also wait for the transaction, until its ctx ends.
-		p.briefly(func(ctx context.Context) {
-			if claimed, err := p.store.Claim(ctx, 10, lease(long)); err == nil {
-				p.same("the events due before the commit", claimed, []delivery.Claimed{})
-			}
+		inside.ownMark(telling(private("m", "bob", delivery.Read)))
+		deleted := p.deleteIn(tx, "n")
+		p.beside("Claim", func(ctx context.Context) error {
+			claimed, err := p.store.Claim(ctx, 10, lease(long))
+			p.same("the events due before the commit", claimed, []delivery.Claimed{})
+			return err
 		})
-		p.briefly(func(ctx context.Context) {
-			if page, err := p.store.List(ctx, delivery.List{Conversation: "c", Limit: 10}); err == nil {
-				p.same("the version before the commit", page.Version, int64(1))
+		p.beside("List", func(ctx context.Context) error {
+			page, err := p.store.List(ctx, delivery.List{Conversation: "c", Limit: 10, Viewer: "bob"})
+			if err == nil {
+				p.same("the messages before the commit", ids(page), "m n")
+				p.same("the version before the commit", page.Version, int64(2))
+				p.same("what bob knows before the commit", page.Messages[0].Own.Status, delivery.Sent)
 			}
+			return err
 		})
-		p.briefly(func(ctx context.Context) {
-			if backlog, err := p.store.Backlog(ctx); err == nil {
+		p.beside("Unread", func(ctx context.Context) error {
+			unread, err := p.store.Unread(ctx, "bob", []string{"c"}, 10)
+			if err == nil {
+				p.fields("what is unread before the commit", "Count Place", []any{unread[0].Count, unread[0].Place}, []any{2, delivery.Place{}})
+			}
+			return err
+		})
+		p.beside("Backlog", func(ctx context.Context) error {
+			backlog, err := p.store.Backlog(ctx)
+			if err == nil {
 				p.same("the outbox before the commit", backlog, delivery.Backlog{})
 			}
+			return err
+		})
+		p.beside("Advance and Claim elsewhere", func(ctx context.Context) error {
+			_, err := advance(ctx, p.store, []delivery.Mark{admitted(delivered("o", "bob", noon))})
+			if err != nil {
+				return err
+			}
+			claimed, err := p.store.Claim(ctx, 10, lease(long))
+			if p.saw(claimed); err == nil {
+				p.same("the events of what others committed meanwhile", len(claimed), 1)
+			}
+			return err
 		})
 		p.must("Commit", tx.Commit())
-		p.same("the events due after the commit", len(p.claim(10)), 1)
-		p.same("the version after the commit", p.version("c"), int64(2))
+		p.same("the events due after the commit", len(p.claim(10)), 2+deleted)
+		p.same("the version after the commit", p.version("c"), int64(3+deleted))
+		p.same("bob's revision after the commit", p.placeOf("bob").Rev, int64(1))
 	}},
 	{"reads inside a transaction see what was written in it", func(p *txProbe) {
 		tx, inside := p.begin()
@@ -92,6 +128,8 @@ var txCases = []txCase{
 		p.same("List of changes", inside.list(delivery.List{Conversation: "c", Changes: true, After: 1, Limit: 10}), page)
 		inside.pending("bob", badge{Newest: place("m", 1), Version: 2})
 		p.same("the receipt's status", inside.receiptOf("m").Status, delivery.Read)
+		inside.ownMark(flag("m", "bob"))
+		p.same("the flag", inside.placeOf("bob").Flag, int64(1))
 		p.must("Commit", tx.Commit())
 		p.same("Load after the commit", p.load("m"), []delivery.Message{want})
 	}},

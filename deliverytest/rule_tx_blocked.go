@@ -1,6 +1,7 @@
 package deliverytest
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/msgdelivery/delivery"
@@ -99,5 +100,45 @@ var blockedCases = []txCase{
 		}
 		p.same("the version in the end", p.version("c"), before+4)
 		p.same("the deliveries", []int{p.message("m1").Delivered, p.message("m2").Delivered}, []int{2, 2})
+	}},
+}
+
+// besideCases are the rules of calls that may not wait for each other. Only a store that lets in
+// one writer at a time is exempt.
+var besideCases = []txCase{
+	{"a change that a user alone may know neither waits for a transaction in its conversation nor makes others wait", func(p *txProbe) {
+		p.create(frozen("c", "m1", "alice", "bob", "carol"), frozen("c", "m2", "alice", "bob", "carol"), frozen("c", "m3", "alice", "bob", "carol"), open("c", "m4", "alice"))
+		tx, inside := p.begin()
+		inside.mark(delivered("m1", "carol", noon))
+		for _, mark := range []delivery.OwnMark{private("m1", "bob", delivery.Read), privateUpTo("m2", "bob", delivery.Read), flag("m2", "bob"), dismiss("m2", "bob")} {
+			p.beside("AdvanceOwn", func(ctx context.Context) error {
+				_, _, err := p.store.AdvanceOwn(ctx, []delivery.OwnMark{mark}, delivery.Lease{})
+				return err
+			})
+		}
+		p.must("Commit", tx.Commit())
+		p.same("bob's place", p.placeOf("bob"), delivery.Place{Rev: 4, Delivered: 2, Badge: 2})
+
+		tx, inside = p.begin()
+		inside.ownMark(private("m3", "bob", delivery.Read))
+		p.beside("Advance", func(ctx context.Context) error {
+			marked, _, err := p.store.Advance(ctx, []delivery.Mark{delivered("m3", "carol", noon)}, delivery.Lease{})
+			p.same("Advance beside a private mark: Blocked", err == nil && marked[0].Blocked, false)
+			return err
+		})
+		p.beside("AdvanceUpTo", func(ctx context.Context) error {
+			mark := upTo("m3", delivery.Read)
+			mark.User = "carol"
+			marked, _, err := p.store.AdvanceUpTo(ctx, []delivery.UpTo{mark}, plenty, delivery.Lease{})
+			p.same("AdvanceUpTo beside a private mark: Blocked", err == nil && marked[0].Blocked, false)
+			return err
+		})
+		p.beside("Create", func(ctx context.Context) error {
+			created, _, err := p.store.Create(ctx, []delivery.NewMessage{open("c", "m5", "alice")}, delivery.Lease{})
+			p.same("Create beside a private mark: Blocked", err == nil && created[0].Blocked, false)
+			return err
+		})
+		p.must("Commit", tx.Commit())
+		p.same("bob's revision", p.placeOf("bob").Rev, int64(5))
 	}},
 }

@@ -35,6 +35,7 @@ type flaws struct {
 	stale, ownVersion, passesOver       bool // of snapshots
 	deaf, nameless                      bool // to errors; of conflicts
 	blocksAll, blocksInside, writesOn   bool
+	forgetsOwn, leaksOwn, leaksDeletes  bool
 }
 
 // write is a call that wrote something.
@@ -43,9 +44,9 @@ type write func(delivery.Store)
 // turn is one transaction. It is a [driver.Tx].
 type turn struct {
 	*turns
-	copy   delivery.Store // nil before the first call
-	seen   int            // how much of what was committed is in the copy
-	taken  bool           // it has its turn
+	copy   delivery.Keeper // nil before the first call
+	seen   int             // how much of what was committed is in the copy
+	taken  bool            // it has its turn
 	writes []write
 	failed error // of the first call that failed
 }
@@ -136,6 +137,15 @@ func (s *turns) AdvanceUpTo(ctx context.Context, upTo []delivery.UpTo, limit int
 	return s.Store.AdvanceUpTo(ctx, upTo, limit, lease)
 }
 
+func (s *turns) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease delivery.Lease) ([]delivery.MarkedOwn, []delivery.Claimed, error) {
+	if err := s.take(ctx); err != nil {
+		return nil, nil, err
+	}
+	defer s.end()
+	s.commit(func(to delivery.Store) { to.AdvanceOwn(context.Background(), marks, delivery.Lease{}) })
+	return s.Store.AdvanceOwn(ctx, marks, lease)
+}
+
 // InTx finds out which transaction it is by asking it, which then has its snapshot.
 func (s *turns) InTx(tx delivery.DBTX) delivery.Store {
 	result, err := tx.ExecContext(context.Background(), "which")
@@ -153,9 +163,9 @@ func (s *turns) InTx(tx delivery.DBTX) delivery.Store {
 }
 
 // fresh returns a copy of what is committed, with the transaction's own writes.
-func (t *turn) fresh() delivery.Store {
+func (t *turn) fresh() delivery.Keeper {
 	if t.leaks {
-		return t.turns.Store
+		return t.turns.Store.(delivery.Keeper)
 	}
 	fresh := memstore.New()
 	for _, w := range slices.Concat(t.committed, t.writes) {
@@ -181,7 +191,7 @@ func (t *turn) at(form string) (delivery.Store, error) {
 
 // turnStore is the store in a transaction.
 type turnStore struct {
-	delivery.Store // the copy
+	delivery.Keeper // the copy
 	*turn
 }
 
@@ -242,7 +252,28 @@ func (s *turnStore) List(ctx context.Context, list delivery.List) (delivery.Page
 	if s.blind {
 		return s.turns.List(ctx, list)
 	}
-	return s.Store.List(ctx, list)
+	return s.Keeper.List(ctx, list)
+}
+
+func (s *turnStore) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease delivery.Lease) ([]delivery.MarkedOwn, []delivery.Claimed, error) {
+	switch {
+	case s.forgetsOwn:
+		return s.Keeper.AdvanceOwn(ctx, marks, delivery.Lease{})
+	case s.leaksOwn:
+		return s.turns.Store.AdvanceOwn(ctx, marks, delivery.Lease{})
+	}
+	return turnCall(ctx, s.turn, "AdvanceOwn", lease, func(ctx context.Context, to delivery.Store, lease delivery.Lease) ([]delivery.MarkedOwn, []delivery.Claimed, error) {
+		return to.AdvanceOwn(ctx, marks, lease)
+	})
+}
+
+func (s *turnStore) Delete(ctx context.Context, deletions []delivery.Deletion, lease delivery.Lease) ([]delivery.Deleted, []delivery.Claimed, error) {
+	if s.leaksDeletes {
+		return s.turns.Store.(delivery.Keeper).Delete(ctx, deletions, delivery.Lease{})
+	}
+	return turnCall(ctx, s.turn, "Delete", lease, func(ctx context.Context, to delivery.Store, lease delivery.Lease) ([]delivery.Deleted, []delivery.Claimed, error) {
+		return to.(delivery.Keeper).Delete(ctx, deletions, lease)
+	})
 }
 
 func (t *turn) Commit() error {

@@ -23,9 +23,13 @@ func TestTxStore(t *testing.T, open func(t *testing.T) (delivery.TxStore, *sql.D
 	}
 	test := func(t *testing.T, c txCase, level sql.IsolationLevel) {
 		store, db := open(t)
-		c.run(t, store, db, level, opts.Conflict)
+		c.run(t, store, db, level, opts)
 	}
-	for _, c := range slices.Concat(txCases, blockedCases) {
+	cases := slices.Concat(txCases, blockedCases)
+	if !opts.OneWriter {
+		cases = slices.Concat(cases, besideCases)
+	}
+	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) { test(t, c, sql.LevelDefault) })
 	}
 	for _, level := range levels {
@@ -45,6 +49,11 @@ type TxOptions struct {
 	// the transaction again. Nil means that none does. Errors of Create, Advance and AdvanceUpTo
 	// say so by wrapping [delivery.ErrTxConflict].
 	Conflict func(err error) bool
+
+	// OneWriter says that the store lets in one writer at a time, as SQLite does: whoever writes
+	// beside a transaction that has written waits for it. The rules about calls that may not wait
+	// are left out, and so is what others commit meanwhile where they cannot.
+	OneWriter bool
 }
 
 // txCase is one rule of transactions, and the test that a store keeps it.
@@ -53,10 +62,10 @@ type txCase struct {
 	test func(*txProbe)
 }
 
-func (c txCase) run(t testing.TB, store delivery.TxStore, db *sql.DB, level sql.IsolationLevel, conflict func(error) bool) {
+func (c txCase) run(t testing.TB, store delivery.TxStore, db *sql.DB, level sql.IsolationLevel, opts *TxOptions) {
 	p := &txProbe{
 		probe: newProbe(t, c.rule, store), txStore: store, db: db,
-		options: sql.TxOptions{Isolation: level}, conflict: conflict, lockedOut: map[moment]bool{},
+		options: sql.TxOptions{Isolation: level}, conflict: opts.Conflict, oneWriter: opts.OneWriter, lockedOut: map[moment]bool{},
 	}
 	c.test(p)
 	p.audit()

@@ -12,13 +12,14 @@ import (
 func TestTakingTurnsIsASoundTxStore(t *testing.T) {
 	for _, snapshots := range []bool{false, true} {
 		t.Run(map[bool]string{false: "transactions take turns", true: "transactions take turns to write, and read a snapshot"}[snapshots], func(t *testing.T) {
-			TestTxStore(t, func(t *testing.T) (delivery.TxStore, *sql.DB) { return newTurns(t, snapshots, flaws{}) }, nil)
+			TestTxStore(t, func(t *testing.T) (delivery.TxStore, *sql.DB) { return newTurns(t, snapshots, flaws{}) }, &TxOptions{OneWriter: true})
 		})
 	}
 }
 
 func TestBrokenTxStoresFailByName(t *testing.T) {
 	const backwards, upTo, table, dead, race = "a receipt never goes backwards", "an up-to mark reaches", "each call, and each pair", "after an error", "whatever transactions race after"
+	const waits = "it lets in one writer at a time, and does not say so"
 	const aMark, aSend, anUpTo = "a mark in a conversation that", "a send to a conversation that", "an up-to mark in a conversation that"
 	for _, b := range []struct {
 		name      string
@@ -38,17 +39,23 @@ func TestBrokenTxStoresFailByName(t *testing.T) {
 		{"it blocks what is beside a transaction", false, flaws{blocksAll: true}, []string{aMark, aSend, anUpTo}},
 		{"it writes what it says was blocked", false, flaws{writesOn: true}, []string{aMark, aSend, anUpTo}},
 		{"it blocks marks inside transactions", false, flaws{blocksInside: true}, []string{"after a commit", "transactions on one conversation", "whatever transactions race, committed"}},
+		{"it forgets at the commit what a user alone knows", false, flaws{forgetsOwn: true}, []string{"after a commit", "nobody sees a change"}},
+		{"it writes what a user alone knows outside of the transaction", false, flaws{leaksOwn: true}, []string{"after a rollback", "nobody sees a change", "reads inside"}},
+		{"it deletes outside of the transaction", false, flaws{leaksDeletes: true}, []string{"after a rollback", "nobody sees a change"}},
+		{waits, false, flaws{}, []string{"a change that a user alone may know"}},
 		{"its conflicts are plain errors", true, flaws{nameless: true}, []string{backwards, upTo, table, race}},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			for _, rule := range b.rules {
-				cases := slices.Concat(txCases, blockedCases, isolationCases)
+				cases := slices.Concat(txCases, blockedCases, besideCases, isolationCases)
 				i := slices.IndexFunc(cases, func(c txCase) bool { return strings.HasPrefix(c.rule, rule) })
 				if i < 0 {
 					t.Fatalf("no rule begins with %q", rule)
 				}
 				store, db := newTurns(t, b.snapshots, b.flaws)
-				try(t, func(tb testing.TB) { cases[i].run(tb, store, db, sql.LevelDefault, nil) }).mustFail(t, cases[i].rule)
+				try(t, func(tb testing.TB) {
+					cases[i].run(tb, store, db, sql.LevelDefault, &TxOptions{OneWriter: b.name != waits})
+				}).mustFail(t, cases[i].rule)
 			}
 		})
 	}

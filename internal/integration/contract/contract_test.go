@@ -75,6 +75,6 @@ func TestSQLStoreKeepsTheContractOfTransactions(t *testing.T) {
 		deliverytest.TestTxStore(t, func(t *testing.T) (delivery.TxStore, *sql.DB) {
 			db, store := stores.Migrated(t, e)
 			return store, db
-		}, &deliverytest.TxOptions{Isolations: stores.Isolations[e.Kind], Conflict: sqlstore.IsConflict})
+		}, &deliverytest.TxOptions{Isolations: stores.Isolations[e.Kind], Conflict: sqlstore.IsConflict, OneWriter: e.Kind == engines.SQLite})
 	})
 }
