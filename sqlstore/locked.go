@@ -25,7 +25,7 @@ type locked struct {
 	found       string               // conversation: makes it, or if it exists locks it
 	foundFree   string               // the same, but it fails if another transaction has made or locked it
 	lock        string               // [key] → key, version, drops; locked
-	addReaders  string               // [key, name]; those that exist stay
+	addReaders  whether              // [key, name]; those that exist stay
 	numbers     string               // [index, key, name] → index, number; of readers, as a statement sees them
 	addRosters  string               // [key, roster's key, size, tracked, readers]; likewise
 	addMembers  string               // [roster, key, name, cap]: of readers
@@ -50,14 +50,15 @@ type locked struct {
 	failures    string               // [index, key, seq, name] → index, code; of the failures that others see as long as the receipt is at Sent
 
 	// Marking up to a message.
-	readers    string // [index, key, seq, roster, name] → index, conversation's version and drops, relation…
-	receipts   string // [index, key, seq, roster, name] → index, relation…; of members, and of those who have a receipt
-	putReaders string // [key, name, delivered place, read place]: moved forward to these
+	readers    string  // [index, key, seq, roster, name] → index, conversation's version and drops, relation…
+	receipts   string  // [index, key, seq, roster, name] → index, relation…; of members, and of those who have a receipt
+	putReaders whether // [key, name, delivered place, read place]: moved forward to these
 
 	newest newest
 
 	// Deleting.
 	tallies       string // [index, key, seq] → index, conversation's version, tally…; at no status if the message is deleted
+	rows          string // [index, key, seq] → index; of messages that nobody else has locked; locked; "" if nobody can have
 	dropReceipts  string // [index, key, seq]: all of the messages
 	dropFailures  string // [index, key, seq]: all of the messages
 	putTombstones string // [key, seq, id]: what is left of messages

@@ -11,7 +11,7 @@ import (
 
 // changes gathers what one transaction changes in messages that are there.
 type changes struct {
-	readers  map[name]bool   // that are new
+	readers  map[name]int    // that are new, each with the index of a mark of theirs
 	versions map[int64]int64 // of the conversations, by key
 	tallies  map[spot]*delivery.Tally
 	receipts []placed
@@ -33,9 +33,9 @@ func (c *changes) advance(s *standing, socket, trace string, to delivery.Status,
 	}
 	if !s.reader {
 		if c.readers == nil {
-			c.readers = map[name]bool{}
+			c.readers = map[name]int{}
 		}
-		c.readers[name{s.key, s.user}] = true
+		c.readers[name{s.key, s.user}] = s.mark
 	}
 	tally := c.take(s)
 	s.receipt.Message, s.receipt.Recipient, s.receipt.Version = s.header.ID, s.user, tally.Version
@@ -84,7 +84,7 @@ func (c *changes) tell(kind delivery.Kind, conversation, socket, trace string, u
 }
 
 // put writes the changes and their events.
-func (l *locked) put(ctx context.Context, q delivery.DBTX, c *changes, lease delivery.Lease) ([]delivery.Claimed, error) {
+func (l *locked) put(ctx context.Context, q delivery.DBTX, b *busy, c *changes, lease delivery.Lease) ([]delivery.Claimed, error) {
 	if len(c.events) == 0 {
 		return nil, nil
 	}
@@ -102,16 +102,19 @@ func (l *locked) put(ctx context.Context, q delivery.DBTX, c *changes, lease del
 	for _, key := range sortedKeys(c.versions, cmp.Compare[int64]) {
 		versions = append(versions, row{key, c.versions[key]})
 	}
-	if err := execAll(ctx, q, batch{l.addReaders, rowsOf(c.readers)}, batch{l.putReceipts, receipts}, batch{l.putStates, states}, batch{l.putVersions, versions}); err != nil {
+	if err := l.putFree(ctx, q, b, l.addReaders, rowsOf(c.readers)); err != nil {
+		return nil, err
+	}
+	if err := execAll(ctx, q, batch{l.putReceipts, receipts}, batch{l.putStates, states}, batch{l.putVersions, versions}); err != nil {
 		return nil, err
 	}
 	return l.announce(ctx, q, c.events, lease)
 }
 
 // rowsOf returns names as rows, in order.
-func rowsOf(names map[name]bool) (rows []row) {
+func rowsOf(names map[name]int) (rows []itemRow) {
 	for _, n := range sortedKeys(names, name.compare) {
-		rows = append(rows, row{n.key, n.of})
+		rows = append(rows, itemRow{names[n], row{n.key, n.of}})
 	}
 	return rows
 }

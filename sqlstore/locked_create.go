@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"cmp"
 	"context"
-	"errors"
 	"maps"
 	"slices"
 
@@ -11,37 +10,23 @@ import (
 )
 
 func (l *locked) create(ctx context.Context, s *session, messages []delivery.NewMessage, lease delivery.Lease) (created []delivery.Created, claimed []delivery.Claimed, err error) {
-	// The server may have ended the transaction when a new conversation was locked: then all is
-	// done again without that one.
-	locked := map[string]bool{}
-	for again := true; again; {
-		err = s.write(ctx, func(q delivery.DBTX) error {
-			created, claimed, err = l.createIn(ctx, q, s, messages, locked, lease)
-			return err
-		})
-		var other *newAndLocked
-		if again = errors.As(err, &other); again {
-			locked[other.conversation] = true
-		}
-	}
+	err = l.write(ctx, s, func(q delivery.DBTX, b *busy) error {
+		created, claimed, err = l.createIn(ctx, q, s, messages, b, lease)
+		return err
+	})
 	return created, claimed, err
 }
 
-// newAndLocked says that another transaction has made a conversation, or locked it meanwhile.
-type newAndLocked struct{ conversation string }
-
-func (e *newAndLocked) Error() string { return "another transaction has the conversation" }
-
-func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, locked map[string]bool, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
+func (l *locked) createIn(ctx context.Context, q delivery.DBTX, s *session, messages []delivery.NewMessage, b *busy, lease delivery.Lease) ([]delivery.Created, []delivery.Claimed, error) {
 	drafts := make([]*draft, len(messages))
 	for i := range messages {
-		drafts[i] = &draft{NewMessage: &messages[i]}
+		drafts[i] = &draft{NewMessage: &messages[i], item: i}
 	}
-	conversations, err := l.lockConversations(ctx, q, s, drafts, locked)
+	conversations, err := l.lockConversations(ctx, q, s, drafts, b)
 	if err != nil {
 		return nil, nil, err
 	}
-	created, err := l.add(ctx, q, s, drafts)
+	created, err := l.add(ctx, q, s, drafts, b)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -84,7 +69,7 @@ type conversation struct {
 
 // lockConversations locks the conversations of the drafts, and makes those that are new. Outside a
 // caller's transaction those that another transaction has locked are not returned.
-func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft, locked map[string]bool) (map[string]*conversation, error) {
+func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft, b *busy) (map[string]*conversation, error) {
 	if err := l.findAudiences(ctx, q, l.audiences, drafts); err != nil {
 		return nil, err
 	}
@@ -102,12 +87,12 @@ func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *sess
 	}
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
-		if conversations[id] != nil || locked[id] {
+		if conversations[id] != nil || b != nil && b.conversations[id] {
 			continue
 		}
 		result, err := q.ExecContext(ctx, found, id)
-		if err != nil && s.tx == nil && l.isLocked(err) {
-			return nil, &newAndLocked{id}
+		if err != nil && b != nil && l.isLocked(err) { // it is being made, or somebody has locked it meanwhile
+			return nil, &foundBusy{func(b *busy) { b.conversations[id] = true }}
 		}
 		if err != nil {
 			return nil, err
@@ -134,13 +119,16 @@ func (l *locked) lockConversations(ctx context.Context, q delivery.DBTX, s *sess
 		if d.conversation == nil && s.tx != nil { // it was removed meanwhile
 			err = cmp.Or(err, errSnapshot)
 		}
+		if b.has(d.item) {
+			d.conversation = nil
+		}
 	}
 	return conversations, err
 }
 
 // add stores the drafts whose ids are free, and gives them the next versions of their
 // conversations.
-func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft) ([]delivery.Created, error) {
+func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft, b *busy) ([]delivery.Created, error) {
 	ids := make([]string, len(drafts))
 	for i, d := range drafts {
 		ids[i] = d.ID
@@ -151,7 +139,7 @@ func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, drafts []
 			return nil, err
 		}
 		created, fresh := sortOut(drafts, there)
-		fresh, made, err := l.address(ctx, q, s, fresh)
+		fresh, made, err := l.address(ctx, q, s, fresh, b)
 		if err != nil {
 			return nil, err
 		}
@@ -179,7 +167,7 @@ func (l *locked) add(ctx context.Context, q delivery.DBTX, s *session, drafts []
 		case len(rows) >= free && len(drafts) == 1:
 			return []delivery.Created{unreadable(err)}, nil
 		case len(rows) >= free:
-			return l.addApart(ctx, q, s, drafts)
+			return l.addApart(ctx, q, s, drafts, b)
 		}
 		free = len(rows) // someone took an id for another conversation: that message exists now
 	}
@@ -200,9 +188,9 @@ func (l *locked) taken(ctx context.Context, q delivery.DBTX, s *session, ids []s
 
 // addApart is add for drafts one of whose ids is taken by a message that cannot be read: it
 // stores the others.
-func (l *locked) addApart(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft) (created []delivery.Created, err error) {
+func (l *locked) addApart(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft, b *busy) (created []delivery.Created, err error) {
 	for i := range drafts {
-		one, err := l.add(ctx, q, s, drafts[i:i+1])
+		one, err := l.add(ctx, q, s, drafts[i:i+1], b)
 		if err != nil {
 			return nil, err
 		}

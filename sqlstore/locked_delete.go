@@ -58,6 +58,9 @@ func (l *locked) deleteIn(ctx context.Context, q delivery.DBTX, s *session, dele
 		}
 	}
 	messages = slices.DeleteFunc(messages, (*standing).gone)
+	if messages, err = l.freeRows(ctx, q, s, messages, deleted); err != nil {
+		return nil, nil, err
+	}
 	if len(messages) == 0 {
 		return deleted, nil, nil
 	}
@@ -66,6 +69,26 @@ func (l *locked) deleteIn(ctx context.Context, q delivery.DBTX, s *session, dele
 	}
 	claimed, err := l.remove(ctx, q, s, messages, deletions, lease)
 	return deleted, claimed, err
+}
+
+// freeRows locks the rows of messages, whose conversations are locked, and returns those that are
+// free. A private mark in a caller's transaction may have locked the others.
+func (l *locked) freeRows(ctx context.Context, q delivery.DBTX, s *session, messages []*standing, deleted []delivery.Deleted) ([]*standing, error) {
+	if s.tx != nil || l.rows == "" || len(messages) == 0 {
+		return messages, nil
+	}
+	rows := make([]row, len(messages))
+	for i, m := range messages {
+		rows[i] = row{i, m.key, m.header.Seq}
+		deleted[m.mark].Blocked = true
+	}
+	all, err := query(ctx, q, scanInt, l.rows, toJSON(rows))
+	var free []*standing
+	for _, i := range all {
+		free = append(free, messages[i])
+		deleted[messages[i].mark].Blocked = false
+	}
+	return free, err
 }
 
 // remove makes tombstones of messages, which are locked, and announces that.
@@ -89,7 +112,7 @@ func (l *locked) remove(ctx context.Context, q delivery.DBTX, s *session, messag
 	if err := l.removeRosters(ctx, q, s, messages); err != nil {
 		return nil, err
 	}
-	return l.put(ctx, q, &c, lease)
+	return l.put(ctx, q, nil, &c, lease)
 }
 
 // removeRosters drops the rosters that have lost their last message. A session that reads by newest

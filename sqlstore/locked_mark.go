@@ -10,14 +10,14 @@ import (
 )
 
 func (l *locked) advance(ctx context.Context, s *session, marks []delivery.Mark, lease delivery.Lease) (marked []delivery.Marked, claimed []delivery.Claimed, err error) {
-	err = s.write(ctx, func(q delivery.DBTX) error {
-		marked, claimed, err = l.advanceIn(ctx, q, s, marks, lease)
+	err = l.write(ctx, s, func(q delivery.DBTX, b *busy) error {
+		marked, claimed, err = l.advanceIn(ctx, q, s, b, marks, lease)
 		return err
 	})
 	return marked, claimed, err
 }
 
-func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
+func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, b *busy, marks []delivery.Mark, lease delivery.Lease) ([]delivery.Marked, []delivery.Claimed, error) {
 	ids := make([]string, len(marks))
 	for i, m := range marks {
 		ids[i] = m.Message
@@ -38,28 +38,10 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 			receipts = append(receipts, &standing{mark: i, user: m.User, key: f.key, roster: f.roster, header: f.header, all: f.all})
 		}
 	}
-	lock := l.wait
-	if s.tx == nil && !s.serial {
-		lock = l.noWait
-		if receipts, err = l.spare(ctx, q, receipts, marked); err != nil {
-			return nil, nil, err
-		}
-	}
-	all := slices.Clone(receipts)
-	if s.tx == nil && !s.serial {
-		if receipts, err = l.free(ctx, q, receipts, marked); err != nil {
-			return nil, nil, err
-		}
-	}
-	err = l.read(ctx, q, s, receipts, marks, lock)
-	if err != nil && s.tx == nil && l.isLocked(err) {
-		for _, r := range receipts {
-			marked[r.mark].Blocked = true
-		}
-		receipts, err = nil, nil
-	}
-	if err == nil {
-		err = l.refuseBlocked(ctx, q, all, marks, marked)
+	if s.tx != nil || s.serial {
+		err = l.read(ctx, q, s, receipts, marks)
+	} else {
+		receipts, err = l.readFree(ctx, q, b, receipts, marks, marked)
 	}
 	if err == nil {
 		err = l.findFailures(ctx, q, s, receipts)
@@ -81,7 +63,7 @@ func (l *locked) advanceIn(ctx context.Context, q delivery.DBTX, s *session, mar
 		changed := r.markable(m.AdmittedTo(r.header.Conversation)) && c.advance(r, m.Socket, m.Trace, m.Status, m.At)
 		marked[r.mark].Receipt, marked[r.mark].Changed, marked[r.mark].Flag = r.receipt, changed, r.flag
 	}
-	claimed, err := l.put(ctx, q, &c, lease)
+	claimed, err := l.put(ctx, q, b, &c, lease)
 	return marked, claimed, err
 }
 
@@ -142,30 +124,54 @@ func (l *locked) find(ctx context.Context, q delivery.DBTX, s *session, ids []st
 	return found, add(l.headers+l.newest.lock, true)
 }
 
-// free locks the conversations that nobody else has locked, if there are several, and returns the
-// receipts in these. The marks of the others it notes as blocked.
-func (l *locked) free(ctx context.Context, q delivery.DBTX, receipts []*standing, marked []delivery.Marked) ([]*standing, error) {
-	keys := keysOf(receipts)
-	if len(keys) < 2 {
-		return receipts, nil // to read them locks the one
-	}
-	there, err := l.lockRows(ctx, q, l.lockFree, keys)
+// readFree does what read does for the conversations that nobody else has locked, and returns the
+// receipts in these. The marks of the others it answers.
+//
+// If there is one conversation, the statement that reads locks it. It also locks the rows of the
+// users, which private marks of theirs may have locked. If it fails for that reason, another try
+// first locks the conversation alone. Under that lock nobody changes what is read here.
+func (l *locked) readFree(ctx context.Context, q delivery.DBTX, b *busy, receipts []*standing, marks []delivery.Mark, marked []delivery.Marked) ([]*standing, error) {
+	receipts, err := l.spare(ctx, q, receipts, marked)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(receipts, func(r *standing) bool {
-		_, free := there[r.key]
-		marked[r.mark].Blocked = !free
-		return !free
-	}), nil
+	all := slices.Clone(receipts)
+	block := func(free func(*standing) bool) {
+		receipts = slices.DeleteFunc(receipts, func(r *standing) bool {
+			marked[r.mark].Blocked = !free(r)
+			return marked[r.mark].Blocked
+		})
+	}
+	block(func(r *standing) bool { return !b.has(r.mark) })
+	keys := keysOf(receipts)
+	several := len(keys) > 1 || b.first
+	if !several {
+		err = l.readFrom(ctx, q, l.standing+l.noWait, receipts)
+	}
+	if met := err != nil && l.isLocked(err); several || met {
+		var there map[int64]conversation
+		if there, err = l.lockRows(ctx, q, l.lockFree, keys); err != nil {
+			return nil, err
+		}
+		if met && len(there) > 0 {
+			return nil, &foundBusy{func(b *busy) { b.first = true }}
+		}
+		block(func(r *standing) bool { _, free := there[r.key]; return free })
+		if several {
+			err = l.readFrom(ctx, q, l.standing, receipts)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return receipts, l.refuseBlocked(ctx, q, all, marks, marked)
 }
 
-// read fills in how things stand with the receipts of the marks now, and locks them in the given
-// way. It asks for none too: a mark of what does not exist takes as long as one of what is not the
-// user's.
-func (l *locked) read(ctx context.Context, q delivery.DBTX, s *session, receipts []*standing, marks []delivery.Mark, lock string) error {
+// read fills in how things stand with the receipts of the marks now, and locks them. It asks for
+// none too: a mark of what does not exist takes as long as one of what is not the user's.
+func (l *locked) read(ctx context.Context, q delivery.DBTX, s *session, receipts []*standing, marks []delivery.Mark) error {
 	if !l.newest.in(s) {
-		return l.readFrom(ctx, q, l.standing+lock, receipts)
+		return l.readFrom(ctx, q, l.standing+l.wait, receipts)
 	}
 	if err := l.lockTallies(ctx, q, receipts); err != nil {
 		return err

@@ -58,7 +58,7 @@ func (l *locked) readNewest(ctx context.Context, q delivery.DBTX, receipts []*st
 	}
 	var there, unknown []*standing
 	var reserve []row
-	readers := map[name]bool{} // that the snapshot does not show
+	readers := map[name]int{} // that the snapshot does not show
 	add := func(s *standing) {
 		there = append(there, s)
 		reserve = append(reserve, row{s.key, s.header.Seq, s.user})
@@ -74,7 +74,7 @@ func (l *locked) readNewest(ctx context.Context, q delivery.DBTX, receipts []*st
 			add(s)
 		case s.header.Open && admitted(s):
 			add(s)
-			readers[name{s.key, s.user}] = true
+			readers[name{s.key, s.user}] = s.mark
 		case !s.header.Open && !r.roster:
 			unknown = append(unknown, s)
 		}
@@ -88,7 +88,10 @@ func (l *locked) readNewest(ctx context.Context, q delivery.DBTX, receipts []*st
 			add(unknown[i])
 		}
 	}
-	if err := execAll(ctx, q, batch{l.addReaders, rowsOf(readers)}, batch{l.newest.reserve, reserve}); err != nil {
+	if err := l.putFree(ctx, q, nil, l.addReaders, rowsOf(readers)); err != nil {
+		return err
+	}
+	if err := execAll(ctx, q, batch{l.newest.reserve, reserve}); err != nil {
 		return err
 	}
 	return l.readFrom(ctx, q, l.standing+l.wait, there)

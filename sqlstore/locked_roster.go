@@ -18,8 +18,9 @@ const setRosters, undoRosters = "SAVEPOINT delivery_rosters", "ROLLBACK TO SAVEP
 // draft is a message that is to be stored.
 type draft struct {
 	*delivery.NewMessage
+	item         int           // index among those of the call
 	index        int           // of its result
-	conversation *conversation // nil if another transaction has it
+	conversation *conversation // nil if another transaction has it, or a reader that the draft needs
 	audience     audience
 }
 
@@ -36,7 +37,7 @@ type audience struct {
 
 // address finds the rosters of the drafts, and makes those that are new. It makes readers of the
 // senders. It returns the drafts that are addressed so, and whether something was made.
-func (l *locked) address(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft) (addressed []*draft, made bool, err error) {
+func (l *locked) address(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft, b *busy) (addressed []*draft, made bool, err error) {
 	// A roster that was found before the lock is still there, as long as nothing is dropped. The
 	// others may have been made meanwhile.
 	unsure := slices.DeleteFunc(slices.Clone(drafts), func(d *draft) bool { return !d.lacks() && !d.outdated() })
@@ -68,7 +69,7 @@ func (l *locked) address(ctx context.Context, q delivery.DBTX, s *session, draft
 	if err := execEach(ctx, q, setRosters); err != nil {
 		return nil, false, err
 	}
-	more, err := l.makeRosters(ctx, q, s, addressed, fresh)
+	more, err := l.makeRosters(ctx, q, b, addressed, fresh)
 	if err != nil {
 		return nil, false, err
 	}
@@ -124,8 +125,9 @@ func scanAudience(rows *sql.Rows) (a audience, err error) {
 // makeRosters makes the rosters of the drafts that are the first for theirs, with their members. It
 // makes readers of these and of all senders, and fills in the audiences. It returns the drafts
 // whose rosters are hidden from the transaction's snapshot, since somebody else has made them.
-func (l *locked) makeRosters(ctx context.Context, q delivery.DBTX, s *session, drafts []*draft, fresh map[name]*draft) (hidden []*draft, err error) {
-	var rosters, readers, members, numbered []row
+func (l *locked) makeRosters(ctx context.Context, q delivery.DBTX, b *busy, drafts []*draft, fresh map[name]*draft) (hidden []*draft, err error) {
+	var rosters, members, numbered []row
+	var readers []itemRow
 	var fromFresh []*draft
 	for _, d := range drafts {
 		if first := fresh[d.rosterName()]; first != nil {
@@ -136,7 +138,7 @@ func (l *locked) makeRosters(ctx context.Context, q delivery.DBTX, s *session, d
 			}
 		}
 		if !d.audience.reader {
-			readers = append(readers, row{d.conversation.key, d.Sender})
+			readers = append(readers, itemRow{d.item, row{d.conversation.key, d.Sender}})
 		}
 	}
 	if err := execAll(ctx, q, batch{l.addRosters, rosters}); err != nil {
@@ -164,12 +166,15 @@ func (l *locked) makeRosters(ctx context.Context, q delivery.DBTX, s *session, d
 					numbered = append(numbered, row{d.audience.roster, numbers[i], uint8(d.CapOf(i))})
 					continue
 				}
-				readers = append(readers, row{d.conversation.key, member})
+				readers = append(readers, itemRow{d.item, row{d.conversation.key, member}})
 				members = append(members, row{d.audience.roster, d.conversation.key, member, uint8(d.CapOf(i))})
 			}
 		}
 	}
-	return hidden, execAll(ctx, q, batch{l.addReaders, readers}, batch{l.addMembers, members}, batch{l.addNumbered, numbered})
+	if err := l.putFree(ctx, q, b, l.addReaders, readers); err != nil {
+		return nil, err
+	}
+	return hidden, execAll(ctx, q, batch{l.addMembers, members}, batch{l.addNumbered, numbered})
 }
 
 // findNumbers returns the numbers of those of a conversation's readers that a statement sees, 0 for

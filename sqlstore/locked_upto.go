@@ -48,16 +48,16 @@ func (l *locked) advanceUpTo(ctx context.Context, s *session, upTo []delivery.Up
 		looks, err = l.look(ctx, q, s, upTo, limit)
 		return err
 	}
-	write := func(q delivery.DBTX) error {
-		marked, claimed, err = l.advanceLooks(ctx, q, s, upTo, looks, limit, lease)
+	write := func(q delivery.DBTX, b *busy) error {
+		marked, claimed, err = l.advanceLooks(ctx, q, s, b, upTo, looks, limit, lease)
 		return err
 	}
 	if s.tx != nil {
-		err := s.write(ctx, func(q delivery.DBTX) error {
+		err := l.write(ctx, s, func(q delivery.DBTX, b *busy) error {
 			if err := find(q); err != nil {
 				return err
 			}
-			return write(q)
+			return write(q, b)
 		})
 		return marked, claimed, err
 	}
@@ -71,7 +71,7 @@ func (l *locked) advanceUpTo(ctx context.Context, s *session, upTo []delivery.Up
 		}
 		return marked, nil, nil
 	}
-	err = s.write(ctx, write)
+	err = l.write(ctx, s, write)
 	return marked, claimed, err
 }
 
@@ -159,7 +159,7 @@ func (l *locked) findPlaces(ctx context.Context, q delivery.DBTX, looks []*look)
 }
 
 // advanceLooks makes the steps that looks have found.
-func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, upTo []delivery.UpTo, looks []*look, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
+func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, b *busy, upTo []delivery.UpTo, looks []*look, limit int, lease delivery.Lease) ([]delivery.MarkedUpTo, []delivery.Claimed, error) {
 	var free func(*look) bool
 	if s.tx == nil {
 		var there map[int64]conversation
@@ -167,7 +167,7 @@ func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, 
 		if looks, there, err = l.lockLooks(ctx, q, s, upTo, looks, limit); err != nil {
 			return nil, nil, err
 		}
-		free = func(k *look) bool { _, free := there[k.named.key]; return free }
+		free = func(k *look) bool { _, free := there[k.named.key]; return free && !b.has(k.mark) }
 	}
 	// Steps that share an event go together, and in the order of the marks.
 	looks = slices.SortedFunc(slices.Values(looks), func(a, b *look) int {
@@ -182,7 +182,7 @@ func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, 
 	}
 	marked := make([]delivery.MarkedUpTo, len(upTo))
 	var c changes
-	var moved []row
+	var moved []itemRow
 	for _, k := range looks {
 		u, m := upTo[k.mark], &marked[k.mark]
 		*m = k.result()
@@ -209,17 +209,17 @@ func (l *locked) advanceLooks(ctx context.Context, q delivery.DBTX, s *session, 
 			}
 		}
 		if p := k.place(u); p != k.places {
-			moved = append(moved, row{k.named.key, u.User, p[delivery.Delivered], p[delivery.Read]})
+			moved = append(moved, itemRow{k.mark, row{k.named.key, u.User, p[delivery.Delivered], p[delivery.Read]}})
 		}
 	}
-	claimed, err := l.put(ctx, q, &c, lease)
+	claimed, err := l.put(ctx, q, b, &c, lease)
 	if err != nil {
 		return nil, nil, err
 	}
-	slices.SortFunc(moved, func(a, b row) int {
-		return cmp.Or(cmp.Compare(a[0].(int64), b[0].(int64)), cmp.Compare(a[1].(string), b[1].(string)))
+	slices.SortFunc(moved, func(a, b itemRow) int {
+		return cmp.Or(cmp.Compare(a.row[0].(int64), b.row[0].(int64)), cmp.Compare(a.row[1].(string), b.row[1].(string)))
 	})
-	return marked, claimed, execAll(ctx, q, batch{l.putReaders, moved})
+	return marked, claimed, l.putFree(ctx, q, b, l.putReaders, moved)
 }
 
 // lockLooks locks the conversations in which something is to be written and that nobody has locked,
@@ -248,7 +248,7 @@ func (l *locked) lockLooks(ctx context.Context, q delivery.DBTX, s *session, upT
 		}
 	}
 	if len(stale) > 0 {
-		err = l.readFrom(ctx, q, l.standing+l.wait, stale)
+		err = l.readFrom(ctx, q, l.standing, stale)
 	}
 	return looks, there, err
 }

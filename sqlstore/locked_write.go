@@ -12,6 +12,8 @@ type tongue struct {
 	most  string                        // the function that returns the greatest of its arguments
 	later func(column string) string    // the value of a column that was to be inserted
 	now   string                        // the clock, in microseconds
+
+	noWait func(insert string) string // the same INSERT, which fails if it would wait for a lock
 }
 
 // column is one of a batch of rows. Its kind is a type of MySQL, "ID" for an id, "KEY" for the key
@@ -64,6 +66,7 @@ func lockedWrites(t *tongue) locked {
 		}
 		return strings.Join(sets, ", ")
 	}
+	free := func(insert string) whether { return whether{waits: insert, fails: t.noWait(insert)} }
 	return locked{
 		audiences: `
 SELECT /*! STRAIGHT_JOIN */ j.i, c.conv, c.drops, g.roster, g.size, g.tracked, g.readers, p.reader IS NOT NULL, b.cap
@@ -72,9 +75,9 @@ CROSS JOIN delivery_conversations c /*! FORCE INDEX (delivery_conversations_id) 
 LEFT JOIN delivery_rosters g /*! FORCE INDEX (PRIMARY) */ ON g.conv = c.conv AND g.name = j.roster
 LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = c.conv AND p.name = j.name
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = g.roster AND b.reader = p.reader`,
-		addReaders: `
+		addReaders: free(`
 INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
-SELECT conv, name, 0, 0 FROM ` + t.rows("conv BIGINT, name ID") + t.keep("conv, name", "delivery_readers.conv"),
+SELECT conv, name, 0, 0 FROM ` + t.rows("conv BIGINT, name ID") + t.keep("conv, name", "delivery_readers.conv")),
 		numbers: `
 SELECT /*! STRAIGHT_JOIN */ j.i, p.reader FROM ` + t.rows("i BIGINT, conv BIGINT, name ID") + lockedReader,
 		addRosters: t.insert("delivery_rosters", "conv BIGINT, name KEY, size INT, tracked INT, readers INT") + t.keep("conv, name", "delivery_rosters.conv"),
@@ -118,8 +121,8 @@ CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = j.c
 SELECT /*! STRAIGHT_JOIN */ j.i, ` + relationCols + `
 FROM ` + wanted + lockedRelation + `
 WHERE b.reader IS NOT NULL OR r.reader IS NOT NULL`,
-		putReaders: t.insert("delivery_readers", "conv BIGINT, name ID, delivered_seq BIGINT, read_seq BIGINT") +
-			t.over("conv, name", place("delivered_seq")+", "+place("read_seq")),
+		putReaders: free(t.insert("delivery_readers", "conv BIGINT, name ID, delivered_seq BIGINT, read_seq BIGINT") +
+			t.over("conv, name", place("delivered_seq")+", "+place("read_seq"))),
 
 		putTombstones: `
 INSERT INTO delivery_messages (conv, seq, id, body, total, quorum, sent_at, stored_at)

@@ -82,6 +82,10 @@ const (
 	mysqlFound  = "INSERT INTO delivery_conversations (id, version) VALUES (?, 0) ON DUPLICATE KEY UPDATE conv = LAST_INSERT_ID(conv)"
 )
 
+func mysqlFree(insert string) string {
+	return mysqlNoWait + strings.Replace(insert, "INSERT", "INSERT /*+ SET_VAR(innodb_lock_wait_timeout = 1) */", 1)
+}
+
 const mysqlShare = "\nLOCK IN SHARE MODE"
 
 // mysqlWrites has the texts that only MySQL has so, beside those of lockedWrites.
@@ -89,7 +93,7 @@ var mysqlWrites = func() locked {
 	l := lockedWrites(&mysqlTongue)
 	// INSERT IGNORE would take a shared lock first, and two of them would wait for each other.
 	l.found = mysqlFound
-	l.foundFree = mysqlNoWait + strings.Replace(mysqlFound, "INSERT", "INSERT /*+ SET_VAR(innodb_lock_wait_timeout = 1) */", 1)
+	l.foundFree = mysqlFree(mysqlFound)
 	l.duplicate = mysqlDuplicate
 	l.lock = mysqlVersions + "\nFOR UPDATE"
 	l.lockFree = mysqlVersions + "\nFOR UPDATE SKIP LOCKED"
@@ -105,6 +109,10 @@ SET t.version = j.version, t.status = j.status, t.delivered_count = j.delivered_
 UPDATE ` + mysqlTable(columns("conv BIGINT, version BIGINT")) + `
 STRAIGHT_JOIN delivery_conversations c FORCE INDEX (PRIMARY) ON c.conv = j.conv
 SET c.version = j.version`
+	l.rows = `
+SELECT STRAIGHT_JOIN j.i FROM ` + mysqlTable(columns("i BIGINT, conv BIGINT, seq BIGINT")) + `
+JOIN delivery_messages m FORCE INDEX (PRIMARY) ON m.conv = j.conv AND m.seq = j.seq
+FOR UPDATE SKIP LOCKED`
 	l.dropReceipts, l.dropFailures = mysqlDrop("delivery_receipts"), mysqlDrop("delivery_failures")
 	l.newest = newest{
 		lock: mysqlShare,
@@ -199,6 +207,8 @@ var mysqlTongue = tongue{
 	most:  "GREATEST",
 	later: func(column string) string { return "VALUES(" + column + ")" },
 	now:   mysqlNow,
+
+	noWait: mysqlFree,
 }
 
 // mysqlTable turns a batch of rows into the table j.

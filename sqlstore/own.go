@@ -20,6 +20,7 @@ import (
 type own struct {
 	look   string // [message], user → key, header…, whether the user is a reader, place…, receipt without its ids…, private status
 	hold   string // [key, seq, message] → key; of the messages that are there, which it keeps from being pruned; "" where that needs nothing
+	inTx   string // the same, in a caller's transaction; "" if hold serves there
 	take   string // [key, seq, message] → key; of the messages that nobody keeps so, for the caller to prune; likewise
 	move   string // [key, name, own delivered, badge, flag, delivered place, read place]: moves a reader's places forward to these; a flag of 0 stays, and one of -n clears a flag up to n
 	join   string // the same, and makes the reader
@@ -184,7 +185,11 @@ func (s *session) putOwn(ctx context.Context, q delivery.DBTX, user string, move
 		})
 	}
 	if s.own.hold != "" {
-		there, err := query(ctx, q, scanInt, s.own.hold, toJSON(held))
+		text := s.own.hold
+		if s.tx != nil {
+			text = cmp.Or(s.own.inTx, text)
+		}
+		there, err := query(ctx, q, scanInt, text, toJSON(held))
 		if err == nil && len(there) < len(held) {
 			err = errSnapshot
 		}
@@ -247,7 +252,7 @@ func (s *session) viewPage(ctx context.Context, q delivery.DBTX, list delivery.L
 }
 
 // lockedOwnTexts returns the texts of SQLite and MySQL.
-func lockedOwnTexts(t *tongue, hold, take, move, forget string) own {
+func lockedOwnTexts(t *tongue, hold, inTx, take, move, forget string) own {
 	row := func(text string) string { return t.rows(text) }
 	most := func(column string) string {
 		return column + " = " + t.most + "(delivery_readers." + column + ", " + t.later(column) + ")"
@@ -264,6 +269,7 @@ LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = m.roster
 LEFT JOIN delivery_receipts r /*! FORCE INDEX (PRIMARY) */ ON r.conv = m.conv AND r.seq = m.seq AND r.reader = p.reader AND r.version > 0
 LEFT JOIN delivery_own o /*! FORCE INDEX (PRIMARY) */ ON o.reader = p.reader AND o.seq = m.seq` + lockedNamed,
 		hold: hold,
+		inTx: inTx,
 		take: take,
 		move: cmp.Or(move, `
 INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq, own_delivered, badge, flag, rev)
@@ -298,7 +304,7 @@ func flagNow(was, said string) string {
 	return "CASE WHEN " + said + " > 0 THEN " + said + " WHEN " + was + " <= -" + said + " THEN 0 ELSE " + was + " END"
 }
 
-var sqliteOwn = lockedOwnTexts(&sqliteTongue, "", "", "", `
+var sqliteOwn = lockedOwnTexts(&sqliteTongue, "", "", "", "", `
 WITH reached (reader, delivered, badge) AS MATERIALIZED (
 	SELECT p.reader, j.value->>2, j.value->>3 FROM json_each(?) j
 	CROSS JOIN delivery_readers p ON p.conv = j.value->>0 AND p.name = j.value->>1
@@ -310,11 +316,20 @@ DELETE FROM delivery_own WHERE (reader, seq) IN (
 
 // mysqlKept finds messages in the index of ids alone. A locking read for sharing then locks their
 // entries there, which a deletion leaves as they are, and not their rows, which a deletion changes.
-var mysqlKept = `
-SELECT STRAIGHT_JOIN m.conv FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, id ID")) + `
-JOIN delivery_messages m FORCE INDEX (delivery_messages_id) ON m.id = j.id AND m.conv = j.conv AND m.seq = j.seq`
+// At REPEATABLE READ it would lock the gaps before the entries, too. So in callers' transactions
+// mysqlRows finds the rows.
+var (
+	mysqlKept = mysqlKeep("m.id = j.id AND m.conv = j.conv AND m.seq = j.seq", "delivery_messages_id")
+	mysqlRows = mysqlKeep("m.conv = j.conv AND m.seq = j.seq", "PRIMARY")
+)
 
-var mysqlOwn = lockedOwnTexts(&mysqlTongue, mysqlKept+mysqlShare, mysqlKept+"\nFOR UPDATE SKIP LOCKED", `
+func mysqlKeep(on, index string) string {
+	return `
+SELECT STRAIGHT_JOIN m.conv FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, id ID")) + `
+JOIN delivery_messages m FORCE INDEX (` + index + `) ON ` + on
+}
+
+var mysqlOwn = lockedOwnTexts(&mysqlTongue, mysqlKept+mysqlShare, mysqlRows+mysqlShare, mysqlKept+"\nFOR UPDATE SKIP LOCKED", `
 UPDATE `+mysqlTable(columns(ownMoved))+`
 STRAIGHT_JOIN delivery_readers p FORCE INDEX (PRIMARY) ON p.conv = j.conv AND p.name = j.name
 SET p.own_delivered = GREATEST(p.own_delivered, j.own_delivered), p.badge = GREATEST(p.badge, j.badge), p.rev = p.rev + 1,

@@ -229,6 +229,8 @@ var sqliteTongue = tongue{
 	most:  "max",
 	later: func(column string) string { return "excluded." + column },
 	now:   sqliteNow,
+
+	noWait: func(insert string) string { return insert }, // who writes has it all
 }
 
 // sqliteBatch begins a statement about a batch of ids, [id], and sqliteOfBatch restricts it to

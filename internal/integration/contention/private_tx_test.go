@@ -150,14 +150,13 @@ func TestNobodyWaitsForAPrivateMarkInATransaction(t *testing.T) {
 			_, err := s.tracker.DeleteTx(ctx, tx, delivery.Actor{User: "alice"}, s.id("2"))
 			return err
 		}),
-		"a deletion of the marked message": func(ctx context.Context, s privateScene) error {
-			_, err := s.tracker.Delete(ctx, delivery.Actor{User: "alice"}, s.id("3"))
-			return err
+		"a deletion of the marked message, for anybody": func(ctx context.Context, s privateScene) error {
+			deleted, _, err := s.store.(delivery.Keeper).Delete(ctx, deletionsOf(s.id("3"), s.id("2")), delivery.Lease{})
+			if err != nil || deleted[0].Blocked == deleted[0].Changed || !deleted[1].Changed {
+				s.Errorf("%+v, %v", deleted, err)
+			}
+			return s.mark(ctx, "carol", "1")
 		},
-		"a deletion of the marked message, in a transaction": inTx(func(ctx context.Context, s privateScene, tx *sql.Tx) error {
-			_, err := s.tracker.DeleteTx(ctx, tx, delivery.Actor{User: "alice"}, s.id("3"))
-			return err
-		}),
 		"a send to a new set of members": func(ctx context.Context, s privateScene) error {
 			_, err := s.tracker.Send(ctx, delivery.Draft{Conversation: s.conversation, Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob", "erin"}}})
 			return err
@@ -168,6 +167,21 @@ func TestNobodyWaitsForAPrivateMarkInATransaction(t *testing.T) {
 				s.Errorf("%+v, %v", r, err)
 			}
 			return s.mark(ctx, "carol", "3")
+		},
+		"a mark beside one of the user's": func(ctx context.Context, s privateScene) error {
+			marks := []delivery.Mark{stores.MarkBy("bob", s.id("3")), stores.MarkBy("carol", s.id("elsewhere")), stores.MarkBy("cem", s.id("3"))}
+			marked, _, err := s.store.Advance(ctx, marks, delivery.Lease{})
+			if err == nil && (!marked[1].Changed || !marked[2].Changed) {
+				s.Errorf("%+v", marked)
+			}
+			return err
+		},
+		"a mark beside one of the user's in the conversation": func(ctx context.Context, s privateScene) error {
+			marked, _, err := s.store.Advance(ctx, []delivery.Mark{stores.MarkBy("bob", s.id("3")), stores.MarkBy("cem", s.id("3"))}, delivery.Lease{})
+			if err == nil && !marked[1].Changed {
+				s.Errorf("%+v", marked)
+			}
+			return err
 		},
 	}, func(s privateScene, call call) {
 		tx := stores.Begin(s.T, s.db)
