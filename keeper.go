@@ -91,7 +91,7 @@ type Verification struct {
 type ErasureResult struct {
 	Erased  int  // conversations
 	More    bool // a further call has more to do
-	Blocked bool // More is true because other transactions have locked conversations of the user
+	Blocked bool // a further call is needed: other transactions have locked conversations of the user, or mark for the user alone
 }
 
 // Pruning is what [Keeper.Prune] applies.

@@ -62,11 +62,20 @@ const pgBody = `
 LEFT JOIN LATERAL (SELECT conv, body FROM delivery_messages WHERE id = body_of LIMIT 1) m ON true
 LEFT JOIN LATERAL (SELECT id AS home FROM delivery_conversations WHERE conv = m.conv LIMIT 1) c ON true`
 
+// pgFree are the ids of the claims s that are to end. An event that is locked, as by an EraseTx,
+// is left to the end of its lease: its neighbours would wait with it.
+func pgFree(s string) string {
+	return `ARRAY(
+	SELECT o.id FROM delivery_outbox o JOIN ` + s + ` s ON o.id = s.id AND o.lease = s.lease
+	WHERE o.id = ANY (ARRAY(SELECT id FROM ` + s + `)) FOR UPDATE OF o SKIP LOCKED
+)`
+}
+
 // pgDone ends claims: $1 the events, $2 their leases. It is pgSettle for what mostly happens, in
 // 0.33× the time.
-const pgDone = `
-WITH s AS MATERIALIZED (SELECT * FROM unnest((SELECT $1::bigint[]), (SELECT $2::bigint[])) AS s(id, lease))
-DELETE FROM delivery_outbox o USING s WHERE o.id = ANY (ARRAY(SELECT id FROM s)) AND o.id = s.id AND o.lease = s.lease`
+var pgDone = `
+WITH done AS MATERIALIZED (SELECT * FROM unnest((SELECT $1::bigint[]), (SELECT $2::bigint[])) AS s(id, lease))
+DELETE FROM delivery_outbox WHERE id = ANY (` + pgFree("done") + `)`
 
 // pgSettle settles: $1 pgSettlements that end claims, $2 those that give them back, $3 those of
 // dead letters. Outcomes stand as in [delivery.Outcome]. One list with a filter on the outcome
@@ -76,7 +85,7 @@ WITH ending AS MATERIALIZED (
 	SELECT * FROM json_to_recordset($1::json) AS s(id bigint, lease bigint, outcome int, reason text)
 ),
 ended AS (
-	DELETE FROM delivery_outbox o USING ending s WHERE o.id = ANY (ARRAY(SELECT id FROM ending)) AND o.id = s.id AND o.lease = s.lease
+	DELETE FROM delivery_outbox o USING ending s WHERE o.id = ANY (` + pgFree("ending") + `) AND o.id = s.id AND o.lease = s.lease
 	RETURNING o.id, o.attempts, o.body_of, o.payload, outcome, reason
 ),
 buried AS (
@@ -89,7 +98,7 @@ deferring AS MATERIALIZED (
 deferred AS (
 	UPDATE delivery_outbox o SET
 		lease = 0, attempts = attempts - (outcome = ` + sqlRelease + `)::int, ready_at = clock_timestamp() + after * INTERVAL '1 microsecond'
-	FROM deferring s WHERE o.id = ANY (ARRAY(SELECT id FROM deferring)) AND o.id = s.id AND o.lease = s.lease
+	FROM deferring s WHERE o.id = ANY (` + pgFree("deferring") + `) AND o.id = s.id AND o.lease = s.lease
 	RETURNING o.id
 ),
 raising AS MATERIALIZED (

@@ -105,32 +105,46 @@ func TestNoProcessKnowsAnErasedUser(t *testing.T) {
 	})
 }
 
-// An erasure passes over a conversation that somebody has locked, and says so.
+// An erasure passes over a conversation that somebody has locked, or in which a private mark of the
+// user is under way, and says so.
 func TestAnErasureWaitsForNobody(t *testing.T) {
+	marks := map[string]func(store delivery.Store) error{
+		"a mark": func(store delivery.Store) error {
+			_, _, err := store.Advance(t.Context(), []delivery.Mark{stores.MarkBy("bob", "in c")}, delivery.Lease{})
+			return err
+		},
+		"a private mark": func(store delivery.Store) error {
+			_, _, err := store.AdvanceOwn(t.Context(), []delivery.OwnMark{{Act: delivery.OwnFlagged, Message: "in c", User: "bob"}}, delivery.Lease{})
+			return err
+		},
+	}
 	for _, kind := range []engines.Kind{engines.Postgres, engines.MySQL} {
 		e := engines.First(kind)
-		t.Run(e.Name, func(t *testing.T) {
-			db, store := stores.Migrated(t, e)
-			for _, c := range []string{"c", "d"} {
-				sendTo(t.Context(), t, store, frozen("in "+c, c, "ann", "them", "bob"))
-			}
-			tx := stores.Begin(t, db)
-			if _, _, err := store.InTx(tx).Advance(t.Context(), []delivery.Mark{stores.MarkBy("bob", "in c")}, delivery.Lease{}); err != nil {
-				t.Fatal(err)
-			}
-			if r, err := store.Erase(t.Context(), "bob", 10); err != nil || r != (delivery.ErasureResult{Erased: 1, Blocked: true}) {
-				t.Errorf("%+v, %v", r, err)
-			}
-			if err := tx.Commit(); err != nil {
-				t.Fatal(err)
-			}
-			if r, err := store.Erase(t.Context(), "bob", 10); err != nil || r != (delivery.ErasureResult{Erased: 1}) {
-				t.Errorf("%+v, %v", r, err)
-			}
-			if n := countRows(t, db, "delivery_outbox WHERE payload LIKE '%\"bob\"%'"); n != 0 {
-				t.Errorf("%d events have the name", n)
-			}
-		})
+		for what, mark := range marks {
+			t.Run(e.Name+", "+what, func(t *testing.T) {
+				db, store := stores.Migrated(t, e)
+				for _, c := range []string{"c", "d"} {
+					sendTo(t.Context(), t, store, frozen("in "+c, c, "ann", "them", "bob"))
+				}
+				tx := stores.Begin(t, db)
+				if err := mark(store.InTx(tx)); err != nil {
+					t.Fatal(err)
+				}
+				ctx := patient(t)
+				if r, err := store.Erase(ctx, "bob", 10); err != nil || r != (delivery.ErasureResult{Erased: 1, Blocked: true}) {
+					t.Errorf("%+v, %v", r, err)
+				}
+				if err := tx.Commit(); err != nil {
+					t.Fatal(err)
+				}
+				if r, err := store.Erase(t.Context(), "bob", 10); err != nil || r != (delivery.ErasureResult{Erased: 1}) {
+					t.Errorf("%+v, %v", r, err)
+				}
+				if n := countRows(t, db, "delivery_outbox WHERE payload LIKE '%\"bob\"%'"); n != 0 {
+					t.Errorf("%d events have the name", n)
+				}
+			})
+		}
 	}
 }
 
