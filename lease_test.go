@@ -228,3 +228,19 @@ func TestWakeAndFlushLookAtTheWholeOutbox(t *testing.T) {
 		}
 	})
 }
+
+func TestFlushPublishesUnderAFreshLeaseOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &ledger{Store: memstore.New(), outcomes: map[delivery.Outcome]int{}}
+		e := new(endpoint)
+		e.set(func(context.Context, []delivery.Event) error { time.Sleep(600 * time.Millisecond); return nil })
+		tracker := newTracker(t, store, e, &delivery.Options{Lease: 3 * time.Second, NotifyBytes: 1})
+		sendAs(t, tracker, "a", "b", "c", "d") // c would wait for 1.2 s
+		if err := tracker.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := store.outcomes; got[delivery.SettleRelease] != 2 || got[delivery.SettleDone] != 4 || e.called() != 4 {
+			t.Errorf("settled %v in %d calls", got, e.called())
+		}
+	})
+}

@@ -36,7 +36,7 @@ type Notifier interface {
 	// crashed. An event whose error was marked [Permanent] goes there at once.
 	//
 	// Notify must return soon after ctx ends. It may be called by several goroutines at the same
-	// time. It may keep neither the slice nor what is in it.
+	// time. It may neither change nor keep the slice, or what is in it.
 	Notify(ctx context.Context, events []Event) error
 }
 

@@ -12,7 +12,8 @@ import (
 //
 // An event is accepted once all of them have accepted it, and refused if one of them refuses it. If
 // an endpoint fails, all events come again, also to those notifiers that accepted them, and the
-// pauses of the breaker hold up the events for all. A notifier that must not wait for another's
+// pauses of the breaker hold up the events for all. If several endpoints ask for a pause
+// ([RetryAfter]), the longest is kept. A notifier that must not wait for another's
 // outage needs a queue of its own, such as a broker to which its Notify hands the events. A
 // conversation is refused if one of the notifiers is a CheckingNotifier and refuses it. The result
 // is an [OwnNotifier] too, and hands OwnChanged events to those that take them.
@@ -51,6 +52,7 @@ func (s several) Notify(ctx context.Context, events []Event) error {
 	at := make([][]int, len(s)) // which events each was told
 	var wait sync.WaitGroup
 	for i, n := range s {
+		errs[i] = errEnded // until it has returned
 		wait.Go(func() {
 			defer func() { panics[i] = recover() }()
 			for j, e := range events {
@@ -58,9 +60,11 @@ func (s several) Notify(ctx context.Context, events []Event) error {
 					at[i] = append(at[i], j)
 				}
 			}
+			var err error
 			if len(at[i]) > 0 {
-				errs[i] = n.Notify(ctx, pick(events, at[i]))
+				err = n.Notify(ctx, slices.Clone(pick(events, at[i])))
 			}
+			errs[i] = err
 		})
 	}
 	wait.Wait()
@@ -69,7 +73,7 @@ func (s several) Notify(ctx context.Context, events []Event) error {
 			panic(p)
 		}
 	}
-	var failures []error
+	var failure error
 	refused := make(map[int]error)
 	for n, err := range errs {
 		var refusal *RefusedError
@@ -77,15 +81,28 @@ func (s several) Notify(ctx context.Context, events []Event) error {
 		case errors.As(err, &refusal):
 			for k, i := range at[n] {
 				if why := refusal.ByIndex[k]; why != nil {
-					refused[i] = errors.Join(refused[i], why)
+					refused[i] = join(refused[i], why)
 				}
 			}
 		case err != nil:
-			failures = append(failures, err)
+			failure = join(failure, err)
 		}
 	}
-	if len(failures) > 0 {
-		return errors.Join(failures...) // says nothing about any event, as the contract wants it
+	if failure != nil {
+		return failure // says nothing about any event, as the contract wants it
 	}
 	return Refused(refused)
+}
+
+// errEnded is the error of a notifier that ended its goroutine, as t.FailNow does.
+var errEnded = errors.New("delivery: the notifier ended its goroutine")
+
+// join joins errors of two notifiers, either of which may be nil. Of the pauses that they ask for,
+// the longer one holds.
+func join(a, b error) error {
+	var one, two *retryAfterError
+	if errors.As(a, &one) && errors.As(b, &two) && two.after > one.after {
+		a, b = b, a // errors.As finds the first
+	}
+	return errors.Join(a, b)
 }

@@ -3,12 +3,15 @@ package delivery_test
 import (
 	"context"
 	"errors"
+	"runtime"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/deliverytest"
+	"github.com/msgdelivery/delivery/memstore"
 )
 
 // returns is a notifier that returns err.
@@ -125,5 +128,51 @@ func TestNotifiersCheckConversationsWithAllThatCan(t *testing.T) {
 	}
 	if err := both.CheckConversation("short"); err != nil {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestANotifierThatFiltersItsEventsTakesNoneFromTheOthers(t *testing.T) {
+	var hears deliverytest.Recorder
+	filtered := make(chan struct{})
+	filters := delivery.NotifierFunc(func(_ context.Context, events []delivery.Event) error {
+		defer close(filtered)
+		_ = slices.DeleteFunc(events, func(e delivery.Event) bool { return e.ID == 1 })
+		return nil
+	})
+	late := delivery.NotifierFunc(func(ctx context.Context, events []delivery.Event) error {
+		<-filtered
+		return hears.Notify(ctx, events)
+	})
+	if err := delivery.Notifiers(filters, late).Notify(t.Context(), []delivery.Event{{ID: 1}, {ID: 2}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := hears.Events(); len(got) != 2 || got[0].ID != 1 || got[1].ID != 2 {
+		t.Errorf("the other heard %+v", got)
+	}
+}
+
+func TestANotifierThatEndsItsGoroutineHasAcceptedNothing(t *testing.T) {
+	ends := delivery.NotifierFunc(func(context.Context, []delivery.Event) error { runtime.Goexit(); return nil })
+	if err := delivery.Notifiers(ends, returns{}).Notify(t.Context(), []delivery.Event{{ID: 1}}); err == nil {
+		t.Error("the event counts as accepted")
+	}
+}
+
+func TestTheLongestPauseThatOneOfSeveralNotifiersAsksForIsKept(t *testing.T) {
+	asks := func(d time.Duration) delivery.Notifier {
+		return returns{delivery.RetryAfter(errors.New("429"), d)}
+	}
+	short, long, down := asks(time.Second), asks(time.Minute), returns{errors.New("down")}
+	for _, notifiers := range [][]delivery.Notifier{{short, long}, {long, short}, {down, short, long}, {long, down, short}} {
+		synctest.Test(t, func(t *testing.T) {
+			e := new(endpoint)
+			tracker := newTracker(t, memstore.New(), delivery.Notifiers(append(notifiers, e)...), nil)
+			defer run(t, tracker)()
+			sendAs(t, tracker, "m")
+			pass(59 * time.Second)
+			if n := e.called(); n != 1 {
+				t.Errorf("%v are called %d times in 59 s", notifiers, n)
+			}
+		})
 	}
 }

@@ -37,6 +37,9 @@ func (r *relay) flush(ctx context.Context) error {
 		batches.open = true
 		batches.put(r.hold(claimed, began, true), len(claimed))
 		for batch := batches.take(r.events, r.bytes); len(batch) > 0; batch = batches.take(r.events, r.bytes) {
+			if batch = r.fresh(batch); len(batch) == 0 {
+				continue
+			}
 			if err := r.notify(ctx, batch, func(verdict) {}); err != nil {
 				r.release(batches.close())
 				return fmt.Errorf("delivery: notifying: %w", err)
@@ -48,8 +51,7 @@ func (r *relay) flush(ctx context.Context) error {
 // publish has a batch notified, if its leases and the breaker allow. It says what the call was like
 // once it is not under way any more, which may be long before the batch is settled.
 func (r *relay) publish(ctx context.Context, batch []leased, answered func(verdict)) {
-	stale, fresh := part(batch, r.stale)
-	r.release(stale)
+	fresh := r.fresh(batch)
 	if len(fresh) == 0 {
 		return
 	}
@@ -65,6 +67,13 @@ func (r *relay) publish(ctx context.Context, batch []leased, answered func(verdi
 // stale reports whether an event has waited so long that its lease might not cover a publish and
 // its settlement.
 func (r *relay) stale(h leased) bool { return time.Since(h.since) > r.term/3 }
+
+// fresh gives back the events that are stale, and returns the others.
+func (r *relay) fresh(batch []leased) []leased {
+	stale, fresh := part(batch, r.stale)
+	r.release(stale)
+	return fresh
+}
 
 // notify calls the Notifier with a batch and settles each event by what it said. It returns the
 // failure of the endpoint, if that is what it was. It may say that the call was answered, once the
