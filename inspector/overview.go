@@ -31,15 +31,15 @@ func (h *Handler) overview(q *request) (*answer, error) {
 		p := problemOf(err)
 		a.status, o.Failure = p.status, p.text
 	}
-	o.Findings = findings(o.Backlog, o.Trouble)
+	o.Findings = findings(o.Backlog, o.Trouble, h.opts.Recorder.lastWrite())
 	a.data = o
 	return a, nil
 }
 
 // findings says what is wrong, and what to do, as docs/operations.md has it.
-func findings(b delivery.Backlog, trouble []fact) (all []string) {
-	if slices.ContainsFunc(trouble, func(f fact) bool { return f.away && time.Since(f.At) < lately }) {
-		all = append(all, "The database took no writes from this process within the last minute. The last error is below.")
+func findings(b delivery.Backlog, trouble []fact, written time.Time) (all []string) {
+	if slices.ContainsFunc(trouble, func(f fact) bool { return f.away && f.At.After(written) && time.Since(f.At) < lately }) {
+		all = append(all, "The database took no writes from this process the last time it tried. The last error is below.")
 	}
 	switch late, idle := b.Oldest > longWait, !b.Running && b.Oldest > idleWait; {
 	case b.Breaker != delivery.BreakerClosed:

@@ -63,6 +63,22 @@ func TestOverview(t *testing.T) {
 		})
 	})
 
+	t.Run("a database that took a write since is well", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk(t, readOnly{memstore.New()}, inspector.Options{})
+			draft := delivery.Draft{Conversation: "room", Sender: "alice", Audience: delivery.Audience{Recipients: []string{"bob"}}}
+			if _, err := d.tracker.Send(t.Context(), draft); !errors.Is(err, delivery.ErrUnavailable) {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			if _, err := d.tracker.MarkRead(t.Context(), delivery.Actor{User: "bob"}, "nothing"); !errors.Is(err, delivery.ErrNotFound) {
+				t.Fatal(err)
+			}
+			status, text := d.get("reader", "/")
+			d.want("a write", status, text, 200, "All is well", "cannot execute INSERT")
+		})
+	})
+
 	t.Run("a relay that runs is seen, and so is its endpoint that fails or is slow", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk(t, memstore.New(), inspector.Options{})

@@ -28,6 +28,7 @@ const (
 type Recorder struct {
 	mu                        sync.Mutex
 	events, refusals, trouble ring
+	written                   time.Time // the last write that succeeded
 }
 
 // NewRecorder returns an empty Recorder.
@@ -86,7 +87,11 @@ func refused(err error) bool {
 }
 
 func (r *Recorder) wrote(i delivery.WroteInfo) {
-	if i.Err != nil {
+	if i.Err == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.written = time.Now()
+	} else {
 		r.keep(&r.trouble, fact{What: "Writing " + i.What.String() + " failed", Text: i.Err.Error(), away: errors.Is(i.Err, delivery.ErrUnavailable)})
 	}
 }
@@ -116,6 +121,16 @@ func (r *Recorder) notified(i delivery.NotifiedInfo) {
 		}
 	}
 	r.keep(&r.events, facts...)
+}
+
+// lastWrite returns when a write last succeeded.
+func (r *Recorder) lastWrite() time.Time {
+	if r == nil {
+		return time.Time{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.written
 }
 
 // keep keeps facts that happened now.
