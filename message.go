@@ -164,8 +164,8 @@ func (r *Receipt) Advance(h Header, to Status, at time.Time) bool {
 // marked, hidden marks included, or [Read] after [Tracker.Dismiss]. There is one exception: the
 // receipt returned by a mark that hides nothing does not include earlier hidden marks. See
 // [Tracker.MarkDelivered]. The version and the times are those of the marks that others may see,
-// and zero if others see nothing. It has no Failure. It is a separate type so that it is not shown
-// to other users by mistake.
+// and zero if others see nothing. They are zero, too, in the answer to a mark with [HideAll]. Own
+// has no Failure. It is a separate type so that it is not shown to other users by mistake.
 type Own Receipt
 
 // Query asks for messages of one conversation, in order of seq. With a Conversation alone it asks
