@@ -27,13 +27,13 @@ const compactLimit = 100
 // one by one, keep their rows.
 //
 // Compact works in transactions of up to 100 messages, and pauses after each, as [Tracker.Prune]
-// does. If Compact returns an error, a further call goes on from there. An event that waits, or is
+// does. If a conversation fails, Compact goes on with the next one, as Prune does. An event that waits, or is
 // a dead letter, keeps the times that it has.
 //
 // Compact needs a [Keeper]; with any other store it returns [errors.ErrUnsupported].
 func (t *Tracker) Compact(ctx context.Context, before time.Time) (compacted int, err error) {
 	return t.everywhere(ctx, before, func(keeper Keeper, conversation string) (int, error) {
-		return unhurried(ctx, "compacting", func() (portion, bool, error) {
+		return unhurried(ctx, "compacting", t.opts.WriteTimeout, func() (portion, bool, error) {
 			r, err := keeper.Compact(ctx, Compaction{Conversation: conversation, Before: before, Limit: compactLimit})
 			return portion{r.Compacted, r.More}, r.Blocked, err
 		})

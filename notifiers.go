@@ -13,10 +13,10 @@ import (
 // An event is accepted once all of them have accepted it, and refused if one of them refuses it. If
 // an endpoint fails, all events come again, also to those notifiers that accepted them, and the
 // pauses of the breaker hold up the events for all. If several endpoints ask for a pause
-// ([RetryAfter]), the longest is kept. A notifier that must not wait for another's
-// outage needs a queue of its own, such as a broker to which its Notify hands the events. A
-// conversation is refused if one of the notifiers is a CheckingNotifier and refuses it. The result
-// is an [OwnNotifier] too, and hands OwnChanged events to those that take them.
+// ([RetryAfter]), the longest is kept. A notifier that must not wait for another's outage needs a
+// queue of its own, such as a broker to which its Notify hands the events. A conversation is
+// refused if one of the notifiers is a CheckingNotifier and refuses it. The result is an
+// [OwnNotifier] too, and hands OwnChanged events to those that take them.
 func Notifiers(notifiers ...Notifier) CheckingNotifier { return several(notifiers) }
 
 type several []Notifier

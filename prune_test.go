@@ -74,6 +74,28 @@ func TestPrune(t *testing.T) {
 		}
 	})
 
+	in("a conversation that fails, or stays blocked, keeps no other from being pruned", func(t *testing.T) {
+		broken := errors.New("cannot be read")
+		store := &partly{Store: memstore.New(), fails: "a", because: broken, blocks: "b"}
+		tracker := newTracker(t, store, new(endpoint), nil)
+		for _, c := range []string{"a", "b", "c", "d"} {
+			if _, err := tracker.Send(t.Context(), hi(c, c)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(25 * time.Hour)
+		began := time.Now()
+		n, err := tracker.Prune(t.Context(), began.Add(-24*time.Hour))
+		if n != 2 || !errors.Is(err, broken) || time.Since(began) > delivery.DefaultWriteTimeout+time.Second {
+			t.Errorf("pruned %d after %v, %v", n, time.Since(began), err)
+		}
+		store.because = delivery.ErrUnavailable
+		before := store.calls
+		if _, err := tracker.Prune(t.Context(), began.Add(-24*time.Hour)); !errors.Is(err, delivery.ErrUnavailable) || store.calls != before+1 {
+			t.Errorf("without a database it calls %d times, %v", store.calls-before, err)
+		}
+	})
+
 	in("a cutoff in the future, or younger than the least age, is refused and changes nothing", func(t *testing.T) {
 		d := newDesk(t, &delivery.Options{PruneAge: 2 * time.Hour})
 		d.send(t, hi("c", "m"))
@@ -180,4 +202,23 @@ func TestPrune(t *testing.T) {
 			}
 		}
 	})
+}
+
+// partly is a store that fails in one conversation, and another of which stays blocked.
+type partly struct {
+	*memstore.Store
+	fails, blocks string
+	because       error
+	calls         int
+}
+
+func (p *partly) Prune(ctx context.Context, what delivery.Pruning) (delivery.PruningResult, error) {
+	p.calls++
+	switch what.Conversation {
+	case p.fails:
+		return delivery.PruningResult{}, p.because
+	case p.blocks:
+		return delivery.PruningResult{Blocked: true}, nil
+	}
+	return p.Store.Prune(ctx, what)
 }

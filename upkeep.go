@@ -1,13 +1,17 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
 
 // everywhere has work done in each conversation, about messages that were sent before a time, and
-// returns the sum of what it returned. The time must be [Options.PruneAge] ago.
+// returns the sum of what it returned. The time must be [Options.PruneAge] ago. A conversation that
+// fails does not end the work, and the first such error is returned, unless the database or ctx is
+// at fault.
 func (t *Tracker) everywhere(ctx context.Context, before time.Time, work func(keeper Keeper, conversation string) (int, error)) (sum int, err error) {
 	if before.IsZero() || time.Since(before) < t.opts.PruneAge {
 		return 0, &InvalidError{Field: "before", Reason: "is not at least " + t.opts.PruneAge.String() + " ago"}
@@ -16,6 +20,7 @@ func (t *Tracker) everywhere(ctx context.Context, before time.Time, work func(ke
 	if err != nil {
 		return 0, err
 	}
+	var failed error
 	for after, more := "", true; more; {
 		conversations, err := keeper.Conversations(ctx, after, MaxBatch)
 		if err != nil {
@@ -23,14 +28,14 @@ func (t *Tracker) everywhere(ctx context.Context, before time.Time, work func(ke
 		}
 		for _, c := range conversations {
 			n, err := work(keeper, c)
-			if sum += n; err != nil {
+			if sum += n; err != nil && (ctx.Err() != nil || errors.Is(err, ErrUnavailable)) {
 				return sum, err
 			}
-			after = c
+			failed, after = cmp.Or(failed, err), c
 		}
 		more = len(conversations) == MaxBatch
 	}
-	return sum, nil
+	return sum, failed
 }
 
 // rest is how many times as long as a transaction took unhurried pauses after it, and leaves the
@@ -43,14 +48,17 @@ type portion struct {
 	more bool // there may be more to do
 }
 
-// unhurried takes steps until nothing is left to do, and returns the sum of what they have done.
-func unhurried(ctx context.Context, what string, step func() (p portion, blocked bool, err error)) (sum int, err error) {
+// unhurried takes steps until nothing is left to do, and returns the sum of what they have done. None
+// waits for another transaction for longer than the limit.
+func unhurried(ctx context.Context, what string, limit time.Duration, step func() (p portion, blocked bool, err error)) (sum int, err error) {
 	for {
 		var began time.Time
-		p, err := patient(ctx, func() (portion, bool, error) {
+		waiting, cancel := context.WithTimeout(ctx, limit)
+		p, err := patient(waiting, func() (portion, bool, error) {
 			began = time.Now() // what it waits for others is not its work
 			return step()
 		})
+		cancel()
 		if sum += p.done; err != nil {
 			return sum, outcome(what, err)
 		}
