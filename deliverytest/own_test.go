@@ -86,6 +86,24 @@ var ownLapses = []lapse{
 			}
 		}
 	}},
+	{"it keeps what an erased user alone knew", []string{"an erased user is nobody"}, func(c *careless) {
+		erased := false
+		c.erase = func(user string) string { erased = true; return user }
+		c.unread = func(all []delivery.Unread) {
+			if erased {
+				all[0].Place.Badge = 2
+			}
+		}
+	}},
+	{"it keeps events for an erased user", []string{"waiting events and dead"}, func(c *careless) {
+		erased := false
+		c.erase = func(user string) string { erased = true; return user }
+		c.claimed = func(claimed []delivery.Claimed) {
+			if erased && len(claimed) > 0 {
+				claimed[0].Event.User = "bob%_!"
+			}
+		}
+	}},
 	{"a flag stays when the message is deleted", []string{"a conversation is marked as unread as long"}, func(c *careless) {
 		c.unread = func(all []delivery.Unread) { all[0].Flagged = all[0].Place.Flag > 0 }
 	}},

@@ -131,8 +131,8 @@ func (p *txProbe) look(inside delivery.Store, conversation, viewer string) error
 // patience is how long a call may take that does not wait for a transaction.
 const patience = 5 * time.Second
 
-// beside makes a call beside a transaction of this test. The call may fail only if the store lets in
-// one writer at a time: then it may have to wait for the transaction, until its ctx ends.
+// beside makes a call beside a transaction of this test. The call may fail only if the store lets
+// in one writer at a time: then it may have to wait for the transaction, until its ctx ends.
 func (p *txProbe) beside(what string, call func(ctx context.Context) error) {
 	p.Helper()
 	limit := patience

@@ -45,7 +45,14 @@ var eraseCases = []storeCase{
 	}},
 	{"an erased user is nobody to marks and lists", func(p *probe) {
 		p.create(frozen("c", "m1", "alice", "bob", "carol"), open("c", "m2", "alice"))
+		p.ownMark(private("m1", "bob", delivery.Read))
+		p.ownMark(letIn(dismiss("m2", "bob")))
+		p.ownMark(flag("m1", "bob"))
 		p.erase("bob", 10)
+		p.same("what bob alone knows", p.placeOf("bob"), delivery.Place{})
+		for _, mark := range []delivery.OwnMark{private("m1", "bob", delivery.Read), flag("m1", "bob"), dismiss("m1", "bob"), privateUpTo("m1", "bob", delivery.Read)} {
+			p.same("whether bob may mark in private", p.ownMark(mark).May, false)
+		}
 		p.same("Advance", p.mark(read("m1", "bob", noon))[0].Changed, false)
 		mark := upTo("m1", delivery.Read)
 		mark.User = "bob"
@@ -107,12 +114,24 @@ var eraseCases = []storeCase{
 	}},
 	{"waiting events and dead letters lose the name of an erased user", func(p *probe) {
 		p.create(frozen("c", "m1", "bob%_!", "alice"), open("c", "m2", "alice"), open("d", "m3", "bob%_! too"))
+		p.ownMark(telling(letIn(dismiss("m2", "bob%_!"))))
+		for _, c := range p.claim(10) {
+			outcome := delivery.SettleRelease
+			if c.Event.Kind == delivery.OwnChanged {
+				outcome = delivery.SettleBury
+			}
+			p.settle(settlement(c, outcome))
+		}
+		p.ownMark(telling(letIn(flag("m2", "bob%_!"))))
 		p.bury("no")
 		p.mark(admitted(read("m2", "bob%_!", noon)), admitted(read("m3", "alice", noon)))
 		p.erase("bob%_!", 1)
 		p.erase("bob%_!", 1)
 		var told []string
 		tell := func(e delivery.Event) {
+			if e.User != "" {
+				told = append(told, "something for "+e.User+" alone")
+			}
 			for _, u := range e.Updates {
 				recipient := ""
 				if u.Receipt != nil {
