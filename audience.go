@@ -37,10 +37,10 @@ type Audience struct {
 	Open bool
 
 	// Quorum is the number of recipients who must reach a status before the message has it. The
-	// default, and the maximum, is the number of recipients whom others may ever see at that
-	// status: [Header.Total] for Delivered, [Header.Readers] for Read. If that is 0, the message
-	// never has the status. For an open message the default is 1, and the largest value is
-	// [MaxRecipients].
+	// default, and the maximum, is the number of recipients that others can see at that status. For
+	// Delivered that is [Header.Total]: all who are tracked. For Read it is [Header.Readers]: those
+	// of them who do not hide reads. If the number is 0, the message never has the status. For an
+	// open message the default is 1, and the largest value is [MaxRecipients].
 	Quorum int
 }
 
@@ -55,7 +55,7 @@ type Roster struct {
 	Key string
 
 	// Members returns the users. The sender may be among them and is no recipient of its own
-	// messages. Members is called only if the conversation has no roster of that key. Its error
+	// messages. Members is called only if the conversation has no roster with that key. Its error
 	// fails the send, with nothing stored. If Members is nil, a key that is not known is an error.
 	Members func(ctx context.Context) (Members, error)
 }

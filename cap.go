@@ -39,8 +39,8 @@ func ReasonFor(r Receipt, cap Status) Reason {
 }
 
 // On reports whether a receipt belongs on the page. Without a Status every receipt does. With a
-// Status, only receipts at exactly that status do, unless their Reason is [Untracked] or [Capped].
-// With Failed, only receipts with a Failure do.
+// Status, a receipt does if it is at exactly that status and its Reason is neither [Untracked] nor
+// [Capped]. With Failed, only receipts with a Failure do.
 func (q ReceiptList) On(r Receipt) bool {
 	if q.Failed {
 		return r.Failure != ""
@@ -49,8 +49,8 @@ func (q ReceiptList) On(r Receipt) bool {
 }
 
 // QuorumFor returns how many recipients must reach a status before the message has it. It is Quorum
-// or, if that is smaller, the number of recipients whom others may ever see at that status. If
-// there are none, the message never has the status.
+// or, if that is smaller, the number of recipients that others can see at that status. If there are
+// none, the message never has the status.
 func (h Header) QuorumFor(status Status) int {
 	if status == Read && h.Readers > 0 {
 		return min(h.Quorum, h.Readers)

@@ -17,18 +17,18 @@ const compactLimit = 100
 //
 // In each conversation, Compact goes through the messages in order of their last changes, and stops
 // at the first one that was sent at the given time or later. A message that changed late comes late
-// in this order. If somebody reads an old message today, for example, its times are kept until all
-// messages that were sent before that read are old, too. If the given time is less than
+// in this order. For example, if somebody reads an old message today, its times are kept until all
+// messages that were sent before today's mark are old as well. If the given time is less than
 // [Options.PruneAge] ago, the error is an [InvalidError].
 //
 // Receipts take most of the space in groups. sqlstore removes the rows of receipts that an up-to
-// mark ([Tracker.MarkUpTo]) has covered, because sqlstore also stores for each user up to which
-// message the user has read. The receipts of open messages, and those of users who mark messages
-// one by one, keep their rows.
+// mark ([Tracker.MarkUpTo]) has covered. It does not need them, because it stores for each user how
+// far the user's up-to marks have come. The receipts of open messages, and those of users who mark
+// messages one by one, keep their rows.
 //
 // Compact works in transactions of up to 100 messages, and pauses after each, as [Tracker.Prune]
-// does. If a conversation fails, Compact goes on with the next one, as Prune does. An event that waits, or is
-// a dead letter, keeps the times that it has.
+// does. If a conversation fails, Compact goes on with the next one, as Prune does. An event that
+// waits, or is a dead letter, keeps the times that it has.
 //
 // Compact needs a [Keeper]; with any other store it returns [errors.ErrUnsupported].
 func (t *Tracker) Compact(ctx context.Context, before time.Time) (compacted int, err error) {

@@ -71,10 +71,10 @@ type Options struct {
 	NotifyEvents int
 	NotifyBytes  int
 
-	// WriteTimeout bounds a send, a mark or a reminder if the caller's ctx has no deadline. A caller
-	// with a deadline waits until then. Calls that overlap share one write. It is cancelled once
-	// the ctx of each of these callers has ended. If a write does not return for a second, the next
-	// calls go to another one, if the store takes several at a time. Defaults to
+	// WriteTimeout bounds a send, a mark or a reminder if the caller's ctx has no deadline. A
+	// caller with a deadline waits until then. Calls that overlap share one write. It is cancelled
+	// once the ctx of each of these callers has ended. If a write has not returned after a second
+	// and the store takes several writes at a time, the next calls share a new write. Defaults to
 	// [DefaultWriteTimeout]; from one second to an hour.
 	WriteTimeout time.Duration
 

@@ -33,12 +33,12 @@ func (t *Tracker) Erase(ctx context.Context, user string) error {
 }
 
 // EraseTx is [Tracker.Erase] inside the caller's transaction: the name is gone if and only if the
-// caller commits. It waits for conversations that other transactions have locked, and keeps all
-// conversations of the user locked until the transaction ends, and so the waiting events that have
-// the name. Those that a relay holds may be published twice, the others are published after that.
-// At an isolation above READ COMMITTED
-// it may miss conversations that the user came into after the transaction's first read. It needs a
-// [TxStore] whose InTx returns a [Keeper].
+// caller commits. It waits for conversations that other transactions have locked. All conversations
+// of the user, and all waiting events that contain the name, stay locked until the transaction
+// ends. A locked event that a relay holds may be published twice. The other locked events are
+// published after the transaction. At an isolation above READ COMMITTED it may miss conversations
+// that the user came into after the transaction's first read. It needs a [TxStore] whose InTx
+// returns a [Keeper].
 func (t *Tracker) EraseTx(ctx context.Context, tx DBTX, user string) error {
 	inside, err := t.inTx(tx)
 	if err != nil {

@@ -91,7 +91,7 @@ type Verification struct {
 type ErasureResult struct {
 	Erased  int  // conversations
 	More    bool // a further call has more to do
-	Blocked bool // a further call is needed: other transactions have locked conversations of the user, or mark for the user alone
+	Blocked bool // a further call is needed: other transactions have locked conversations of the user, or are making private changes of the user
 }
 
 // Pruning is what [Keeper.Prune] applies.
@@ -107,7 +107,7 @@ type PruningResult struct {
 	Removed int   // messages and tombstones
 	Floor   int64 // of the conversation, after it
 	More    bool  // a further call may have more to do
-	Blocked bool  // not tried: another transaction has the conversation, or a private mark of a message; all else is zero
+	Blocked bool  // not tried: another transaction has locked the conversation, or is making a private mark of one of the messages; all else is zero
 }
 
 // Compaction is what [Keeper.Compact] applies.
@@ -121,7 +121,7 @@ type Compaction struct {
 type CompactionResult struct {
 	Compacted int  // messages and tombstones
 	More      bool // a further call may have more to do
-	Blocked   bool // not tried: another transaction has the conversation; all else is zero
+	Blocked   bool // not tried: another transaction has locked the conversation; all else is zero
 }
 
 // Deletion is what [Keeper.Delete] applies.

@@ -23,7 +23,7 @@ type marking struct {
 
 	status  Status // what the user claims, of which the marks may show less
 	private []int  // those that change what the user alone may know
-	capped  []bool // of each, whether the message has others see less of the user than the mark says
+	capped  []bool // of each, whether the user's cap for the message is below the mark's status
 }
 
 // markKind is what gather knows of marks. As one mark implies others, a batch writes no receipt

@@ -18,7 +18,7 @@ type upToMarking struct {
 	asked   bool  // whether the app's rule was, or there is none
 	refusal error // of a mark that concerns none of the actor's messages
 	passed  bool  // all messages so far
-	capped  bool  // a message has others see less of the actor than the mark says
+	capped  bool  // the actor's cap for a message is below the mark's status
 	sum     UpToResult
 }
 

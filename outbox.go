@@ -17,8 +17,8 @@ type Outbox interface {
 
 	// Settle ends claims and moves dead letters, and returns how many of the settlements took
 	// effect. A settlement changes nothing if the event does not have, or no longer has, the
-	// settlement's lease, and need not if another transaction has locked the event. An event keeps a
-	// lease that ran out until another claim takes the event.
+	// settlement's lease. It may also change nothing if another transaction has locked the event.
+	// An event keeps a lease that ran out until another claim takes the event.
 	Settle(ctx context.Context, settlements []Settlement) (settled int, err error)
 
 	// Dead returns dead letters in order of id: those whose ids are greater than the parameter

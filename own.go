@@ -48,7 +48,7 @@ type OwnMark struct {
 	User         string
 	Socket       string // not told of the change, if set
 	Status       Status // Delivered or Read; always Read for OwnDismissed, and 0 for OwnFlagged
-	Reach        Status // for OwnMarkedUpTo: AdvanceUpTo has advanced all receipts up to the message to this status, or to the user's cap if that is lower; 0 if this is not known
+	Reach        Status // for OwnMarkedUpTo: the status to which AdvanceUpTo has advanced all of the user's receipts up to the message, or to the user's cap where that is lower; 0 if unknown
 	Admitted     bool   // the app's rule lets the user mark open messages here
 	Tell         bool   // an event tells the user's devices
 	Trace        string // of the call; see [Event.AddTrace]

@@ -49,7 +49,7 @@ type Store interface {
 	// lease and returned, or are due at once if the lease is zero.
 	//
 	// A message that is not open belongs to a roster, which a conversation keeps under its key and
-	// never changes. If the conversation has no roster of that key, Create makes one of the
+	// never changes. If the conversation has no roster with that key, Create makes it from the
 	// message's Members. If the message has no Members either, it is not stored, and its result has
 	// NoRoster set. The recipients of a message are its roster without its sender. Each has a
 	// receipt from the start, at [Sent] with the message's seq as its version: a store need not
@@ -76,10 +76,10 @@ type Store interface {
 	// status, if Advance would advance it. Open messages that the mark would advance if it were
 	// Admitted are left out, and counted in [MarkedUpTo.LeftOut]. The versions that one up-to mark
 	// takes are contiguous. It also moves the user's Place.Delivered to [MarkedUpTo.Reached], and
-	// with the status Read it moves Place.Badge there too. The [Place] stays as it is if a message
-	// was left out ([UpTo.Covered]), or if others may see less of the user than the mark says
-	// ([MarkedUpTo.Capped]). A store should remember up to where it has looked, so that the work is
-	// proportional to what is new.
+	// with the status Read it moves Place.Badge there too. The [Place] does not change if a message
+	// was left out ([UpTo.Covered]), or if the user's cap for one of the messages is below the
+	// mark's status ([MarkedUpTo.Capped]). A store should remember up to where it has looked, so
+	// that the work is proportional to what is new.
 	//
 	// The whole call advances at most limit receipts, and looks at a bounded number of messages for
 	// each up-to mark, such as 5,000. Everything beyond either bound is left for a later call
@@ -95,8 +95,8 @@ type Store interface {
 	// order of the argument. [OwnMark.Apply] says what becomes of each. [Place.Rev] rises by one in
 	// each conversation in which the call changed something. A private mark need not be kept once
 	// the place has reached its message. If a mark with an [OwnMark.Reach] changes something, the
-	// store also remembers that AdvanceUpTo has looked up to the mark's message, for that status
-	// and those below it.
+	// store also remembers that AdvanceUpTo need not look again at the messages up to the mark's
+	// message, for the status Reach and those below it.
 	//
 	// It changes no receipt, count or version. Its changes are visible in Unread, in the Own of
 	// messages that List returns to that user as Viewer, and in the Flag that later marks of the
@@ -221,7 +221,7 @@ type Created struct {
 	Gone     bool    // not stored: the id is that of a deleted message; all else is zero
 	Err      error   // the id was taken before, and what was there cannot be read: wraps ErrOutcomeUnknown; all else is zero
 	NoRoster bool    // not stored: the roster is not known, and no Members were given; all else is zero
-	Blocked  bool    // not stored: another transaction has the conversation; all else is zero
+	Blocked  bool    // not stored: another transaction has locked the conversation; all else is zero
 }
 
 // Mark is the input of [Store.Advance]: a validated statement by one user that one message was
@@ -283,7 +283,7 @@ type MarkedUpTo struct {
 	From    int64   // the versions they took, both inclusive; 0 if none did
 	To      int64
 	LeftOut int   // messages that this call looked at and left out because the mark is not Admitted
-	Capped  bool  // others may see less of the user than the mark says, for at least one message looked at
+	Capped  bool  // the user's cap is below the mark's status, for at least one message looked at
 	Reached int64 // all messages at or before this seq are done or in LeftOut; at most the seq of the named one
 	More    bool  // Reached is before the named message
 	Flag    int64 // of the user's [Place]

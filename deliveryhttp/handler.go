@@ -43,8 +43,9 @@ type Options struct {
 	// nothing is marked. It may be called concurrently. By default nothing is hidden.
 	Hide func(r *http.Request, user string) (delivery.Hide, error)
 
-	// CrossOrigin decides which origins may make requests that change something. Refusals are
-	// problems: its own deny handler is not called. Defaults to the same origin only.
+	// CrossOrigin decides which origins may make requests that change something. A refused request
+	// is answered with the problem 403 cross_origin. The deny handler of CrossOrigin is not called.
+	// Defaults to the same origin only.
 	CrossOrigin *http.CrossOriginProtection
 
 	// OpenAPI serves the description of the routes ([OpenAPI]) at GET /openapi.json, to everybody.

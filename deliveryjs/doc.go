@@ -67,7 +67,7 @@
 //
 // Every request names in the header Delivery-User the user that the page was made for. deliveryhttp
 // refuses it if the browser's session is now another user's. So a tab that outlived a sign-out
-// sends and marks nothing as somebody else.
+// cannot send or mark in the name of another user.
 //
 // # Browsers
 //

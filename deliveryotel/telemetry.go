@@ -19,10 +19,10 @@ type Options struct {
 	MeterProvider  metric.MeterProvider
 	TracerProvider trace.TracerProvider
 
-	// MessagingConventions adds what OpenTelemetry's semantic conventions for messaging name: the
-	// metrics messaging.client.operation.duration and messaging.client.sent.messages, and
-	// attributes of the spans. These conventions are not stable yet, so their names may change in
-	// any version.
+	// MessagingConventions adds the metrics messaging.client.operation.duration and
+	// messaging.client.sent.messages, and attributes of the spans, as OpenTelemetry's semantic
+	// conventions for messaging define them. These conventions are not stable yet, so their names
+	// may change in any version.
 	MessagingConventions bool
 }
 

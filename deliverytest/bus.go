@@ -25,8 +25,8 @@ type BusEnds struct {
 	// the test of losses is skipped.
 	Cut func()
 
-	// Fail makes the bus fail from now on, and Hang makes it give no answer from now on. Without
-	// them their tests are skipped.
+	// Fail makes the bus fail from now on, and Hang makes it give no answer from now on. If one of
+	// them is nil, the tests that need it are skipped.
 	Fail, Hang func()
 }
 

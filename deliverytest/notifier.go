@@ -20,15 +20,15 @@ type Endpoint struct {
 
 	// Sent returns what was sent so far to a client that watches the conversation, has that socket
 	// and belongs to a user named "mallory". It must not be compressed or encrypted: the tests look
-	// for the ids of messages in it. Without it their tests are skipped.
+	// for the ids of messages in it. If Sent is nil, the tests that need it are skipped.
 	Sent func(conversation, socket string) [][]byte
 
 	// Refusable is an event that the other side always refuses, for what is in it. If its ID is 0,
 	// the test of refusals is left out.
 	Refusable delivery.Event
 
-	// Fail makes the other side fail from now on, and Hang makes it give no answer from now on.
-	// Without them their tests are skipped.
+	// Fail makes the other side fail from now on, and Hang makes it give no answer from now on. If
+	// one of them is nil, the tests that need it are skipped.
 	Fail, Hang func()
 }
 

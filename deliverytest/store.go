@@ -39,9 +39,9 @@ type StoreOptions struct {
 	// are left out.
 	Reopen func(t *testing.T, store delivery.Store) delivery.Store
 
-	// Second opens once more the data of a store that open returned, as another process would. Both
-	// handles stay in use. Nil says that the data has one handle at a time: the rules about several
-	// handles are left out.
+	// Second opens the data of a store that is already open, as another process would. Both handles
+	// stay in use. Nil says that the data has one handle at a time: the rules about several handles
+	// are left out.
 	Second func(t *testing.T, store delivery.Store) delivery.Store
 }
 

@@ -50,9 +50,10 @@ type TxOptions struct {
 	// say so by wrapping [delivery.ErrTxConflict].
 	Conflict func(err error) bool
 
-	// OneWriter says that the store lets in one writer at a time, as SQLite does: whoever writes
-	// beside a transaction that has written waits for it. The rules about calls that may not wait
-	// are left out, and so is what others commit meanwhile where they cannot.
+	// OneWriter says that the store allows one writer at a time, as SQLite does: after a
+	// transaction has written, all other writers wait until it ends. The rules about calls that
+	// must not wait are skipped. In the other rules, others commit during a transaction only at
+	// moments when they need not wait for it.
 	OneWriter bool
 }
 

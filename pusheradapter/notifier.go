@@ -34,9 +34,9 @@ type Options struct {
 	Conversation func(channel string) (conversation string, ok bool)
 
 	// AuthorsOnly publishes status events to the authors of the messages and to the readers' own
-	// other devices only, on their [UserChannel]s. The cost of a receipt then does not depend on how many users hear the
-	// conversation. The package comment says what this means for pages. It cannot be combined with
-	// Encode.
+	// other devices only, on their [UserChannel]s. The cost of a receipt then does not depend on
+	// how many users hear the conversation. The package comment says what this means for pages. It
+	// cannot be combined with Encode.
 	AuthorsOnly bool
 
 	// Timeout bounds each call to the endpoint. Defaults to [DefaultTimeout].

@@ -27,7 +27,7 @@ type look struct {
 	places      places
 	begin, till int64       // seqs: the messages looked at are after begin and at or before till
 	leftOut     int         // messages that lack admission
-	capped      bool        // one shows less of the user than the mark says
+	capped      bool        // the user's cap for one is below the mark's status
 	steps       []*standing // the receipts to advance, in order of seq
 }
 

@@ -43,11 +43,11 @@
 // connection of the pool may write, or if a limit of the server, such as statement_timeout, ended
 // the call.
 //
-// A connection that has become read-only, whose prepared statements are gone, or that the server has
-// ended, is closed, and the call is made on another, unless it may have committed. What a new
-// connection answers is final: if it is read-only too, the call fails. If a call has waited 1 s or
-// longer for an answer when its ctx ends, the next call first closes those idle connections that do
-// not answer within 200 ms.
+// If a connection has become read-only, has lost its prepared statements, or was ended by the
+// server, the store closes it and makes the call again on another connection, unless the call may
+// have committed. What a new connection answers is final: if it is read-only too, the call fails.
+// If a call has waited 1 s or longer for an answer when its ctx ends, the next call first closes
+// those idle connections that do not answer within 200 ms.
 //
 // # Transactions of the caller
 //
@@ -67,11 +67,11 @@
 // third is to erase a user. A deletion fails with a conflict if the message was sent or marked
 // after the transaction's first read. A send fails with a conflict if the last message to the same
 // roster was deleted after that read. A deletion of the last message to a roster leaves the roster
-// stored. After a deletion, or a mark of a message with failures, calls of Fail may wait until the
-// transaction ends, even those for other conversations. At READ COMMITTED there are neither such
-// waits nor such conflicts. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a
-// write fails with a conflict if somebody changed the conversation after the transaction's first
-// read. At READ COMMITTED it does not.
+// stored. After any deletion, and after a mark of a message that has failures, calls of Fail may
+// wait until the transaction ends, even calls for other conversations. At READ COMMITTED there are
+// neither such waits nor such conflicts. With innodb_snapshot_isolation=ON, the default since
+// MariaDB 11.6.2, a write fails with a conflict if somebody changed the conversation after the
+// transaction's first read. At READ COMMITTED it does not.
 //
 // # Postgres
 //

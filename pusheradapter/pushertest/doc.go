@@ -78,6 +78,7 @@
 //
 // # What is missing
 //
-// The server has no webhooks, no watchlists, no subscription counts as events, and none of the
-// pings by which hosted Pusher finds dead connections. It accepts a batch as a whole or not at all.
+// The server has no webhooks and no watchlists. It sends no subscription_count events, and none of
+// the pings by which hosted Pusher finds dead connections. It accepts a batch as a whole or not at
+// all.
 package pushertest
