@@ -38,7 +38,8 @@ type newest struct {
 	marked  string // [index, key, seq] → index, number: of the readers who have marked the messages
 	counted string // [index, key, seq] → index, and how many recipients have a frozen message and have read it
 	unmark  string // [key, seq, reader's number]: drops receipts
-	stretch string // key, from seq, before seq, limit → key, roster, header…, in order of seq; with that lock
+	first   string // key, from seq → seq; of the first message or tombstone that the snapshot shows
+	stretch string // key, from seq, before seq, limit → key, roster, header…, in order of seq; tombstones too; with that lock
 }
 
 // stretchLength is how many messages an up-to mark looks at in one read.
@@ -115,11 +116,24 @@ func (l *locked) findStepsNewest(ctx context.Context, q delivery.DBTX, upTo []de
 		u := upTo[i]
 		var receipts []*standing
 		named := &k.named
-		for at := k.begin; ; {
+		first, err := query(ctx, q, scanInt, l.newest.first, k.named.key, k.begin)
+		if err != nil {
+			return err
+		}
+		from := max(k.begin, 1) // which is a row if the snapshot shows none, or the transaction has to start anew
+		if len(first) > 0 {
+			from = first[0]
+		}
+		for at := k.begin; ; from = at {
 			// Both ends are rows of the conversation, so that no gap beyond it is locked.
-			part, err := query(ctx, q, scanHeader, l.newest.stretch, k.named.key, max(at, 1), k.named.header.Seq, stretchLength)
-			if err != nil {
-				return err
+			var part []*standing
+			if from < k.named.header.Seq {
+				if part, err = query(ctx, q, scanHeader, l.newest.stretch, k.named.key, from, k.named.header.Seq, stretchLength); err != nil {
+					return err
+				}
+				if len(part) == 0 || part[0].header.Seq != from { // it was pruned
+					return errSnapshot
+				}
 			}
 			next := k.named.header.Seq
 			if len(part) == stretchLength {
@@ -128,7 +142,7 @@ func (l *locked) findStepsNewest(ctx context.Context, q delivery.DBTX, upTo []de
 				part = append(part, named)
 			}
 			part = slices.DeleteFunc(part, func(r *standing) bool {
-				return r.header.Sender == u.User || r.header.Seq <= at && r != named
+				return r.header.Sender == u.User || r != named && (r.gone() || r.header.Seq <= at)
 			})
 			for _, r := range part {
 				r.mark, r.user = i, u.User

@@ -148,9 +148,10 @@ WHERE status >= ` + sqlDelivered + ` GROUP BY i`,
 		unmark: `
 DELETE r FROM ` + mysqlTable(columns("conv BIGINT, seq BIGINT, reader BIGINT")) + `
 STRAIGHT_JOIN delivery_receipts r FORCE INDEX (PRIMARY) ON r.conv = j.conv AND r.seq = j.seq AND r.reader = j.reader`,
+		first: `SELECT seq FROM delivery_messages FORCE INDEX (PRIMARY) WHERE conv = ? AND seq >= ? ORDER BY seq LIMIT 1`,
 		stretch: `
 SELECT STRAIGHT_JOIN c.conv, m.roster, m.recipients, ` + headerCols + `
-FROM delivery_messages m FORCE INDEX (PRIMARY)` + lockedConversation + lockedSender + `
+FROM delivery_messages m FORCE INDEX (PRIMARY)` + lockedConversation + lockedMaybeSender + `
 WHERE m.conv = ? AND m.seq >= ? AND m.seq < ?
 ORDER BY m.seq LIMIT ?` + mysqlShare,
 	}

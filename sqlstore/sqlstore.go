@@ -37,6 +37,12 @@
 // conversation. On MySQL it may wait up to 1 s for a conversation that is being created. On SQLite,
 // where a transaction locks the whole database, a call waits until the database is free.
 //
+// A private mark locks no conversation, but it locks the row of its user, and keeps its message from
+// being pruned. While such a mark is in an open transaction of a caller, a prune of the message
+// comes back blocked. On MariaDB so do a deletion of the message, up-to marks of the same user, and,
+// if the user is new to the conversation, other marks of the user and sends to the user. Calls
+// beside them do not.
+//
 // If the connection breaks at the commit, or ctx ends there, the error wraps
 // [delivery.ErrOutcomeUnknown]. After any other error nothing has changed. The error wraps
 // [delivery.ErrUnavailable] if the database is away, has no room or no connection left, if no
@@ -62,7 +68,8 @@
 // On MariaDB and MySQL a transaction is at REPEATABLE READ by default. Writes of the store in it
 // still see what was committed last. They lock rows, but not the gaps between rows. There are three
 // exceptions. After one of them, sends of other callers may wait until the transaction ends. The
-// first is to mark or delete a message that does not exist. The second is to mark a message as a
+// first is to mark or delete a message that does not exist, or was sent after the transaction's
+// first read, or to repeat a send. The second is to mark a message as a
 // user who is no recipient of it, if the message was sent after the transaction's first read. The
 // third is to erase a user. A deletion fails with a conflict if the message was sent or marked
 // after the transaction's first read. A send fails with a conflict if the last message to the same

@@ -137,6 +137,58 @@ func TestMySQLTransactionsHoldTheirConversationsOnly(t *testing.T) {
 	}
 }
 
+// An up-to mark reads messages from one that is there, also after a prune has removed those before.
+// Otherwise it would lock the gap in their place, and with it the end of the conversation before.
+func TestMySQLUpToMarksInPrunedConversationsLockNoGap(t *testing.T) {
+	db, store := stores.Migrated(t, mysqlEngine)
+	for _, conversation := range []string{"before", "pruned"} {
+		for i := range 3 {
+			openMessage(t, store, conversation, fmt.Sprint(conversation, i))
+		}
+	}
+	p := delivery.Pruning{Conversation: "pruned", Before: time.Now().Add(time.Hour), Limit: 1}
+	if r, err := store.Prune(t.Context(), p); err != nil || r.Removed != 1 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if _, err := db.Exec("SET GLOBAL innodb_max_purge_lag_wait = 0"); err != nil { // until the row is gone from the index
+		t.Fatal(err)
+	}
+	inside := func(t *testing.T, before func()) (delivery.MarkedUpTo, error) {
+		tx := stores.Begin(t, db)
+		store := store.InTx(tx)
+		if _, err := store.Load(t.Context(), []string{"pruned2"}); err != nil { // takes the snapshot
+			t.Fatal(err)
+		}
+		before()
+		marked, _, err := store.AdvanceUpTo(t.Context(), []delivery.UpTo{upToBy("carol", "pruned", "pruned2")}, 10, delivery.Lease{})
+		if err != nil {
+			return delivery.MarkedUpTo{}, err
+		}
+		return marked[0], nil
+	}
+	t.Run("sends to the conversation before", func(t *testing.T) {
+		if m, err := inside(t, func() {}); err != nil || m.Changed != 2 {
+			t.Fatalf("%+v, %v", m, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		message := delivery.NewMessage{Header: delivery.Header{ID: "new", Conversation: "before", Sender: "ann", Open: true, Quorum: 1}}
+		if _, _, err := store.Create(ctx, []delivery.NewMessage{message}, delivery.Lease{}); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a prune since the snapshot is a conflict", func(t *testing.T) {
+		_, err := inside(t, func() {
+			if r, err := store.Prune(t.Context(), p); err != nil || r.Removed != 1 {
+				t.Errorf("%+v, %v", r, err)
+			}
+		})
+		if !errors.Is(err, delivery.ErrTxConflict) {
+			t.Errorf("%v, want ErrTxConflict", err)
+		}
+	})
+}
+
 // A call in a transaction that waits for a conversation ends with its context, and leaves no lock
 // behind.
 func TestMySQLWaitsInATransactionNoLongerThanTheContext(t *testing.T) {
