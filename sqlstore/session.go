@@ -4,9 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
 // session is where a store's statements run: on the pool, in transactions of the store's own, or in
@@ -133,4 +136,23 @@ func rollback(ctx context.Context, conn *sql.Conn) {
 // drop makes the pool close a connection.
 func drop(conn *sql.Conn) {
 	conn.Raw(func(any) error { return driver.ErrBadConn })
+}
+
+// await calls do, and returns when ctx ends even if do does not: lib/pq waits on a silent connection
+// for as long as the kernel does. Then do goes on in the background, with its connection. A caller's
+// transaction has one connection, which the caller needs back.
+func await[T any](ctx context.Context, s *session, do func() (T, error)) (T, error) {
+	if s.tx != nil || s.db.local {
+		return do()
+	}
+	return coalesce.Await(ctx, do)
+}
+
+// awaitRead is await for what changes nothing.
+func awaitRead[T any](ctx context.Context, s *session, do func() (T, error)) (T, error) {
+	value, err := await(ctx, s, do)
+	if errors.Is(err, coalesce.ErrUnknown) && ctx.Err() != nil {
+		err = fmt.Errorf("no answer: %w", ctx.Err())
+	}
+	return value, err
 }

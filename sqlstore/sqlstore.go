@@ -158,6 +158,7 @@ import (
 	"fmt"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
 // Store is a [delivery.TxStore], a [delivery.Keeper], a [delivery.FailureStore], a
@@ -279,11 +280,21 @@ func (s *Store) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease 
 	if len(marks) == 0 {
 		return nil, nil, nil
 	}
-	marked, claimed, err := s.session.advanceOwn(ctx, marks, s.session.lease(lease))
+	type answer struct {
+		marked  []delivery.MarkedOwn
+		claimed []delivery.Claimed
+	}
+	a, err := await(ctx, s.session, func() (a answer, err error) {
+		a.marked, a.claimed, err = s.session.advanceOwn(ctx, marks, s.session.lease(lease))
+		return a, err
+	})
+	if errors.Is(err, coalesce.ErrUnknown) {
+		err = fmt.Errorf("%w: %w", delivery.ErrOutcomeUnknown, err)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("sqlstore: marking for a user alone: %w", err)
 	}
-	return marked, claimed, nil
+	return a.marked, a.claimed, nil
 }
 
 // Delete deletes messages, as [delivery.Keeper] says.
@@ -303,7 +314,7 @@ func (s *Store) Load(ctx context.Context, ids []string) ([]delivery.Message, err
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	existing, err := s.session.load(ctx, ids)
+	existing, err := awaitRead(ctx, s.session, func() ([]delivery.Created, error) { return s.session.load(ctx, ids) })
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: loading messages: %w", err)
 	}
@@ -318,7 +329,7 @@ func (s *Store) Load(ctx context.Context, ids []string) ([]delivery.Message, err
 
 // List returns a page of a conversation, as [delivery.Store] says.
 func (s *Store) List(ctx context.Context, list delivery.List) (delivery.Page, error) {
-	page, err := s.session.list(ctx, list)
+	page, err := awaitRead(ctx, s.session, func() (delivery.Page, error) { return s.session.list(ctx, list) })
 	if err != nil {
 		return delivery.Page{}, fmt.Errorf("sqlstore: listing messages: %w", err)
 	}
@@ -330,7 +341,7 @@ func (s *Store) Unread(ctx context.Context, user string, conversations []string,
 	if len(conversations) == 0 {
 		return nil, nil
 	}
-	unread, err := s.session.unread(ctx, user, conversations, limit)
+	unread, err := awaitRead(ctx, s.session, func() ([]delivery.Unread, error) { return s.session.unread(ctx, user, conversations, limit) })
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: counting unread messages: %w", err)
 	}
@@ -339,7 +350,7 @@ func (s *Store) Unread(ctx context.Context, user string, conversations []string,
 
 // Receipts returns a page of a message's receipts, as [delivery.Store] says.
 func (s *Store) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
-	page, err := s.session.receipts(ctx, list)
+	page, err := awaitRead(ctx, s.session, func() (delivery.ReceiptPage, error) { return s.session.receipts(ctx, list) })
 	if err != nil {
 		return delivery.ReceiptPage{}, fmt.Errorf("sqlstore: listing receipts: %w", err)
 	}
@@ -351,7 +362,7 @@ func (s *Store) ReceiptsOf(ctx context.Context, keys []delivery.ReceiptKey) ([]d
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	receipts, err := s.session.receiptsOf(ctx, keys)
+	receipts, err := awaitRead(ctx, s.session, func() ([]delivery.Receipt, error) { return s.session.receiptsOf(ctx, keys) })
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: loading receipts: %w", err)
 	}
