@@ -207,7 +207,9 @@ type ReceiptQuery struct {
 	Failed bool
 }
 
-// ReceiptPage is an answer to [Tracker.Receipts], read at one moment.
+// ReceiptPage is an answer to [Tracker.Receipts]. A page of sqlstore is read at one moment, unless
+// the message has thousands of recipients. Then a user who is erased meanwhile can be on a page
+// twice, once without the name.
 type ReceiptPage struct {
 	// Receipts are ordered by recipient, byte for byte. Those of erased users come last.
 	Receipts []Receipt `json:"receipts"`
