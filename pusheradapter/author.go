@@ -36,9 +36,10 @@ func readers(events []delivery.Event) (parcels []parcel) {
 // encodeForAuthors publishes a change of status on the channel of each author of its messages, or
 // on that of the event's User, and everything else as [EncodePrivate] does.
 //
-// On the authors' channels nobody is excluded: who marks a message is not its author, so no socket of theirs is on the
-// channel, and an id that is another's could only hide the change from the author. Nor is a range
-// of versions covered, since what lies between the updates of one author goes to others.
+// On the authors' channels nobody is excluded: who marks a message is not its author, so no socket
+// of theirs is on the channel, and an id that is another's could only hide the change from the
+// author. Nor is a range of versions covered, since what lies between the updates of one author
+// goes to others.
 //
 // An author whose id makes no channel's name is passed over, so as not to keep the event from the
 // others; if it has no others, it is refused. An erased author has no devices to tell.
