@@ -20,7 +20,8 @@ type Endpoint struct {
 
 	// Sent returns what was sent so far to a client that watches the conversation, has that socket
 	// and belongs to a user named "mallory". It must not be compressed or encrypted: the tests look
-	// for the ids of messages in it. If Sent is nil, the tests that need it are skipped.
+	// for the ids of messages in it. It is nil if the other side are servers, or if not all clients
+	// of a conversation are told of everything; then nothing is tested of what clients get.
 	Sent func(conversation, socket string) [][]byte
 
 	// Refusable is an event that the other side always refuses, for what is in it. If its ID is 0,

@@ -46,7 +46,9 @@ var notifierCases = []notifierCase{
 		}
 	}},
 	{"the socket that made a change is not told of it, everyone else is, and nobody is told what is for servers", func(p *notifierProbe) {
-		p.need(p.endpoint.Sent != nil, "Sent")
+		if p.endpoint.Sent == nil {
+			return // its other side are servers
+		}
 		events := append(told(1, 2, 4, 8), ofEveryKind(false)...)
 		for i := range events {
 			events[i].Trace = []string{"a trace for servers"}
@@ -62,8 +64,7 @@ var notifierCases = []notifierCase{
 		}
 	}},
 	{"what is for one user's devices is sent to nobody else", func(p *notifierProbe) {
-		p.need(p.endpoint.Sent != nil, "Sent")
-		if !p.takesOwn() {
+		if p.endpoint.Sent == nil || !p.takesOwn() {
 			return // it gets none
 		}
 		events := ofEveryKind(true)
