@@ -20,7 +20,7 @@ import (
 
 const (
 	patience = time.Minute // with a page: the machine has other things to do, and pusher-js waits long before it tries again
-	pause    = 20 * time.Millisecond
+	pause    = 50 * time.Millisecond
 )
 
 //go:embed testdata/watch.js

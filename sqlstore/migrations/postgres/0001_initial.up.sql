@@ -82,7 +82,7 @@ CREATE INDEX delivery_messages_roster ON delivery_messages (roster) WHERE roster
 CREATE INDEX delivery_messages_stored ON delivery_messages (stored_at);
 
 -- What receipts change of a message, apart from its wide row. A deleted message is at status 1, and its row in
--- delivery_messages has no sender; on MariaDB and SQLite it is at status 0. failed is the number of
+-- delivery_messages has no sender. On MariaDB and SQLite it is at status 0. failed is the number of
 -- recipients with a failure that others see.
 CREATE TABLE delivery_states (
 	conv            BIGINT NOT NULL,
