@@ -48,8 +48,8 @@ type portion struct {
 	more bool // there may be more to do
 }
 
-// unhurried takes steps until nothing is left to do, and returns the sum of what they have done. None
-// waits for another transaction for longer than the limit.
+// unhurried takes steps until nothing is left to do, and returns the sum of what they have done.
+// None waits for another transaction for longer than the limit.
 func unhurried(ctx context.Context, what string, limit time.Duration, step func() (p portion, blocked bool, err error)) (sum int, err error) {
 	for {
 		var began time.Time

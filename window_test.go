@@ -1,6 +1,7 @@
 //go:build !race
 
-// The race detector takes minutes over the millions of calls here; other tests of the relay show it the same code.
+// The race detector takes minutes over the millions of calls here; other tests of the relay show it
+// the same code.
 
 package delivery_test
 

@@ -9,10 +9,10 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// readers returns, of each change of status, what the readers' own channels get, since nothing of it
-// is on the conversation's. A reader's other devices so learn what the reader has read; the socket
-// that made the mark is excluded. The events have the reader as [delivery.Event.User], and cover no
-// range of versions.
+// readers returns, of each change of status, what the readers' own channels get, since nothing of
+// it is on the conversation's. A reader's other devices so learn what the reader has read; the
+// socket that made the mark is excluded. The events have the reader as [delivery.Event.User], and
+// cover no range of versions.
 func readers(events []delivery.Event) (parcels []parcel) {
 	for i, event := range events {
 		if event.Kind != delivery.StatusChanged {

@@ -61,8 +61,8 @@ type dialect struct {
 	// clock is the time of the database, in microseconds since 1970.
 	clock string
 
-	// keep, behind an INSERT … SELECT, leaves a row as it is that is there already. The column is the
-	// first one of the key.
+	// keep, behind an INSERT … SELECT, leaves a row as it is that is there already. The column is
+	// the first one of the key.
 	keep func(column string) string
 
 	// dropRedundant drops the receipts that are the same without their rows: key, seqs.

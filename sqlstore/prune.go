@@ -63,8 +63,8 @@ func (s *session) prune(ctx context.Context, p delivery.Pruning) (result deliver
 		return result, err
 	}
 	if len(found.messages) == 0 && !found.forgotten.none() {
-		// A reader's private mark may be under way, which nobody else is to wait for: no lock but the
-		// reader's.
+		// A reader's private mark may be under way, which nobody else is to wait for: no lock but
+		// the reader's.
 		result = delivery.PruningResult{Floor: found.floor, More: p.All || found.forgotten.more()}
 		return result, s.write(ctx, func(q delivery.DBTX) error { return s.forget(ctx, q, found.forgotten) })
 	}

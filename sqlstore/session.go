@@ -138,9 +138,9 @@ func drop(conn *sql.Conn) {
 	conn.Raw(func(any) error { return driver.ErrBadConn })
 }
 
-// await calls do, and returns when ctx ends even if do does not: lib/pq waits on a silent connection
-// for as long as the kernel does. Then do goes on in the background, with its connection. A caller's
-// transaction has one connection, which the caller needs back.
+// await calls do, and returns when ctx ends even if do does not: lib/pq waits on a silent
+// connection for as long as the kernel does. Then do goes on in the background, with its
+// connection. A caller's transaction has one connection, which the caller needs back.
 func await[T any](ctx context.Context, s *session, do func() (T, error)) (T, error) {
 	if s.tx != nil || s.db.local {
 		return do()

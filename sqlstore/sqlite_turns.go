@@ -15,8 +15,8 @@ const (
 	breather    = 100 * time.Millisecond
 )
 
-// turns are the turns of a store's writers. The writer that has taken the shift from the channel may
-// write.
+// turns are the turns of a store's writers. The writer that has taken the shift from the channel
+// may write.
 type turns chan shift
 
 // shift is what the store's writers have done since they last left the database alone.

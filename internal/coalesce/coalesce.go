@@ -5,8 +5,8 @@
 // alone waits for nobody, and the busier it gets, the larger the batches grow.
 //
 // Each item may have a key. Batches that are in flight at the same time have no key in common, so
-// items with the same key are written one batch after another, and those of one user in the order in
-// which they came.
+// items with the same key are written one batch after another, and those of one user in the order
+// in which they came.
 //
 // Users take turns. A user with few items waiting goes before those with many; of these, each gets
 // a few items into a batch that stays small, so that the next one is soon to come.

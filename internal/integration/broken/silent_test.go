@@ -12,8 +12,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/stores"
 )
 
-// Whatever the driver does on a connection on which nothing comes any more, a call that an app makes
-// for a user ends with its ctx.
+// Whatever the driver does on a connection on which nothing comes any more, a call that an app
+// makes for a user ends with its ctx.
 func TestCallsOnSilentConnectionsEndWithTheirContext(t *testing.T) {
 	for _, e := range engines.All {
 		if e.Kind == engines.SQLite {

@@ -145,7 +145,8 @@ func TestSQLStoreSaysThatTheDatabaseIsUnavailable(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				// So the Tracker does not try the halves of the batch, which would load the database more.
+				// So the Tracker does not try the halves of the batch, which would load the
+				// database more.
 				_, _, err := store.Advance(t.Context(), []delivery.Mark{stores.MarkBy("b", "m"), stores.MarkBy("c", "m")}, delivery.Lease{})
 				unavailable(t, "marks", err)
 			})

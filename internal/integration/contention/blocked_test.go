@@ -18,8 +18,8 @@ func createUntilTried(ctx context.Context, store delivery.Store, m delivery.NewM
 	}
 }
 
-// patient returns a context for calls that no lock may hold up. One that waits for a lock ends with an
-// error after a time that no call needs on a busy machine.
+// patient returns a context for calls that no lock may hold up. One that waits for a lock ends with
+// an error after a time that no call needs on a busy machine.
 func patient(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)

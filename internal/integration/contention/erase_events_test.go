@@ -10,8 +10,8 @@ import (
 )
 
 // A relay settles the events of others while a caller's transaction erases a user, whatever the
-// user's name. An event that has the name is settled too late, and keeps no other from being settled
-// in time.
+// user's name. An event that has the name is settled too late, and keeps no other from being
+// settled in time.
 func TestAnErasureThatIsNotCommittedKeepsNoEventOfOthersFromBeingSettled(t *testing.T) {
 	for _, test := range []struct {
 		name    string
