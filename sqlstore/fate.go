@@ -65,7 +65,7 @@ func (s *session) repeat(ctx context.Context, fn func() error) error {
 			err = fn()
 		}
 		if err == nil || errors.Is(err, delivery.ErrOutcomeUnknown) {
-			return err
+			return ofContext(ctx, err)
 		}
 		switch fate := s.classify(err); {
 		case useless < maxUseless && (errors.Is(err, driver.ErrBadConn) || !opened && (fate == ended || fate == readOnly)):
@@ -92,7 +92,7 @@ func (s *session) repeat(ctx context.Context, fn func() error) error {
 func (s *session) explain(ctx context.Context, err error, fate fate) error {
 	switch {
 	case ctx.Err() != nil:
-		return err
+		return ofContext(ctx, err)
 	case fate == ended || fate == readOnly || fate == away || fate == unknown && isLoss(err):
 		return fmt.Errorf("%w: %w", delivery.ErrUnavailable, err)
 	case fate == pooled:
@@ -100,6 +100,15 @@ func (s *session) explain(ctx context.Context, err error, fate fate) error {
 			"default_query_exec_mode=exec in the DSN, or have the pooler keep a session for each client: %w", err)
 	}
 	return s.orMigrate(err)
+}
+
+// ofContext adds that ctx has ended to an error that does not say so: lib/pq and two drivers for
+// SQLite only repeat the database's words, that somebody interrupted the statement.
+func ofContext(ctx context.Context, err error) error {
+	if cause := ctx.Err(); err != nil && cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
 }
 
 // isLoss reports whether an error is the loss of a connection, or that none could be made.

@@ -30,7 +30,7 @@ func (s *session) read(ctx context.Context, fn func(q delivery.DBTX) error) erro
 		if err := s.check(ctx, s.tx); err != nil {
 			return err
 		}
-		return s.orMigrate(fn(s.tx))
+		return s.txError(ctx, fn(s.tx))
 	}
 	return s.repeat(ctx, func() error {
 		conn, done, err := s.db.take(ctx)
