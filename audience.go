@@ -25,8 +25,9 @@ type Audience struct {
 	// recipient, such as the sender, has no effect.
 	//
 	// Everyone who sees the message can see that a user is untracked or hides reads
-	// ([Tracker.Receipts]). Do not make the lists depend on the sender: they would then show who
-	// blocks whom.
+	// ([Tracker.Receipts]). Do not make the lists depend on the sender. For example, if users were
+	// untracked only in messages from those whom they have blocked, everyone could see who blocks
+	// whom.
 	Untracked, HideRead []string
 
 	// Roster is the set of users who may mark the message, named by a key that the app chooses.
@@ -37,10 +38,11 @@ type Audience struct {
 	Open bool
 
 	// Quorum is the number of recipients who must reach a status before the message has it. The
-	// default, and the maximum, is the number of recipients that others can see at that status. For
-	// Delivered that is [Header.Total]: all who are tracked. For Read it is [Header.Readers]: those
-	// of them who do not hide reads. If the number is 0, the message never has the status. For an
-	// open message the default is 1, and the largest value is [MaxRecipients].
+	// default, and the maximum, is the number of recipients whom others could ever see at that
+	// status. For Delivered that is [Header.Total]: all who are tracked. For Read it is
+	// [Header.Readers]: those of them who do not hide reads. If there are no such recipients, the
+	// message never has the status. For an open message the default is 1, and the largest value is
+	// [MaxRecipients].
 	Quorum int
 }
 

@@ -69,7 +69,8 @@ func (s *subscriber) tell(events ...Event) {
 	}
 }
 
-// Publish calls every subscriber with each event, and returns nil unless ctx has ended before.
+// Publish calls every subscriber with each event, and returns nil. If ctx has ended already, it
+// calls none and returns ctx's error.
 func (b *LocalBus) Publish(ctx context.Context, events []Event) error {
 	if err := ctx.Err(); err != nil {
 		return err

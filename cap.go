@@ -49,8 +49,8 @@ func (q ReceiptList) On(r Receipt) bool {
 }
 
 // QuorumFor returns how many recipients must reach a status before the message has it. It is Quorum
-// or, if that is smaller, the number of recipients that others can see at that status. If there are
-// none, the message never has the status.
+// or the number of recipients whom others could ever see at that status, whichever is smaller. If
+// there are none, the message never has the status.
 func (h Header) QuorumFor(status Status) int {
 	if status == Read && h.Readers > 0 {
 		return min(h.Quorum, h.Readers)

@@ -12,14 +12,15 @@ const compactLimit = 100
 // and returns the number of messages that it processed. All statuses, counts, lists and badges stay
 // as they are. Compact does not raise the version of a conversation, and makes no event. A receipt
 // without its times has the message's Seq as its Version, because its real version would reveal
-// when it changed. [Tracker.Receipts] returns it with the Reason [Expired]. Clients go by the
-// status of a receipt, which never falls.
+// when it changed. [Tracker.Receipts] returns it with the Reason [Expired]. This does not disturb
+// clients: they compare the statuses of a receipt, and those never fall.
 //
 // In each conversation, Compact goes through the messages in order of their last changes, and stops
 // at the first one that was sent at the given time or later. A message that changed late comes late
-// in this order. For example, if somebody reads an old message today, its times are kept until all
-// messages that were sent before today's mark are old as well. If the given time is less than
-// [Options.PruneAge] ago, the error is an [InvalidError].
+// in this order. For example, if somebody reads an old message today, the message moves to the end
+// of the order. Its times are kept until the given time is later than the sending of every message
+// that came before it there. If the given time is less than [Options.PruneAge] ago, the error is an
+// [InvalidError].
 //
 // Receipts take most of the space in groups. sqlstore removes the rows of receipts that an up-to
 // mark ([Tracker.MarkUpTo]) has covered. It does not need them, because it stores for each user how

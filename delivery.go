@@ -71,11 +71,11 @@ type Options struct {
 	NotifyEvents int
 	NotifyBytes  int
 
-	// WriteTimeout bounds a send, a mark or a reminder if the caller's ctx has no deadline. A
-	// caller with a deadline waits until then. Calls that overlap share one write. It is cancelled
-	// once the ctx of each of these callers has ended. If a write has not returned after a second
-	// and the store takes several writes at a time, the next calls share a new write. Defaults to
-	// [DefaultWriteTimeout]; from one second to an hour.
+	// WriteTimeout limits how long a call that writes, such as a send or a mark, may take if the
+	// caller's ctx has no deadline. A caller with a deadline waits until then. Calls that overlap
+	// share one write, which is cancelled only when the contexts of all of them have ended. If a
+	// write has not returned after a second and the store takes several writes at a time, the next
+	// calls share a new write. Defaults to [DefaultWriteTimeout]; from one second to an hour.
 	WriteTimeout time.Duration
 
 	// Trace returns a string that identifies the request of a call, such as a traceparent, from the

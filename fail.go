@@ -130,10 +130,10 @@ func (r *Receipt) Fail(code string, limit Status) bool {
 // method of a Store hold for it. The executable form of this contract is
 // deliverytest.TestFailureStore.
 //
-// A receipt that others see with a failure is at [Sent], with the version that the failure took.
-// Receipts and ReceiptsOf return it in that form. When the receipt advances, it loses its failure,
-// and its message counts one failure less, in the event and in all answers from then on
-// ([Tally.Count]). [Message.Own] and the results of AdvanceOwn never contain a failure. If the
+// If others see the failure of a receipt, the receipt's Status is [Sent] and its Version is that of
+// the failure. Receipts and ReceiptsOf return it in that form. When the receipt advances, it loses
+// its failure, and its message counts one failure less, in the event and in all answers from then
+// on ([Tally.Count]). [Message.Own] and the results of AdvanceOwn never contain a failure. If the
 // store is a [Keeper], deleting or pruning a message removes its failures, Verify counts the
 // failures that others see, and erasing a user keeps the user's failures without the name. If the
 // store is an [OverdueStore], its Overdue returns failures ([Due.Failure]).
@@ -147,8 +147,8 @@ type FailureStore interface {
 	// becomes the Version of the receipt and of the message. The store counts the failure with
 	// [Tally.Count]. A [StatusChanged] event with an empty Except announces the failure. The event
 	// is stored under the lease and returned, or is due at once if the lease is zero. A failure
-	// that others do not see takes no version and makes no event. Fail does not look at what only
-	// the recipient may know.
+	// that others do not see takes no version and makes no event. Fail ignores the recipient's
+	// private marks.
 	Fail(ctx context.Context, f NewFailure, lease Lease) (Failed, []Claimed, error)
 }
 

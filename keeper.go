@@ -53,9 +53,9 @@ type Keeper interface {
 	// message that changes afterwards has a new version, so that a later call goes through it
 	// again.
 	//
-	// Of a receipt of a message that is not open, a store may keep the status alone. It may drop
-	// the receipt altogether if the status follows from the user's stored up-to marks. It may also
-	// drop private marks that the user's [Place] has reached.
+	// If the message is not open, a store may keep only the status of its receipts. It may drop a
+	// receipt altogether if the status follows from the user's stored up-to marks. It may also drop
+	// private marks that the user's [Place] has reached.
 	//
 	// A call goes through at most Limit messages, and fewer if they have many receipts, but at
 	// least one.

@@ -39,7 +39,7 @@ type MarkResult struct {
 	Message string
 	Own     Own   // the actor's receipt, after the mark; zero with an Err
 	Changed bool  // this mark advanced the receipt; if Err is set too, what others may see of the mark is committed, and the rest has failed
-	Err     error // a refusal as in [Tracker.MarkDelivered], or a failure of some of the messages only
+	Err     error // a refusal as in [Tracker.MarkDelivered], or the error of a write that failed for some of the messages only
 }
 
 // Mark marks up to [MaxBatch] messages, of any conversations, for one actor and returns a result

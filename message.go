@@ -87,8 +87,8 @@ type Tally struct {
 //
 // DeliveredAt and ReadAt are copied from the receipt that completes the quorum, in that step and
 // never again. The quorum of Read may be complete before that of Delivered, because recipients who
-// hide reads count only for the quorum of Delivered. The message is then delivered in the same
-// step. ReadAt is never before DeliveredAt.
+// hide reads count only for the quorum of Delivered. In that case the message gets both times at
+// once. ReadAt is never before DeliveredAt.
 func (t *Tally) Count(h Header, was, now Receipt) {
 	if was.Failure != "" && now.Failure == "" {
 		t.Failed--
@@ -143,8 +143,9 @@ type Receipt struct {
 // that of the receipt's message, and the status must be a result of [Shown]. It leaves Version to
 // the store. A receipt that does not exist yet is the zero Receipt.
 //
-// A time is stamped in the step that reaches its status, and at no other. It is never before
-// SentAt, nor before the time of the status below it. A receipt that advances loses its Failure.
+// Advance sets each of the two times when the receipt first reaches its status, and never changes
+// it afterwards. It is never before SentAt, nor before the time of the status below it. A receipt
+// that advances loses its Failure.
 func (r *Receipt) Advance(h Header, to Status, at time.Time) bool {
 	if !to.Valid() || to <= r.Status {
 		return false

@@ -28,13 +28,13 @@ type Notifier interface {
 	// Notify publishes the events, at least one, and returns nil if all were accepted.
 	//
 	// A plain error means that the endpoint failed and that nothing is known of any event: all of
-	// them are kept and come again, and none is blamed. Events whose calls keep failing, while
-	// other events are accepted, wait longer after each failure, each for a time of its own. So
-	// they are soon published in different calls. [RetryAfter] adds how long to wait. An error made
-	// by [Refused] names the events that the endpoint examined and refused; all others were
-	// accepted. A refused event comes again. If its third or a later attempt is refused, it goes to
-	// the dead letters. Each claim by a relay is an attempt, even if the process then crashed. An
-	// event whose error was marked [Permanent] goes there at once.
+	// them are kept and come again, and none is blamed. If the calls with an event keep failing
+	// while other events are accepted, the event waits longer after each failure. The wait is
+	// random, so such events are soon published in different calls. [RetryAfter] adds how long to
+	// wait. An error made by [Refused] names the events that the endpoint examined and refused; all
+	// others were accepted. A refused event comes again. If its third or a later attempt is
+	// refused, it goes to the dead letters. Each claim by a relay is an attempt, even if the
+	// process then crashed. An event whose error was marked [Permanent] goes there at once.
 	//
 	// Notify must return soon after ctx ends. It may be called by several goroutines at the same
 	// time. It may neither change nor keep the slice, or what is in it.

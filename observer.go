@@ -158,7 +158,7 @@ type ResolvedInfo struct {
 	Events    []int64 // the ids of the events that were asked for, each once; not to be changed
 	Discarded bool    // by a Discard; else by a Replay
 	Settled   int     // how many of them were dead letters and have now been replayed or discarded
-	Err       error   // nil, [ErrNotFound] if not all were, or a failure
+	Err       error   // nil, [ErrNotFound] if some of the ids are not dead letters, or a failure
 }
 
 // BreakerInfo says in which state the breaker is now.

@@ -22,8 +22,9 @@ type OverdueRule struct {
 	Status Status
 	After  time.Duration
 
-	// Within is how long a recipient is still returned once After has passed. Then the rule gives
-	// up. It is at most [MaxOverdue], and defaults to [DefaultWithin].
+	// Within is the period after After during which Overdue returns the recipient. When it has
+	// passed, the rule no longer returns that recipient. It is at most [MaxOverdue], and defaults
+	// to [DefaultWithin].
 	Within time.Duration
 
 	// For says whom the answers are for, and so what counts as reached. It must be set.
@@ -137,7 +138,7 @@ func (t *Tracker) overdue(ctx context.Context, store OverdueStore, rule OverdueR
 }
 
 // OverdueDone tells the Tracker that the app has dealt with up to [MaxBatch] recipients. It returns
-// the number of recipients that were still reserved by the call of [Tracker.Overdue] that returned
+// how many of them are still reserved for the app since the call of [Tracker.Overdue] that returned
 // them. The others were returned by another call meanwhile, or are done already.
 //
 // OverdueDone returns an [*InvalidError] of the field "due" if there are more than MaxBatch. If ctx
@@ -212,11 +213,11 @@ func (r OverdueRule) Judge(s OwnState, recipient string, limit Status) (at Statu
 type OverdueStore interface {
 	Store
 
-	// Overdue puts up to limit recipients who are overdue by the rule under the lease, and counts
-	// an attempt for each. All fields of the rule are set and within their bounds. The store's own
-	// clock decides when a message was stored, and what time it is. Rules that differ in Name,
-	// Status or For share nothing. The first call by a rule returns nobody, and no call by it looks
-	// at messages that were stored before that.
+	// Overdue finds up to limit recipients who are overdue by the rule, puts them under the lease,
+	// and counts an attempt for each. All fields of the rule are set and within their bounds. The
+	// store's own clock decides when a message was stored, and what time it is. Rules that differ
+	// in Name, Status or For share nothing. The first call by a rule returns nobody, and no call by
+	// it looks at messages that were stored before that.
 	//
 	// A recipient of a message that is not open is first judged by [OverdueRule.Judge] when the
 	// rule's After has passed since the message was stored. If the recipient is overdue, each call

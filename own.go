@@ -5,7 +5,8 @@ package delivery
 // nothing there.
 type Place struct {
 	// Rev counts the user's private changes in the conversation. Such a change does not raise the
-	// conversation's version. A device that knows a lower Rev reads [Tracker.Unread].
+	// conversation's version. A device that learns of a higher Rev than its own must call
+	// [Tracker.Unread] to get the present state.
 	Rev int64 `json:"rev"`
 
 	// Delivered and Badge are seqs. All messages at or before Delivered have come to the user. None
@@ -48,7 +49,7 @@ type OwnMark struct {
 	User         string
 	Socket       string // not told of the change, if set
 	Status       Status // Delivered or Read; always Read for OwnDismissed, and 0 for OwnFlagged
-	Reach        Status // for OwnMarkedUpTo: the status to which AdvanceUpTo has advanced all of the user's receipts up to the message, or to the user's cap where that is lower; 0 if unknown
+	Reach        Status // for OwnMarkedUpTo: AdvanceUpTo has already advanced each of the user's receipts, this message's and earlier ones, to this status, or to the highest that others may see if that is lower; 0 if unknown
 	Admitted     bool   // the app's rule lets the user mark open messages here
 	Tell         bool   // an event tells the user's devices
 	Trace        string // of the call; see [Event.AddTrace]

@@ -15,11 +15,11 @@ const pruneLimit = 100
 // it is less than [Options.PruneAge] ago, the error is an [InvalidError].
 //
 // Prune works in transactions of up to 100 messages, one conversation after the other, and pauses
-// after each for twice as long as it took, so that other calls wait little. If a conversation
-// fails, or another transaction has it for [Options.WriteTimeout], Prune goes on with the next one
-// and returns the first such error. A further call does what is left. Every page has the floor up
-// to which messages were removed ([Page.Floor]), and so has the event ([Pruned]): clients drop
-// messages at or below it.
+// after each for twice as long as it took, so that other calls wait little. If pruning a
+// conversation fails, or another transaction keeps it locked for [Options.WriteTimeout], Prune goes
+// on with the next one. It returns the first such error at the end. A further call does what is
+// left. Every page has the floor up to which messages were removed ([Page.Floor]), and so has the
+// event ([Pruned]): clients drop messages at or below it.
 //
 // Prune needs a [Keeper]; with any other store it returns [errors.ErrUnsupported].
 func (t *Tracker) Prune(ctx context.Context, before time.Time) (removed int, err error) {

@@ -8,12 +8,12 @@ import "context"
 // the same time is [ErrRunning].
 //
 // CUBIC, the congestion control of TCP (RFC 9438), adapts the number of concurrent calls of the
-// Notifier to the backlog and to what the endpoint can take. The number begins at 10, and doubles
-// within the time of one call while events wait. When calls fail, or take much longer than a call
-// does when few are under way, their number is cut by 30 %. It then grows slowly towards the number
-// that was too much the last time. [Options.NotifyCalls] bounds it. After 5 failures in a row, or
-// when the endpoint asks for a pause ([RetryAfter]), nothing is published for a while, and then one
-// event, before all others follow.
+// Notifier to the backlog and to what the endpoint can take. The number begins at 10. As long as
+// events are waiting, it doubles about once in the time that a call takes. If calls fail, or become
+// much slower than they are when only a few run at a time, the number is cut by 30 %. It then grows
+// slowly towards the number that was too much the last time. [Options.NotifyCalls] bounds it. After
+// 5 failures in a row, or when the endpoint asks for a pause ([RetryAfter]), nothing is published
+// for a while, and then one event, before all others follow.
 //
 // Conversations take turns, so that an event does not wait for another conversation's backlog.
 // Events that the relay claims from the outbox, such as those that other processes left there, are

@@ -18,7 +18,7 @@ import (
 // conversation until the commit, so versions become visible in order and without gaps. A message's
 // seq is the version of its sending; its version is that of its last change. Committed events that
 // the Notifier has not accepted yet are the outbox. An event is due when its time has come and
-// nobody holds it.
+// nobody holds it. Who holds an event, to publish it, holds it under a [Lease].
 //
 // For every method:
 //
@@ -53,7 +53,8 @@ type Store interface {
 	// message's Members. If the message has no Members either, it is not stored, and its result has
 	// NoRoster set. The recipients of a message are its roster without its sender. Each has a
 	// receipt from the start, at [Sent] with the message's seq as its version: a store need not
-	// write it before the first mark. The roster fixes each member's cap for good.
+	// write it before the first mark. A member's cap, the highest status of the member that others
+	// may see, is part of the roster and never changes.
 	Create(ctx context.Context, messages []NewMessage, lease Lease) ([]Created, []Claimed, error)
 
 	// Advance applies marks, no two of them of the same message and user, and returns one result
@@ -65,8 +66,8 @@ type Store interface {
 	// message's roster. Each advance takes a version of its own, which becomes the Version of the
 	// receipt and of the message. The store counts the advance with [Tally.Count].
 	//
-	// Advances of one conversation and one socket make one [StatusChanged] event, so their versions
-	// follow each other without a gap. Different sockets never share an event. The events are
+	// All advances of one conversation and one socket make one [StatusChanged] event. The store
+	// must give them consecutive versions. Different sockets never share an event. The events are
 	// stored under the lease and returned, or are due at once if the lease is zero.
 	Advance(ctx context.Context, marks []Mark, lease Lease) ([]Marked, []Claimed, error)
 
@@ -76,10 +77,11 @@ type Store interface {
 	// status, if Advance would advance it. Open messages that the mark would advance if it were
 	// Admitted are left out, and counted in [MarkedUpTo.LeftOut]. The versions that one up-to mark
 	// takes are contiguous. It also moves the user's Place.Delivered to [MarkedUpTo.Reached], and
-	// with the status Read it moves Place.Badge there too. The [Place] does not change if a message
-	// was left out ([UpTo.Covered]), or if the user's cap for one of the messages is below the
-	// mark's status ([MarkedUpTo.Capped]). A store should remember up to where it has looked, so
-	// that the work is proportional to what is new.
+	// with the status Read it moves Place.Badge there too. But the [Place] stays as it is if this
+	// call, or an earlier call of the same mark, left out a message ([MarkedUpTo.LeftOut],
+	// [UpTo.Covered]), or if the user's cap for one of the messages is below the mark's status
+	// ([MarkedUpTo.Capped]). A store should remember up to where it has looked, so that the work is
+	// proportional to what is new.
 	//
 	// The whole call advances at most limit receipts, and looks at a bounded number of messages for
 	// each up-to mark, such as 5,000. Everything beyond either bound is left for a later call
@@ -95,8 +97,8 @@ type Store interface {
 	// order of the argument. [OwnMark.Apply] says what becomes of each. [Place.Rev] rises by one in
 	// each conversation in which the call changed something. A private mark need not be kept once
 	// the place has reached its message. If a mark with an [OwnMark.Reach] changes something, the
-	// store also remembers that AdvanceUpTo need not look again at the messages up to the mark's
-	// message, for the status Reach and those below it.
+	// store also remembers the seq of the mark's message. A later AdvanceUpTo to the status Reach,
+	// or to a lower one, need not look at messages at or before it.
 	//
 	// It changes no receipt, count or version. Its changes are visible in Unread, in the Own of
 	// messages that List returns to that user as Viewer, and in the Flag that later marks of the
@@ -201,9 +203,10 @@ type NewMessage struct {
 }
 
 // Sized returns the header to store for the message. Total is the number of tracked recipients, and
-// Readers the number of those who do not hide reads. The quorum of a message that is not open is
-// the one asked for, or the total if that is smaller or none was asked for, and at least 1. A
-// [Store] that makes the headers of new messages in Go, and not in SQL, must use Sized.
+// Readers the number of those who do not hide reads. If the message is not open, its quorum is the
+// one asked for, but at most the total. If none was asked for, it is the total. In both cases it is
+// at least 1. A [Store] that makes the headers of new messages in Go, and not in SQL, must use
+// Sized.
 func (m NewMessage) Sized(total, readers int) Header {
 	h := m.Header
 	if !h.Open {

@@ -30,10 +30,10 @@
 //	shared.js       a transport that all tabs of a user share
 //	protocol.js     a small client of Pusher's protocol
 //
-// The core is at most 6 KB compressed, and each other module 2 KB. None needs another file.
-// The folder client has the sources, their types (.d.ts) and a package.json: projects with npm
-// install the folder and bundle it themselves. Message, Options and Transport are described in
-// client/delivery.d.ts.
+// The core is at most 6 KB compressed, and each other module 2 KB. None needs another file. The
+// folder client has the sources, their types (.d.ts) and a package.json. A project that uses npm
+// can install this folder as a package and bundle it. Message, Options and Transport are described
+// in client/delivery.d.ts.
 //
 // # What the client does
 //

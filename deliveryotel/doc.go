@@ -62,7 +62,7 @@
 //
 // # Traces
 //
-// Each call of the notifier is a span, delivery.notify. It is linked to the spans in whose contexts
-// the changes were sent or marked, in whatever process that was: [Trace] puts these spans into the
-// outbox, if they are sampled. A span has at most 128 links.
+// Each call of the notifier is a span, delivery.notify. It is linked to the spans of the calls that
+// made the changes, even if they were made in another process: [Trace] stores the ids of sampled
+// spans with the events in the outbox. A span has at most 128 links.
 package deliveryotel

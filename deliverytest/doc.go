@@ -20,8 +20,8 @@
 //		deliverytest.TestStore(t, func(t *testing.T) delivery.Store { return mystore.Open(t.TempDir()) }, nil)
 //	}
 //
-// Give [StoreOptions] if the store's data outlasts the handle that open returned, or can be open
-// several times at once. [TestKeeper] tests what a [delivery.Keeper] adds,
+// Pass [StoreOptions] if the store's data remains when the store is closed, or if several processes
+// can open it at the same time. [TestKeeper] tests what a [delivery.Keeper] adds,
 // [TestFailureStore] what a [delivery.FailureStore] adds, and [TestOverdueStore] what a
 // [delivery.OverdueStore] adds. [TestTxStore] does the same for a [delivery.TxStore], at the
 // isolation levels that [TxOptions] names. Run them with -race.
@@ -31,9 +31,10 @@
 //
 // # A notifier of your own
 //
-// [TestNotifier] is the contract of [delivery.Notifier]. It leaves out the rules for which the
-// [Endpoint] lacks a function. [TestBus] is the contract of [delivery.Bus], by which a notifier
-// reaches the clients of other processes.
+// [TestNotifier] is the contract of [delivery.Notifier]. Your test describes where the notifier's
+// calls arrive by an [Endpoint]. Rules that need a function which the Endpoint does not have are
+// left out. [TestBus] is the contract of [delivery.Bus], by which a notifier reaches the clients of
+// other processes.
 //
 // # An app
 //

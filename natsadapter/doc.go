@@ -12,7 +12,8 @@
 //	go streams.Run(ctx)
 //	mux.Handle("GET /events", streams)
 //
-// A [Notifier] is for an app whose connections are in a gateway of its own, in any language.
+// A [Notifier] is for an app whose clients connect to a separate gateway, a program of the app's in
+// any language.
 //
 // # Core NATS or JetStream
 //
@@ -23,10 +24,10 @@
 //
 // [NewStreamBus] and [NewStreamNotifier] use JetStream. An event is accepted once the stream has
 // stored it. A subscriber of the bus whose connection broke continues where it was, so that a
-// restart of the server makes no client read changes. It learns of a loss only if the stream lost
-// events before the subscriber got them: by the stream's limits, by a purge, or because the stream
-// was made anew. A server that restarts forgets a stream in memory that is not replicated, the
-// stream's name included: use files.
+// restart of the server makes no client read changes. Events are lost to it only if the stream
+// dropped them before the subscriber got them, because of the stream's limits, by a purge, or
+// because the stream was created again. The bus then says so. A server that restarts forgets a
+// stream in memory that is not replicated, the stream's name included: use files.
 //
 // Either way nothing is lost in the store: the promise of package delivery ends where NATS accepts
 // an event.

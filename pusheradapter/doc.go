@@ -66,11 +66,11 @@
 // because each excludes a different socket. If 1,000 members acknowledge a message, Pusher gets
 // 1,000 events and delivers each to 1,000 members, which it counts as a million messages.
 //
-// If only authors see ticks, set [Options.AuthorsOnly]. Receipts are then published on the author's
-// [UserChannel], where about ten of them share an event when they come fast, and on that of the
-// reader, for the reader's other devices. In a browser the channel's name is made as above, from
-// 'private-user-' and the user's id. [Notifier.AuthHandler] lets only that user in. With
-// AuthorsOnly:
+// If only authors see ticks, set [Options.AuthorsOnly]. Each receipt is then published on the
+// author's [UserChannel], and, for the reader's other devices, on the reader's. On the author's
+// channel about ten receipts share an event when they come fast. In a browser the channel's name is
+// made as above, from 'private-user-' and the user's id. [Notifier.AuthHandler] lets only that user
+// in. With AuthorsOnly:
 //
 //   - On the author's channel no socket is excluded. The user who marks a message is not its
 //     author, and so does not listen there. This is why receipts of different sockets can share an

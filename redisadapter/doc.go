@@ -12,7 +12,8 @@
 //	go streams.Run(ctx)
 //	mux.Handle("GET /events", streams)
 //
-// A [Notifier] is for an app whose connections are in a gateway of its own, in any language.
+// A [Notifier] is for an app whose clients connect to a separate gateway, a program of the app's in
+// any language.
 //
 // # What may be lost
 //

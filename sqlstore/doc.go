@@ -39,9 +39,9 @@
 //
 // A private mark locks no conversation, but it locks the row of its user, and keeps its message
 // from being pruned. While such a mark is in an open transaction of a caller, a prune of the
-// message comes back blocked. On MariaDB so do a deletion of the message, up-to marks of the same
-// user, and, if the user is new to the conversation, other marks of the user and sends to the user.
-// Calls beside them do not.
+// message comes back blocked. On MariaDB a deletion of the message and up-to marks of the same user
+// come back blocked too. If the user is new to the conversation, so do the user's other marks and
+// sends to the user. No other calls come back blocked for this reason.
 //
 // If the connection breaks at the commit, or ctx ends there, the error wraps
 // [delivery.ErrOutcomeUnknown]. After any other error nothing has changed. The error wraps
@@ -68,17 +68,17 @@
 // On MariaDB and MySQL a transaction is at REPEATABLE READ by default. Writes of the store in it
 // still see what was committed last. They lock rows, but not the gaps between rows. There are three
 // exceptions. After one of them, sends of other callers may wait until the transaction ends. The
-// first is to mark or delete a message that does not exist, or was sent after the transaction's
-// first read, or to repeat a send. The second is to mark a message as a
-// user who is no recipient of it, if the message was sent after the transaction's first read. The
-// third is to erase a user. A deletion fails with a conflict if the message was sent or marked
-// after the transaction's first read. A send fails with a conflict if the last message to the same
-// roster was deleted after that read. A deletion of the last message to a roster leaves the roster
-// stored. After any deletion, and after a mark of a message that has failures, calls of Fail may
-// wait until the transaction ends, even calls for other conversations. At READ COMMITTED there are
-// neither such waits nor such conflicts. With innodb_snapshot_isolation=ON, the default since
-// MariaDB 11.6.2, a write fails with a conflict if somebody changed the conversation after the
-// transaction's first read. At READ COMMITTED it does not.
+// first is a repeated send, or a mark or deletion of a message that does not exist or was sent
+// after the transaction's first read. The second is a mark by a user who is no recipient of the
+// message, if the message was sent after the transaction's first read. The third is to erase a
+// user. A deletion fails with a conflict if the message was sent or marked after the transaction's
+// first read. A send fails with a conflict if the last message to the same roster was deleted after
+// that read. A deletion of the last message to a roster leaves the roster stored. After any
+// deletion, and after a mark of a message that has failures, calls of Fail may wait until the
+// transaction ends, even calls for other conversations. At READ COMMITTED there are neither such
+// waits nor such conflicts. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a
+// write fails with a conflict if somebody changed the conversation after the transaction's first
+// read. At READ COMMITTED it does not.
 //
 // # Postgres
 //

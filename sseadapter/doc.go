@@ -45,8 +45,9 @@
 // were lost.
 //
 // The documentation of deliverywire says what a page does with payloads. After a reset the page
-// forgets the conversation's messages and loads them again. It may ignore pings. A page may take a
-// connection for broken after three heartbeats without an event.
+// forgets the conversation's messages and loads them again. It may ignore pings. If nothing, not
+// even a ping, arrives for three times [Options.Heartbeat], a page may assume that the connection
+// is broken.
 //
 // # Catching up
 //
@@ -54,8 +55,8 @@
 // EventSource connects again, it sends the last id as Last-Event-ID, and the stream begins with all
 // that changed since. So the page misses nothing, and need not read the changes itself. The same
 // happens without a new connection if events were lost between the processes: the stream reads the
-// changes when the bus says so, or when an event has been missing for 1 s. Within a heartbeat it
-// notices that the store was restored from a backup.
+// changes when the bus says so, or when an event has been missing for 1 s. If the store is restored
+// from a backup, the stream notices it within [Options.Heartbeat].
 //
 // Catching up leaves out "own" events: a page that shows badges asks for what is unread whenever
 // its stream says hello. There are "own" events if the tracker's notifier is a

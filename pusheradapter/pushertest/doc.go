@@ -31,8 +31,8 @@
 //
 // # Other servers
 //
-// [Options.Profile] has the server play another one that speaks the protocol, with its limits and
-// answers: [Reverb], [Sockudo] or [Soketi] in place of [Pusher].
+// [Options.Profile] gives the server the limits and answers of another server that speaks the
+// protocol: [Reverb], [Sockudo] or [Soketi] instead of [Pusher].
 //
 // # Fake time
 //

@@ -28,52 +28,51 @@ var hostile = []string{
 }
 
 func TestHostileTextStaysText(t *testing.T) {
-	eachClient(t, func(t *testing.T, flags ...string) {
-		chat := runExample(t, "chat", flags...)
-		alice := newUser(t, "alice").newTab(chat.url)
-		alice.visit(chat.url)
-		alice.pardon("401")
-		alice.submit(hostile[0], `"><b>`)
-		alice.wait(`document.querySelector('.problem')`)
-		if got := eval[string](alice, `document.querySelector('input[name=username]').value`); got != hostile[0] {
-			t.Errorf("the form shows the name %q, want %q", got, hostile[0])
-		}
-		alice.shoot("refused")
-		alice.visit(chat.url + "/#" + url.PathEscape(hostile[0]))
-		alice.signIn()
-		alice.choose(everyone)
-		bob := openChat(t, chat, "bob")
+	t.Parallel()
+	chat := runExample(t, "chat")
+	alice := newUser(t, "alice").newTab(chat.url)
+	alice.visit(chat.url)
+	alice.pardon("401")
+	alice.submit(hostile[0], `"><b>`)
+	alice.wait(`document.querySelector('.problem')`)
+	if got := eval[string](alice, `document.querySelector('input[name=username]').value`); got != hostile[0] {
+		t.Errorf("the form shows the name %q, want %q", got, hostile[0])
+	}
+	alice.shoot("refused")
+	alice.visit(chat.url + "/#" + url.PathEscape(hostile[0]))
+	alice.signIn()
+	alice.choose(everyone)
+	bob := openChat(t, chat, "bob")
 
-		send := func(id, body string) {
-			t.Helper()
-			status := eval[int](alice, `fetch('/api/messages', {method: 'POST', headers: {'Content-Type': 'application/json'},
-				body: JSON.stringify({id: %s, body: %s, conversation: %s})}).then((r) => r.status)`, id, body, everyone)
-			if status != http.StatusCreated {
-				t.Fatalf("sending %q as %q: status %d", body, id, status)
-			}
+	send := func(id, body string) {
+		t.Helper()
+		status := eval[int](alice, `fetch('/api/messages', {method: 'POST', headers: {'Content-Type': 'application/json'},
+			body: JSON.stringify({id: %s, body: %s, conversation: %s})}).then((r) => r.status)`, id, body, everyone)
+		if status != http.StatusCreated {
+			t.Fatalf("sending %q as %q: status %d", body, id, status)
 		}
-		bodies := append(hostile[:len(hostile):len(hostile)], "the last")
-		for i, body := range bodies {
-			id := strconv.Itoa(i)
-			if i < len(hostile)-1 {
-				id = body // any id is allowed
-			}
-			send(id, strings.ReplaceAll(body, "\x00", "\uFFFD"))
+	}
+	bodies := append(hostile[:len(hostile):len(hostile)], "the last")
+	for i, body := range bodies {
+		id := strconv.Itoa(i)
+		if i < len(hostile)-1 {
+			id = body // any id is allowed
 		}
-		for _, p := range []*tab{alice, bob} {
-			for _, body := range bodies {
-				p.wait(`watch.message(%s)`, strings.ReplaceAll(body, "\x00", "\uFFFD"))
-			}
-			if n := eval[int](p, `document.querySelectorAll('.body *, iframe, img, script:not([src])').length`); n > 0 {
-				t.Errorf("%s's page has %d elements that came by messages", p.name, n)
-			}
+		send(id, strings.ReplaceAll(body, "\x00", "\uFFFD"))
+	}
+	for _, p := range []*tab{alice, bob} {
+		for _, body := range bodies {
+			p.wait(`watch.message(%s)`, strings.ReplaceAll(body, "\x00", "\uFFFD"))
 		}
-		alice.wait(`watch.message('the last').dataset.status === 'sent' && watch.message('the last').dataset.delivered === '1'`)
-		alice.do(chromedp.Click(chromedp.CSS(".message:first-child .ticks")))
-		alice.wait(`document.querySelector('#receipts:popover-open li')`)
-		bob.choose(everyone)
-		bob.shoot("hostile")
-	})
+		if n := eval[int](p, `document.querySelectorAll('.body *, iframe, img, script:not([src])').length`); n > 0 {
+			t.Errorf("%s's page has %d elements that came by messages", p.name, n)
+		}
+	}
+	alice.wait(`watch.message('the last').dataset.status === 'sent' && watch.message('the last').dataset.delivered === '1'`)
+	alice.do(chromedp.Click(chromedp.CSS(".message:first-child .ticks")))
+	alice.wait(`document.querySelector('#receipts:popover-open li')`)
+	bob.choose(everyone)
+	bob.shoot("hostile")
 }
 
 func TestPolicyStopsWhatGetsIntoThePage(t *testing.T) {

@@ -28,66 +28,65 @@ func (p *tab) waitFlag(conversation string, shown bool) {
 // Actions on conversations in the list show on all pages of the user, also later, and others learn
 // only what they should.
 func TestMarkUnreadAndDismiss(t *testing.T) {
-	eachClient(t, func(t *testing.T, flags ...string) {
-		chat := runExample(t, "chat", flags...)
-		alice, bob := openChat(t, chat, "alice"), openChat(t, chat, "bob")
-		second := bob.newTab(chat.url)
-		second.visit(chat.url + "/#" + direct)
-		second.wait(`document.querySelectorAll('.log[data-synced]').length === 2`)
-		second.listens("private-user-bob")
-		if eval[bool](bob, `[...document.querySelectorAll('.entry .more')].some((more) => more.checkVisibility())`) {
-			t.Error("actions are offered where there is nothing to mark")
+	t.Parallel()
+	chat := runExample(t, "chat")
+	alice, bob := openChat(t, chat, "alice"), openChat(t, chat, "bob")
+	second := bob.newTab(chat.url)
+	second.visit(chat.url + "/#" + direct)
+	second.wait(`document.querySelectorAll('.log[data-synced]').length === 2`)
+	second.listens("private-user-bob")
+	if eval[bool](bob, `[...document.querySelectorAll('.entry .more')].some((more) => more.checkVisibility())`) {
+		t.Error("actions are offered where there is nothing to mark")
+	}
+	bob.look()
+	alice.choose(everyone)
+	badge := func(want string) {
+		t.Helper()
+		for _, p := range []*tab{bob, second} {
+			p.waitBadge(everyone, want)
 		}
-		bob.look()
-		alice.choose(everyone)
-		badge := func(want string) {
-			t.Helper()
-			for _, p := range []*tab{bob, second} {
-				p.waitBadge(everyone, want)
-			}
+	}
+	flag := func(want bool) {
+		t.Helper()
+		for _, p := range []*tab{bob, second} {
+			p.waitFlag(everyone, want)
 		}
-		flag := func(want bool) {
-			t.Helper()
-			for _, p := range []*tab{bob, second} {
-				p.waitFlag(everyone, want)
-			}
-		}
+	}
 
-		alice.write("one")
-		badge("1")
-		bob.act(everyone, ".dismiss")
-		badge("")
-		alice.write("two")
-		badge("1")
-		bob.act(everyone, ".read")
-		badge("")
-		alice.waitCount("two", "sent", "Read by 1 of 2") // and up to it, what is not read is read by it
-		alice.waitCount("one", "sent", "Read by 1 of 2")
+	alice.write("one")
+	badge("1")
+	bob.act(everyone, ".dismiss")
+	badge("")
+	alice.write("two")
+	badge("1")
+	bob.act(everyone, ".read")
+	badge("")
+	alice.waitCount("two", "sent", "Read by 1 of 2") // and up to it, what is not read is read by it
+	alice.waitCount("one", "sent", "Read by 1 of 2")
 
-		bob.act(everyone, ".flag")
-		flag(true)
-		badge("")
-		bob.shoot("marked as unread")
-		bob.reload()
-		bob.waitFlag(everyone, true)
-		bob.act(everyone, ".unflag")
-		flag(false)
-		bob.act(everyone, ".flag")
-		flag(true)
-		bob.choose(everyone)
-		flag(false)
-		// The page has asked what it missed at its start, so that no answer tells it of its own
-		// mark below.
-		bob.wait(`performance.getEntriesByType('resource').some(({name}) => name.includes('/unread?') && name.includes('&conversation=everyone'))`)
-		bob.act(everyone, ".flag")
-		flag(true)
-		alice.write("three")
-		alice.waitCount("three", "sent", "Read by 1 of 2")
-		flag(false)
-		bob.reload()
-		bob.wait(`document.querySelectorAll('.log[data-synced]').length === 2`)
-		bob.waitFlag(everyone, false)
-	})
+	bob.act(everyone, ".flag")
+	flag(true)
+	badge("")
+	bob.shoot("marked as unread")
+	bob.reload()
+	bob.waitFlag(everyone, true)
+	bob.act(everyone, ".unflag")
+	flag(false)
+	bob.act(everyone, ".flag")
+	flag(true)
+	bob.choose(everyone)
+	flag(false)
+	// The page has asked what it missed at its start, so that no answer tells it of its own
+	// mark below.
+	bob.wait(`performance.getEntriesByType('resource').some(({name}) => name.includes('/unread?') && name.includes('&conversation=everyone'))`)
+	bob.act(everyone, ".flag")
+	flag(true)
+	alice.write("three")
+	alice.waitCount("three", "sent", "Read by 1 of 2")
+	flag(false)
+	bob.reload()
+	bob.wait(`document.querySelectorAll('.log[data-synced]').length === 2`)
+	bob.waitFlag(everyone, false)
 }
 
 // A dismissal tells nobody that anything was read.
