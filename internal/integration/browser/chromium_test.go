@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
@@ -30,8 +31,12 @@ func openChromium(t testing.TB) context.Context {
 		need.Missing(t, "Chromium", "apt-get install chromium")
 	}
 	chromium.once.Do(func() {
+		// Each window would have renderers in reserve, for the pages that the address bar may show and for
+		// the next tab: half of what a user costs before the first page (Chromium 156).
+		const reserves = "WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup,SpareRendererForSitePerProcess"
 		options := append(chromedp.DefaultExecAllocatorOptions[:], // headless, quiet, with a new profile that is removed again
 			chromedp.ExecPath(path), chromedp.WindowSize(1100, 760), chromedp.Flag("force-prefers-reduced-motion", true),
+			chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,"+reserves), // chromedp's own, and these
 			chromedp.Flag("ignore-certificate-errors-spki-list", certifiedKey()))
 		if os.Geteuid() == 0 {
 			options = append(options, chromedp.NoSandbox) // which root can't have
@@ -69,14 +74,40 @@ type user struct {
 	ctx  context.Context // of a blank tab
 }
 
+// left are browsers of users whose tests have passed, for the next ones: a new one costs a second of
+// processor time.
+var left = make(chan context.Context, 16)
+
 func newUser(t testing.TB, name string) *user {
 	t.Helper()
-	ctx, stop := chromedp.NewContext(openChromium(t), chromedp.WithNewBrowserContext())
-	t.Cleanup(stop)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("opening %s's browser: %v", name, err)
+	u := &user{t: t, name: name}
+	select {
+	case u.ctx = <-left:
+	default:
+		u.ctx, _ = chromedp.NewContext(openChromium(t), chromedp.WithNewBrowserContext())
+		if err := chromedp.Do(u.ctx); err != nil {
+			t.Fatalf("opening %s's browser: %v", name, err)
+		}
 	}
-	return &user{t, name, ctx}
+	t.Cleanup(u.leave)
+	return u
+}
+
+// leave leaves the browser to another user, without cookies. What pages have stored is of no use to
+// those of another test, which come from another port.
+func (u *user) leave() {
+	if !u.t.Failed() {
+		if _, err := chromedp.Call(u.ctx, network.ClearBrowserCookies, cdp.Empty{}); err != nil {
+			u.t.Errorf("leaving %s's browser: %v", u.name, err)
+			return
+		}
+		select {
+		case left <- u.ctx:
+			return
+		default:
+		}
+	}
+	chromedp.Cancel(u.ctx)
 }
 
 // lookAway brings a blank tab to the front, so that the others are hidden.
