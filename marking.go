@@ -176,8 +176,7 @@ func (m *marking) writePrivate(ctx context.Context) error {
 		}
 		m.sentAt[i] = outs[k].Header.SentAt
 		r.Own.Message, r.Own.Recipient = marks[k].Message, marks[k].User
-		// A receipt that was at the status already is here for its flag, which is no change of it.
-		r.Changed = r.Changed || outs[k].Changed && r.Own.Status < m.status
+		r.Changed = r.Changed || outs[k].Advanced // a mark that only cleared the flag has changed no receipt
 		r.Own.Status = max(r.Own.Status, outs[k].Status)
 	}
 	return nil

@@ -57,11 +57,12 @@ type OwnMark struct {
 
 // MarkedOwn is the result of [Store.AdvanceOwn] for an [OwnMark].
 type MarkedOwn struct {
-	Header  Header // of the message; zero if there is none in that conversation
-	May     bool   // the user may make the mark
-	Changed bool   // it changed something
-	Status  Status // the user's own status of the message, after the mark; 0 if there is none
-	Place   Place  // after all marks of the call
+	Header   Header // of the message; zero if there is none in that conversation
+	May      bool   // the user may make the mark
+	Changed  bool   // it changed something
+	Advanced bool   // it raised the user's own status of the message
+	Status   Status // that status, after the mark; 0 if there is none
+	Place    Place  // after all marks of the call
 }
 
 // OwnState is what a store knows when it applies an [OwnMark].
@@ -137,6 +138,7 @@ func (m OwnMark) Apply(s OwnState) (out MarkedOwn, keep bool) {
 	out.Changed = keep || *p != s.Place
 	s.Place = *p
 	out.Status = s.Own(m.User)
+	out.Advanced = out.Status > own
 	return out, keep
 }
 

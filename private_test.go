@@ -161,17 +161,26 @@ func TestMarkUnread(t *testing.T) {
 			t.Errorf("events %+v", events)
 		}
 	})
-	t.Run("a mark that only clears it advances no receipt", func(t *testing.T) {
-		d := flagged(t)
-		var told []delivery.MarkedInfo
-		tracker := newTracker(t, d.store, d, &delivery.Options{Observer: &delivery.Observer{
-			Marked: func(_ context.Context, m delivery.MarkedInfo) { told = append(told, m) },
-		}})
-		results, err := tracker.Mark(t.Context(), bob, delivery.Read, "m2")
-		if err != nil || results[0].Err != nil || results[0].Changed || told[0].Changed != 0 || d.badge(t, "bob").Flagged {
-			t.Errorf("got %+v, %v, and the observer was told %+v", results, err, told)
-		}
-	})
+	for name, hide := range map[string]delivery.Hide{"": delivery.HideNothing, ", also one that hides reads": delivery.HideRead, ", also a hidden one": delivery.HideAll} {
+		t.Run("a mark that only clears it advances no receipt"+name, func(t *testing.T) {
+			d := ownDesk(t, nil)
+			d.three(t)
+			var told []delivery.MarkedInfo
+			tracker := newTracker(t, d.store, d, &delivery.Options{Observer: &delivery.Observer{
+				Marked: func(_ context.Context, m delivery.MarkedInfo) { told = append(told, m) },
+			}})
+			for _, changed := range []int{1, 0} {
+				results, err := tracker.Mark(t.Context(), delivery.Actor{User: "bob", Hide: hide}, delivery.Read, "m2")
+				if err != nil || results[0].Err != nil || results[0].Changed != (changed == 1) || told[0].Changed != changed || d.badge(t, "bob").Flagged {
+					t.Fatalf("got %+v, %v, and the observer was told %+v", results, err, told)
+				}
+				told = nil
+				if _, err := tracker.MarkUnread(t.Context(), bob, "m2"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
 	t.Run("a flag on deleted messages is in force only while a later one exists", func(t *testing.T) {
 		d := flagged(t)
 		if _, err := d.Delete(t.Context(), alice, "m2"); err != nil {

@@ -841,6 +841,15 @@ var breakages = []breakage{
 		func(sound delivery.Store) delivery.Store {
 			return &showing{Store: sound, own: func(own *delivery.OwnMark, _ *delivery.Mark) { own.Tell = true }}
 		}},
+	{"it takes a flag that is cleared for an advance",
+		[]string{"a conversation marked as unread is so"},
+		func(sound delivery.Store) delivery.Store {
+			return &broken{Store: sound, markedOwn: func(marked []delivery.MarkedOwn) {
+				for i := range marked {
+					marked[i].Advanced = marked[i].Changed
+				}
+			}}
+		}},
 	{"it raises no revision",
 		[]string{"a call's marks are of one user"},
 		func(sound delivery.Store) delivery.Store {

@@ -14,7 +14,7 @@ var ownCases = []storeCase{
 		p.sameForOthers(func() {
 			out := p.ownMark(dismiss("m3", "bob"))
 			p.same("AdvanceOwn", out, delivery.MarkedOwn{
-				Header: p.message("m3").Header, May: true, Changed: true, Status: delivery.Read,
+				Header: p.message("m3").Header, May: true, Changed: true, Advanced: true, Status: delivery.Read,
 				Place: delivery.Place{Rev: 1, Delivered: 3, Badge: 3},
 			})
 		})
@@ -45,7 +45,7 @@ var ownCases = []storeCase{
 		p.ownMark(private("m1", "bob", delivery.Read))
 		p.ownMark(private("m3", "bob", delivery.Delivered))
 		flagged(place("m2", 2), 2)
-		p.ownMark(private("m2", "bob", delivery.Read))
+		p.same("whether a mark that only clears the flag advances", p.ownMark(private("m2", "bob", delivery.Read)).Advanced, false)
 		flagged(delivery.Position{}, 3)
 		p.ownMark(flag("m5", "bob"))
 		p.ownMark(dismiss("m4", "bob"))
@@ -79,10 +79,10 @@ var ownCases = []storeCase{
 		p.five()
 		p.sameForOthers(func() {
 			out := p.ownMark(private("m2", "bob", delivery.Delivered))
-			p.fields("AdvanceOwn", "Changed Status Place", []any{out.Changed, out.Status, out.Place}, []any{true, delivery.Delivered, delivery.Place{Rev: 1}})
+			p.fields("AdvanceOwn", "Changed Advanced Status Place", []any{out.Changed, out.Advanced, out.Status, out.Place}, []any{true, true, delivery.Delivered, delivery.Place{Rev: 1}})
 			p.pending("bob", badge{Unread: 5, First: place("m1", 1), Newest: place("m5", 5), Version: 5})
 			out = p.ownMark(private("m2", "bob", delivery.Read))
-			p.fields("AdvanceOwn", "Changed Status Place", []any{out.Changed, out.Status, out.Place}, []any{true, delivery.Read, delivery.Place{Rev: 2}})
+			p.fields("AdvanceOwn", "Changed Advanced Status Place", []any{out.Changed, out.Advanced, out.Status, out.Place}, []any{true, true, delivery.Read, delivery.Place{Rev: 2}})
 			p.same("backward", p.ownMark(private("m2", "bob", delivery.Delivered)).Status, delivery.Read)
 			p.same("repeated", p.ownMark(private("m2", "bob", delivery.Read)).Changed, false)
 		})
