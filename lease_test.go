@@ -90,6 +90,32 @@ func TestABurialIsToldOnceItIsStored(t *testing.T) {
 	})
 }
 
+func TestABurialOfAnEventThatAnotherRelayHoldsIsNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, store, lost, told := new(endpoint), memstore.New(), 0, []int64(nil)
+		e.set(func(context.Context, []delivery.Event) error {
+			time.Sleep(3*time.Second + time.Millisecond) // all of the lease
+			if claimed, err := store.Claim(t.Context(), 1, delivery.Lease{Token: 1, For: time.Hour}); err != nil || len(claimed) != 1 {
+				t.Errorf("claimed %v, %v", claimed, err)
+			}
+			no := delivery.Permanent(errors.New("no"))
+			return delivery.Refused(map[int]error{0: no, 1: no})
+		})
+		tracker := newTracker(t, store, e, &delivery.Options{Lease: 3 * time.Second, Observer: &delivery.Observer{
+			LeaseLost: func(_ context.Context, l delivery.LeaseLostInfo) { lost += l.Events },
+			Buried:    func(_ context.Context, b delivery.BuriedInfo) { told = append(told, b.Event.ID) },
+		}})
+		sendAs(t, tracker, "a", "b")
+		if err := tracker.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		dead, err := tracker.DeadLetters(t.Context(), delivery.DeadQuery{})
+		if err != nil || lost != 1 || len(dead) != 1 || !slices.Equal(told, []int64{dead[0].Event.ID}) {
+			t.Errorf("%d leases were lost and burials of %v told, and the dead letters are %+v, %v", lost, told, dead, err)
+		}
+	})
+}
+
 func TestAPanicThatTurnsIntoAFailureGivesTheOthersBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, store := new(endpoint), memstore.New()

@@ -38,8 +38,9 @@ type Observer struct {
 	// Notified is called after each call of the Notifier.
 	Notified func(context.Context, NotifiedInfo)
 
-	// LeaseLost is called when events were settled by a holder whose lease had run out. They may
-	// have been published twice.
+	// LeaseLost is called when events could not be settled, because another relay has claimed them
+	// after the lease had run out, or because another transaction has locked them ([Tracker.EraseTx]
+	// does so). They may be published twice.
 	LeaseLost func(context.Context, LeaseLostInfo)
 
 	// Buried is called for each event that went to the dead letters, once it is stored there.
@@ -143,7 +144,7 @@ type NotifiedInfo struct {
 	Batch  []Event // what the Notifier was told; contains ids, and is not to be changed
 }
 
-// LeaseLostInfo says how many events had lost their lease.
+// LeaseLostInfo says how many events could not be settled.
 type LeaseLostInfo struct{ Events int }
 
 // BuriedInfo says which event went to the dead letters, and why.

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
 const (
@@ -234,50 +231,6 @@ func (r *relay) refusal(h leased, err error) Settlement {
 func bury(reason string) Settlement {
 	reason = strings.ReplaceAll(reason, "\x00", "")
 	return Settlement{Outcome: SettleBury, Reason: strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")}
-}
-
-// release gives events back, due at once, as if they had not been claimed.
-func (r *relay) release(batch []leased) {
-	r.settle(batch, func(leased) Settlement { return Settlement{Outcome: SettleRelease} })
-}
-
-// settle ends the claims of a batch. An event that cannot be settled comes again when its lease has
-// run out.
-func (r *relay) settle(batch []leased, how func(leased) Settlement) {
-	if len(batch) == 0 {
-		return
-	}
-	items := make([]coalesce.Item[Settlement], len(batch))
-	for i, h := range batch {
-		s := how(h)
-		s.ID, s.Lease = h.Event.ID, h.Lease
-		items[i].In = s
-		if s.Outcome != SettleDone {
-			r.hurry() // it may be just too early, and these gather after all
-		}
-	}
-	var err error
-	for i, result := range r.settles.Do(context.Background(), "", items...) {
-		err = cmp.Or(err, result.Err)
-		if s := items[i].In; result.Err == nil && s.Outcome == SettleBury {
-			r.buried(BuriedInfo{batch[i].Event, batch[i].Attempts, s.Reason})
-		}
-	}
-	r.trouble(&r.settling, err, "settling events failed; they will be published again", "events", len(batch))
-}
-
-func (r *relay) buried(b BuriedInfo) {
-	r.log.Error("delivery: event went to the dead letters", "event", b.Event.ID, "attempts", b.Attempts, "reason", b.Reason)
-	r.observer.Buried(context.Background(), b)
-}
-
-// flushSettlements settles for several publishers at once.
-func (r *relay) flushSettlements(ctx context.Context, settlements []Settlement) []coalesce.Result[struct{}] {
-	settled, err := r.outbox.Settle(ctx, settlements)
-	if lost := len(settlements) - settled; lost > 0 && err == nil {
-		r.observer.LeaseLost(ctx, LeaseLostInfo{lost})
-	}
-	return slices.Repeat([]coalesce.Result[struct{}]{{Err: err}}, len(settlements))
 }
 
 func (r *relay) breakerChanged(to BreakerState, err error) {

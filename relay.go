@@ -45,7 +45,7 @@ type relay struct {
 	queue    queue
 	window   window
 	breaker  breaker
-	settles  *coalesce.Group[Settlement, struct{}]
+	settles  *coalesce.Group[Settlement, bool]
 	failures recent[int] // calls that failed with an event, by its id
 	watch    watch
 

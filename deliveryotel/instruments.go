@@ -52,7 +52,7 @@ func (i *instruments) make(m metric.Meter, conventions bool) error {
 	i.batchDuration = seconds("delivery.batch.duration", "Time that the store took to write a batch.", writes)
 	i.notifyDuration = seconds("delivery.notify.duration", "Time that a call of the notifier took.", writes)
 	i.notifyEvents = counter("delivery.notify.events", "{event}", "Events that the notifier was given, by what became of them.")
-	i.leasesLost = counter("delivery.leases.lost", "{event}", "Events that were settled after their lease had run out. They may have been published twice.")
+	i.leasesLost = counter("delivery.leases.lost", "{event}", "Events that could not be settled: another relay has claimed them, or another transaction has locked them. They may be published twice.")
 	i.deadLetters = counter("delivery.dead_letters", "{event}", "Events that went to the dead letters.")
 	i.breakerChanges = counter("delivery.breaker.changes", "{change}", "Changes of the breaker of this process, by the new state.")
 	var err error
