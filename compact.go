@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -34,7 +35,7 @@ const compactLimit = 100
 // Compact needs a [Keeper]; with any other store it returns [errors.ErrUnsupported].
 func (t *Tracker) Compact(ctx context.Context, before time.Time) (compacted int, err error) {
 	return t.everywhere(ctx, before, func(keeper Keeper, conversation string) (int, error) {
-		return unhurried(ctx, "compacting", t.opts.WriteTimeout, func() (portion, bool, error) {
+		return unhurried(ctx, fmt.Sprintf("compacting conversation %q", conversation), t.opts.WriteTimeout, func() (portion, bool, error) {
 			r, err := keeper.Compact(ctx, Compaction{Conversation: conversation, Before: before, Limit: compactLimit})
 			return portion{r.Compacted, r.More}, r.Blocked, err
 		})

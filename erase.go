@@ -1,17 +1,18 @@
 package delivery
 
-import (
-	"context"
-)
+import "context"
 
 // eraseLimit is in how many conversations one transaction takes out a name.
 const eraseLimit = 20
 
 // Erase takes a user's name out of all conversations, in small transactions, and then out of
 // waiting events and dead letters. The user's messages and receipts keep their statuses, counts and
-// quorums, but their sender or recipient is "". Erased users come last in lists of recipients. If
-// Erase returns an error, a further call goes on from there. Once the name is gone, a call changes
-// nothing.
+// quorums, but their sender or recipient is "". Erased users come last in lists of recipients. Once
+// the name is gone, a call changes nothing.
+//
+// Erase waits for conversations that other transactions have locked, but without a deadline of ctx
+// no longer than [Options.WriteTimeout] for each transaction. If Erase returns an error, a further
+// call goes on from there.
 //
 // First take the user out of the app's own lists of members, and sign the user out. From then on a
 // mark by the erased user is [ErrNotRecipient]. If a later message names the user again, that is a
@@ -29,7 +30,7 @@ func (t *Tracker) Erase(ctx context.Context, user string) error {
 	if err != nil {
 		return err
 	}
-	return erase(ctx, keeper, user)
+	return t.erase(ctx, keeper, user)
 }
 
 // EraseTx is [Tracker.Erase] inside the caller's transaction: the name is gone if and only if the
@@ -48,18 +49,20 @@ func (t *Tracker) EraseTx(ctx context.Context, tx DBTX, user string) error {
 	if err != nil {
 		return err
 	}
-	return erase(ctx, keeper, user)
+	return t.erase(ctx, keeper, user)
 }
 
-func erase(ctx context.Context, keeper Keeper, user string) error {
+func (t *Tracker) erase(ctx context.Context, keeper Keeper, user string) error {
 	if err := checkID("user", user); err != nil {
 		return err
 	}
 	for more := true; more; {
-		result, err := patient(ctx, func() (ErasureResult, bool, error) {
-			r, err := keeper.Erase(ctx, user, eraseLimit)
+		waiting, cancel := limited(ctx, t.opts.WriteTimeout)
+		result, err := patient(waiting, func() (ErasureResult, bool, error) {
+			r, err := keeper.Erase(ctx, user, eraseLimit) // which may work for longer than it may wait
 			return r, r.Blocked && r.Erased == 0, err
 		})
+		cancel()
 		if err != nil {
 			return outcome("erasing a user", err)
 		}

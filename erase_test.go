@@ -1,10 +1,13 @@
 package delivery_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/memstore"
@@ -97,6 +100,24 @@ func TestErase(t *testing.T) {
 		}
 	})
 
+	t.Run("it waits for another transaction no longer than a write may take, unless the caller has a deadline", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			tracker := newTracker(t, &occupied{memstore.New()}, new(endpoint), nil)
+			for _, limit := range []time.Duration{0, time.Hour} {
+				ctx, began := t.Context(), time.Now()
+				if limit > 0 {
+					later, cancel := context.WithTimeout(ctx, limit)
+					defer cancel()
+					ctx = later
+				}
+				err := tracker.Erase(ctx, "bob")
+				if took := time.Since(began); took != cmp.Or(limit, delivery.DefaultWriteTimeout) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "another transaction") {
+					t.Errorf("with a deadline of %v, after %v: %v", limit, took, err)
+				}
+			}
+		})
+	})
+
 	t.Run("bad calls are errors that name the field", func(t *testing.T) {
 		d := newDesk(t, nil)
 		var invalid *delivery.InvalidError
@@ -119,4 +140,11 @@ func TestErase(t *testing.T) {
 			t.Errorf("Erase: %v", err)
 		}
 	})
+}
+
+// occupied is a store in which other transactions have all conversations locked.
+type occupied struct{ *memstore.Store }
+
+func (o *occupied) Erase(context.Context, string, int) (delivery.ErasureResult, error) {
+	return delivery.ErasureResult{Blocked: true}, nil
 }

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -31,7 +32,9 @@ func (t *Tracker) Prune(ctx context.Context, before time.Time) (removed int, err
 // DeleteConversation removes all messages of a conversation, announces that as [Tracker.Prune]
 // does, and then removes all else: its rosters, and what is kept of its users, so that [Place.Rev]
 // starts again at 0. A conversation that does not exist is no error. A send while
-// DeleteConversation is under way may or may not be removed.
+// DeleteConversation is under way may or may not be removed. If another transaction keeps the
+// conversation locked for [Options.WriteTimeout], DeleteConversation returns an error. A further
+// call removes what is left.
 //
 // The conversation's id, its version and its floor stay, and later sends go on from that version.
 // If the version started again at 0, new messages could raise it to a version that a page knows
@@ -55,7 +58,7 @@ func (t *Tracker) prune(ctx context.Context, keeper Keeper, p Pruning) (removed 
 			t.Wake()
 		}
 	}()
-	return unhurried(ctx, "pruning", t.opts.WriteTimeout, func() (portion, bool, error) {
+	return unhurried(ctx, fmt.Sprintf("pruning conversation %q", p.Conversation), t.opts.WriteTimeout, func() (portion, bool, error) {
 		r, err := keeper.Prune(ctx, p)
 		return portion{r.Removed, r.More}, r.Blocked, err
 	})

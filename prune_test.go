@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,13 +87,22 @@ func TestPrune(t *testing.T) {
 		time.Sleep(25 * time.Hour)
 		began := time.Now()
 		n, err := tracker.Prune(t.Context(), began.Add(-24*time.Hour))
-		if n != 2 || !errors.Is(err, broken) || time.Since(began) > delivery.DefaultWriteTimeout+time.Second {
+		if n != 2 || !errors.Is(err, broken) || !strings.Contains(err.Error(), `"a"`) || time.Since(began) > delivery.DefaultWriteTimeout+time.Second {
 			t.Errorf("pruned %d after %v, %v", n, time.Since(began), err)
 		}
 		store.because = delivery.ErrUnavailable
 		before := store.calls
 		if _, err := tracker.Prune(t.Context(), began.Add(-24*time.Hour)); !errors.Is(err, delivery.ErrUnavailable) || store.calls != before+1 {
 			t.Errorf("without a database it calls %d times, %v", store.calls-before, err)
+		}
+	})
+
+	in("a conversation that stays blocked is not deleted, and the error names it and says why", func(t *testing.T) {
+		tracker := newTracker(t, &partly{Store: memstore.New(), blocks: "b"}, new(endpoint), nil)
+		began := time.Now()
+		err := tracker.DeleteConversation(t.Context(), "b")
+		if want := `conversation "b": another transaction`; !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) || time.Since(began) > delivery.DefaultWriteTimeout+time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 	})
 

@@ -76,7 +76,8 @@ func unhurried(ctx context.Context, what string, limit time.Duration, step func(
 	}
 }
 
-// patient calls again, after a pause, as long as another transaction is in the way.
+// patient calls again, after a pause, as long as another transaction is in the way and ctx has not
+// ended.
 func patient[T any](ctx context.Context, call func() (result T, blocked bool, err error)) (T, error) {
 	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 		result, blocked, err := call()
@@ -84,7 +85,7 @@ func patient[T any](ctx context.Context, call func() (result T, blocked bool, er
 			return result, err
 		}
 		if err := sleep(ctx, pause); err != nil {
-			return result, err
+			return result, fmt.Errorf("%w: %w", errBlocked, err)
 		}
 	}
 }
