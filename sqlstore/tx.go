@@ -59,9 +59,10 @@ func (s *session) writeInTx(ctx context.Context, fn func(q delivery.DBTX) error)
 // txError gives an error inside the caller's transaction its public form.
 func (s *session) txError(ctx context.Context, err error) error {
 	_, isConn := s.tx.(*sql.Conn)
+	err = ofContext(ctx, err)
 	switch {
-	case err == nil:
-		return nil
+	case err == nil || errors.Is(err, delivery.ErrTxConflict) || errors.Is(err, delivery.ErrUnavailable):
+		return err // of a read within a write, which has its public form
 	case errors.Is(err, errNoTx) && isConn:
 		return &delivery.InvalidError{Field: "tx", Reason: "is a connection on which no transaction is under way"}
 	case errors.Is(err, errNoTx) || errors.Is(err, errSnapshot) || s.classify(err) == conflict:
