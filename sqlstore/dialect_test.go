@@ -82,6 +82,7 @@ func TestErrorsAreToldApart(t *testing.T) {
 		{&mysql, &mysqlError{Number: 1213}, conflict},
 		{&mysql, &mysqlError{Number: 1205}, conflict},
 		{&mysql, &mysqlError{Number: 1020}, conflict},
+		{&mysql, &mysqlError{Number: 1467}, conflict}, // the lock of an AUTO_INCREMENT
 		{&mysql, &mysqlError{Number: 1062}, refused},
 		{&mysql, &mysqlError{Number: 1146}, refused},
 		{&mysql, &mysqlError{Number: 1053}, ended},        // the server shuts down

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -18,7 +19,9 @@ import (
 // keys.
 //
 // Its fields are texts. Batches travel as one argument, a JSON array of rows; [a, b] says that such
-// an array is wanted, and what stands in a row. The key of a conversation is its internal number.
+// an array is wanted, and what stands in a row. If a text has a part in braces, each value of a row
+// is an argument, and the part is repeated for each row. The key of a conversation is its internal
+// number.
 type locked struct {
 	// Sending.
 	audiences   string               // [index, conversation, roster's key, sender] → index, key, drops, roster and its sizes, whether the sender is a reader, and the cap
@@ -185,18 +188,32 @@ func execAll(ctx context.Context, q delivery.DBTX, batches ...batch) error {
 		if len(b.rows) == 0 {
 			continue
 		}
-		rows := toJSON(b.rows)
-		if half := len(b.rows) / 2; half > 0 && 2*len(rows) > packet.Size { // a quoted string is up to twice as long
+		text, args, large := b.statement()
+		if half := len(b.rows) / 2; half > 0 && large {
 			if err := execAll(ctx, q, batch{b.text, b.rows[:half]}, batch{b.text, b.rows[half:]}); err != nil {
 				return err
 			}
 			continue
 		}
-		if _, err := q.ExecContext(ctx, b.text, rows); err != nil {
+		if _, err := q.ExecContext(ctx, text, args...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// statement returns what to execute, and whether it could be too large for the database.
+func (b batch) statement() (text string, args []any, large bool) {
+	before, rest, spread := strings.Cut(b.text, "{")
+	if !spread {
+		rows := toJSON(b.rows)
+		return b.text, []any{rows}, 2*len(rows) > packet.Size // a quoted string is up to twice as long
+	}
+	one, after, _ := strings.Cut(rest, "}")
+	for _, r := range b.rows {
+		args = append(args, r...)
+	}
+	return before + one + strings.Repeat(", "+one, len(b.rows)-1) + after, args, len(b.rows) > delivery.MaxBatch
 }
 
 func updateOf(h delivery.Header, t delivery.Tally) delivery.Update {

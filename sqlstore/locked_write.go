@@ -5,13 +5,14 @@ import "strings"
 // tongue is what SQLite and MySQL say differently in statements that are otherwise the same. See
 // lockedReads for what they have in common.
 type tongue struct {
-	ids   string                        // turns a batch of ids into a table
-	table func(columns []column) string // turns a batch of rows with these columns into the table j
-	over  func(key, sets string) string // the end of an INSERT … SELECT that overwrites columns where the key is there
-	keep  func(key, same string) string // the same, that leaves the row as it is; same is one of the key's columns, with its table
-	most  string                        // the function that returns the greatest of its arguments
-	later func(column string) string    // the value of a column that was to be inserted
-	now   string                        // the clock, in microseconds
+	ids   string                                     // turns a batch of ids into a table
+	table func(columns []column) string              // turns a batch of rows with these columns into the table j
+	each  func(columns []column, more string) string // the rows of a batch, with more values behind each, for an INSERT INTO delivery_readers
+	over  func(key, sets string) string              // the end of an INSERT … SELECT that overwrites columns where the key is there
+	keep  func(key, same string) string              // the same, that leaves the row as it is; same is one of the key's columns, with its table
+	most  string                                     // the function that returns the greatest of its arguments
+	later func(column string) string                 // the value of a column that was to be inserted
+	now   string                                     // the clock, in microseconds
 
 	noWait func(insert string) string // the same INSERT, which fails if it would wait for a lock
 }
@@ -29,16 +30,21 @@ func columns(text string) (all []column) {
 	return all
 }
 
+// namesOf returns a list of the columns.
+func namesOf(columns []column) string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.name
+	}
+	return strings.Join(names, ", ")
+}
+
 // rows returns the table of a batch with these columns.
 func (t *tongue) rows(text string) string { return t.table(columns(text)) }
 
 // insert returns the statement that inserts a batch with these columns.
 func (t *tongue) insert(table, text string) string {
-	var names []string
-	for _, c := range columns(text) {
-		names = append(names, c.name)
-	}
-	list := strings.Join(names, ", ")
+	list := namesOf(columns(text))
 	return `
 INSERT INTO ` + table + ` (` + list + `)
 SELECT ` + list + ` FROM ` + t.rows(text)
@@ -77,7 +83,7 @@ LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = c.conv AND
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = g.roster AND b.reader = p.reader`,
 		addReaders: free(`
 INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
-SELECT conv, name, 0, 0 FROM ` + t.rows("conv BIGINT, name ID") + t.keep("conv, name", "delivery_readers.conv")),
+` + t.each(columns("conv BIGINT, name ID"), ", 0, 0") + t.keep("conv, name", "delivery_readers.conv")),
 		numbers: `
 SELECT /*! STRAIGHT_JOIN */ j.i, p.reader FROM ` + t.rows("i BIGINT, conv BIGINT, name ID") + lockedReader,
 		addRosters: t.insert("delivery_rosters", "conv BIGINT, name KEY, size INT, tracked INT, readers INT") + t.keep("conv, name", "delivery_rosters.conv"),
@@ -121,7 +127,9 @@ CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = j.c
 SELECT /*! STRAIGHT_JOIN */ j.i, ` + relationCols + `
 FROM ` + wanted + lockedRelation + `
 WHERE b.reader IS NOT NULL OR r.reader IS NOT NULL`,
-		putReaders: free(t.insert("delivery_readers", "conv BIGINT, name ID, delivered_seq BIGINT, read_seq BIGINT") +
+		putReaders: free(`
+INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
+` + t.each(columns("conv BIGINT, name ID, delivered_seq BIGINT, read_seq BIGINT"), "") +
 			t.over("conv, name", place("delivered_seq")+", "+place("read_seq"))),
 
 		putTombstones: `

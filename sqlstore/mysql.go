@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"reflect"
 	"strings"
 
 	"github.com/msgdelivery/delivery"
@@ -200,6 +199,7 @@ var mysqlWanted = mysqlTable(columns("i BIGINT, conv BIGINT, seq BIGINT, roster 
 var mysqlTongue = tongue{
 	ids:   mysqlIDs,
 	table: mysqlTable,
+	each:  mysqlEach,
 	over:  func(_, sets string) string { return "\nON DUPLICATE KEY UPDATE " + sets },
 	keep: func(_, same string) string {
 		_, column, _ := strings.Cut(same, ".")
@@ -222,55 +222,10 @@ func mysqlTable(columns []column) string {
 	return "JSON_TABLE(?, '$[*]' COLUMNS (" + strings.Join(paths, ", ") + ")) j"
 }
 
-// mysqlFate tells the fates of errors by the numbers of MySQL and MariaDB.
-func mysqlFate(err error) fate {
-	switch mysqlNumber(err) {
-	case 1213, // deadlock
-		1205, // lock wait timeout
-		1020: // the row changed since the transaction's snapshot
-		return conflict
-	case 1290, // the server runs with an option, mostly read_only
-		1792, // read-only transaction
-		1836, // read-only mode
-		1047: // unknown command, which Galera says of all while its node is not in the cluster
-		return readOnly
-	case 1021, // disk full
-		1114, // table full
-		1037, // out of memory
-		1041, // the same
-		1040, // too many connections
-		1203, // of the user
-		1226, // more than the user's resources
-		1969, // max_statement_time, which ends no COMMIT
-		3024: // max_execution_time, which ends reads only
-		return away
-	case 1053, // server shutdown
-		1927: // connection killed
-		return ended
-	case 0: // not an answer
-		if strings.HasSuffix(err.Error(), "invalid connection") { // the driver keeps the cause to its log
-			return ended
-		}
-		return unknown
-	case 1180, // error during COMMIT
-		1317: // query interrupted
-		return unknown
-	}
-	return refused
-}
-
-func mysqlLocked(err error) bool {
-	n := mysqlNumber(err)
-	return n == 1205 || n == 3572 // as MariaDB and as MySQL say it
-}
-
-func mysqlDuplicate(err error) bool {
-	return mysqlNumber(err) == 1062 && strings.Contains(err.Error(), "delivery_messages_id")
-}
-
-// mysqlNumber returns the number of a server's error, 0 if err is none.
-func mysqlNumber(err error) int64 {
-	return errorNumber(err, func(err reflect.Value) int64 { return integer(fieldOf(err, "Number")) })
+// mysqlEach says INSERT … VALUES. INSERT … SELECT locks the counter of a table with AUTO_INCREMENT
+// until the statement ends, and another one that must not wait would fail, whatever its rows.
+func mysqlEach(columns []column, more string) string {
+	return "VALUES {(" + strings.Repeat(", ?", len(columns))[2:] + more + ")}"
 }
 
 // mysqlMigrate holds a lock by name, since a transaction holds none over a CREATE. In a Galera

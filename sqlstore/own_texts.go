@@ -30,9 +30,8 @@ INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq, own_delivered
 SELECT j.conv, j.name, j.delivered_seq, j.read_seq, j.own_delivered, j.badge, j.flag, 1
 FROM `+row(ownMoved)+lockedReader+over),
 		join: `
-INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq, own_delivered, badge, flag, rev)
-SELECT conv, name, delivered_seq, read_seq, own_delivered, badge, flag, 1
-FROM ` + row(ownMoved) + over,
+INSERT INTO delivery_readers (conv, name, own_delivered, badge, flag, delivered_seq, read_seq, rev)
+` + t.each(columns(ownMoved), ", 1") + over,
 		keep: `
 INSERT INTO delivery_own (reader, seq, status)
 SELECT /*! STRAIGHT_JOIN */ p.reader, j.seq, j.status

@@ -216,13 +216,10 @@ WHERE (conv, seq) IN gone AND conv BETWEEN (SELECT min(conv) FROM gone) AND (SEL
 }
 
 var sqliteTongue = tongue{
-	ids: sqliteIDs,
-	table: func(columns []column) string {
-		values := make([]string, len(columns))
-		for i, c := range columns {
-			values[i] = fmt.Sprintf("value->>%d AS %s", i, c.name)
-		}
-		return "(SELECT " + strings.Join(values, ", ") + " FROM json_each(?)) j"
+	ids:   sqliteIDs,
+	table: sqliteTable,
+	each: func(columns []column, more string) string {
+		return "SELECT " + namesOf(columns) + more + " FROM " + sqliteTable(columns)
 	},
 	over:  func(key, sets string) string { return " WHERE true\nON CONFLICT (" + key + ") DO UPDATE SET " + sets },
 	keep:  func(key, _ string) string { return " WHERE true\nON CONFLICT (" + key + ") DO NOTHING" },
@@ -231,6 +228,15 @@ var sqliteTongue = tongue{
 	now:   sqliteNow,
 
 	noWait: func(insert string) string { return insert }, // who writes has it all
+}
+
+// sqliteTable turns a batch of rows into the table j.
+func sqliteTable(columns []column) string {
+	values := make([]string, len(columns))
+	for i, c := range columns {
+		values[i] = fmt.Sprintf("value->>%d AS %s", i, c.name)
+	}
+	return "(SELECT " + strings.Join(values, ", ") + " FROM json_each(?)) j"
 }
 
 // sqliteBatch begins a statement about a batch of ids, [id], and sqliteOfBatch restricts it to
