@@ -34,14 +34,20 @@
 //
 // On Postgres and MariaDB a call passes over conversations that another transaction has locked or
 // is just creating: their items come back blocked, so that no connection of the pool waits for a
-// conversation. On MySQL it may wait up to 1 s for a conversation that is being created. On SQLite,
-// where a transaction locks the whole database, a call waits until the database is free.
+// conversation. On SQLite, where a transaction locks the whole database, a call waits until the
+// database is free.
 //
 // A private mark locks no conversation, but it locks the row of its user, and keeps its message
 // from being pruned. While such a mark is in an open transaction of a caller, a prune of the
 // message comes back blocked. On MariaDB a deletion of the message and up-to marks of the same user
 // come back blocked too. If the user is new to the conversation, so do the user's other marks and
 // sends to the user. No other calls come back blocked for this reason.
+//
+// On MySQL some statements can be told to wait no longer than 1 s, but not to fail at once. There a
+// call waits up to 1 s for each conversation that is being created, and up to 1 s for each user
+// whose row a private mark has locked, and one second more if it writes the rows of several users.
+// During these waits it holds the locks of its other conversations. The settlement of events waits
+// up to 1 s for an event that [delivery.Tracker.EraseTx] has locked.
 //
 // If the connection breaks at the commit, or ctx ends there, the error wraps
 // [delivery.ErrOutcomeUnknown]. After any other error nothing has changed. The error wraps
