@@ -67,16 +67,17 @@ type locked struct {
 	putTombstones string // [key, seq, id]: what is left of messages
 
 	// The outbox.
-	addEvents string // microseconds, token, attempts, [payload, id of the message whose body it has]
-	latest    string // token, limit → id; the last ones first
-	anyDue    string // → whether some event is due
-	due       string // limit → id, attempts, payload, body: those due longest that nobody else is claiming; locked
-	hold      string // [id], token, microseconds
-	done      string // [id, token]
-	again     string // [id, token, microseconds, attempts to forget]
-	bury      string // [id, token, reason]: copies to the dead letters
-	requeue   string // [id, id of the message whose body it has, payload]: copies from the dead letters
-	discard   string // [id]
+	addEvents string  // microseconds, token, attempts, [payload, id of the message whose body it has]
+	latest    string  // token, limit → id; the last ones first
+	anyDue    string  // → whether some event is due
+	due       string  // limit → id, attempts, payload, body: those due longest that nobody else is claiming; locked
+	hold      string  // [id], token, microseconds
+	unlocked  string  // [id] → id; of the events that nobody else has locked; locked; "" if nobody can have
+	done      whether // [id, token]
+	again     whether // [id, token, microseconds, attempts to forget]
+	bury      whether // [id, token, reason]: copies to the dead letters
+	requeue   string  // [id, id of the message whose body it has, payload]: copies from the dead letters
+	discard   string  // [id]
 }
 
 // row is a row of a batch.

@@ -15,6 +15,7 @@ type busy struct {
 	items         map[int]bool // indexes of the call's items for which a row of a reader is needed that is locked
 	first         bool         // conversations are to be locked before anything else, and alone
 	singly        bool         // rows of readers are to be written one by one, to find those that are locked
+	events        bool         // events that are locked are to be left out
 }
 
 // has reports whether a row is locked that an item needs.
@@ -56,10 +57,7 @@ func (l *locked) putFree(ctx context.Context, q delivery.DBTX, b *busy, text whe
 		parts = slices.Collect(slices.Chunk(rows, 1))
 	}
 	for _, part := range parts {
-		all := batch{text: text.waits}
-		if b != nil {
-			all.text = text.fails
-		}
+		all := batch{text: text.of(b != nil)}
 		for _, r := range part {
 			all.rows = append(all.rows, r.row)
 		}
@@ -79,3 +77,10 @@ func (l *locked) putFree(ctx context.Context, q delivery.DBTX, b *busy, text whe
 
 // whether has two texts of a statement: one waits for rows that are locked, the other one fails.
 type whether struct{ waits, fails string }
+
+func (w whether) of(fails bool) string {
+	if fails {
+		return w.fails
+	}
+	return w.waits
+}

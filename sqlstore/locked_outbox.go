@@ -116,28 +116,60 @@ func (l *locked) settle(ctx context.Context, s *session, settlements []delivery.
 			discard = append(discard, row{x.ID})
 		}
 	}
-	err = s.write(ctx, func(q delivery.DBTX) error {
-		held = 0
-		if err := execAll(ctx, q, batch{l.bury, bury}, batch{l.requeue, requeue}); err != nil {
-			return err
-		}
-		for _, b := range []batch{{l.done, done}, {l.again, again}, {l.discard, discard}} {
-			if len(b.rows) == 0 {
-				continue
-			}
-			result, err := q.ExecContext(ctx, b.text, toJSON(b.rows))
+	err = l.write(ctx, s, func(q delivery.DBTX, b *busy) error {
+		bury, done, again := bury, done, again
+		pass := b != nil && b.events
+		if pass {
+			free, err := l.findUnlocked(ctx, q, slices.Concat(done, again))
 			if err != nil {
 				return err
 			}
-			n, err := result.RowsAffected()
-			if err != nil {
-				return err
-			}
-			held += int(n)
+			bury, done, again = free(bury), free(done), free(again)
 		}
-		return nil
+		fails := b != nil && !pass
+		err := execAll(ctx, q, batch{l.bury.of(fails), bury}, batch{l.requeue, requeue})
+		if err == nil {
+			held, err = execCounted(ctx, q, batch{l.done.of(fails), done}, batch{l.again.of(fails), again}, batch{l.discard, discard})
+		}
+		if err != nil && fails && l.isLocked(err) {
+			err = &foundBusy{func(b *busy) { b.events = true }}
+		}
+		return err
 	})
 	return held, err
+}
+
+// findUnlocked locks those events of the rows that nobody else has locked, and returns what leaves
+// out the rows of the others. An EraseTx, say, keeps an event locked until its commit. Such an event
+// is left to the end of its lease: its neighbours would wait with it.
+func (l *locked) findUnlocked(ctx context.Context, q delivery.DBTX, rows []row) (free func(rows []row) []row, err error) {
+	ids := make([]row, len(rows))
+	for i, r := range rows {
+		ids[i] = r[:1]
+	}
+	unlocked, err := query(ctx, q, scanInt, l.unlocked, toJSON(ids))
+	return func(rows []row) []row {
+		return slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return !slices.Contains(unlocked, r[0].(int64)) })
+	}, err
+}
+
+// execCounted executes batches in order, and returns how many rows they have changed.
+func execCounted(ctx context.Context, q delivery.DBTX, batches ...batch) (changed int, err error) {
+	for _, b := range batches {
+		if len(b.rows) == 0 {
+			continue
+		}
+		result, err := q.ExecContext(ctx, b.text, toJSON(b.rows))
+		if err != nil {
+			return 0, err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return 0, err
+		}
+		changed += int(n)
+	}
+	return changed, nil
 }
 
 func compareClaims(a, b delivery.Settlement) int {

@@ -14,7 +14,7 @@ type tongue struct {
 	later func(column string) string                 // the value of a column that was to be inserted
 	now   string                                     // the clock, in microseconds
 
-	noWait func(insert string) string // the same INSERT, which fails if it would wait for a lock
+	noWait func(write string) string // the same statement, which fails if it would wait for a lock
 }
 
 // column is one of a batch of rows. Its kind is a type of MySQL, "ID" for an id, "KEY" for the key
@@ -59,6 +59,11 @@ CROSS JOIN delivery_states t /*! FORCE INDEX (PRIMARY) */ ON t.conv = j.conv AND
 const lockedReader = `
 CROSS JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = j.conv AND p.name = j.name`
 
+// lockedFree returns both texts of a statement.
+func lockedFree(t *tongue, write string) whether {
+	return whether{waits: write, fails: t.noWait(write)}
+}
+
 // lockedWrites returns the texts that SQLite and MySQL have in common.
 func lockedWrites(t *tongue) locked {
 	wanted := t.rows("i BIGINT, conv BIGINT, seq BIGINT, roster BIGINT, name ID")
@@ -72,7 +77,6 @@ func lockedWrites(t *tongue) locked {
 		}
 		return strings.Join(sets, ", ")
 	}
-	free := func(insert string) whether { return whether{waits: insert, fails: t.noWait(insert)} }
 	return locked{
 		audiences: `
 SELECT /*! STRAIGHT_JOIN */ j.i, c.conv, c.drops, g.roster, g.size, g.tracked, g.readers, p.reader IS NOT NULL, b.cap
@@ -81,9 +85,9 @@ CROSS JOIN delivery_conversations c /*! FORCE INDEX (delivery_conversations_id) 
 LEFT JOIN delivery_rosters g /*! FORCE INDEX (PRIMARY) */ ON g.conv = c.conv AND g.name = j.roster
 LEFT JOIN delivery_readers p /*! FORCE INDEX (PRIMARY) */ ON p.conv = c.conv AND p.name = j.name
 LEFT JOIN delivery_members b /*! FORCE INDEX (PRIMARY) */ ON b.roster = g.roster AND b.reader = p.reader`,
-		addReaders: free(`
+		addReaders: lockedFree(t, `
 INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
-` + t.each(columns("conv BIGINT, name ID"), ", 0, 0") + t.keep("conv, name", "delivery_readers.conv")),
+`+t.each(columns("conv BIGINT, name ID"), ", 0, 0")+t.keep("conv, name", "delivery_readers.conv")),
 		numbers: `
 SELECT /*! STRAIGHT_JOIN */ j.i, p.reader FROM ` + t.rows("i BIGINT, conv BIGINT, name ID") + lockedReader,
 		addRosters: t.insert("delivery_rosters", "conv BIGINT, name KEY, size INT, tracked INT, readers INT") + t.keep("conv, name", "delivery_rosters.conv"),
@@ -127,9 +131,9 @@ CROSS JOIN delivery_conversations c /*! FORCE INDEX (PRIMARY) */ ON c.conv = j.c
 SELECT /*! STRAIGHT_JOIN */ j.i, ` + relationCols + `
 FROM ` + wanted + lockedRelation + `
 WHERE b.reader IS NOT NULL OR r.reader IS NOT NULL`,
-		putReaders: free(`
+		putReaders: lockedFree(t, `
 INSERT INTO delivery_readers (conv, name, delivered_seq, read_seq)
-` + t.each(columns("conv BIGINT, name ID, delivered_seq BIGINT, read_seq BIGINT"), "") +
+`+t.each(columns("conv BIGINT, name ID, delivered_seq BIGINT, read_seq BIGINT"), "")+
 			t.over("conv, name", place("delivered_seq")+", "+place("read_seq"))),
 
 		putTombstones: `
@@ -139,13 +143,13 @@ SELECT conv, seq, id, '', 0, 0, 0, 0 FROM ` + t.rows("conv BIGINT, seq BIGINT, i
 
 		latest: `SELECT id FROM delivery_outbox WHERE lease = ? ORDER BY id DESC LIMIT ?`,
 		anyDue: `SELECT EXISTS (SELECT 1 FROM delivery_outbox WHERE ready_at <= ` + t.now + `)`,
-		bury: `
+		bury: lockedFree(t, `
 INSERT INTO delivery_dead (id, attempts, reason, at, body_of, payload)
-SELECT /*! STRAIGHT_JOIN */ o.id, o.attempts, j.reason, ` + t.now + `, o.body_of, o.payload
-FROM ` + t.rows("id BIGINT, lease BIGINT, reason TEXT") + `
+SELECT /*! STRAIGHT_JOIN */ o.id, o.attempts, j.reason, `+t.now+`, o.body_of, o.payload
+FROM `+t.rows("id BIGINT, lease BIGINT, reason TEXT")+`
 CROSS JOIN delivery_outbox o /*! FORCE INDEX (PRIMARY) */ ON o.id = j.id AND o.lease = j.lease
 WHERE o.lease <> 0
-/*! FOR UPDATE */`, // or MySQL would copy what somebody else is about to take away
+/*! FOR UPDATE */`), // or MySQL would copy what somebody else is about to take away
 		requeue: `
 INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, body_of, payload)
 SELECT /*! STRAIGHT_JOIN */ d.id, ` + t.now + `, 0, 0, ` + t.now + `, j.body_of, j.payload

@@ -73,16 +73,17 @@ const mysqlNow = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAM
 // mysqlIDs turns a batch of ids into a table.
 const mysqlIDs = "JSON_TABLE(?, '$[*]' COLUMNS (id VARCHAR(128) CHARACTER SET utf8mb4 PATH '$'))"
 
-// An INSERT waits for a row that another transaction has inserted and not committed, and for a gap
-// that it has locked. MariaDB can be told not to. MySQL, which reads the hint alone, can be told to
-// wait for a second at most.
+// A write waits for a row that another transaction has locked, or has inserted and not committed.
+// MariaDB can be told not to wait. MySQL, which reads the hint alone, can be told to wait for a
+// second at most.
 const (
 	mysqlNoWait = "/*M! SET STATEMENT innodb_lock_wait_timeout = 0 FOR */ "
 	mysqlFound  = "INSERT INTO delivery_conversations (id, version) VALUES (?, 0) ON DUPLICATE KEY UPDATE conv = LAST_INSERT_ID(conv)"
 )
 
-func mysqlFree(insert string) string {
-	return mysqlNoWait + strings.Replace(insert, "INSERT", "INSERT /*+ SET_VAR(innodb_lock_wait_timeout = 1) */", 1)
+func mysqlFree(write string) string {
+	verb, rest, _ := strings.Cut(strings.TrimSpace(write), " ")
+	return mysqlNoWait + verb + " /*+ SET_VAR(innodb_lock_wait_timeout = 1) */ " + rest
 }
 
 const mysqlShare = "\nLOCK IN SHARE MODE"
@@ -166,15 +167,19 @@ WHERE ready_at <= ` + mysqlNow + ` ORDER BY ready_at, id LIMIT ? FOR UPDATE SKIP
 UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) j
 STRAIGHT_JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id
 SET o.lease = ?, o.ready_at = ` + mysqlNow + ` + ?, o.attempts = o.attempts + 1`
-	l.done = `
-DELETE o FROM ` + mysqlTable(columns("id BIGINT, lease BIGINT")) + `
+	l.unlocked = `
+SELECT STRAIGHT_JOIN o.id FROM ` + mysqlTable(columns("id BIGINT")) + `
+JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id
+FOR UPDATE SKIP LOCKED`
+	l.done = lockedFree(&mysqlTongue, `
+DELETE o FROM `+mysqlTable(columns("id BIGINT, lease BIGINT"))+`
 STRAIGHT_JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id AND o.lease = j.lease
-WHERE o.lease <> 0`
-	l.again = `
-UPDATE ` + mysqlTable(columns("id BIGINT, lease BIGINT, after BIGINT, forget INT")) + `
+WHERE o.lease <> 0`)
+	l.again = lockedFree(&mysqlTongue, `
+UPDATE `+mysqlTable(columns("id BIGINT, lease BIGINT, after BIGINT, forget INT"))+`
 STRAIGHT_JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id AND o.lease = j.lease
-SET o.lease = 0, o.ready_at = ` + mysqlNow + ` + j.after, o.attempts = o.attempts - j.forget
-WHERE o.lease <> 0`
+SET o.lease = 0, o.ready_at = `+mysqlNow+` + j.after, o.attempts = o.attempts - j.forget
+WHERE o.lease <> 0`)
 	l.discard = `
 DELETE d FROM ` + mysqlTable(columns("id BIGINT")) + `
 STRAIGHT_JOIN delivery_dead d FORCE INDEX (PRIMARY) ON d.id = j.id`

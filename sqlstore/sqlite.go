@@ -193,14 +193,14 @@ SELECT id, attempts, payload, ` + lockedBody + ` FROM delivery_outbox WHERE read
 INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
 SELECT value, 0, 0, 0, 0, '' FROM json_each(?) WHERE true
 ON CONFLICT (id) DO UPDATE SET lease = ?, ready_at = ` + sqliteNow + ` + ?, attempts = attempts + 1`
-	l.done = `
-WITH done (id) AS MATERIALIZED (SELECT o.id FROM ` + sqliteLeased + `)
+	l.done = lockedFree(&sqliteTongue, `
+WITH done (id) AS MATERIALIZED (SELECT o.id FROM `+sqliteLeased+`)
 DELETE FROM delivery_outbox
-WHERE id IN done AND id BETWEEN (SELECT min(id) FROM done) AND (SELECT max(id) FROM done)`
-	l.again = `
+WHERE id IN done AND id BETWEEN (SELECT min(id) FROM done) AND (SELECT max(id) FROM done)`)
+	l.again = lockedFree(&sqliteTongue, `
 INSERT INTO delivery_outbox (id, ready_at, lease, attempts, created_at, payload)
-SELECT o.id, ` + sqliteNow + ` + (j.value->>2), 0, o.attempts - (j.value->>3), 0, '' FROM ` + sqliteLeased + ` WHERE true
-ON CONFLICT (id) DO UPDATE SET lease = 0, ready_at = excluded.ready_at, attempts = excluded.attempts`
+SELECT o.id, `+sqliteNow+` + (j.value->>2), 0, o.attempts - (j.value->>3), 0, '' FROM `+sqliteLeased+` WHERE true
+ON CONFLICT (id) DO UPDATE SET lease = 0, ready_at = excluded.ready_at, attempts = excluded.attempts`)
 	l.discard = sqliteBatch + `
 DELETE FROM delivery_dead
 ` + sqliteOfBatch
@@ -227,7 +227,7 @@ var sqliteTongue = tongue{
 	later: func(column string) string { return "excluded." + column },
 	now:   sqliteNow,
 
-	noWait: func(insert string) string { return insert }, // who writes has it all
+	noWait: func(write string) string { return write }, // who writes has it all
 }
 
 // sqliteTable turns a batch of rows into the table j.
