@@ -82,7 +82,9 @@ type node struct {
 	marks   atomic.Int64 // acknowledged
 	late    atomic.Int64 // milliseconds that a call took beyond its time, at most
 	heap    atomic.Int64 // bytes in use, at most
-	claims  []int64      // how long each took, in microseconds
+
+	mu     sync.Mutex
+	claims []int64 // how long each took, in microseconds
 }
 
 // RunNode is what the test binary does instead of testing if it was started as a node. It marks and
@@ -140,7 +142,9 @@ func RunNode() {
 		n.journal.write(Entry{At: now(), What: lateness, N: ms})
 	}
 	n.journal.write(Entry{At: now(), What: heap, N: n.heap.Load()})
+	n.mu.Lock()
 	n.journal.write(Entry{At: now(), What: claiming, N: most(n.claims)})
+	n.mu.Unlock()
 	n.journal.write(Entry{At: now(), What: ends, N: leaked()})
 }
 
@@ -242,10 +246,12 @@ type notedStore struct {
 	*node
 }
 
-// Claim is called by one goroutine, that of the relay.
+// Claim may go on while the next one begins: the relay does not wait for one without an answer.
 func (s *notedStore) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]delivery.Claimed, error) {
 	began := now()
 	claimed, err := s.Store.Claim(ctx, limit, lease)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.claims = append(s.claims, now()-began)
 	return claimed, err
 }
