@@ -2,7 +2,9 @@ package broken
 
 import (
 	"errors"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -11,6 +13,23 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/stores"
 	"github.com/msgdelivery/delivery/sqlstore"
 )
+
+var everyByte = flag.Bool("every-byte", false, "break connections at every byte, and not only at the ends of a request and some others")
+
+// edge is how long the messages of Postgres' protocol are that carry a request out and end it.
+const edge = 24
+
+// breaks returns after how many of so many bytes a connection is to break: near both ends, and
+// about edge times elsewhere. Each costs a new session of the database.
+func breaks(total int) (all []int) {
+	chance := edge / float64(total)
+	for n := range total {
+		if *everyByte || n < edge || n >= total-edge || rand.Float64() < chance {
+			all = append(all, n)
+		}
+	}
+	return all
+}
 
 // Wherever a connection breaks in the last request of a write, which is all of it on Postgres and
 // COMMIT on MariaDB, or in the answer: a call that says that it failed has changed nothing, one
@@ -82,13 +101,14 @@ func TestSQLStoreTellsOutcomesTrulyWhereverAConnectionBreaks(t *testing.T) {
 					t.Errorf("%d bytes of the request or answer: it says nothing; done: %t, changed: %t", bytes, done, changed)
 				}
 			}
-			for bytes := range request + 1 {
+			toBreak, back := breaks(request+1), breaks(answer)
+			for _, bytes := range toBreak {
 				try(toServer, bytes)
 			}
-			for bytes := range answer {
+			for _, bytes := range back {
 				try(toClient, bytes)
 			}
-			t.Logf("%d breaks in %d + %d bytes, %d outcomes unknown", request+1+answer, request, answer, unknown)
+			t.Logf("%d breaks in %d + %d bytes, %d outcomes unknown", len(toBreak)+len(back), request, answer, unknown)
 		})
 	}
 }
