@@ -80,8 +80,9 @@ type Store interface {
 	// with the status Read it moves Place.Badge there too. But the [Place] stays as it is if this
 	// call, or an earlier call of the same mark, left out a message ([MarkedUpTo.LeftOut],
 	// [UpTo.Covered]), or if the user's cap for one of the messages is below the mark's status
-	// ([MarkedUpTo.Capped]). A store should remember up to where it has looked, so that the work is
-	// proportional to what is new.
+	// ([MarkedUpTo.Capped]). If another transaction is making a private mark of the user, a store may
+	// leave the Place to the user's next up-to mark instead of waiting. A store should remember up to
+	// where it has looked, so that the work is proportional to what is new.
 	//
 	// The whole call advances at most limit receipts, and looks at a bounded number of messages for
 	// each up-to mark, such as 5,000. Everything beyond either bound is left for a later call

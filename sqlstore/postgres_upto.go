@@ -93,11 +93,14 @@ taken AS (
 	WHERE c.conv = turn.conv AND c.conv = ANY (ARRAY(SELECT conv FROM turn WHERE steps > 0))
 	RETURNING c.conv
 ),
--- The place moves, of a reader who may be new to the conversation.
+-- The place moves, of a reader who may be new to the conversation. If a private mark has the reader's row locked, the place
+-- stays until the next up-to mark moves it: to wait here would be to wait with the conversations locked.
 place AS (
 	INSERT INTO delivery_readers AS p (conv, name, delivered_seq, read_seq)
 	SELECT conv, "user", CASE WHEN moves THEN reached ELSE 0 END, CASE WHEN moves AND status = ` + sqlRead + ` THEN reached ELSE 0 END
-	FROM plan WHERE (moves OR steps > 0 AND reader IS NULL) AND conv = ANY (ARRAY(SELECT conv FROM turn))
+	FROM plan
+	LEFT JOIN LATERAL (SELECT true AS free FROM delivery_readers WHERE reader = plan.reader LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) p ON true
+	WHERE (moves OR steps > 0 AND reader IS NULL) AND conv = ANY (ARRAY(SELECT conv FROM turn)) AND (reader IS NULL OR free)
 	ON CONFLICT (conv, name) DO UPDATE SET
 		delivered_seq = greatest(p.delivered_seq, excluded.delivered_seq), read_seq = greatest(p.read_seq, excluded.read_seq)
 	RETURNING conv, name, reader

@@ -2,12 +2,15 @@ package contention
 
 import (
 	"context"
+	"database/sql"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 	"github.com/msgdelivery/delivery/internal/integration/stores"
+	"github.com/msgdelivery/delivery/sqlstore"
 )
 
 // A wait for a conversation, of a private mark or for one, would tell others when a user reads.
@@ -179,4 +182,61 @@ func TestMarksOfUntrackedUsersDoNotWaitForAConversation(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The statement that moves a user's place has the conversations of its whole batch locked.
+func TestPostgresUpToMarksPassAPlaceThatAPrivateMarkHasLocked(t *testing.T) {
+	stores.EachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
+		for _, id := range []string{"c1", "c2", "d1", "d2"} {
+			sendTo(t.Context(), t, store, frozen(id, id[:1], "ann", "them", "bob", "cem"))
+		}
+		private := []delivery.OwnMark{{Message: "c1", User: "bob", Status: delivery.Read}}
+		tx := stores.Begin(t, db)
+		if marked, _, err := store.InTx(tx).AdvanceOwn(t.Context(), private, delivery.Lease{}); err != nil || !marked[0].Changed {
+			t.Fatalf("%+v, %v", marked, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		place := func(conversation string) (seq int64) {
+			const text = "select delivered_seq from delivery_readers join delivery_conversations c using (conv) where c.id = $1 and name = 'bob'"
+			if err := db.QueryRowContext(ctx, text, conversation).Scan(&seq); err != nil {
+				t.Fatal(err)
+			}
+			return seq
+		}
+		mark := func(store delivery.Store, marks ...delivery.UpTo) {
+			t.Helper()
+			marked, _, err := store.AdvanceUpTo(ctx, marks, 10, delivery.Lease{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, m := range marked {
+				if m.Changed != 2 || m.Receipt.Status != marks[i].Status || m.Reached != 2 {
+					t.Errorf("the mark of %s by %s: %+v", marks[i].Message, marks[i].User, m)
+				}
+			}
+		}
+		read := upToBy("bob", "c", "c2")
+		read.Status = delivery.Read
+		mark(store, upToBy("bob", "c", "c2"), upToBy("cem", "c", "c2"), upToBy("bob", "d", "d2"))
+		other := stores.Begin(t, db)
+		mark(store.InTx(other), read)
+		if err := other.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if c, d := place("c"), place("d"); c != 0 || d != 2 {
+			t.Errorf("the places are %d and %d, want 0, where the row was locked, and 2", c, d)
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		marked, _, err := store.AdvanceUpTo(ctx, []delivery.UpTo{read}, 10, delivery.Lease{})
+		if err != nil || marked[0].Changed != 0 || place("c") != 2 {
+			t.Errorf("afterwards: %+v, %v, the place is %d", marked, err, place("c"))
+		}
+		unread, err := store.Unread(ctx, "bob", []string{"c"}, 10)
+		if err != nil || unread[0].Count != 0 {
+			t.Errorf("bob has unread %+v, %v", unread, err)
+		}
+	})
 }
