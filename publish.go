@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
 const (
@@ -22,7 +24,7 @@ func (r *relay) flush(ctx context.Context) error {
 	r.sweep()
 	for {
 		began := time.Now()
-		claimed, err := r.outbox.Claim(ctx, r.events, r.newLease())
+		claimed, err := coalesce.Await(ctx, func() ([]Claimed, error) { return r.outbox.Claim(ctx, r.events, r.newLease()) })
 		if err != nil {
 			return fmt.Errorf("delivery: claiming events: %w", err)
 		}

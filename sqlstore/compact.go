@@ -15,14 +15,11 @@ import (
 
 // Compact removes the times at which receipts of a conversation changed, as [delivery.Keeper] says.
 // It cannot run in a caller's transaction.
-func (s *Store) Compact(ctx context.Context, c delivery.Compaction) (result delivery.CompactionResult, err error) {
+func (s *Store) Compact(ctx context.Context, c delivery.Compaction) (delivery.CompactionResult, error) {
 	if s.session.tx != nil {
-		return result, errors.ErrUnsupported
+		return delivery.CompactionResult{}, errors.ErrUnsupported
 	}
-	if result, err = s.session.compact(ctx, c); err != nil {
-		return delivery.CompactionResult{}, fmt.Errorf("sqlstore: compacting: %w", err)
-	}
-	return result, nil
+	return awaitWrite(ctx, s.session, "compacting", func() (delivery.CompactionResult, error) { return s.session.compact(ctx, c) })
 }
 
 // mostCompacted is how many receipts and failures one call of Compact looks at, if its messages

@@ -40,11 +40,10 @@
 // A private mark locks no conversation, but it locks the row of its user, and keeps its message
 // from being pruned. While such a mark is in an open transaction of a caller, a prune of the
 // message comes back blocked. On MariaDB a deletion of the message and up-to marks of the same user
-// come back blocked too. If the user is new to the conversation, so do the user's other marks and
-// sends to the user. No other calls come back blocked for this reason. On Postgres, public marks by
-// a user who is new to the conversation, and sends to that user, wait until the transaction ends.
-// Calls of the same batch wait with them, and other calls in the same conversations come back
-// blocked meanwhile. So commit a transaction with a private mark soon.
+// come back blocked too. No other calls come back blocked for this reason, unless the user is new
+// to the conversation. Then public marks of the user and sends to the user come back blocked on
+// MariaDB. On Postgres they wait until the transaction ends. Calls of the same batch wait with
+// them, and meanwhile other calls in their conversations come back blocked.
 //
 // On MySQL some statements can be told to wait no longer than 1 s, but not to fail at once. There a
 // call waits up to 1 s for each conversation that is being created, and up to 1 s for each user

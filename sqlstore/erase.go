@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,18 +12,17 @@ import (
 )
 
 // Erase takes the name of a user out of conversations, as [delivery.Keeper] says.
-func (s *Store) Erase(ctx context.Context, user string, limit int) (result delivery.ErasureResult, err error) {
-	err = s.session.write(ctx, func(q delivery.DBTX) error {
-		result, err = s.session.erase(ctx, q, user, limit)
-		return err
+func (s *Store) Erase(ctx context.Context, user string, limit int) (delivery.ErasureResult, error) {
+	return awaitWrite(ctx, s.session, "erasing a user", func() (result delivery.ErasureResult, err error) {
+		err = s.session.write(ctx, func(q delivery.DBTX) error {
+			result, err = s.session.erase(ctx, q, user, limit)
+			return err
+		})
+		if err == nil && !result.More && !result.Blocked {
+			err = s.session.eraseFromEvents(ctx, user)
+		}
+		return result, err
 	})
-	if err == nil && !result.More && !result.Blocked {
-		err = s.session.eraseFromEvents(ctx, user)
-	}
-	if err != nil {
-		return delivery.ErasureResult{}, fmt.Errorf("sqlstore: erasing a user: %w", err)
-	}
-	return result, nil
 }
 
 // erase gives readers of that name other names, under the locks of their conversations. These come

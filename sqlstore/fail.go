@@ -3,24 +3,23 @@ package sqlstore
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/msgdelivery/delivery"
 )
 
 // Fail keeps a failure, as [delivery.FailureStore] says. It cannot run in a caller's transaction.
-func (s *Store) Fail(ctx context.Context, f delivery.NewFailure, lease delivery.Lease) (result delivery.Failed, claimed []delivery.Claimed, err error) {
+func (s *Store) Fail(ctx context.Context, f delivery.NewFailure, lease delivery.Lease) (delivery.Failed, []delivery.Claimed, error) {
 	if s.session.tx != nil {
-		return result, nil, errors.ErrUnsupported
+		return delivery.Failed{}, nil, errors.ErrUnsupported
 	}
-	err = s.session.write(ctx, func(q delivery.DBTX) error {
-		result, claimed, err = s.session.fail(ctx, q, f, lease)
-		return err
+	failed, err := awaitWrite(ctx, s.session, "keeping a failure", func() (failed told[delivery.Failed], err error) {
+		err = s.session.write(ctx, func(q delivery.DBTX) error {
+			failed.result, failed.claimed, err = s.session.fail(ctx, q, f, lease)
+			return err
+		})
+		return failed, err
 	})
-	if err != nil {
-		return delivery.Failed{}, nil, fmt.Errorf("sqlstore: keeping a failure: %w", err)
-	}
-	return result, claimed, nil
+	return failed.result, failed.claimed, err
 }
 
 // failure is one that others see as long as the receipt is at Sent.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/msgdelivery/delivery"
@@ -13,30 +12,26 @@ import (
 
 // CountHour counts the messages of an hour, as [delivery.HourStore] says. It cannot run in a
 // caller's transaction.
-func (s *Store) CountHour(ctx context.Context) (counted bool, err error) {
+func (s *Store) CountHour(ctx context.Context) (bool, error) {
 	if s.session.tx != nil {
 		return false, errors.ErrUnsupported
 	}
-	if counted, err = s.session.countHour(ctx); err != nil {
-		return false, fmt.Errorf("sqlstore: counting an hour: %w", err)
-	}
-	return counted, nil
+	return awaitWrite(ctx, s.session, "counting an hour", func() (bool, error) { return s.session.countHour(ctx) })
 }
 
 // Hours returns what was counted, as [delivery.HourStore] says.
-func (s *Store) Hours(ctx context.Context, from time.Time, limit int) (hours []delivery.Hour, err error) {
-	err = s.session.read(ctx, func(q delivery.DBTX) error {
-		all, err := queryInto(ctx, q, limit, (*hour).columns, s.session.say(selectHours+" AND made_at > 0 ORDER BY began_at LIMIT ?"), from.UnixMicro(), limit)
-		hours = make([]delivery.Hour, len(all))
-		for i := range all {
-			hours[i] = all[i].Hour
-		}
-		return err
+func (s *Store) Hours(ctx context.Context, from time.Time, limit int) ([]delivery.Hour, error) {
+	return awaitRead(ctx, s.session, "listing hours", func() (hours []delivery.Hour, err error) {
+		err = s.session.read(ctx, func(q delivery.DBTX) error {
+			all, err := queryInto(ctx, q, limit, (*hour).columns, s.session.say(selectHours+" AND made_at > 0 ORDER BY began_at LIMIT ?"), from.UnixMicro(), limit)
+			hours = make([]delivery.Hour, len(all))
+			for i := range all {
+				hours[i] = all[i].Hour
+			}
+			return err
+		})
+		return hours, err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("sqlstore: listing hours: %w", err)
-	}
-	return hours, nil
 }
 
 const (

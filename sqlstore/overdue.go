@@ -9,44 +9,42 @@ import (
 )
 
 // Overdue finds who is overdue, as [delivery.OverdueStore] says.
-func (s *Store) Overdue(ctx context.Context, rule delivery.OverdueRule, limit int, lease delivery.Lease) (result delivery.OverdueResult, err error) {
-	err = s.session.write(ctx, func(q delivery.DBTX) error {
-		l := looker{session: s.session, q: q, rule: rule, lease: lease, limit: limit, members: mostMembers}
-		result = delivery.OverdueResult{}
-		result.More, result.Blocked, err = l.look(ctx)
-		result.Due = l.due
-		return err
+func (s *Store) Overdue(ctx context.Context, rule delivery.OverdueRule, limit int, lease delivery.Lease) (delivery.OverdueResult, error) {
+	return awaitWrite(ctx, s.session, "looking for who is overdue", func() (result delivery.OverdueResult, err error) {
+		err = s.session.write(ctx, func(q delivery.DBTX) error {
+			l := looker{session: s.session, q: q, rule: rule, lease: lease, limit: limit, members: mostMembers}
+			result = delivery.OverdueResult{}
+			result.More, result.Blocked, err = l.look(ctx)
+			result.Due = l.due
+			return err
+		})
+		return result, err
 	})
-	if err != nil {
-		return delivery.OverdueResult{}, fmt.Errorf("sqlstore: looking for who is overdue: %w", err)
-	}
-	return result, nil
 }
 
 // SettleOverdue ends claims, as [delivery.OverdueStore] says.
-func (s *Store) SettleOverdue(ctx context.Context, claims []delivery.OverdueClaim) (settled int, err error) {
+func (s *Store) SettleOverdue(ctx context.Context, claims []delivery.OverdueClaim) (int, error) {
 	if len(claims) == 0 {
 		return 0, nil
 	}
-	err = s.session.write(ctx, func(q delivery.DBTX) error {
-		settled = 0
-		for _, c := range claims {
-			result, err := q.ExecContext(ctx, s.session.say("DELETE FROM delivery_overdue WHERE lease = ? AND number = ?"), c.Lease, c.Number)
-			if err != nil {
-				return err
+	return awaitWrite(ctx, s.session, "settling who was overdue", func() (settled int, err error) {
+		err = s.session.write(ctx, func(q delivery.DBTX) error {
+			settled = 0
+			for _, c := range claims {
+				result, err := q.ExecContext(ctx, s.session.say("DELETE FROM delivery_overdue WHERE lease = ? AND number = ?"), c.Lease, c.Number)
+				if err != nil {
+					return err
+				}
+				n, err := result.RowsAffected()
+				if err != nil {
+					return err
+				}
+				settled += int(n)
 			}
-			n, err := result.RowsAffected()
-			if err != nil {
-				return err
-			}
-			settled += int(n)
-		}
-		return nil
+			return nil
+		})
+		return settled, err
 	})
-	if err != nil {
-		return 0, fmt.Errorf("sqlstore: settling who was overdue: %w", err)
-	}
-	return settled, nil
 }
 
 // How much one call of Overdue looks at. The head and the tail each judge the recipients of up to

@@ -13,28 +13,24 @@ import (
 )
 
 // Conversations returns the ids of conversations, as [delivery.Keeper] says.
-func (s *Store) Conversations(ctx context.Context, after string, limit int) (ids []string, err error) {
-	err = s.session.read(ctx, func(q delivery.DBTX) error {
-		const text = "SELECT id FROM delivery_conversations WHERE id > ? ORDER BY id LIMIT ?"
-		ids, err = query(ctx, q, scanString, s.session.say(text), after, limit)
-		return err
+func (s *Store) Conversations(ctx context.Context, after string, limit int) ([]string, error) {
+	return awaitRead(ctx, s.session, "listing conversations", func() (ids []string, err error) {
+		err = s.session.read(ctx, func(q delivery.DBTX) error {
+			const text = "SELECT id FROM delivery_conversations WHERE id > ? ORDER BY id LIMIT ?"
+			ids, err = query(ctx, q, scanString, s.session.say(text), after, limit)
+			return err
+		})
+		return ids, err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("sqlstore: listing conversations: %w", err)
-	}
-	return ids, nil
 }
 
 // Prune removes the first messages of a conversation, as [delivery.Keeper] says. It cannot run in a
 // caller's transaction.
-func (s *Store) Prune(ctx context.Context, p delivery.Pruning) (result delivery.PruningResult, err error) {
+func (s *Store) Prune(ctx context.Context, p delivery.Pruning) (delivery.PruningResult, error) {
 	if s.session.tx != nil {
-		return result, errors.ErrUnsupported
+		return delivery.PruningResult{}, errors.ErrUnsupported
 	}
-	if result, err = s.session.prune(ctx, p); err != nil {
-		return delivery.PruningResult{}, fmt.Errorf("sqlstore: pruning: %w", err)
-	}
-	return result, nil
+	return awaitWrite(ctx, s.session, "pruning", func() (delivery.PruningResult, error) { return s.session.prune(ctx, p) })
 }
 
 // How much one call of Prune removes.

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -138,21 +139,43 @@ func drop(conn *sql.Conn) {
 	conn.Raw(func(any) error { return driver.ErrBadConn })
 }
 
-// await calls do, and returns when ctx ends even if do does not: lib/pq waits on a silent
-// connection for as long as the kernel does. Then do goes on in the background, with its
-// connection. A caller's transaction has one connection, which the caller needs back.
-func await[T any](ctx context.Context, s *session, do func() (T, error)) (T, error) {
-	if s.tx != nil || s.db.local {
-		return do()
-	}
-	return coalesce.Await(ctx, do)
+// awaitRead runs do for a method of a store that changes nothing, and awaitWrite for one that
+// writes. The error says what the method was doing. They return when ctx ends even if do does not:
+// lib/pq waits on a silent connection for as long as the kernel does. Then do goes on in the
+// background, with its connection. In a caller's transaction they wait for do, because the caller
+// needs the connection back.
+//
+// The methods Create, Advance, AdvanceUpTo, Delete and Claim do without, because the Tracker calls
+// them in the background.
+func awaitRead[T any](ctx context.Context, s *session, doing string, do func() (T, error)) (T, error) {
+	return await(ctx, s, doing, errNoAnswer, do)
 }
 
-// awaitRead is await for what changes nothing.
-func awaitRead[T any](ctx context.Context, s *session, do func() (T, error)) (T, error) {
-	value, err := await(ctx, s, do)
-	if errors.Is(err, coalesce.ErrUnknown) && ctx.Err() != nil {
-		err = fmt.Errorf("no answer: %w", ctx.Err())
+func awaitWrite[T any](ctx context.Context, s *session, doing string, do func() (T, error)) (T, error) {
+	return await(ctx, s, doing, delivery.ErrOutcomeUnknown, do)
+}
+
+// told is a result, and the events of it that were stored under the caller's lease.
+type told[T any] struct {
+	result  T
+	claimed []delivery.Claimed
+}
+
+var errNoAnswer = errors.New("no answer")
+
+// await returns an error that wraps lost if do does not return.
+func await[T any](ctx context.Context, s *session, doing string, lost error, do func() (T, error)) (value T, err error) {
+	if s.tx != nil || s.db.local {
+		value, err = do()
+	} else {
+		value, err = coalesce.Await(ctx, do)
 	}
-	return value, err
+	if errors.Is(err, coalesce.ErrUnknown) {
+		err = fmt.Errorf("%w: %w", lost, cmp.Or(ctx.Err(), err))
+	}
+	if err != nil {
+		var none T
+		return none, fmt.Errorf("sqlstore: %s: %w", doing, err)
+	}
+	return value, nil
 }

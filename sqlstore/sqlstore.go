@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/msgdelivery/delivery"
-	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
 // Store is a [delivery.TxStore], a [delivery.Keeper], a [delivery.FailureStore], a
@@ -129,21 +128,11 @@ func (s *Store) AdvanceOwn(ctx context.Context, marks []delivery.OwnMark, lease 
 	if len(marks) == 0 {
 		return nil, nil, nil
 	}
-	type answer struct {
-		marked  []delivery.MarkedOwn
-		claimed []delivery.Claimed
-	}
-	a, err := await(ctx, s.session, func() (a answer, err error) {
-		a.marked, a.claimed, err = s.session.advanceOwn(ctx, marks, s.session.lease(lease))
+	a, err := awaitWrite(ctx, s.session, "marking for a user alone", func() (a told[[]delivery.MarkedOwn], err error) {
+		a.result, a.claimed, err = s.session.advanceOwn(ctx, marks, s.session.lease(lease))
 		return a, err
 	})
-	if errors.Is(err, coalesce.ErrUnknown) {
-		err = fmt.Errorf("%w: %w", delivery.ErrOutcomeUnknown, err)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("sqlstore: marking for a user alone: %w", err)
-	}
-	return a.marked, a.claimed, nil
+	return a.result, a.claimed, err
 }
 
 // Delete deletes messages, as [delivery.Keeper] says.
@@ -163,26 +152,20 @@ func (s *Store) Load(ctx context.Context, ids []string) ([]delivery.Message, err
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	existing, err := awaitRead(ctx, s.session, func() ([]delivery.Created, error) { return s.session.load(ctx, ids) })
-	if err != nil {
-		return nil, fmt.Errorf("sqlstore: loading messages: %w", err)
-	}
-	var messages []delivery.Message
-	for _, c := range existing {
-		if !c.Gone {
-			messages = append(messages, c.Message)
+	return awaitRead(ctx, s.session, "loading messages", func() (messages []delivery.Message, err error) {
+		existing, err := s.session.load(ctx, ids)
+		for _, c := range existing {
+			if !c.Gone {
+				messages = append(messages, c.Message)
+			}
 		}
-	}
-	return messages, nil
+		return messages, err
+	})
 }
 
 // List returns a page of a conversation, as [delivery.Store] says.
 func (s *Store) List(ctx context.Context, list delivery.List) (delivery.Page, error) {
-	page, err := awaitRead(ctx, s.session, func() (delivery.Page, error) { return s.session.list(ctx, list) })
-	if err != nil {
-		return delivery.Page{}, fmt.Errorf("sqlstore: listing messages: %w", err)
-	}
-	return page, nil
+	return awaitRead(ctx, s.session, "listing messages", func() (delivery.Page, error) { return s.session.list(ctx, list) })
 }
 
 // Unread counts what a user has not read, as [delivery.Store] says.
@@ -190,20 +173,14 @@ func (s *Store) Unread(ctx context.Context, user string, conversations []string,
 	if len(conversations) == 0 {
 		return nil, nil
 	}
-	unread, err := awaitRead(ctx, s.session, func() ([]delivery.Unread, error) { return s.session.unread(ctx, user, conversations, limit) })
-	if err != nil {
-		return nil, fmt.Errorf("sqlstore: counting unread messages: %w", err)
-	}
-	return unread, nil
+	return awaitRead(ctx, s.session, "counting unread messages", func() ([]delivery.Unread, error) {
+		return s.session.unread(ctx, user, conversations, limit)
+	})
 }
 
 // Receipts returns a page of a message's receipts, as [delivery.Store] says.
 func (s *Store) Receipts(ctx context.Context, list delivery.ReceiptList) (delivery.ReceiptPage, error) {
-	page, err := awaitRead(ctx, s.session, func() (delivery.ReceiptPage, error) { return s.session.receipts(ctx, list) })
-	if err != nil {
-		return delivery.ReceiptPage{}, fmt.Errorf("sqlstore: listing receipts: %w", err)
-	}
-	return page, nil
+	return awaitRead(ctx, s.session, "listing receipts", func() (delivery.ReceiptPage, error) { return s.session.receipts(ctx, list) })
 }
 
 // ReceiptsOf returns receipts by their keys, as [delivery.Store] says.
@@ -211,11 +188,7 @@ func (s *Store) ReceiptsOf(ctx context.Context, keys []delivery.ReceiptKey) ([]d
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	receipts, err := awaitRead(ctx, s.session, func() ([]delivery.Receipt, error) { return s.session.receiptsOf(ctx, keys) })
-	if err != nil {
-		return nil, fmt.Errorf("sqlstore: loading receipts: %w", err)
-	}
-	return receipts, nil
+	return awaitRead(ctx, s.session, "loading receipts", func() ([]delivery.Receipt, error) { return s.session.receiptsOf(ctx, keys) })
 }
 
 // Claim puts due events under a lease, as [delivery.Store] says.
@@ -231,33 +204,21 @@ func (s *Store) Claim(ctx context.Context, limit int, lease delivery.Lease) ([]d
 }
 
 // Settle ends claims and moves dead letters, as [delivery.Outbox] says.
-func (s *Store) Settle(ctx context.Context, settlements []delivery.Settlement) (settled int, err error) {
+func (s *Store) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
 	if len(settlements) == 0 {
 		return 0, nil
 	}
-	settled, err = s.session.writes.settle(ctx, s.session, settlements)
-	if err != nil {
-		return 0, fmt.Errorf("sqlstore: settling events: %w", err)
-	}
-	return settled, nil
+	return awaitWrite(ctx, s.session, "settling events", func() (int, error) { return s.session.writes.settle(ctx, s.session, settlements) })
 }
 
 // Dead returns dead letters, as [delivery.Store] says.
 func (s *Store) Dead(ctx context.Context, after int64, limit int) ([]delivery.DeadLetter, error) {
-	dead, err := s.session.dead(ctx, after, limit)
-	if err != nil {
-		return nil, fmt.Errorf("sqlstore: listing dead letters: %w", err)
-	}
-	return dead, nil
+	return awaitRead(ctx, s.session, "listing dead letters", func() ([]delivery.DeadLetter, error) { return s.session.dead(ctx, after, limit) })
 }
 
 // Backlog counts the outbox, as [delivery.Store] says.
 func (s *Store) Backlog(ctx context.Context) (delivery.Backlog, error) {
-	backlog, err := s.session.backlog(ctx)
-	if err != nil {
-		return delivery.Backlog{}, fmt.Errorf("sqlstore: counting the outbox: %w", err)
-	}
-	return backlog, nil
+	return awaitRead(ctx, s.session, "counting the outbox", func() (delivery.Backlog, error) { return s.session.backlog(ctx) })
 }
 
 // lease is the lease that events are born with: none in a caller's transaction.

@@ -2,22 +2,20 @@ package sqlstore
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/msgdelivery/delivery"
 	"github.com/msgdelivery/delivery/internal/drift"
 )
 
 // Verify counts receipts again, as [delivery.Keeper] says.
-func (s *Store) Verify(ctx context.Context, conversation string, after int64, limit int) (v delivery.Verification, err error) {
-	err = s.session.read(ctx, func(q delivery.DBTX) error {
-		v, err = s.session.verify(ctx, q, conversation, after, limit)
-		return err
+func (s *Store) Verify(ctx context.Context, conversation string, after int64, limit int) (delivery.Verification, error) {
+	return awaitRead(ctx, s.session, "verifying messages", func() (v delivery.Verification, err error) {
+		err = s.session.read(ctx, func(q delivery.DBTX) error {
+			v, err = s.session.verify(ctx, q, conversation, after, limit)
+			return err
+		})
+		return v, err
 	})
-	if err != nil {
-		return delivery.Verification{}, fmt.Errorf("sqlstore: verifying messages: %w", err)
-	}
-	return v, nil
 }
 
 // verifyText counts in one statement, which sees one moment: key, after seq, limit → id, seq,
