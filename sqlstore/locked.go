@@ -76,6 +76,7 @@ type locked struct {
 	done      whether // [id, token]
 	again     whether // [id, token, microseconds, attempts to forget]
 	bury      whether // [id, token, reason]: copies to the dead letters
+	dead      string  // [id] → id; of the dead letters that are there; locked; "" if requeue needs no lock before
 	requeue   string  // [id, id of the message whose body it has, payload]: copies from the dead letters
 	discard   string  // [id]
 }

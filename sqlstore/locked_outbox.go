@@ -126,6 +126,11 @@ func (l *locked) settle(ctx context.Context, s *session, settlements []delivery.
 			}
 			bury, done, again = free(bury), free(done), free(again)
 		}
+		if len(requeue) > 0 && l.dead != "" {
+			if _, err := query(ctx, q, scanInt, l.dead, toJSON(discard)); err != nil {
+				return err
+			}
+		}
 		fails := b != nil && !pass
 		err := execAll(ctx, q, batch{l.bury.of(fails), bury}, batch{l.requeue, requeue})
 		if err == nil {

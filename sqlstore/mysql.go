@@ -167,10 +167,14 @@ WHERE ready_at <= ` + mysqlNow + ` ORDER BY ready_at, id LIMIT ? FOR UPDATE SKIP
 UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) j
 STRAIGHT_JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id
 SET o.lease = ?, o.ready_at = ` + mysqlNow + ` + ?, o.attempts = o.attempts + 1`
-	l.unlocked = `
+	lock := func(table string) string {
+		return `
 SELECT STRAIGHT_JOIN o.id FROM ` + mysqlTable(columns("id BIGINT")) + `
-JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id
-FOR UPDATE SKIP LOCKED`
+JOIN ` + table + ` o FORCE INDEX (PRIMARY) ON o.id = j.id
+FOR UPDATE`
+	}
+	l.unlocked = lock("delivery_outbox") + " SKIP LOCKED"
+	l.dead = lock("delivery_dead") // requeue would wait with the outbox's AUTO_INCREMENT, which all need
 	l.done = lockedFree(&mysqlTongue, `
 DELETE o FROM `+mysqlTable(columns("id BIGINT, lease BIGINT"))+`
 STRAIGHT_JOIN delivery_outbox o FORCE INDEX (PRIMARY) ON o.id = j.id AND o.lease = j.lease
