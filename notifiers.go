@@ -17,14 +17,26 @@ import (
 // queue of its own, such as a broker to which its Notify hands the events. A conversation is
 // refused if one of the notifiers is a CheckingNotifier and refuses it. The result is an
 // [OwnNotifier] too, and hands OwnChanged events to those that take them.
-func Notifiers(notifiers ...Notifier) CheckingNotifier { return several(notifiers) }
+func Notifiers(notifiers ...Notifier) CheckingNotifier {
+	s := make(several, len(notifiers))
+	for i, n := range notifiers {
+		s[i] = member{n, takesOwn(n)}
+	}
+	return s
+}
 
-type several []Notifier
+type several []member
+
+// member is one of several notifiers.
+type member struct {
+	Notifier
+	own bool // it takes OwnChanged events
+}
 
 var _ OwnNotifier = several(nil)
 
 // TakesOwn implements [OwnNotifier].
-func (s several) TakesOwn() bool { return slices.ContainsFunc(s, takesOwn) }
+func (s several) TakesOwn() bool { return slices.ContainsFunc(s, func(m member) bool { return m.own }) }
 
 // takesOwn reports whether a notifier takes OwnChanged events.
 func takesOwn(n Notifier) bool {
@@ -34,8 +46,8 @@ func takesOwn(n Notifier) bool {
 
 // CheckConversation implements [CheckingNotifier].
 func (s several) CheckConversation(conversation string) error {
-	for _, n := range s {
-		if checking, ok := n.(CheckingNotifier); ok {
+	for _, m := range s {
+		if checking, ok := m.Notifier.(CheckingNotifier); ok {
 			if err := checking.CheckConversation(conversation); err != nil {
 				return err
 			}
@@ -51,18 +63,18 @@ func (s several) Notify(ctx context.Context, events []Event) error {
 	panics := make([]any, len(s))
 	at := make([][]int, len(s)) // which events each was told
 	var wait sync.WaitGroup
-	for i, n := range s {
+	for i, m := range s {
 		errs[i] = errEnded // until it has returned
 		wait.Go(func() {
 			defer func() { panics[i] = recover() }()
 			for j, e := range events {
-				if e.Kind != OwnChanged || takesOwn(n) {
+				if e.Kind != OwnChanged || m.own {
 					at[i] = append(at[i], j)
 				}
 			}
 			var err error
 			if len(at[i]) > 0 {
-				err = n.Notify(ctx, slices.Clone(pick(events, at[i])))
+				err = m.Notify(ctx, slices.Clone(pick(events, at[i])))
 			}
 			errs[i] = err
 		})

@@ -120,6 +120,26 @@ func TestANotifierThatPanicsPanicsInItsCaller(t *testing.T) {
 	_ = delivery.Notifiers(panics, &hears).Notify(t.Context(), []delivery.Event{{ID: 1}})
 }
 
+// once takes OwnChanged events, and says so the first time that it is asked.
+type once struct {
+	deliverytest.Recorder
+	asked bool
+}
+
+func (o *once) TakesOwn() bool {
+	first := !o.asked
+	o.asked = true
+	return first
+}
+
+func TestNotifiersAreAskedOnceWhetherTheyTakeEventsOfOneUser(t *testing.T) {
+	var takes once
+	both := delivery.Notifiers(returns{}, &takes).(delivery.OwnNotifier)
+	if err := both.Notify(t.Context(), []delivery.Event{{ID: 1, Kind: delivery.OwnChanged}}); err != nil || !both.TakesOwn() || len(takes.Events()) != 1 {
+		t.Errorf("got %v, and %d events were told", err, len(takes.Events()))
+	}
+}
+
 func TestNotifiersCheckConversationsWithAllThatCan(t *testing.T) {
 	both := delivery.Notifiers(new(deliverytest.Recorder), narrow{new(deliverytest.Recorder)})
 	var invalid *delivery.InvalidError
