@@ -107,7 +107,7 @@ func (m OwnMark) Apply(s OwnState) (out MarkedOwn, keep bool) {
 	case s.Header.deleted():
 		out.May = m.Act != OwnMarked && (s.Reader || m.Admitted)
 	case s.Header.Sender == m.User:
-		out.May = m.Act == OwnMarkedUpTo
+		out.May = m.Act == OwnMarkedUpTo || m.Act == OwnFlagged
 	case s.Header.Open:
 		out.May = m.Admitted
 	case m.Act == OwnMarkedUpTo: // it passes over what is not for the user

@@ -26,8 +26,9 @@ func (t *Tracker) Dismiss(ctx context.Context, actor Actor, through MessageRef) 
 // that one as read, or dismisses it. No count and no receipt changes, and others learn nothing of
 // it. An earlier MarkUnread in the conversation is forgotten.
 //
-// The message must be one that the actor could mark, or a deleted one. Otherwise the call is
-// refused as a mark is: see [Tracker.MarkDelivered].
+// The message must be one that the actor could mark, the actor's own, or a deleted one. Otherwise
+// the call is refused as a mark is: see [Tracker.MarkDelivered]. If the message is the actor's own
+// and the newest, only a [Tracker.MarkUpTo] that names it clears the mark.
 func (t *Tracker) MarkUnread(ctx context.Context, actor Actor, message string) (Place, error) {
 	return t.place(ctx, OwnMark{Act: OwnFlagged, Message: message}, actor)
 }

@@ -181,6 +181,21 @@ func TestMarkUnread(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the user's own message may be marked so, and a mark up to it clears it", func(t *testing.T) {
+		d := ownDesk(t, nil)
+		d.three(t)
+		alone := delivery.Actor{User: "alice", Hide: delivery.HideAll}
+		for _, actor := range []delivery.Actor{alice, alone} {
+			place, err := d.MarkUnread(t.Context(), actor, "m3")
+			if u := d.badge(t, "alice"); err != nil || place.Flag != 3 || !u.Flagged || u.Count != 0 || u.First.ID != "m3" {
+				t.Errorf("got %+v, %v; unread: %+v", place, err, u)
+			}
+			up, err := d.MarkUpTo(t.Context(), actor, delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m3"})
+			if err != nil || up.Changed != 0 || d.badge(t, "alice").Flagged {
+				t.Errorf("a mark up to it: %+v, %v", up, err)
+			}
+		}
+	})
 	t.Run("a flag on deleted messages is in force only while a later one exists", func(t *testing.T) {
 		d := flagged(t)
 		if _, err := d.Delete(t.Context(), alice, "m2"); err != nil {
@@ -207,7 +222,6 @@ func TestMarkUnread(t *testing.T) {
 			"nobody":                           {delivery.Actor{}, "m1", "user"},
 			"no message":                       {bob, "", "message"},
 			"an unknown message":               {bob, "nothing", delivery.ErrNotFound},
-			"the user's own message":           {alice, "m1", delivery.ErrOwnMessage},
 			"a message that is not the user's": {mal, "m1", delivery.ErrNotRecipient},
 		} {
 			_, err := d.MarkUnread(t.Context(), c.actor, c.message)

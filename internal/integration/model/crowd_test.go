@@ -256,6 +256,9 @@ func (m *market) call() {
 		if p.deleted {
 			return
 		}
+		if refusal == delivery.ErrOwnMessage {
+			refusal = nil
+		}
 		if refusal == nil {
 			p.group.reader(user).flag = p.Seq
 		}
