@@ -19,9 +19,10 @@ import (
 //
 // Of a deleted message nothing is left but its id, its conversation and its Seq. The id stays
 // taken: a send with it is [ErrGone]. Marking it fails with [ErrNotFound], but [Tracker.MarkUpTo]
-// accepts its id. [Tracker.Changes] tells clients that were away ([Message.Deleted]); no other list
-// has it. Its body is gone from waiting events and dead letters too. An event that a relay holds at
-// that moment may still be published with the body, within [Options.Lease].
+// accepts its id. Clients that were away learn of the deletion from [Tracker.Changes]
+// ([Message.Deleted]). No other list contains a deleted message. Its body is gone from waiting
+// events and dead letters too. An event that a relay holds at that moment may still be published
+// with the body, within [Options.Lease].
 //
 // Delete needs a [Keeper]; with any other store it returns [errors.ErrUnsupported]. When ctx ends
 // while the write is under way the error wraps [ErrOutcomeUnknown].

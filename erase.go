@@ -10,9 +10,10 @@ const eraseLimit = 20
 // quorums, but their sender or recipient is "". Erased users come last in lists of recipients. Once
 // the name is gone, a call changes nothing.
 //
-// Erase waits for conversations that other transactions have locked, but without a deadline of ctx
-// no longer than [Options.WriteTimeout] for each transaction. If Erase returns an error, a further
-// call goes on from there.
+// Erase waits for conversations that other transactions have locked. If ctx has no deadline, each
+// of Erase's own transactions waits for them at most [Options.WriteTimeout]. For events and dead
+// letters that others have locked it waits as long as ctx lasts. If Erase returns an error, a
+// further call goes on from there.
 //
 // First take the user out of the app's own lists of members, and sign the user out. From then on a
 // mark by the erased user is [ErrNotRecipient]. If a later message names the user again, that is a

@@ -144,7 +144,7 @@ type Receipt struct {
 // the store. A receipt that does not exist yet is the zero Receipt.
 //
 // Advance sets each of the two times when the receipt first reaches its status, and never changes
-// it afterwards. It is never before SentAt, nor before the time of the status below it. A receipt
+// it afterwards. Neither time is before SentAt, and ReadAt is never before DeliveredAt. A receipt
 // that advances loses its Failure.
 func (r *Receipt) Advance(h Header, to Status, at time.Time) bool {
 	if !to.Valid() || to <= r.Status {

@@ -42,6 +42,9 @@ const (
 )
 
 // OwnMark is what [Store.AdvanceOwn] applies: a validated change of what a user alone knows.
+//
+// Reach is the status to which AdvanceUpTo has already advanced the user's receipts of this message
+// and of all earlier ones, or would have if others might see it. It is 0 if that is not known.
 type OwnMark struct {
 	Act          OwnAct
 	Conversation string // that the message must be in, if set
@@ -49,7 +52,7 @@ type OwnMark struct {
 	User         string
 	Socket       string // not told of the change, if set
 	Status       Status // Delivered or Read; always Read for OwnDismissed, and 0 for OwnFlagged
-	Reach        Status // for OwnMarkedUpTo: AdvanceUpTo has already advanced each of the user's receipts, this message's and earlier ones, to this status, or to the highest that others may see if that is lower; 0 if unknown
+	Reach        Status // for OwnMarkedUpTo
 	Admitted     bool   // the app's rule lets the user mark open messages here
 	Tell         bool   // an event tells the user's devices
 	Trace        string // of the call; see [Event.AddTrace]
@@ -107,7 +110,7 @@ func (m OwnMark) Apply(s OwnState) (out MarkedOwn, keep bool) {
 	case s.Header.deleted():
 		out.May = m.Act != OwnMarked && (s.Reader || m.Admitted)
 	case s.Header.Sender == m.User:
-		out.May = m.Act == OwnMarkedUpTo || m.Act == OwnFlagged
+		out.May = m.Act != OwnMarked
 	case s.Header.Open:
 		out.May = m.Admitted
 	case m.Act == OwnMarkedUpTo: // it passes over what is not for the user

@@ -11,9 +11,9 @@ import (
 // returns the actor's place. No receipt changes: others learn nothing of it. When a user joins a
 // conversation with a history, call Dismiss with its newest message.
 //
-// The named message must be one that the actor could mark, or a deleted one, whose seq is still
-// known. Otherwise the call is refused as a mark is: see [Tracker.MarkDelivered]. Dismiss looks at
-// no other message, so it costs the same whatever lies before.
+// The named message must be one that the actor could mark, the actor's own, or a deleted one, whose
+// seq is still known. Otherwise the call is refused as a mark is: see [Tracker.MarkDelivered].
+// Dismiss looks at no other message, so it costs the same whatever lies before.
 func (t *Tracker) Dismiss(ctx context.Context, actor Actor, through MessageRef) (Place, error) {
 	if err := checkID("conversation", through.Conversation); err != nil {
 		return Place{}, err
@@ -27,8 +27,7 @@ func (t *Tracker) Dismiss(ctx context.Context, actor Actor, through MessageRef) 
 // it. An earlier MarkUnread in the conversation is forgotten.
 //
 // The message must be one that the actor could mark, the actor's own, or a deleted one. Otherwise
-// the call is refused as a mark is: see [Tracker.MarkDelivered]. If the message is the actor's own
-// and the newest, only a [Tracker.MarkUpTo] that names it clears the mark.
+// the call is refused as a mark is: see [Tracker.MarkDelivered].
 func (t *Tracker) MarkUnread(ctx context.Context, actor Actor, message string) (Place, error) {
 	return t.place(ctx, OwnMark{Act: OwnFlagged, Message: message}, actor)
 }

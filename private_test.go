@@ -74,7 +74,6 @@ func TestDismiss(t *testing.T) {
 			"a long id":                        {bob, delivery.MessageRef{Conversation: "c", ID: strings.Repeat("m", delivery.MaxID+1)}, "message"},
 			"an unknown message":               {bob, delivery.MessageRef{Conversation: "c", ID: "nothing"}, delivery.ErrNotFound},
 			"a message of another one":         {bob, delivery.MessageRef{Conversation: "o", ID: "m1"}, delivery.ErrNotFound},
-			"the user's own message":           {alice, delivery.MessageRef{Conversation: "c", ID: "m1"}, delivery.ErrOwnMessage},
 			"a message that is not the user's": {mal, delivery.MessageRef{Conversation: "c", ID: "m1"}, delivery.ErrNotRecipient},
 		} {
 			_, err := d.Dismiss(t.Context(), c.actor, c.through)
@@ -181,7 +180,7 @@ func TestMarkUnread(t *testing.T) {
 			}
 		})
 	}
-	t.Run("the user's own message may be marked so, and a mark up to it clears it", func(t *testing.T) {
+	t.Run("the user's own message may be marked so, and a mark up to it clears it, or to dismiss it", func(t *testing.T) {
 		d := ownDesk(t, nil)
 		d.three(t)
 		alone := delivery.Actor{User: "alice", Hide: delivery.HideAll}
@@ -193,6 +192,12 @@ func TestMarkUnread(t *testing.T) {
 			up, err := d.MarkUpTo(t.Context(), actor, delivery.Read, delivery.MessageRef{Conversation: "c", ID: "m3"})
 			if err != nil || up.Changed != 0 || d.badge(t, "alice").Flagged {
 				t.Errorf("a mark up to it: %+v, %v", up, err)
+			}
+			if _, err := d.MarkUnread(t.Context(), actor, "m3"); err != nil {
+				t.Error(err)
+			}
+			if place, err := d.Dismiss(t.Context(), actor, delivery.MessageRef{Conversation: "c", ID: "m3"}); err != nil || place.Flag != 0 || place.Badge != 3 {
+				t.Errorf("when it was dismissed: %+v, %v", place, err)
 			}
 		}
 	})

@@ -18,7 +18,7 @@ import (
 // conversation until the commit, so versions become visible in order and without gaps. A message's
 // seq is the version of its sending; its version is that of its last change. Committed events that
 // the Notifier has not accepted yet are the outbox. An event is due when its time has come and
-// nobody holds it. Who holds an event, to publish it, holds it under a [Lease].
+// nobody holds it. A process that publishes an event holds it under a [Lease].
 //
 // For every method:
 //
@@ -300,8 +300,8 @@ type List struct {
 
 	// Changes asks for messages by version: those greater than After, in order. Otherwise it asks
 	// for messages with seq > After and, if Before is not 0, seq < Before. It asks for the first
-	// Limit of these messages or, if Before is set, for the last. By seq, the page is always in
-	// ascending order.
+	// Limit of these messages or, if Before is set, for the last. Without Changes, the page is in
+	// ascending order of seq, even if Before is set.
 	Changes       bool
 	After, Before int64
 

@@ -147,8 +147,8 @@
 // # Pages that outlive a sign-out
 //
 // A tab that shows the page of alice may still be open when carol signs in in another tab of the
-// same browser. The requests of that tab then come with carol's session. So a client names the user
-// that its page was made for in the header Delivery-User, percent-encoded. If the session is
+// same browser. The requests of alice's page then come with carol's session. So a client names the
+// user that its page was made for in the header Delivery-User, percent-encoded. If the session is
 // another user's, the request is refused with 409 other_user. The client of package deliveryjs
 // sends the header with every request. Clients that sign in by a token have no need for it, and a
 // request without it is accepted.

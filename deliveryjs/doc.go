@@ -40,10 +40,11 @@
 // It marks a message as delivered when it arrives: by an event, with a list, or with the changes
 // after a reconnection. It marks a message as read when the user saw it. The element that the page
 // named must have been on the screen for 500 ms, in a visible page that has the focus. If the page
-// itself scrolls, the 500 ms begin again. The user must have moved, clicked or typed in the last
-// 60 s. While the server answers that nobody is signed in, or somebody other than the page's user,
-// nothing counts as seen. The client never marks the user's own messages. It marks messages that
-// the user has dismissed only when the app calls Conversation.readAll, which marks all messages.
+// scrolls without the user's doing, the 500 ms begin again. The user must have moved, clicked or
+// typed in the last 60 s. While the server answers that nobody is signed in, or somebody other than
+// the page's user, nothing counts as seen. The client never marks the user's own messages. It does
+// not mark messages that the user has dismissed, unless the app calls Conversation.readAll, which
+// marks all messages.
 //
 // Marks and messages wait in the browser's storage until the server has confirmed them. They
 // survive a reload. If the storage is full, they wait as long as the page is open. Marks are sent

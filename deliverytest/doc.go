@@ -31,10 +31,10 @@
 //
 // # A notifier of your own
 //
-// [TestNotifier] is the contract of [delivery.Notifier]. Your test describes where the notifier's
-// calls arrive by an [Endpoint]. Rules that need a function which the Endpoint does not have are
-// left out. [TestBus] is the contract of [delivery.Bus], by which a notifier reaches the clients of
-// other processes.
+// [TestNotifier] is the contract of [delivery.Notifier]. Your test passes an [Endpoint], which
+// describes where the notifier's calls arrive. Rules that need a function which the Endpoint does
+// not have are left out. [TestBus] is the contract of [delivery.Bus], by which a notifier reaches
+// the clients of other processes.
 //
 // # An app
 //

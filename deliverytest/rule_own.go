@@ -156,7 +156,7 @@ var ownCases = []storeCase{
 		}{
 			{"a message that does not exist", dismiss("nothing", "bob"), false},
 			{"a message in another conversation", dismiss("n1", "bob"), false},
-			{"the sender", dismiss("m1", "alice"), false},
+			{"the sender", dismiss("m1", "alice"), true},
 			{"the sender", flag("m1", "alice"), true},
 			{"the sender", private("m1", "alice", delivery.Read), false},
 			{"a stranger", dismiss("m1", "mallory"), false},

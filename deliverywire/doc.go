@@ -45,7 +45,8 @@
 //
 // A page that shows badges takes its user's place from the event, unless the page knows a higher
 // "rev" of the conversation. If the "rev" is more than 1 above the one that the page knows, the
-// page missed something, and asks for what is unread. It never answers such an event with a mark.
+// page missed something, and asks for what is unread. A page never answers an "own" event with a
+// mark.
 //
 // Nothing else about an event reaches a client. Above all, the socket that made the change
 // ([delivery.Event.Except]) is for the notifier alone: a client that knows another client's socket

@@ -3,10 +3,10 @@
 //	store := memstore.New()
 //	tracker, err := delivery.New(store, notifier, &delivery.Options{Authorize: mayDo})
 //
-// It keeps the whole contracts of [delivery.Keeper], [delivery.FailureStore] and
-// [delivery.OverdueStore], and nothing survives the process. It is made for tests, examples and
-// trying things out. Its clock is [time.Now], so leases run on fake time in a bubble of
-// testing/synctest. It has no Tx methods; sqlstore has them.
+// It implements [delivery.Keeper], [delivery.FailureStore] and [delivery.OverdueStore] completely.
+// Nothing survives the process. It is made for tests, examples and trying things out. Its clock is
+// [time.Now], so leases run on fake time in a bubble of testing/synctest. It has no Tx methods;
+// sqlstore has them.
 //
 // Memory grows with the messages and receipts until they are deleted or pruned. One lock guards
 // everything. If you write a store, read memstore beside the contract: it is the shortest complete

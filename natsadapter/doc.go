@@ -12,8 +12,8 @@
 //	go streams.Run(ctx)
 //	mux.Handle("GET /events", streams)
 //
-// A [Notifier] is for an app whose clients connect to a separate gateway, a program of the app's in
-// any language.
+// A [Notifier] is for an app whose clients connect to a separate gateway: a program that the app
+// provides, in any language.
 //
 // # Core NATS or JetStream
 //
@@ -26,8 +26,9 @@
 // stored it. A subscriber of the bus whose connection broke continues where it was, so that a
 // restart of the server makes no client read changes. Events are lost to it only if the stream
 // dropped them before the subscriber got them, because of the stream's limits, by a purge, or
-// because the stream was created again. The bus then says so. A server that restarts forgets a
-// stream in memory that is not replicated, the stream's name included: use files.
+// because the stream was created again. The bus then says so. If a stream is kept in memory and is
+// not replicated, a restart of the server deletes the whole stream, and not only its messages. So
+// keep streams in files.
 //
 // Either way nothing is lost in the store: the promise of package delivery ends where NATS accepts
 // an event.

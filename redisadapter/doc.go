@@ -12,8 +12,8 @@
 //	go streams.Run(ctx)
 //	mux.Handle("GET /events", streams)
 //
-// A [Notifier] is for an app whose clients connect to a separate gateway, a program of the app's in
-// any language.
+// A [Notifier] is for an app whose clients connect to a separate gateway: a program that the app
+// provides, in any language.
 //
 // # What may be lost
 //
@@ -25,7 +25,7 @@
 //
 // go-redis' PubSub.Channel drops single messages if its reader is slow, and says nothing
 // (findings/go-redis-channel-holes.sh). The Bus does not use it. An app that subscribes by itself
-// finds such a hole by the versions of the events only.
+// can notice such a loss only by the versions of the events.
 //
 // # Trust
 //

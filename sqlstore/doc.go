@@ -41,15 +41,15 @@
 // from being pruned. While such a mark is in an open transaction of a caller, a prune of the
 // message comes back blocked. On MariaDB a deletion of the message and up-to marks of the same user
 // come back blocked too. No other calls come back blocked for this reason, unless the user is new
-// to the conversation. Then public marks of the user and sends to the user come back blocked on
-// MariaDB. On Postgres they wait until the transaction ends. Calls of the same batch wait with
-// them, and meanwhile other calls in their conversations come back blocked.
+// to the conversation. Then public marks of the user and sends to or by the user come back blocked
+// on MariaDB. On Postgres they wait until the transaction ends. So do the calls of the same batch.
+// While a batch waits, other calls for its conversations come back blocked.
 //
 // On MySQL some statements can be told to wait no longer than 1 s, but not to fail at once. There a
 // call waits up to 1 s for each conversation that is being created, and up to 1 s for each user
-// whose row a private mark has locked, and one second more if it writes the rows of several users.
-// During these waits it holds the locks of its other conversations. The settlement of events waits
-// up to 1 s for an event that [delivery.Tracker.EraseTx] has locked.
+// whose row a private mark has locked. A call that writes the rows of several users waits up to 1 s
+// more, once. During these waits it holds the locks of its other conversations. The settlement of
+// events waits up to 1 s for an event that [delivery.Tracker.EraseTx] has locked.
 //
 // If the connection breaks at the commit, or ctx ends there, the error wraps
 // [delivery.ErrOutcomeUnknown]. After any other error nothing has changed. The error wraps
@@ -74,19 +74,20 @@
 // failure.
 //
 // On MariaDB and MySQL a transaction is at REPEATABLE READ by default. Writes of the store in it
-// still see what was committed last. They lock rows, but not the gaps between rows. There are three
-// exceptions. After one of them, sends of other callers may wait until the transaction ends. The
-// first is a repeated send, or a mark or deletion of a message that does not exist or was sent
-// after the transaction's first read. The second is a mark by a user who is no recipient of the
-// message, if the message was sent after the transaction's first read. The third is to erase a
-// user. A deletion fails with a conflict if the message was sent or marked after the transaction's
-// first read. A send fails with a conflict if the last message to the same roster was deleted after
-// that read. A deletion of the last message to a roster leaves the roster stored. After any
-// deletion, and after a mark of a message that has failures, calls of Fail may wait until the
-// transaction ends, even calls for other conversations. At READ COMMITTED there are neither such
-// waits nor such conflicts. With innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a
-// write fails with a conflict if somebody changed the conversation after the transaction's first
-// read. At READ COMMITTED it does not.
+// still see what was committed last. They lock rows, but not the gaps between rows. There are four
+// exceptions. After one of them, sends of other callers, and after the last one also marks and
+// deletions, may wait until the transaction ends. The first is a repeated send. The second is a
+// mark or a deletion of a message that does not exist, or that was sent after the transaction's
+// first read. The third is a mark by a user who is no recipient of the message, if the message was
+// sent after the transaction's first read. The fourth is to erase a user. A deletion fails with a
+// conflict if the message was sent or marked after the transaction's first read. A send fails with
+// a conflict if the last message to the same roster was deleted after that read. A deletion of the
+// last message to a roster leaves the roster stored. After any deletion, and after a mark of a
+// message that has failures, calls of Fail may wait until the transaction ends, even calls for
+// other conversations. At READ COMMITTED there are neither such waits nor such conflicts. With
+// innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write fails with a conflict if
+// somebody changed the conversation after the transaction's first read. At READ COMMITTED it does
+// not.
 //
 // # Postgres
 //

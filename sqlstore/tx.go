@@ -74,8 +74,8 @@ func (s *session) txError(ctx context.Context, err error) error {
 // IsConflict reports whether err, from one of the caller's own statements or from the commit, means
 // that the transaction conflicted with another. If so, roll back and run the whole transaction
 // again. It knows the codes of all dialects: SQLSTATE 40001, 40P01 and 55P03 of Postgres, 1213,
-// 1205 and 1020 of MySQL and MariaDB, SQLITE_BUSY and SQLITE_LOCKED. IsConflict is also true for an
-// error of a Tx method that wraps [delivery.ErrTxConflict].
+// 1205, 1020 and 1467 of MySQL and MariaDB, SQLITE_BUSY and SQLITE_LOCKED. IsConflict is also true
+// for an error of a Tx method that wraps [delivery.ErrTxConflict].
 func IsConflict(err error) bool {
 	if err == nil {
 		return false

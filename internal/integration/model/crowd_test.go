@@ -246,6 +246,9 @@ func (m *market) call() {
 		if p.deleted {
 			return
 		}
+		if refusal == delivery.ErrOwnMessage {
+			refusal = nil
+		}
 		if refusal == nil {
 			p.dismiss(user)
 		}
