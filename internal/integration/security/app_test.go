@@ -197,6 +197,9 @@ func mayMark(user string, d delivery.Draft) bool {
 	return slices.Contains(d.Recipients, user)
 }
 
+// mayPlace is who may dismiss up to what, and mark as unread from it on: senders have a badge, too.
+func mayPlace(user string, d delivery.Draft) bool { return user == d.Sender || mayMark(user, d) }
+
 // mayDelete is who may delete what.
 func mayDelete(user string, d delivery.Draft) bool {
 	return user == d.Sender && mayIn(user, delivery.ToSend, d.Conversation)

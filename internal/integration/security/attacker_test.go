@@ -71,10 +71,10 @@ var calls = []call{
 	{"/api/marks/up-to", "POST", mayMarkUpTo, func(t target) (url.Values, string) {
 		return nil, object(t, "conversation", t.conversation, "message", t.messages[0], "status", t.status, "socket", t.socket)
 	}},
-	{"/api/dismiss", "POST", mayMark, func(t target) (url.Values, string) {
+	{"/api/dismiss", "POST", mayPlace, func(t target) (url.Values, string) {
 		return nil, object(t, "conversation", t.conversation, "message", t.messages[0], "socket", t.socket)
 	}},
-	{"/api/unread", "POST", mayMark, func(t target) (url.Values, string) {
+	{"/api/unread", "POST", mayPlace, func(t target) (url.Values, string) {
 		return nil, object(t, "message", t.messages[0], "socket", t.socket)
 	}},
 	{authPath, "POST", inConversation, func(t target) (url.Values, string) {
