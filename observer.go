@@ -39,8 +39,8 @@ type Observer struct {
 	Notified func(context.Context, NotifiedInfo)
 
 	// LeaseLost is called when events could not be settled, because another relay has claimed them
-	// after the lease had run out, or because another transaction has locked them ([Tracker.EraseTx]
-	// does so). They may be published twice.
+	// after the lease had run out, or because another transaction has locked them
+	// ([Tracker.EraseTx] does so). They may be published twice.
 	LeaseLost func(context.Context, LeaseLostInfo)
 
 	// Buried is called for each event that went to the dead letters, once it is stored there.

@@ -145,8 +145,8 @@ func (l *locked) settle(ctx context.Context, s *session, settlements []delivery.
 }
 
 // findUnlocked locks those events of the rows that nobody else has locked, and returns what leaves
-// out the rows of the others. An EraseTx, say, keeps an event locked until its commit. Such an event
-// is left to the end of its lease: its neighbours would wait with it.
+// out the rows of the others. An EraseTx, say, keeps an event locked until its commit. Such an
+// event is left to the end of its lease: its neighbours would wait with it.
 func (l *locked) findUnlocked(ctx context.Context, q delivery.DBTX, rows []row) (free func(rows []row) []row, err error) {
 	ids := make([]row, len(rows))
 	for i, r := range rows {

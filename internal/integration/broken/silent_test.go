@@ -14,8 +14,8 @@ import (
 	"github.com/msgdelivery/delivery/sqlstore"
 )
 
-// silentCalls has a call that uses each method of the store. Some methods leave it to the Tracker to
-// return when ctx ends.
+// silentCalls has a call that uses each method of the store. Some methods leave it to the Tracker
+// to return when ctx ends.
 func silentCalls(store *sqlstore.Store, tracker *delivery.Tracker) map[string]func(ctx context.Context) error {
 	a, b := delivery.Actor{User: "a"}, delivery.Actor{User: "b"}
 	return map[string]func(ctx context.Context) error{

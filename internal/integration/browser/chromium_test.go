@@ -2,6 +2,7 @@ package browser
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
 
 	"github.com/msgdelivery/delivery/internal/integration/need"
@@ -31,8 +33,8 @@ func openChromium(t testing.TB) context.Context {
 		need.Missing(t, "Chromium", "apt-get install chromium")
 	}
 	chromium.once.Do(func() {
-		// Each window would have renderers in reserve, for the pages that the address bar may show and for
-		// the next tab: half of what a user costs before the first page (Chromium 156).
+		// Each window would have renderers in reserve, for the pages that the address bar may show
+		// and for the next tab: half of what a user costs before the first page (Chromium 156).
 		const reserves = "WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup,SpareRendererForSitePerProcess"
 		options := append(chromedp.DefaultExecAllocatorOptions[:], // headless, quiet, with a new profile that is removed again
 			chromedp.ExecPath(path), chromedp.WindowSize(1100, 760), chromedp.Flag("force-prefers-reduced-motion", true),
@@ -72,10 +74,12 @@ type user struct {
 	t    testing.TB
 	name string
 	ctx  context.Context // of a blank tab
+
+	origins []string // that the tabs were opened for
 }
 
-// left are browsers of users whose tests have passed, for the next ones: a new one costs a second of
-// processor time.
+// left are browsers of users whose tests have passed, for the next ones: a new one costs a second
+// of processor time.
 var left = make(chan context.Context, 16)
 
 func newUser(t testing.TB, name string) *user {
@@ -93,18 +97,22 @@ func newUser(t testing.TB, name string) *user {
 	return u
 }
 
-// leave leaves the browser to another user, without cookies. What pages have stored is of no use to
-// those of another test, which come from another port.
+// leave leaves the browser to another user, without cookies and what pages have stored.
 func (u *user) leave() {
 	if !u.t.Failed() {
-		if _, err := chromedp.Call(u.ctx, network.ClearBrowserCookies, cdp.Empty{}); err != nil {
-			u.t.Errorf("leaving %s's browser: %v", u.name, err)
-			return
+		_, err := chromedp.Call(u.ctx, network.ClearBrowserCookies, cdp.Empty{})
+		for _, origin := range u.origins { // a later test may get the same port
+			_, failed := chromedp.Call(u.ctx, storage.ClearDataForOrigin, storage.ClearDataForOriginParams{Origin: origin, StorageTypes: "all"})
+			err = errors.Join(err, failed)
 		}
-		select {
-		case left <- u.ctx:
-			return
-		default:
+		if err != nil {
+			u.t.Errorf("leaving %s's browser: %v", u.name, err)
+		} else {
+			select {
+			case left <- u.ctx:
+				return
+			default:
+			}
 		}
 	}
 	chromedp.Cancel(u.ctx)

@@ -55,6 +55,7 @@ func (u *user) newTab(site string, others ...string) *tab {
 			u.t.Fatal(err)
 		}
 		p.hosts = append(p.hosts, at.Host)
+		u.origins = append(u.origins, at.Scheme+"://"+at.Host)
 	}
 	ctx, stop := chromedp.NewContext(u.ctx, chromedp.WithNewWindow(false), chromedp.WithListener(p.heard))
 	p.ctx = ctx

@@ -90,8 +90,8 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// watched is the engine on which the race detector watches a scenario: what it watches is the same on
-// all of them, and becomes several times as slow.
+// watched is the engine on which the race detector watches a scenario: what it watches is the same
+// on all of them, and becomes several times as slow.
 func (s Scenario) watched() string {
 	if slices.Contains(s.Engines, "postgres-pgx") {
 		return "postgres-pgx"

@@ -93,9 +93,9 @@ func (e Engine) Database(t testing.TB) Database {
 	return share(t, e.Kind).database(t, e, "")
 }
 
-// Filled makes a database as [Engine.Database] does, with what fill puts into it. On Postgres, where
-// that is 3 times as quick, it is a copy of the first one of the engine: fill has to be the same for
-// all tests of a binary.
+// Filled makes a database as [Engine.Database] does, with what fill puts into it. On Postgres,
+// where that is 3 times as quick, it is a copy of the first one of the engine: fill has to be the
+// same for all tests of a binary.
 func (e Engine) Filled(t testing.TB, fill func(*sql.DB) error) Database {
 	t.Helper()
 	if e.Kind == Postgres {

@@ -106,7 +106,7 @@ func (g *group) send(id, sender string, members map[string]bool, cap func(user s
 	return p
 }
 
-// refusal is why the user may not mark, dismiss or flag a post that was not deleted, or nil.
+// refusal is why the user may not mark a post that was not deleted, or nil.
 func (p *post) refusal(user string) error {
 	switch {
 	case p.author == user && !p.group.reader(user).erased:
@@ -115,6 +115,15 @@ func (p *post) refusal(user string) error {
 		return delivery.ErrNotRecipient
 	}
 	return nil
+}
+
+// placing is why a user may not dismiss or flag a post, given why the user may not mark it: senders
+// have a place, too.
+func placing(refusal error) error {
+	if refusal == delivery.ErrOwnMessage {
+		return nil
+	}
+	return refusal
 }
 
 // knows reports whether a user has sent a message that is there, is a recipient of one, or has a

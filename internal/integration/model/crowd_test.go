@@ -246,10 +246,7 @@ func (m *market) call() {
 		if p.deleted {
 			return
 		}
-		if refusal == delivery.ErrOwnMessage {
-			refusal = nil
-		}
-		if refusal == nil {
+		if refusal = placing(refusal); refusal == nil {
 			p.dismiss(user)
 		}
 		_, err := m.tracker.Dismiss(m.ctx, actor, ref)
@@ -259,10 +256,7 @@ func (m *market) call() {
 		if p.deleted {
 			return
 		}
-		if refusal == delivery.ErrOwnMessage {
-			refusal = nil
-		}
-		if refusal == nil {
+		if refusal = placing(refusal); refusal == nil {
 			p.group.reader(user).flag = p.Seq
 		}
 		_, err := m.tracker.MarkUnread(m.ctx, actor, p.ID)

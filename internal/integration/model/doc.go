@@ -8,8 +8,9 @@
 //
 // The second model is for groups of many members, some of whom hide what they do. Members join,
 // leave, mark one message or all up to one, in any order and repeatedly, dismiss, mark as unread,
-// delete, compact, fail to be reached, and are erased. Answers, counts, badges, lists, events and what a
-// client that catches up holds have to be what the reference says, during the run and at its end.
+// delete, compact, fail to be reached, and are erased. Answers, counts, badges, lists, events and
+// what a client that catches up holds have to be what the reference says, during the run and at its
+// end.
 //
 // The third is for concurrency: workers mark and read the same receipts through two trackers, with
 // contexts that end at any moment. The history of each receipt must be linearizable: there must be
