@@ -5,11 +5,16 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 )
 
 // A test gets a browser that another one has left, even if its server has the same port.
 func TestWhoInheritsABrowserFindsNothingInIt(t *testing.T) {
 	openChromium(t)
+	for len(left) > 0 { // bob is to get alice's
+		chromedp.Cancel(<-left)
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 	}))
