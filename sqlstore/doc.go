@@ -60,8 +60,9 @@
 // If a connection has become read-only, has lost its prepared statements, or was ended by the
 // server, the store closes it and makes the call again on another connection, unless the call may
 // have committed. What a new connection answers is final: if it is read-only too, the call fails.
-// If a call has waited 1 s or longer for an answer when its ctx ends, the next call first closes
-// those idle connections that do not answer within 200 ms.
+// If a call waits for an answer for 1 s or longer, and its ctx ends or no other call gets an answer
+// meanwhile, the store closes those idle connections that do not answer within 200 ms, before the
+// next call takes one.
 //
 // # Transactions of the caller
 //

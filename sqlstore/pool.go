@@ -12,9 +12,10 @@ import (
 //
 // A network can drop a connection without telling either end. Such a connection looks like any
 // other until it is used, and then takes all the time that the call has. Such connections seldom
-// come alone. So when a call had no answer for a second until its ctx ended, the pool asks all idle
-// connections at the same time, before any other call takes one, and closes those that do not
-// answer.
+// come alone. So when a call has had no answer for a second, and its ctx has ended or no other call
+// has had an answer since it began, the pool asks all idle connections at the same time, before any
+// other call takes one, and closes those that do not answer. It does so without waiting for another
+// call: the calls that follow may all wait for this one.
 type pool struct {
 	*sql.DB
 	local   bool          // no network is in between
@@ -22,6 +23,7 @@ type pool struct {
 
 	mu        sync.Mutex
 	calls     list.List // under way, in the order in which they began
+	answered  time.Time // when a call ended the last time before its ctx
 	suspected bool      // a connection fell silent
 }
 
@@ -33,16 +35,18 @@ type call struct {
 }
 
 const (
-	silence    = time.Second            // at least, without an answer until ctx ended
+	silence    = time.Second            // at least, without an answer
 	answerTime = 200 * time.Millisecond // that an idle connection has to answer
 )
 
 // old reports whether the call began so long ago that it can have met a silent connection.
 func (c *call) old() bool { return time.Since(c.began) >= silence }
 
-// tells reports, once, that the call has had no answer until its ctx ended.
-func (c *call) tells() bool {
-	silent := !c.told && c.old() && c.ctx.Err() != nil
+// tells reports, once, that the call seems to have met a silent connection, given when a call had
+// an answer the last time. To wait for the end of ctx would not do: callers who share it try again a
+// moment earlier, and may all take silent connections again.
+func (c *call) tells(answered time.Time) bool {
+	silent := !c.told && c.old() && (c.ctx.Err() != nil || answered.Before(c.began))
 	c.told = c.told || silent
 	return silent
 }
@@ -86,10 +90,15 @@ func (p *pool) begin(ctx context.Context) (end func()) {
 	defer p.mu.Unlock()
 	c := &call{ctx: ctx, began: time.Now()}
 	at := p.calls.PushBack(c)
+	looks := time.AfterFunc(silence, func() { p.sift(ctx) })
 	return func() {
+		looks.Stop()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.suspected = p.suspected || c.tells()
+		if ctx.Err() == nil {
+			p.answered = time.Now()
+		}
+		p.suspected = c.tells(p.answered) || p.suspected
 		p.calls.Remove(at)
 	}
 }
@@ -103,7 +112,7 @@ func (p *pool) suspects() bool {
 	suspected := p.suspected
 	p.suspected = false
 	for at := p.calls.Front(); at != nil && at.Value.(*call).old(); at = at.Next() {
-		suspected = at.Value.(*call).tells() || suspected
+		suspected = at.Value.(*call).tells(p.answered) || suspected
 	}
 	return suspected
 }

@@ -66,34 +66,54 @@ func TestAfterASilenceEachIdleConnectionHasToAnswerOnce(t *testing.T) {
 	}
 }
 
-func TestACallThatBeginsWhenAnotherHasHadNoAnswerAsksTheIdleConnections(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var server asked
-		db := sql.OpenDB(&server)
-		defer db.Close()
-		p := newPool(db, false)
-		_, done, err := p.take(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		_, never, err := p.take(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer never()
-		done() // now its connection is idle
-		time.Sleep(silence)
-		cancel()
-		_, done, err = p.take(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		done()
-		if asked := server.conns[0].pings.Load(); asked != 1 {
-			t.Errorf("the idle connection was asked %d times", asked)
-		}
-	})
+func TestIdleConnectionsAreAskedOnceWhen(t *testing.T) {
+	for name, c := range map[string]struct {
+		others, ends, follows bool // others get answers meanwhile; ctx ends; another call follows
+		asked                 int32
+	}{
+		"nobody has had an answer for a second":                          {asked: 1},
+		"nobody has had an answer for a second, and another call begins": {follows: true, asked: 1},
+		"the ctx of a call ends that has had none for a second":          {others: true, ends: true, follows: true, asked: 1},
+		"and not when a call takes its time and others are answered":     {others: true, follows: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var server asked
+				db := sql.OpenDB(&server)
+				defer db.Close()
+				p := newPool(db, false)
+				take := func(ctx context.Context) (done func()) {
+					_, done, err := p.take(ctx)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return done
+				}
+				one, another := take(t.Context()), take(t.Context())
+				one()
+				another() // now both are idle
+				time.Sleep(time.Nanosecond)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				defer take(ctx)()
+				time.Sleep(silence / 2)
+				if c.others {
+					take(t.Context())()
+				}
+				time.Sleep(silence / 2)
+				if c.ends {
+					cancel()
+				}
+				if c.follows {
+					take(t.Context())()
+				}
+				synctest.Wait()
+				if asked := server.conns[0].pings.Load() + server.conns[1].pings.Load(); asked != c.asked {
+					t.Errorf("the idle connection was asked %d times, want %d", asked, c.asked)
+				}
+			})
+		})
+	}
 }
 
 func TestACallTakesNoConnectionThatIsAboutToBeAsked(t *testing.T) {

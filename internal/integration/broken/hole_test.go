@@ -17,7 +17,7 @@ import (
 // Connections on which nothing comes any more, and no end either, as when a firewall forgets them,
 // hold marks up for as long as their callers have patience, and not for as long as there are such
 // connections in the pool. The goal wants a machine that does little else, so that CI runs the test
-// by itself: there it was 5.2 to 5.9 s.
+// by itself: there it was 5.0 to 5.7 s.
 func TestMarksFlowAgainAfterConnectionsFellSilent(t *testing.T) {
 	const patience, goal, callers, idle = 5 * time.Second, 6 * time.Second, 16, 10
 	for _, e := range engines.All {
