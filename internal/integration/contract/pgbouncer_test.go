@@ -16,10 +16,8 @@ import (
 	"time"
 
 	"github.com/msgdelivery/delivery"
-	"github.com/msgdelivery/delivery/deliverytest"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 	"github.com/msgdelivery/delivery/internal/integration/stores"
-	"github.com/msgdelivery/delivery/sqlstore"
 )
 
 // pooled lists the settings of drivers that docs/support.md names for pgbouncer in transaction
@@ -42,35 +40,11 @@ func TestSQLStoreKeepsTheContractBehindPgbouncer(t *testing.T) {
 			continue // not every build has them all
 		}
 		t.Run(p.name, func(t *testing.T) {
-			db := pooler.Front(t, e.Database(t), p.driver, p.settings).Open(t)
-			stores.Migrate(t, e, db)
-			keepsTheContract(t, e, db, nil)
+			database := pooler.Front(t, e.Database(t), p.driver, p.settings)
+			stores.Migrate(t, e, database.Open(t))
+			keepsTheContract(t, database, nil)
 		})
 	}
-}
-
-// keepsTheContract holds a store in one database to both contracts. It empties the database for
-// each rule.
-func keepsTheContract(t *testing.T, e engines.Engine, db *sql.DB, isolations []sql.IsolationLevel) {
-	db.SetMaxIdleConns(20)
-	empty := func(t *testing.T) {
-		const tables = "conversations, messages, states, receipts, failures, own, readers, rosters, members, outbox, dead"
-		if _, err := db.ExecContext(t.Context(), "TRUNCATE delivery_"+strings.ReplaceAll(tables, " ", " delivery_")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Run("store", func(t *testing.T) {
-		deliverytest.TestStore(t, func(t *testing.T) delivery.Store {
-			empty(t)
-			return stores.Open(t, e, db)
-		}, nil)
-	})
-	t.Run("transactions", func(t *testing.T) {
-		deliverytest.TestTxStore(t, func(t *testing.T) (delivery.TxStore, *sql.DB) {
-			empty(t)
-			return stores.Open(t, e, db), db
-		}, &deliverytest.TxOptions{Isolations: isolations, Conflict: sqlstore.IsConflict})
-	})
 }
 
 // With pgx's default settings clients run into each other's prepared statements. Errors name the

