@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -22,6 +23,7 @@ type Process struct {
 	marks      atomic.Int64   // that it says were acknowledged
 	goroutines atomic.Int64   // that it says it has
 	silent     atomic.Bool    // it says that it marks no more
+	up         chan struct{}  // closed when it says its first word, from when on SIGTERM ends it cleanly
 	ending     chan struct{}  // closed when it says that it has got SIGTERM
 	done       chan struct{}  // closed when it has ended
 	err        error          // of that, set when done is closed
@@ -43,7 +45,7 @@ func startProcess(config NodeConfig) (*Process, error) {
 		return nil, err
 	}
 	defer stderr.Close()
-	p := &Process{config: config, cmd: exec.Command(self), ending: make(chan struct{}), done: make(chan struct{})}
+	p := &Process{config: config, cmd: exec.Command(self), up: make(chan struct{}), ending: make(chan struct{}), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), nodeEnv+"="+string(text), "GORACE=atexit_sleep_ms=0") // an end is timed
 	p.cmd.Stderr = stderr
 	p.cmd.SysProcAttr = childOf()
@@ -72,7 +74,9 @@ func startProcess(config NodeConfig) (*Process, error) {
 
 func (p *Process) listen(says io.Reader) {
 	var marks, goroutines int64
+	isUp := sync.OnceFunc(func() { close(p.up) })
 	for lines := bufio.NewScanner(says); lines.Scan(); {
+		isUp()
 		switch lines.Text() {
 		case isQuiet:
 			p.silent.Store(true)
@@ -114,9 +118,13 @@ func (p *Process) kill() {
 
 func (p *Process) signal(s syscall.Signal) { p.cmd.Process.Signal(s) }
 
-// stop ends the node cleanly and returns how long that took. A node that does not end leaves the
-// stacks of its goroutines in its log.
+// stop ends the node cleanly, as soon as it is up, and returns how long that took. A node that does
+// not end leaves the stacks of its goroutines in its log.
 func (p *Process) stop() (time.Duration, error) {
+	select {
+	case <-p.up:
+	case <-p.done:
+	}
 	began := time.Now()
 	p.signal(syscall.SIGTERM)
 	select {
