@@ -120,7 +120,8 @@
 // POST /dismiss empties the user's badge up to a message, and POST /unread marks the conversation
 // as unread from a message on ("flagged" in GET /unread), until the user reads or dismisses that
 // far. Both answer with the user's place in the conversation, and tell nobody else anything. The
-// place's "rev" rises with each such change: a device that knows a lower one reads GET /unread.
+// place's "rev" rises by 1 with each such change. A device that gets a "rev" more than 1 above the
+// one it knows has missed a change, and reads GET /unread.
 //
 // # The socket
 //

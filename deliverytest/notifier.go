@@ -15,13 +15,15 @@ type Endpoint struct {
 
 	// Accepted reports whether the other side has accepted the event, with all of its updates. No
 	// two different events of the tests name the same message, so Accepted can recognize an update
-	// by its message's id. The update of the one event of the kind [delivery.Pruned] names none.
+	// by its message's id. The exception is an event of the kind [delivery.Pruned]: its update
+	// names no message. The tests publish only one.
 	Accepted func(event delivery.Event) bool
 
 	// Sent returns what was sent so far to a client that watches the conversation, has that socket
 	// and belongs to a user named "mallory". It must not be compressed or encrypted: the tests look
-	// for the ids of messages in it. It is nil if the other side are servers, or if not all clients
-	// of a conversation are told of everything; then nothing is tested of what clients get.
+	// for the ids of messages in it. Leave Sent nil if the notifier publishes to the app's servers
+	// and not to clients, or if it does not tell all clients of a conversation everything. Then
+	// nothing is tested of what clients get.
 	Sent func(conversation, socket string) [][]byte
 
 	// Refusable is an event that the other side always refuses, for what is in it. If its ID is 0,

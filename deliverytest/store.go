@@ -71,8 +71,8 @@ func TestFailureStore(t *testing.T, open func(t *testing.T) delivery.FailureStor
 
 // TestOverdueStore tests what a [delivery.OverdueStore] promises beyond a [delivery.Store], as
 // TestKeeper does for a keeper. If what open returns is a [delivery.Keeper] too, the rules about
-// recipients of messages that are deleted or pruned, and about erased ones, are tested as well.
-// TestOverdueStore waits for short times in real time.
+// deleted and pruned messages and about erased users are tested as well. TestOverdueStore waits for
+// short times in real time.
 func TestOverdueStore(t *testing.T, open func(t *testing.T) delivery.OverdueStore) {
 	cases := allOverdueCases
 	if _, keeps := open(t).(delivery.Keeper); keeps {

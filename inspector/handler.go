@@ -36,9 +36,10 @@ type Options struct {
 	Recorder *Recorder
 
 	// Redact returns what pages show in place of an id, or of a text that may contain ids. A
-	// changed id is not linked. If Redact changes the id in the link to the next page of receipts,
-	// the page has no such link. The id that somebody searches for is shown as it is. Redact may be
-	// called concurrently. By default everything is shown as it is.
+	// changed id is not linked. The link to the next page of receipts contains the id of the last
+	// recipient on the page. If Redact changes that id, the page has no such link. The id that
+	// somebody searches for is shown as it is. Redact may be called concurrently. By default
+	// everything is shown as it is.
 	Redact func(kind Kind, text string) string
 
 	// Process names this process on each page. Defaults to the host's name and the process's id.

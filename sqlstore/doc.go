@@ -32,8 +32,9 @@
 // deadlock, a serialization failure or a busy database the store repeats it as a whole, until ctx
 // ends. Such conflicts are rare, because all calls lock conversations in the same order.
 //
-// On Postgres and MariaDB a call passes over conversations that another transaction has locked or
-// is just creating: their items come back blocked, so that no connection of the pool waits for a
+// On Postgres and MariaDB a call skips conversations that another transaction has locked or is just
+// creating. It returns the sends and marks for these conversations as blocked: nothing was changed,
+// and the Tracker tries them again (see [delivery.Store]). So no connection of the pool waits for a
 // conversation. On SQLite, where a transaction locks the whole database, a call waits until the
 // database is free.
 //
@@ -42,14 +43,16 @@
 // message comes back blocked. On MariaDB a deletion of the message and up-to marks of the same user
 // come back blocked too. No other calls come back blocked for this reason, unless the user is new
 // to the conversation. Then public marks of the user and sends to or by the user come back blocked
-// on MariaDB. On Postgres they wait until the transaction ends. So do the calls of the same batch.
-// While a batch waits, other calls for its conversations come back blocked.
+// on MariaDB. On Postgres they wait until the transaction ends, together with all sends and marks
+// that the Tracker has passed to the store in the same batch. While a batch waits, other calls for
+// its conversations come back blocked.
 //
 // On MySQL some statements can be told to wait no longer than 1 s, but not to fail at once. There a
 // call waits up to 1 s for each conversation that is being created, and up to 1 s for each user
-// whose row a private mark has locked. A call that writes the rows of several users waits up to 1 s
-// more, once. During these waits it holds the locks of its other conversations. The settlement of
-// events waits up to 1 s for an event that [delivery.Tracker.EraseTx] has locked.
+// whose row a private mark has locked. A call that writes the rows of several users first tries to
+// write them all at once. If one of them is locked, that try takes up to 1 s. During these waits it
+// holds the locks of its other conversations. The settlement of events waits up to 1 s for an event
+// that [delivery.Tracker.EraseTx] has locked.
 //
 // If the connection breaks at the commit, or ctx ends there, the error wraps
 // [delivery.ErrOutcomeUnknown]. After any other error nothing has changed. The error wraps
@@ -60,9 +63,9 @@
 // If a connection has become read-only, has lost its prepared statements, or was ended by the
 // server, the store closes it and makes the call again on another connection, unless the call may
 // have committed. What a new connection answers is final: if it is read-only too, the call fails.
-// If a call waits for an answer for 1 s or longer, and its ctx ends or no other call gets an answer
-// meanwhile, the store closes those idle connections that do not answer within 200 ms, before the
-// next call takes one.
+// Suppose that a call has waited for an answer for 1 s or longer, and that its ctx has ended or
+// that no other call has got an answer since it began. Then the store pings all idle connections,
+// and closes those that do not answer within 200 ms. Meanwhile no other call takes a connection.
 //
 // # Transactions of the caller
 //
@@ -76,8 +79,8 @@
 //
 // On MariaDB and MySQL a transaction is at REPEATABLE READ by default. Writes of the store in it
 // still see what was committed last. They lock rows, but not the gaps between rows. There are four
-// exceptions. After one of them, sends of other callers, and after the last one also marks and
-// deletions, may wait until the transaction ends. The first is a repeated send. The second is a
+// exceptions. After any of them, sends of other callers may wait until the transaction ends. After
+// the fourth, their marks and deletions may wait too. The first is a repeated send. The second is a
 // mark or a deletion of a message that does not exist, or that was sent after the transaction's
 // first read. The third is a mark by a user who is no recipient of the message, if the message was
 // sent after the transaction's first read. The fourth is to erase a user. A deletion fails with a

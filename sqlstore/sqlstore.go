@@ -53,7 +53,8 @@ func newSession(db *sql.DB, impl *dialect) *session {
 // InTx returns a [delivery.Keeper] that works inside the caller's transaction, as
 // [delivery.TxStore] says. Tx is a transaction of [database/sql] or of a library around it, or a
 // [*sql.Conn] on which the caller has begun one. After an error the caller must roll back, to a
-// savepoint or as a whole. Its Prune, Compact, Fail and CountHour return [errors.ErrUnsupported].
+// savepoint or as a whole. The methods Prune, Compact, Fail and CountHour of the returned store
+// return [errors.ErrUnsupported].
 func (s *Store) InTx(tx delivery.DBTX) delivery.Store {
 	inner := *s.session
 	inner.tx, inner.writes = tx, inner.dialect.writes() // whose claims may be rolled back

@@ -13,7 +13,7 @@ import (
 type Message struct {
 	Name    string
 	Channel string
-	Data    string // a string's content; any other JSON as it came
+	Data    string // the text, if it is a JSON string; otherwise the JSON as it came
 	UserID  string // who sent a client event on a presence channel
 }
 
@@ -25,7 +25,7 @@ type Authorization struct {
 
 // Client is a client in the same process, without a network in between. A method that fails ends
 // the test with Fatalf, so call the methods from the test's goroutine. A method that waits gives up
-// when the test's context or its own ends.
+// when the test's context ends, or the context that it was given, if it takes one.
 type Client struct {
 	// Authorize obtains the right to subscribe to a private or presence channel. It defaults to
 	// signing with the server's secret.
