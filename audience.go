@@ -19,10 +19,11 @@ type Audience struct {
 
 	// Untracked and HideRead list Recipients whose status others see only in part. The lists belong
 	// to this message and never change. Others see no mark of an untracked user, and never see that
-	// a user who hides reads has read the message. Only these users themselves know what else they
-	// have marked. The quorum for Delivered does not wait for untracked users. The quorum for Read
-	// waits for neither: see Quorum. A user in both lists is untracked. Naming a user who is no
-	// recipient, such as the sender, has no effect.
+	// a user who hides reads has read the message. Only these users themselves know of the marks
+	// that are hidden from others. The quorum for Delivered does not wait for untracked users. The
+	// quorum for Read waits neither for them nor for users who hide reads: see Quorum. A user in
+	// both lists is untracked. Naming a user who is no recipient, such as the sender, has no
+	// effect.
 	//
 	// Everyone who sees the message can see that a user is untracked or hides reads
 	// ([Tracker.Receipts]). Do not make the lists depend on the sender. For example, if users were
@@ -33,13 +34,13 @@ type Audience struct {
 	// Roster is the set of users who may mark the message, named by a key that the app chooses.
 	Roster Roster
 
-	// Open says that every user whom [Options.Authorize] lets mark in the conversation may mark the
-	// message, except the sender.
+	// Open says that every user but the sender may mark the message, if [Options.Authorize] allows
+	// that user to mark in the conversation.
 	Open bool
 
 	// Quorum is the number of recipients who must reach a status before the message has it. The
-	// default, and the maximum, is the number of recipients whom others could ever see at that
-	// status. For Delivered that is [Header.Total]: all who are tracked. For Read it is
+	// default, and the maximum, is the number of recipients whose receipts others may see reach
+	// that status. For Delivered that is [Header.Total]: all who are tracked. For Read it is
 	// [Header.Readers]: those of them who do not hide reads. If there are no such recipients, the
 	// message never has the status. For an open message the default is 1, and the largest value is
 	// [MaxRecipients].

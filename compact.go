@@ -19,9 +19,9 @@ const compactLimit = 100
 // In each conversation, Compact goes through the messages in order of their last changes, and stops
 // at the first one that was sent at the given time or later. A message that changed late comes late
 // in this order. For example, if somebody reads an old message today, the message moves to the end
-// of the order. Compact reaches it only in a call whose given time is later than the SentAt of
-// every message before it in this order. Until then its times are kept. If the given time is less
-// than [Options.PruneAge] ago, the error is an [InvalidError].
+// of the order. Compact reaches it only once the parameter before is later than the SentAt of every
+// message that comes earlier in this order. Until then its times are kept. If the given time is
+// less than [Options.PruneAge] ago, the error is an [InvalidError].
 //
 // Receipts take most of the space in groups. sqlstore removes the rows of receipts that an up-to
 // mark ([Tracker.MarkUpTo]) has covered. It does not need them, because it stores for each user how

@@ -39,17 +39,17 @@ type Options struct {
 	// Authorize is the app's own rule: may the user do this in the conversation? The Tracker calls
 	// it for marks of messages with an open audience, and for [Tracker.Authorize]. An error is a
 	// failure, not a refusal. A rule that says yes to conversations that the app does not know lets
-	// any user fill the store with them. It may be called concurrently. The Tx forms call it inside
-	// the caller's transaction. A rule that makes a query then needs a second connection from the
-	// pool. If the pool never has one, the call waits for ever.
+	// any user fill the store with them. Authorize may be called concurrently. The Tx forms call it
+	// inside the caller's transaction. A rule that makes a query then needs a second connection
+	// from the pool. If the pool never has one, the call waits for ever.
 	Authorize func(ctx context.Context, user string, to Action, conversation string) (bool, error)
 
 	// OpenConversations says that every user may view, send and mark in every conversation. Either
 	// OpenConversations or Authorize must be set, and not both.
 	OpenConversations bool
 
-	// EventBodies makes the events of new messages carry their bodies. By default they carry ids
-	// only, and whoever may view a conversation fetches the body.
+	// EventBodies makes the events of new messages carry their bodies. By default they carry ids,
+	// statuses and counts, but no bodies. A client that may view the conversation fetches the body.
 	EventBodies bool
 
 	// Lease is how long one process may hold an event before others may publish it. A crash of the

@@ -40,9 +40,9 @@
 //     are told, unless the change is private.
 //   - Statuses only move forward, in whatever order marks arrive, and even if they repeat or race.
 //   - No committed change goes unannounced. Within seconds after all faults have ended, the
-//     Notifier has accepted, for each recipient's committed status, an event with that status or a
-//     later one. An event that it refuses for good becomes a dead letter, which the app can list
-//     ([Tracker.DeadLetters]) and replay ([Tracker.Replay]).
+//     Notifier has accepted an event for each recipient's committed status. That event has the
+//     status or a later one. An event that it refuses for good becomes a dead letter, which the app
+//     can list ([Tracker.DeadLetters]) and replay ([Tracker.Replay]).
 //   - A client that missed events can catch up exactly: [Tracker.Changes] returns all that changed
 //     since the version it holds.
 //   - What a user keeps private ([Actor.Hide]) stays private. A private mark empties the user's own
@@ -84,8 +84,8 @@
 //
 // The [Audience] of a message says who may mark it. Recipients are frozen when the message is sent:
 // those users may mark it, whoever joins or leaves the conversation later. An Open message may be
-// marked by every user whom the app's rule, [Options.Authorize], lets mark in the conversation,
-// except for its sender. Quorum is the number of recipients who must reach a status before the
+// marked by every user but its sender, if the app's rule, [Options.Authorize], allows that user to
+// mark in the conversation. Quorum is the number of recipients who must reach a status before the
 // message has it. Untracked and HideRead list recipients whose status is partly hidden from others.
 // Everyone who sees the message can see who is on these lists, but not what these recipients have
 // marked in private.

@@ -15,12 +15,12 @@ const eraseLimit = 20
 // letters that others have locked it waits as long as ctx lasts. If Erase returns an error, a
 // further call goes on from there.
 //
-// First take the user out of the app's own lists of members, and sign the user out. From then on a
-// mark by the erased user is [ErrNotRecipient]. If a later message names the user again, that is a
-// new user, who has no part in the older messages. An event that a relay holds at that moment may
-// still be published with the name, within [Options.Lease]. Bodies stay, and so do the ids that the
-// app has chosen for messages and conversations: to remove the messages, call [Tracker.Delete]
-// first.
+// First take the user out of the app's own lists of members, and sign the user out. After the
+// erasure, a mark by the user is [ErrNotRecipient]. If a later message names the user again, that
+// is a new user, who has no part in the older messages. An event that a relay holds during the
+// erasure may still be published with the name, for up to [Options.Lease] after it. Bodies stay,
+// and so do the ids that the app has chosen for messages and conversations: to remove the messages,
+// call [Tracker.Delete] first.
 //
 // The database still shows which receipts and messages in a conversation are of the same erased
 // user. In a conversation of two, everybody knows who that is.

@@ -82,9 +82,9 @@ type Event struct {
 	// another client's socket can hide events from that client.
 	Except string `json:"except,omitempty"`
 
-	// Trace holds the traces that [Options.Trace] gave the calls that made the changes: each once,
-	// sorted by bytes, at most [MaxTraces]. They are for the app's own servers, and not for
-	// clients.
+	// Trace holds the strings that [Options.Trace] returned for the calls that made the changes.
+	// Each is there once. They are sorted by bytes, and at most [MaxTraces] of them are kept. They
+	// are for the app's own servers, and not for clients.
 	Trace []string `json:"trace,omitempty"`
 
 	// Updates are in order of Version; there is at least one. After a [Tracker.Replay] they have

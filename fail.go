@@ -24,8 +24,9 @@ type Failure struct {
 
 // Fail records that a message did not reach a recipient: for an app that learns of a bounce after
 // it has sent the message out by mail or SMS. As long as the recipient's receipt is at [Sent],
-// everybody sees the code in it ([Receipt.Failure]), and the message counts the recipient
-// ([Tally.Failed]). The failure disappears when the recipient makes a mark that others may see.
+// everybody sees the code in the receipt ([Receipt.Failure]), and the recipient counts in
+// [Tally.Failed] of the message. The failure disappears when the recipient makes a mark that others
+// may see.
 //
 // A receipt has one failure, the one that was recorded last. Recording the same code again changes
 // nothing. A failure that others see is a change of its own: it raises the conversation's version,

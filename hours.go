@@ -65,10 +65,11 @@ type HourStore interface {
 	Store
 
 	// CountHour counts the newest hour that is due, keeps the result for Hours, and reports whether
-	// there was one. The current hour is due at once, and so is every other hour of the last 7 days
-	// that has messages. Hours are due again as [Tracker.CountHours] says. No two calls count the
-	// same hour at the same time. If messages of the hour were pruned or compacted since, the older
-	// result is kept. A store whose Hours method counts on demand needs to do nothing here.
+	// there was one. An hour that was never counted is due at once if it is the current one, or if
+	// it is one of the last 7 days and has messages. Hours are due again as [Tracker.CountHours]
+	// says. No two calls count the same hour at the same time. If messages of the hour were pruned
+	// or compacted since, the older result is kept. A store whose Hours method counts on demand
+	// needs to do nothing here.
 	CountHour(ctx context.Context) (counted bool, err error)
 
 	// Hours returns counted hours in order: those whose Start is not before the parameter from, at

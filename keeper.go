@@ -19,8 +19,8 @@ type Keeper interface {
 
 	// Delete deletes messages, no two of them the same, and returns one result each in the order of
 	// the argument. Each deletion takes a version of its own. Deletions of one conversation and one
-	// socket make one [MessageDeleted] event; different sockets never share one. An update of it
-	// has the message's id and the version alone. The events are stored under the lease and
+	// socket make one [MessageDeleted] event; different sockets never share one. Each update of the
+	// event has the message's id and the version alone. The events are stored under the lease and
 	// returned, or are due at once if the lease is zero.
 	//
 	// After the deletion, Claim and Dead return no body of the message. A roster is removed with
@@ -36,9 +36,9 @@ type Keeper interface {
 	// before the first message that was sent at Before or later. Nothing is left of either. The
 	// conversation's floor becomes the seq of the last message removed, and is in each Page from
 	// then on. Prune takes one version, and makes one [Pruned] event, due at once, with one update
-	// that has the version and the floor alone. Without a message to remove it takes no version and
-	// makes no event. The call that finishes the prune also drops the users' private marks and
-	// flags ([Place.Flag]) at or below the floor.
+	// that has the version and the floor alone. If there is no message to remove, it takes no
+	// version and makes no event. The call that finishes the prune also drops the users' private
+	// marks and flags ([Place.Flag]) at or below the floor.
 	//
 	// A call removes at most Limit messages, and fewer if they have many receipts, but at least
 	// one. With All, Prune removes messages of any age. Once none is left, it also removes the rest
@@ -62,20 +62,21 @@ type Keeper interface {
 	Compact(ctx context.Context, c Compaction) (CompactionResult, error)
 
 	// Erase takes the name of a user out of up to limit conversations, and says whether there are
-	// More. In place of the name others see "": as the Sender of messages, also in events that are
-	// made later, and as the Recipient of receipts, which come last in a page of Receipts. All else
-	// stays, without a new version. For every other call the conversation has no such user, and if
-	// a later message names the user again, that is a new user. A roster that contains the user is
-	// no longer found by its key: the next message with that key makes a new roster. Everything
-	// that only the user may know is dropped.
+	// More. Others then see "" instead of the name, as the Sender of messages and as the Recipient
+	// of receipts. So do events that are made later. The receipts of erased users come last in a
+	// page of Receipts. All else stays, without a new version. For every other call the
+	// conversation has no such user, and if a later message names the user again, that is a new
+	// user. A roster that contains the user is no longer found by its key: the next message with
+	// that key makes a new roster. Everything that only the user may know is dropped.
 	//
 	// The last call also takes the name out of the outbox and the dead letters: events for the user
 	// alone are dropped, and others have "" in place of the name.
 	Erase(ctx context.Context, user string, limit int) (ErasureResult, error)
 
-	// Verify counts the receipts of the first limit messages of a conversation after a seq, all at
-	// one moment, and compares them with the counters. No receipt counts for more than its
-	// recipient's cap. Tombstones are passed over. It changes nothing.
+	// Verify looks at up to limit messages of a conversation, the first ones whose seq is greater
+	// than the parameter after. It counts their receipts, all at one moment, and compares the
+	// result with the counters. No receipt counts for more than its recipient's cap. Tombstones are
+	// passed over. It changes nothing.
 	Verify(ctx context.Context, conversation string, after int64, limit int) (Verification, error)
 }
 

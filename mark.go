@@ -38,7 +38,7 @@ func only(results []MarkResult, err error) (Own, error) {
 type MarkResult struct {
 	Message string
 	Own     Own   // the actor's receipt, after the mark; zero with an Err
-	Changed bool  // this mark advanced the receipt; if Err is set too, what others may see of the mark is committed, and the rest has failed
+	Changed bool  // this mark advanced the receipt; if Err is set too, the part of the mark that others may see is committed, and the hidden part failed
 	Err     error // a refusal as in [Tracker.MarkDelivered], or the error of a write that failed for some of the messages only
 }
 

@@ -140,12 +140,12 @@ type Receipt struct {
 }
 
 // Advance moves the receipt forward to a status, and reports whether it advanced. The header is
-// that of the receipt's message, and the status must be a result of [Shown]. It leaves Version to
-// the store. A receipt that does not exist yet is the zero Receipt.
+// that of the receipt's message, and the status must be a result of [Shown]. Advance does not set
+// Version: the store does. A receipt that does not exist yet is the zero Receipt.
 //
-// Advance sets each of the two times when the receipt first reaches its status, and never changes
-// it afterwards. Neither time is before SentAt, and ReadAt is never before DeliveredAt. A receipt
-// that advances loses its Failure.
+// Advance sets DeliveredAt when the receipt first reaches Delivered, and ReadAt when it first
+// reaches Read. It never changes them afterwards. Neither time is before SentAt, and ReadAt is
+// never before DeliveredAt. A receipt that advances loses its Failure.
 func (r *Receipt) Advance(h Header, to Status, at time.Time) bool {
 	if !to.Valid() || to <= r.Status {
 		return false
@@ -176,7 +176,7 @@ type Query struct {
 
 	// After and Before bound the Seq of the messages; both are exclusive. With Before unset the
 	// page is the first Limit messages after After; with Before set it is the last Limit messages
-	// before Before. [Latest] as Before asks for the newest page.
+	// before Before. For the newest page, set Before to [Latest].
 	After, Before int64
 
 	// Limit is how many messages at most. Defaults to 50; at most [MaxBatch]. Large messages fill a

@@ -34,7 +34,8 @@ type Notifier interface {
 	// wait. An error made by [Refused] names the events that the endpoint examined and refused; all
 	// others were accepted. A refused event comes again. If its third or a later attempt is
 	// refused, it goes to the dead letters. Each claim by a relay is an attempt, even if the
-	// process then crashed. An event whose error was marked [Permanent] goes there at once.
+	// process then crashed. An event whose error was marked [Permanent] goes to the dead letters at
+	// once.
 	//
 	// Notify must return soon after ctx ends. It may be called by several goroutines at the same
 	// time. It may neither change nor keep the slice, or what is in it.

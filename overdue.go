@@ -138,8 +138,8 @@ func (t *Tracker) overdue(ctx context.Context, store OverdueStore, rule OverdueR
 }
 
 // OverdueDone tells the Tracker that the app has dealt with up to [MaxBatch] recipients. It returns
-// how many of them are still reserved for the app since the call of [Tracker.Overdue] that returned
-// them. The others were returned by another call meanwhile, or are done already.
+// how many of them were still reserved by the call of [Tracker.Overdue] that returned them. The
+// others were returned by another call meanwhile, or are done already.
 //
 // OverdueDone returns an [*InvalidError] of the field "due" if there are more than MaxBatch. If ctx
 // has no deadline, it takes at most [Options.WriteTimeout]. If the error wraps [ErrOutcomeUnknown],

@@ -10,7 +10,7 @@ type Place struct {
 	Rev int64 `json:"rev"`
 
 	// Delivered and Badge are seqs. All messages at or before Delivered have come to the user. None
-	// at or before Badge counts as unread: the user has read, marked or dismissed all of them.
+	// at or before Badge counts as unread: the user has read or dismissed each of them.
 	Delivered int64 `json:"delivered"`
 	Badge     int64 `json:"badge"`
 
@@ -44,7 +44,8 @@ const (
 // OwnMark is what [Store.AdvanceOwn] applies: a validated change of what a user alone knows.
 //
 // Reach is the status to which AdvanceUpTo has already advanced the user's receipts of this message
-// and of all earlier ones, or would have if others might see it. It is 0 if that is not known.
+// and of all earlier ones. A receipt that stopped below it because of the user's cap counts too. It
+// is 0 if that is not known.
 type OwnMark struct {
 	Act          OwnAct
 	Conversation string // that the message must be in, if set

@@ -57,9 +57,9 @@ type Store interface {
 	// may see, is part of the roster and never changes.
 	Create(ctx context.Context, messages []NewMessage, lease Lease) ([]Created, []Claimed, error)
 
-	// Advance applies marks, no two of them of the same message and user, and returns one result
-	// each in the order of the argument. A mark advances the user's receipt, by the rules of
-	// [Receipt.Advance], if the message exists, the user is not its sender, and the user is a
+	// Advance applies marks, and returns one result for each, in the order of the argument. No two
+	// of the marks have the same message and user. A mark advances the user's receipt, by the rules
+	// of [Receipt.Advance], if the message exists, the user is not its sender, and the user is a
 	// frozen recipient or, for an open message, [Mark.AdmittedTo] is true for its conversation. For
 	// an open message, Advance makes a missing receipt. No other mark changes anything. The receipt
 	// advances to the status that [Shown] returns for the mark's status and the user's cap in the
@@ -80,9 +80,10 @@ type Store interface {
 	// with the status Read it moves Place.Badge there too. But the [Place] stays as it is if this
 	// call, or an earlier call of the same mark, left out a message ([MarkedUpTo.LeftOut],
 	// [UpTo.Covered]), or if the user's cap for one of the messages is below the mark's status
-	// ([MarkedUpTo.Capped]). If another transaction is making a private mark of the user, a store may
-	// leave the Place to the user's next up-to mark instead of waiting. A store should remember up to
-	// where it has looked, so that the work is proportional to what is new.
+	// ([MarkedUpTo.Capped]). If another transaction is making a private mark of the user, a store
+	// need not wait for it: it may leave the Place as it is, and the user's next up-to mark moves
+	// it. A store should remember up to where it has looked, so that the work is proportional to
+	// what is new.
 	//
 	// The whole call advances at most limit receipts, and looks at a bounded number of messages for
 	// each up-to mark, such as 5,000. Everything beyond either bound is left for a later call
@@ -150,10 +151,10 @@ type TxStore interface {
 	// commits nor rolls back nor retries. Leases are ignored: the events are due at the commit. Its
 	// calls wait for conversations that other transactions have locked, and never return Blocked.
 	//
-	// At every isolation level, Create, Advance and AdvanceUpTo either are correct, even if the
-	// transaction's snapshot is old, or fail with an error that wraps [ErrTxConflict]. Such a call
-	// that fails changes nothing, and makes every later one in this transaction fail. The calls
-	// that read, and AdvanceOwn, see what the transaction sees.
+	// Create, Advance and AdvanceUpTo must be correct at every isolation level, even if the
+	// transaction's snapshot is old. If they cannot be, they fail with an error that wraps
+	// [ErrTxConflict]. Such a call that fails changes nothing, and makes every later one in this
+	// transaction fail. The calls that read, and AdvanceOwn, see what the transaction sees.
 	InTx(tx DBTX) Store
 }
 

@@ -4,8 +4,9 @@ import "github.com/msgdelivery/delivery"
 
 // CatchUp returns the events that bring a client to the version of a page, in order. The page is
 // what [delivery.Tracker.Changes] returned for a cursor whose version is the parameter from. The
-// page must not be a Reset, and must have the client's epoch. The events cover the versions after
-// from, up to the page's. There are none if nothing changed.
+// page must not be a Reset, and must have the client's epoch. The events cover the versions that
+// are greater than the parameter from, up to the version of the page. There are none if nothing
+// changed.
 //
 // The parameter held is the version that the client had when it began to catch up. In the call for
 // the first page, held equals from. In later calls held is still the same, and lower than from. A

@@ -28,8 +28,8 @@
 //
 // "hiding" says how many of the total hide reads, so "read" is at most total − hiding. "failed"
 // counts the recipients with a recorded failure whom the message has not reached. It is the one
-// count that can fall. The update that announces a failure has the "recipient" at "sent", and the
-// code in "failure".
+// count that can fall. The update that announces a failure has the recipient in "recipient", "sent"
+// as its "recipient_status", and the code in "failure".
 //
 // The updates of a "deleted" event have the message and the version alone. The update of a "pruned"
 // event has the version and "floor" alone: all messages whose seq is at or below the floor were

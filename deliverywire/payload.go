@@ -9,7 +9,8 @@ import (
 
 // Payload is the wire form of an event, or of a part of one. An absent field in JSON is an empty
 // string, a zero, false or no time. Fields that are the same in all updates are in Shared only, so
-// that the 1,000 receipts of a catch-up take less than 70 KB. A browser gets whole updates by
+// that the 1,000 receipts of a reader who catches up with one up-to mark take less than 70 KB. A
+// browser gets whole updates by
 //
 //	const updates = data.updates.map(u => ({delivered: 0, read: 0, total: 0, hiding: 0, failed: 0, ...data.shared, ...u}))
 //
