@@ -59,8 +59,10 @@ func (t *Tracker) resolve(ctx context.Context, ids []int64, discard bool, plan f
 	settlements, err := plan(ctx, ids)
 	settled := 0
 	if len(settlements) > 0 {
+		writing, cancel := limited(ctx, t.opts.WriteTimeout)
+		defer cancel()
 		var failed error
-		if settled, failed = t.store.Settle(ctx, settlements); failed != nil {
+		if settled, failed = t.store.Settle(writing, settlements); failed != nil {
 			err = fmt.Errorf("delivery: moving dead letters: %w", failed)
 		}
 	}

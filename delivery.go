@@ -71,11 +71,13 @@ type Options struct {
 	NotifyEvents int
 	NotifyBytes  int
 
-	// WriteTimeout limits how long a call that writes, such as a send or a mark, may take if the
-	// caller's ctx has no deadline. A caller with a deadline waits until then. Calls that overlap
-	// share one write, which is cancelled only when the contexts of all of them have ended. If a
-	// write has not returned after a second and the store takes several writes at a time, the next
-	// calls share a new write. Defaults to [DefaultWriteTimeout]; from one second to an hour.
+	// WriteTimeout limits how long a write may take if the caller's ctx has no deadline. A caller
+	// with a deadline waits until then. A call of MarkUpTo or Mark may make several writes. There
+	// is no limit for the Tx forms, nor for Prune, Compact, DeleteConversation, CountHours and the
+	// work of Erase, which may take long. Calls that overlap share one write, which is cancelled
+	// only when the contexts of all of them have ended. If a write has not returned after a second
+	// and the store takes several writes at a time, the next calls share a new write. Defaults to
+	// [DefaultWriteTimeout]; from one second to an hour.
 	WriteTimeout time.Duration
 
 	// Trace returns a string that identifies the request of a call, such as a traceparent, from the

@@ -166,12 +166,18 @@ func (stuck) SettleOverdue(ctx context.Context, _ []delivery.OverdueClaim) (int,
 	return 0, fmt.Errorf("%w: %w", delivery.ErrOutcomeUnknown, ctx.Err())
 }
 
-func TestRemindersTakeNoLongerThanTheWriteTimeout(t *testing.T) {
+func (stuck) Settle(ctx context.Context, _ []delivery.Settlement) (int, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func TestRemindersAndDeadLettersTakeNoLongerThanTheWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tracker := overdueTracker(t, stuck{memstore.New()})
 		for name, call := range map[string]func(context.Context) error{
 			"Overdue":     func(ctx context.Context) error { _, err := tracker.Overdue(ctx, reminder, 0); return err },
 			"OverdueDone": func(ctx context.Context) error { _, err := tracker.OverdueDone(ctx, delivery.Due{}); return err },
+			"Discard":     func(ctx context.Context) error { return tracker.Discard(ctx, 1) },
 		} {
 			for _, deadline := range []time.Duration{0, time.Second, 2 * delivery.DefaultWriteTimeout} {
 				ctx, cancel := context.WithTimeout(t.Context(), cmp.Or(deadline, time.Hour))

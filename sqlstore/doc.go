@@ -63,9 +63,11 @@
 // If a connection has become read-only, has lost its prepared statements, or was ended by the
 // server, the store closes it and makes the call again on another connection, unless the call may
 // have committed. What a new connection answers is final: if it is read-only too, the call fails.
-// Suppose that a call has waited for an answer for 1 s or longer, and that its ctx has ended or
-// that no other call has got an answer since it began. Then the store pings all idle connections,
-// and closes those that do not answer within 200 ms. Meanwhile no other call takes a connection.
+// When a call has waited for an answer for 1 s, the store pings all idle connections of the
+// [sql.DB], and closes those that do not answer within 500 ms. Meanwhile no other call takes a
+// connection. The store does so once in 10 s at most, and again whenever the ctx of such a call
+// ends. A pgxpool.Pool keeps the idle connections itself, and needs pool_ping_timeout=1s in its
+// DSN.
 //
 // # Transactions of the caller
 //

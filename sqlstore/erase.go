@@ -117,9 +117,13 @@ func (e *storedEvent) columns() []any { return []any{&e.id, &e.payload} }
 // events go from there. It locks no event that does not have the name: in a caller's transaction
 // such an event could be neither published nor settled until the commit.
 func (s *session) eraseFromEvents(ctx context.Context, user string) error {
+	find := s.read
+	if s.tx != nil {
+		find = s.write // which fails for the whole transaction
+	}
 	for _, table := range []string{"delivery_outbox", "delivery_dead"} {
 		var ids []string
-		err := s.read(ctx, func(q delivery.DBTX) error {
+		err := find(ctx, func(q delivery.DBTX) error {
 			ids = nil
 			return each(ctx, q, into((*storedEvent).columns), func(e storedEvent) bool {
 				if _, change := without(user, e.payload); change != keepEvent {

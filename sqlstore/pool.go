@@ -12,10 +12,12 @@ import (
 //
 // A network can drop a connection without telling either end. Such a connection looks like any
 // other until it is used, and then takes all the time that the call has. Such connections seldom
-// come alone. So when a call has had no answer for a second, and its ctx has ended or no other call
-// has had an answer since it began, the pool asks all idle connections at the same time, before any
-// other call takes one, and closes those that do not answer. It does so without waiting for another
-// call: the calls that follow may all wait for this one.
+// come alone. So when a call has had no answer for a second, the pool asks all idle connections at
+// the same time, before any other call takes one, and closes those that do not answer. It does so
+// without waiting for another call: the calls that follow may all wait for this one.
+//
+// Most calls that take a second are only slow. So the pool asks once in a while, unless ctx of a
+// call has ended. That others get answers says nothing: they may all have them on one connection.
 type pool struct {
 	*sql.DB
 	local   bool          // no network is in between
@@ -23,7 +25,7 @@ type pool struct {
 
 	mu        sync.Mutex
 	calls     list.List // under way, in the order in which they began
-	answered  time.Time // when a call ended the last time before its ctx
+	asked     time.Time // when a slow call last made the pool ask
 	suspected bool      // a connection fell silent
 }
 
@@ -36,20 +38,12 @@ type call struct {
 
 const (
 	silence    = time.Second            // at least, without an answer
-	answerTime = 200 * time.Millisecond // that an idle connection has to answer
+	answerTime = 500 * time.Millisecond // that an idle connection has to answer: two round trips with some drivers
+	patience   = 10 * time.Second       // with calls that are slow, until the pool asks again
 )
 
 // old reports whether the call began so long ago that it can have met a silent connection.
 func (c *call) old() bool { return time.Since(c.began) >= silence }
-
-// tells reports, once, that the call seems to have met a silent connection, given when a call had
-// an answer the last time. To wait for the end of ctx would not do: callers who share it try again a
-// moment earlier, and may all take silent connections again.
-func (c *call) tells(answered time.Time) bool {
-	silent := !c.told && c.old() && (c.ctx.Err() != nil || answered.Before(c.began))
-	c.told = c.told || silent
-	return silent
-}
 
 func newPool(db *sql.DB, local bool) *pool {
 	return &pool{DB: db, local: local, sifting: make(chan struct{}, 1)}
@@ -95,24 +89,33 @@ func (p *pool) begin(ctx context.Context) (end func()) {
 		looks.Stop()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if ctx.Err() == nil {
-			p.answered = time.Now()
-		}
-		p.suspected = c.tells(p.answered) || p.suspected
+		p.suspected = ctx.Err() != nil && p.suspects(c) || p.suspected
 		p.calls.Remove(at)
 	}
 }
 
-// suspects reports, once, whether a connection fell silent. It looks at the calls under way itself,
-// since the next call may begin at the moment at which the ctx of one ends, and some drivers wait
-// on.
-func (p *pool) suspects() bool {
+// suspects reports, once, that the call seems to have met a silent connection.
+func (p *pool) suspects(c *call) bool {
+	if c.told || !c.old() || c.ctx.Err() == nil && time.Since(p.asked) < patience {
+		return false
+	}
+	c.told = true
+	if c.ctx.Err() == nil {
+		p.asked = time.Now()
+	}
+	return true
+}
+
+// suspicious reports, once, whether a connection fell silent. It looks at the calls under way
+// itself, since the next call may begin at the moment at which the ctx of one ends, and some drivers
+// wait on.
+func (p *pool) suspicious() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	suspected := p.suspected
 	p.suspected = false
 	for at := p.calls.Front(); at != nil && at.Value.(*call).old(); at = at.Next() {
-		suspected = at.Value.(*call).tells(p.answered) || suspected
+		suspected = p.suspects(at.Value.(*call)) || suspected
 	}
 	return suspected
 }
@@ -126,7 +129,7 @@ func (p *pool) sift(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if p.suspects() {
+	if p.suspicious() {
 		p.askIdle()
 	}
 	return nil

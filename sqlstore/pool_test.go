@@ -66,21 +66,23 @@ func TestAfterASilenceEachIdleConnectionHasToAnswerOnce(t *testing.T) {
 	}
 }
 
-func TestIdleConnectionsAreAskedOnceWhen(t *testing.T) {
+func TestIdleConnectionsAreAskedWhen(t *testing.T) {
 	for name, c := range map[string]struct {
-		others, ends, follows bool // others get answers meanwhile; ctx ends; another call follows
-		asked                 int32
+		again time.Duration // between the first call that has no answer and the second one
+		ends  bool          // the ctx of the second ends
+		times int32         // that they are asked
 	}{
-		"nobody has had an answer for a second":                          {asked: 1},
-		"nobody has had an answer for a second, and another call begins": {follows: true, asked: 1},
-		"the ctx of a call ends that has had none for a second":          {others: true, ends: true, follows: true, asked: 1},
-		"and not when a call takes its time and others are answered":     {others: true, follows: true},
+		"a call has had no answer for a second":          {times: 1},
+		"another has had none 10 seconds later":          {again: 10 * time.Second, times: 2},
+		"and no earlier, since most such calls are slow": {again: 9 * time.Second, times: 1},
+		"unless its ctx has ended":                       {again: 2 * time.Second, ends: true, times: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var server asked
 				db := sql.OpenDB(&server)
 				defer db.Close()
+				db.SetMaxIdleConns(3)
 				p := newPool(db, false)
 				take := func(ctx context.Context) (done func()) {
 					_, done, err := p.take(ctx)
@@ -89,27 +91,26 @@ func TestIdleConnectionsAreAskedOnceWhen(t *testing.T) {
 					}
 					return done
 				}
-				one, another := take(t.Context()), take(t.Context())
-				one()
-				another() // now both are idle
-				time.Sleep(time.Nanosecond)
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				defer take(ctx)()
-				time.Sleep(silence / 2)
-				if c.others {
+				idle, busy, another := take(t.Context()), take(t.Context()), take(t.Context())
+				idle()
+				busy()
+				another()
+				defer take(t.Context())()
+				if c.again > 0 {
+					time.Sleep(c.again)
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					defer take(ctx)()
+					if c.ends {
+						time.AfterFunc(silence, cancel)
+					}
+				}
+				for range 15 { // others get answers, always on the connection that was returned last
+					time.Sleep(silence / 10)
 					take(t.Context())()
 				}
-				time.Sleep(silence / 2)
-				if c.ends {
-					cancel()
-				}
-				if c.follows {
-					take(t.Context())()
-				}
-				synctest.Wait()
-				if asked := server.conns[0].pings.Load() + server.conns[1].pings.Load(); asked != c.asked {
-					t.Errorf("the idle connection was asked %d times, want %d", asked, c.asked)
+				if times := server.conns[0].pings.Load(); times != c.times {
+					t.Errorf("an idle connection was asked %d times, want %d", times, c.times)
 				}
 			})
 		})

@@ -110,6 +110,7 @@ type batch[In, Out any] struct {
 	weight  int
 	callers map[*call[In, Out]]bool // who have not left
 	cancel  context.CancelFunc
+	late    *time.Timer // has others wait no longer for the batch
 }
 
 type call[In, Out any] struct {
@@ -170,22 +171,31 @@ func (g *Group[In, Out]) join(c *call[In, Out], user string, items []Item[In]) {
 		l.entries = append(l.entries, entry[In, Out]{item, w, c, i})
 		g.pending += w
 	}
-	if g.leaders == len(g.flying) {
-		g.staff()
-	}
+	g.staff()
 }
 
-// staff adds a leader, if there is none, or too few for a crowd or beside a slow batch.
+// staff adds a leader for what waits, if there is none, or too few for a crowd or beside a slow
+// batch, and none is about to take a batch.
 func (g *Group[In, Out]) staff() {
+	if len(g.order) == 0 || g.leaders > len(g.flying) {
+		return
+	}
 	if g.leaders == 0 || g.leaders < cap(g.Slots) && (g.pending > Crowd || g.slowed()) {
 		g.leaders++
 		go g.lead()
 	}
 }
 
+// relieve adds a leader beside a batch that has become slow, if something waits.
+func (g *Group[In, Out]) relieve() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.staff()
+}
+
 // slowed reports whether a batch has been in flight for long.
 func (g *Group[In, Out]) slowed() bool {
-	return len(g.flying) > 0 && time.Since(g.flying[0].began) > slow
+	return len(g.flying) > 0 && time.Since(g.flying[0].began) >= slow
 }
 
 // lead writes batches as long as there is one to take. It runs on a goroutine of its own, so that
@@ -232,9 +242,9 @@ func (g *Group[In, Out]) take() (*batch[In, Out], context.Context) {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), latest) // #nosec G118 -- run cancels it
 	b.cancel = cancel
-	if g.flying = append(g.flying, b); g.leaders == len(g.flying) && len(g.order) > 0 {
-		g.staff()
-	}
+	b.late = time.AfterFunc(slow, g.relieve)
+	g.flying = append(g.flying, b)
+	g.staff()
 	return b, ctx
 }
 
@@ -357,6 +367,7 @@ func (g *Group[In, Out]) leave(c *call[In, Out], user string, why error) []Resul
 // run has a batch done, and gives every item its result.
 func (g *Group[In, Out]) run(ctx context.Context, b *batch[In, Out]) {
 	defer b.cancel()
+	defer b.late.Stop()
 	items := make([]In, len(b.entries))
 	for i, e := range b.entries {
 		items[i] = e.In

@@ -55,7 +55,7 @@ func (d *desk) write(ctx context.Context, items []int) []Result[int] {
 	d.most = max(d.most, d.busy)
 	d.sizes = append(d.sizes, len(items))
 	d.mu.Unlock()
-	time.Sleep(time.Second + time.Duration(items[0])*time.Millisecond)
+	time.Sleep(slow/2 + time.Duration(items[0])*time.Millisecond)
 	d.mu.Lock()
 	d.busy--
 	d.mu.Unlock()
@@ -340,6 +340,29 @@ func TestGroup(t *testing.T) {
 			if g.leaders+len(g.flying) != 0 {
 				t.Error("a leader is still there")
 			}
+		})
+	})
+
+	t.Run("a call that came before a batch was slow waits for it no longer than those who come later", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			g := New(1000, time.Hour, nil, func(ctx context.Context, items []int) []Result[int] {
+				if items[0] == 0 {
+					<-ctx.Done()
+				}
+				return double(ctx, items)
+			})
+			g.Slots = make(Slots, 2)
+			hung, leave := context.WithTimeout(t.Context(), time.Minute)
+			defer leave()
+			var wg sync.WaitGroup
+			wg.Go(func() { do(hung, g, "0", 0) })
+			time.Sleep(slow / 2)
+			began := time.Now()
+			if outs, err := do(t.Context(), g, "1", 1); err != nil || outs[0] != 2 || time.Since(began) != slow/2 {
+				t.Errorf("after %v: %v, %v", time.Since(began), outs, err)
+			}
+			leave()
+			wg.Wait()
 		})
 	})
 
@@ -674,7 +697,7 @@ func TestGroup(t *testing.T) {
 			for range 2 * Crowd {
 				wg.Go(func() { do(ctx, g, "hot", 1) })
 			}
-			time.Sleep(time.Second / 2)
+			time.Sleep(slow / 4)
 			wg.Go(func() { do(t.Context(), g, "cold", 1) })
 			wg.Wait()
 			if w.most != 1 {

@@ -1,6 +1,10 @@
 package contention
 
 import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,4 +54,31 @@ func TestAnErasureThatIsNotCommittedKeepsNoEventOfOthersFromBeingSettled(t *test
 			})
 		}
 	}
+}
+
+// blind is a transaction in which nobody can look for events.
+type blind struct{ *sql.Tx }
+
+var errBlind = errors.New("no look at events")
+
+func (b blind) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	if strings.Contains(text, "payload LIKE") {
+		return nil, errBlind
+	}
+	return b.Tx.QueryContext(ctx, text, args...)
+}
+
+func TestNothingFollowsAnErasureThatFailedInATransaction(t *testing.T) {
+	stores.Each(t, func(t *testing.T, e engines.Engine) {
+		db, store := stores.Migrated(t, e)
+		sendTo(t.Context(), t, store, frozen("m", "c", "ann", "them", "bob"))
+		tx := stores.Begin(t, db)
+		within := store.InTx(blind{tx})
+		if _, err := within.(delivery.Keeper).Erase(t.Context(), "bob", 10); !errors.Is(err, errBlind) {
+			t.Fatalf("the erasure: %v", err)
+		}
+		if _, _, err := within.Create(t.Context(), frozen("m2", "c", "ann", "them", "bob"), delivery.Lease{}); err == nil {
+			t.Error("a send after it is stored")
+		}
+	})
 }
