@@ -89,7 +89,7 @@ func (p *pool) begin(ctx context.Context) (end func()) {
 		looks.Stop()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.suspected = ctx.Err() != nil && p.suspects(c) || p.suspected
+		p.suspected = p.suspects(c) || p.suspected
 		p.calls.Remove(at)
 	}
 }

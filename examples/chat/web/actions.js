@@ -7,6 +7,9 @@ const box = document.getElementById('actions');
 /** The newest message that the user may mark. */
 const newest = (room) => room.sorted().findLast(({ own }) => own);
 
+/** The newest message that is stored, whoever sent it. */
+const last = (room) => room.sorted().findLast(({ seq }) => seq < Infinity);
+
 /** Whether there is anything that can be done. */
 export const possible = (room) => newest(room) !== undefined;
 
@@ -43,4 +46,4 @@ export async function visit(api, room) {
   room.recount();
 }
 
-const dismiss = (api, room) => api.dismiss(room.id, newest(room).id);
+const dismiss = (api, room) => api.dismiss(room.id, last(room).id);

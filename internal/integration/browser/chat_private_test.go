@@ -87,6 +87,20 @@ func TestMarkUnreadAndDismiss(t *testing.T) {
 	bob.reload()
 	bob.wait(`document.querySelectorAll('.log[data-synced]').length === 2`)
 	bob.waitFlag(everyone, false)
+
+	// Another client of his has a flag on a message of his own.
+	bob.choose(everyone)
+	bob.write("of his own")
+	alice.wait(`watch.message('of his own')`)
+	if !eval[bool](bob, `fetch('/api/unread', {
+		method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({message: watch.message('of his own').dataset.messageId}),
+	}).then((answer) => answer.ok)`) {
+		t.Error("he may not mark it as unread")
+	}
+	flag(true)
+	bob.choose(direct)
+	bob.choose(everyone)
+	flag(false)
 }
 
 // A dismissal tells nobody that anything was read.
