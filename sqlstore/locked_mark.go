@@ -92,11 +92,14 @@ func (l *locked) refuseBlocked(ctx context.Context, q delivery.DBTX, receipts []
 	if len(blocked) == 0 {
 		return nil
 	}
-	if err := l.findReceipts(ctx, q, blocked); err != nil {
+	if err := l.readFrom(ctx, q, l.standing, blocked); err != nil {
 		return err
 	}
 	for _, r := range blocked {
-		if !r.markable(marks[r.mark].AdmittedTo(r.header.Conversation)) {
+		switch {
+		case r.gone(): // since it was found
+			marked[r.mark] = delivery.Marked{}
+		case !r.markable(marks[r.mark].AdmittedTo(r.header.Conversation)):
 			marked[r.mark].Blocked, marked[r.mark].Receipt = false, r.receipt
 		}
 	}

@@ -59,6 +59,31 @@ func TestWhatIsDeletedWhileACallLooksIsNotThere(t *testing.T) {
 	}
 }
 
+// A mark whose conversation was locked by a deletion is not refused as one by a stranger, though the
+// deletion has committed meanwhile and has taken the roster with it.
+func TestABlockedMarkOfWhatIsDeletedMeanwhileIsOfNoMessage(t *testing.T) {
+	db, cut := cutter.Open(t, mysqlEngine)
+	store, other := stores.Open(t, mysqlEngine, db), cut.Database.Open(t)
+	beside := stores.Open(t, mysqlEngine, other)
+	sendTo(t.Context(), t, store, frozen("m", "c", "ann", "them", "bob"))
+	tx := stores.Begin(t, other)
+	if _, err := tx.Exec("SELECT conv FROM delivery_conversations FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	cut.Meanwhile("SKIP LOCKED", func() { // which finds the conversation locked
+		cut.Meanwhile("", func() {
+			tx.Rollback()
+			if deleted, _, err := beside.Delete(t.Context(), deletionsOf("m"), delivery.Lease{}); err != nil || !deleted[0].Changed {
+				t.Errorf("%+v, %v", deleted, err)
+			}
+		})
+	})
+	marked, _, err := store.Advance(t.Context(), []delivery.Mark{stores.MarkBy("bob", "m")}, delivery.Lease{})
+	if err != nil || marked[0] != (delivery.Marked{}) || cut.Pending() {
+		t.Errorf("%+v, %v", marked, err)
+	}
+}
+
 // eachLocked runs test on the engines where calls lock conversations before they write.
 func eachLocked(t *testing.T, test func(t *testing.T, e engines.Engine)) {
 	for _, e := range []engines.Engine{mysqlEngine, engines.First(engines.SQLite)} {

@@ -18,9 +18,12 @@ func TestTimesNoticeAPrivateMarkThatTakesTheLockOfTheConversation(t *testing.T) 
 		t.Run(string(kind), func(t *testing.T) {
 			db, store := stores.Migrated(t, engines.First(kind))
 			db.SetMaxIdleConns(16)
-			if told := tellApart(t, locking{store, db}, hidingAll, "mark", "delete"); len(told) == 0 {
-				t.Error("not noticed")
+			for range 5 { // others on the machine may take more time than the lock
+				if len(tellApart(t, locking{store, db}, hidingAll, "mark", "delete")) > 0 {
+					return
+				}
 			}
+			t.Error("not noticed")
 		})
 	}
 }
