@@ -25,7 +25,8 @@ import (
 //
 // Alice times her own calls of seven kinds while bob and bert mark the message that carol has just
 // sent: the same message that alice's call is about, where it is about one. They flag it as unread
-// and mark it again while alice's call takes, so that their writes overlap with it. There are two
+// and mark it again while alice's call takes, so that their writes overlap with it. The call begins
+// a little later than they do, so that it meets each part of what they write. There are two
 // conversations of the same members and messages. In the first, bob and bert hide their marks. In
 // the second they do what that is to look like, and put the load of their hidden marks on a third
 // conversation, where alice does nothing. Alice's calls come in pairs, one in each of the first two
@@ -46,9 +47,10 @@ import (
 const (
 	alpha        = 0.001
 	measurements = 3
-	pairs        = 30 // in a measurement, for each kind of call
-	repeats      = 8  // of a call that only reads
-	overlap      = 20 // marks by bob and by bert, at most, beside one call
+	pairs        = 30                   // in a measurement, for each kind of call
+	repeats      = 8                    // of a call that only reads
+	overlap      = 20                   // marks by bob and by bert, at most, beside one call
+	lead         = 3 * time.Millisecond // of theirs before the call, at most
 )
 
 // timed are the databases on which times are to tell nothing: all but SQLite.
@@ -180,6 +182,7 @@ func probe(t *testing.T, tracker *delivery.Tracker, h hiding, conversation, else
 		})
 	}
 	close(ready)
+	time.Sleep(rand.N(lead))
 	least := time.Duration(math.MaxInt64)
 	for range cmp.Or(map[bool]int{true: repeats}[reads], 1) {
 		began := time.Now()
