@@ -118,10 +118,12 @@ func (o *outgoing) address(a Audience) error {
 	return err
 }
 
+var errNoRoster = &InvalidError{Field: "roster", Reason: "is not known in the conversation, and has no Members"}
+
 // members asks the app.
 func (r Roster) members(ctx context.Context) (set, error) {
 	if r.Members == nil {
-		return set{}, &InvalidError{Field: "roster", Reason: "is not known in the conversation, and has no Members"}
+		return set{}, errNoRoster
 	}
 	members, err := r.Members(ctx)
 	if err != nil {

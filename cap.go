@@ -19,13 +19,14 @@ const (
 	// Capped means that the recipient has the message and hides reads: others never see more than
 	// that the message was delivered.
 	Capped Reason = "capped"
-	// Expired means that [Tracker.Compact] has removed a time of the receipt.
+	// Expired means that a time of the receipt is not known any more: [Tracker.Compact] has removed
+	// it, or [Tracker.Import] did not have it.
 	Expired Reason = "expired"
 )
 
 // ReasonFor returns the [Reason] of a receipt whose recipient has that cap. It is [Untracked] or
-// [Capped] if the cap keeps others from ever seeing more, [Expired] if [Tracker.Compact] has
-// removed a time, and "" otherwise. Every [Store] sets [Receipt.Reason] with it.
+// [Capped] if the cap keeps others from ever seeing more, [Expired] if a time is not known any more,
+// and "" otherwise. Every [Store] sets [Receipt.Reason] with it.
 func ReasonFor(r Receipt, cap Status) Reason {
 	switch {
 	case cap == Sent:

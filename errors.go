@@ -20,7 +20,8 @@ var (
 	// ErrNotFound says that there is no such message, or no such dead letter.
 	ErrNotFound = errors.New("delivery: not found")
 
-	// ErrConflict says that a message with this id exists with other content.
+	// ErrConflict says that a message with this id exists with other content. [Tracker.Import] also
+	// returns it for a conversation in which messages were sent.
 	ErrConflict = errors.New("delivery: a message with this id exists with other content")
 
 	// ErrGone says that a message with this id was deleted. The id stays taken.

@@ -126,7 +126,7 @@ type Receipt struct {
 	Message     string    `json:"message"`
 	Recipient   string    `json:"recipient"` // "" if the user was erased
 	Status      Status    `json:"status"`
-	Version     int64     `json:"version"` // the conversation's version at the receipt's last change; the message's Seq after [Tracker.Compact]
+	Version     int64     `json:"version"` // the conversation's version at the receipt's last change; the message's Seq after [Tracker.Compact] or [Tracker.Import]
 	DeliveredAt time.Time `json:"delivered_at,omitzero"`
 	ReadAt      time.Time `json:"read_at,omitzero"`
 
@@ -134,8 +134,8 @@ type Receipt struct {
 	// as the Status is [Sent]. Otherwise it is empty. It is always empty for untracked recipients.
 	Failure string `json:"failure,omitempty"`
 
-	// Reason is set if the message's audience never lets others see more than Status, or if
-	// [Tracker.Compact] has removed a time. Only [Tracker.Receipts] sets it.
+	// Reason is set if the message's audience never lets others see more than Status, or if a time is
+	// not known any more. Only [Tracker.Receipts] sets it.
 	Reason Reason `json:"reason,omitempty"`
 }
 

@@ -22,8 +22,9 @@
 //
 // Pass [StoreOptions] if the store's data remains when the store is closed, or if several processes
 // can open it at the same time. [TestKeeper] tests what a [delivery.Keeper] adds,
-// [TestFailureStore] what a [delivery.FailureStore] adds, and [TestOverdueStore] what a
-// [delivery.OverdueStore] adds. [TestTxStore] does the same for a [delivery.TxStore], at the
+// [TestFailureStore] what a [delivery.FailureStore] adds, [TestOverdueStore] what a
+// [delivery.OverdueStore] adds, and [TestImportStore] what a [delivery.ImportStore] adds.
+// [TestTxStore] does the same for a [delivery.TxStore], at the
 // isolation levels that [TxOptions] names. Run them with -race.
 //
 // A subtest that fails quotes its rule. The rules are in the files rule_*.go, word for word, and

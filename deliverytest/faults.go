@@ -45,8 +45,9 @@ func LosingStore(store delivery.Store, fault Fault) delivery.Store {
 }
 
 // faultyStore is a [delivery.ParallelStore], a [delivery.SweepStore], a [delivery.Keeper], a
-// [delivery.FailureStore], a [delivery.OverdueStore] and a [delivery.HourStore] over any store:
-// over one that is none of them, it does what the Tracker does with such a store.
+// [delivery.FailureStore], a [delivery.OverdueStore], a [delivery.HourStore] and a
+// [delivery.ImportStore] over any store: over one that is none of them, it does what the Tracker
+// does with such a store.
 type faultyStore struct {
 	store         delivery.Store
 	before, after Fault
@@ -62,6 +63,7 @@ var (
 	_ delivery.FailureStore  = (*faultyStore)(nil)
 	_ delivery.OverdueStore  = (*faultyStore)(nil)
 	_ delivery.HourStore     = (*faultyStore)(nil)
+	_ delivery.ImportStore   = (*faultyStore)(nil)
 	_ delivery.TxStore       = faultyTxStore{}
 )
 
@@ -144,6 +146,10 @@ func (s *faultyStore) CountHour(ctx context.Context) (bool, error) {
 
 func (s *faultyStore) Hours(ctx context.Context, from time.Time, limit int) ([]delivery.Hour, error) {
 	return keep(s, "Hours", func(h delivery.HourStore) ([]delivery.Hour, error) { return h.Hours(ctx, from, limit) })
+}
+
+func (s *faultyStore) Import(ctx context.Context, messages []delivery.NewImport) ([]delivery.ImportOutcome, error) {
+	return keep(s, "Import", func(i delivery.ImportStore) ([]delivery.ImportOutcome, error) { return i.Import(ctx, messages) })
 }
 
 // keep is call1 for what not every store can do.

@@ -37,6 +37,8 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 	overdue, err := store.(delivery.OverdueStore).Overdue(ctx, unread, 1, lease(long))
 	errs["Overdue"] = err
 	_, errs["SettleOverdue"] = store.(delivery.OverdueStore).SettleOverdue(ctx, nil)
+	imported, err := store.(delivery.ImportStore).Import(ctx, []delivery.NewImport{past(open("d", "n", "alice"))})
+	errs["Import"] = err
 	_, errs["CountHour"] = store.(delivery.HourStore).CountHour(ctx)
 	_, errs["Hours"] = store.(delivery.HourStore).Hours(ctx, noon, 1)
 	_, errs["Claim"] = store.Claim(ctx, 1, lease(long))
@@ -47,6 +49,7 @@ func call(t *testing.T, store delivery.Store) map[string]error {
 		t.Error("Fail returned an error and a result too")
 	}
 	for method, results := range map[string]int{
+		"Import": len(imported),
 		"Fail":   len(told),
 		"Create": len(created) + len(claimed), "Advance": len(marked) + len(advanced), "AdvanceUpTo": len(upTo) + len(upped),
 		"Load": len(loaded), "List": len(page.Messages), "Unread": len(badges), "Receipts": len(receipts.Receipts), "ReceiptsOf": len(some), "Delete": len(deleted) + len(gone), "Overdue": len(overdue.Due),

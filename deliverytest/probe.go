@@ -24,6 +24,7 @@ type probe struct {
 	conversations map[string]bool          // that messages were created in
 	seen          map[int64]delivery.Event // by id
 	deleted       []delivery.Message       // as they were
+	imported      map[string]ledger        // by conversation: what was there after the last import
 	compacted     bool                     // the audit compares no times of receipts, and no versions
 }
 

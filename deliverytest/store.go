@@ -97,6 +97,26 @@ func TestHourStore(t *testing.T, open func(t *testing.T) delivery.HourStore) {
 	}
 }
 
+// TestImportStore tests what a [delivery.ImportStore] promises beyond a [delivery.Store], as
+// TestKeeper does for a keeper. If what open returns is a [delivery.Keeper], a
+// [delivery.OverdueStore] or a [delivery.HourStore] too, the rules about what these do with
+// imported messages are tested as well.
+func TestImportStore(t *testing.T, open func(t *testing.T) delivery.ImportStore) {
+	cases, store := importCases, open(t)
+	if _, keeps := store.(delivery.Keeper); keeps {
+		cases = slices.Concat(cases, importKeeperCases)
+	}
+	if _, finds := store.(delivery.OverdueStore); finds {
+		cases = slices.Concat(cases, importOverdueCases)
+	}
+	if _, counts := store.(delivery.HourStore); counts {
+		cases = slices.Concat(cases, importHourCases)
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) { c.run(t, open(t), nil) })
+	}
+}
+
 var allOverdueCases = slices.Concat(overdueCases, capOverdueCases)
 
 var allKeeperCases = slices.Concat(keeperCases, pruneCases, compactCases, eraseCases, verifyCases, capKeeperCases)

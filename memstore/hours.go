@@ -25,7 +25,7 @@ func (s *Store) Hours(ctx context.Context, from time.Time, limit int) ([]deliver
 	byStart := map[time.Time]delivery.Hour{}
 	for _, m := range s.messages {
 		start := m.stored.UTC().Truncate(time.Hour)
-		if start.Before(from) {
+		if m.imported() || start.Before(from) {
 			continue
 		}
 		h := byStart[start]

@@ -15,7 +15,7 @@ type message struct {
 	delivery.Tally
 	body     string
 	sent     time.Time // as the header has it, until the message is deleted
-	stored   time.Time // by the store's clock
+	stored   time.Time // by the store's clock; zero if it was imported
 	deleted  bool
 	key      string // of its roster
 	roster   roster

@@ -50,13 +50,19 @@ func (c *conversation) knows(user string) bool {
 	})
 }
 
-// keep keeps what became of a mark that changed something.
-func (c *conversation) keep(mark delivery.OwnMark, out delivery.MarkedOwn, keep bool) {
-	o := c.own[mark.User]
+// mayOwn returns what the user alone knows, for more to be added.
+func (c *conversation) mayOwn(user string) *own {
+	o := c.own[user]
 	if o == nil {
 		o = &own{private: map[int64]delivery.Status{}}
-		c.own[mark.User] = o
+		c.own[user] = o
 	}
+	return o
+}
+
+// keep keeps what became of a mark that changed something.
+func (c *conversation) keep(mark delivery.OwnMark, out delivery.MarkedOwn, keep bool) {
+	o := c.mayOwn(mark.User)
 	rev := o.place.Rev
 	o.place = out.Place
 	o.place.Rev = rev

@@ -3,10 +3,10 @@
 //	store := memstore.New()
 //	tracker, err := delivery.New(store, notifier, &delivery.Options{Authorize: mayDo})
 //
-// It implements [delivery.Keeper], [delivery.FailureStore] and [delivery.OverdueStore] completely.
-// Nothing survives the process. It is made for tests, examples and trying things out. Its clock is
-// [time.Now], so leases run on fake time in a bubble of testing/synctest. It has no Tx methods;
-// sqlstore has them.
+// It implements [delivery.Keeper], [delivery.FailureStore], [delivery.OverdueStore] and
+// [delivery.ImportStore] completely. Nothing survives the process. It is made for tests, examples
+// and trying things out. Its clock is [time.Now], so leases run on fake time in a bubble of
+// testing/synctest. It has no Tx methods; sqlstore has them.
 //
 // Memory grows with the messages and receipts until they are deleted or pruned. One lock guards
 // everything. If you write a store, read memstore beside the contract: it is the shortest complete
@@ -79,12 +79,7 @@ func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, leas
 			results[i] = delivery.Created{Message: there.public(), Roster: there.key, Existed: true}
 			continue
 		}
-		c := s.conversations[draft.Conversation]
-		if c == nil {
-			c = &conversation{rosters: map[string]roster{}, places: map[string]place{}, own: map[string]*own{}}
-			s.conversations[draft.Conversation] = c
-		}
-		m, event := c.create(draft)
+		m, event := s.conversation(draft.Conversation).create(draft)
 		if m == nil {
 			results[i].NoRoster = true
 			continue
@@ -94,6 +89,16 @@ func (s *Store) Create(ctx context.Context, messages []delivery.NewMessage, leas
 		events = append(events, event)
 	}
 	return results, s.outbox.add(events, lease), nil
+}
+
+// conversation returns the one with that id, and makes it if it is not there.
+func (s *Store) conversation(id string) *conversation {
+	c := s.conversations[id]
+	if c == nil {
+		c = &conversation{rosters: map[string]roster{}, places: map[string]place{}, own: map[string]*own{}}
+		s.conversations[id] = c
+	}
+	return c
 }
 
 // Advance applies marks, as [delivery.Store] says. It never answers Blocked.

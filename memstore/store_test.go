@@ -101,6 +101,17 @@ func TestStoreKeepsFailures(t *testing.T) {
 	})
 }
 
+func TestStoreTakesAHistory(t *testing.T) {
+	t.Run("all it can do", func(t *testing.T) {
+		deliverytest.TestImportStore(t, func(*testing.T) delivery.ImportStore { return memstore.New() })
+	})
+	t.Run("imports alone", func(t *testing.T) {
+		deliverytest.TestImportStore(t, func(*testing.T) delivery.ImportStore {
+			return struct{ delivery.ImportStore }{memstore.New()}
+		})
+	})
+}
+
 func TestStoreFindsWhoIsOverdue(t *testing.T) {
 	t.Run("a keeper", func(t *testing.T) {
 		deliverytest.TestOverdueStore(t, func(*testing.T) delivery.OverdueStore { return memstore.New() })

@@ -10,8 +10,8 @@ import (
 )
 
 // Store is a [delivery.TxStore], a [delivery.Keeper], a [delivery.FailureStore], a
-// [delivery.OverdueStore] and a [delivery.HourStore] in an SQL database. Make it with [New]. It is
-// safe for concurrent use.
+// [delivery.OverdueStore], a [delivery.HourStore] and a [delivery.ImportStore] in an SQL database.
+// Make it with [New]. It is safe for concurrent use.
 type Store struct {
 	session *session
 }
@@ -22,6 +22,7 @@ var (
 	_ delivery.FailureStore  = (*Store)(nil)
 	_ delivery.OverdueStore  = (*Store)(nil)
 	_ delivery.HourStore     = (*Store)(nil)
+	_ delivery.ImportStore   = (*Store)(nil)
 	_ delivery.ParallelStore = (*Store)(nil)
 	_ delivery.SweepStore    = (*Store)(nil)
 )
@@ -53,8 +54,8 @@ func newSession(db *sql.DB, impl *dialect) *session {
 // InTx returns a [delivery.Keeper] that works inside the caller's transaction, as
 // [delivery.TxStore] says. Tx is a transaction of [database/sql] or of a library around it, or a
 // [*sql.Conn] on which the caller has begun one. After an error the caller must roll back, to a
-// savepoint or as a whole. The methods Prune, Compact, Fail and CountHour of the returned store
-// return [errors.ErrUnsupported].
+// savepoint or as a whole. The methods Prune, Compact, Fail, Import and CountHour of the returned
+// store return [errors.ErrUnsupported].
 func (s *Store) InTx(tx delivery.DBTX) delivery.Store {
 	inner := *s.session
 	inner.tx, inner.writes = tx, inner.dialect.writes() // whose claims may be rolled back

@@ -41,7 +41,7 @@ ORDER BY m.seq`
 
 // countReceipts counts the receipts that show at least this status, with a row or without. Only
 // Compact removes rows, and only those of messages that were sent at or before the version up to
-// which it came.
+// which it came. Import moves that version where it makes no rows.
 func (d *dialect) countReceipts(status string) string {
 	return `(
 	SELECT COUNT(*) FROM delivery_receipts r /*! FORCE INDEX (PRIMARY) */

@@ -21,6 +21,9 @@ func TestSQLStoreKeepsTheContract(t *testing.T) {
 		t.Run("failures", func(t *testing.T) {
 			deliverytest.TestFailureStore(t, func(t *testing.T) delivery.FailureStore { return open(t) })
 		})
+		t.Run("import", func(t *testing.T) {
+			deliverytest.TestImportStore(t, func(t *testing.T) delivery.ImportStore { return open(t) })
+		})
 		t.Run("overdue", func(t *testing.T) {
 			deliverytest.TestOverdueStore(t, func(t *testing.T) delivery.OverdueStore { return open(t) })
 		})

@@ -73,6 +73,7 @@ func runMachine(ctx context.Context, t *rapid.T, s subject) {
 		"mark up":   func(t *rapid.T) { m.on(t).markUpTo(m.process()) },
 		"delete":    func(t *rapid.T) { m.on(t).delete(m.process()) },
 		"compact":   func(t *rapid.T) { m.on(t).compact(m.process()) },
+		"import":    func(t *rapid.T) { m.on(t).imports() },
 		"fail":      func(t *rapid.T) { m.on(t).fail() },
 		"transact":  func(t *rapid.T) { m.on(t).transact() },
 		"join":      func(t *rapid.T) { m.on(t).join(true) },

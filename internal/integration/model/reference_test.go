@@ -16,6 +16,7 @@ type reference struct {
 	compacts map[string]int64                // the versions up to which messages were compacted, by conversation
 	messages map[string]delivery.Message     // by id
 	deleted  map[string]delivery.Message     // tombstones, by id
+	imported map[string]bool                 // by id: messages and tombstones that were not sent
 	receipts map[receiptKey]delivery.Receipt // those that exist
 	own      map[receiptKey]delivery.Status  // what users alone know, where caps hid it
 	caps     map[receiptKey]delivery.Status  // of the senders and recipients of frozen messages
@@ -46,6 +47,7 @@ func newReference() *reference {
 		compacts: map[string]int64{},
 		messages: map[string]delivery.Message{},
 		deleted:  map[string]delivery.Message{},
+		imported: map[string]bool{},
 		receipts: map[receiptKey]delivery.Receipt{},
 		own:      map[receiptKey]delivery.Status{},
 		caps:     map[receiptKey]delivery.Status{},
@@ -59,7 +61,7 @@ func newReference() *reference {
 // clone is the reference as a transaction sees it that may be rolled back. It shares the members.
 func (r *reference) clone() *reference {
 	return &reference{
-		maps.Clone(r.versions), maps.Clone(r.compacts), maps.Clone(r.messages), maps.Clone(r.deleted), maps.Clone(r.receipts), maps.Clone(r.own), maps.Clone(r.caps), r.members,
+		maps.Clone(r.versions), maps.Clone(r.compacts), maps.Clone(r.messages), maps.Clone(r.deleted), maps.Clone(r.imported), maps.Clone(r.receipts), maps.Clone(r.own), maps.Clone(r.caps), r.members,
 		maps.Clone(r.pending), maps.Clone(r.replayed), maps.Clone(r.dead),
 	}
 }

@@ -17,6 +17,7 @@ import (
 type keeper interface {
 	delivery.Keeper
 	delivery.FailureStore
+	delivery.ImportStore
 }
 
 // subject is a store under test.

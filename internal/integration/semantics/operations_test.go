@@ -199,6 +199,22 @@ var operations = []operation{
 		},
 	},
 	{
+		name: "Import", messages: []string{"m3"}, but: []string{"recipient's second device"},
+		says: "The app has deleted the conversation, so that nothing is left that was sent, and then imports m3 of alice's, which the user has read at a time that is " +
+			"not known. Where messages were sent, the answer would be `ErrConflict`.",
+		before: func(w *world, _ delivery.Actor) error { return w.tracker.DeleteConversation(w.ctx, w.of("c")) },
+		call: func(w *world, is delivery.Actor) (string, error) {
+			results, err := w.tracker.Import(w.ctx, delivery.Import{
+				Draft: w.draft(delivery.Actor{User: w.of("alice")}, "m3", w.to), SentAt: time.Now(),
+				Receipts: []delivery.ImportReceipt{{Recipient: is.User, Status: delivery.Read}},
+			})
+			if err != nil {
+				return "", err
+			}
+			return "stored", results[0].Err
+		},
+	},
+	{
 		name: "Erase", messages: one, but: []string{"recipient's second device"},
 		says: "The user has marked m1 as delivered, if that is allowed, and then the app erases the user. All statuses and counts stay, without the name. " +
 			"The user has no part in the conversation any more.",

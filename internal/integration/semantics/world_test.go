@@ -21,6 +21,7 @@ type world struct {
 	tracker *delivery.Tracker
 	prefix  string          // of all names, so that rows can share a database
 	members map[string]bool // whom the app's rule lets in
+	to      actor           // whose row it is
 	refuses bool            // the Notifier, everything for good
 	heard   []delivery.Event
 }
@@ -29,6 +30,7 @@ type world struct {
 type keeper interface {
 	delivery.Keeper
 	delivery.FailureStore
+	delivery.ImportStore
 }
 
 func newWorld(t *testing.T, store keeper, prefix string) *world {
@@ -73,6 +75,10 @@ func (w *world) notify(_ context.Context, events []delivery.Event) error {
 // send has a message sent, which is open or for bob, carol and erin, to the audience of an actor's
 // row.
 func (w *world) send(sender delivery.Actor, id string, to actor) (delivery.Message, error) {
+	return w.tracker.Send(w.ctx, w.draft(sender, id, to))
+}
+
+func (w *world) draft(sender delivery.Actor, id string, to actor) delivery.Draft {
 	d := delivery.Draft{ID: w.of(id), Conversation: w.of("c"), Sender: sender.User, Socket: sender.Socket, Body: "hi"}
 	if d.Open = to.open; !to.open {
 		for _, user := range []string{"alice", "bob", "carol", "erin"} {
@@ -82,12 +88,13 @@ func (w *world) send(sender delivery.Actor, id string, to actor) (delivery.Messa
 	if to.cap != nil {
 		to.cap(&d.Audience, w.of(to.user))
 	}
-	return w.tracker.Send(w.ctx, d)
+	return d
 }
 
 // row makes one call, and returns what it did.
 func (w *world) row(a actor, o operation) []string {
 	w.Helper()
+	w.to = a
 	if o.first != nil {
 		w.must(o.first(w))
 	}

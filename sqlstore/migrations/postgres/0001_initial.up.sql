@@ -60,7 +60,8 @@ CREATE TABLE delivery_members (
 -- The row of a message changes only when the message is deleted. seq is the version at which it was sent. Its recipients
 -- are the roster without the sender. An open message has no roster. A deleted message has no sender, and only its id, seq
 -- and version count. total is the number of recipients who are tracked, and readers of those who do not hide reads either.
--- sent_at is by the clock of the app, and stored_at by the clock of the database, in microseconds since 1970.
+-- sent_at is by the clock of the app, and stored_at by the clock of the database, in microseconds since 1970, and 0 if the
+-- message was imported.
 CREATE TABLE delivery_messages (
 	conv       BIGINT NOT NULL,
 	seq        BIGINT NOT NULL,
@@ -100,8 +101,8 @@ CREATE TABLE delivery_states (
 CREATE UNIQUE INDEX delivery_states_version ON delivery_states (conv, version);
 
 -- The status of a message for each reader who has marked it. A recipient without a row is at sent, or at the status that
--- the reader's delivered_seq and read_seq say. A time is NULL if its status was not reached, or if the message was
--- compacted.
+-- the reader's delivered_seq and read_seq say. A time is NULL if its status was not reached, if the message was
+-- compacted, or if the time was not known to an import.
 CREATE TABLE delivery_receipts (
 	conv         BIGINT NOT NULL,
 	seq          BIGINT NOT NULL,

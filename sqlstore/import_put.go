@@ -1,0 +1,224 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+)
+
+// prepare finds the readers and the rosters that messages need, and makes those that are new.
+func (im *importing) prepare(messages []delivery.NewImport, fresh []int) error {
+	var needed, named []string                   // users who become readers, and others who may be readers
+	brought := map[string]*delivery.NewMessage{} // for each roster, a message with its members if there is one
+	for _, i := range fresh {
+		m := &messages[i]
+		needed = append(needed, m.Sender)
+		for _, r := range m.Receipts {
+			named = append(named, r.Recipient)
+		}
+		if m.Open {
+			needed = append(needed, named[len(named)-len(m.Receipts):]...)
+		} else if with := brought[m.Roster]; with == nil || with.Members == nil {
+			brought[m.Roster] = &m.NewMessage
+		}
+	}
+	rosters := sortedKeys(brought, cmp.Compare[string])
+	for _, name := range rosters {
+		if err := im.findRoster(name); err != nil {
+			return err
+		}
+		if im.rosters[name] == nil {
+			needed = append(needed, brought[name].Members...)
+		}
+	}
+	if err := im.makeReaders(needed); err != nil {
+		return err
+	}
+	if err := im.findReaders(named); err != nil {
+		return err
+	}
+	for _, name := range rosters {
+		if m := brought[name]; im.rosters[name] == nil && m.Members != nil {
+			if err := im.makeRoster(m); err != nil {
+				return err
+			}
+		}
+	}
+	return im.findCaps()
+}
+
+// makeReaders makes readers of the users who are none.
+func (im *importing) makeReaders(names []string) error {
+	if err := im.findReaders(names); err != nil {
+		return err
+	}
+	var rows []row
+	for _, name := range distinct(names) {
+		if im.readers[name] == nil {
+			rows = append(rows, row{im.conv, name, 0, 0})
+		}
+	}
+	if err := im.insert(im.ctx, im.q, "delivery_readers", "conv, name, delivered_seq, read_seq", rows); err != nil {
+		return err
+	}
+	return im.findReaders(names)
+}
+
+// findReaders fills in those of the users who are readers, and are not known yet.
+func (im *importing) findReaders(names []string) error {
+	names = slices.DeleteFunc(distinct(names), func(name string) bool { return im.readers[name] != nil })
+	type found struct {
+		name string
+		importReader
+	}
+	columns := func(f *found) []any {
+		return []any{&f.name, &f.number, &f.reach[delivery.Delivered], &f.reach[delivery.Read]}
+	}
+	for some := range slices.Chunk(names, delivery.MaxBatch) {
+		args := row{im.conv}
+		for _, name := range some {
+			args = append(args, name)
+		}
+		err := each(im.ctx, im.q, into(columns), func(f found) bool {
+			im.readers[f.name] = &f.importReader
+			return true
+		}, im.say(`
+SELECT name, reader, delivered_seq, read_seq FROM delivery_readers /*! FORCE INDEX (PRIMARY) */
+WHERE conv = ? AND name IN (?`+strings.Repeat(", ?", len(some)-1)+")"), args...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (im *importing) findRoster(name string) error {
+	columns := func(r *importRoster) []any { return []any{&r.number, &r.size.all, &r.size.tracked, &r.size.readers} }
+	return each(im.ctx, im.q, into(columns), func(r importRoster) bool {
+		im.rosters[name] = &r
+		return true
+	}, im.say("SELECT roster, size, tracked, readers FROM delivery_rosters /*! FORCE INDEX (PRIMARY) */ WHERE conv = ? AND name = ?"), im.conv, name)
+}
+
+// makeRoster makes the roster that a message brings. Its members are readers.
+func (im *importing) makeRoster(m *delivery.NewMessage) error {
+	tracked, readers := m.Sizes()
+	err := im.exec(im.ctx, im.q, "INSERT INTO delivery_rosters (conv, name, size, tracked, readers) VALUES (?, ?, ?, ?, ?)",
+		im.conv, m.Roster, len(m.Members), tracked, readers)
+	if err == nil {
+		err = im.findRoster(m.Roster)
+	}
+	if err != nil {
+		return err
+	}
+	members := make([]row, len(m.Members))
+	for i, name := range m.Members {
+		members[i] = row{im.rosters[m.Roster].number, im.readers[name].number, uint8(m.CapOf(i))}
+	}
+	return im.insert(im.ctx, im.q, "delivery_members", "roster, reader, cap", members)
+}
+
+// findCaps fills in which of the readers are members of the rosters.
+func (im *importing) findCaps() error {
+	var numbers []int64
+	for _, r := range im.readers {
+		numbers = append(numbers, r.number)
+	}
+	slices.Sort(numbers)
+	type member struct {
+		reader int64
+		cap    delivery.Status
+	}
+	for _, roster := range im.rosters {
+		roster.caps = map[int64]delivery.Status{}
+		for some := range slices.Chunk(numbers, delivery.MaxBatch) {
+			err := each(im.ctx, im.q, into(func(m *member) []any { return []any{&m.reader, status{&m.cap}} }), func(m member) bool {
+				roster.caps[m.reader] = m.cap
+				return true
+			}, im.say("SELECT reader, cap FROM delivery_members /*! FORCE INDEX (PRIMARY) */ WHERE roster = ? AND reader IN ("+commas(some)+")"), roster.number)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// put writes what was added.
+func (im *importing) put() error {
+	for _, b := range []struct {
+		table, columns string
+		rows           []row
+	}{
+		{"delivery_messages", "conv, seq, id, sender, body, roster, recipients, total, readers, quorum, sent_at, stored_at", im.messages},
+		{"delivery_states", "conv, seq, version, status, delivered_count, read_count, delivered_at, read_at", im.states},
+		{"delivery_receipts", "conv, seq, reader, status, version, delivered_at, read_at", im.receipts},
+		{"delivery_own", "reader, seq, status", im.own},
+	} {
+		if err := im.insert(im.ctx, im.q, b.table, b.columns, b.rows); err != nil {
+			return err
+		}
+	}
+	// Most readers of a group have come equally far.
+	type change struct {
+		moved places
+		alone int
+	}
+	changes := map[change][]int64{}
+	for _, r := range im.readers {
+		if c := (change{r.moved, r.alone}); c != (change{}) {
+			changes[c] = append(changes[c], r.number)
+		}
+	}
+	compare := func(a, b change) int {
+		return cmp.Or(slices.Compare(a.moved[:], b.moved[:]), cmp.Compare(a.alone, b.alone))
+	}
+	for _, c := range sortedKeys(changes, compare) {
+		slices.Sort(changes[c])
+		for some := range slices.Chunk(changes[c], delivery.MaxBatch) {
+			delivered, read := c.moved[delivery.Delivered], c.moved[delivery.Read]
+			err := im.exec(im.ctx, im.q, `
+UPDATE delivery_readers /*! FORCE INDEX (delivery_readers_reader) */ SET
+	delivered_seq = CASE WHEN delivered_seq < ? THEN ? ELSE delivered_seq END,
+	read_seq = CASE WHEN read_seq < ? THEN ? ELSE read_seq END, rev = rev + ?
+WHERE reader IN (`+commas(some)+")", delivered, delivered, read, read, c.alone)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return im.exec(im.ctx, im.q, "UPDATE delivery_conversations SET version = ?, compacted = ? WHERE conv = ?", im.version, im.compacted, im.conv)
+}
+
+// time is a time as the database keeps it, or NULL.
+func (d *dialect) time(at time.Time) any {
+	switch {
+	case at.IsZero():
+		return nil
+	case d.numbered:
+		return at
+	}
+	return at.UnixMicro()
+}
+
+// insert inserts rows, some of them per statement.
+func (s *session) insert(ctx context.Context, q delivery.DBTX, table, columns string, rows []row) error {
+	for some := range slices.Chunk(rows, delivery.MaxBatch) {
+		one := "(?" + strings.Repeat(", ?", len(some[0])-1) + ")"
+		err := s.exec(ctx, q, "INSERT INTO "+table+" ("+columns+") VALUES "+one+strings.Repeat(", "+one, len(some)-1), slices.Concat(some...)...)
+		if mysqlNumber(err) == 1062 { // somebody else has inserted it since, which is no conflict to MySQL
+			return errSnapshot
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// distinct returns the names in order, each once.
+func distinct(names []string) []string { return slices.Compact(slices.Sorted(slices.Values(names))) }
