@@ -29,10 +29,10 @@ type ImportReceipt struct {
 	Recipient string
 	Status    Status // Delivered or Read
 
-	// DeliveredAt and ReadAt may be zero: the time is not known. ReadAt is for the Status Read only.
-	// If DeliveredAt alone is zero, it becomes ReadAt. A time before the one that it must follow
-	// becomes that time (SentAt, then DeliveredAt, then ReadAt), and one in the future becomes the
-	// time of the call.
+	// DeliveredAt and ReadAt are zero if the time is not known. If only ReadAt is known, DeliveredAt
+	// becomes the same. ReadAt is for the Status Read only. The times are in the order SentAt,
+	// DeliveredAt, ReadAt: a time that is earlier than the one before it becomes the same, and a time
+	// in the future becomes the time of the call.
 	DeliveredAt, ReadAt time.Time
 }
 
