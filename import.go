@@ -56,8 +56,9 @@ type ImportResult struct {
 // and [Tracker.Compact] treat them as any other, by their SentAt. If a time is not known,
 // [Tracker.Receipts] returns the receipt with the Reason [Expired].
 //
-// A message whose id is there, in the same conversation and of the same sender, is passed over,
-// whatever else is different. So after a crash the app repeats what it is not sure of. The Err of a
+// A message whose id is there, in the same conversation and of the same sender or one who was
+// erased, is passed over, whatever else is different. So after a crash the app repeats what it is
+// not sure of. The Err of a
 // result is about that message alone, and the others are stored all the same, in their order:
 //
 //   - [ErrConflict]: the conversation has messages that were sent, or the id is another message's

@@ -87,7 +87,7 @@ func (m NewImport) Apply(h Header, limit func(recipient string) Status) ([]Recei
 	receipts := make([]Receipt, len(m.Receipts))
 	for i, r := range m.Receipts {
 		receipts[i] = Receipt{Message: h.ID, Recipient: r.Recipient, Status: Sent, Version: h.Seq}
-		if r.Status == Delivered || !r.DeliveredAt.IsZero() {
+		if r.Status == Delivered || !r.DeliveredAt.IsZero() || limit(r.Recipient) < Read { // who hides reads hides their times
 			marks = append(marks, mark{i, Delivered, r.DeliveredAt, r.DeliveredAt})
 		}
 		if r.Status == Read {

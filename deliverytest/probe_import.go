@@ -127,8 +127,12 @@ func (h *history) message(i int) delivery.NewImport {
 			m.Receipts = append(m.Receipts, was(user, delivery.Delivered, first, time.Time{}))
 			marks = append(marks, delivered(m.ID, user, first))
 		case 1:
-			m.Receipts = append(m.Receipts, was(user, delivery.Read, time.Time{}, second))
-			marks = append(marks, read(m.ID, user, second))
+			if m.Caps == nil { // of who hides reads, others do not learn the time of one
+				m.Receipts = append(m.Receipts, was(user, delivery.Read, time.Time{}, second))
+				marks = append(marks, read(m.ID, user, second))
+				continue
+			}
+			fallthrough
 		default:
 			m.Receipts = append(m.Receipts, was(user, delivery.Read, first, second))
 			marks = append(marks, delivered(m.ID, user, first), read(m.ID, user, second))

@@ -68,6 +68,10 @@ var importCases = []storeCase{
 			p.same("whether "+user+"'s revision has risen", p.placeOf(user).Rev > 0, true)
 			p.same(user+"'s badge", p.unreadOf(user).Count, 2)
 		}
+		p.imports(delivery.ImportStored, past(capped("c", "m4", "alice"), was("carol", delivery.Read, time.Time{}, noon)))
+		p.same("what others see of a read whose time alone is known", p.receipts("m4")[1],
+			delivery.Receipt{Message: "m4", Recipient: "carol", Status: delivery.Delivered, Version: 4, Reason: delivery.Capped})
+		p.same("the message", p.message("m4").DeliveredAt.IsZero(), true)
 	}},
 	{"who has read all that there is has nothing unread, and nothing is left for a mark", func(p *probe) {
 		for _, known := range []bool{false, true} {
@@ -151,6 +155,20 @@ var importCases = []storeCase{
 		p.same("m2", []int{p.message("m2").Total, p.message("m2").Read}, []int{1, 1})
 		p.same("those who are no recipients", p.unread("dan", "c", 10).Unread, 0)
 		p.same("the others", len(p.load("m3", "m4", "m5")), 0)
+
+		// What is refused makes no roster, and the first message with members does.
+		roster := func(id string, members ...string) delivery.NewMessage {
+			m := frozen("c", id, "alice", members...)
+			if m.Roster = "v7"; members == nil {
+				m.Members = nil
+			}
+			return m
+		}
+		carol := was("carol", delivery.Read, noon, noon)
+		p.importsEach([]delivery.ImportOutcome{delivery.ImportStranger}, past(roster("m6", "bob"), carol))
+		p.importsEach([]delivery.ImportOutcome{delivery.ImportStranger, delivery.ImportNoRoster, delivery.ImportStored, delivery.ImportStored, delivery.ImportStranger},
+			past(roster("m6", "bob"), carol), past(roster("m7")), past(roster("m8", "bob", "carol"), carol), past(roster("m9"), carol),
+			past(roster("m10", "dan"), was("dan", delivery.Read, noon, noon)))
 	}},
 	{"an import and sends at the same time make one order, with what was sent last", func(p *probe) {
 		outcomes := make([]delivery.ImportOutcome, 20)

@@ -72,6 +72,13 @@ var importKeeperCases = []storeCase{
 		p.delete("m4")
 		p.imports(delivery.ImportConflict, past(open("c", "m5", "alice")))
 	}},
+	{"what an erased user has sent is known, and stays without the name", func(p *probe) {
+		m1 := past(open("c", "m1", "alice"))
+		p.imports(delivery.ImportStored, m1)
+		p.erase("alice", 10)
+		p.imports(delivery.ImportKnown, m1)
+		p.same("the sender", p.message("m1").Sender, "")
+	}},
 	{"where no message is left there can be an import", func(p *probe) {
 		p.imports(delivery.ImportStored, past(open("c", "m1", "alice")))
 		p.create(open("c", "m2", "alice"))

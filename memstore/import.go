@@ -29,7 +29,7 @@ func (s *Store) importOne(draft delivery.NewImport) delivery.ImportOutcome {
 	switch {
 	case there != nil && there.deleted:
 		return delivery.ImportGone
-	case there != nil && there.Conversation == draft.Conversation && there.Sender == draft.Sender:
+	case there != nil && there.Conversation == draft.Conversation && (there.Sender == draft.Sender || there.Sender == ""):
 		return delivery.ImportKnown
 	case there != nil || len(c.messages) > 0 && !c.messages[len(c.messages)-1].imported():
 		return delivery.ImportConflict

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -104,7 +105,7 @@ func (im *importing) run(messages []delivery.NewImport) ([]delivery.ImportOutcom
 		switch c, exists := taken[m.ID]; {
 		case c.Gone:
 			outcomes[i] = delivery.ImportGone
-		case exists && c.Message.Conversation == m.Conversation && c.Message.Sender == m.Sender:
+		case exists && c.Message.Conversation == m.Conversation && (c.Message.Sender == m.Sender || c.Message.Sender == ""):
 			outcomes[i] = delivery.ImportKnown
 		case exists || im.sent:
 			outcomes[i] = delivery.ImportConflict
@@ -112,16 +113,52 @@ func (im *importing) run(messages []delivery.NewImport) ([]delivery.ImportOutcom
 			fresh = append(fresh, i)
 		}
 	}
-	if len(fresh) == 0 {
-		return outcomes, nil
+	fresh, brings, err := im.admit(messages, fresh, outcomes)
+	if err != nil || len(fresh) == 0 {
+		return outcomes, err
 	}
-	if err := im.prepare(messages, fresh); err != nil {
+	if err := im.prepare(messages, fresh, brings); err != nil {
 		return nil, err
 	}
 	for _, i := range fresh {
 		outcomes[i] = im.add(messages[i])
 	}
 	return outcomes, im.put()
+}
+
+// admit returns those of the messages that nothing keeps from being stored, as far as it is known
+// without the members of rosters that are there, and which of them bring the members of the others.
+// As in Create, the first message with members makes a roster.
+func (im *importing) admit(messages []delivery.NewImport, fresh []int, outcomes []delivery.ImportOutcome) (admitted []int, brings map[string]*delivery.NewMessage, err error) {
+	brings = map[string]*delivery.NewMessage{}
+	looked := map[string]bool{}
+	for _, i := range fresh {
+		m := &messages[i]
+		if !m.Open && !looked[m.Roster] {
+			if err := im.findRoster(m.Roster); err != nil {
+				return nil, nil, err
+			}
+			looked[m.Roster] = true
+		}
+		if !m.Open && im.rosters[m.Roster] == nil {
+			with := cmp.Or(brings[m.Roster], &m.NewMessage)
+			isStranger := func(r delivery.ImportReceipt) bool {
+				_, member := slices.BinarySearch(with.Members, r.Recipient)
+				return !member
+			}
+			switch {
+			case with.Members == nil:
+				outcomes[i] = delivery.ImportNoRoster
+				continue
+			case slices.ContainsFunc(m.Receipts, isStranger):
+				outcomes[i] = delivery.ImportStranger
+				continue
+			}
+			brings[m.Roster] = with
+		}
+		admitted = append(admitted, i)
+	}
+	return admitted, brings, nil
 }
 
 // lock locks the conversation and finds its newest message. It reports false if another transaction
@@ -148,9 +185,6 @@ func (im *importing) add(m delivery.NewImport) delivery.ImportOutcome {
 	limit := func(string) delivery.Status { return delivery.Read }
 	if !m.Open {
 		roster := im.rosters[m.Roster]
-		if roster == nil {
-			return delivery.ImportNoRoster
-		}
 		limit = func(user string) delivery.Status { return im.cap(roster, user) }
 		if slices.ContainsFunc(m.Receipts, func(r delivery.ImportReceipt) bool { return limit(r.Recipient) == 0 }) {
 			return delivery.ImportStranger

@@ -10,10 +10,10 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// prepare finds the readers and the rosters that messages need, and makes those that are new.
-func (im *importing) prepare(messages []delivery.NewImport, fresh []int) error {
-	var needed, named []string                   // users who become readers, and others who may be readers
-	brought := map[string]*delivery.NewMessage{} // for each roster, a message with its members if there is one
+// prepare finds the readers and the members of rosters that messages need, and makes the readers and
+// the rosters that are new.
+func (im *importing) prepare(messages []delivery.NewImport, fresh []int, brings map[string]*delivery.NewMessage) error {
+	var needed, named []string // users who become readers, and others who may be readers
 	for _, i := range fresh {
 		m := &messages[i]
 		needed = append(needed, m.Sender)
@@ -22,18 +22,10 @@ func (im *importing) prepare(messages []delivery.NewImport, fresh []int) error {
 		}
 		if m.Open {
 			needed = append(needed, named[len(named)-len(m.Receipts):]...)
-		} else if with := brought[m.Roster]; with == nil || with.Members == nil {
-			brought[m.Roster] = &m.NewMessage
 		}
 	}
-	rosters := sortedKeys(brought, cmp.Compare[string])
-	for _, name := range rosters {
-		if err := im.findRoster(name); err != nil {
-			return err
-		}
-		if im.rosters[name] == nil {
-			needed = append(needed, brought[name].Members...)
-		}
+	for _, m := range brings {
+		needed = append(needed, m.Members...)
 	}
 	if err := im.makeReaders(needed); err != nil {
 		return err
@@ -41,11 +33,9 @@ func (im *importing) prepare(messages []delivery.NewImport, fresh []int) error {
 	if err := im.findReaders(named); err != nil {
 		return err
 	}
-	for _, name := range rosters {
-		if m := brought[name]; im.rosters[name] == nil && m.Members != nil {
-			if err := im.makeRoster(m); err != nil {
-				return err
-			}
+	for _, name := range sortedKeys(brings, cmp.Compare[string]) {
+		if err := im.makeRoster(brings[name]); err != nil {
+			return err
 		}
 	}
 	return im.findCaps()
@@ -180,8 +170,15 @@ func (im *importing) put() error {
 	for _, c := range sortedKeys(changes, compare) {
 		slices.Sort(changes[c])
 		for some := range slices.Chunk(changes[c], delivery.MaxBatch) {
+			free, err := query(im.ctx, im.q, scanInt, im.say("SELECT reader FROM delivery_readers /*! FORCE INDEX (delivery_readers_reader) */ WHERE reader IN ("+commas(some)+")"+im.ifFree))
+			if err == nil && len(free) < len(some) { // a private mark has one of them: nobody is to wait for it, with the conversation that is locked
+				err = errSnapshot
+			}
+			if err != nil {
+				return err
+			}
 			delivered, read := c.moved[delivery.Delivered], c.moved[delivery.Read]
-			err := im.exec(im.ctx, im.q, `
+			err = im.exec(im.ctx, im.q, `
 UPDATE delivery_readers /*! FORCE INDEX (delivery_readers_reader) */ SET
 	delivered_seq = CASE WHEN delivered_seq < ? THEN ? ELSE delivered_seq END,
 	read_seq = CASE WHEN read_seq < ? THEN ? ELSE read_seq END, rev = rev + ?

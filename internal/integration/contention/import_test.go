@@ -137,3 +137,46 @@ func TestAnImportGivesUpWhereATransactionSends(t *testing.T) {
 		}
 	})
 }
+
+// An import that meets a reader whom a private mark has locked waits without the conversation.
+func TestAnImportThatWaitsForAReaderHoldsUpNobodyElse(t *testing.T) {
+	for _, kind := range []engines.Kind{engines.Postgres, engines.MySQL} {
+		e := engines.First(kind)
+		t.Run(e.Name, func(t *testing.T) {
+			db, store := stores.Migrated(t, e)
+			tracker := stores.Tracker(t, store)
+			item := func(id string) delivery.Import {
+				return delivery.Import{
+					Draft:    delivery.Draft{ID: id, Conversation: "c", Sender: "ann", Audience: delivery.Audience{Recipients: []string{"bob", "cem"}}},
+					SentAt:   time.Now().Add(-time.Hour),
+					Receipts: []delivery.ImportReceipt{{Recipient: "bob", Status: delivery.Delivered}},
+				}
+			}
+			if _, err := tracker.Import(t.Context(), item("m1")); err != nil {
+				t.Fatal(err)
+			}
+			tx := stores.Begin(t, db)
+			if _, err := tracker.MarkTx(t.Context(), tx, delivery.Actor{User: "bob", Hide: delivery.HideAll}, delivery.Read, "m1"); err != nil {
+				t.Fatal(err)
+			}
+			var importing sync.WaitGroup
+			importing.Go(func() {
+				if results, err := tracker.Import(patient(t), item("m2")); err != nil || !results[0].Stored {
+					t.Errorf("%+v, %v", results, err)
+				}
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			for range 20 {
+				if m, err := tracker.MarkRead(ctx, delivery.Actor{User: "cem"}, "m1"); err != nil || m.Status != delivery.Read {
+					t.Errorf("%+v, %v", m, err)
+				}
+				time.Sleep(10 * time.Millisecond) // in which the import tries again
+			}
+			if err := tx.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+			importing.Wait()
+		})
+	}
+}
