@@ -58,8 +58,8 @@ type ImportResult struct {
 //
 // A message whose id is there, in the same conversation and of the same sender or one who was
 // erased, is passed over, whatever else is different. So after a crash the app repeats what it is
-// not sure of. The Err of a
-// result is about that message alone, and the others are stored all the same, in their order:
+// not sure of. The Err of a result is about that message alone, and the others are stored all the
+// same, in their order:
 //
 //   - [ErrConflict]: the conversation has messages that were sent, or the id is another message's
 //   - [ErrGone]: a message with the id was deleted

@@ -52,6 +52,9 @@ type dialect struct {
 	// numbered says that the arguments of statements are $1, $2, … and not all ?.
 	numbered bool
 
+	// ids turns a batch of ids, an argument, into a table.
+	ids string
+
 	// ifFree, behind a SELECT, locks its rows, and passes over those that are locked.
 	ifFree string
 

@@ -68,19 +68,11 @@ type importReader struct {
 	alone  int    // 1 if the reader alone knows more than others see
 }
 
-// importRoster is a roster with the caps of those of its members who matter, by number.
+// importRoster is a roster with the caps of those of its members who matter.
 type importRoster struct {
 	number int64
 	size   sizes
-	caps   map[int64]delivery.Status
-}
-
-// cap returns a user's cap, 0 if that is no member.
-func (im *importing) cap(r *importRoster, user string) delivery.Status {
-	if reader := im.readers[user]; reader != nil {
-		return r.caps[reader.number]
-	}
-	return 0
+	caps   map[string]delivery.Status
 }
 
 func (im *importing) run(messages []delivery.NewImport) ([]delivery.ImportOutcome, error) {
@@ -185,7 +177,7 @@ func (im *importing) add(m delivery.NewImport) delivery.ImportOutcome {
 	limit := func(string) delivery.Status { return delivery.Read }
 	if !m.Open {
 		roster := im.rosters[m.Roster]
-		limit = func(user string) delivery.Status { return im.cap(roster, user) }
+		limit = func(user string) delivery.Status { return roster.caps[user] } // 0 if that is no member
 		if slices.ContainsFunc(m.Receipts, func(r delivery.ImportReceipt) bool { return limit(r.Recipient) == 0 }) {
 			return delivery.ImportStranger
 		}

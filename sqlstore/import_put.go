@@ -24,13 +24,15 @@ func (im *importing) prepare(messages []delivery.NewImport, fresh []int, brings 
 			needed = append(needed, named[len(named)-len(m.Receipts):]...)
 		}
 	}
+	for _, roster := range im.rosters {
+		if err := im.findCaps(roster, slices.Concat(needed, named)); err != nil {
+			return err
+		}
+	}
 	for _, m := range brings {
 		needed = append(needed, m.Members...)
 	}
 	if err := im.makeReaders(needed); err != nil {
-		return err
-	}
-	if err := im.findReaders(named); err != nil {
 		return err
 	}
 	for _, name := range sortedKeys(brings, cmp.Compare[string]) {
@@ -38,7 +40,7 @@ func (im *importing) prepare(messages []delivery.NewImport, fresh []int, brings 
 			return err
 		}
 	}
-	return im.findCaps()
+	return im.findReaders(named)
 }
 
 // makeReaders makes readers of the users who are none.
@@ -68,17 +70,13 @@ func (im *importing) findReaders(names []string) error {
 	columns := func(f *found) []any {
 		return []any{&f.name, &f.number, &f.reach[delivery.Delivered], &f.reach[delivery.Read]}
 	}
+	text := im.say("SELECT /*! STRAIGHT_JOIN */ p.name, p.reader, p.delivered_seq, p.read_seq FROM " + im.ids + " j" +
+		im.one("delivery_readers p", "PRIMARY", "p.conv = ? AND p.name = j.id"))
 	for some := range slices.Chunk(names, delivery.MaxBatch) {
-		args := row{im.conv}
-		for _, name := range some {
-			args = append(args, name)
-		}
 		err := each(im.ctx, im.q, into(columns), func(f found) bool {
 			im.readers[f.name] = &f.importReader
 			return true
-		}, im.say(`
-SELECT name, reader, delivered_seq, read_seq FROM delivery_readers /*! FORCE INDEX (PRIMARY) */
-WHERE conv = ? AND name IN (?`+strings.Repeat(", ?", len(some)-1)+")"), args...)
+		}, text, toJSON(some), im.conv)
 		if err != nil {
 			return err
 		}
@@ -105,34 +103,32 @@ func (im *importing) makeRoster(m *delivery.NewMessage) error {
 	if err != nil {
 		return err
 	}
-	members := make([]row, len(m.Members))
+	roster, members := im.rosters[m.Roster], make([]row, len(m.Members))
+	roster.caps = map[string]delivery.Status{}
 	for i, name := range m.Members {
-		members[i] = row{im.rosters[m.Roster].number, im.readers[name].number, uint8(m.CapOf(i))}
+		roster.caps[name] = m.CapOf(i)
+		members[i] = row{roster.number, im.readers[name].number, uint8(m.CapOf(i))}
 	}
 	return im.insert(im.ctx, im.q, "delivery_members", "roster, reader, cap", members)
 }
 
-// findCaps fills in which of the readers are members of the rosters.
-func (im *importing) findCaps() error {
-	var numbers []int64
-	for _, r := range im.readers {
-		numbers = append(numbers, r.number)
-	}
-	slices.Sort(numbers)
+// findCaps fills in the caps of those of the users who are members.
+func (im *importing) findCaps(roster *importRoster, names []string) error {
+	roster.caps = map[string]delivery.Status{}
 	type member struct {
-		reader int64
-		cap    delivery.Status
+		name string
+		cap  delivery.Status
 	}
-	for _, roster := range im.rosters {
-		roster.caps = map[int64]delivery.Status{}
-		for some := range slices.Chunk(numbers, delivery.MaxBatch) {
-			err := each(im.ctx, im.q, into(func(m *member) []any { return []any{&m.reader, status{&m.cap}} }), func(m member) bool {
-				roster.caps[m.reader] = m.cap
-				return true
-			}, im.say("SELECT reader, cap FROM delivery_members /*! FORCE INDEX (PRIMARY) */ WHERE roster = ? AND reader IN ("+commas(some)+")"), roster.number)
-			if err != nil {
-				return err
-			}
+	text := im.say("SELECT /*! STRAIGHT_JOIN */ p.name, b.cap FROM " + im.ids + " j" +
+		im.one("delivery_readers p", "PRIMARY", "p.conv = ? AND p.name = j.id") +
+		im.one("delivery_members b", "PRIMARY", "b.roster = ? AND b.reader = p.reader"))
+	for some := range slices.Chunk(distinct(names), delivery.MaxBatch) {
+		err := each(im.ctx, im.q, into(func(m *member) []any { return []any{&m.name, status{&m.cap}} }), func(m member) bool {
+			roster.caps[m.name] = m.cap
+			return true
+		}, text, toJSON(some), im.conv, roster.number)
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -17,6 +17,7 @@ var mysql = dialect{
 	// transaction began.
 	begin:    begin("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"),
 	inTx:     guard{enter: mysqlEnter, leave: "RELEASE SAVEPOINT delivery_call", fail: mysqlFail},
+	ids:      mysqlIDs,
 	ifFree:   " FOR UPDATE SKIP LOCKED",
 	tell:     lockedTell(mysqlNow),
 	clock:    mysqlNow,

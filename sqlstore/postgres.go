@@ -14,6 +14,7 @@ import (
 var postgres = dialect{
 	name:     "postgres",
 	numbered: true,
+	ids:      "(SELECT value AS id FROM json_array_elements_text(?::json))",
 	ifFree:   " FOR UPDATE SKIP LOCKED",
 	tell:     "INSERT INTO delivery_outbox (ready_at, lease, attempts, payload) VALUES (clock_timestamp(), 0, 0, ?)",
 	clock:    pgClock,

@@ -16,6 +16,7 @@ var sqlite = dialect{
 
 	begin:    sqliteBegin,
 	inTx:     guard{enter: sqliteEnter, leave: "RELEASE delivery_call", fail: sqliteFail},
+	ids:      sqliteIDs,
 	serial:   true,
 	tell:     lockedTell(sqliteNow),
 	clock:    sqliteNow,

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -68,4 +69,29 @@ func TestAHistoryThatWasReadTakesNoRows(t *testing.T) {
 			t.Errorf("Verify: %+v, %v", verified, err)
 		}
 	})
+}
+
+// It takes seconds, and not minutes, also where the database knows nothing yet of the rows that the
+// import has made.
+func TestAnImportToTheLargestAudience(t *testing.T) {
+	for _, kind := range []engines.Kind{engines.SQLite, engines.Postgres, engines.MySQL} {
+		t.Run(string(kind), func(t *testing.T) {
+			_, store := stores.Migrated(t, engines.First(kind))
+			tracker := stores.Tracker(t, store)
+			m := delivery.Import{SentAt: time.Now(), Draft: delivery.Draft{ID: "m", Conversation: "c", Sender: "ann"}}
+			for i := range delivery.MaxRecipients {
+				user := fmt.Sprint("user", i)
+				m.Recipients = append(m.Recipients, user)
+				m.Receipts = append(m.Receipts, delivery.ImportReceipt{Recipient: user, Status: delivery.Read, ReadAt: m.SentAt})
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if results, err := tracker.Import(ctx, m); err != nil || !results[0].Stored {
+				t.Fatal(results, err)
+			}
+			if is, err := tracker.Message(ctx, "m"); err != nil || is.Read != delivery.MaxRecipients || is.Status != delivery.Read {
+				t.Errorf("%+v, %v", is.Tally, err)
+			}
+		})
+	}
 }

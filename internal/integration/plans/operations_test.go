@@ -122,7 +122,7 @@ var operations = []operation{
 		}
 		return err
 	}},
-	{"Import of 3", func(ctx context.Context, v visit) error { return v.imports(ctx, fmt.Sprint("past", v.messages)) }},
+	{"Import of 3", func(ctx context.Context, v visit) error { return v.imports(ctx, fmt.Sprint("past", v.n)) }},
 	{"Import beside what was sent", func(ctx context.Context, v visit) error { return v.imports(ctx, v.conversation()) }},
 	{"Fail, and the mark after it", func(ctx context.Context, v visit) error {
 		message := v.frozen(v.n % 150)
