@@ -96,6 +96,11 @@ func silentCalls(store *sqlstore.Store, tracker *delivery.Tracker) map[string]fu
 			_, _, err := store.Fail(ctx, delivery.NewFailure{Failure: delivery.Failure{Message: "m", Recipient: "b", Code: "lost"}}, delivery.Lease{})
 			return err
 		},
+		"Import": func(ctx context.Context) error {
+			header := delivery.Header{ID: "old", Conversation: "c", Sender: "a", Open: true, Quorum: 1, SentAt: time.Now()}
+			_, err := store.Import(ctx, []delivery.NewImport{{NewMessage: delivery.NewMessage{Header: header}}})
+			return err
+		},
 		"Overdue": func(ctx context.Context) error {
 			rule := delivery.OverdueRule{Name: "late", Status: delivery.Read, After: time.Hour}
 			_, err := store.Overdue(ctx, rule, 1, delivery.Lease{Token: 1, For: time.Minute})
