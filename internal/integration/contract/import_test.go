@@ -84,7 +84,7 @@ func TestAnImportToTheLargestAudience(t *testing.T) {
 				m.Recipients = append(m.Recipients, user)
 				m.Receipts = append(m.Receipts, delivery.ImportReceipt{Recipient: user, Status: delivery.Read, ReadAt: m.SentAt})
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
 			if results, err := tracker.Import(ctx, m); err != nil || !results[0].Stored {
 				t.Fatal(results, err)
