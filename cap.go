@@ -25,8 +25,8 @@ const (
 )
 
 // ReasonFor returns the [Reason] of a receipt whose recipient has that cap. It is [Untracked] or
-// [Capped] if the cap keeps others from ever seeing more, [Expired] if a time is not known any more,
-// and "" otherwise. Every [Store] sets [Receipt.Reason] with it.
+// [Capped] if the cap keeps others from ever seeing more, [Expired] if a time is not known any
+// more, and "" otherwise. Every [Store] sets [Receipt.Reason] with it.
 func ReasonFor(r Receipt, cap Status) Reason {
 	switch {
 	case cap == Sent:

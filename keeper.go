@@ -63,8 +63,8 @@ type Keeper interface {
 
 	// Erase takes the name of a user out of up to limit conversations, and says whether there are
 	// More. Others then see "" instead of the name, as the Sender of messages and as the Recipient
-	// of receipts. So do events that are made later. The receipts of erased users come last in a
-	// page of Receipts. All else stays, without a new version. For every other call the
+	// of receipts. Events that are made later have "" too. The receipts of erased users come last
+	// in a page of Receipts. All else stays, without a new version. For every other call the
 	// conversation has no such user, and if a later message names the user again, that is a new
 	// user. A roster that contains the user is no longer found by its key: the next message with
 	// that key makes a new roster. Everything that only the user may know is dropped.

@@ -156,7 +156,7 @@ var importCases = []storeCase{
 		p.same("those who are no recipients", p.unread("dan", "c", 10).Unread, 0)
 		p.same("the others", len(p.load("m3", "m4", "m5")), 0)
 
-		// What is refused makes no roster, and the first message with members does.
+		// A refused message makes no roster. The first message with members makes one.
 		roster := func(id string, members ...string) delivery.NewMessage {
 			m := frozen("c", id, "alice", members...)
 			if m.Roster = "v7"; members == nil {

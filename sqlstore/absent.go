@@ -3,8 +3,8 @@ package sqlstore
 import "github.com/msgdelivery/delivery"
 
 // A recipient of a frozen message has a receipt, with or without a row. Before the first mark there
-// is no row, once Compact has removed it there is none again, and Import may make none. The reader's reach then says what
-// a receipt without a row shows: the seqs up to which up-to marks have looked.
+// is no row. Compact may remove it later, and Import may make none. The reader's reach then says
+// what a receipt without a row shows: the seqs up to which up-to marks have looked.
 //
 // That these seqs can speak for receipts rests on what moves them, and Compact removes no row for
 // which they say anything else:
@@ -15,8 +15,8 @@ import "github.com/msgdelivery/delivery"
 //   - A private up-to mark moves them past the latter ([delivery.OwnMark.Reach]), after a public
 //     one has shown all up to the cap. So a receipt within reach is at the smaller of the reach's
 //     status and the cap.
-//   - An import moves them on to a message if they have come to the one before, and the receipt that
-//     comes with the message shows the same.
+//   - An import moves them on to a message if they have come to the one before, and the receipt
+//     that comes with the message shows the same.
 //   - A message comes after everything that was looked at before it. Members of rosters are
 //     readers by number, and an erased user's number is given to nobody else: whoever joins again
 //     is no recipient of what came between.

@@ -10,8 +10,8 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// prepare finds the readers and the members of rosters that messages need, and makes the readers and
-// the rosters that are new.
+// prepare finds the readers and the members of rosters that messages need, and makes the readers
+// and the rosters that are new.
 func (im *importing) prepare(messages []delivery.NewImport, fresh []int, brings map[string]*delivery.NewMessage) error {
 	var needed, named []string // users who become readers, and others who may be readers
 	for _, i := range fresh {
@@ -167,7 +167,8 @@ func (im *importing) put() error {
 		slices.Sort(changes[c])
 		for some := range slices.Chunk(changes[c], delivery.MaxBatch) {
 			free, err := query(im.ctx, im.q, scanInt, im.say("SELECT reader FROM delivery_readers /*! FORCE INDEX (delivery_readers_reader) */ WHERE reader IN ("+commas(some)+")"+im.ifFree))
-			if err == nil && len(free) < len(some) { // a private mark has one of them: nobody is to wait for it, with the conversation that is locked
+			// If a private mark has one of them, nobody is to wait for it with the conversation locked.
+			if err == nil && len(free) < len(some) {
 				err = errSnapshot
 			}
 			if err != nil {

@@ -38,7 +38,7 @@ type call struct {
 
 const (
 	silence    = time.Second            // at least, without an answer
-	answerTime = 500 * time.Millisecond // that an idle connection has to answer: two round trips with some drivers
+	answerTime = 500 * time.Millisecond // for an idle connection: two round trips with some drivers
 	patience   = 10 * time.Second       // with calls that are slow, until the pool asks again
 )
 
@@ -107,8 +107,8 @@ func (p *pool) suspects(c *call) bool {
 }
 
 // suspicious reports, once, whether a connection fell silent. It looks at the calls under way
-// itself, since the next call may begin at the moment at which the ctx of one ends, and some drivers
-// wait on.
+// itself, since the next call may begin at the moment at which the ctx of one ends, and some
+// drivers wait on.
 func (p *pool) suspicious() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -64,6 +64,15 @@ func (d *desk) write(ctx context.Context, items []int) []Result[int] {
 
 // crew returns a group of several writers, with a pause in which everyone who got an answer comes
 // again.
+
+// hangAtZero doubles, and hangs in a batch that begins with 0.
+func hangAtZero(ctx context.Context, items []int) []Result[int] {
+	if items[0] == 0 {
+		<-ctx.Done()
+	}
+	return double(ctx, items)
+}
+
 func crew(t *testing.T, writers, max int, do Func[int, int]) *Group[int, int] {
 	g := New(max, time.Minute, nil, do)
 	g.Slots, g.Pause = make(Slots, writers), func() { time.Sleep(time.Microsecond) }
@@ -314,12 +323,7 @@ func TestGroup(t *testing.T) {
 
 	t.Run("a batch that hangs keeps few others waiting, though they are no crowd", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			g := New(1000, time.Hour, nil, func(ctx context.Context, items []int) []Result[int] {
-				if items[0] == 0 {
-					<-ctx.Done()
-				}
-				return double(ctx, items)
-			})
+			g := New(1000, time.Hour, nil, hangAtZero)
 			g.Slots = make(Slots, 2)
 			hung, leave := context.WithTimeout(t.Context(), time.Minute)
 			defer leave()
@@ -345,12 +349,7 @@ func TestGroup(t *testing.T) {
 
 	t.Run("a call that came before a batch was slow waits for it no longer than those who come later", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			g := New(1000, time.Hour, nil, func(ctx context.Context, items []int) []Result[int] {
-				if items[0] == 0 {
-					<-ctx.Done()
-				}
-				return double(ctx, items)
-			})
+			g := New(1000, time.Hour, nil, hangAtZero)
 			g.Slots = make(Slots, 2)
 			hung, leave := context.WithTimeout(t.Context(), time.Minute)
 			defer leave()
