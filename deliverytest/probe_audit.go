@@ -60,8 +60,15 @@ func (p *probe) auditConversation(conversation string, events []delivery.Event) 
 	if next != version+1 {
 		p.Fatalf("conversation %q is at version %d, and its events end at %d", conversation, version, next-1)
 	}
+	// The receipts of the first messages are listed. Of a long history those are asked for that
+	// events told of, many at a time.
+	listed := stored[:min(100, len(stored))]
+	receiptsOf := l.asked(stored[len(listed):])
+	for _, m := range listed {
+		receiptsOf[m.ID] = l.probe.receipts(m.ID)
+	}
 	for _, m := range stored {
-		told, receipts, toldReceipts := l.messages[m.ID], l.beyondSent(m.ID), l.told(m.ID)
+		told, receipts, toldReceipts := l.messages[m.ID], beyondSent(receiptsOf[m.ID]), l.told(m.ID)
 		if p.compacted {
 			m, told = timeless(m), timeless(told)
 			receipts, toldReceipts = allTimeless(receipts), allTimeless(toldReceipts)
@@ -155,10 +162,30 @@ func (l *ledger) told(message string) []delivery.Receipt {
 	})
 }
 
-// beyondSent returns the stored receipts that have advanced or failed.
-func (l *ledger) beyondSent(message string) []delivery.Receipt {
+// asked returns the stored receipts of these messages that events told of, in order of recipient.
+func (l *ledger) asked(messages []delivery.Message) map[string][]delivery.Receipt {
 	l.Helper()
-	receipts := slices.DeleteFunc(l.probe.receipts(message), func(r delivery.Receipt) bool { return r.Status == delivery.Sent && r.Failure == "" })
+	var keys []delivery.ReceiptKey
+	for _, m := range messages {
+		for recipient := range l.receipts[m.ID] {
+			keys = append(keys, delivery.ReceiptKey{Message: m.ID, Recipient: recipient})
+		}
+	}
+	all := map[string][]delivery.Receipt{}
+	for some := range slices.Chunk(keys, delivery.MaxBatch) {
+		for _, r := range l.receiptsOf(l.store, some) {
+			all[r.Message] = append(all[r.Message], r)
+		}
+	}
+	for _, receipts := range all {
+		slices.SortFunc(receipts, func(a, b delivery.Receipt) int { return cmp.Compare(a.Recipient, b.Recipient) })
+	}
+	return all
+}
+
+// beyondSent returns the receipts that have advanced or failed.
+func beyondSent(receipts []delivery.Receipt) []delivery.Receipt {
+	receipts = slices.DeleteFunc(receipts, func(r delivery.Receipt) bool { return r.Status == delivery.Sent && r.Failure == "" })
 	for i := range receipts {
 		receipts[i].Reason = "" // which no event tells
 	}

@@ -46,7 +46,7 @@ func (p *probe) importsEach(want []delivery.ImportOutcome, messages ...delivery.
 	for l.version = version; len(stored) > 0; stored = stored[1:] {
 		m := stored[0]
 		l.messages[m.ID], l.receipts[m.ID] = m, map[string]delivery.Receipt{}
-		for _, r := range l.beyondSent(m.ID) {
+		for _, r := range beyondSent(p.receipts(m.ID)) {
 			l.receipts[m.ID][r.Recipient] = r
 		}
 	}

@@ -295,7 +295,7 @@ func (p *probe) visible() (all []string) {
 		for _, user := range users {
 			keys = append(keys, delivery.ReceiptKey{Message: m.ID, Recipient: user})
 		}
-		say("the receipts of "+m.ID, allTimeless(p.receipts(m.ID)), allTimeless(p.receiptsOf(keys...)))
+		say("the receipts of "+m.ID, allTimeless(p.receipts(m.ID)), allTimeless(p.receiptsOf(p.store, keys)))
 	}
 	say("Verify", p.verify("c", 0, 100))
 	return all

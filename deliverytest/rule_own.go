@@ -288,7 +288,7 @@ func (p *probe) sameForOthers(change func()) {
 		}
 		return []any{
 			page, p.list(delivery.List{Conversation: "c", Changes: true, Limit: 100, Viewer: "alice"}), byMessage(p.load(ids...)),
-			p.receipts(ids...), p.receiptsOf(keys...), p.unreadOf("alice"), p.drain(),
+			p.receipts(ids...), p.receiptsOf(p.store, keys), p.unreadOf("alice"), p.drain(),
 		}
 	}
 	p.drain()

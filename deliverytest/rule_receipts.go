@@ -76,16 +76,16 @@ var receiptCases = []storeCase{
 				keys = append(keys, delivery.ReceiptKey{Message: message, Recipient: user})
 			}
 		}
-		got := p.receiptsOf(keys...)
+		got := p.receiptsOf(p.store, keys)
 		p.same("ReceiptsOf", got, p.receipts("m", "n", "o"))
 		p.same("how many there are", len(got), 4)
 	}},
 }
 
 // receiptsOf returns the receipts with these keys, ordered by message and recipient.
-func (p *probe) receiptsOf(keys ...delivery.ReceiptKey) []delivery.Receipt {
+func (p *probe) receiptsOf(store delivery.Store, keys []delivery.ReceiptKey) []delivery.Receipt {
 	p.Helper()
-	receipts, err := p.store.ReceiptsOf(p.ctx, keys)
+	receipts, err := store.ReceiptsOf(p.ctx, keys)
 	p.must("ReceiptsOf", err)
 	slices.SortFunc(receipts, func(a, b delivery.Receipt) int {
 		return cmp.Or(cmp.Compare(a.Message, b.Message), cmp.Compare(a.Recipient, b.Recipient))
