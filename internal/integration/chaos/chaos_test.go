@@ -40,6 +40,7 @@ type Scenario struct {
 	Engines   []string                    // those it applies to
 	Setup     func(*Run) engines.Database // makes the database; by default it is one of the server that all share
 	OnlyFull  bool                        // it is run at full size only
+	Timed     bool                        // it has limits of time, and so does not run with the race detector
 	Size      Size                        // short
 	Full      func(engine string) Size
 	Run       func(r *Run)
@@ -67,7 +68,7 @@ func always(size Size) func(string) Size { return func(string) Size { return siz
 
 func TestChaos(t *testing.T) {
 	for _, s := range scenarios {
-		if s.OnlyFull && !*full {
+		if s.OnlyFull && !*full || s.Timed && !timed {
 			continue
 		}
 		t.Run(s.Row+" "+s.Name, func(t *testing.T) {

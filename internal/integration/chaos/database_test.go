@@ -17,7 +17,7 @@ import (
 // These scenarios harm the database, and the ways to it.
 var databaseScenarios = []Scenario{
 	{
-		Row: "M4", Name: "the database is killed", Engines: servers, Setup: ownServer,
+		Row: "M4", Name: "the database is killed", Timed: true, Engines: servers, Setup: ownServer,
 		Size: Size{World: small, Marks: 3_000, Nodes: 3, Times: 3},
 		Full: always(Size{World: large, Marks: 250_000, Nodes: 3, Times: 50}),
 		Run: func(r *Run) {
@@ -73,7 +73,7 @@ var databaseScenarios = []Scenario{
 		},
 	},
 	{
-		Row: "M7", Name: "the database is slow", Engines: servers,
+		Row: "M7", Name: "the database is slow", Timed: true, Engines: servers,
 		Size: Size{World: small, Marks: 200, Nodes: 1},
 		Full: always(Size{World: small, Marks: 2_000, Nodes: 2}),
 		Run: func(r *Run) {
@@ -123,7 +123,7 @@ var databaseScenarios = []Scenario{
 		Run:  deadlocks,
 	},
 	{
-		Row: "M19", Name: "claims are slow to commit", Engines: servers,
+		Row: "M19", Name: "claims are slow to commit", Timed: true, Engines: servers,
 		Size: calm,
 		Full: always(Size{World: World{Conversations: 40, Messages: 10, Users: 40}, Marks: 10_000, Nodes: 2}),
 		Run: func(r *Run) {

@@ -78,7 +78,7 @@ var processScenarios = []Scenario{
 		},
 	},
 	{
-		Row: "M23", Name: "nodes come and go", Engines: everyEngine,
+		Row: "M23", Name: "nodes come and go", Timed: true, Engines: everyEngine,
 		Size: Size{World: small, Marks: 3_000, Nodes: 3},
 		Full: always(Size{World: large, Marks: 100_000, Nodes: 3}),
 		Run: func(r *Run) {
@@ -102,7 +102,7 @@ var processScenarios = []Scenario{
 		},
 	},
 	{
-		Row: "M24", Name: "a node ends with a full queue", Engines: everyEngine,
+		Row: "M24", Name: "a node ends with a full queue", Timed: true, Engines: everyEngine,
 		Size: Size{World: small, Nodes: 1},
 		Full: always(Size{World: World{Conversations: 200, Messages: 50, Users: 20}, Nodes: 1}),
 		Run:  endWithQueue,

@@ -9,7 +9,7 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// timed says that the limits of time hold. They are promises for a machine that does little else,
+// timed says that scenarios with limits of time run. The limits are for a machine that does little else,
 // so CI looks at them where it runs the scenarios one by one, without the race detector.
 const timed = true
 

@@ -17,7 +17,7 @@ import (
 // In these scenarios administrators do something to a database, or forget to.
 var upkeepScenarios = []Scenario{
 	{
-		Row: "M8", Name: "the database takes no writes", Engines: everyEngine, Setup: ownServer,
+		Row: "M8", Name: "the database takes no writes", Timed: true, Engines: everyEngine, Setup: ownServer,
 		Size: Size{World: small, Marks: 1_000, Nodes: 2, Times: 1},
 		Full: always(Size{World: large, Marks: 100_000, Nodes: 3, Times: 20}),
 		Run:  refuseWrites,

@@ -13,6 +13,5 @@ var others = []Engine{
 // Variants lists drivers in settings that change what they send or report, and that some apps use.
 var Variants = []Engine{
 	{Name: "postgres-pgx-simple", Kind: Postgres, Driver: "pgx", settings: simpleProtocol},
-	{Name: "mysql-found-rows", Kind: MySQL, Driver: "mysql", settings: foundRows},
 	{Name: "mysql-snapshot-isolation", Kind: MySQL, Driver: "mysql", settings: snapshotIsolation},
 }
