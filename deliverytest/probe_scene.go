@@ -223,6 +223,10 @@ func (s *scene) compare(what string) {
 	}
 	receipts := everybodys(ids)
 	s.same(what+": the receipts", s.receiptsOf(s.store, receipts), s.receiptsOf(s.reference, receipts))
+	newest := ids[len(ids)-1:]
+	listed, err := allReceipts(s.ctx, s.reference, newest)
+	s.must("the reference's Receipts", err)
+	s.same(what+": the receipts of "+newest[0]+", listed,", s.receipts(newest...), listed)
 	for _, user := range people {
 		got, err := s.store.Unread(s.ctx, user, []string{s.conversation}, 100)
 		s.must("Unread", err)

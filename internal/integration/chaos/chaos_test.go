@@ -40,7 +40,7 @@ type Scenario struct {
 	Engines   []string                    // those it applies to
 	Setup     func(*Run) engines.Database // makes the database; by default it is one of the server that all share
 	OnlyFull  bool                        // it is run at full size only
-	Timed     bool                        // it has limits of time, and so does not run with the race detector
+	Timed     bool                        // it is there for its limits of time, and so does not run with the race detector
 	Size      Size                        // short
 	Full      func(engine string) Size
 	Run       func(r *Run)

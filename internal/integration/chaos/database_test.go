@@ -28,7 +28,7 @@ var databaseScenarios = []Scenario{
 		},
 	},
 	{
-		Row: "M5", Name: "the database is restarted, and connections are terminated", Engines: servers, Setup: ownServer,
+		Row: "M5", Name: "the database is restarted, and connections are terminated", Timed: true, Engines: servers, Setup: ownServer,
 		Size: Size{World: small, Marks: 3_000, Nodes: 3, Times: 4},
 		Full: always(Size{World: large, Marks: 250_000, Nodes: 3, Times: 100}),
 		Run: func(r *Run) {

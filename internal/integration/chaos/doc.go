@@ -15,8 +15,9 @@
 //	go test ./internal/integration/chaos -run /M10/sqlite -v       # one of them, with its figures
 //	go test ./internal/integration/chaos -run Recheck -recheck DIR # checks the logs of a failed run again
 //
-// With the race detector a scenario runs on one engine only, and those with limits of time, such as
-// how soon marks flow again, do not run: on a machine that runs many tests at once they say nothing.
+// With the race detector a scenario runs on one engine only, and limits of time, such as how soon
+// marks flow again, do not hold: on a machine that runs many tests at once they say nothing. So the
+// scenarios that are there for such limits do not run.
 //
 // A failed run keeps its directory and prints the name. A seed, printed too and given again by
 // -seed, brings back the same choices but not the same timing.

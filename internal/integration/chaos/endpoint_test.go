@@ -33,7 +33,7 @@ var endpointScenarios = []Scenario{
 		Run:  pauses,
 	},
 	{
-		Row: "M12", Name: "the endpoint hangs", Timed: true, Engines: []string{"postgres-pgx"},
+		Row: "M12", Name: "the endpoint hangs", Engines: []string{"postgres-pgx"},
 		Size: Size{World: small, Marks: 1_000, Nodes: 2},
 		Full: always(Size{World: large, Marks: 100_000, Nodes: 3}),
 		Run: func(r *Run) {

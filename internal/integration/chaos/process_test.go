@@ -102,7 +102,7 @@ var processScenarios = []Scenario{
 		},
 	},
 	{
-		Row: "M24", Name: "a node ends with a full queue", Timed: true, Engines: everyEngine,
+		Row: "M24", Name: "a node ends with a full queue", Engines: everyEngine,
 		Size: Size{World: small, Nodes: 1},
 		Full: always(Size{World: World{Conversations: 200, Messages: 50, Users: 20}, Nodes: 1}),
 		Run:  endWithQueue,

@@ -46,17 +46,6 @@ var mariadb = product{
 	unsynced: []string{"--innodb-flush-method=nosync", "--sync-frm=0"},
 }
 
-// snapshotIsolation makes the server refuse to change a row that somebody else changed since the
-// snapshot, which is MariaDB's default from 11.6.2 on. It also makes the server count matched rows
-// as affected, and the driver put arguments into the text of statements. None of these has to do
-// with another.
-func snapshotIsolation(dsn string) (string, error) {
-	return changed(dsn, func(c *mysql.Config) {
-		c.Params = map[string]string{"innodb_snapshot_isolation": "ON"}
-		c.ClientFoundRows, c.InterpolateParams, c.ParseTime = true, true, true
-	})
-}
-
 func changed(dsn string, change func(*mysql.Config)) (string, error) {
 	config, err := mysql.ParseDSN(dsn)
 	if err != nil {

@@ -62,15 +62,3 @@ var postgres = product{
 
 	unsynced: []string{"-c", "fsync=off"},
 }
-
-// simpleProtocol makes pgx send no prepared statements, as apps do behind some connection poolers.
-func simpleProtocol(dsn string) (string, error) {
-	u, err := url.Parse(dsn)
-	if err != nil {
-		return "", err
-	}
-	query := u.Query()
-	query.Set("default_query_exec_mode", "simple_protocol")
-	u.RawQuery = query.Encode()
-	return u.String(), nil
-}
