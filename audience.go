@@ -39,8 +39,8 @@ type Audience struct {
 	Open bool
 
 	// Quorum is the number of recipients who must reach a status before the message has it. The
-	// default, and the maximum, is the number of recipients whose receipts others may see reach
-	// that status. For Delivered that is [Header.Total]: all who are tracked. For Read it is
+	// default, and the maximum, is the number of recipients whom others may ever see at that
+	// status. For Delivered that is [Header.Total]: all who are tracked. For Read it is
 	// [Header.Readers]: those of them who do not hide reads. If there are no such recipients, the
 	// message never has the status. For an open message the default is 1, and the largest value is
 	// [MaxRecipients].
@@ -58,8 +58,9 @@ type Roster struct {
 	Key string
 
 	// Members returns the users. The sender may be among them and is no recipient of its own
-	// messages. Members is called only if the conversation has no roster with that key. Its error
-	// fails the send, with nothing stored. If Members is nil, a key that is not known is an error.
+	// messages. Send calls Members only if the conversation has no roster with that key. If Members
+	// returns an error, the send fails with it, and nothing is stored. If Members is nil, a key
+	// that is not known is an error.
 	Members func(ctx context.Context) (Members, error)
 }
 

@@ -5,8 +5,8 @@ package delivery
 // for everybody else. It belongs to the member of a roster. For an open message, every user's cap
 // is Read.
 
-// Shown returns the status that others see when a user's own status is own. It is the lower of own
-// and cap, the highest status that others may see.
+// Shown returns the status that others see when a user's own status is own. Others may see at most
+// the cap, so the result is the lower of the two.
 func Shown(own, cap Status) Status { return min(own, cap) }
 
 // Reason says why others see only a part of what a [Receipt] could show.

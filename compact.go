@@ -19,7 +19,7 @@ const compactLimit = 100
 // In each conversation, Compact goes through the messages in order of their last changes, and stops
 // at the first one that was sent at the given time or later. A message that changed late comes late
 // in this order. For example, if somebody reads an old message today, the message moves to the end
-// of the order. Compact reaches it only once the parameter before is later than the SentAt of every
+// of the order. Compact reaches it only once the given time is later than the SentAt of every
 // message that comes earlier in this order. Until then its times are kept. If the given time is
 // less than [Options.PruneAge] ago, the error is an [InvalidError].
 //

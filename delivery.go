@@ -37,11 +37,12 @@ type guesses struct {
 // Options adjust a [Tracker]. The zero value of each field means its default.
 type Options struct {
 	// Authorize is the app's own rule: may the user do this in the conversation? The Tracker calls
-	// it for marks of messages with an open audience, and for [Tracker.Authorize]. An error is a
-	// failure, not a refusal. A rule that says yes to conversations that the app does not know lets
-	// any user fill the store with them. Authorize may be called concurrently. The Tx forms call it
-	// inside the caller's transaction. A rule that makes a query then needs a second connection
-	// from the pool. If the pool never has one, the call waits for ever.
+	// it for marks of messages with an open audience, for every MarkUpTo with [HideAll], and for
+	// [Tracker.Authorize]. An error is a failure, not a refusal. A rule that says yes to
+	// conversations that the app does not know lets any user fill the store with them. Authorize
+	// may be called concurrently. The Tx forms call it inside the caller's transaction. A rule that
+	// makes a query then needs a second connection from the pool. If the pool never has one, the
+	// call waits for ever.
 	Authorize func(ctx context.Context, user string, to Action, conversation string) (bool, error)
 
 	// OpenConversations says that every user may view, send and mark in every conversation. Either
@@ -73,8 +74,9 @@ type Options struct {
 
 	// WriteTimeout limits how long a write may take if the caller's ctx has no deadline. A caller
 	// with a deadline waits until then. A call of MarkUpTo or Mark may make several writes. There
-	// is no limit for the Tx forms, nor for Prune, Compact, DeleteConversation, CountHours and the
-	// work of Erase, which may take long. Calls that overlap share one write, which is cancelled
+	// is no limit for the Tx forms, nor for Prune, Compact, DeleteConversation, CountHours and
+	// Erase, which may take long; for Prune, DeleteConversation and Erase it limits only how long
+	// they wait for a locked conversation. Calls that overlap share one write, which is cancelled
 	// only when the contexts of all of them have ended. If a write has not returned after a second
 	// and the store takes several writes at a time, the next calls share a new write. Defaults to
 	// [DefaultWriteTimeout]; from one second to an hour.

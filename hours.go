@@ -66,7 +66,7 @@ type HourStore interface {
 
 	// CountHour counts the newest hour that is due, keeps the result for Hours, and reports whether
 	// there was one. An hour that was never counted is due at once if it is the current one, or if
-	// it is one of the last 7 days and has messages. Hours are due again as [Tracker.CountHours]
+	// it began in the last 7 days and has messages. Hours are due again as [Tracker.CountHours]
 	// says. No two calls count the same hour at the same time. If messages of the hour were pruned
 	// or compacted since, the older result is kept. A store whose Hours method counts on demand
 	// needs to do nothing here.

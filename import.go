@@ -18,21 +18,21 @@ type Import struct {
 	// of the call.
 	SentAt time.Time
 
-	// Receipts say how far the message came with recipients who have received it, each once.
-	// Recipients without an entry have not received it. Any user but the sender may have an entry
-	// of an open message.
+	// Receipts has one entry for each recipient who has received the message. Recipients without an
+	// entry have not received it. If the message is open, any user but the sender may have an
+	// entry.
 	Receipts []ImportReceipt
 }
 
-// ImportReceipt says how far a message came with one recipient.
+// ImportReceipt says what one recipient has done with a message, and when.
 type ImportReceipt struct {
 	Recipient string
 	Status    Status // Delivered or Read
 
-	// DeliveredAt and ReadAt are zero if the time is not known. If only ReadAt is known, DeliveredAt
-	// becomes the same. ReadAt is for the Status Read only. The times are in the order SentAt,
-	// DeliveredAt, ReadAt: a time that is earlier than the one before it becomes the same, and a time
-	// in the future becomes the time of the call.
+	// DeliveredAt and ReadAt are zero if the time is not known. If only ReadAt is known,
+	// DeliveredAt becomes the same. ReadAt is for the Status Read only. A DeliveredAt before SentAt
+	// becomes SentAt, and a ReadAt before DeliveredAt becomes DeliveredAt. A time in the future
+	// becomes the time of the call.
 	DeliveredAt, ReadAt time.Time
 }
 
@@ -50,34 +50,36 @@ type ImportResult struct {
 //
 // The order of the items is the order of the messages. A message and its receipts take one version.
 // Import makes no event: clients learn of the messages when they load the conversation, or catch
-// up. Everything that is counted is as if the recipients had marked the messages at the given
-// times: statuses, counts, unread counts and times. Others see no more of a recipient than the
-// Audience allows. Overdue rules and [Tracker.Hours] pass over imported messages. [Tracker.Prune]
-// and [Tracker.Compact] treat them as any other, by their SentAt. If a time is not known,
-// [Tracker.Receipts] returns the receipt with the Reason [Expired].
+// up. Statuses, times, counts and unread counts are the same as if the recipients had marked the
+// messages at the given times. Others see no more of a recipient than the Audience allows. Overdue
+// rules and [Tracker.Hours] pass over imported messages. [Tracker.Prune] and [Tracker.Compact]
+// treat them as any other, by their SentAt. If a time is not known, [Tracker.Receipts] returns the
+// receipt with the Reason [Expired].
 //
-// A message whose id is there, in the same conversation and of the same sender or one who was
-// erased, is passed over, whatever else is different. So after a crash the app repeats what it is
-// not sure of. The Err of a result is about that message alone, and the others are stored all the
-// same, in their order:
+// Import passes over a message if the conversation already has one with the same id and the same
+// sender, or one whose sender was erased. It does not compare anything else. So after a crash the
+// app repeats what it is not sure of. The Err of a result is about that message alone, and the
+// others are stored all the same, in their order:
 //
 //   - [ErrConflict]: the conversation has messages that were sent, or the id is another message's
 //   - [ErrGone]: a message with the id was deleted
 //   - an [InvalidError] of the field "receipts": one of them is of a user who is no recipient
 //   - an [InvalidError] of the field "roster": the key is not known, and there are no Members
 //
-// The newest message decides whether messages were sent, even if it was deleted. If none is left
-// after [Tracker.Prune] or [Tracker.DeleteConversation], the conversation can be imported into.
+// A conversation has messages that were sent if its newest one was sent and not imported, even if
+// it was deleted since. If [Tracker.Prune] or [Tracker.DeleteConversation] has removed all
+// messages, Import accepts the conversation again.
 //
-// If an item is not valid, Import stores nothing, and returns an [InvalidError] of the field. The
-// Members of a [Roster] are asked for once per call, whether the roster is known or not.
+// If an item is not valid, Import stores nothing, and returns an [InvalidError] of the field. If
+// the Members of a [Roster] are set, Import calls them once for each conversation and key, even if
+// the conversation has the roster already.
 //
 // Import works in transactions of one conversation and up to some 10,000 receipts each. It waits
-// while another transaction keeps the conversation locked. If ctx has no deadline, each may take
-// [Options.WriteTimeout]. If Import returns an error other than an InvalidError, a part of the
-// messages may be stored, and the call may be repeated. Do not import into one conversation from
-// several processes: each message would be stored once, but in any order. Whether the caller may do
-// this is for the app to decide.
+// while another transaction keeps the conversation locked. If ctx has no deadline, each of Import's
+// transactions may take [Options.WriteTimeout], including that wait. If Import returns an error
+// other than an InvalidError, a part of the messages may be stored, and the call may be repeated.
+// Do not import into one conversation from several processes: each message would be stored once,
+// but in any order. Whether the caller may do this is for the app to decide.
 //
 // Import needs an [ImportStore]; with any other store it returns [errors.ErrUnsupported].
 func (t *Tracker) Import(ctx context.Context, items ...Import) ([]ImportResult, error) {

@@ -16,18 +16,20 @@ type ImportStore interface {
 	// one outcome each in the order of the argument. It takes one version for each message that it
 	// stores, in that order: the Seq and the Version of the message, and the Version of its
 	// receipts. It makes no events. [NewImport.Apply] says what the receipts are, and what the
-	// message counts. Rosters and headers are made as in Create, and a receipt by somebody else
-	// than the recipients of a message makes the message's outcome [ImportStranger].
+	// message counts. It makes rosters and headers as Create does. If a receipt is of a user who is
+	// not a recipient of the message, the message is not stored, and its outcome is
+	// [ImportStranger].
 	//
-	// If a recipient's status is above what others see of it, the recipient alone knows, as after a
-	// private mark ([Store.AdvanceOwn]), and [Place.Rev] rises. If everything up to a message has
-	// come to a user, or was read, a store should move the user's [Place] and remember that, as
-	// AdvanceUpTo does. No flag changes. A message without times needs no compaction, and counts as
-	// compacted if all earlier ones do.
+	// If a recipient's cap hides a part of the imported status, the store keeps the full status as
+	// AdvanceOwn keeps a private mark, and raises the recipient's [Place.Rev]. If a user has
+	// received, or read, every message up to an imported one, a store should move the user's
+	// [Place] there and remember up to where it has looked, as AdvanceUpTo does. No flag changes. A
+	// message whose receipts have no times needs no compaction: if all earlier messages are
+	// compacted, the store may treat it as compacted, too.
 	//
 	// A message counts as sent if Create stored it, and as imported otherwise. Nothing is imported
-	// into a conversation whose newest message or tombstone is of one that was sent. No call of an
-	// [OverdueStore] or of an [HourStore] looks at imported messages.
+	// into a conversation whose newest message was sent, even if only its tombstone is left. No
+	// call of an [OverdueStore] or of an [HourStore] looks at imported messages.
 	//
 	// If another transaction has locked the conversation, Import may wait, or change nothing and
 	// return [ImportBlocked] for each message.
@@ -74,9 +76,9 @@ func (o ImportOutcome) result() ImportResult {
 }
 
 // Apply returns the receipts as others see them, in the order of [NewImport.Receipts], and what the
-// message counts. They are what marks at these times would have made, the earliest first, and those
-// at unknown times before all others. The header is the one to store, and limit returns a
-// recipient's cap. Every [ImportStore] must use Apply.
+// message counts. The result is the same as if the recipients had marked the message at these
+// times, in the order of the times. Marks at unknown times come before all others. The header is
+// the one to store, and limit returns a recipient's cap. Every [ImportStore] must use Apply.
 func (m NewImport) Apply(h Header, limit func(recipient string) Status) ([]Receipt, Tally) {
 	type mark struct {
 		of        int

@@ -85,10 +85,11 @@ type Tally struct {
 // [Store] that updates its counters in Go, and not in SQL, must use Count. Count leaves Version to
 // the store.
 //
-// DeliveredAt and ReadAt are copied from the receipt that completes the quorum, in that step and
-// never again. The quorum of Read may be complete before that of Delivered, because recipients who
-// hide reads count only for the quorum of Delivered. In that case the message gets both times at
-// once. ReadAt is never before DeliveredAt.
+// When a receipt completes the quorum of a status, Count sets DeliveredAt or ReadAt to the time in
+// that receipt, and never changes it again. The quorum of Read may be complete before that of
+// Delivered, because recipients who hide reads count only for the quorum of Delivered. In that case
+// the message gets both times from the ReadAt of the receipt that completes the quorum of Read.
+// ReadAt is never before DeliveredAt.
 func (t *Tally) Count(h Header, was, now Receipt) {
 	if was.Failure != "" && now.Failure == "" {
 		t.Failed--

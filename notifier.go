@@ -86,8 +86,8 @@ type NotifierFunc func(ctx context.Context, events []Event) error
 func (f NotifierFunc) Notify(ctx context.Context, events []Event) error { return f(ctx, events) }
 
 // Refused returns the error by which a [Notifier] names the events it refused, by their index in
-// the slice it was given. The other events count as accepted. Refused returns nil if there are
-// none.
+// the slice it was given. The other events count as accepted. If byIndex is empty, Refused returns
+// nil.
 func Refused(byIndex map[int]error) error {
 	if len(byIndex) == 0 {
 		return nil

@@ -17,8 +17,9 @@ type Outbox interface {
 
 	// Settle ends claims and moves dead letters, and returns how many of the settlements took
 	// effect. A settlement changes nothing if the event does not have, or no longer has, the
-	// settlement's lease. It may also change nothing if another transaction has locked the event.
-	// An event keeps a lease that ran out until another claim takes the event.
+	// settlement's lease. It may also change nothing if another transaction has locked the event. A
+	// lease that has run out still counts as the event's lease, until another claim takes the
+	// event.
 	Settle(ctx context.Context, settlements []Settlement) (settled int, err error)
 
 	// Dead returns dead letters in order of id: those whose ids are greater than the parameter

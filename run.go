@@ -22,8 +22,8 @@ import "context"
 //
 // When ctx ends, Run claims no more events, releases the events that it has not begun to publish,
 // so that other relays can publish them, and finishes the calls in flight. It returns within
-// [Options.Lease]: calls of the Notifier may take 1/3 of that time, and so may each write after
-// them.
+// [Options.Lease]: a call of the Notifier may take up to 1/3 of that time, and so may the write
+// that records its result.
 func (t *Tracker) Run(ctx context.Context) error { return t.relay.run(ctx) }
 
 // Wake makes a running relay look at the outbox now: call it after the commit of a transaction in

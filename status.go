@@ -9,7 +9,7 @@ import "fmt"
 //	  └────────────────────▲
 //
 // A status only moves forward. Read implies delivered: a receipt that goes from sent to read gets
-// the time of both.
+// both times, and they are equal.
 type Status uint8
 
 const (

@@ -77,9 +77,10 @@ type Store interface {
 	// status, if Advance would advance it. Open messages that the mark would advance if it were
 	// Admitted are left out, and counted in [MarkedUpTo.LeftOut]. The versions that one up-to mark
 	// takes are contiguous. It also moves the user's Place.Delivered to [MarkedUpTo.Reached], and
-	// with the status Read it moves Place.Badge there too. But the [Place] stays as it is if this
-	// call, or an earlier call of the same mark, left out a message ([MarkedUpTo.LeftOut],
-	// [UpTo.Covered]), or if the user's cap for one of the messages is below the mark's status
+	// with the status Read it moves Place.Badge there too. There are two exceptions, in which the
+	// [Place] stays as it is. One is that a message was left out, by this call
+	// ([MarkedUpTo.LeftOut]) or by an earlier call of the same mark ([UpTo.Covered] is false). The
+	// other is that the user's cap for one of the messages is below the mark's status
 	// ([MarkedUpTo.Capped]). If another transaction is making a private mark of the user, a store
 	// need not wait for it: it may leave the Place as it is, and the user's next up-to mark moves
 	// it. A store should remember up to where it has looked, so that the work is proportional to

@@ -31,8 +31,8 @@ type MessageRef struct {
 // [ErrForbidden]. The part of the mark that [Actor.Hide] or an [Audience] hides is stored as a
 // single change, for any number of messages: the actor's own [Place] moves to the named message. If
 // the app's rule does not let the actor mark open messages there, the Place does not move, and only
-// the named message gets the hidden mark. With [HideAll], MarkUpTo always asks the rule, and does
-// so before the write.
+// the named message gets the hidden mark. With [HideAll], MarkUpTo asks the rule before the write,
+// even if none of the messages is open.
 //
 // Long stretches are marked in several transactions, oldest first, so after an error a part may be
 // done; repeating the call does the rest.

@@ -43,16 +43,17 @@
 //
 // # Versions and catching up
 //
-// Every change of a conversation has a version, and every answer carries the versions of what it
-// tells. A client keeps the version and the epoch of the last page that it read, raises the version
-// with each event and each answer to a mark, and passes both to GET /changes to get what it missed.
-// A message in that answer with "deleted": true was deleted: the client removes it. If an answer
-// has a "floor", the messages up to that seq were removed: the client removes them too. If the
-// answer has "reset": true, the database was restored or is behind and cannot tell what changed.
-// The client then forgets the conversation's messages and lists them again.
+// Every change of a conversation has a version, and every answer includes the versions of the
+// changes that it reports. A client keeps the version and the epoch of the last page that it read.
+// (The epoch changes when the database is restored.) An event or an answer to a mark that continues
+// the client's version raises it. To get what it missed, the client passes both to GET /changes. A
+// message in that answer with "deleted": true was deleted: the client removes it. If an answer has
+// a "floor", the messages up to that seq were removed: the client removes them too. If the answer
+// has "reset": true, the database was restored, or has an older state than the client, and cannot
+// tell what changed. The client then forgets the conversation's messages and lists them again.
 //
 // The answer to an up-to mark covers the versions from "from" to "to". If to − from + 1 > changed,
-// other users made changes in between, and the client reads the changes.
+// other users made changes in between, and the client calls GET /changes.
 //
 // # Sending
 //
@@ -76,11 +77,12 @@
 // the newest messages. It returns 50 messages, or as many as "limit" says, up to 500.
 //
 // GET /receipts orders receipts by recipient, byte for byte. It returns 50, or as many as "limit"
-// says, up to 500. If the recipient was untracked when the message was sent, the "reason" is
-// "untracked". If the recipient hid reads and has the message, it is "capped". If a time of the
-// receipt was removed because the message is old ([delivery.Tracker.Compact]), it is "expired". If
-// the app has recorded a failure of the recipient ([delivery.Tracker.Fail]) and the status is
-// "sent", the code is in "failure".
+// says, up to 500. A receipt that may show less than the truth has a "reason": it is "untracked" if
+// the message's [delivery.Audience] lists the recipient as untracked, "capped" if the audience
+// lists the recipient as hiding reads and the message was delivered, and "expired" if a time was
+// removed because the message is old ([delivery.Tracker.Compact]). If the app has recorded that the
+// message did not reach the recipient ([delivery.Tracker.Fail]), and the status is "sent",
+// "failure" is the code that the app gave.
 //
 // With a "status" GET /receipts returns only the receipts that are at exactly that status and
 // neither untracked nor capped. A receipt at "sent" is that of a recipient whom the message has not
@@ -95,10 +97,10 @@
 // GET /unread returns what the user has not read in each of up to 200 conversations. The answer is
 // a list of {conversation, count, more, flagged, first?, newest?, version, floor?, place}, in the
 // order of the query. So a page that lists conversations with their badges needs only one request.
-// The route counts up to 1,000 messages; "more" is true if there are more. A page of GET /messages
-// begins with the message in "first" if "after" is the seq of that message, minus 1. "newest" is
-// the newest message, with the first 256 characters of its body. POST /marks/up-to with its id
-// empties the badge. Conversations that the user may not view are left out.
+// The route counts up to 1,000 messages; "more" is true if there are more. To list messages from
+// the one in "first" on, call GET /messages with "after" set to its seq minus 1. "newest" is the
+// newest message, with the first 256 characters of its body. POST /marks/up-to with its id empties
+// the badge. Conversations that the user may not view are left out.
 //
 // A server with untrusted clients also needs a write deadline ([http.Server] WriteTimeout).
 // Otherwise a client that reads nothing keeps its answer in the server's memory.
@@ -119,9 +121,9 @@
 //
 // POST /dismiss empties the user's badge up to a message, and POST /unread marks the conversation
 // as unread from a message on ("flagged" in GET /unread), until the user reads or dismisses that
-// far. Both answer with the user's place in the conversation, and tell nobody else anything. The
-// place's "rev" rises by 1 with each such change. A device that gets a "rev" more than 1 above the
-// one it knows has missed a change, and reads GET /unread.
+// message or a later one. Both answer with the user's place in the conversation, and tell nobody
+// else anything. The place's "rev" rises by 1 with each such change. A device that gets a "rev"
+// more than 1 above the one it knows has missed a change, and reads GET /unread.
 //
 // # The socket
 //

@@ -32,10 +32,10 @@ type Handler struct {
 // default.
 type Options struct {
 	// Audience returns who may mark a message that is about to be sent. It must be set. The draft
-	// has everything but its audience, and the app's rule has let its sender send to the
-	// conversation. If the error wraps [delivery.ErrForbidden], the answer is 403 forbidden. After
-	// any other error, and if [delivery.Tracker.Send] does not accept the audience, it is 500.
-	// Audience may be called concurrently.
+	// is complete except for its audience, and [delivery.Options.Authorize] has already allowed the
+	// sender to send to the conversation. If the error wraps [delivery.ErrForbidden], the answer is
+	// 403 forbidden. After any other error, and if [delivery.Tracker.Send] does not accept the
+	// audience, it is 500. Audience may be called concurrently.
 	Audience func(ctx context.Context, draft delivery.Draft) (delivery.Audience, error)
 
 	// Hide returns what others may not see of the user's marks: the app's setting "show others what

@@ -33,11 +33,12 @@
 //	delivery.breaker.state        gauge             {state}    delivery.breaker
 //	delivery.relay.running        gauge             {relay}
 //
-// delivery.receipts counts receipts that were advanced by a mark, if others may see all of the
-// mark. A mark that hides something ([delivery.Actor.Hide]) is in delivery.marks only, even if
-// others see that the message was delivered. delivery.time_to_delivered and delivery.time_to_read
-// are the times from the sending of a message until the receipt of a recipient reaches the status.
-// They are measured for single marks only, not for up-to marks.
+// delivery.receipts counts the receipts that marks have advanced, except for marks that are hidden
+// from others wholly or in part. A mark that hides something ([delivery.Actor.Hide]) is in
+// delivery.marks only, even if others see that the message was delivered.
+// delivery.time_to_delivered and delivery.time_to_read are the times from the sending of a message
+// until the receipt of a recipient reaches the status. They are measured for single marks only, not
+// for up-to marks.
 //
 // delivery.in_tx is true for what was done in a transaction of the caller's. It is counted when the
 // call returns, and thus also if the transaction is rolled back, or run again after a conflict.

@@ -42,6 +42,6 @@
 // A [Recorder] is a notifier that remembers what it was told, to be used with memstore and, where
 // time matters, testing/synctest. Small wrappers add faults to a real store or notifier, and can be
 // nested. They are [FailingStore], [LosingStore], [FailingNotifier], [LosingNotifier],
-// [RefusingNotifier] and [SlowNotifier]. A store or a notifier with a fault around it keeps its
-// optional abilities, such as Tx forms or events for one user's devices.
+// [RefusingNotifier] and [SlowNotifier]. A store or a notifier that is wrapped in a fault still
+// implements the optional interfaces of the one inside, such as [delivery.TxStore].
 package deliverytest

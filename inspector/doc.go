@@ -27,11 +27,12 @@
 //
 // # What is shown
 //
-// The pages never show bodies, private marks ([delivery.Actor.Hide]) or own statuses. For an event
-// for one user's devices, they do not show the user, nor the reason for which it was refused. Ids
-// are shown, unless [Options.Redact] changes them; ids with characters that cannot be seen are
-// quoted. A message's page runs at most 5 SQL statements, and none that grows with the history. It
-// shows only those dead letters of its conversation that are among the oldest 100 of all.
+// The pages never show bodies, private marks ([delivery.Actor.Hide]), or a status that only the
+// user may see ([delivery.Message.Own]). For an event for one user's devices, they do not show the
+// user, nor the reason for which it was refused. Ids are shown, unless [Options.Redact] changes
+// them; ids with characters that cannot be seen are quoted. A message's page runs at most 5 SQL
+// statements, and none that grows with the history. It shows only those dead letters of its
+// conversation that are among the oldest 100 of all.
 //
 // The funnel shows what the app has counted. It is empty unless some process calls
 // [delivery.Tracker.CountHours] about once a minute, or the store is that of package memstore. The

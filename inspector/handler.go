@@ -20,7 +20,7 @@ import (
 type Access uint8
 
 const (
-	NoAccess Access = iota // nothing, and learns nothing
+	NoAccess Access = iota // nothing: every request is answered with 403
 	MayLook                // see every page
 	MayAct                 // also replay and discard dead letters, if [Options.Actions] is set
 )

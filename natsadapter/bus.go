@@ -46,8 +46,8 @@ type Bus struct {
 var _ delivery.Bus = (*Bus)(nil)
 
 // NewBus returns a [Bus] that uses the connection. A nil opts means all defaults. It does not
-// contact the server. The error is a [*delivery.InvalidError] if nothing can be published on the
-// subject.
+// contact the server. The error is a [*delivery.InvalidError] if the subject is not one to publish
+// on, for example because it has a wildcard.
 func NewBus(conn *nats.Conn, opts *BusOptions) (*Bus, error) {
 	whole, err := opts.whole()
 	if err != nil {

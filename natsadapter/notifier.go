@@ -28,9 +28,10 @@ type NotifierOptions struct {
 	Prefix string
 }
 
-// Message is what a [Notifier] publishes, as JSON: for a gateway of the app's own, in any language,
-// that has the connections of clients and subscribes to their conversations' subjects. The gateway
-// passes Event and Data on to each connection but the one named in Except.
+// Message is what a [Notifier] publishes, as JSON. It is for a gateway: a program of the app's own,
+// in any language, to which clients connect. The gateway subscribes to the subjects of its clients'
+// conversations. The gateway passes Event and Data on to each connection but the one named in
+// Except.
 type Message struct {
 	Event string `json:"event"` // a [delivery.Kind], as text: "message", "status", "deleted" or "pruned"
 
@@ -62,10 +63,11 @@ func NewNotifier(conn *nats.Conn, opts *NotifierOptions) (*Notifier, error) {
 // NewStreamNotifier returns a [Notifier] over JetStream. An event counts as accepted once the
 // stream has stored it. The app makes a stream with the subjects "delivery.conversation.*".
 //
-// An event that is published again, after an unclear answer, is stored once within the stream's
-// window for duplicates (2 minutes by default). As an exception, it is stored again even within
-// that window, if the stream has the retention LimitsPolicy and no longer has the message, for
-// example after a purge. NewStreamNotifier is otherwise like [NewNotifier].
+// If it is not known whether the stream has stored an event, the event is published again. The
+// stream drops the copy if it comes within the stream's duplicate window (2 minutes by default). As
+// an exception, it is stored again even within that window, if the stream has the retention
+// LimitsPolicy and no longer has the message, for example after a purge. NewStreamNotifier is
+// otherwise like [NewNotifier].
 func NewStreamNotifier(js jetstream.JetStream, opts *NotifierOptions) (*Notifier, error) {
 	return newNotifier(stream{js: js, dedup: true}, opts)
 }

@@ -30,8 +30,8 @@ type StreamBus struct {
 var _ delivery.Bus = (*StreamBus)(nil)
 
 // NewStreamBus returns a [StreamBus] on the stream that has the subject. A nil opts means all
-// defaults. It does not contact the server. The error is a [*delivery.InvalidError] if nothing can
-// be published on the subject.
+// defaults. It does not contact the server. The error is a [*delivery.InvalidError] if the subject
+// is not one to publish on, for example because it has a wildcard.
 func NewStreamBus(js jetstream.JetStream, opts *BusOptions) (*StreamBus, error) {
 	whole, err := opts.whole()
 	if err != nil {

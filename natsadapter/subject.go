@@ -10,8 +10,8 @@ const hexDigits = "0123456789ABCDEF"
 
 // Token returns an id as one token of a subject. Letters, digits, "-" and "_" are not escaped.
 // Every other byte is escaped as "=" and two upper-case hex digits, so that "team.42" becomes
-// "team=2E42". Different ids have different tokens. A token contains no dot and no wildcard, so an
-// id cannot stand for the subject of another id.
+// "team=2E42". Different ids have different tokens. A token contains no dot and no wildcard, so the
+// subject made from one id never matches that of another.
 func Token(id string) string {
 	var token strings.Builder
 	for _, b := range []byte(id) {

@@ -41,11 +41,11 @@
 //   - The page reads the changes after every pusher:subscription_succeeded, which comes again with
 //     each reconnect.
 //
-//   - After a pusher:subscription_error with status 401 the page must not sign the user out. If the
-//     auth endpoint answers a request of the old connection after a reconnect, pusher-js 8.6.0
-//     still sends that answer, on the new connection. Pusher refuses it there, and the page gets
-//     this error for a channel to which it is already subscribed by a newer answer
-//     (findings/pusher-js-late-auth.sh).
+//   - After a pusher:subscription_error with status 401 the page must not sign the user out. A page
+//     that reconnects may still wait for the auth endpoint's answer to a request that it made for
+//     the old connection. When the answer comes, pusher-js 8.6.0 sends it on the new connection.
+//     Pusher refuses it, and the page gets this error for a channel to which it has already
+//     subscribed with a newer answer (findings/pusher-js-late-auth.sh).
 //
 //   - After a reconnect pusher-js asks the auth endpoint for all its channels at the same moment,
 //     and so do all other pages if the server was restarted. To spread these requests, set a

@@ -24,8 +24,9 @@ type BusOptions struct {
 	// number. Defaults to [DefaultChannel].
 	Channel string
 
-	// Ping is the time between two pings of a subscription. A connection on which nothing came for
-	// three times as long counts as broken, unless Subscribe is waiting for hear. Defaults to 5 s.
+	// Ping is the time between two pings of a subscription. A connection on which nothing has come
+	// for three times as long counts as broken, except while a call of Subscribe's function hear
+	// has not returned. Defaults to 5 s.
 	Ping time.Duration
 }
 

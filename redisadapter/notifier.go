@@ -20,14 +20,15 @@ const MaxData = 64 << 10
 
 // NotifierOptions adjust a [Notifier]. The zero value of each field means its default.
 type NotifierOptions struct {
-	// Prefix and the conversation's id are the name of the conversation's Redis channel. Defaults
-	// to [DefaultPrefix].
+	// The name of a conversation's Redis channel is Prefix, followed by the conversation's id.
+	// Defaults to [DefaultPrefix].
 	Prefix string
 }
 
-// Message is what a [Notifier] publishes, as JSON: for a gateway of the app's own, in any language,
-// that has the connections of clients and subscribes to their conversations' channels. The gateway
-// passes Event and Data on to each connection but the one named in Except.
+// Message is what a [Notifier] publishes, as JSON. It is for a gateway: a program of the app's own,
+// in any language, to which clients connect. The gateway subscribes to the channels of its clients'
+// conversations. The gateway passes Event and Data on to each connection but the one named in
+// Except.
 type Message struct {
 	Event string `json:"event"` // a [delivery.Kind], as text: "message", "status", "deleted" or "pruned"
 

@@ -17,7 +17,7 @@ const (
 	// MySQL is MariaDB 10.6 or newer, or MySQL 8.0.1 or newer, through go-sql-driver/mysql.
 	MySQL
 	// SQLite is SQLite 3.42 or newer, through modernc.org/sqlite, mattn/go-sqlite3,
-	// ncruces/go-sqlite3 or glebarez/go-sqlite from v1.23 on.
+	// ncruces/go-sqlite3, or v1.23 or newer of glebarez/go-sqlite.
 	SQLite
 )
 

@@ -38,21 +38,23 @@
 // conversation. On SQLite, where a transaction locks the whole database, a call waits until the
 // database is free.
 //
-// A private mark locks no conversation, but it locks the row of its user, and keeps its message
-// from being pruned. While such a mark is in an open transaction of a caller, a prune of the
-// message comes back blocked. On MariaDB a deletion of the message and up-to marks of the same user
-// come back blocked too. No other calls come back blocked for this reason, unless the user is new
-// to the conversation. Then public marks of the user and sends to or by the user come back blocked
-// on MariaDB. On Postgres they wait until the transaction ends, together with all sends and marks
-// that the Tracker has passed to the store in the same batch. While a batch waits, other calls for
+// A private mark ([delivery.Store] AdvanceOwn) does not lock the conversation. It locks the user's
+// own row in that conversation, and keeps its message from being pruned. While such a mark is in an
+// open transaction of a caller, a prune of the message comes back blocked. On MariaDB a deletion of
+// the message and up-to marks of the same user come back blocked too. It blocks no other calls,
+// with one exception: the user has no row in the conversation yet, because nothing was sent or
+// marked there by the user, or sent to the user. In that case, on MariaDB, public marks by the user
+// and sends to or by the user come back blocked as well. On Postgres those calls wait until the
+// transaction ends, and so do all others in the same batch. While a batch waits, other calls for
 // its conversations come back blocked.
 //
 // On MySQL some statements can be told to wait no longer than 1 s, but not to fail at once. There a
 // call waits up to 1 s for each conversation that is being created, and up to 1 s for each user
 // whose row a private mark has locked. A call that writes the rows of several users first tries to
-// write them all at once. If one of them is locked, that try takes up to 1 s. During these waits it
-// holds the locks of its other conversations. The settlement of events waits up to 1 s for an event
-// that [delivery.Tracker.EraseTx] has locked.
+// write them all at once. If one of them is locked, that try fails after up to 1 s, and the call
+// then writes the rows one by one, with the waits described above. During these waits it holds the
+// locks of its other conversations. The settlement of events waits up to 1 s for an event that
+// [delivery.Tracker.EraseTx] has locked.
 //
 // If the connection breaks at the commit, or ctx ends there, the error wraps
 // [delivery.ErrOutcomeUnknown]. After any other error nothing has changed. The error wraps
@@ -65,9 +67,10 @@
 // have committed. What a new connection answers is final: if it is read-only too, the call fails.
 // When a call has waited for an answer for 1 s, the store pings all idle connections of the
 // [sql.DB], and closes those that do not answer within 500 ms. Meanwhile no other call takes a
-// connection. The store does so once in 10 s at most, and again whenever the ctx of such a call
-// ends. A pgxpool.Pool keeps the idle connections itself, and needs pool_ping_timeout=1s in its
-// DSN.
+// connection. Slow calls cause this at most once every 10 s. A call that has waited for 1 s or
+// longer when its ctx ends causes it regardless of that limit. If the [sql.DB] was made by
+// stdlib.OpenDBFromPool, the pgxpool.Pool keeps the idle connections, and the store cannot ping
+// them: put pool_ping_timeout=1s in the pool's DSN.
 //
 // # Transactions of the caller
 //
@@ -80,20 +83,21 @@
 // failure.
 //
 // On MariaDB and MySQL a transaction is at REPEATABLE READ by default. Writes of the store in it
-// still see what was committed last. They lock rows, but not the gaps between rows. There are four
-// exceptions. After any of them, sends of other callers may wait until the transaction ends. After
-// the fourth, their marks and deletions may wait too. The first is a repeated send. The second is a
-// mark or a deletion of a message that does not exist, or that was sent after the transaction's
-// first read. The third is a mark by a user who is no recipient of the message, if the message was
-// sent after the transaction's first read. The fourth is to erase a user. A deletion fails with a
-// conflict if the message was sent or marked after the transaction's first read. A send fails with
-// a conflict if the last message to the same roster was deleted after that read. A deletion of the
-// last message to a roster leaves the roster stored. After any deletion, and after a mark of a
-// message that has failures, calls of Fail may wait until the transaction ends, even calls for
-// other conversations. At READ COMMITTED there are neither such waits nor such conflicts. With
-// innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write fails with a conflict if
-// somebody changed the conversation after the transaction's first read. At READ COMMITTED it does
-// not.
+// still see what was committed last. They lock rows, but not the gaps between rows, except for four
+// kinds of call. After one of these, sends of other callers may wait until the transaction ends.
+// After the fourth, their marks and deletions may wait too. The first is a repeated send. The
+// second is a mark or a deletion of a message that does not exist, or that was sent after the
+// transaction's first read. The third is a mark by a user who is no recipient of the message, if
+// the message was sent after the transaction's first read. The fourth is to erase a user. A
+// deletion fails with a conflict if the message was sent or marked after the transaction's first
+// read. A send to a roster ([delivery.Roster]) fails with a conflict if the only message to that
+// roster was deleted after that read. A deletion elsewhere also removes a roster to which no
+// message is left; inside such a transaction the roster stays. After any deletion, and after a mark
+// of a message for which [delivery.Tracker.Fail] has recorded a failure, other calls of Fail may
+// wait until the transaction ends, even calls for other conversations. At READ COMMITTED there are
+// neither such waits nor such conflicts. With innodb_snapshot_isolation=ON, the default since
+// MariaDB 11.6.2, a write fails with a conflict if somebody changed the conversation after the
+// transaction's first read. At READ COMMITTED it does not.
 //
 // # Postgres
 //
@@ -144,8 +148,9 @@
 // Without interpolateParams=true in the DSN, go-sql-driver prepares every statement anew, which
 // costs another round trip for each.
 //
-// The driver's own limit, maxAllowedPacket in the DSN, is 64 MiB by default and is not checked. The
-// store works with a smaller limit too, because the driver sends longer packets in pieces. But with
+// The driver has a limit of its own, maxAllowedPacket in the DSN, which is 64 MiB by default.
+// Unlike the server's max_allowed_packet, the store does not check it. The store works with a
+// smaller limit too, because the driver sends longer packets in pieces. But with
 // interpolateParams=true and a limit below 16 MiB, the driver refuses messages of certain lengths
 // as too large (findings/mysql-interpolated-too-large.sh).
 //

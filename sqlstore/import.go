@@ -11,7 +11,8 @@ import (
 )
 
 // Import stores messages of the past, as [delivery.ImportStore] says. It cannot run in a caller's
-// transaction. What it stores was stored in 1970, so neither rules nor hours look at it.
+// transaction. It records imported messages as stored in 1970, so that neither overdue rules nor
+// the counts of hours look at them.
 func (s *Store) Import(ctx context.Context, messages []delivery.NewImport) ([]delivery.ImportOutcome, error) {
 	if s.session.tx != nil {
 		return nil, errors.ErrUnsupported

@@ -62,8 +62,9 @@ func (s *Store) InTx(tx delivery.DBTX) delivery.Store {
 	return &Store{&inner}
 }
 
-// Writers returns 2: while the database works on one batch of marks, the next is on its way. With
-// SQLite, which lets in one writer at a time, it returns 1.
+// Writers implements [delivery.ParallelStore]. It returns 2, so that the next batch is on its way
+// while the database works on the one before. With SQLite, which lets in one writer at a time, it
+// returns 1.
 func (s *Store) Writers() int {
 	if s.session.serial {
 		return 1

@@ -14,7 +14,7 @@ export class Refusal extends Error {
 }
 
 export class Api {
-  /** Called with each answer: with a code if the server takes the page's user for another one or for nobody. */
+  /** Called after each answer, with a code if nobody is signed in, or somebody other than the page's user. */
   onUser;
   #url;
   #user;

@@ -22,7 +22,8 @@ const NOWHERE = { rev: -1, delivered: 0, badge: 0, flag: 0 };
  * A conversation that the page follows. It emits:
  *
  * - 'message', with the message as its detail, for one that is new or has changed;
- * - 'removed', with the id of a message that was deleted, discarded or forgotten;
+ * - 'removed', with the id of a message that the page no longer has: it was deleted, discarded or pruned, or the page
+ *   has started over;
  * - 'refused', with a Refusal as its detail, when the server does not let the user read the conversation; the page asks
  *   again when the connection or the user comes back;
  * - 'update' when anything else may have changed: loaded, more, unread, firstUnread, place.
@@ -36,7 +37,7 @@ export class Conversation extends EventTarget {
   more = false;
   /** The id and seq of the first unread message as of the last count, or undefined. */
   firstUnread;
-  /** Where the user stands, for all devices: {rev, delivered, badge, flag}, as delivery.d.ts describes it. */
+  /** What the user has received and read, on all devices: {rev, delivered, badge, flag}. See Place in delivery.d.ts. */
   place = NOWHERE;
   lived; // whether events have come before
   #deps;
@@ -61,7 +62,7 @@ export class Conversation extends EventTarget {
     this.sync();
   }
 
-  /** The position from which a transport has to tell events: {version, epoch}, or undefined before the first load. */
+  /** Up to where the page knows the changes: {version, epoch}, or undefined before the first load. */
   get position() {
     return this.#version < 0 ? undefined : { version: this.#version, epoch: this.#epoch };
   }
@@ -107,7 +108,7 @@ export class Conversation extends EventTarget {
     }
   }
 
-  /** Marks a message as read. The page says by itself what a user has seen of watched elements. */
+  /** Marks a message as read. Messages that are watched need no call: they are marked when the user has seen them. */
   read(id) {
     if (!isUnread(this.messages.get(id))) return;
     this.#deps.marks.add('read', this.id, id);
@@ -125,13 +126,13 @@ export class Conversation extends EventTarget {
     this.recount();
   }
 
-  /** Has the message read once the element, which is its last line, was on the screen. */
+  /** Marks the message as read when the element, its last line, has been on the screen long enough. */
   watch(element, id) {
     if (isUnread(this.messages.get(id))) this.#deps.watch(element, () => this.read(id));
   }
 
   /**
-   * Loads messages before the first one here: 50, or all from a seq on.
+   * Loads older messages: the 50 before the first one here or, with from, all back to that seq.
    * @param {number} [from]
    */
   async earlier(from) {
@@ -200,7 +201,7 @@ export class Conversation extends EventTarget {
     this.#updated();
   }
 
-  /** Takes where the user stands by now, and asks for what the page missed. */
+  /** Takes the user's newest place, and asks for what the page missed. */
   behind(place) {
     if (place?.rev > this.place.rev) this.recount();
   }
@@ -220,7 +221,7 @@ export class Conversation extends EventTarget {
     this.#merge({ id, body, turn, reason, kept, sender: this.#deps.user, sentAt: new Date(), seq: Infinity }, { version: 0, status });
   }
 
-  /** Takes the server's answer to such a message. */
+  /** Takes the server's answer to a message that was queued. */
   sent(message) {
     this.#take(message);
     this.learned(message.seq, message.seq);
@@ -240,7 +241,7 @@ export class Conversation extends EventTarget {
     if (message) this.#emit('message', Object.assign(message, { own: undefined }));
   }
 
-  /** Returns the last message if the user has read everything up to it, and the page knows that. */
+  /** Returns the last message if the page knows that the user has read everything up to it, and otherwise undefined. */
   allRead() {
     if (!this.loaded || !this.#counted || this.unread) return undefined;
     return this.sorted().findLast(({ seq }) => seq <= this.#version);

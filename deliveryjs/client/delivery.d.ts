@@ -2,7 +2,7 @@
 export type Status = 'sent' | 'delivered' | 'read';
 
 export interface Options {
-  /** The id of the user whom the page was made for. The server refuses what the page sends if it knows the browser as another user by then. */
+  /** The id of the user whom the page was made for. The server refuses a request of the page if another user is signed in in the browser by then. */
   user: string;
   /** What brings events: pusher, echo, eventSource, or an app's own. */
   transport: Transport;
@@ -10,7 +10,7 @@ export interface Options {
   api?: string;
   /** How long the last line of a message has to be on the screen before it counts as read, in ms. Default 500. */
   dwell?: number;
-  /** After how long without a sign of the user's nothing is read any more, in ms. Default 60,000. */
+  /** How long after the user's last sign of being there messages still count as read, in ms. Default 60,000. */
   idle?: number;
   /** Makes the requests. Default the browser's fetch. An app adds headers or credentials here. */
   fetch?: (url: string, init: RequestInit) => Promise<Response>;
@@ -22,18 +22,18 @@ export interface Message {
   body: string;
   /** The place in the conversation. Infinity while the message is not sent. */
   seq: number;
-  /** When it was sent. Of a message that came with an event, when it came. */
+  /** When the message was sent. If it came with an event, when it came. */
   sentAt: Date;
-  /** What a quorum of the recipients has reached. 'sending' in the outbox, 'failed' if the server refused it. */
+  /** The status that enough recipients have reached: see delivery.Audience.Quorum. It is 'sending' in the outbox, and 'failed' if the server refused the message. */
   status: Status | 'sending' | 'failed';
   /** How many recipients it has reached, those who have read it included. */
   delivered: number;
   read: number;
-  /** How many recipients it has, without those who are untracked. 0 if they are not known in advance. */
+  /** How many recipients the message has, but for those whose marks others never see. 0 if the recipients are not known in advance. */
   total: number;
   /** How many of these do not hide reads. */
   readers: number;
-  /** How many recipients with a recorded failure the message has not reached. It falls when a recipient gets the message some other way. */
+  /** For how many recipients the app has recorded that the message did not reach them. It falls when such a recipient gets the message some other way. */
   failed: number;
   /** The page's own receipt: undefined for the user's own messages, and for those that the user may not mark. */
   own?: Exclude<Status, 'sent'>;
@@ -53,11 +53,11 @@ export interface Receipt {
   read_at?: string;
   /** Why the message did not reach the recipient, in the app's own words. Only at the status 'sent'. */
   failure?: string;
-  /** Why it shows no more: the recipient was untracked, or hid reads, when the message was sent, or a time is gone. */
+  /** Why the receipt may show less than the truth: the recipient was untracked, or hid reads, when the message was sent, or a time was removed because the message is old. */
   reason?: 'untracked' | 'capped' | 'expired';
 }
 
-/** Where the user stands in a conversation, on all devices. Each is a seq, but for rev. */
+/** What the user has received and read of a conversation, on all devices. Each number is a seq, but for rev. */
 export interface Place {
   /** Counts the user's private changes. */
   rev: number;
@@ -65,14 +65,14 @@ export interface Place {
   delivered: number;
   /** Nothing up to here counts as unread. */
   badge: number;
-  /** From here on the user has marked the conversation as unread, 0 if nowhere. The page is not told of its own marks that clear it. */
+  /** The user has marked the conversation as unread from this seq on. 0 if not. The page is not told when a mark of its own ends that. */
   flag: number;
 }
 
 interface ConversationEvents {
   /** A message is new or has changed. */
   message: CustomEvent<Message>;
-  /** The id of a message that was deleted, discarded or forgotten. */
+  /** The id of a message that the page no longer has: it was deleted, discarded or pruned, or the page has started over. */
   removed: CustomEvent<string>;
   /** The server does not let the user read the conversation. It is asked again when the connection or the user comes back. */
   refused: CustomEvent<Refusal>;
@@ -92,7 +92,7 @@ export declare class Conversation extends EventTarget {
   readonly unread: number;
   /** The first unread message as of the last count. It may not be loaded itself. */
   readonly firstUnread?: { id: string; seq: number };
-  /** Where the user stands, as far as the page knows. Its rev is -1 until the messages are loaded. */
+  /** The user's place, as far as the page knows. Its rev is -1 until the messages are loaded. */
   readonly place: Place;
   /** The messages in order. Those that are not sent yet come last. */
   sorted(): Message[];
@@ -103,15 +103,15 @@ export declare class Conversation extends EventTarget {
   /** Deletes one of the user's own messages for everyone. Rejects if the server did not do so. */
   remove(id: string): Promise<void>;
   /**
-   * Has the message marked as read once the element was on the screen as a whole. Name the last line of a message: what is
-   * taller than the screen is never on it as a whole.
+   * Marks the message as read when the whole element has been on the screen long enough. Pass the last line of the message,
+   * because the whole of an element that is taller than the screen never is.
    */
   watch(element: Element, id: string): void;
   /** Marks a message as read. */
   read(id: string): void;
   /** Marks all messages as read, those that are not loaded included. */
   readAll(): Promise<void>;
-  /** Loads the 50 messages before the first one here, or all from a seq on. */
+  /** Loads older messages: the 50 before the first one here or, with from, all back to that seq. */
   earlier(from?: number): Promise<void>;
   /** Who has got a message, and when. */
   receipts(message: string): Promise<Receipt[]>;
@@ -151,7 +151,7 @@ export declare class Refusal extends Error {
 export interface Transport {
   /** Called once, before anything else. */
   start(hub: Hub): void;
-  /** Listens to a conversation, and calls hub.live when its events come from now on, each time after they did not. */
+  /** Starts listening to a conversation. Call hub.live when its events begin to come: the first time, and again after each interruption. */
   join(conversation: string): void;
   leave(conversation: string): void;
   /** The id of the connection, which is not told of what the page does itself. */
@@ -172,8 +172,8 @@ export interface Hub {
   event(kind: 'message' | 'status' | 'deleted' | 'pruned' | 'own', payload: { conversation: string; from: number; to: number; shared?: object; updates: object[] }): void;
   /**
    * The events of a conversation come from now on. The page then asks for what it missed: at once the first time, and
-   * from then on after a random delay of up to jitter, in ms (default 6,000). A transport that itself brings all after a
-   * version says from which one, and the page asks for nothing if it knows that one.
+   * from then on after a random delay of up to jitter, in ms (default 6,000). A transport that itself brings all events
+   * after some position passes it as from. If the page knows the changes up to there, it asks for nothing.
    */
   live(conversation: string, jitter?: number, from?: Position): void;
   /**

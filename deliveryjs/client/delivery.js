@@ -17,9 +17,9 @@ const LONG_HIDDEN = 60_000; // ms after which a page that was hidden catches up
  * All conversations of a page, and what connects them to the server. It emits:
  *
  * - 'state' when state has changed: 'connecting', 'connected' or 'unavailable';
- * - 'user' when stranger has changed: 'signed_out' or 'other_user' if the server answers that nobody is signed in, or
- *   somebody other than the page's user, and undefined once it knows the page's user again. Nothing is sent in between. It
- *   stays queued.
+ * - 'user' when stranger has changed: it is 'signed_out' while the server answers that nobody is signed in, 'other_user'
+ *   while it answers that somebody other than the page's user is, and otherwise undefined. While it is set, messages and
+ *   marks stay queued.
  */
 export class Delivery extends EventTarget {
   state = 'connecting';

@@ -5,9 +5,9 @@ import { KINDS, privateChannel, userChannel } from './channel.js';
 /**
  * A transport over an instance of laravel-echo, with the broadcaster "pusher" or "reverb".
  *
- * Names start with a dot, or Echo would prefix them with a namespace of Laravel's.
+ * It puts a dot before the names of events, because Echo would otherwise prefix them with a namespace of Laravel's.
  * @param {object} echo
- * @param {import('./pusher.js').ChannelOptions} [options] which name private channels
+ * @param {import('./pusher.js').ChannelOptions} [options] whose functions return names of private channels
  * @returns {import('./delivery.js').Transport}
  */
 export function echo(echo, { channel: nameOf = privateChannel, userChannel: userOf = nameOf === privateChannel ? userChannel : null } = {}) {

@@ -9,6 +9,6 @@ export interface StreamOptions {
 
 /**
  * A transport over server-sent events. The url is where sseadapter's Handler is mounted. A stream has at most 50
- * conversations: of more, those that were joined first get no events until others are left.
+ * conversations. If more are joined, only the last 50 get events, until the page leaves some.
  */
 export declare function eventSource(url: string, options?: StreamOptions): Transport;

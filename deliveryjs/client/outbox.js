@@ -23,7 +23,7 @@ export class Outbox extends Task {
     return this.#entries.all().sort(([, a], [, b]) => a.turn - b.turn);
   }
 
-  /** Queues a message. Its turn is a count and no time: a clock may be set back. */
+  /** Queues a message. Its turn is a number that counts up, and not a time, because a clock may be set back. */
   send(conversation, body) {
     if (typeof body !== 'string') throw new TypeError('a message is a string');
     // Not randomUUID, which pages that came by plain HTTP don't have.

@@ -6,7 +6,7 @@ export interface PusherOptions {
   wssPort?: number | string;
   /** Default true. */
   forceTLS?: boolean;
-  /** The endpoint that signs entries into private channels, and what else to send there. */
+  /** The endpoint that authorizes subscriptions to private channels, and what else to send there. */
   channelAuthorization?: { endpoint?: string; headers?: Record<string, string>; params?: Record<string, string> };
   /** Over how long the authorizations after a reconnection are spread, in ms. Default 6,000. */
   spread?: number;

@@ -48,12 +48,12 @@ class Connection extends Emitter {
 
 /**
  * Connects to a Pusher server. It has the names and the behaviour of those parts of pusher-js that transports use, and
- * can be replaced by it. In two ways it is gentler on a server that comes back: it reconnects with growing pauses, and it
- * spreads the authorization of its channels after that over 6 s.
+ * can be replaced by it. It is gentler on a server that comes back: it reconnects with growing pauses, and then
+ * authorizes its channels at random times within 6 s.
  */
 export class Pusher {
   connection = new Connection();
-  /** How long to wait at random before catching up after a subscription, in ms: the wait is before the subscription. */
+  /** The longest wait between a subscription and catching up, in ms. This client waits before it subscribes. */
   jitter = 0;
   #url;
   #auth;
@@ -93,11 +93,12 @@ export class Pusher {
     this.connect();
   }
 
-  /** Returns the channel, and tries again if an earlier subscription has failed. */
+  /** Returns the channel, or undefined if there was no subscribe. */
   channel(name) {
     return this.#channels.get(name);
   }
 
+  /** Subscribes to the channel and returns it, or tries again if an earlier subscription has failed. */
   subscribe(name) {
     let channel = this.#channels.get(name);
     if (!channel) this.#channels.set(name, (channel = new Channel(name)));

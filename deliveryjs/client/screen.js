@@ -8,8 +8,8 @@ const INPUT = 1000; // ms after a sign of the user's for which a scrolling is th
  *
  * - all of it was on the screen for the dwell, without a pause, in a page that is visible and has the focus,
  * - the page did not scroll by itself meanwhile, and
- * - the user gave a sign of being there (pointer, key, wheel, touch, or coming to the page) in the idle time before, or
- *   gives one now. So what a page scrolls into view in front of an empty chair is not seen.
+ * - the user gave a sign of being there (pointer, key, wheel, touch, or coming to the page) less than the idle time ago.
+ *   If not, the element is seen as soon as the user gives one. So nothing is seen in front of an empty chair.
  */
 export class Screen {
   #options;
@@ -59,7 +59,7 @@ export class Screen {
     if (away || !this.#timer) this.#look();
   }
 
-  /** The dwell begins anew, with the next frame: a page that comes back is not on the screen before. */
+  /** Starts every dwell again at the next frame, because a page that has just become visible is not drawn before that. */
   restart() {
     const begin = () => this.#since.forEach((_, element) => this.#since.set(element, performance.now()));
     begin();

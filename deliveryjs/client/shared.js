@@ -1,11 +1,13 @@
 // One stream for all tabs of a user.
 
 /**
- * A transport that tabs share, so that they need one connection together. One tab has the stream, by a Web Lock, and
- * tells the others by a BroadcastChannel. When that tab is closed, another one opens the stream, and each catches up if
- * it is behind. Where a browser has no Web Locks, as on pages that came by plain HTTP, each tab opens a stream of its own.
+ * A transport that tabs share, so that they need one connection together. The tab that holds a Web Lock has the stream,
+ * and passes the events to the others through a BroadcastChannel. When that tab is closed, another one opens the stream,
+ * and each catches up if it is behind. Where a browser has no Web Locks, as on pages that came by plain HTTP, each tab
+ * opens a stream of its own.
  *
- * All tabs hear all, so no tab has a socket to be left out: the client knows its own messages and marks by their ids.
+ * Every tab gets every event, also those of its own changes, because no tab has a connection that the server could leave
+ * out. The client knows its own messages and marks by their ids.
  * @param {string} name of the stream in this origin. It must contain the user: tabs of the same name hear the same
  * @param {() => import('./delivery.js').Transport} open returns the transport that is shared
  * @returns {import('./delivery.js').Transport}

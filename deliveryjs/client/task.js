@@ -13,10 +13,10 @@ export function backoff(failures) {
   return Math.min(FIRST_PAUSE * 2 ** (failures - 1), LONGEST_PAUSE) * (1 - Math.random() / 2);
 }
 
-/** An error that no repetition cures. A Task waits for hurry then. */
+/** An error that trying again cannot mend. A Task whose job throws it runs again only when hurry is called. */
 export class Halt extends Error {}
 
-/** A job of which one run at most is under way, repeated with growing pauses until it succeeds. */
+/** A job that is repeated with growing pauses until it succeeds, and never runs twice at the same time. */
 export class Task {
   #job;
   #timer = 0;
