@@ -16,16 +16,16 @@ import (
 func TestSQLStoreSaysWhenAnOutcomeIsUnknown(t *testing.T) {
 	message := delivery.NewMessage{Header: delivery.Header{ID: "m", Conversation: "c", Sender: "alice", Open: true, Quorum: 1, SentAt: time.Now()}}
 	lease := delivery.Lease{Token: 1, For: time.Hour}
-	for _, test := range []struct {
-		name      string
-		at        cutter.Moment
-		committed bool
-	}{
-		{"lost on its way to the database", cutter.Before, false},
-		{"done, but the answer lost", cutter.After, true},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			engines.Each(t, func(t *testing.T, e engines.Engine) {
+	engines.Each(t, func(t *testing.T, e engines.Engine) {
+		for _, test := range []struct {
+			name      string
+			at        cutter.Moment
+			committed bool
+		}{
+			{"lost on its way to the database", cutter.Before, false},
+			{"done, but the answer lost", cutter.After, true},
+		} {
+			t.Run(test.name, func(t *testing.T) {
 				db, cut := cutter.Open(t, e)
 				store := stores.Open(t, e, db)
 				first := message // so that the conversation knows the users, and each call is one statement
@@ -67,8 +67,8 @@ func TestSQLStoreSaysWhenAnOutcomeIsUnknown(t *testing.T) {
 					t.Errorf("the next Advance finds %+v", marked[0])
 				}
 			})
-		})
-	}
+		}
+	})
 }
 
 // A connection that breaks before the commit has changed nothing, and the store does not leave that

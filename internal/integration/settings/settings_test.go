@@ -138,31 +138,29 @@ func TestPostgresSettingsThatLoseOrAlterDataAreRefused(t *testing.T) {
 		good := e.Database(t)
 		refuses(t, with(good, "client_encoding", "LATIN1"), good, "client_encoding", "UTF8")
 	})
-	t.Run("a database's encoding", func(t *testing.T) {
-		for _, e := range engines.All {
-			if e.Kind != engines.Postgres {
-				continue
-			}
-			t.Run(e.Name, func(t *testing.T) {
-				other := e.Database(t)
-				latin := name(other) + "_latin1"
-				exec(t, other, "CREATE DATABASE "+latin+" TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'")
-				t.Cleanup(func() {
-					db, err := sql.Open(other.Driver, other.DSN)
-					if err == nil {
-						_, err = db.Exec("DROP DATABASE " + latin + " WITH (FORCE)")
-						db.Close()
-					}
-					if err != nil {
-						t.Error(err)
-					}
-				})
-				bad := other
-				bad.DSN = strings.Replace(other.DSN, "/"+name(other), "/"+latin, 1)
-				refuses(t, bad, engines.Database{}, "LATIN1", "ENCODING 'UTF8'")
-			})
+	for _, e := range engines.All {
+		if e.Kind != engines.Postgres {
+			continue
 		}
-	})
+		t.Run(e.Name+", a database's encoding", func(t *testing.T) {
+			other := e.Database(t)
+			latin := name(other) + "_latin1"
+			exec(t, other, "CREATE DATABASE "+latin+" TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'")
+			t.Cleanup(func() {
+				db, err := sql.Open(other.Driver, other.DSN)
+				if err == nil {
+					_, err = db.Exec("DROP DATABASE " + latin + " WITH (FORCE)")
+					db.Close()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			bad := other
+			bad.DSN = strings.Replace(other.DSN, "/"+name(other), "/"+latin, 1)
+			refuses(t, bad, engines.Database{}, "LATIN1", "ENCODING 'UTF8'")
+		})
+	}
 	t.Run("a DateStyle that the driver cannot read in the simple protocol, and that it can in the other", func(t *testing.T) {
 		good := e.Database(t)
 		exec(t, good, "ALTER DATABASE "+name(good)+" SET DateStyle = 'SQL, DMY'")
