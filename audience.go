@@ -39,11 +39,11 @@ type Audience struct {
 	Open bool
 
 	// Quorum is the number of recipients who must reach a status before the message has it. The
-	// default, and the maximum, is the number of recipients whom others may ever see at that
-	// status. For Delivered that is [Header.Total]: all who are tracked. For Read it is
-	// [Header.Readers]: those of them who do not hide reads. If there are no such recipients, the
-	// message never has the status. For an open message the default is 1, and the largest value is
-	// [MaxRecipients].
+	// default and the maximum are the number of recipients whom others may ever see at the status,
+	// and so differ by status. For Delivered that is [Header.Total]: all who are tracked. For Read
+	// it is [Header.Readers]: those of them who do not hide reads. If there are no such recipients,
+	// the message never has the status. For an open message the default is 1, and the largest value
+	// is [MaxRecipients].
 	Quorum int
 }
 

@@ -5,8 +5,9 @@ package delivery
 // for everybody else. It belongs to the member of a roster. For an open message, every user's cap
 // is Read.
 
-// Shown returns the status that others see when a user's own status is own. Others may see at most
-// the cap, so the result is the lower of the two.
+// Shown returns the status that others see of a user. The parameter own is the status that the user
+// has marked, and the parameter cap is the highest one that others may see. The result is the lower
+// of the two.
 func Shown(own, cap Status) Status { return min(own, cap) }
 
 // Reason says why others see only a part of what a [Receipt] could show.
@@ -24,9 +25,10 @@ const (
 	Expired Reason = "expired"
 )
 
-// ReasonFor returns the [Reason] of a receipt whose recipient has that cap. It is [Untracked] or
-// [Capped] if the cap keeps others from ever seeing more, [Expired] if a time is not known any
-// more, and "" otherwise. Every [Store] sets [Receipt.Reason] with it.
+// ReasonFor returns the [Reason] of the receipt r. The parameter cap is the highest status of its
+// recipient that others may ever see. It is [Untracked] or [Capped] if the cap keeps others from
+// ever seeing more, [Expired] if a time is not known any more, and "" otherwise. Every [Store] sets
+// [Receipt.Reason] with it.
 func ReasonFor(r Receipt, cap Status) Reason {
 	switch {
 	case cap == Sent:
@@ -51,7 +53,8 @@ func (q ReceiptList) On(r Receipt) bool {
 
 // QuorumFor returns how many recipients must reach a status before the message has it. It is Quorum
 // or the number of recipients whom others could ever see at that status, whichever is smaller. If
-// there are none, the message never has the status.
+// that number is 0, the result is Quorum. An open message, whose recipients are not known, can
+// reach it, and any other message never has the status.
 func (h Header) QuorumFor(status Status) int {
 	if status == Read && h.Readers > 0 {
 		return min(h.Quorum, h.Readers)

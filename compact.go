@@ -13,8 +13,8 @@ const compactLimit = 100
 // and returns the number of messages that it processed. All statuses, counts, lists and badges stay
 // as they are. Compact does not raise the version of a conversation, and makes no event. A receipt
 // without its times has the message's Seq as its Version, because its real version would reveal
-// when it changed. [Tracker.Receipts] returns it with the Reason [Expired]. This does not disturb
-// clients: they compare the statuses of a receipt, and those never fall.
+// when it changed. [Tracker.Receipts] returns it with the Reason [Expired]. The lower Version does
+// not disturb clients, because they compare the statuses of a receipt, and those never fall.
 //
 // In each conversation, Compact goes through the messages in order of their last changes, and stops
 // at the first one that was sent at the given time or later. A message that changed late comes late

@@ -39,10 +39,10 @@
 //   - The connection that made a change ([Actor.Socket]) is not told of it. All other connections
 //     are told, unless the change is private.
 //   - Statuses only move forward, in whatever order marks arrive, and even if they repeat or race.
-//   - No committed change goes unannounced. A few seconds after the last fault has ended, the
-//     Notifier has accepted, for each committed status of each recipient, an event with that status
-//     or a later one. An event that it refuses for good becomes a dead letter, which the app can
-//     list ([Tracker.DeadLetters]) and replay ([Tracker.Replay]).
+//   - No committed change goes unannounced. A few seconds after the last fault has ended, each
+//     recipient's committed status has been announced: the Notifier has accepted an event with that
+//     status or a later one. An event that it refuses for good becomes a dead letter, which the app
+//     can list ([Tracker.DeadLetters]) and replay ([Tracker.Replay]).
 //   - A client that missed events can catch up exactly: [Tracker.Changes] returns all that changed
 //     since the version it holds.
 //   - What a user keeps private ([Actor.Hide]) stays private. A private mark empties the user's own

@@ -7,8 +7,8 @@ const eraseLimit = 20
 
 // Erase takes a user's name out of all conversations, in small transactions, and then out of
 // waiting events and dead letters. The user's messages and receipts keep their statuses, counts and
-// quorums, but their sender or recipient is "". Erased users come last in lists of recipients. Once
-// the name is gone, a call changes nothing.
+// quorums, but their sender or recipient is "". Erased users come last in lists of recipients. If
+// the name is gone already, Erase changes nothing.
 //
 // Erase waits for conversations that other transactions have locked. If ctx has no deadline, each
 // of Erase's own transactions waits for them at most [Options.WriteTimeout]. For events and dead

@@ -43,10 +43,10 @@ type ImportResult struct {
 	Err    error
 }
 
-// Import stores up to [MaxBatch] messages of an app's history, with their receipts, and returns one
-// result each in the order of the call. It is for conversations to which nothing was sent yet:
-// import the history first, and send afterwards. The first message that [Tracker.Send] stores in a
-// conversation ends the import into it.
+// Import stores up to [MaxBatch] messages of an app's history, with their receipts. It returns one
+// result for each, in the order of the items. It is for conversations to which nothing was sent
+// yet: import the history first, and send afterwards. The first message that [Tracker.Send] stores
+// in a conversation ends the import into it.
 //
 // The order of the items is the order of the messages. A message and its receipts take one version.
 // Import makes no event: clients learn of the messages when they load the conversation, or catch
@@ -56,10 +56,10 @@ type ImportResult struct {
 // treat them as any other, by their SentAt. If a time is not known, [Tracker.Receipts] returns the
 // receipt with the Reason [Expired].
 //
-// Import passes over a message if the conversation already has one with the same id and the same
-// sender, or one whose sender was erased. It does not compare anything else. So after a crash the
-// app repeats what it is not sure of. The Err of a result is about that message alone, and the
-// others are stored all the same, in their order:
+// Import passes over a message if the conversation already has a message with the same id, and that
+// one has the same sender or its sender was erased. It does not compare anything else. So after a
+// crash the app repeats what it is not sure of. The Err of a result is about that message alone.
+// The others are stored all the same, in their order. It can be:
 //
 //   - [ErrConflict]: the conversation has messages that were sent, or the id is another message's
 //   - [ErrGone]: a message with the id was deleted

@@ -15,10 +15,9 @@ type ImportStore interface {
 	// Import stores messages of one conversation, of distinct ids, with their receipts, and returns
 	// one outcome each in the order of the argument. It takes one version for each message that it
 	// stores, in that order: the Seq and the Version of the message, and the Version of its
-	// receipts. It makes no events. [NewImport.Apply] says what the receipts are, and what the
-	// message counts. It makes rosters and headers as Create does. If a receipt is of a user who is
-	// not a recipient of the message, the message is not stored, and its outcome is
-	// [ImportStranger].
+	// receipts. It makes no events. [NewImport.Apply] returns the receipts and the [Tally] of the
+	// message. It makes rosters and headers as Create does. If a receipt is of a user who is not a
+	// recipient of the message, the message is not stored, and its outcome is [ImportStranger].
 	//
 	// If a recipient's cap hides a part of the imported status, the store keeps the full status as
 	// AdvanceOwn keeps a private mark, and raises the recipient's [Place.Rev]. If a user has
@@ -75,8 +74,8 @@ func (o ImportOutcome) result() ImportResult {
 	return ImportResult{Err: errStray}
 }
 
-// Apply returns the receipts as others see them, in the order of [NewImport.Receipts], and what the
-// message counts. The result is the same as if the recipients had marked the message at these
+// Apply returns the receipts as others see them, in the order of [NewImport.Receipts], and the
+// message's [Tally]. The result is the same as if the recipients had marked the message at these
 // times, in the order of the times. Marks at unknown times come before all others. The header is
 // the one to store, and limit returns a recipient's cap. Every [ImportStore] must use Apply.
 func (m NewImport) Apply(h Header, limit func(recipient string) Status) ([]Receipt, Tally) {

@@ -12,8 +12,8 @@ import (
 // deletion. The id stays taken, and Create answers Gone. Load, Receipts, Advance, Unread and lists
 // by seq treat the message as if it had never existed. AdvanceUpTo passes it over. If it is the
 // message that an up-to mark names, the Header of the result has the ID, the Conversation and the
-// Seq alone. A list of changes after a version other than 0 has it, with [Message.Deleted] and what
-// the tombstone holds; a list of changes after 0 leaves it out.
+// Seq alone. A list of changes has the deleted message, with [Message.Deleted] and what the
+// tombstone holds, unless the list begins after version 0.
 type Keeper interface {
 	Store
 
@@ -75,8 +75,8 @@ type Keeper interface {
 
 	// Verify looks at up to limit messages of a conversation, the first ones whose seq is greater
 	// than the parameter after. It counts their receipts, all at one moment, and compares the
-	// result with the counters. No receipt counts for more than its recipient's cap. Tombstones are
-	// passed over. It changes nothing.
+	// result with the counters. A receipt above its recipient's cap counts as one at the cap.
+	// Tombstones are passed over. It changes nothing.
 	Verify(ctx context.Context, conversation string, after int64, limit int) (Verification, error)
 }
 

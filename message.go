@@ -81,9 +81,8 @@ type Tally struct {
 }
 
 // Count updates the tally of the message with the header h after one of the message's receipts
-// changed. The parameter was is the receipt before the change, and now is the receipt after it. A
-// [Store] that updates its counters in Go, and not in SQL, must use Count. Count leaves Version to
-// the store.
+// changed. The parameters was and now are the receipt before and after the change. A [Store] that
+// updates its counters in Go, and not in SQL, must use Count. Count leaves Version to the store.
 //
 // When a receipt completes the quorum of a status, Count sets DeliveredAt or ReadAt to the time in
 // that receipt, and never changes it again. The quorum of Read may be complete before that of

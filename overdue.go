@@ -22,9 +22,9 @@ type OverdueRule struct {
 	Status Status
 	After  time.Duration
 
-	// Within is the period after After during which Overdue returns the recipient. When it has
-	// passed, the rule no longer returns that recipient. It is at most [MaxOverdue], and defaults
-	// to [DefaultWithin].
+	// Within is for how long Overdue returns the recipient, counted from when the time After has
+	// passed. Later the rule no longer returns that recipient. It is at most [MaxOverdue], and
+	// defaults to [DefaultWithin].
 	Within time.Duration
 
 	// For says whom the answers are for, and so what counts as reached. It must be set.
@@ -77,8 +77,8 @@ type OverdueClaim struct {
 }
 
 // Overdue returns up to limit recipients who are overdue by the rule, and reserves them for the
-// rule's Lease. It returns none if nobody is overdue now. The limit is at most [MaxBatch], and 50
-// if it is 0. The app calls [Tracker.OverdueDone] for each recipient that it has dealt with. Any
+// rule's Lease. It returns none if nobody is overdue now. The limit is at most [MaxBatch], and 0
+// stands for 50. The app calls [Tracker.OverdueDone] for each recipient that it has dealt with. Any
 // number of processes may work on one rule.
 //
 // A recipient is returned at least once, and never again after OverdueDone. If the process dies
@@ -98,8 +98,8 @@ type OverdueClaim struct {
 //
 // Overdue returns an [*InvalidError] that names the field of the rule, or "limit", if that is out
 // of bounds. It needs an [OverdueStore]; with any other store it returns [errors.ErrUnsupported].
-// If there is much to pass over, it looks in several transactions. If ctx has no deadline, each may
-// take [Options.WriteTimeout]. If Overdue returns another error, such as one that wraps
+// If it has to pass over many messages, it uses several transactions. If ctx has no deadline, each
+// may take [Options.WriteTimeout]. If Overdue returns another error, such as one that wraps
 // [ErrOutcomeUnknown], some recipients may be reserved although no call has returned them. A later
 // call returns them when the Lease has ended.
 func (t *Tracker) Overdue(ctx context.Context, rule OverdueRule, limit int) ([]Due, error) {

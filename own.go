@@ -43,9 +43,8 @@ const (
 
 // OwnMark is what [Store.AdvanceOwn] applies: a validated change of what a user alone knows.
 //
-// Reach is the status to which AdvanceUpTo has already advanced the user's receipts of this message
-// and of all earlier ones. A receipt that stopped below it because of the user's cap counts too. It
-// is 0 if that is not known.
+// Reach is the status up to which AdvanceUpTo has already advanced the user's receipts of this
+// message and of all earlier ones, as far as the user's caps allow. It is 0 if that is not known.
 type OwnMark struct {
 	Act          OwnAct
 	Conversation string // that the message must be in, if set

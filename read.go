@@ -79,8 +79,8 @@ func (t *Tracker) Messages(ctx context.Context, q Query) (Page, error) {
 
 // Changes returns the present state of every message of the conversation that was sent or changed
 // after the cursor, in order of their versions. That is exactly what a client with that cursor has
-// missed. Call it again with the page's Cursor while there is More. A limit of 0 is 50. Like every
-// page, it holds at most [MaxPage] bytes.
+// missed. Call it again with the page's Cursor while there is More. A limit of 0 stands for 50.
+// Like every page, it holds at most [MaxPage] bytes.
 //
 // The page is a [Page.Reset] if the conversation's version is below the cursor's, or if the store
 // was restored since the client got its cursor. The client then forgets what it knows of the

@@ -44,9 +44,10 @@ type Store interface {
 
 	// Create stores new messages of distinct ids, with one [MessageSent] event each. The results
 	// are in the order of the argument, as are the seqs within each conversation. A message whose
-	// id is taken, in whatever conversation, is not stored: its result holds what is there, or, if
-	// that cannot be read, an error that fails no other message. The events are stored under the
-	// lease and returned, or are due at once if the lease is zero.
+	// id is taken, in whatever conversation, is not stored. Its result holds the message that is
+	// there. If that cannot be read, it holds an error instead, and the other messages are stored
+	// all the same. The events are stored under the lease and returned, or are due at once if the
+	// lease is zero.
 	//
 	// A message that is not open belongs to a roster, which a conversation keeps under its key and
 	// never changes. If the conversation has no roster with that key, Create makes it from the
@@ -59,12 +60,13 @@ type Store interface {
 
 	// Advance applies marks, and returns one result for each, in the order of the argument. No two
 	// of the marks have the same message and user. A mark advances the user's receipt, by the rules
-	// of [Receipt.Advance], if the message exists, the user is not its sender, and the user is a
-	// frozen recipient or, for an open message, [Mark.AdmittedTo] is true for its conversation. For
-	// an open message, Advance makes a missing receipt. No other mark changes anything. The receipt
-	// advances to the status that [Shown] returns for the mark's status and the user's cap in the
-	// message's roster. Each advance takes a version of its own, which becomes the Version of the
-	// receipt and of the message. The store counts the advance with [Tally.Count].
+	// of [Receipt.Advance], if the message exists, the user is not its sender, and the user may
+	// mark it. A message that is not open may be marked by its recipients, and an open one by every
+	// user for whom [Mark.AdmittedTo] is true for its conversation. For an open message, Advance
+	// makes a missing receipt. No other mark changes anything. The receipt advances to the status
+	// that [Shown] returns for the mark's status and the user's cap in the message's roster. Each
+	// advance takes a version of its own, which becomes the Version of the receipt and of the
+	// message. The store counts the advance with [Tally.Count].
 	//
 	// All advances of one conversation and one socket make one [StatusChanged] event. The store
 	// must give them consecutive versions. Different sockets never share an event. The events are
@@ -117,8 +119,9 @@ type Store interface {
 	// List returns a page of one conversation, from one snapshot. An unknown conversation is an
 	// empty page at version 0. If a list of changes begins after a version that the conversation
 	// has not reached, the page is empty and has the conversation's version. All pages have the
-	// same Epoch, a random number other than 0. Only a store that has lost what it acknowledged
-	// gets a new one. List never sets Reset: the Tracker does.
+	// same Epoch, a random number other than 0. It changes only when the store has lost committed
+	// changes, for example because it was restored from a backup. List never sets Reset: the
+	// Tracker does.
 	List(ctx context.Context, list List) (Page, error)
 
 	// Unread returns one result for each of these distinct conversations, in their order, each from
@@ -275,8 +278,9 @@ type UpTo struct {
 
 	// After is 0 in the first call of a mark. If the mark takes several, After is the
 	// [MarkedUpTo.Reached] of the one before, and the call looks at no message at or before it.
-	// Covered says that no message at or before After was left out. It is true in the first call.
-	// Without it the store leaves the user's place where it is.
+	// Covered says that no message at or before After was left out, and that the user's caps hid no
+	// part of the mark there. It is true in the first call. If it is false, the store leaves the
+	// user's place where it is.
 	After   int64
 	Covered bool
 }
@@ -300,10 +304,10 @@ type MarkedUpTo struct {
 type List struct {
 	Conversation string
 
-	// Changes asks for messages by version: those greater than After, in order. Otherwise it asks
-	// for messages with seq > After and, if Before is not 0, seq < Before. It asks for the first
-	// Limit of these messages or, if Before is set, for the last. Without Changes, the page is in
-	// ascending order of seq, even if Before is set.
+	// If Changes is true, the list has the messages whose version is greater than After, in order
+	// of version. If not, it has those with seq > After and, if Before is not 0, seq < Before. The
+	// page has the first Limit of these messages or, if Before is set, the last. Without Changes,
+	// the page is in ascending order of seq, even if Before is set.
 	Changes       bool
 	After, Before int64
 

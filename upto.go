@@ -5,10 +5,9 @@ import (
 	"context"
 )
 
-// UpToResult is what an up-to mark changed. If To - From + 1 equals Changed, the mark took all
-// versions from From to To. If the range is larger, it contains changes of others, which can happen
-// if the mark took several transactions. A client that counts versions then reads
-// [Tracker.Changes].
+// UpToResult is what an up-to mark changed. If To - From + 1 equals Changed, all versions of that
+// range are the mark's. If the range is larger, it contains changes of others, which can happen if
+// the mark took several transactions. A client that counts versions then reads [Tracker.Changes].
 type UpToResult struct {
 	Changed int   `json:"changed"` // receipts whose advance others may see
 	From    int64 `json:"from"`    // the first and the last version they took; 0 if none did

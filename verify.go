@@ -16,8 +16,8 @@ type Drift struct {
 
 // Verify counts the receipts of all messages again, and yields each message whose counters differ.
 // No counter should differ, but a restored backup or another program's statements can cause it.
-// Verify changes nothing. Each step reads up to 500 messages of one conversation at one moment. The
-// iteration ends after an error, whose Drift is zero.
+// Verify changes nothing. Each step reads up to 500 messages of one conversation at one moment. If
+// Verify fails, it yields the error with a zero Drift, and the iteration ends.
 //
 // Verify needs a [Keeper]; with any other store the error is [errors.ErrUnsupported].
 func (t *Tracker) Verify(ctx context.Context) iter.Seq2[Drift, error] {

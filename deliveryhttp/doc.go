@@ -15,7 +15,8 @@
 //	mux.Handle("GET /api/messages", routes)
 //	mux.Handle("POST /api/marks", routes)
 //
-// The app's own route begins with [Handler.User], which refuses what the other routes refuse.
+// The handler of the app's own route first calls [Handler.User], which refuses requests as the
+// other routes do.
 //
 // # Routes
 //
@@ -45,12 +46,13 @@
 //
 // Every change of a conversation has a version, and every answer includes the versions of the
 // changes that it reports. A client keeps the version and the epoch of the last page that it read.
-// (The epoch changes when the database is restored.) An event or an answer to a mark that continues
-// the client's version raises it. To get what it missed, the client passes both to GET /changes. A
-// message in that answer with "deleted": true was deleted: the client removes it. If an answer has
-// a "floor", the messages up to that seq were removed: the client removes them too. If the answer
-// has "reset": true, the database was restored, or has an older state than the client, and cannot
-// tell what changed. The client then forgets the conversation's messages and lists them again.
+// (The epoch changes when the database is restored.) If the versions of an event, or of the answer
+// to a mark, follow the client's version without a gap, it rises to the last of them. To get what
+// it missed, the client passes both to GET /changes. A message in that answer with "deleted": true
+// was deleted: the client removes it. If an answer has a "floor", the messages up to that seq were
+// removed: the client removes them too. If the answer has "reset": true, the database was restored,
+// or has an older state than the client, and cannot tell what changed. The client then forgets the
+// conversation's messages and lists them again.
 //
 // The answer to an up-to mark covers the versions from "from" to "to". If to − from + 1 > changed,
 // other users made changes in between, and the client calls GET /changes.
@@ -77,18 +79,18 @@
 // the newest messages. It returns 50 messages, or as many as "limit" says, up to 500.
 //
 // GET /receipts orders receipts by recipient, byte for byte. It returns 50, or as many as "limit"
-// says, up to 500. A receipt that may show less than the truth has a "reason": it is "untracked" if
-// the message's [delivery.Audience] lists the recipient as untracked, "capped" if the audience
-// lists the recipient as hiding reads and the message was delivered, and "expired" if a time was
-// removed because the message is old ([delivery.Tracker.Compact]). If the app has recorded that the
-// message did not reach the recipient ([delivery.Tracker.Fail]), and the status is "sent",
-// "failure" is the code that the app gave.
+// says, up to 500. A receipt that may show less than the truth has a "reason". It is "untracked" if
+// the message's [delivery.Audience] lists the recipient as untracked. It is "capped" if the
+// audience lists the recipient as hiding reads and the receipt is at "delivered". It is "expired"
+// if a time was removed because the message is old ([delivery.Tracker.Compact]). If the app has
+// recorded that the message did not reach the recipient ([delivery.Tracker.Fail]), and the status
+// is "sent", "failure" is the code that the app gave.
 //
 // With a "status" GET /receipts returns only the receipts that are at exactly that status and
-// neither untracked nor capped. A receipt at "sent" is that of a recipient whom the message has not
-// reached. With "failed=true" it returns only receipts with a "failure". If "more" is true, the
-// next page is the one with "next" as its "after". A page with a "status" or with "failed=true" may
-// have few receipts, or none, although "more" is true.
+// neither untracked nor capped. So with "status=sent" it returns the receipts of recipients whom
+// the message has not reached. With "failed=true" it returns only receipts with a "failure". If
+// "more" is true, pass the value of "next" as "after" to get the next page. A page with a "status"
+// or with "failed=true" may have few receipts, or none, although "more" is true.
 //
 // A page of messages or changes ends before it exceeds 1 MiB ([delivery.MaxPage]), and may
 // therefore have fewer items than asked for. If "more" is true, there are more, and the client asks
@@ -150,11 +152,11 @@
 // # Pages that outlive a sign-out
 //
 // A tab that shows the page of alice may still be open when carol signs in in another tab of the
-// same browser. The requests of alice's page then come with carol's session. So a client names the
-// user that its page was made for in the header Delivery-User, percent-encoded. If the session is
-// another user's, the request is refused with 409 other_user. The client of package deliveryjs
-// sends the header with every request. Clients that sign in by a token have no need for it, and a
-// request without it is accepted.
+// same browser. The requests of alice's page then come with carol's session. So a client sends the
+// header Delivery-User with the id of the user that its page was made for, percent-encoded. If the
+// session is another user's, the request is refused with 409 other_user. The client of package
+// deliveryjs sends the header with every request. Clients that sign in by a token have no need for
+// it, and a request without it is accepted.
 //
 // # Problems
 //
@@ -164,7 +166,7 @@
 //
 //	400 invalid              "field" names what is not acceptable, and "detail" says why
 //	401 signed_out           there is no user
-//	403 forbidden            the app's rule said no, as it should for a conversation that does not exist
+//	403 forbidden            the app's rule said no (it should also say no for a conversation that does not exist)
 //	403 own_message          the user sent this message, and so may not mark it
 //	403 cross_origin         the request comes from another site
 //	404 not_found            there is no such message, or it does not concern this user

@@ -19,7 +19,8 @@ const (
 	traceparent = "traceparent"
 )
 
-// Trace is a [delivery.Options.Trace]: the traceparent of the span in ctx, if that is sampled.
+// Trace is for [delivery.Options.Trace]. It returns the traceparent of the span in ctx, or "" if
+// the span is not sampled.
 func Trace(ctx context.Context) string {
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
 		return ""

@@ -100,7 +100,7 @@ func (t *Telemetry) marked(ctx context.Context, m delivery.MarkedInfo) {
 }
 
 // Watch measures the tracker's outbox, breaker and relay at each collection, until stop is called.
-// A collection waits for the store.
+// Each collection calls [delivery.Tracker.Backlog], and waits for the store's answer.
 func (t *Telemetry) Watch(tracker *delivery.Tracker) (stop func() error, err error) {
 	g, err := makeGauges(t.meter)
 	if err != nil {

@@ -6,9 +6,10 @@ import (
 	"github.com/msgdelivery/delivery"
 )
 
-// Endpoint is a notifier under test, and the means to watch and disturb the other side. The events
-// of the tests are of the conversations "conversation 0", "conversation 1" and "conversation 2". If
-// the Notifier takes events for one user ([delivery.OwnNotifier]), there is one for "bob", too.
+// Endpoint is a notifier under test, with functions to watch and disturb the other side: the
+// service to which it publishes. The events of the tests are of the conversations "conversation 0",
+// "conversation 1" and "conversation 2". If the Notifier takes events for a single user
+// ([delivery.OwnNotifier]), the tests also publish such an event for the user "bob".
 type Endpoint struct {
 	// Notifier is the one under test.
 	Notifier delivery.Notifier

@@ -84,8 +84,8 @@ func TestOverdueStore(t *testing.T, open func(t *testing.T) delivery.OverdueStor
 }
 
 // TestHourStore tests what a [delivery.HourStore] promises beyond a [delivery.Store], as TestKeeper
-// does for a keeper. It does not test which hour CountHour takes for due. If what open returns is a
-// [delivery.Keeper] too, the rule about messages that are deleted and users who are erased is
+// does for a keeper. It does not test which hours CountHour considers due. If what open returns is
+// a [delivery.Keeper] too, the rule about messages that are deleted and users who are erased is
 // tested as well.
 func TestHourStore(t *testing.T, open func(t *testing.T) delivery.HourStore) {
 	cases := hourCases

@@ -53,7 +53,7 @@ type TxOptions struct {
 	// OneWriter says that the store allows one writer at a time, as SQLite does: after a
 	// transaction has written, all other writers wait until it ends. The rules about calls that
 	// must not wait are skipped. In the remaining rules, other callers write during a transaction
-	// only while they need not wait for its end.
+	// only at moments when they do not have to wait until it ends.
 	OneWriter bool
 }
 

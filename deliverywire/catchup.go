@@ -4,18 +4,17 @@ import "github.com/msgdelivery/delivery"
 
 // CatchUp returns the events that bring a client to the version of a page, in order. The page is
 // what [delivery.Tracker.Changes] returned for a cursor whose version is the parameter from. The
-// page must not be a Reset, and must have the client's epoch. The events cover the versions that
-// are greater than the parameter from, up to the version of the page. There are none if nothing
-// changed.
+// page must not be a Reset, and must have the client's epoch. The events cover the versions after
+// the cursor's, up to that of the page. There are none if nothing changed.
 //
-// The parameter held is the version that the client had when it began to catch up. In the call for
-// the first page, held equals from. In later calls held is still the same, and lower than from. A
-// message that was sent after held is in an event of the kind message, with its body, and one that
-// was deleted in an event of the kind deleted. All others are in events of the kind status. If
-// messages of the conversation were ever pruned, the last event is of the kind pruned. The updates
-// have the present state of each message, and not who changed it. If the page comes from
-// [delivery.Tracker.ChangesFor], the updates also have the receipts of the client's own user, so
-// that a device learns what the user's other devices have marked. They have no other receipts.
+// The parameter held is the version that the client had before it began to catch up, and is the
+// same for all pages. For the first page it equals the parameter from, and for later ones it is
+// lower. A message that was sent after held is in an event of the kind message, with its body, and
+// one that was deleted in an event of the kind deleted. All others are in events of the kind
+// status. If messages of the conversation were ever pruned, the last event is of the kind pruned.
+// The updates have the present state of each message, and not who changed it. If the page comes
+// from [delivery.Tracker.ChangesFor], the updates also have the receipts of the client's own user,
+// so that a device learns what the user's other devices have marked. They have no other receipts.
 func CatchUp(conversation string, held, from int64, page delivery.Page) []delivery.Event {
 	var events []delivery.Event
 	since := from

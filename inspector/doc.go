@@ -31,8 +31,8 @@
 // user may see ([delivery.Message.Own]). For an event for one user's devices, they do not show the
 // user, nor the reason for which it was refused. Ids are shown, unless [Options.Redact] changes
 // them; ids with characters that cannot be seen are quoted. A message's page runs at most 5 SQL
-// statements, and none that grows with the history. It shows only those dead letters of its
-// conversation that are among the oldest 100 of all.
+// statements, and none that grows with the history. Of the dead letters of the message's
+// conversation, it shows only those that are among the oldest 100 in the store.
 //
 // The funnel shows what the app has counted. It is empty unless some process calls
 // [delivery.Tracker.CountHours] about once a minute, or the store is that of package memstore. The

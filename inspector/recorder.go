@@ -17,12 +17,12 @@ const (
 	mostText     = 500 // bytes kept of an error
 )
 
-// Recorder keeps what the Observer of a tracker was told last: 10,000 updates that the notifier
-// accepted or refused, 10,000 marks that were refused, and the last 20 failures of the
-// notifier's endpoint and of the database. They are facts of this process alone, and are gone when
-// it ends. It keeps no bodies, no private marks ([delivery.Actor.Hide]), and no events for one
-// user's devices. Of an error it keeps the first 500 bytes. It takes up to 6 MB of memory with ids
-// of 36 bytes and short errors, and up to 20 MB with the longest ids and errors.
+// Recorder keeps the newest of what the Observer of a tracker was told: the last 10,000 updates
+// that the notifier accepted or refused, the last 10,000 marks that were refused, and the last 20
+// failures of the notifier's endpoint and of the database. They are facts of this process alone,
+// and are gone when it ends. It keeps no bodies, no private marks ([delivery.Actor.Hide]), and no
+// events for one user's devices. Of an error it keeps the first 500 bytes. It takes up to 6 MB of
+// memory with ids of 36 bytes and short errors, and up to 20 MB with the longest ids and errors.
 //
 // Make one with [NewRecorder]. It is safe for concurrent use.
 type Recorder struct {

@@ -58,8 +58,8 @@ func NewBus(conn *nats.Conn, opts *BusOptions) (*Bus, error) {
 
 // Publish implements [delivery.Bus]. It returns nil once the server has taken the events, whether
 // or not anybody subscribes. An event whose body exceeds the server's limit for messages
-// (max_payload, 1 MB by default) is published without the body. An event that is too large even so,
-// or has no JSON form, is refused for good.
+// (max_payload, 1 MB by default) is published without the body. An event that is still too large,
+// or that has an invalid kind or status and so no JSON form, is refused for good.
 func (b *Bus) Publish(ctx context.Context, events []delivery.Event) error {
 	return publish(ctx, core{b.conn}, b.opts.Subject, events)
 }

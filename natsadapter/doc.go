@@ -19,16 +19,16 @@
 //
 // [NewBus] and [NewNotifier] use core NATS. The server hands a message to those who subscribe at
 // that moment, and forgets it. So events are lost to subscribers while a connection is broken,
-// while the server restarts, and when a subscriber is too slow. The bus says so each time, and the
-// streams of sseadapter then read the changes from the store.
+// while the server restarts, and when a subscriber is too slow. Each time the bus's Subscribe
+// returns an error, and the streams of sseadapter then read the changes from the store.
 //
 // [NewStreamBus] and [NewStreamNotifier] use JetStream. An event is accepted once the stream has
-// stored it. A subscriber of the bus whose connection broke continues where it was, so that a
-// restart of the server makes no client read changes. Events are lost to it only if the stream
-// dropped them before the subscriber got them, because of the stream's limits, by a purge, or
-// because the stream was created again. The bus then says so. If a stream is kept in memory and is
-// not replicated, a restart of the server deletes the whole stream, and not only its messages. So
-// keep streams in files.
+// stored it. A subscriber whose connection broke continues where it left off, so clients need not
+// catch up after a restart of the server. It loses events only if the stream dropped them first,
+// which happens when the stream's limits are reached, or when the stream is purged or created
+// again. Then, too, Subscribe returns an error. If a stream is kept in memory and is not
+// replicated, a restart of the server deletes the whole stream, and not only its messages. So keep
+// streams in files.
 //
 // Either way nothing is lost in the store: the promise of package delivery ends where NATS accepts
 // an event.

@@ -64,10 +64,10 @@ func NewNotifier(conn *nats.Conn, opts *NotifierOptions) (*Notifier, error) {
 // stream has stored it. The app makes a stream with the subjects "delivery.conversation.*".
 //
 // If it is not known whether the stream has stored an event, the event is published again. The
-// stream drops the copy if it comes within the stream's duplicate window (2 minutes by default). As
-// an exception, it is stored again even within that window, if the stream has the retention
-// LimitsPolicy and no longer has the message, for example after a purge. NewStreamNotifier is
-// otherwise like [NewNotifier].
+// stream drops the copy if it comes within the stream's duplicate window (2 minutes by default).
+// There is one exception: if the stream has the retention LimitsPolicy, and the first copy is no
+// longer in it, for example after a purge, the event is stored again even within that window.
+// NewStreamNotifier is otherwise like [NewNotifier].
 func NewStreamNotifier(js jetstream.JetStream, opts *NotifierOptions) (*Notifier, error) {
 	return newNotifier(stream{js: js, dedup: true}, opts)
 }
@@ -84,8 +84,9 @@ func newNotifier(by sender, opts *NotifierOptions) (*Notifier, error) {
 	return n, checkSubject("prefix", parent)
 }
 
-// Notify implements [delivery.Notifier]. Events that have no JSON form, or are too large for the
-// server's limit (max_payload) even in parts, are refused for good.
+// Notify implements [delivery.Notifier]. Events that are too large for the server's limit
+// (max_payload) even in parts, or that have an invalid kind or status and so no JSON form, are
+// refused for good.
 func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 	refused := make(map[int]error)
 	var messages []*nats.Msg

@@ -85,7 +85,8 @@
 //   - An author whose id is too long for a channel's name gets no live events. An event for such
 //     authors alone becomes a dead letter. An event that is also for other users is published to
 //     them, without a dead letter.
-//   - Authors hear of their messages in all conversations, even if they may no longer view one.
+//   - Authors hear of their messages in all conversations, including those that they may no longer
+//     view.
 //
 // # Trust
 //

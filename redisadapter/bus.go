@@ -24,9 +24,9 @@ type BusOptions struct {
 	// number. Defaults to [DefaultChannel].
 	Channel string
 
-	// Ping is the time between two pings of a subscription. A connection on which nothing has come
-	// for three times as long counts as broken, except while a call of Subscribe's function hear
-	// has not returned. Defaults to 5 s.
+	// Ping is the time between two pings of a subscription. A connection on which nothing has
+	// arrived for three times as long counts as broken, except while the function hear that was
+	// passed to Subscribe is running. Defaults to 5 s.
 	Ping time.Duration
 }
 
@@ -50,8 +50,9 @@ func NewBus(client redis.UniversalClient, opts *BusOptions) *Bus {
 	return b
 }
 
-// Publish implements [delivery.Bus]. All events are one PUBLISH. It returns nil once Redis has
-// answered, whether or not anybody subscribes. Events that have no JSON form are refused for good.
+// Publish implements [delivery.Bus]. It sends all events in a single PUBLISH. It returns nil once
+// Redis has answered, whether or not anybody subscribes. Events with an invalid kind or status have
+// no JSON form, and are refused for good.
 func (b *Bus) Publish(ctx context.Context, events []delivery.Event) error {
 	refused := make(map[int]error)
 	var message strings.Builder

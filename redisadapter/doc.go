@@ -19,9 +19,9 @@
 //
 // Redis hands a published message to those who subscribe at that moment, and forgets it. So events
 // are lost while a connection is broken, while Redis restarts, and when a subscriber is so slow
-// that Redis cuts it off. The Bus says so each time, and the streams of sseadapter then read the
-// changes. Nothing is lost in the store: the promise of package delivery ends where Redis accepts
-// an event.
+// that Redis cuts it off. Each time the Bus's Subscribe returns an error, and the streams of
+// sseadapter then read the changes. Nothing is lost in the store: the promise of package delivery
+// ends where Redis accepts an event.
 //
 // go-redis' PubSub.Channel drops single messages if its reader is slow, and says nothing
 // (findings/go-redis-channel-holes.sh). The Bus does not use it. An app that subscribes by itself

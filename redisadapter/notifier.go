@@ -61,8 +61,8 @@ func NewNotifier(client redis.UniversalClient, opts *NotifierOptions) *Notifier 
 	return &Notifier{client: client, prefix: cmp.Or(opts.Prefix, DefaultPrefix)}
 }
 
-// Notify implements [delivery.Notifier]. All events are one pipeline of PUBLISH. Events that have
-// no JSON form are refused for good.
+// Notify implements [delivery.Notifier]. It sends the events as PUBLISH commands in a single
+// pipeline. Events with an invalid kind or status have no JSON form, and are refused for good.
 func (n *Notifier) Notify(ctx context.Context, events []delivery.Event) error {
 	refused := make(map[int]error)
 	pipeline := n.client.Pipeline()

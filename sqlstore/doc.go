@@ -42,19 +42,19 @@
 // own row in that conversation, and keeps its message from being pruned. While such a mark is in an
 // open transaction of a caller, a prune of the message comes back blocked. On MariaDB a deletion of
 // the message and up-to marks of the same user come back blocked too. It blocks no other calls,
-// with one exception: the user has no row in the conversation yet, because nothing was sent or
-// marked there by the user, or sent to the user. In that case, on MariaDB, public marks by the user
-// and sends to or by the user come back blocked as well. On Postgres those calls wait until the
-// transaction ends, and so do all others in the same batch. While a batch waits, other calls for
-// its conversations come back blocked.
+// unless the user has no row in the conversation yet, because the user has not sent, marked or been
+// sent any message there. In that case, on MariaDB, public marks by the user and sends to or by the
+// user come back blocked as well. On Postgres those calls wait until the transaction ends, and so
+// do all others in the same batch. While a batch waits, other calls for its conversations come back
+// blocked.
 //
-// On MySQL some statements can be told to wait no longer than 1 s, but not to fail at once. There a
-// call waits up to 1 s for each conversation that is being created, and up to 1 s for each user
-// whose row a private mark has locked. A call that writes the rows of several users first tries to
-// write them all at once. If one of them is locked, that try fails after up to 1 s, and the call
-// then writes the rows one by one, with the waits described above. During these waits it holds the
-// locks of its other conversations. The settlement of events waits up to 1 s for an event that
-// [delivery.Tracker.EraseTx] has locked.
+// On MySQL some statements cannot be made to fail at once when a row is locked: the shortest wait
+// is 1 s. There a call waits up to 1 s for each conversation that is being created, and up to 1 s
+// for each user whose row a private mark has locked. A call that writes the rows of several users
+// first tries to write them all at once. If one of them is locked, that try fails after up to 1 s,
+// and the call then writes the rows one by one, with the waits described above. During these waits
+// it holds the locks of its other conversations. The settlement of events waits up to 1 s for an
+// event that [delivery.Tracker.EraseTx] has locked.
 //
 // If the connection breaks at the commit, or ctx ends there, the error wraps
 // [delivery.ErrOutcomeUnknown]. After any other error nothing has changed. The error wraps
@@ -67,10 +67,10 @@
 // have committed. What a new connection answers is final: if it is read-only too, the call fails.
 // When a call has waited for an answer for 1 s, the store pings all idle connections of the
 // [sql.DB], and closes those that do not answer within 500 ms. Meanwhile no other call takes a
-// connection. Slow calls cause this at most once every 10 s. A call that has waited for 1 s or
-// longer when its ctx ends causes it regardless of that limit. If the [sql.DB] was made by
-// stdlib.OpenDBFromPool, the pgxpool.Pool keeps the idle connections, and the store cannot ping
-// them: put pool_ping_timeout=1s in the pool's DSN.
+// connection. Slow calls cause this at most once every 10 s. If the ctx of a call ends after the
+// call has waited for 1 s or longer, the store pings them regardless of that limit. If the [sql.DB]
+// was made by stdlib.OpenDBFromPool, the pgxpool.Pool keeps the idle connections, and the store
+// cannot ping them: put pool_ping_timeout=1s in the pool's DSN.
 //
 // # Transactions of the caller
 //
@@ -83,21 +83,22 @@
 // failure.
 //
 // On MariaDB and MySQL a transaction is at REPEATABLE READ by default. Writes of the store in it
-// still see what was committed last. They lock rows, but not the gaps between rows, except for four
-// kinds of call. After one of these, sends of other callers may wait until the transaction ends.
-// After the fourth, their marks and deletions may wait too. The first is a repeated send. The
-// second is a mark or a deletion of a message that does not exist, or that was sent after the
-// transaction's first read. The third is a mark by a user who is no recipient of the message, if
-// the message was sent after the transaction's first read. The fourth is to erase a user. A
-// deletion fails with a conflict if the message was sent or marked after the transaction's first
-// read. A send to a roster ([delivery.Roster]) fails with a conflict if the only message to that
-// roster was deleted after that read. A deletion elsewhere also removes a roster to which no
-// message is left; inside such a transaction the roster stays. After any deletion, and after a mark
-// of a message for which [delivery.Tracker.Fail] has recorded a failure, other calls of Fail may
-// wait until the transaction ends, even calls for other conversations. At READ COMMITTED there are
-// neither such waits nor such conflicts. With innodb_snapshot_isolation=ON, the default since
-// MariaDB 11.6.2, a write fails with a conflict if somebody changed the conversation after the
-// transaction's first read. At READ COMMITTED it does not.
+// still see what was committed last. They lock rows, but not the gaps between rows, except for the
+// four kinds of call that follow. After any of these, sends of other callers may wait until the
+// transaction ends. The first is a repeated send. The second is a mark or a deletion of a message
+// that does not exist, or that was sent after the transaction's first read. The third is a mark by
+// a user who is no recipient of the message, if the message was sent after the transaction's first
+// read. The fourth is to erase a user, after which marks and deletions of other callers may wait
+// too. A deletion fails with a conflict if the message was sent or marked after the transaction's
+// first read. A send to a roster ([delivery.Roster]) fails with a conflict if the only message to
+// that roster was deleted after that read. A deletion normally also removes a roster that no
+// message is left for. Inside such a transaction, it leaves the roster in place. After any
+// deletion, and after a mark of a message for which [delivery.Tracker.Fail] has recorded a failure,
+// other calls of Fail may wait until the transaction ends, even calls for other conversations. At
+// READ COMMITTED there are neither such waits nor such conflicts. With
+// innodb_snapshot_isolation=ON, the default since MariaDB 11.6.2, a write fails with a conflict if
+// somebody changed the conversation after the transaction's first read. At READ COMMITTED it does
+// not.
 //
 // # Postgres
 //

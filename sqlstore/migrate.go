@@ -77,7 +77,7 @@ func statements(text string) []string {
 // same time, as they do when many instances of an app start: one works, the others wait for it. If
 // the tables are up to date it changes nothing, and needs no right to change tables.
 //
-// It may not run inside a caller's transaction, because on MySQL every CREATE commits.
+// There is no form of it for a caller's transaction, because on MySQL every CREATE commits.
 func Migrate(ctx context.Context, db *sql.DB, dialect Dialect) error {
 	s, all, err := schema(db, dialect)
 	if err != nil {

@@ -72,7 +72,7 @@ func (s *Store) Writers() int {
 	return 2
 }
 
-// Sweep makes claims look at the whole outbox, as [delivery.SweepStore] says.
+// Sweep implements [delivery.SweepStore]: the claims that follow look at the whole outbox.
 func (s *Store) Sweep() {
 	if w, ok := s.session.writes.(*postgresWrites); ok { // the others always do
 		w.sweep.ask()

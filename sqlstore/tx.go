@@ -75,7 +75,8 @@ func (s *session) txError(ctx context.Context, err error) error {
 // that the transaction conflicted with another. If so, roll back and run the whole transaction
 // again. It knows the codes of all dialects: SQLSTATE 40001, 40P01 and 55P03 of Postgres, 1213,
 // 1205, 1020 and 1467 of MySQL and MariaDB, SQLITE_BUSY and SQLITE_LOCKED. IsConflict is also true
-// for an error of a Tx method that wraps [delivery.ErrTxConflict].
+// for errors that wrap [delivery.ErrTxConflict], such as those of the Tx forms of
+// [delivery.Tracker].
 func IsConflict(err error) bool {
 	if err == nil {
 		return false

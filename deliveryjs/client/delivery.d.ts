@@ -10,7 +10,7 @@ export interface Options {
   api?: string;
   /** How long the last line of a message has to be on the screen before it counts as read, in ms. Default 500. */
   dwell?: number;
-  /** How long after the user's last sign of being there messages still count as read, in ms. Default 60,000. */
+  /** For how long after the user's last input (pointer, key, wheel or touch) what is on the screen still counts as read, in ms. Default 60,000. */
   idle?: number;
   /** Makes the requests. Default the browser's fetch. An app adds headers or credentials here. */
   fetch?: (url: string, init: RequestInit) => Promise<Response>;
@@ -22,14 +22,14 @@ export interface Message {
   body: string;
   /** The place in the conversation. Infinity while the message is not sent. */
   seq: number;
-  /** When the message was sent. If it came with an event, when it came. */
+  /** When the message was sent or, if it arrived with an event, when it arrived. */
   sentAt: Date;
-  /** The status that enough recipients have reached: see delivery.Audience.Quorum. It is 'sending' in the outbox, and 'failed' if the server refused the message. */
+  /** The status that enough recipients have reached: see delivery.Audience.Quorum. It is 'sending' while the message waits in the browser's queue, and 'failed' if the server refused it. */
   status: Status | 'sending' | 'failed';
   /** How many recipients it has reached, those who have read it included. */
   delivered: number;
   read: number;
-  /** How many recipients the message has, but for those whose marks others never see. 0 if the recipients are not known in advance. */
+  /** How many recipients the message has, not counting those whose marks others never see. 0 if the recipients are not known in advance. */
   total: number;
   /** How many of these do not hide reads. */
   readers: number;
@@ -40,7 +40,7 @@ export interface Message {
   version: number;
   /** Why the server refused it. */
   reason?: string;
-  /** False if the browser's storage is full, so that a reload loses the message. Only for a message in the outbox. */
+  /** False if the browser's storage is full, so that a reload loses the message. Only for a message in the browser's queue. */
   kept?: boolean;
 }
 
@@ -65,7 +65,7 @@ export interface Place {
   delivered: number;
   /** Nothing up to here counts as unread. */
   badge: number;
-  /** The user has marked the conversation as unread from this seq on. 0 if not. The page is not told when a mark of its own ends that. */
+  /** The user has marked the conversation as unread from this seq on. 0 if not. If a mark by this page ends that, the page is not told. */
   flag: number;
 }
 
@@ -129,7 +129,7 @@ export declare class Delivery extends EventTarget {
   readonly state: 'connecting' | 'connected' | 'unavailable';
   /**
    * Set while the server answers that nobody is signed in, or somebody other than the page's user. The event 'user'
-   * announces changes. The page sends and marks nothing then, and tries again when the user comes back to it.
+   * announces changes. While it is set, the page sends and marks nothing. It tries again when the user comes back to the page.
    */
   readonly stranger?: 'signed_out' | 'other_user';
   /** Follows a conversation. Calling it again returns the same one. */
@@ -158,7 +158,7 @@ export interface Transport {
   socket(): string | null | undefined;
   /**
    * Called when the server knows the page's user again, after it answered that nobody or somebody else is signed in.
-   * Connect anew if the connection, or a subscription that was refused, may be of the other user.
+   * Reconnect if the connection may have been made, or a subscription refused, while nobody or somebody else was signed in.
    */
   renew?(): void;
   stop?(): void;
@@ -173,7 +173,7 @@ export interface Hub {
   /**
    * The events of a conversation come from now on. The page then asks for what it missed: at once the first time, and
    * from then on after a random delay of up to jitter, in ms (default 6,000). A transport that itself brings all events
-   * after some position passes it as from. If the page knows the changes up to there, it asks for nothing.
+   * after some position passes that in the parameter from. If the page knows the changes up to there, it asks for nothing.
    */
   live(conversation: string, jitter?: number, from?: Position): void;
   /**

@@ -12,7 +12,7 @@ export interface PusherOptions {
   spread?: number;
 }
 
-/** A small client of the Pusher Channels protocol. It has the names of the parts of pusher-js that pusher() uses. */
+/** A small client of the Pusher Channels protocol. It has the methods and properties of pusher-js that pusher() uses. */
 export declare class Pusher {
   constructor(key: string, options: PusherOptions);
   readonly connection: { readonly state: string; readonly socket_id: string | null; bind(event: string, handler: (data: any) => void): unknown };
