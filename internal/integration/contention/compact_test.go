@@ -88,9 +88,9 @@ func checkM(t *testing.T, store *sqlstore.Store) {
 // A call in a transaction whose snapshot shows receipts that are no longer there, or shows them
 // with times, does what it would do without it, or reports a conflict.
 func TestWhatWasCompactedSinceATransactionBeganIsNotCountedAgain(t *testing.T) {
-	for name, call := range afterM {
-		t.Run(name, func(t *testing.T) {
-			eachKind(t, func(t *testing.T, e engines.Engine) {
+	eachKind(t, func(t *testing.T, e engines.Engine) {
+		for name, call := range afterM {
+			t.Run(name, func(t *testing.T) {
 				if e.Kind == engines.SQLite {
 					return // a transaction keeps others from writing from its beginning
 				}
@@ -134,15 +134,15 @@ func TestWhatWasCompactedSinceATransactionBeganIsNotCountedAgain(t *testing.T) {
 					})
 				}
 			})
-		})
-	}
+		}
+	})
 }
 
 // In a transaction that began after a compaction, deletions and marks find no rows.
 func TestWhatWasCompactedCanBeMarkedAndDeletedInATransaction(t *testing.T) {
-	for name, call := range afterM {
-		t.Run(name, func(t *testing.T) {
-			eachKind(t, func(t *testing.T, e engines.Engine) {
+	eachKind(t, func(t *testing.T, e engines.Engine) {
+		for name, call := range afterM {
+			t.Run(name, func(t *testing.T) {
 				for _, level := range stores.Isolations[e.Kind] {
 					t.Run(level.String(), func(t *testing.T) {
 						db, store := stores.Migrated(t, e)
@@ -163,16 +163,16 @@ func TestWhatWasCompactedCanBeMarkedAndDeletedInATransaction(t *testing.T) {
 					})
 				}
 			})
-		})
-	}
+		}
+	})
 }
 
 // A call looks without a lock, and what it has seen is compacted before it has the lock.
 func TestWhatIsCompactedWhileACallLooksIsNotCountedAgain(t *testing.T) {
 	lock := map[engines.Kind]string{engines.MySQL: "FOR UPDATE", engines.SQLite: "BEGIN IMMEDIATE"}
-	for name, call := range afterM {
-		t.Run(name, func(t *testing.T) {
-			eachLocked(t, func(t *testing.T, e engines.Engine) {
+	eachLocked(t, func(t *testing.T, e engines.Engine) {
+		for name, call := range afterM {
+			t.Run(name, func(t *testing.T) {
 				db, cut := cutter.Open(t, e)
 				store, other := stores.Open(t, e, db), cut.Database.Open(t)
 				readM(t, store)
@@ -188,6 +188,6 @@ func TestWhatIsCompactedWhileACallLooksIsNotCountedAgain(t *testing.T) {
 					t.Error("a time came back", fmt.Sprint(n))
 				}
 			})
-		})
-	}
+		}
+	})
 }

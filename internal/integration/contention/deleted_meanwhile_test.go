@@ -20,22 +20,22 @@ func TestWhatIsDeletedWhileACallLooksIsNotThere(t *testing.T) {
 	at := func(id string, seq int64) delivery.Header {
 		return delivery.Header{ID: id, Conversation: "c", Seq: seq}
 	}
-	for name, call := range map[string]func(ctx context.Context, store delivery.Keeper) (got, want any, err error){
-		"a mark": func(ctx context.Context, store delivery.Keeper) (got, want any, err error) {
-			marked, _, err := store.Advance(ctx, []delivery.Mark{stores.MarkBy("bob", "m2")}, delivery.Lease{})
-			return marked[0], delivery.Marked{}, err
-		},
-		"an up-to mark": func(ctx context.Context, store delivery.Keeper) (got, want any, err error) {
-			marked, _, err := store.AdvanceUpTo(ctx, []delivery.UpTo{upToBy("bob", "c", "m2")}, 10, delivery.Lease{})
-			return marked[0], delivery.MarkedUpTo{Header: at("m2", 2), Changed: 1, From: 4, To: 4, Reached: 2}, err
-		},
-		"a deletion": func(ctx context.Context, store delivery.Keeper) (got, want any, err error) {
-			deleted, _, err := store.Delete(ctx, deletionsOf("m2"), delivery.Lease{})
-			return deleted[0], delivery.Deleted{Header: at("m2", 2)}, err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			eachLocked(t, func(t *testing.T, e engines.Engine) {
+	eachLocked(t, func(t *testing.T, e engines.Engine) {
+		for name, call := range map[string]func(ctx context.Context, store delivery.Keeper) (got, want any, err error){
+			"a mark": func(ctx context.Context, store delivery.Keeper) (got, want any, err error) {
+				marked, _, err := store.Advance(ctx, []delivery.Mark{stores.MarkBy("bob", "m2")}, delivery.Lease{})
+				return marked[0], delivery.Marked{}, err
+			},
+			"an up-to mark": func(ctx context.Context, store delivery.Keeper) (got, want any, err error) {
+				marked, _, err := store.AdvanceUpTo(ctx, []delivery.UpTo{upToBy("bob", "c", "m2")}, 10, delivery.Lease{})
+				return marked[0], delivery.MarkedUpTo{Header: at("m2", 2), Changed: 1, From: 4, To: 4, Reached: 2}, err
+			},
+			"a deletion": func(ctx context.Context, store delivery.Keeper) (got, want any, err error) {
+				deleted, _, err := store.Delete(ctx, deletionsOf("m2"), delivery.Lease{})
+				return deleted[0], delivery.Deleted{Header: at("m2", 2)}, err
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
 				db, cut := cutter.Open(t, e)
 				store, beside := stores.Open(t, e, db), stores.Open(t, e, cut.Database.Open(t))
 				for _, id := range []string{"m1", "m2"} {
@@ -55,8 +55,8 @@ func TestWhatIsDeletedWhileACallLooksIsNotThere(t *testing.T) {
 					t.Errorf("%d receipts are left, %v", receipts, err)
 				}
 			})
-		})
-	}
+		}
+	})
 }
 
 // A mark whose conversation was locked by a deletion is not refused as one by a stranger, though the

@@ -212,37 +212,38 @@ func TestPostgresDoesNotWriteByAStaleSnapshot(t *testing.T) {
 // In a transaction of the caller's nothing comes back blocked, not even when a message becomes
 // visible between the store's statements and its conversation is held at once.
 func TestPostgresWaitsInATransactionForAMessageThatCameLate(t *testing.T) {
-	for name, advance := range map[string]func(t *testing.T, store delivery.Store) (changed bool, err error){
-		"marks": func(t *testing.T, store delivery.Store) (bool, error) {
-			got, _, err := store.Advance(t.Context(), []delivery.Mark{stores.MarkBy("bob", "early"), stores.MarkBy("bob", "late")}, delivery.Lease{})
-			return err == nil && got[0].Changed && got[1].Changed, err
-		},
-		"up to": func(t *testing.T, store delivery.Store) (bool, error) {
-			got, _, err := store.AdvanceUpTo(t.Context(), []delivery.UpTo{upToBy("bob", "c", "late")}, 9, delivery.Lease{})
-			return err == nil && got[0].Changed == 1, err
-		},
-		"deletions": func(t *testing.T, store delivery.Store) (bool, error) {
-			got, _, err := store.(delivery.Keeper).Delete(t.Context(), deletionsOf("early", "late"), delivery.Lease{})
-			return err == nil && got[0].Changed && got[1].Changed, err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			stores.EachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
-				openMessage(t, store, "d", "early")
+	stores.EachPostgres(t, func(t *testing.T, db *sql.DB, store *sqlstore.Store) {
+		for name, advance := range map[string]func(t *testing.T, store delivery.Store, c, early, late string) (changed bool, err error){
+			"marks": func(t *testing.T, store delivery.Store, _, early, late string) (bool, error) {
+				got, _, err := store.Advance(t.Context(), []delivery.Mark{stores.MarkBy("bob", early), stores.MarkBy("bob", late)}, delivery.Lease{})
+				return err == nil && got[0].Changed && got[1].Changed, err
+			},
+			"up to": func(t *testing.T, store delivery.Store, c, _, late string) (bool, error) {
+				got, _, err := store.AdvanceUpTo(t.Context(), []delivery.UpTo{upToBy("bob", c, late)}, 9, delivery.Lease{})
+				return err == nil && got[0].Changed == 1, err
+			},
+			"deletions": func(t *testing.T, store delivery.Store, _, early, late string) (bool, error) {
+				got, _, err := store.(delivery.Keeper).Delete(t.Context(), deletionsOf(early, late), delivery.Lease{})
+				return err == nil && got[0].Changed && got[1].Changed, err
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				c, early, late := "c "+name, "early "+name, "late "+name
+				openMessage(t, store, "d "+name, early)
 				tx := interrupted{stores.Begin(t, db), sync.OnceFunc(func() {
-					openMessage(t, store, "c", "late")
-					holder := hold(t, db, "c")
+					openMessage(t, store, c, late)
+					holder := hold(t, db, c)
 					go func() {
 						waiting(t, db, 1)
 						holder.Rollback()
 					}()
 				})}
-				if changed, err := advance(t, store.InTx(tx)); err != nil || !changed {
+				if changed, err := advance(t, store.InTx(tx), c, early, late); err != nil || !changed {
 					t.Errorf("all was advanced: %t, %v", changed, err)
 				}
 			})
-		})
-	}
+		}
+	})
 }
 
 // interrupted is a transaction in which something happens after a statement.

@@ -79,22 +79,22 @@ func TestNoProcessAnswersByWhatWasPruned(t *testing.T) {
 // [cutter.Cutter.Meanwhile]. What was pruned in between is so for the call.
 func TestWhatIsPrunedWhileACallLooksIsNotThere(t *testing.T) {
 	lock := map[engines.Kind]string{engines.MySQL: "FOR UPDATE", engines.SQLite: "BEGIN IMMEDIATE"}
-	for name, call := range map[string]func(ctx context.Context, store delivery.Keeper) (got any, err error){
-		"a mark": func(ctx context.Context, store delivery.Keeper) (any, error) {
-			marked, _, err := store.Advance(ctx, []delivery.Mark{stores.MarkBy("bob", "m2")}, delivery.Lease{})
-			return marked[0] == (delivery.Marked{}), err
-		},
-		"an up-to mark": func(ctx context.Context, store delivery.Keeper) (any, error) {
-			marked, _, err := store.AdvanceUpTo(ctx, []delivery.UpTo{upToBy("bob", "c", "m2")}, 10, delivery.Lease{})
-			return marked[0].Header.ID == "" && marked[0].Changed == 0, err
-		},
-		"a deletion": func(ctx context.Context, store delivery.Keeper) (any, error) {
-			deleted, _, err := store.Delete(ctx, deletionsOf("m2"), delivery.Lease{})
-			return deleted[0] == (delivery.Deleted{}), err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			eachLocked(t, func(t *testing.T, e engines.Engine) {
+	eachLocked(t, func(t *testing.T, e engines.Engine) {
+		for name, call := range map[string]func(ctx context.Context, store delivery.Keeper) (got any, err error){
+			"a mark": func(ctx context.Context, store delivery.Keeper) (any, error) {
+				marked, _, err := store.Advance(ctx, []delivery.Mark{stores.MarkBy("bob", "m2")}, delivery.Lease{})
+				return marked[0] == (delivery.Marked{}), err
+			},
+			"an up-to mark": func(ctx context.Context, store delivery.Keeper) (any, error) {
+				marked, _, err := store.AdvanceUpTo(ctx, []delivery.UpTo{upToBy("bob", "c", "m2")}, 10, delivery.Lease{})
+				return marked[0].Header.ID == "" && marked[0].Changed == 0, err
+			},
+			"a deletion": func(ctx context.Context, store delivery.Keeper) (any, error) {
+				deleted, _, err := store.Delete(ctx, deletionsOf("m2"), delivery.Lease{})
+				return deleted[0] == (delivery.Deleted{}), err
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
 				db, cut := cutter.Open(t, e)
 				store, beside := stores.Open(t, e, db), stores.Open(t, e, cut.Database.Open(t))
 				for _, id := range []string{"m1", "m2"} {
@@ -114,8 +114,8 @@ func TestWhatIsPrunedWhileACallLooksIsNotThere(t *testing.T) {
 				}
 				wantVersions(t, store, "c", 3)
 			})
-		})
-	}
+		}
+	})
 }
 
 // A prune passes over a conversation that somebody has locked.
