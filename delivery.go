@@ -73,13 +73,13 @@ type Options struct {
 	NotifyBytes  int
 
 	// WriteTimeout limits how long a write may take if the caller's ctx has no deadline. A caller
-	// with a deadline waits until then. A call of MarkUpTo or Mark may make several writes. It does
-	// not limit the Tx forms and CountHours. Prune, Compact, DeleteConversation and Erase may take
-	// longer, too: for them, it limits only how long they wait for a locked conversation. Calls
-	// that overlap share one write, which is cancelled only when the contexts of all of them have
-	// ended. If a write has not returned after a second and the store takes several writes at a
-	// time, the next calls share a new write. Defaults to [DefaultWriteTimeout]; from one second to
-	// an hour.
+	// with a deadline waits until then. A call of MarkUpTo or Mark may make several writes.
+	// WriteTimeout does not limit the Tx forms and CountHours. Prune, Compact, DeleteConversation
+	// and Erase may take longer, too: for them, WriteTimeout limits only how long they wait for a
+	// locked conversation. Calls that overlap share one write, which is cancelled only when the
+	// contexts of all of them have ended. If a write has not returned after a second and the store
+	// takes several writes at a time, the next calls share a new write. Defaults to
+	// [DefaultWriteTimeout]; from one second to an hour.
 	WriteTimeout time.Duration
 
 	// Trace returns a string that identifies the request of a call, such as a traceparent, from the

@@ -57,9 +57,9 @@ type ImportResult struct {
 // receipt with the Reason [Expired].
 //
 // Import passes over a message if the conversation already has a message with the same id, and that
-// one has the same sender or its sender was erased. It does not compare anything else. So after a
-// crash the app repeats what it is not sure of. The Err of a result is about that message alone.
-// The others are stored all the same, in their order. It can be:
+// one has the same sender or its sender was erased. Import does not compare anything else. So after
+// a crash the app repeats what it is not sure of. The Err of a result is about that message alone.
+// The others are stored all the same, in their order. The Err can be:
 //
 //   - [ErrConflict]: the conversation has messages that were sent, or the id is another message's
 //   - [ErrGone]: a message with the id was deleted

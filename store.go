@@ -79,14 +79,13 @@ type Store interface {
 	// status, if Advance would advance it. Open messages that the mark would advance if it were
 	// Admitted are left out, and counted in [MarkedUpTo.LeftOut]. The versions that one up-to mark
 	// takes are contiguous. It also moves the user's Place.Delivered to [MarkedUpTo.Reached], and
-	// with the status Read it moves Place.Badge there too. There are two exceptions, in which the
-	// [Place] stays as it is. One is that a message was left out, by this call
-	// ([MarkedUpTo.LeftOut]) or by an earlier call of the same mark ([UpTo.Covered] is false). The
-	// other is that the user's cap for one of the messages is below the mark's status
-	// ([MarkedUpTo.Capped]). If another transaction is making a private mark of the user, a store
-	// need not wait for it: it may leave the Place as it is, and the user's next up-to mark moves
-	// it. A store should remember up to where it has looked, so that the work is proportional to
-	// what is new.
+	// with the status Read it moves Place.Badge there too. The [Place] stays as it is if a message
+	// was left out ([MarkedUpTo.LeftOut]), or if the user's cap for a message is below the mark's
+	// status ([MarkedUpTo.Capped]), by this call or by an earlier call of the same mark
+	// ([UpTo.Covered] is false then). If another transaction is making a private mark of the user,
+	// a store need not wait for it: it may leave the Place as it is, and the user's next up-to mark
+	// moves it. A store should remember up to where it has looked, so that the work is proportional
+	// to what is new.
 	//
 	// The whole call advances at most limit receipts, and looks at a bounded number of messages for
 	// each up-to mark, such as 5,000. Everything beyond either bound is left for a later call
@@ -119,9 +118,9 @@ type Store interface {
 	// List returns a page of one conversation, from one snapshot. An unknown conversation is an
 	// empty page at version 0. If a list of changes begins after a version that the conversation
 	// has not reached, the page is empty and has the conversation's version. All pages have the
-	// same Epoch, a random number other than 0. It changes only when the store has lost committed
-	// changes, for example because it was restored from a backup. List never sets Reset: the
-	// Tracker does.
+	// same Epoch, a random number other than 0. The Epoch changes only when the store has lost
+	// committed changes, for example because it was restored from a backup. List never sets Reset:
+	// the Tracker does.
 	List(ctx context.Context, list List) (Page, error)
 
 	// Unread returns one result for each of these distinct conversations, in their order, each from

@@ -22,6 +22,7 @@ type probe struct {
 	again func() delivery.Store // opens the store's data again; nil where no rule does
 
 	conversations map[string]bool          // that messages were created in
+	members       map[string]bool          // of all rosters
 	seen          map[int64]delivery.Event // by id
 	deleted       []delivery.Message       // as they were
 	imported      map[string]ledger        // by conversation: what was there after the last import
@@ -33,7 +34,7 @@ func newProbe(t testing.TB, rule string, store delivery.Store) *probe {
 	t.Cleanup(cancel)
 	return &probe{
 		TB: t, ctx: ctx, rule: rule, store: store,
-		conversations: map[string]bool{}, seen: map[int64]delivery.Event{},
+		conversations: map[string]bool{}, members: map[string]bool{}, seen: map[int64]delivery.Event{},
 	}
 }
 
@@ -91,6 +92,9 @@ func (p *probe) create(messages ...delivery.NewMessage) []delivery.Created {
 	p.Helper()
 	for _, m := range messages {
 		p.conversations[m.Conversation] = true
+		for _, member := range m.Members {
+			p.members[member] = true
+		}
 	}
 	created, claimed, err := p.store.Create(p.ctx, messages, delivery.Lease{})
 	p.must("Create", err)

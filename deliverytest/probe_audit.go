@@ -60,8 +60,8 @@ func (p *probe) auditConversation(conversation string, events []delivery.Event) 
 	if next != version+1 {
 		p.Fatalf("conversation %q is at version %d, and its events end at %d", conversation, version, next-1)
 	}
-	// The receipts of the first messages are listed. Of a long history those are asked for that
-	// events told of, many at a time.
+	// The receipts of the first messages are listed. Of a long history those of all users are asked
+	// for, many at a time.
 	listed := stored[:min(100, len(stored))]
 	receiptsOf := l.asked(stored[len(listed):])
 	for _, m := range listed {
@@ -162,13 +162,20 @@ func (l *ledger) told(message string) []delivery.Receipt {
 	})
 }
 
-// asked returns the stored receipts of these messages that events told of, in order of recipient.
+// asked returns the stored receipts of these messages, in order of recipient, of every user to whom
+// somebody sent a message and of every user of whom an event told.
 func (l *ledger) asked(messages []delivery.Message) map[string][]delivery.Receipt {
 	l.Helper()
+	users := maps.Clone(l.members)
+	for _, receipts := range l.receipts {
+		for recipient := range receipts {
+			users[recipient] = true
+		}
+	}
 	var keys []delivery.ReceiptKey
 	for _, m := range messages {
-		for recipient := range l.receipts[m.ID] {
-			keys = append(keys, delivery.ReceiptKey{Message: m.ID, Recipient: recipient})
+		for user := range users {
+			keys = append(keys, delivery.ReceiptKey{Message: m.ID, Recipient: user})
 		}
 	}
 	all := map[string][]delivery.Receipt{}

@@ -9,8 +9,8 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// timed says that scenarios with limits of time run. The limits are for a machine that does little else,
-// so CI looks at them where it runs the scenarios one by one, without the race detector.
+// timed says that scenarios with limits of time run. The limits are for a machine that does little
+// else, so CI looks at them without the race detector.
 const timed = true
 
 // The scenario of slow claims must notice when claims lock more than they take.
