@@ -75,10 +75,10 @@ func lockBackwards(ctx context.Context, db *sql.DB, conversation string) {
 var calm = Size{World: World{Conversations: 4, Messages: 10, Users: 40}, Marks: 300, Nodes: 2}
 
 // dawdleOverClaims has one node mark and another publish, whose transactions stay open for long
-// after their last statement.
+// after their last statement. The publisher is there first: events that piled up before it came
+// would fill its claims, which would then never look beyond the last event.
 func dawdleOverClaims(r *Run) *Verdict {
 	r.Node.Lease, r.Node.Batch, r.Node.Pause = 15*time.Second, 1, 40*time.Millisecond
-	r.startNode(0, func(c *NodeConfig) { c.Mute = true })
 	if r.Engine.Kind == engines.Postgres { // where a claim is a statement, without a transaction around it
 		for _, statement := range []string{
 			`CREATE FUNCTION chaos_dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -93,14 +93,16 @@ func dawdleOverClaims(r *Run) *Verdict {
 		}
 		r.setting(engines.Postgres, "application_name=dawdling")
 	}
-	r.startNode(1, func(c *NodeConfig) { c.Markers, c.Harm = 0, dawdling })
+	publisher := r.startNode(0, func(c *NodeConfig) { c.Markers, c.Harm = 0, dawdling })
+	r.until("the publisher runs", publisher.silent.Load)
+	r.Node.DSN = r.database.DSN
+	r.startNode(1, func(c *NodeConfig) { c.Mute = true })
 	r.untilMarks(r.Marks)
 	r.quiet()
-	if _, err := r.nodes[1].stop(); err != nil {
+	if _, err := publisher.stop(); err != nil {
 		r.Error(err)
 	}
-	r.Node.DSN = r.database.DSN
-	r.startNode(1, func(c *NodeConfig) { c.Markers = 0 })
+	r.startNode(0, func(c *NodeConfig) { c.Markers = 0 })
 	r.settle()
 	return r.verdict()
 }
