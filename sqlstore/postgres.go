@@ -19,7 +19,7 @@ var postgres = dialect{
 	tell:     "INSERT INTO delivery_outbox (ready_at, lease, attempts, payload) VALUES (clock_timestamp(), 0, 0, ?)",
 	clock:    pgClock,
 	keep:     keepOnConflict,
-	begin:    begin("BEGIN ISOLATION LEVEL READ COMMITTED"),
+	begin:    begin("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan = off"), // one round trip
 	inTx:     guard{enter: pgEnter, fail: pgFail},
 	classify: pgClassify,
 	settings: pgSettings,
@@ -40,9 +40,9 @@ var postgres = dialect{
 // pgClock is the clock, in microseconds.
 const pgClock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
-// postgresWrites does each write in one statement, which holds the change and its events and is
-// committed by itself. Batches travel as JSON or as the texts of arrays, so no driver's array types
-// are needed.
+// postgresWrites does each write in one statement, which holds the change and its events. Those that
+// users wait for are committed by themselves. Batches travel as JSON or as the texts of arrays, so no
+// driver's array types are needed.
 type postgresWrites struct{ sweep sweep }
 
 // Nothing tells the planner of Postgres how few rows a batch has and how many a conversation may
@@ -53,6 +53,9 @@ type postgresWrites struct{ sweep sweep }
 //   - key = ANY (ARRAY(…)) beside a join: an array counts as few
 //   - unnest((SELECT $1::text[]), …): an array that it cannot see counts as few, too
 //   - INSERT … ON CONFLICT DO UPDATE, also where the row is known to exist: it looks into the index
+//   - enable_seqscan = off in the store's own transactions. A DELETE has no other way, and claims and
+//     settlements have theirs for its sake: autovacuum often finds next to nothing in the outbox, and a
+//     plan that was made for that stays until it comes again, however much has come meanwhile.
 
 // These texts look up more of a message m, once a statement has its row.
 var (

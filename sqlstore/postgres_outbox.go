@@ -23,7 +23,7 @@ var pgClaim = `
 WITH due AS MATERIALIZED (
 	SELECT id, ready_at AS since FROM delivery_outbox
 	WHERE ready_at <= statement_timestamp() AND ready_at > statement_timestamp() - $4::bigint * INTERVAL '1 microsecond'
-	ORDER BY ready_at, id LIMIT $1::bigint
+	ORDER BY ready_at LIMIT $1::bigint
 	FOR UPDATE SKIP LOCKED
 ),
 claimed AS (
@@ -37,7 +37,7 @@ SELECT id, payload, body, home, attempts FROM claimed JOIN due USING (id)` + pgB
 func (w *postgresWrites) claim(ctx context.Context, s *session, limit int, lease delivery.Lease) (claimed []delivery.Claimed, err error) {
 	began := time.Now()
 	since := w.sweep.since(began)
-	err = s.single(ctx, func(q delivery.DBTX) error {
+	err = s.write(ctx, func(q delivery.DBTX) error {
 		claimed, err = query(ctx, q, func(rows *sql.Rows) (c delivery.Claimed, err error) {
 			var id int64
 			var payload []byte
@@ -157,7 +157,7 @@ func (*postgresWrites) settle(ctx context.Context, s *session, settlements []del
 			ending = append(ending, pgSettlement{ID: id, Lease: leases[i], Outcome: uint8(delivery.SettleDone)})
 		}
 	}
-	err = s.single(ctx, func(q delivery.DBTX) error {
+	err = s.write(ctx, func(q delivery.DBTX) error {
 		if mixed {
 			return queryOne(ctx, q, []any{&held}, pgSettle, toJSON(ending), toJSON(deferring), toJSON(raising))
 		}

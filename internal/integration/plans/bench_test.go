@@ -19,7 +19,7 @@ func BenchmarkConversationOf(b *testing.B) {
 	for _, messages := range []int{500, 50_000} {
 		for _, kind := range []engines.Kind{engines.SQLite, engines.Postgres, engines.MySQL} {
 			b.Run(fmt.Sprintf("messages=%d/%s", messages, kind), func(b *testing.B) {
-				h, visitors := newHistory(b, 10, engines.First(kind))
+				h := newHistory(b, 10, engines.First(kind))
 				h.grow(messages)
 				for _, o := range operations {
 					if !slices.Contains(timed, o.name) {
@@ -27,7 +27,7 @@ func BenchmarkConversationOf(b *testing.B) {
 					}
 					b.Run(o.name, func(b *testing.B) {
 						h.TB = b
-						v := visitors[0]
+						v := h.visitors[0]
 						for b.Loop() {
 							b.StopTimer()
 							this := v.visit()

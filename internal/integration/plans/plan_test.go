@@ -25,13 +25,16 @@ func TestPlansStayFlatHoweverLongAConversationIs(t *testing.T) {
 			early         bool // ANALYZE when there is next to nothing
 		}{{conversations: 1}, {conversations: 3, early: true}, {conversations: 10}, {conversations: 200}} {
 			t.Run(fmt.Sprintf("%s with %d conversations", kind, size.conversations), func(t *testing.T) {
-				h, visitors := newHistory(t, size.conversations, of...)
+				h := newHistory(t, size.conversations, of...)
 				each := func(do func(what string, w work)) {
-					for _, v := range visitors {
-						for _, o := range operations {
-							do(v.engine.Name+": "+o.name, v.measure(o, false))
-							do(v.engine.Name+": "+o.name+" in a transaction", v.measure(o, true))
-						}
+					for _, v := range h.visitors {
+						v.each(func(o operation, inTx bool) {
+							what := v.engine.Name + ": " + o.name
+							if inTx {
+								what += " in a transaction"
+							}
+							do(what, v.measure(o, inTx))
+						})
 					}
 				}
 				if size.early {

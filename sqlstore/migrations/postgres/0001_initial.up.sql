@@ -152,7 +152,8 @@ CREATE TABLE delivery_outbox (
 
 ALTER TABLE delivery_outbox ALTER payload SET STORAGE EXTERNAL;
 
-CREATE INDEX delivery_outbox_ready ON delivery_outbox (ready_at, id);
+-- With the id it would pass for an index by id, and be searched from end to end for each.
+CREATE INDEX delivery_outbox_ready ON delivery_outbox (ready_at);
 
 -- Dead letters, under the ids that their events had in the outbox.
 CREATE TABLE delivery_dead (
