@@ -40,7 +40,7 @@ type Scenario struct {
 	Engines   []string                    // those it applies to
 	Setup     func(*Run) engines.Database // makes the database; by default it is one of the server that all share
 	OnlyFull  bool                        // it is run at full size only
-	Timed     bool                        // it is there for its limits of time, and so does not run with the race detector
+	Timed     bool                        // it is there for its limits of time: see TestChaosInTime
 	Size      Size                        // short
 	Full      func(engine string) Size
 	Run       func(r *Run)
@@ -66,9 +66,12 @@ const lenience = 2 * time.Second
 // always is the same size on every engine.
 func always(size Size) func(string) Size { return func(string) Size { return size } }
 
-func TestChaos(t *testing.T) {
+func TestChaos(t *testing.T) { testScenarios(t, false) }
+
+// testScenarios runs those that are there for their limits of time, or all others.
+func testScenarios(t *testing.T, inTime bool) {
 	for _, s := range scenarios {
-		if s.OnlyFull && !*full || s.Timed && !timed {
+		if s.Timed != inTime || s.OnlyFull && !*full {
 			continue
 		}
 		t.Run(s.Row+" "+s.Name, func(t *testing.T) {

@@ -9,9 +9,11 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 )
 
-// timed says that scenarios with limits of time run. The limits are for a machine that does little
-// else, so CI looks at them without the race detector.
+// timed says that limits of time hold. They are for a machine that does little else, so they do not
+// with the race detector.
 const timed = true
+
+func TestChaosInTime(t *testing.T) { testScenarios(t, true) }
 
 // The scenario of slow claims must notice when claims lock more than they take.
 func TestMutantThatLocksGaps(t *testing.T) {
