@@ -159,11 +159,12 @@ func New(store Store, notifier Notifier, opts *Options) (*Tracker, error) {
 		t.opts.Logger = slog.Default()
 	}
 	t.opts.Observer = t.opts.Observer.whole()
-	t.relay = newRelay(store, notifier, &t.opts)
-	slots := make(coalesce.Slots, 1)
+	writers := 1
 	if s, ok := store.(ParallelStore); ok {
-		slots = make(coalesce.Slots, max(s.Writers(), 1))
+		writers = max(s.Writers(), 1)
 	}
+	slots := make(coalesce.Slots, writers)
+	t.relay = newRelay(store, notifier, &t.opts, writers)
 	t.sends = newGather(sendKind, slots, t.relay, t.opts.WriteTimeout, store.Create)
 	t.marks = newGather(markKind, slots, t.relay, t.opts.WriteTimeout, store.Advance)
 	t.upTos = newGather(upToKind, slots, t.relay, t.opts.WriteTimeout, func(ctx context.Context, upTo []UpTo, lease Lease) ([]MarkedUpTo, []Claimed, error) {

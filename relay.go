@@ -58,7 +58,7 @@ type relay struct {
 	claiming, settling, failing reminder // that claims, settlements and calls of the notifier fail
 }
 
-func newRelay(store Outbox, notifier Notifier, opts *Options) *relay {
+func newRelay(store Outbox, notifier Notifier, opts *Options, writers int) *relay {
 	r := &relay{
 		outbox: store, notifier: notifier, term: opts.Lease, log: opts.Logger, observer: opts.Observer,
 		calls: opts.NotifyCalls, events: opts.NotifyEvents, bytes: opts.NotifyBytes,
@@ -69,6 +69,7 @@ func newRelay(store Outbox, notifier Notifier, opts *Options) *relay {
 	r.watch.limit = opts.WriteTimeout
 	r.watch.look.due(watchInterval) // nothing to look at yet
 	r.settles = coalesce.New(MaxBatch, r.term/3, nil, r.flushSettlements)
+	r.settles.Slots = make(coalesce.Slots, writers) // and none of those that callers wait for
 	r.settles.Pause = r.linger
 	return r
 }

@@ -651,6 +651,22 @@ func (c *counted) Backlog(ctx context.Context) (delivery.Backlog, error) {
 	return c.Store.Backlog(ctx)
 }
 
+// slowSettler is a store that serves so many writers, and whose settlements take long.
+type slowSettler struct {
+	*memstore.Store
+	writers   int
+	now, most atomic.Int64 // settlements at a time
+}
+
+func (s *slowSettler) Writers() int { return s.writers }
+
+func (s *slowSettler) Settle(ctx context.Context, settlements []delivery.Settlement) (int, error) {
+	s.most.Store(max(s.most.Load(), s.now.Add(1)))
+	defer s.now.Add(-1)
+	time.Sleep(100 * time.Millisecond)
+	return s.Store.Settle(ctx, settlements)
+}
+
 func TestRelayUnderStrain(t *testing.T) {
 	bubble := func(name string, f func(t *testing.T)) {
 		t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
@@ -711,6 +727,20 @@ func TestRelayUnderStrain(t *testing.T) {
 		pass(2 * time.Second)
 		if n, claims := len(e.accepted()), store.claims.Load(); n != 4000 || claims > 60 || store.most.Load() > delivery.MaxBatch {
 			t.Errorf("%d accepted in %d claims of up to %d", n, claims, store.most.Load())
+		}
+	})
+
+	bubble("settlements are written as many at a time as the store takes", func(t *testing.T) {
+		for _, writers := range []int{1, 2} {
+			store := &slowSettler{Store: memstore.New(), writers: writers}
+			tracker := newTracker(t, store, new(endpoint), nil)
+			sendAs(t, tracker, numbered(2000)...)
+			stop := run(t, tracker)
+			pass(5 * time.Second)
+			stop()
+			if b, err := tracker.Backlog(t.Context()); b.Waiting != 0 || err != nil || int(store.most.Load()) != writers {
+				t.Errorf("with %d writers up to %d at a time, %d events left, %v", writers, store.most.Load(), b.Waiting, err)
+			}
 		}
 	})
 
