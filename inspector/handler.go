@@ -67,6 +67,7 @@ const (
 // Handler serves the pages. Make it with [New]. It is safe for concurrent use.
 type Handler struct {
 	tracker *delivery.Tracker
+	counter counter
 	gate    func(*http.Request) (Access, error)
 	opts    Options
 	since   time.Time
@@ -98,7 +99,7 @@ func New(tracker *delivery.Tracker, gate func(*http.Request) (Access, error), op
 	case gate == nil:
 		return nil, errors.New("inspector: the gate is nil")
 	}
-	h := &Handler{tracker: tracker, gate: gate, since: time.Now()}
+	h := &Handler{tracker: tracker, counter: counter{count: tracker.Backlog}, gate: gate, since: time.Now()}
 	if opts != nil {
 		h.opts = *opts
 	}

@@ -16,8 +16,9 @@ const (
 
 // overview is the state of the outbox, and the troubles of this process.
 type overview struct {
-	delivery.Backlog
-	Failure  string   // why there is no Backlog
+	counted
+	Old      bool     // it is not a new count
+	Failure  string   // why there is none
 	Findings []string // what wants a person
 	Trouble  []fact
 }
@@ -25,12 +26,13 @@ type overview struct {
 func (h *Handler) overview(q *request) (*answer, error) {
 	o := overview{Trouble: h.opts.Recorder.about("")}
 	a := &answer{page: "overview", title: "Overview"}
-	var err error
-	if o.Backlog, err = h.tracker.Backlog(q.Context()); err != nil {
-		h.report(q.Request, err)
-		p := problemOf(err)
+	asked := time.Now()
+	if o.counted = h.counter.get(q.Context()); o.err != nil {
+		h.report(q.Request, o.err)
+		p := problemOf(o.err)
 		a.status, o.Failure = p.status, p.text
 	}
+	o.Old = asked.Sub(o.At) > countPatience
 	o.Findings = findings(o.Backlog, o.Trouble, h.opts.Recorder.lastWrite())
 	a.data = o
 	return a, nil

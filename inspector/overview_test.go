@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,6 +109,87 @@ func TestOverview(t *testing.T) {
 			running.Wait()
 		})
 	})
+}
+
+func TestOverviewOfALongCount(t *testing.T) {
+	bubble := func(name string, f func(t *testing.T, d *desk, store *slowCount)) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &slowCount{Store: memstore.New()}
+				f(t, newDesk(t, store, inspector.Options{}), store)
+			})
+		})
+	}
+
+	bubble("the first look waits for it, and the next one shows it while the new count goes on", func(t *testing.T, d *desk, store *slowCount) {
+		store.takes.Store(int64(5 * time.Second))
+		began := time.Now()
+		status, text := d.get("reader", "/")
+		d.want("the first look", status, text, 200, "<dd>1</dd>")
+		if took := time.Since(began); took != 5*time.Second || strings.Contains(text, "A new count") {
+			t.Errorf("after %v: %s", took, text)
+		}
+		time.Sleep(10 * time.Second)
+		began = time.Now()
+		status, text = d.get("reader", "/")
+		d.want("the next look", status, text, 200, "<dd>1</dd>", ">15 s ago</time>. A new count takes longer.")
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+		time.Sleep(5 * time.Second)
+		store.takes.Store(0)
+		status, text = d.get("reader", "/")
+		d.want("a look at a short count", status, text, 200, "<dd>3</dd>")
+	})
+
+	bubble("nobody sees what was counted more than a minute ago", func(t *testing.T, d *desk, store *slowCount) {
+		d.get("reader", "/")
+		time.Sleep(time.Minute)
+		store.takes.Store(int64(5 * time.Second))
+		status, text := d.get("reader", "/")
+		d.want("a look", status, text, 200, "<dd>2</dd>")
+	})
+
+	bubble("all who look at the same time share one", func(t *testing.T, d *desk, store *slowCount) {
+		store.takes.Store(int64(5 * time.Second))
+		var looks sync.WaitGroup
+		for range 20 {
+			looks.Go(func() {
+				status, text := d.get("reader", "/")
+				d.want("a look", status, text, 200, "<dd>1</dd>")
+			})
+		}
+		looks.Wait()
+		if n := store.counts.Load(); n != 1 {
+			t.Errorf("%d counts", n)
+		}
+	})
+
+	bubble("one that fails is not shown in place of a new one", func(t *testing.T, d *desk, store *slowCount) {
+		store.err = errors.New("no answer")
+		if status, _ := d.get("reader", "/"); status != 500 {
+			t.Errorf("status %d", status)
+		}
+		store.err = nil
+		store.takes.Store(int64(5 * time.Second))
+		status, text := d.get("reader", "/")
+		d.want("the next look", status, text, 200, "<dd>2</dd>")
+	})
+}
+
+// slowCount is a store whose outbox takes long to count, and has as many events as it was counted
+// times.
+type slowCount struct {
+	delivery.Store
+	takes  atomic.Int64 // as a time.Duration
+	err    error
+	counts atomic.Int64
+}
+
+func (s *slowCount) Backlog(context.Context) (delivery.Backlog, error) {
+	n := int(s.counts.Add(1))
+	time.Sleep(time.Duration(s.takes.Load()))
+	return delivery.Backlog{Waiting: n}, s.err
 }
 
 // readOnly is a store that takes no messages.

