@@ -18,6 +18,7 @@ import (
 	"github.com/msgdelivery/delivery/internal/bench/load"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 	"github.com/msgdelivery/delivery/internal/integration/stores"
+	"github.com/msgdelivery/delivery/memstore"
 )
 
 // BenchmarkTelemetry compares marks of 256 callers on Postgres with and without telemetry, while
@@ -87,8 +88,14 @@ func marksPerSecond(b *testing.B, store delivery.Store, telemetry bool, prefix s
 	return messages * perMessage / took.Seconds()
 }
 
+func TestTelemetryHasTrackersToCompare(t *testing.T) {
+	for _, telemetry := range []bool{false, true} {
+		measured(t, memstore.New(), telemetry)
+	}
+}
+
 // measured returns a tracker that tells nobody, with or without telemetry.
-func measured(b *testing.B, store delivery.Store, telemetry bool) *delivery.Tracker {
+func measured(b testing.TB, store delivery.Store, telemetry bool) *delivery.Tracker {
 	var notifier delivery.Notifier = delivery.NotifierFunc(func(context.Context, []delivery.Event) error { return nil })
 	opts := &delivery.Options{OpenConversations: true}
 	if telemetry {

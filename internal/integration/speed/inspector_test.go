@@ -23,11 +23,11 @@ import (
 // a Postgres with 10,000,000 messages of the last 7 days. "hour-s" is how long it took to count one
 // of the hours, which has 59,524 messages, before there were marks. "p99-ms" is how long the
 // slowest page took at the 99th percentile, when each page was asked for once a second for a
-// minute, after a first look at each. It is to be at most 100. "marks-x" is the median ratio of marks beside one page a second
-// to marks without pages, in pairs of 5 s. The interval from "marks-low-x" to "marks-high-x", in
-// which that median is with 95 %, is to reach 0.97.
+// minute, after a first look at each. It is to be at most 100. "marks-x" is the median ratio of
+// marks beside one page a second to marks without pages, in pairs of 5 s. The interval from
+// "marks-low-x" to "marks-high-x", in which that median is with 95 %, is to reach 0.97.
 //
-// It takes about 15 minutes, and 8 GB where temporary files are.
+// It takes about 8 minutes, and 8 GB where temporary files are.
 func BenchmarkInspectorBesideMarks(b *testing.B) {
 	const callers, pairs, half = 256, 16, 5 * time.Second
 	server := engines.First(engines.Postgres).Server(b, "-c", "shared_buffers=1GB", "-c", "max_wal_size=2GB", "-c", "checkpoint_timeout=15min")
