@@ -32,11 +32,8 @@ type column struct {
 	Value *label // above the bars
 }
 
-// bar is a rectangle of a kind.
-type bar struct {
-	Kind                string
-	X, Y, Width, Height float64
-}
+// bar is a rectangle of a kind, as the data of a path: a template takes long for every attribute.
+type bar struct{ Kind, Path string }
 
 // newChart returns a chart whose scale reaches at least most.
 func newChart(width, height float64, most int) (c *chart, y func(n int) float64) {
@@ -65,7 +62,7 @@ func tick(most int) int {
 // bar adds a bar up to a height, if it has one.
 func (c *chart) bar(to *column, kind string, x, width, top float64) {
 	if top < c.Bottom {
-		to.Bars = append(to.Bars, bar{kind, short(x), short(top), short(width), short(c.Bottom - top)})
+		to.Bars = append(to.Bars, bar{kind, fmt.Sprintf("M%v %vh%vV%vh-%[3]vz", short(x), short(top), short(width), c.Bottom)})
 	}
 }
 

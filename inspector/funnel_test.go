@@ -40,12 +40,10 @@ func hour(ago time.Duration, sent, delivered, read int) delivery.Hour {
 	return h
 }
 
-// bars are the bars of a page in order: kind, x, y and height.
+// bars are the bars of a page in order: kind, x, and y of the top and of the bottom.
 func bars(text string) (all []string) {
-	for _, m := range regexp.MustCompile(`<rect class="bar (\w+)" x="([\d.]+)" y="([\d.]+)" width="[\d.]+" height="([\d.]+)"`).FindAllStringSubmatch(text, -1) {
-		if m[4] != "10" { // of the legend
-			all = append(all, strings.Join(m[1:], " "))
-		}
+	for _, m := range regexp.MustCompile(`<path class="bar (\w+)" d="M([\d.]+) ([\d.]+)h[\d.]+V([\d.]+)h-[\d.]+z"`).FindAllStringSubmatch(text, -1) {
+		all = append(all, strings.Join(m[1:], " "))
 	}
 	return all
 }
@@ -74,8 +72,8 @@ func TestFunnel(t *testing.T) {
 			// A plot is 210 high and ends at 232, that of times 170 and at 192. The scales reach to
 			// 1,500, 200 and 3.
 			want := []string{
-				"sent 809.65 218 14", "delivered 809.65 225 7", "read 809.65 228.5 3.5", "sent 919.15 36 196", "delivered 919.15 231.02 0.98", "read 919.15 231.86 0.14",
-				"time 82.52 191.15 0.85", "time 343.32 22 170", "time 669.32 22 170",
+				"sent 809.65 218 232", "delivered 809.65 225 232", "read 809.65 228.5 232", "sent 919.15 36 232", "delivered 919.15 231.02 232", "read 919.15 231.86 232",
+				"time 82.52 191.15 192", "time 343.32 22 192", "time 669.32 22 192",
 			}
 			got := bars(text)
 			if fmt.Sprint(got) != fmt.Sprint(want) {

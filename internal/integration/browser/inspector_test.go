@@ -163,7 +163,7 @@ func funnel(p *tab, at, has func(string)) {
 	has("Last 24 hours")
 	bars := func(want int) {
 		p.t.Helper()
-		p.wait(`document.querySelectorAll('.chart.wide rect').length === %s && [...document.querySelectorAll('.chart rect')].every(r => r.getBoundingClientRect().height > 0)`, want)
+		p.wait(`document.querySelectorAll('.chart.wide .bar').length === %s && [...document.querySelectorAll('.chart .bar')].every(r => r.getBoundingClientRect().height > 0)`, want)
 	}
 	bars(3 * 24)
 	p.click(`.filters a:last-child`)
