@@ -69,7 +69,7 @@ func newRelay(store Outbox, notifier Notifier, opts *Options, writers int) *rela
 	r.watch.limit = opts.WriteTimeout
 	r.watch.look.due(watchInterval) // nothing to look at yet
 	r.settles = coalesce.New(MaxBatch, r.term/3, nil, r.flushSettlements)
-	r.settles.Slots = make(coalesce.Slots, writers) // and none of those that callers wait for
+	r.settles.Slots = make(coalesce.Slots, writers) // not shared with sends and marks
 	r.settles.Pause = r.linger
 	return r
 }

@@ -20,7 +20,7 @@ type counter struct {
 	next chan struct{} // closed when the count under way has ended; nil if there is none
 }
 
-// counted is what came of a count.
+// counted is the result of a count.
 type counted struct {
 	delivery.Backlog
 	At  time.Time // when it began
@@ -33,8 +33,8 @@ const (
 	countLimit    = 30 * time.Second      // for a count
 )
 
-// get returns a new count, or the last one if that would take long. It ends with ctx.
-func (c *counter) get(ctx context.Context) counted {
+// get returns the count that is under way, or the one before if that takes long. It ends with ctx.
+func (c *counter) get(ctx context.Context) (result counted, old bool) {
 	next, last := c.begin()
 	var late <-chan time.Time
 	if last.err == nil && time.Since(last.At) < countAge {
@@ -43,12 +43,13 @@ func (c *counter) get(ctx context.Context) counted {
 	select {
 	case <-next:
 	case <-late:
+		return last, true
 	case <-ctx.Done():
-		return counted{err: ctx.Err()}
+		return counted{err: ctx.Err()}, false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.last
+	return c.last, false
 }
 
 // begin sees to it that a count is under way.

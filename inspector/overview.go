@@ -17,7 +17,7 @@ const (
 // overview is the state of the outbox, and the troubles of this process.
 type overview struct {
 	counted
-	Old      bool     // it is not a new count
+	Old      bool     // a new count is under way
 	Failure  string   // why there is none
 	Findings []string // what wants a person
 	Trouble  []fact
@@ -26,13 +26,11 @@ type overview struct {
 func (h *Handler) overview(q *request) (*answer, error) {
 	o := overview{Trouble: h.opts.Recorder.about("")}
 	a := &answer{page: "overview", title: "Overview"}
-	asked := time.Now()
-	if o.counted = h.counter.get(q.Context()); o.err != nil {
+	if o.counted, o.Old = h.counter.get(q.Context()); o.err != nil {
 		h.report(q.Request, o.err)
 		p := problemOf(o.err)
 		a.status, o.Failure = p.status, p.text
 	}
-	o.Old = asked.Sub(o.At) > countPatience
 	o.Findings = findings(o.Backlog, o.Trouble, h.opts.Recorder.lastWrite())
 	a.data = o
 	return a, nil

@@ -19,7 +19,7 @@ var postgres = dialect{
 	tell:     "INSERT INTO delivery_outbox (ready_at, lease, attempts, payload) VALUES (clock_timestamp(), 0, 0, ?)",
 	clock:    pgClock,
 	keep:     keepOnConflict,
-	begin:    begin("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan = off"), // one round trip
+	begin:    begin(pgBegin),
 	inTx:     guard{enter: pgEnter, fail: pgFail},
 	classify: pgClassify,
 	settings: pgSettings,
@@ -37,12 +37,19 @@ var postgres = dialect{
 	migrate: pgMigrate,
 }
 
+// pgBegin begins a transaction of the store's own, in one round trip. It keeps to the indexes, as
+// postgresWrites says; what has none would cost so much then that the server compiled it. If the
+// network drops the connection without telling the server, its locks are free again before a lease
+// ends.
+const pgBegin = `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan = off; SET LOCAL jit = off;
+SET LOCAL idle_in_transaction_session_timeout = '5s'`
+
 // pgClock is the clock, in microseconds.
 const pgClock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
-// postgresWrites does each write in one statement, which holds the change and its events. Those that
-// users wait for are committed by themselves. Batches travel as JSON or as the texts of arrays, so no
-// driver's array types are needed.
+// postgresWrites does each write in one statement, which holds the change and its events. A claim or
+// a settlement runs in a transaction; the others need none at READ COMMITTED. Batches travel as JSON
+// or as the texts of arrays, so no driver's array types are needed.
 type postgresWrites struct{ sweep sweep }
 
 // Nothing tells the planner of Postgres how few rows a batch has and how many a conversation may
@@ -53,9 +60,9 @@ type postgresWrites struct{ sweep sweep }
 //   - key = ANY (ARRAY(…)) beside a join: an array counts as few
 //   - unnest((SELECT $1::text[]), …): an array that it cannot see counts as few, too
 //   - INSERT … ON CONFLICT DO UPDATE, also where the row is known to exist: it looks into the index
-//   - enable_seqscan = off in the store's own transactions. A DELETE has no other way, and claims and
-//     settlements have theirs for its sake: autovacuum often finds next to nothing in the outbox, and a
-//     plan that was made for that stays until it comes again, however much has come meanwhile.
+//   - enable_seqscan = off in the store's own transactions. Only this keeps a DELETE to the index, so
+//     claims and settlements run in transactions. Autovacuum often analyzes the outbox when it is
+//     nearly empty, and plans made then would read all of it until the next ANALYZE.
 
 // These texts look up more of a message m, once a statement has its row.
 var (
@@ -282,7 +289,7 @@ func pgClassify(err error) fate {
 		return refused
 	case "40003": // statement completion unknown
 		return unknown
-	case "57P01", "57P02", "57P05": // shutdown, crash, idle for too long
+	case "57P01", "57P02", "57P05", "25P03": // shutdown, crash, idle for too long, so in a transaction
 		return ended
 	default:
 		switch {

@@ -79,23 +79,8 @@ var calm = Size{World: World{Conversations: 4, Messages: 10, Users: 40}, Marks: 
 // would fill its claims, which would then never look beyond the last event.
 func dawdleOverClaims(r *Run) *Verdict {
 	r.Node.Lease, r.Node.Batch, r.Node.Pause = 15*time.Second, 1, 40*time.Millisecond
-	if r.Engine.Kind == engines.Postgres { // where a claim is a statement, without a transaction around it
-		for _, statement := range []string{
-			`CREATE FUNCTION chaos_dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-				IF current_setting('application_name') = 'dawdling' THEN PERFORM pg_sleep(` + fmt.Sprint(dawdle.Seconds()) + `); END IF;
-				RETURN NULL;
-			END $$`,
-			`CREATE TRIGGER chaos_dawdle AFTER UPDATE OR DELETE ON delivery_outbox FOR EACH STATEMENT EXECUTE FUNCTION chaos_dawdle()`,
-		} {
-			if _, err := r.db.ExecContext(r.Context(), statement); err != nil {
-				r.Fatal(err)
-			}
-		}
-		r.setting(engines.Postgres, "application_name=dawdling")
-	}
 	publisher := r.startNode(0, func(c *NodeConfig) { c.Markers, c.Harm = 0, dawdling })
 	r.until("the publisher runs", publisher.silent.Load)
-	r.Node.DSN = r.database.DSN
 	r.startNode(1, func(c *NodeConfig) { c.Mute = true })
 	r.untilMarks(r.Marks)
 	r.quiet()

@@ -1,11 +1,14 @@
 // Command report reads the output of go test -json from its standard input and prints it for
 // people: a line for each package, and what the tests that did not pass have said. It fails if a
-// test failed, and also if one was skipped, for a test that did not run proves nothing.
+// test failed, if one was skipped, for a test that did not run proves nothing, and if no tests or
+// fewer than -least ran.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -14,7 +17,12 @@ import (
 )
 
 func main() {
-	ok, err := report(os.Stdin, os.Stdout)
+	least := flag.Int("least", 1, "fail if fewer tests have ended")
+	flag.Parse()
+	tests, ok, err := report(os.Stdin, os.Stdout)
+	if tests < *least {
+		err = errors.Join(err, fmt.Errorf("%d tests have ended, want at least %d", tests, *least))
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "report:", err)
 	}
@@ -37,17 +45,17 @@ type suite struct {
 	bad    bool              // one failed or was skipped
 }
 
-// report prints the tests of in to out, and tells whether all of them passed.
-func report(in io.Reader, out io.Writer) (ok bool, err error) {
+// report prints the tests of in to out, and tells how many ended and whether all of them passed.
+func report(in io.Reader, out io.Writer) (tests int, ok bool, err error) {
 	ok = true
 	suites := map[string]*suite{}
 	lines := bufio.NewReader(in)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if err == io.EOF {
-			return ok && len(suites) == 0, nil // a package that never ended is a bad one
+			return tests, ok && len(suites) == 0, nil // a package that never ended is a bad one
 		} else if err != nil {
-			return false, err
+			return tests, false, err
 		}
 
 		var e event
@@ -67,6 +75,7 @@ func report(in io.Reader, out io.Writer) (ok bool, err error) {
 		if e.Test == "" && (e.Action == "pass" || e.Action == "fail" || e.Action == "skip") {
 			s.print(out, e)
 			ok = ok && !s.bad
+			tests += s.tests
 			delete(suites, e.Package)
 		}
 	}

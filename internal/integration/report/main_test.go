@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
 )
@@ -59,7 +60,7 @@ func TestReport(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out strings.Builder
-			ok, err := report(strings.NewReader(c.input), &out)
+			_, ok, err := report(strings.NewReader(c.input), &out)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,5 +71,9 @@ func TestReport(t *testing.T) {
 				t.Errorf("want %q and no %q in:\n%s", c.want, c.hide, &out)
 			}
 		})
+	}
+	end := `{"Action":"pass","Package":"p","Test":"TestB"}` + "\n" + `{"Action":"pass","Package":"p","Elapsed":1.5}` + "\n"
+	if n, _, _ := report(strings.NewReader(passed+end+passed+end), io.Discard); n != 4 {
+		t.Errorf("%d tests have ended, want 4", n)
 	}
 }

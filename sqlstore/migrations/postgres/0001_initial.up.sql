@@ -152,7 +152,7 @@ CREATE TABLE delivery_outbox (
 
 ALTER TABLE delivery_outbox ALTER payload SET STORAGE EXTERNAL;
 
--- With the id it would pass for an index by id, and be searched from end to end for each.
+-- Without the id: Postgres could otherwise use this index to look up ids, and would read all of it for each id.
 CREATE INDEX delivery_outbox_ready ON delivery_outbox (ready_at);
 
 -- Dead letters, under the ids that their events had in the outbox.
