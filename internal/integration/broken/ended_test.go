@@ -3,8 +3,10 @@ package broken
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/msgdelivery/delivery"
+	"github.com/msgdelivery/delivery/internal/integration/cutter"
 	"github.com/msgdelivery/delivery/internal/integration/engines"
 	"github.com/msgdelivery/delivery/internal/integration/stores"
 )
@@ -61,5 +63,40 @@ func TestACallOnASessionThatTheServerHasEndedIsMadeOnAnother(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A process that stands still between a claim and its commit, or that the network has cut off there,
+// keeps its events from the others for a few seconds, and not for as long as the server keeps the
+// connection.
+func TestAClaimThatIsNotCommittedKeepsNoEvents(t *testing.T) {
+	for _, e := range engines.All {
+		if e.Kind != engines.Postgres {
+			continue // MariaDB's servers end such a transaction if the DSN says so, and SQLite has none
+		}
+		t.Run(e.Name, func(t *testing.T) {
+			t.Parallel()
+			db, cut := cutter.Open(t, e)
+			store := stores.Open(t, e, db)
+			if err := post(t, store, "m"); err != nil {
+				t.Fatal(err)
+			}
+			other := stores.Open(t, e, cut.Database.Open(t))
+			claim := func(from delivery.Outbox) ([]delivery.Claimed, error) {
+				return from.Claim(t.Context(), 10, delivery.Lease{Token: 1, For: time.Minute})
+			}
+			var claimed []delivery.Claimed
+			cut.Meanwhile("^COMMIT$", func() {
+				for began := time.Now(); len(claimed) == 0 && time.Since(began) < 15*time.Second; time.Sleep(50 * time.Millisecond) {
+					var err error
+					if claimed, err = claim(other); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			if late, err := claim(store); len(claimed) != 1 || len(late) != 0 || !errors.Is(err, delivery.ErrOutcomeUnknown) {
+				t.Errorf("another relay claimed %d events, and the one that stood still %d: %v", len(claimed), len(late), err)
+			}
+		})
 	}
 }
