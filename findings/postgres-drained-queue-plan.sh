@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# After a queue was empty for a moment, Postgres reads all of it to delete 500 jobs by their primary key.
+# Once VACUUM has seen a queue nearly empty, Postgres reads all of it to delete 500 jobs by their primary key.
 # Version: Postgres from Debian (seen with 15.19).
 # Expected: DELETE ... WHERE id = ANY (...) looks into the index of the primary key, which is there for it.
 # Seen: VACUUM ANALYZE came when 10 jobs were left of 300,000, and noted 10 rows on 1,911 pages. From then on the
-# planner takes the same pages for 10 rows, however many have come, and an index of 825 pages for a costly way to
-# one of ten. So it scans the table for each batch, in a new statement as well as in a prepared one: the more jobs
-# wait, the longer takes each batch of them, until the next ANALYZE. Autovacuum comes once a minute at most, and in a
-# queue that keeps up it sees few rows each time.
+# planner expects 10 rows there, and expects to read much of the index for any of them, however many have come. So it
+# scans the table for each batch, in a new statement as well as in a prepared one. The more jobs wait, the longer each
+# batch takes, until the next ANALYZE. Autovacuum comes once a minute at most, and sees few rows each time in a queue
+# that keeps up.
 # Output seen: with 200,000 jobs, before ANALYZE: Seq Scan on job; Rows Removed by Filter: 199510
 #              with 200,000 jobs, after ANALYZE: Index Scan using job_pkey on job
 set -euo pipefail

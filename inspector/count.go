@@ -9,9 +9,9 @@ import (
 	"github.com/msgdelivery/delivery/internal/coalesce"
 )
 
-// counter counts the outbox, once for all who look at the same time. Where many events wait, or many
-// have just been published, a count takes long. A page then shows the one before, and the new count
-// goes on.
+// counter counts the outbox, once for all who look at the same time. Where many events wait, or
+// many have just been published, a count takes long. A page then shows the one before, with the
+// state that this process had then, and the new count goes on.
 type counter struct {
 	count func(context.Context) (delivery.Backlog, error)
 

@@ -169,5 +169,6 @@
 //
 // If the network drops a connection without telling the server, the server keeps that connection's
 // transaction open, with its locks. With idle_transaction_timeout=10 in the DSN, MariaDB ends that
-// transaction after 10 s.
+// transaction after 10 s. On Postgres the store's own transactions end after 5 s of that, whatever
+// the DSN says.
 package sqlstore

@@ -37,19 +37,19 @@ var postgres = dialect{
 	migrate: pgMigrate,
 }
 
-// pgBegin begins a transaction of the store's own, in one round trip. It keeps to the indexes, as
-// postgresWrites says; what has none would cost so much then that the server compiled it. If the
-// network drops the connection without telling the server, its locks are free again before a lease
-// ends.
+// pgBegin begins a transaction of the store's own, in one round trip. Its statements keep to the
+// indexes, as is said below. To a statement that can't, the planner gives a cost for which the
+// server would compile it, unless jit is off. If the process stands still, or the network drops the
+// connection without telling the server, the locks are free again after 5 s.
 const pgBegin = `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan = off; SET LOCAL jit = off;
 SET LOCAL idle_in_transaction_session_timeout = '5s'`
 
 // pgClock is the clock, in microseconds.
 const pgClock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
-// postgresWrites does each write in one statement, which holds the change and its events. A claim or
-// a settlement runs in a transaction; the others need none at READ COMMITTED. Batches travel as JSON
-// or as the texts of arrays, so no driver's array types are needed.
+// postgresWrites does each write in one statement, which holds the change and its events. A claim
+// or a settlement runs in a transaction; the others need none at READ COMMITTED. Batches travel as
+// JSON or as the texts of arrays, so no driver's array types are needed.
 type postgresWrites struct{ sweep sweep }
 
 // Nothing tells the planner of Postgres how few rows a batch has and how many a conversation may
@@ -60,8 +60,8 @@ type postgresWrites struct{ sweep sweep }
 //   - key = ANY (ARRAY(…)) beside a join: an array counts as few
 //   - unnest((SELECT $1::text[]), …): an array that it cannot see counts as few, too
 //   - INSERT … ON CONFLICT DO UPDATE, also where the row is known to exist: it looks into the index
-//   - enable_seqscan = off in the store's own transactions. Only this keeps a DELETE to the index, so
-//     claims and settlements run in transactions. Autovacuum often analyzes the outbox when it is
+//   - enable_seqscan = off in the store's own transactions. Only this keeps a DELETE to the index,
+//     so claims and settlements run in transactions. Autovacuum often analyzes the outbox when it is
 //     nearly empty, and plans made then would read all of it until the next ANALYZE.
 
 // These texts look up more of a message m, once a statement has its row.

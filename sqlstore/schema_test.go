@@ -79,9 +79,9 @@ func TestSchemaReference(t *testing.T) {
 	}
 }
 
-// As long as there is next to nothing in a table, a search for a key costs as little in an index that
-// has the key behind another column. So Postgres may take that index, and search it from end to end
-// for each key until the next ANALYZE.
+// As long as there is next to nothing in a table, a search for a key costs as little in an index
+// that has the key behind another column. So Postgres may take that index, and search it from end
+// to end for each key until the next ANALYZE.
 func TestNoIndexOfPostgresPassesForAnother(t *testing.T) {
 	for _, of := range readSchema(t, sqlstore.Postgres) {
 		indexes := of.indexes()

@@ -66,9 +66,9 @@ func TestACallOnASessionThatTheServerHasEndedIsMadeOnAnother(t *testing.T) {
 	}
 }
 
-// A process that stands still between a claim and its commit, or that the network has cut off there,
-// keeps its events from the others for a few seconds, and not for as long as the server keeps the
-// connection.
+// A process that stands still between a claim and its commit, or that the network has cut off
+// there, keeps its events from the others for a few seconds, and not for as long as the server
+// keeps the connection.
 func TestAClaimThatIsNotCommittedKeepsNoEvents(t *testing.T) {
 	for _, e := range engines.All {
 		if e.Kind != engines.Postgres {

@@ -213,14 +213,14 @@ func (v *visitor) visit() visit {
 	return next
 }
 
-// each calls a function with each operation, and with those that a caller's transaction may do once
-// more.
+// each calls a function with each operation, alone and in a caller's transaction.
 func (v *visitor) each(do func(o operation, inTx bool)) {
 	for _, o := range operations {
 		do(o, false)
-		if !o.alone {
-			do(o, true)
-		}
+		do(o, true)
+	}
+	for _, o := range ofTheRelay {
+		do(o, false)
 	}
 }
 
@@ -264,7 +264,6 @@ type visit struct {
 
 // operation is something to do in a history.
 type operation struct {
-	name  string
-	alone bool // the relay does it, and so no caller's transaction
-	do    func(ctx context.Context, v visit) error
+	name string
+	do   func(ctx context.Context, v visit) error
 }

@@ -13,54 +13,54 @@ import (
 	"github.com/msgdelivery/delivery/internal/integration/stores"
 )
 
-// operations has every operation of a store and, if there are several, every way it takes. Those
-// before settling have the names of [delivery.Tracker].
+// operations has every operation of a store and, if there are several, every way it takes, but for
+// those of the relay. They have the names of [delivery.Tracker].
 var operations = []operation{
-	{"Send", false, func(ctx context.Context, v visit) error {
+	{"Send", func(ctx context.Context, v visit) error {
 		return v.send(ctx, v.draft("a", v.conversation()))
 	}},
-	{"Send in a conversation and in a new one", false, func(ctx context.Context, v visit) error {
+	{"Send in a conversation and in a new one", func(ctx context.Context, v visit) error {
 		return v.send(ctx, v.draft("b", v.conversation()), v.draft("c", fmt.Sprint("new", v.n)))
 	}},
-	{"Send in two conversations", false, func(ctx context.Context, v visit) error {
+	{"Send in two conversations", func(ctx context.Context, v visit) error {
 		return v.send(ctx, v.draft("d", v.conversation()), v.draft("e", "c0"))
 	}},
-	{"Send again", false, func(ctx context.Context, v visit) error {
+	{"Send again", func(ctx context.Context, v visit) error {
 		draft := v.draft("f", v.conversation())
 		draft.ID = v.id(3)
 		return v.send(ctx, draft)
 	}},
-	{"Send to a new roster", false, func(ctx context.Context, v visit) error {
+	{"Send to a new roster", func(ctx context.Context, v visit) error {
 		draft := v.draft("g", v.conversation())
 		draft.Roster = draft.ID
 		return v.send(ctx, draft)
 	}},
-	{"Send to a roster that is not known", false, func(ctx context.Context, v visit) error {
+	{"Send to a roster that is not known", func(ctx context.Context, v visit) error {
 		draft := v.draft("h", v.conversation())
 		draft.Roster, draft.Members = draft.ID, nil
 		return v.send(ctx, draft)
 	}},
-	{"Mark", false, func(ctx context.Context, v visit) error {
+	{"Mark", func(ctx context.Context, v visit) error {
 		return v.mark(ctx, v.id(20))
 	}},
-	{"Mark of 500", false, func(ctx context.Context, v visit) error {
+	{"Mark of 500", func(ctx context.Context, v visit) error {
 		return v.mark(ctx, v.ids(500)...)
 	}},
-	{"Mark in two conversations", false, func(ctx context.Context, v visit) error {
+	{"Mark in two conversations", func(ctx context.Context, v visit) error {
 		return v.mark(ctx, v.id(20), "a1")
 	}},
-	{"Mark by a recipient", false, func(ctx context.Context, v visit) error {
+	{"Mark by a recipient", func(ctx context.Context, v visit) error {
 		_, _, err := v.Advance(ctx, []delivery.Mark{stores.MarkBy("dan", v.frozen(v.n%150))}, v.lease())
 		return err
 	}},
-	{"Mark by the sender", false, func(ctx context.Context, v visit) error {
+	{"Mark by the sender", func(ctx context.Context, v visit) error {
 		_, _, err := v.Advance(ctx, []delivery.Mark{stores.MarkBy("ann", v.id(20))}, v.lease())
 		return err
 	}},
-	{"MarkUpTo of 10", false, func(ctx context.Context, v visit) error {
+	{"MarkUpTo of 10", func(ctx context.Context, v visit) error {
 		return v.markUpTo(ctx, true)
 	}},
-	{"MarkUpTo of four readers, in two conversations", false, func(ctx context.Context, v visit) error {
+	{"MarkUpTo of four readers, in two conversations", func(ctx context.Context, v visit) error {
 		elsewhere := delivery.UpTo{Conversation: "c0", Message: "a1", User: v.reader(), Status: delivery.Read, At: time.Now(), Admitted: true}
 		marks := []delivery.UpTo{elsewhere}
 		for i := range 3 {
@@ -69,42 +69,42 @@ var operations = []operation{
 		_, _, err := v.AdvanceUpTo(ctx, marks, 100, v.lease())
 		return err
 	}},
-	{"MarkUpTo without admission", false, func(ctx context.Context, v visit) error {
+	{"MarkUpTo without admission", func(ctx context.Context, v visit) error {
 		return v.markUpTo(ctx, false)
 	}},
-	{"Message", false, func(ctx context.Context, v visit) error {
+	{"Message", func(ctx context.Context, v visit) error {
 		_, err := v.Load(ctx, v.ids(1))
 		return err
 	}},
-	{"Load of 500", false, func(ctx context.Context, v visit) error {
+	{"Load of 500", func(ctx context.Context, v visit) error {
 		_, err := v.Load(ctx, v.ids(500))
 		return err
 	}},
-	{"Receipts", false, func(ctx context.Context, v visit) error {
+	{"Receipts", func(ctx context.Context, v visit) error {
 		_, err := v.Receipts(ctx, delivery.ReceiptList{Message: v.frozen(0), Limit: 50})
 		return err
 	}},
-	{"Messages after one", false, func(ctx context.Context, v visit) error {
+	{"Messages after one", func(ctx context.Context, v visit) error {
 		return v.list(ctx, delivery.List{After: int64(v.newest) - 30})
 	}},
-	{"Messages before one", false, func(ctx context.Context, v visit) error {
+	{"Messages before one", func(ctx context.Context, v visit) error {
 		return v.list(ctx, delivery.List{Before: int64(v.newest) + 1})
 	}},
-	{"the newest Messages", false, func(ctx context.Context, v visit) error {
+	{"the newest Messages", func(ctx context.Context, v visit) error {
 		return v.list(ctx, delivery.List{Before: delivery.Latest})
 	}},
-	{"Changes", false, func(ctx context.Context, v visit) error {
+	{"Changes", func(ctx context.Context, v visit) error {
 		return v.list(ctx, delivery.List{Changes: true, After: v.version - 30})
 	}},
-	{"Unread", false, func(ctx context.Context, v visit) error {
+	{"Unread", func(ctx context.Context, v visit) error {
 		_, err := v.Store.Unread(ctx, v.reader(), []string{"c1"}, 10)
 		return err
 	}},
-	{"Unread of a newcomer", false, func(ctx context.Context, v visit) error {
+	{"Unread of a newcomer", func(ctx context.Context, v visit) error {
 		_, err := v.Store.Unread(ctx, "newcomer", []string{"c1"}, 10)
 		return err
 	}},
-	{"Unread of 200 conversations", false, func(ctx context.Context, v visit) error {
+	{"Unread of 200 conversations", func(ctx context.Context, v visit) error {
 		conversations := make([]string, delivery.MaxConversations)
 		for i := range conversations {
 			conversations[i] = fmt.Sprint("c", i+1)
@@ -112,9 +112,9 @@ var operations = []operation{
 		_, err := v.Store.Unread(ctx, v.reader(), conversations, 1)
 		return err
 	}},
-	{"Delete", false, func(ctx context.Context, v visit) error { return v.delete(ctx, 1) }},
-	{"Delete of 5", false, func(ctx context.Context, v visit) error { return v.delete(ctx, 5) }},
-	{"Compact of 10", false, func(ctx context.Context, v visit) error {
+	{"Delete", func(ctx context.Context, v visit) error { return v.delete(ctx, 1) }},
+	{"Delete of 5", func(ctx context.Context, v visit) error { return v.delete(ctx, 5) }},
+	{"Compact of 10", func(ctx context.Context, v visit) error {
 		c := delivery.Compaction{Conversation: v.conversation(), Before: time.Now().Add(time.Hour), Limit: 10}
 		_, err := v.Store.(delivery.Keeper).Compact(ctx, c)
 		if errors.Is(err, errors.ErrUnsupported) { // in a transaction
@@ -122,9 +122,9 @@ var operations = []operation{
 		}
 		return err
 	}},
-	{"Import of 3", false, func(ctx context.Context, v visit) error { return v.imports(ctx, fmt.Sprint("past", v.n)) }},
-	{"Import beside what was sent", false, func(ctx context.Context, v visit) error { return v.imports(ctx, v.conversation()) }},
-	{"Fail, and the mark after it", false, func(ctx context.Context, v visit) error {
+	{"Import of 3", func(ctx context.Context, v visit) error { return v.imports(ctx, fmt.Sprint("past", v.n)) }},
+	{"Import beside what was sent", func(ctx context.Context, v visit) error { return v.imports(ctx, v.conversation()) }},
+	{"Fail, and the mark after it", func(ctx context.Context, v visit) error {
 		message := v.frozen(v.n % 150)
 		f := delivery.Failure{Message: message, Recipient: "bob", Code: fmt.Sprint("c", v.n)}
 		if _, _, err := v.Store.(delivery.FailureStore).Fail(ctx, delivery.NewFailure{Failure: f}, v.lease()); err != nil && !errors.Is(err, errors.ErrUnsupported) {
@@ -133,11 +133,11 @@ var operations = []operation{
 		_, _, err := v.Advance(ctx, []delivery.Mark{stores.MarkBy("bob", message)}, v.lease())
 		return err
 	}},
-	{"Receipts with a failure", false, func(ctx context.Context, v visit) error {
+	{"Receipts with a failure", func(ctx context.Context, v visit) error {
 		_, err := v.Receipts(ctx, delivery.ReceiptList{Message: v.frozen(0), Limit: 50, Failed: true})
 		return err
 	}},
-	{"the first Overdue by two rules, and a send", false, func(ctx context.Context, v visit) error {
+	{"the first Overdue by two rules, and a send", func(ctx context.Context, v visit) error {
 		for _, who := range []delivery.OverdueFor{delivery.ForRecipient, delivery.ForSender} {
 			if _, err := v.overdue(ctx, overdueRule{name: fmt.Sprint("rule", v.n)}, who); err != nil {
 				return err
@@ -146,16 +146,16 @@ var operations = []operation{
 		time.Sleep(tick)
 		return v.send(ctx, v.draft("i", v.conversation()))
 	}},
-	{"Overdue for the recipient", false, func(ctx context.Context, v visit) error { return v.overdueOf(ctx, delivery.ForRecipient) }},
-	{"Overdue for the sender", false, func(ctx context.Context, v visit) error { return v.overdueOf(ctx, delivery.ForSender) }},
-	{"Overdue for the recipient, after the leases", false, func(ctx context.Context, v visit) error { return v.overdueOf(ctx, delivery.ForRecipient) }},
-	{"Overdue for the sender, after the leases", false, func(ctx context.Context, v visit) error { return v.overdueOf(ctx, delivery.ForSender) }},
-	{"OverdueDone", false, func(ctx context.Context, v visit) error {
+	{"Overdue for the recipient", func(ctx context.Context, v visit) error { return v.overdueOf(ctx, delivery.ForRecipient) }},
+	{"Overdue for the sender", func(ctx context.Context, v visit) error { return v.overdueOf(ctx, delivery.ForSender) }},
+	{"Overdue for the recipient, after the leases", func(ctx context.Context, v visit) error { return v.overdueOf(ctx, delivery.ForRecipient) }},
+	{"Overdue for the sender, after the leases", func(ctx context.Context, v visit) error { return v.overdueOf(ctx, delivery.ForSender) }},
+	{"OverdueDone", func(ctx context.Context, v visit) error {
 		claims := slices.Concat(v.oldestRule(delivery.ForRecipient).claims, v.oldestRule(delivery.ForSender).claims)
 		_, err := v.Store.(delivery.OverdueStore).SettleOverdue(ctx, claims)
 		return err
 	}},
-	{"CountHour", false, func(ctx context.Context, v visit) error {
+	{"CountHour", func(ctx context.Context, v visit) error {
 		counted, err := v.Store.(delivery.HourStore).CountHour(ctx)
 		if errors.Is(err, errors.ErrUnsupported) { // in a transaction
 			return nil
@@ -170,17 +170,21 @@ var operations = []operation{
 		}
 		return err
 	}},
-	{"Hours", false, func(ctx context.Context, v visit) error {
+	{"Hours", func(ctx context.Context, v visit) error {
 		hours, err := v.Store.(delivery.HourStore).Hours(ctx, v.hour.Add(-6*24*time.Hour), delivery.MaxBatch)
 		if err == nil && !v.idle && (len(hours) != 1 || hours[0].Messages.Sent == 0) {
 			return fmt.Errorf("the hours are %+v", hours)
 		}
 		return err
 	}},
-	{"settling what was accepted", true, func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleDone) }},
-	{"settling what failed", true, func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleRetry) }},
-	{"settling what cannot be accepted", true, func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleBury) }},
-	{"settling dead letters", true, func(ctx context.Context, v visit) error {
+}
+
+// ofTheRelay are the operations that no caller's transaction does.
+var ofTheRelay = []operation{
+	{"settling what was accepted", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleDone) }},
+	{"settling what failed", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleRetry) }},
+	{"settling what cannot be accepted", func(ctx context.Context, v visit) error { return v.settle(ctx, delivery.SettleBury) }},
+	{"settling dead letters", func(ctx context.Context, v visit) error {
 		dead, err := v.Dead(ctx, 0, 2)
 		if err != nil || len(dead) < 2 {
 			return err
